@@ -1,0 +1,277 @@
+/**
+ * The append log: a directory of batch files, the only place where events rest.
+ *
+ *   append-log/batch_YYYYMMDD_HHMMSS_N.jsonl   one batch: one event a line, each line ended by LF
+ *   append-log/quarantine/                     damaged parts, byte for byte
+ *   append-log/forebay.lock                    locked while a server uses the directory
+ *
+ * A file is written by one run only, appended to, never changed. A line is valid once its LF is flushed (with
+ * a weaker `--fsync`: written); only then is its event acknowledged. There is no ledger: the batch files that
+ * exist are what is pending, in the order of their names (time, then N as a number), and deleting a file is
+ * the checkpoint. A deletion is not flushed: if a power cut takes it back, the batch is delivered twice, which
+ * at least once allows.
+ *
+ * A crash can leave bytes after the last LF. They were never acknowledged and are dropped. Any other line that
+ * is not an event is corruption: it goes to the quarantine, and the rest is delivered.
+ *
+ * This is the only module that touches the files of the directory.
+ */
+import nodeFs from 'node:fs';
+import { join } from 'node:path';
+import { asError, ForebayError, systemCode } from '../errors.js';
+import type { LogLines } from '../log-lines.js';
+import { BatchFile } from './batch-file.js';
+import type { Fsync } from './batch-file.js';
+import { readBatchLines } from './batch-lines.js';
+import { BatchNames, compareBatchNames } from './batch-name.js';
+import { oldestBatchNames, QUARANTINE, survey } from './directory-listing.js';
+import type { Survey } from './directory-listing.js';
+import { lockDirectory } from './directory-lock.js';
+import type { DirectoryLock } from './directory-lock.js';
+import { call, callVoid, flushDirectory, makeDirectory, readAll, writeAll } from './file-system.js';
+import type { FileSystem } from './file-system.js';
+
+/** A sealed batch file. */
+export interface SealedBatch {
+  readonly name: string;
+  /** Its acknowledged bytes; `null` for a file of an earlier run: all of it. */
+  readonly bytes: number | null;
+  /** Whether an earlier run left it. */
+  readonly leftover: boolean;
+}
+
+/** A batch as a sink gets it. */
+export interface Batch {
+  /** The name of its file: the same at each attempt, also after a crash. */
+  readonly name: string;
+  /** How many events. */
+  readonly events: number;
+  /** NDJSON: one event a line, each ended by LF. */
+  readonly bytes: Buffer;
+}
+
+export interface AppendLogOptions {
+  readonly dir: string;
+  readonly fsync: Fsync;
+  readonly lines: LogLines;
+  readonly fs?: FileSystem;
+  readonly lock?: (dir: string) => DirectoryLock;
+}
+
+export class AppendLog {
+  readonly dir: string;
+  readonly fsync: Fsync;
+  /** Files that an earlier run left, counted at start. */
+  readonly leftoverBatches: number;
+  /** Events in the directory: appended or found in a file of an earlier run, and not deleted. */
+  pendingEvents = 0;
+  /** Files with a torn end. */
+  torn = 0;
+  /** Parts that were set aside as damaged. */
+  quarantined = 0;
+  readonly #fs: FileSystem;
+  readonly #lines: LogLines;
+  readonly #lock: DirectoryLock;
+  readonly #names: BatchNames;
+  readonly #newestLeftover: string | null;
+  /** Files being written: they are no part of the backlog yet. */
+  readonly #open = new Set<BatchFile>();
+  /** Sealed files that are not closed yet. */
+  readonly #closing = new Set<Promise<void>>();
+  readonly #flushTimer: NodeJS.Timeout | undefined;
+  #closed: Promise<void> | null = null;
+
+  /**
+   * Locks the directory, making it if there is none, and looks at what an earlier run left.
+   *
+   * @throws ForebayError `LOG_DIR_UNUSABLE`, `LOG_DIR_LOCKED`
+   */
+  static async open(options: AppendLogOptions): Promise<AppendLog> {
+    const { dir, fs = nodeFs, lock: takeLock = lockDirectory } = options;
+    let lock: DirectoryLock | undefined;
+    try {
+      await makeDirectory(fs, dir);
+      lock = takeLock(dir);
+      const found = await survey(fs, dir);
+      for (const name of found.foreign) options.lines.warn(`Not a batch file, left alone: ${join(dir, name)}`);
+      // The run before may have given names up to this second, or up to a second after its own first one.
+      const now = Math.floor(Date.now() / 1000);
+      const first = lock.firstSecondBefore === null ? now : Math.max(now, lock.firstSecondBefore) + 1;
+      lock.note(first);
+      return new AppendLog(options, fs, lock, new BatchNames(found.newest, first), found);
+    } catch (error) {
+      lock?.release();
+      if (error instanceof ForebayError) throw error;
+      throw new ForebayError('LOG_DIR_UNUSABLE', {
+        message: `The log directory ${dir} cannot be used: ${asError(error).message}`,
+        cause: error,
+      });
+    }
+  }
+
+  private constructor(
+    options: AppendLogOptions,
+    fs: FileSystem,
+    lock: DirectoryLock,
+    names: BatchNames,
+    found: Survey,
+  ) {
+    this.dir = options.dir;
+    this.fsync = options.fsync;
+    this.leftoverBatches = found.batches;
+    this.#fs = fs;
+    this.#lines = options.lines;
+    this.#lock = lock;
+    this.#names = names;
+    this.#newestLeftover = found.newest;
+    if (typeof this.fsync === 'number') {
+      this.#flushTimer = setInterval(() => {
+        for (const file of this.#open) void this.#flush(file);
+      }, this.fsync).unref();
+    }
+  }
+
+  path(name: string): string {
+    return join(this.dir, name);
+  }
+
+  /** A new batch file, after all others in the order of delivery. */
+  async create(): Promise<BatchFile> {
+    const name = this.#names.next();
+    const file = await BatchFile.create(this.#fs, this.path(name), name, () =>
+      flushDirectory(this.#fs, this.dir),
+    );
+    this.#open.add(file);
+    return file;
+  }
+
+  /** Appends events to a file. Resolves when they may be acknowledged. */
+  async append(file: BatchFile, lines: Buffer, events: number): Promise<void> {
+    await file.append(lines, events, this.fsync === 'always');
+    this.pendingEvents += events;
+  }
+
+  /**
+   * Ends a file: nothing more is appended. Its acknowledged events are safe already, so nothing waits for the
+   * file to be closed.
+   *
+   * @returns `null` where the file holds no acknowledged event; it is deleted then
+   */
+  seal(file: BatchFile): SealedBatch | null {
+    const closing = this.#finish(file).finally(() => this.#closing.delete(closing));
+    this.#closing.add(closing);
+    if (file.events === 0) return null;
+    this.#open.delete(file);
+    return { name: file.name, bytes: file.bytes, leftover: false };
+  }
+
+  /**
+   * Sealed batch files, oldest first.
+   *
+   * @param after only names after this one
+   * @param most at most so many
+   */
+  async list(after: string | null, most: number): Promise<SealedBatch[]> {
+    const open = new Set([...this.#open].map((file) => file.name));
+    const wanted = (name: string): boolean =>
+      !open.has(name) && (after === null || compareBatchNames(name, after) > 0);
+    const names = await oldestBatchNames(this.#fs, this.dir, wanted, most);
+    return names.map((name) => ({ name, bytes: null, leftover: this.#isLeftover(name) }));
+  }
+
+  /**
+   * Reads a sealed batch. A torn end is dropped, damaged lines are set aside in the quarantine first.
+   *
+   * @throws the system's error where the file cannot be read or the damage not be set aside
+   */
+  async read(batch: SealedBatch): Promise<Batch> {
+    const path = this.path(batch.name);
+    let file: Buffer;
+    try {
+      file = await readAll(this.#fs, path, batch.bytes);
+    } catch (error) {
+      if (systemCode(error) !== 'ENOENT') throw error;
+      this.#lines.error(`The batch file ${path} is gone: someone else has deleted or moved it`);
+      return { name: batch.name, events: 0, bytes: Buffer.alloc(0) };
+    }
+    const { bytes, events, tornBytes, damaged } = readBatchLines(file);
+    if (damaged.length > 0) await this.#setAside(batch.name, damaged);
+    if (tornBytes > 0) {
+      this.torn++;
+      this.#lines.warn(`Torn end of ${path}: dropped ${tornBytes} bytes that were never acknowledged`);
+    }
+    this.pendingEvents += batch.leftover ? events : -damaged.length;
+    return { name: batch.name, events, bytes };
+  }
+
+  /** Deletes a batch file: its events are somewhere else now. One that is gone already is no error. */
+  async delete(name: string, events: number): Promise<void> {
+    await callVoid((done) => {
+      this.#fs.unlink(this.path(name), done);
+    }).catch((error: unknown) => {
+      if (systemCode(error) !== 'ENOENT') throw error;
+    });
+    this.pendingEvents -= events;
+  }
+
+  /** Closes what was sealed and gives the directory back. */
+  async close(): Promise<void> {
+    this.#closed ??= (async () => {
+      clearInterval(this.#flushTimer);
+      await Promise.all(this.#closing);
+      this.#lock.release();
+    })();
+    await this.#closed;
+  }
+
+  #isLeftover(name: string): boolean {
+    return this.#newestLeftover !== null && compareBatchNames(name, this.#newestLeftover) <= 0;
+  }
+
+  /** A flush that no acknowledgement waits for (`--fsync MILLISECONDS`). */
+  async #flush(file: BatchFile): Promise<void> {
+    await file.flush().catch((error: unknown) => {
+      this.#lines.error(
+        `Could not flush ${this.path(file.name)}: acknowledged events may be lost if the machine fails now`,
+        asError(error),
+      );
+    });
+  }
+
+  /** Closes a sealed file. Never throws. */
+  async #finish(file: BatchFile): Promise<void> {
+    const step = async (what: string, work: () => Promise<void>): Promise<void> => {
+      await work().catch((error: unknown) => {
+        this.#lines.error(`Could not ${what} ${this.path(file.name)}`, asError(error));
+      });
+    };
+    if (file.failed) await step('cut the failed end of', () => file.cut());
+    else if (typeof this.fsync === 'number') await this.#flush(file);
+    await step('close', () => file.close());
+    if (file.events > 0) return;
+    await step('delete the empty', () => this.delete(file.name, 0));
+    this.#open.delete(file);
+  }
+
+  async #setAside(name: string, damaged: readonly Buffer[]): Promise<void> {
+    const dir = this.path(QUARANTINE);
+    await makeDirectory(this.#fs, dir);
+    const path = join(dir, name);
+    const fd = await call<number>((done) => {
+      this.#fs.open(path, 'w', 0o640, done);
+    });
+    try {
+      await writeAll(this.#fs, fd, Buffer.concat(damaged), 0);
+      await callVoid((done) => {
+        this.#fs.fsync(fd, done);
+      });
+    } finally {
+      await callVoid((done) => {
+        this.#fs.close(fd, done);
+      });
+    }
+    await flushDirectory(this.#fs, dir);
+    this.quarantined += damaged.length;
+    this.#lines.error(`Damaged: ${damaged.length} lines of ${this.path(name)} are no events, set aside in ${path}`);
+  }
+}

@@ -1,0 +1,99 @@
+import { call, callVoid, writeAll } from './file-system.js';
+import type { FileSystem } from './file-system.js';
+
+/** When written bytes are flushed to the device: before each acknowledgement, every so many milliseconds, never. */
+export type Fsync = 'always' | 'never' | number;
+
+/**
+ * The one batch file that is being written. It is never read while it is open, and a file whose write or
+ * flush failed is not written again: after a failed flush the system may call the next one a success although
+ * the bytes are gone (fsync(2), "fsyncgate"). What was appended before stays good.
+ */
+export class BatchFile {
+  readonly name: string;
+  /** The bytes that are acknowledged, from the start of the file. */
+  bytes = 0;
+  /** The events in these bytes. */
+  events = 0;
+  /** Whether a write or flush failed. */
+  failed = false;
+  readonly #fs: FileSystem;
+  readonly #fd: number;
+  readonly #flushName: () => Promise<void>;
+  #named = false;
+  #unflushed = false;
+
+  private constructor(fs: FileSystem, fd: number, name: string, flushName: () => Promise<void>) {
+    this.#fs = fs;
+    this.#fd = fd;
+    this.name = name;
+    this.#flushName = flushName;
+  }
+
+  /** @param flushName makes the name of the new file durable */
+  static async create(
+    fs: FileSystem,
+    path: string,
+    name: string,
+    flushName: () => Promise<void>,
+  ): Promise<BatchFile> {
+    const fd = await call<number>((done) => {
+      fs.open(path, 'wx', 0o640, done);
+    });
+    return new BatchFile(fs, fd, name, flushName);
+  }
+
+  /**
+   * Appends lines. Resolves when they are as durable as `flush` asks for: on the device, or written.
+   *
+   * @param lines whole lines, each with its line break
+   */
+  async append(lines: Buffer, events: number, flush: boolean): Promise<void> {
+    try {
+      await writeAll(this.#fs, this.#fd, lines, this.bytes);
+      this.#unflushed = true;
+      if (flush) await this.flush();
+    } catch (error) {
+      this.failed = true;
+      throw error;
+    }
+    this.bytes += lines.length;
+    this.events += events;
+  }
+
+  /** Flushes what was appended, and the first time the file's name beside it. */
+  async flush(): Promise<void> {
+    if (!this.#unflushed) return;
+    this.#unflushed = false;
+    try {
+      const data = callVoid((done) => {
+        this.#fs.fdatasync(this.#fd, done);
+      });
+      await (this.#named ? data : bothDone(data, this.#flushName()));
+      this.#named = true;
+    } catch (error) {
+      this.failed = true;
+      throw error;
+    }
+  }
+
+  /** Cuts off what was written and not acknowledged, so that it does not come back after a crash. */
+  async cut(): Promise<void> {
+    await callVoid((done) => {
+      this.#fs.ftruncate(this.#fd, this.bytes, done);
+    });
+  }
+
+  async close(): Promise<void> {
+    await callVoid((done) => {
+      this.#fs.close(this.#fd, done);
+    });
+  }
+}
+
+/** Both, to their ends: a file is not closed while a flush of it still runs. */
+async function bothDone(a: Promise<void>, b: Promise<void>): Promise<void> {
+  for (const result of await Promise.allSettled([a, b])) {
+    if (result.status === 'rejected') throw result.reason;
+  }
+}

@@ -1,0 +1,67 @@
+const PATTERN = /^batch_(\d{4})(\d\d)(\d\d)_(\d\d)(\d\d)(\d\d)_(\d+)\.jsonl$/;
+
+/** What a batch file's name says: `batch_YYYYMMDD_HHMMSS_N.jsonl`. */
+interface BatchName {
+  /** The time, in seconds since 1970 (UTC in the name). */
+  readonly second: number;
+  /** Counts up in a run of the server. */
+  readonly n: number;
+}
+
+function format({ second, n }: BatchName): string {
+  const [day, time] = new Date(second * 1000).toISOString().slice(0, 19).split('T') as [string, string];
+  return `batch_${day.replaceAll('-', '')}_${time.replaceAll(':', '')}_${n}.jsonl`;
+}
+
+/** `null` for any name that the log would not have given. */
+function parse(name: string): BatchName | null {
+  const parts = PATTERN.exec(name);
+  if (parts === null) return null;
+  const [year, month, day, hour, minute, second, n] = parts.slice(1).map(Number) as [
+    number,
+    number,
+    number,
+    number,
+    number,
+    number,
+    number,
+  ];
+  const parsed = { second: Date.UTC(year, month - 1, day, hour, minute, second) / 1000, n };
+  return format(parsed) === name ? parsed : null;
+}
+
+export function isBatchName(name: string): boolean {
+  return parse(name) !== null;
+}
+
+/** The order of delivery: time, then N as a number. Both names must be batch names. */
+export function compareBatchNames(a: string, b: string): number {
+  const [left, right] = [parse(a), parse(b)];
+  if (left === null || right === null) throw new Error(`not a batch name: ${left === null ? a : b}`);
+  return left.second - right.second || left.n - right.n;
+}
+
+/**
+ * Gives each new batch file a name that comes after all names before it, also where the clock goes back, and
+ * that was never given before, also by an earlier run: a sink may take the name for the batch's identity.
+ */
+export class BatchNames {
+  #last: BatchName;
+  readonly #nowMs: () => number;
+
+  /**
+   * @param newest the newest name in the directory, if there is one
+   * @param firstSecond no name is given for a time before this, in seconds since 1970
+   */
+  constructor(newest: string | null, firstSecond: number, nowMs: () => number = Date.now) {
+    const left = newest === null ? null : parse(newest);
+    this.#last = left !== null && left.second >= firstSecond ? left : { second: firstSecond, n: 0 };
+    this.#nowMs = nowMs;
+  }
+
+  next(): string {
+    const second = Math.max(Math.floor(this.#nowMs() / 1000), this.#last.second);
+    this.#last = { second, n: this.#last.n + 1 };
+    return format(this.#last);
+  }
+}

@@ -1,0 +1,68 @@
+import type { Dir } from 'node:fs';
+import { compareBatchNames, isBatchName } from './batch-name.js';
+import { LOCK_FILE } from './directory-lock.js';
+import { call } from './file-system.js';
+import type { FileSystem } from './file-system.js';
+
+export const QUARANTINE = 'quarantine';
+const OURS = new Set([LOCK_FILE, QUARANTINE, '.gitignore']);
+
+/** What stands in a log directory when a server starts on it. */
+export interface Survey {
+  /** How many batch files an earlier run left. */
+  readonly batches: number;
+  /** The newest of them. */
+  readonly newest: string | null;
+  /** Entries that are neither batch files nor the log's own. */
+  readonly foreign: readonly string[];
+}
+
+export async function survey(fs: FileSystem, dir: string): Promise<Survey> {
+  let newest: string | null = null;
+  let batches = 0;
+  const foreign: string[] = [];
+  for await (const { name, isBatch } of entries(fs, dir)) {
+    if (!isBatch) {
+      foreign.push(name);
+      continue;
+    }
+    batches++;
+    if (newest === null || compareBatchNames(name, newest) > 0) newest = name;
+  }
+  return { batches, newest, foreign };
+}
+
+/**
+ * The oldest batch names, in the order of delivery. Memory does not grow with the directory.
+ *
+ * @param wanted which names count
+ * @param most at most so many
+ */
+export async function oldestBatchNames(
+  fs: FileSystem,
+  dir: string,
+  wanted: (name: string) => boolean,
+  most: number,
+): Promise<string[]> {
+  let names: string[] = [];
+  const keepOldest = (): void => {
+    names = names.toSorted(compareBatchNames).slice(0, most);
+  };
+  for await (const { name, isBatch } of entries(fs, dir)) {
+    if (isBatch && wanted(name) && names.push(name) >= 2 * most) keepOldest();
+  }
+  keepOldest();
+  return names;
+}
+
+async function* entries(
+  fs: FileSystem,
+  dir: string,
+): AsyncGenerator<{ name: string; isBatch: boolean }, void, undefined> {
+  const handle = await call<Dir>((done) => {
+    fs.opendir(dir, done);
+  });
+  for await (const entry of handle) {
+    if (!OURS.has(entry.name)) yield { name: entry.name, isBatch: entry.isFile() && isBatchName(entry.name) };
+  }
+}

@@ -1,0 +1,103 @@
+import type nodeFs from 'node:fs';
+import { dirname, resolve as absolute } from 'node:path';
+
+/**
+ * The calls that the append log makes, by the names of `node:fs`. They come in as a parameter, so that a test
+ * can put a failing disk under the log: `Object.create(fs)` with one method replaced is enough.
+ */
+export type FileSystem = Pick<
+  typeof nodeFs,
+  | 'open'
+  | 'close'
+  | 'read'
+  | 'write'
+  | 'fdatasync'
+  | 'fsync'
+  | 'fstat'
+  | 'ftruncate'
+  | 'mkdir'
+  | 'opendir'
+  | 'rename'
+  | 'unlink'
+>;
+
+/** One call with a callback, as a promise. */
+export function call<T>(start: (done: (error: Error | null, value: T) => void) => void): Promise<T> {
+  return new Promise((resolve, reject) => {
+    start((error, value) => {
+      if (error) reject(error);
+      else resolve(value);
+    });
+  });
+}
+
+/** The same for calls that give nothing back. */
+export function callVoid(start: (done: (error: Error | null) => void) => void): Promise<void> {
+  return call<void>((done) => {
+    start((error) => {
+      done(error, undefined);
+    });
+  });
+}
+
+/** Writes all of `bytes` at `position`; the system may take them in several parts. */
+export async function writeAll(fs: FileSystem, fd: number, bytes: Buffer, position: number): Promise<void> {
+  for (let done = 0; done < bytes.length; ) {
+    const written = await call<number>((end) => {
+      fs.write(fd, bytes, done, bytes.length - done, position + done, end);
+    });
+    if (written === 0) throw new Error('the file system took none of the bytes');
+    done += written;
+  }
+}
+
+/** Flushes what the directory knows of its entries: until then a new file's name is not durable. */
+export async function flushDirectory(fs: FileSystem, dir: string): Promise<void> {
+  const fd = await call<number>((done) => {
+    fs.open(dir, 'r', done);
+  });
+  try {
+    await callVoid((done) => {
+      fs.fsync(fd, done);
+    });
+  } finally {
+    await callVoid((done) => {
+      fs.close(fd, done);
+    });
+  }
+}
+
+/** Makes a directory, and each that is missing above it, with names that are durable. */
+export async function makeDirectory(fs: FileSystem, dir: string): Promise<void> {
+  const first = await call<string | undefined>((done) => {
+    fs.mkdir(dir, { recursive: true, mode: 0o750 }, done);
+  });
+  if (first === undefined) return;
+  for (let made = absolute(dir); made.length >= absolute(first).length; made = dirname(made)) {
+    await flushDirectory(fs, dirname(made));
+  }
+}
+
+/** Reads a file from its start, at most `bytes` of it; `null`: all. */
+export async function readAll(fs: FileSystem, path: string, bytes: number | null): Promise<Buffer> {
+  const fd = await call<number>((done) => {
+    fs.open(path, 'r', done);
+  });
+  try {
+    const size = bytes ?? (await call<nodeFs.Stats>((done) => { fs.fstat(fd, done); })).size;
+    const file = Buffer.allocUnsafe(size);
+    let done = 0;
+    while (done < size) {
+      const read = await call<number>((end) => {
+        fs.read(fd, file, done, size - done, done, end);
+      });
+      if (read === 0) break;
+      done += read;
+    }
+    return file.subarray(0, done);
+  } finally {
+    await callVoid((done) => {
+      fs.close(fd, done);
+    });
+  }
+}

@@ -1,0 +1,43 @@
+import { pino } from 'pino';
+import type { Logger } from '../log-lines.js';
+import type { ServerSettings } from '../settings/server-settings.js';
+
+const COLOURS: Readonly<Record<string, string>> = {
+  warn: '\u001b[33m',
+  error: '\u001b[31m',
+  debug: '\u001b[2m',
+};
+const DIM = '\u001b[2m';
+const RESET = '\u001b[0m';
+
+/** A line as pino writes it, as far as the text format uses it. */
+interface Line {
+  readonly level: string;
+  readonly time: number;
+  readonly msg: string;
+  readonly err?: { readonly message: string; readonly stack?: string };
+}
+
+/** The server's log lines, on standard output: pino's JSON, or text for people, in colour on a terminal. */
+export function createLogger({
+  logLevel,
+  logFormat,
+}: Pick<ServerSettings, 'logLevel' | 'logFormat'>): Logger {
+  const options = { level: logLevel, base: null, formatters: { level: (level: string) => ({ level }) } };
+  if (logFormat === 'json') return pino(options, pino.destination({ dest: 1, sync: true }));
+  const colour = process.stdout.isTTY && process.env['NO_COLOR'] === undefined;
+  return pino(options, {
+    write(json: string) {
+      process.stdout.write(asText(JSON.parse(json) as Line, colour));
+    },
+  });
+}
+
+/** `12:00:00.000 message`, with the level where it is not `info`. */
+export function asText({ level, time, msg, err }: Line, colour: boolean): string {
+  const clock = new Date(time).toISOString().slice(11, 23);
+  const name = level === 'info' ? '' : `${level.toUpperCase()} `;
+  const cause = err === undefined || msg.includes(err.message) ? '' : ` (${err.message})`;
+  if (!colour) return `${clock} ${name}${msg}${cause}\n`;
+  return `${DIM}${clock}${RESET} ${COLOURS[level] ?? ''}${name}${msg}${cause}${RESET}\n`;
+}

@@ -1,0 +1,82 @@
+import { readFileSync } from 'node:fs';
+import { asError, ForebayError } from '../errors.js';
+import { createForebay } from '../forebay.js';
+import type { Forebay } from '../forebay.js';
+import { IngestionServer } from '../http/ingestion-server.js';
+import type { Logger } from '../log-lines.js';
+import { helpText, readOptions } from '../settings/option-table.js';
+import { checkRelations, PIPELINE_SETTINGS, SERVER_SETTINGS } from '../settings/server-settings.js';
+import type { PipelineSettings, ServerSettings } from '../settings/server-settings.js';
+import { chooseSink } from '../sinks/choose-sink.js';
+import { createLogger } from './log-output.js';
+
+const USAGE = `forebay-server: takes events by HTTP, puts them on disk, answers 202, delivers them to a sink.
+
+  node bin/server.js [--flag VALUE ...]
+
+`;
+
+try {
+  const settings = readOptions(SERVER_SETTINGS, process.argv.slice(2), process.env);
+  checkRelations(settings);
+  if (settings.help) process.stdout.write(USAGE + helpText(SERVER_SETTINGS, true));
+  else if (settings.version) process.stdout.write(`${version()}\n`);
+  else await run(settings, createLogger(settings));
+} catch (error) {
+  const shown = error instanceof ForebayError ? error.message : (asError(error).stack ?? String(error));
+  process.stderr.write(`forebay-server: ${shown}\n`);
+  process.exit(1);
+}
+
+async function run(settings: ServerSettings, logger: Logger): Promise<void> {
+  const forebay = createForebay({ ...pipelineSettings(settings), sink: await chooseSink(settings), logger });
+  const server = new IngestionServer({ ...settings, forebay });
+  stopOnSignals(settings, forebay, server, logger);
+  forebay.broken.catch(() => process.exit(1)); // a restart begins with what is on disk
+  try {
+    await forebay.start();
+    await server.start();
+  } catch (error) {
+    await forebay.stop(0);
+    throw error;
+  }
+  logger.info({ host: settings.host, port: server.port }, `IngestionServer started on port ${server.port}`);
+}
+
+/** The first signal stops in order, the second at once; neither loses what was acknowledged. */
+function stopOnSignals(
+  { shutdownTimeoutMs }: ServerSettings,
+  forebay: Forebay,
+  server: IngestionServer,
+  logger: Logger,
+): void {
+  let stopping = false;
+  const stop = async (signal: string): Promise<void> => {
+    if (stopping) process.exit(1);
+    stopping = true;
+    logger.info({ signal }, `${signal}: stopping`);
+    const end = performance.now() + shutdownTimeoutMs;
+    setTimeout(() => {
+      logger.error({}, `Not stopped within ${shutdownTimeoutMs} ms (--shutdown-timeout): exiting`);
+      process.exit(1);
+    }, shutdownTimeoutMs).unref();
+    await server.stop(shutdownTimeoutMs / 2);
+    await forebay.stop(Math.max(0, end - performance.now() - CLOSING_MS));
+    logger.info({ ...forebay.counts() }, `Stopped; ${forebay.counts().pending} events wait on disk`);
+    process.exit(0);
+  };
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, (name) => void stop(name));
+}
+
+/** What closing files takes at the end of a stop, in milliseconds, with room to spare. */
+const CLOSING_MS = 500;
+
+function pipelineSettings(settings: ServerSettings): PipelineSettings {
+  const keys = Object.keys(PIPELINE_SETTINGS) as (keyof PipelineSettings)[];
+  return Object.fromEntries(keys.map((key) => [key, settings[key]])) as PipelineSettings;
+}
+
+function version(): string {
+  const path = new URL('../../../package.json', import.meta.url);
+  return (JSON.parse(readFileSync(path, 'utf8')) as { version: string }).version;
+}

@@ -1,0 +1,84 @@
+/**
+ * Every error that Forebay shows to a client or an operator, in one table: its code, its HTTP status (`null`
+ * for errors that never reach a client), whether sending the same again can help, and its message.
+ * `docs/errors.md` explains each; a test holds the two together.
+ */
+export const ERRORS = {
+  BODY_NOT_UTF8: { status: 400, retry: false, message: 'The body is not valid UTF-8' },
+  EVENT_NOT_JSON: { status: 400, retry: false, message: 'The event is not valid JSON' },
+  EVENT_NOT_OBJECT: { status: 400, retry: false, message: 'The event must be a JSON object' },
+  EVENT_FIELD: { status: 400, retry: false, message: 'A field of the event is missing or of the wrong type' },
+  BAD_REQUEST: { status: 400, retry: false, message: 'The request is not valid HTTP' },
+  NOT_FOUND: { status: 404, retry: false, message: 'There is nothing at this path' },
+  METHOD_NOT_ALLOWED: { status: 405, retry: false, message: 'This path does not take this method' },
+  REQUEST_TIMEOUT: { status: 408, retry: true, message: 'The request took too long to arrive' },
+  BODY_TOO_LARGE: { status: 413, retry: false, message: 'The body is larger than --body-max' },
+  UNSUPPORTED_MEDIA_TYPE: {
+    status: 415,
+    retry: false,
+    message: 'The body must be application/json in UTF-8',
+  },
+  EXPECTATION_FAILED: { status: 417, retry: false, message: 'Only Expect: 100-continue is understood' },
+  QUEUE_FULL: { status: 429, retry: true, message: 'Queue full, please retry later' },
+  HEADERS_TOO_LARGE: { status: 431, retry: false, message: 'The request headers are too large' },
+  INTERNAL: { status: 500, retry: true, message: 'An unexpected error in the server' },
+  LOG_FAILED: { status: 503, retry: true, message: 'The event could not be put on disk' },
+  NOT_RUNNING: { status: 503, retry: true, message: 'The server is starting or stopping' },
+  SETTING_INVALID: { status: null, retry: false, message: 'A setting is unknown or malformed' },
+  LOG_DIR_UNUSABLE: { status: null, retry: false, message: 'The log directory cannot be used' },
+  LOG_DIR_LOCKED: { status: null, retry: false, message: 'Another server uses the log directory' },
+  PORT_UNAVAILABLE: { status: null, retry: false, message: 'The server cannot listen on this address' },
+  SINK_UNUSABLE: { status: null, retry: false, message: 'The sink cannot be used' },
+} as const satisfies Record<string, { status: number | null; retry: boolean; message: string }>;
+
+export type ErrorCode = keyof typeof ERRORS;
+
+export interface ErrorDetail {
+  /** The message for this occurrence; the table's own where none is given. */
+  readonly message?: string;
+  /** The field of the event that is wrong. */
+  readonly field?: string;
+  /** Where the input is wrong: an index into the text, in UTF-16 code units (bytes for `BODY_NOT_UTF8`). */
+  readonly position?: number;
+  /** How long to wait before sending the same again, in milliseconds. */
+  readonly retryAfterMs?: number;
+  readonly cause?: unknown;
+}
+
+/** An error with a code of the table above. */
+export class ForebayError extends Error {
+  readonly code: ErrorCode;
+  readonly field: string | undefined;
+  readonly position: number | undefined;
+  readonly retryAfterMs: number | undefined;
+
+  constructor(code: ErrorCode, detail: ErrorDetail = {}) {
+    super(detail.message ?? ERRORS[code].message, { cause: detail.cause });
+    this.name = 'ForebayError';
+    this.code = code;
+    this.field = detail.field;
+    this.position = detail.position;
+    this.retryAfterMs = detail.retryAfterMs;
+  }
+
+  /** The HTTP status; `null` for an error that never reaches a client. */
+  get status(): number | null {
+    return ERRORS[this.code].status;
+  }
+
+  /** Whether sending the same again can help. */
+  get retry(): boolean {
+    return ERRORS[this.code].retry;
+  }
+}
+
+/** What was thrown, as an `Error`. */
+export function asError(thrown: unknown): Error {
+  return thrown instanceof Error ? thrown : new Error(String(thrown));
+}
+
+/** The system's code of an error (`ENOSPC`, `EADDRINUSE`), if it has one. */
+export function systemCode(error: unknown): string | undefined {
+  if (!(error instanceof Error) || !('code' in error)) return undefined;
+  return typeof error.code === 'string' ? error.code : undefined;
+}

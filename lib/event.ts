@@ -1,0 +1,92 @@
+import { isUtf8 } from 'node:buffer';
+import { ForebayError } from './errors.js';
+import { jsonErrorPosition } from './json-position.js';
+
+/**
+ * An event: an object with a non-empty string `id`, a non-empty string `type` and `data`, which is any JSON
+ * value. `timestamp` is added where it is missing; other members are kept as they are.
+ */
+export interface Event {
+  readonly id: string;
+  readonly type: string;
+  readonly data: unknown;
+  readonly timestamp?: unknown;
+  readonly [member: string]: unknown;
+}
+
+/**
+ * The event's line in the append log, without the line break at its end: the client's own JSON text. Numbers,
+ * escapes, duplicate keys and the order of keys stay as they were sent. Line breaks between tokens become
+ * spaces (inside JSON strings they cannot occur raw), and a missing `timestamp` is added before the last `}`.
+ *
+ * @param text one event as JSON
+ * @param arrivedMs the time of arrival, in milliseconds since 1970
+ * @throws ForebayError `EVENT_NOT_JSON` with `position`, `EVENT_NOT_OBJECT`, `EVENT_FIELD` with `field`
+ */
+export function eventLine(text: string, arrivedMs: number): string {
+  let event: unknown;
+  try {
+    event = JSON.parse(text);
+  } catch (error) {
+    const position = jsonErrorPosition(text) ?? 0;
+    throw new ForebayError('EVENT_NOT_JSON', { position, message: notJson(text, position), cause: error });
+  }
+  checkEvent(event);
+  const line = text.trim().replace(/[\n\r]/g, ' ');
+  return Object.hasOwn(event, 'timestamp') ? line : `${line.slice(0, -1)},"timestamp":${arrivedMs}}`;
+}
+
+/** @throws ForebayError `EVENT_NOT_OBJECT`, `EVENT_FIELD` with `field` */
+function checkEvent(value: unknown): asserts value is Event {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+    const what = value === null ? 'null' : Array.isArray(value) ? 'an array' : `a ${typeof value}`;
+    throw new ForebayError('EVENT_NOT_OBJECT', { message: `The event must be a JSON object, not ${what}` });
+  }
+  for (const field of ['id', 'type'] as const) {
+    const member: unknown = Object.hasOwn(value, field) ? Reflect.get(value, field) : undefined;
+    if (typeof member !== 'string' || member === '') {
+      const what = member === undefined ? 'is missing' : 'must be a non-empty string';
+      throw new ForebayError('EVENT_FIELD', { field, message: `Field "${field}" ${what}` });
+    }
+  }
+  if (!Object.hasOwn(value, 'data')) {
+    throw new ForebayError('EVENT_FIELD', { field: 'data', message: 'Field "data" is missing' });
+  }
+}
+
+/** Whether a line of the append log is an event. */
+export function isEventLine(line: string): boolean {
+  try {
+    checkEvent(JSON.parse(line));
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/**
+ * A body as text. Node's own decoder turns bytes that are not UTF-8 into U+FFFD without a word, so they are
+ * looked for first.
+ *
+ * @throws ForebayError `BODY_NOT_UTF8` with `position`, the index of the first such byte
+ */
+export function decodeUtf8(body: Buffer): string {
+  const text = body.toString('utf8');
+  if (isUtf8(body)) return text;
+  const again = Buffer.from(text, 'utf8');
+  let position = 0;
+  while (position < body.length && body[position] === again[position]) position++;
+  throw new ForebayError('BODY_NOT_UTF8', {
+    position,
+    message: `The body is not valid UTF-8 at byte ${position}`,
+  });
+}
+
+function notJson(text: string, position: number): string {
+  if (text.trim() === '') return 'The event is not valid JSON: the body is empty';
+  if (position >= text.length)
+    return `The event is not valid JSON: it ends too early, at position ${position}`;
+  const before = text.slice(0, position).split('\n');
+  const place = `line ${before.length}, column ${(before.at(-1) ?? '').length + 1}`;
+  return `The event is not valid JSON at position ${position} (${place})`;
+}

@@ -1,0 +1,222 @@
+import { pipeline } from 'node:stream/promises';
+import { AppendLog } from './append-log/append-log.js';
+import type { FileSystem } from './append-log/file-system.js';
+import { asError, ForebayError } from './errors.js';
+import { eventLine } from './event.js';
+import type { Event } from './event.js';
+import { LogLines } from './log-lines.js';
+import type { Logger } from './log-lines.js';
+import { replay } from './replay.js';
+import { fromObject } from './settings/option-table.js';
+import { PIPELINE_SETTINGS } from './settings/server-settings.js';
+import type { PipelineSettings } from './settings/server-settings.js';
+import type { Sink } from './sinks/sink.js';
+import { Backlog } from './stages/backlog.js';
+import { Batcher } from './stages/batcher.js';
+import { BatchWriter } from './stages/batch-writer.js';
+import { Deliverer } from './stages/deliverer.js';
+
+/** What `createForebay` takes: the sink, and any of the pipeline's settings. */
+export interface ForebayOptions extends Partial<PipelineSettings> {
+  readonly sink: Sink;
+  /** Where log lines go; `pino` fits. Nowhere by default. */
+  readonly logger?: Logger;
+  /** The file system under the append log; `node:fs` by default. */
+  readonly fs?: FileSystem;
+}
+
+/** `accepted = delivered + deadLettered + pending` for the events of this run and those it has read again. */
+export interface EventCounts {
+  /** Acknowledged in this run, or read from a batch file that an earlier run left. */
+  readonly accepted: number;
+  /** Confirmed by the sink. */
+  readonly delivered: number;
+  /** Set aside with the sink's reason. */
+  readonly deadLettered: number;
+  /** On disk, neither confirmed nor set aside. */
+  readonly pending: number;
+}
+
+type State = 'new' | 'starting' | 'running' | 'stopping' | 'stopped' | 'failed';
+
+interface Stages {
+  readonly log: AppendLog;
+  readonly batcher: Batcher;
+  readonly writer: BatchWriter;
+  readonly backlog: Backlog;
+  readonly deliverer: Deliverer;
+  /** Settle when the stages have ended. */
+  readonly ingest: Promise<void>;
+  readonly delivery: Promise<void>;
+}
+
+/** A durable front door for events, in process. The server is this behind HTTP. */
+export class Forebay {
+  readonly settings: PipelineSettings;
+  /** Rejects if a stage breaks, which is a programming error; what is on disk is safe. Never resolves. */
+  readonly broken: Promise<never>;
+  readonly #sink: Sink;
+  readonly #lines: LogLines;
+  readonly #fs: FileSystem | undefined;
+  #state: State = 'new';
+  #stages: Stages | null = null;
+  #break: (error: Error) => void = () => undefined;
+
+  /** @throws ForebayError `SETTING_INVALID` */
+  constructor(options: ForebayOptions) {
+    const { sink, logger, fs, ...settings } = options;
+    this.settings = fromObject(PIPELINE_SETTINGS, settings);
+    this.#sink = sink;
+    this.#lines = new LogLines(logger);
+    this.#fs = fs;
+    this.broken = new Promise((_resolve, reject) => {
+      this.#break = reject;
+    });
+    this.broken.catch(() => undefined);
+  }
+
+  /**
+   * Opens the append log and delivers what an earlier run left. Resolves when that is done, or when the sink
+   * fails or `replayWaitMs` is over: the rest is delivered in the background then. From then on events are taken.
+   *
+   * @throws ForebayError `LOG_DIR_UNUSABLE`, `LOG_DIR_LOCKED`
+   */
+  async start(): Promise<void> {
+    if (this.#state !== 'new') throw new Error('start() is called once');
+    this.#state = 'starting';
+    try {
+      this.#stages = await this.#build();
+    } catch (error) {
+      this.#state = 'stopped';
+      throw error;
+    }
+    const { log, deliverer } = this.#stages;
+    await replay({ log, deliverer, lines: this.#lines, waitMs: this.settings.replayWaitMs });
+    if (this.#is('starting')) this.#state = 'running';
+  }
+
+  /**
+   * Takes one event. Resolves when it is on disk, as durable as `fsync` says.
+   *
+   * @param event an object, or its JSON text, which is kept as it is
+   * @throws ForebayError `EVENT_NOT_JSON`, `EVENT_NOT_OBJECT`, `EVENT_FIELD`; `BODY_TOO_LARGE` if it could never
+   *   fit; `QUEUE_FULL` with `retryAfterMs`; `LOG_FAILED` if the disk did not take it; `NOT_RUNNING`
+   */
+  async write(event: Event | string): Promise<void> {
+    const line = eventLine(typeof event === 'string' ? event : JSON.stringify(event), Date.now());
+    const bytes = Buffer.byteLength(line) + 1;
+    const refusal = this.refusal(1, bytes);
+    if (refusal !== null) throw refusal;
+    const { batcher } = this.#running();
+    await new Promise<void>((resolve, reject) => {
+      const acknowledge = (error?: Error | null): void => {
+        if (error) reject(error);
+        else resolve();
+      };
+      batcher.queue({ line, bytes, acknowledge });
+    });
+  }
+
+  /**
+   * Why so many events would be refused now, as the error for their client; `null` if they would be taken.
+   *
+   * @param heldBytes what else the caller holds in memory on behalf of clients
+   */
+  refusal(events: number, bytes: number, heldBytes: number = 0): ForebayError | null {
+    if (this.#state !== 'running' || this.#stages === null) {
+      return new ForebayError('NOT_RUNNING', { retryAfterMs: 1000 });
+    }
+    const { batcher } = this.#stages;
+    if (!batcher.canEverAdmit(events, bytes)) {
+      return new ForebayError('BODY_TOO_LARGE', { message: 'The request is larger than the whole queue' });
+    }
+    if (batcher.admits(events, bytes + heldBytes)) return null;
+    return new ForebayError('QUEUE_FULL', { retryAfterMs: batcher.drainMs });
+  }
+
+  counts(): EventCounts {
+    if (this.#stages === null) return { accepted: 0, delivered: 0, deadLettered: 0, pending: 0 };
+    const { log, writer, deliverer } = this.#stages;
+    return {
+      accepted: writer.accepted + deliverer.recovered,
+      delivered: deliverer.delivered,
+      deadLettered: 0,
+      pending: log.pendingEvents,
+    };
+  }
+
+  /** Whether the pipeline works; full or stopping is no failure. */
+  get healthy(): boolean {
+    return this.#state !== 'failed';
+  }
+
+  /**
+   * Takes no more events, puts those it has on disk, lets the attempts that run end, and closes. What is not
+   * delivered stays on disk for the next start.
+   *
+   * @param waitMs how long to wait for attempts that run, in milliseconds
+   */
+  async stop(waitMs: number = this.settings.shutdownTimeoutMs): Promise<void> {
+    if (this.#state === 'stopped' || this.#state === 'stopping') return;
+    this.#state = 'stopping';
+    if (this.#stages !== null) await this.#end(this.#stages, waitMs);
+    this.#lines.sumUp();
+    this.#state = 'stopped';
+  }
+
+  async #build(): Promise<Stages> {
+    const { logDir, fsync, sinkConcurrency } = this.settings;
+    const lines = this.#lines;
+    const log = await AppendLog.open({ dir: logDir, fsync, lines, ...(this.#fs && { fs: this.#fs }) });
+    lines.info(`AppendLog initialized: ${logDir}`);
+    const batcher = new Batcher(this.settings);
+    const backlog = new Backlog(log, lines);
+    const writer = new BatchWriter({
+      log,
+      lines,
+      sealed: (batch) => {
+        backlog.offer(batch);
+      },
+    });
+    const deliverer = new Deliverer({ log, sink: this.#sink, lines, concurrency: sinkConcurrency });
+    const ingest = pipeline(batcher, writer);
+    const delivery = pipeline(backlog, deliverer);
+    for (const running of [ingest, delivery]) running.catch((error: unknown) => this.#fail(asError(error)));
+    return { log, batcher, writer, backlog, deliverer, ingest, delivery };
+  }
+
+  async #end(stages: Stages, waitMs: number): Promise<void> {
+    const { log, batcher, backlog, deliverer, ingest, delivery } = stages;
+    batcher.end();
+    await ingest.catch(() => undefined);
+    deliverer.stop();
+    backlog.stop();
+    const abandon = setTimeout(() => {
+      deliverer.abandon();
+    }, waitMs);
+    await delivery.catch(() => undefined);
+    clearTimeout(abandon);
+    await this.#sink.close?.();
+    await log.close();
+  }
+
+  #fail(error: Error): void {
+    this.#state = 'failed';
+    this.#lines.error('A stage of the pipeline broke; nothing more is taken or delivered', error);
+    this.#break(error);
+  }
+
+  #running(): Stages {
+    if (this.#stages === null) throw new ForebayError('NOT_RUNNING');
+    return this.#stages;
+  }
+
+  #is(state: State): boolean {
+    return this.#state === state;
+  }
+}
+
+/** A front door that is not started yet. @throws ForebayError `SETTING_INVALID` */
+export function createForebay(options: ForebayOptions): Forebay {
+  return new Forebay(options);
+}

@@ -1,0 +1,106 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { ForebayError } from '../errors.js';
+
+const ACCEPTED = Buffer.from('{"status":"accepted"}');
+const ACCEPTED_HEADERS = ['Content-Type', 'application/json', 'Content-Length', String(ACCEPTED.length)];
+
+/** An upload that was refused is read on for so long, and so far, before the connection is closed under it. */
+const LINGER_MS = 1000;
+const LINGER_BYTES_MAX = 16 * 2 ** 20;
+/** An upload this short is read to its end, and the connection stays. */
+const READ_ON_BYTES_MAX = 65_536;
+
+export function answerAccepted(res: ServerResponse): void {
+  res.writeHead(202, ACCEPTED_HEADERS);
+  res.end(ACCEPTED);
+}
+
+/** Answers the request that broke its connection; nothing more is read from it. */
+export function answerLast(res: ServerResponse, error: ForebayError): void {
+  if (res.headersSent || res.destroyed) return;
+  const { code, message } = error;
+  res.end(head(res, error.status ?? 500, { error: message, code }, {}, true));
+}
+
+export function answerJson(
+  res: ServerResponse,
+  status: number,
+  body: object,
+  headers: Readonly<Record<string, string>> = {},
+): void {
+  res.end(head(res, status, body, headers, false));
+}
+
+/**
+ * Answers with an error: `{"error": …, "code": …}` with `field` and `position` where there are any.
+ *
+ * Where the body has not arrived yet, a client may still be sending. Closing the connection then makes the
+ * system answer the rest with a reset, which can take the answer away before the client has read it; so the
+ * rest is read and thrown away for a while first ("lingering close").
+ */
+export function answerError(
+  req: IncomingMessage,
+  res: ServerResponse,
+  error: ForebayError,
+  headers: Readonly<Record<string, string>> = {},
+): void {
+  if (res.headersSent || res.destroyed) return;
+  const { code, message, field, position } = error;
+  // The answer to a full queue is fixed: its clients know it in this form.
+  const body = code === 'QUEUE_FULL' ? { error: message } : { error: message, code, field, position };
+  const all = { ...headers, ...retryAfter(error) };
+  const close = !req.complete && (waitsForContinue(req) || declaredBytes(req) > READ_ON_BYTES_MAX);
+  const bytes = head(res, error.status ?? 500, body, all, close);
+  if (!close) {
+    res.end(bytes);
+    req.resume();
+    return;
+  }
+  res.write(bytes);
+  linger(req, () => {
+    res.end();
+  });
+}
+
+function linger(req: IncomingMessage, done: () => void): void {
+  let bytes = 0;
+  const end = (): void => {
+    clearTimeout(timer);
+    done();
+  };
+  const timer = setTimeout(end, LINGER_MS);
+  req.on('data', (chunk: Buffer) => {
+    bytes += chunk.length;
+    if (bytes > LINGER_BYTES_MAX) end();
+  });
+  req.once('end', end);
+  req.once('close', end);
+}
+
+function waitsForContinue({ headers }: IncomingMessage): boolean {
+  return headers.expect !== undefined;
+}
+
+/** How long the body is, in bytes, as far as its headers tell. */
+function declaredBytes({ headers }: IncomingMessage): number {
+  return headers['transfer-encoding'] === undefined ? Number(headers['content-length'] ?? 0) : Infinity;
+}
+
+/** `Retry-After` is in whole seconds (RFC 9110, 10.2.3); 0 would call clients back at once. */
+export function retryAfter({ retryAfterMs }: ForebayError): Record<string, string> {
+  if (retryAfterMs === undefined) return {};
+  return { 'Retry-After': String(Math.max(1, Math.ceil(retryAfterMs / 1000))) };
+}
+
+function head(
+  res: ServerResponse,
+  status: number,
+  body: object,
+  headers: Readonly<Record<string, string>>,
+  close: boolean,
+): Buffer {
+  const bytes = Buffer.from(JSON.stringify(body));
+  if (close) res.shouldKeepAlive = false;
+  res.writeHead(status, { ...headers, 'Content-Type': 'application/json', 'Content-Length': bytes.length });
+  return bytes;
+}

@@ -1,0 +1,152 @@
+import { createServer } from 'node:http';
+import type { IncomingMessage, Server, ServerResponse } from 'node:http';
+import { once } from 'node:events';
+import type { AddressInfo } from 'node:net';
+import { asError, ForebayError, systemCode } from '../errors.js';
+import type { Forebay } from '../forebay.js';
+import { answerError, answerJson, retryAfter } from './answers.js';
+import { answerConnectionErrors } from './connection-errors.js';
+import { EventsRoute } from './events-route.js';
+
+export interface IngestionServerOptions {
+  readonly forebay: Forebay;
+  readonly host: string;
+  /** 0: any free one. */
+  readonly port: number;
+  readonly bodyBytesMax: number;
+  readonly connectionsMax: number;
+  readonly headersTimeoutMs: number;
+  readonly requestTimeoutMs: number;
+  readonly keepAliveTimeoutMs: number;
+}
+
+/** How often Node looks for requests that take too long, in milliseconds: a timeout is late by up to this. */
+const TIMEOUT_CHECK_MS = 500;
+
+/** The HTTP door: `POST /events`, `GET /health`, `GET /ready`. */
+export class IngestionServer {
+  /** Connections closed at once, because there were `connectionsMax` already. */
+  droppedConnections = 0;
+  readonly #options: IngestionServerOptions;
+  readonly #events: EventsRoute;
+  readonly #server: Server;
+  #stopping = false;
+
+  constructor(options: IngestionServerOptions) {
+    this.#options = options;
+    this.#events = new EventsRoute(options);
+    this.#server = createServer({
+      headersTimeout: options.headersTimeoutMs,
+      requestTimeout: options.requestTimeoutMs,
+      keepAliveTimeout: options.keepAliveTimeoutMs,
+      connectionsCheckingInterval: TIMEOUT_CHECK_MS,
+    });
+    this.#server.maxConnections = options.connectionsMax;
+    // A client that has sent its request and closed its side still gets the answer.
+    Object.assign(this.#server, { httpAllowHalfOpen: true });
+    answerConnectionErrors(this.#server);
+    this.#server.on('request', (req, res) => {
+      this.#route(req, res, false);
+    });
+    this.#server.on('checkContinue', (req, res) => {
+      this.#route(req, res, true);
+    });
+    this.#server.on('checkExpectation', (req, res) => {
+      answerError(req, res, new ForebayError('EXPECTATION_FAILED'));
+    });
+    this.#server.on('drop', () => this.droppedConnections++);
+  }
+
+  /** The port it listens on. */
+  get port(): number {
+    return (this.#server.address() as AddressInfo).port;
+  }
+
+  /** @throws ForebayError `PORT_UNAVAILABLE` */
+  async start(): Promise<void> {
+    const { host, port } = this.#options;
+    try {
+      this.#server.listen({ host, port });
+      await once(this.#server, 'listening');
+    } catch (error) {
+      const why = systemCode(error) === 'EADDRINUSE' ? 'it is in use' : asError(error).message;
+      throw new ForebayError('PORT_UNAVAILABLE', {
+        message: `Cannot listen on ${host}, port ${port}: ${why}`,
+        cause: error,
+      });
+    }
+  }
+
+  /**
+   * Takes no more connections, answers the requests in flight, and closes.
+   *
+   * @param waitMs after so many milliseconds connections are closed whatever they do
+   */
+  async stop(waitMs: number): Promise<void> {
+    this.#stopping = true;
+    const closed = new Promise<void>((resolve) => {
+      this.#server.close(() => {
+        resolve();
+      });
+    });
+    this.#server.closeIdleConnections();
+    const timer = setTimeout(() => {
+      this.#server.closeAllConnections();
+    }, waitMs);
+    await closed;
+    clearTimeout(timer);
+  }
+
+  #route(req: IncomingMessage, res: ServerResponse, waits: boolean): void {
+    if (this.#stopping) res.shouldKeepAlive = false;
+    const path = (req.url ?? '').split('?', 1)[0] ?? '';
+    const route = this.#routes[path];
+    if (route === undefined) {
+      answerError(req, res, new ForebayError('NOT_FOUND', { message: `There is nothing at ${path}` }));
+    } else if (!route.methods.includes(req.method ?? '')) {
+      const allow = route.methods.join(', ');
+      const message = `${path} takes ${allow}, not ${req.method}`;
+      answerError(req, res, new ForebayError('METHOD_NOT_ALLOWED', { message }), { Allow: allow });
+    } else {
+      route.handle(req, res, waits);
+    }
+  }
+
+  readonly #routes: Readonly<Record<string, Route>> = {
+    // no prototype: a path like /constructor is no route
+    __proto__: null as never,
+    '/events': {
+      methods: ['POST'],
+      handle: (req, res, waits) => {
+        this.#events.handle(req, res, waits);
+      },
+    },
+    '/health': {
+      methods: ['GET', 'HEAD'],
+      handle: (req, res) => {
+        const { forebay } = this.#options;
+        const status = forebay.healthy ? 'ok' : 'failed';
+        answerJson(res, forebay.healthy ? 200 : 503, { status, events: forebay.counts() });
+        req.resume();
+      },
+    },
+    '/ready': {
+      methods: ['GET', 'HEAD'],
+      handle: (req, res) => {
+        const refusal = this.#options.forebay.refusal(1, 1);
+        if (refusal === null) {
+          answerJson(res, 200, { status: 'ready' });
+        } else {
+          const { message: reason, code } = refusal;
+          answerJson(res, 503, { status: 'not ready', reason, code }, retryAfter(refusal));
+        }
+        req.resume();
+      },
+    },
+  };
+}
+
+interface Route {
+  readonly methods: readonly string[];
+  readonly handle: (req: IncomingMessage, res: ServerResponse, waits: boolean) => void;
+}

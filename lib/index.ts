@@ -1,0 +1,12 @@
+export { createForebay, Forebay } from './forebay.js';
+export type { EventCounts, ForebayOptions } from './forebay.js';
+export { ERRORS, ForebayError } from './errors.js';
+export type { ErrorCode, ErrorDetail } from './errors.js';
+export type { Event } from './event.js';
+export type { Batch } from './append-log/append-log.js';
+export type { Sink } from './sinks/sink.js';
+export type { Logger } from './log-lines.js';
+export { FileSink } from './sinks/file-sink.js';
+export { SimulatedSink } from './sinks/simulated-sink.js';
+export { IngestionServer } from './http/ingestion-server.js';
+export type { IngestionServerOptions } from './http/ingestion-server.js';

@@ -1,0 +1,71 @@
+/** Turns what was given for a setting (text from a flag or variable, any JSON value) into its value, or throws. */
+export type Check<T> = (given: unknown) => T;
+
+/** A setting's value is not of its kind; the message says what would be: `must be …`. */
+export class CheckError extends Error {}
+
+export function wholeNumber(least: number, most: number = Number.MAX_SAFE_INTEGER): Check<number> {
+  const range = most === Number.MAX_SAFE_INTEGER ? `of at least ${least}` : `from ${least} to ${most}`;
+  return (given) => {
+    const value = typeof given === 'string' && /^\d+$/.test(given) ? Number(given) : given;
+    if (typeof value === 'number' && Number.isSafeInteger(value) && value >= least && value <= most)
+      return value;
+    throw new CheckError(`must be a whole number ${range}`);
+  };
+}
+
+/** `setTimeout` takes 31 bits: a longer wait would end at once. */
+const MILLISECONDS_MAX = 2 ** 31 - 1;
+
+export function milliseconds(least: number): Check<number> {
+  return wholeNumber(least, MILLISECONDS_MAX);
+}
+
+const UNITS = { B: 1, KiB: 2 ** 10, MiB: 2 ** 20, GiB: 2 ** 30 } as const;
+
+/** A number of bytes, or one with a unit: `64MiB`. */
+export function bytes(least: number): Check<number> {
+  return (given) => {
+    const parts = /^(\d+)\s*(B|KiB|MiB|GiB)?$/.exec(String(given));
+    const value = parts === null ? NaN : Number(parts[1]) * UNITS[(parts[2] ?? 'B') as keyof typeof UNITS];
+    if (Number.isSafeInteger(value) && value >= least) return value;
+    throw new CheckError(`must be a number of bytes of at least ${least}, like 65536 or 64KiB, MiB, GiB`);
+  };
+}
+
+export function ratio(given: unknown): number {
+  const value = typeof given === 'string' && given.trim() !== '' ? Number(given) : given;
+  if (typeof value === 'number' && value >= 0 && value <= 1) return value;
+  throw new CheckError('must be a number from 0 to 1');
+}
+
+export function positiveNumber(given: unknown): number {
+  const value = typeof given === 'string' && given.trim() !== '' ? Number(given) : given;
+  if (typeof value === 'number' && Number.isFinite(value) && value > 0) return value;
+  throw new CheckError('must be a number above 0');
+}
+
+export function text(given: unknown): string {
+  if (typeof given === 'string' && given !== '') return given;
+  throw new CheckError('must be a text that is not empty');
+}
+
+export function oneOf<const T extends string>(...choices: T[]): Check<T> {
+  return (given) => {
+    const choice = choices.find((each) => each === given);
+    if (choice !== undefined) return choice;
+    throw new CheckError(`must be one of ${choices.join(', ')}`);
+  };
+}
+
+/** A setting that is on or off: as a flag it stands alone. */
+export function onOff(given: unknown): boolean {
+  if (given === true || given === 'true' || given === '') return true;
+  if (given === false || given === 'false') return false;
+  throw new CheckError('must be true or false');
+}
+
+/** A setting that may be left out. */
+export function optional<T>(check: Check<T>): Check<T | null> {
+  return (given) => (given === null ? null : check(given));
+}

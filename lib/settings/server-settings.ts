@@ -1,0 +1,201 @@
+import { ForebayError } from '../errors.js';
+import { bytes, milliseconds, oneOf, onOff, optional, ratio, text, wholeNumber } from './checks.js';
+import type { Check } from './checks.js';
+import type { OptionTable, Values } from './option-table.js';
+
+const fsync: Check<'always' | 'never' | number> = (given) =>
+  given === 'always' || given === 'never' ? given : milliseconds(1)(given);
+
+/** The settings of the pipeline: what `createForebay` takes. */
+export const PIPELINE_SETTINGS = {
+  logDir: {
+    flag: 'log-dir',
+    initial: './append-log',
+    unit: 'DIR',
+    help: 'where events rest until the sink has confirmed them',
+    check: text,
+  },
+  fsync: {
+    flag: 'fsync',
+    initial: 'always',
+    unit: 'always|MS|never',
+    help: 'flush to the device before each 202, every so many milliseconds, or never',
+    check: fsync,
+  },
+  queueSize: {
+    flag: 'queue-size',
+    initial: 10_000,
+    unit: 'EVENTS',
+    help: 'events in memory that are not on disk yet; beyond it 429',
+    check: wholeNumber(1),
+  },
+  queueBytes: {
+    flag: 'queue-bytes',
+    initial: '64MiB',
+    unit: 'BYTES',
+    help: 'the same bound in bytes, bodies that are being read included',
+    check: bytes(1024),
+  },
+  batchSize: {
+    flag: 'batch-size',
+    initial: 100,
+    unit: 'EVENTS',
+    help: 'a batch ends at so many events,',
+    check: wholeNumber(1),
+  },
+  batchWaitMs: {
+    flag: 'batch-wait',
+    initial: 1000,
+    unit: 'MS',
+    help: '... or so long after its first event,',
+    check: milliseconds(1),
+  },
+  batchBytes: {
+    flag: 'batch-bytes',
+    initial: '4MiB',
+    unit: 'BYTES',
+    help: '... or at so many bytes',
+    check: bytes(1),
+  },
+  sinkConcurrency: {
+    flag: 'sink-concurrency',
+    initial: 1,
+    unit: 'BATCHES',
+    help: 'batches on their way to the sink at once; 1 keeps their order',
+    check: wholeNumber(1, 1000),
+  },
+  replayWaitMs: {
+    flag: 'replay-wait',
+    initial: 30_000,
+    unit: 'MS',
+    help: 'how long replay may keep the door shut at start',
+    check: milliseconds(0),
+  },
+  shutdownTimeoutMs: {
+    flag: 'shutdown-timeout',
+    initial: 10_000,
+    unit: 'MS',
+    help: 'how long a stop may wait for clients and the sink',
+    check: milliseconds(0),
+  },
+} as const satisfies OptionTable;
+
+export type PipelineSettings = Values<typeof PIPELINE_SETTINGS>;
+
+/** All settings of the server: flag, variable and key of the JSON file come from this table alone. */
+export const SERVER_SETTINGS = {
+  host: { flag: 'host', initial: '127.0.0.1', unit: 'ADDRESS', help: 'where to listen', check: text },
+  port: {
+    flag: 'port',
+    initial: 8081,
+    unit: 'NUMBER',
+    help: '... and on which port; 0: any free one',
+    check: wholeNumber(0, 65_535),
+  },
+  ...PIPELINE_SETTINGS,
+  sink: {
+    flag: 'sink',
+    initial: 'simulated',
+    unit: 'simulated|file',
+    help: 'where batches are delivered',
+    check: oneOf('simulated', 'file'),
+  },
+  sinkLatencyMs: {
+    flag: 'sink-latency',
+    initial: 100,
+    unit: 'MS',
+    help: 'simulated: how long a batch takes, give or take a half',
+    check: milliseconds(0),
+  },
+  sinkFailureRate: {
+    flag: 'sink-failure-rate',
+    initial: 0,
+    unit: '0..1',
+    help: 'simulated: how many of the attempts fail',
+    check: ratio,
+  },
+  sinkFile: {
+    flag: 'sink-file',
+    initial: null,
+    unit: 'PATH',
+    help: 'file: where each delivered event is appended, one a line',
+    check: optional(text),
+  },
+  bodyBytesMax: {
+    flag: 'body-max',
+    initial: '1MiB',
+    unit: 'BYTES',
+    help: 'the largest body; beyond it 413',
+    check: bytes(1),
+  },
+  connectionsMax: {
+    flag: 'connections-max',
+    initial: 2000,
+    unit: 'NUMBER',
+    help: 'open connections; beyond it new ones are closed at once',
+    check: wholeNumber(1),
+  },
+  headersTimeoutMs: {
+    flag: 'headers-timeout',
+    initial: 10_000,
+    unit: 'MS',
+    help: 'how long the headers of a request may take; then 408',
+    check: milliseconds(1),
+  },
+  requestTimeoutMs: {
+    flag: 'request-timeout',
+    initial: 30_000,
+    unit: 'MS',
+    help: 'how long a whole request may take; then 408',
+    check: milliseconds(1),
+  },
+  keepAliveTimeoutMs: {
+    flag: 'keep-alive-timeout',
+    initial: 65_000,
+    unit: 'MS',
+    help: 'how long an idle connection stays open',
+    check: milliseconds(1),
+  },
+  logLevel: {
+    flag: 'log-level',
+    initial: 'info',
+    unit: 'LEVEL',
+    help: 'debug, info, warn, error or silent',
+    check: oneOf('debug', 'info', 'warn', 'error', 'silent'),
+  },
+  logFormat: {
+    flag: 'log-format',
+    initial: 'text',
+    unit: 'text|json',
+    help: 'log lines for people or for machines',
+    check: oneOf('text', 'json'),
+  },
+  config: {
+    flag: 'config',
+    initial: null,
+    unit: 'FILE',
+    help: 'a JSON file with settings',
+    check: optional(text),
+  },
+  help: { flag: 'help', initial: false, unit: '', help: 'print this', check: onOff },
+  version: { flag: 'version', initial: false, unit: '', help: 'print the version', check: onOff },
+} as const satisfies OptionTable;
+
+export type ServerSettings = Values<typeof SERVER_SETTINGS>;
+
+/** @throws ForebayError `SETTING_INVALID` where settings do not go together */
+export function checkRelations(settings: ServerSettings): void {
+  const { sink, sinkFile, bodyBytesMax, queueBytes, headersTimeoutMs, requestTimeoutMs } = settings;
+  const wrong = (message: string): never => {
+    throw new ForebayError('SETTING_INVALID', { message });
+  };
+  if (sink === 'file' && sinkFile === null) wrong('--sink file needs --sink-file PATH');
+  if (sink !== 'file' && sinkFile !== null) wrong('--sink-file goes with --sink file');
+  if (bodyBytesMax + TIMESTAMP_BYTES > queueBytes) {
+    wrong('--body-max must be smaller than --queue-bytes: the largest body would never fit');
+  }
+  if (headersTimeoutMs > requestTimeoutMs) wrong('--headers-timeout must not be above --request-timeout');
+}
+
+/** What an event can grow by between the body and the log: a timestamp and a line break. */
+const TIMESTAMP_BYTES = 40;

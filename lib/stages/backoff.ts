@@ -1,0 +1,14 @@
+/** The bound of the first wait, and of every wait, in milliseconds. */
+const FIRST_MS = 200;
+const MOST_MS = 30_000;
+
+/**
+ * How long to wait before the next attempt: exponential with full jitter, so that many waiting clients of one
+ * sink do not come back at the same moment (M. Brooker, "Exponential Backoff And Jitter", 2015).
+ *
+ * @param failures how many attempts in a row have failed, from 1
+ * @param random between 0 and 1
+ */
+export function backoffMs(failures: number, random: number): number {
+  return Math.round(Math.min(MOST_MS, FIRST_MS * 2 ** (failures - 1)) * random);
+}

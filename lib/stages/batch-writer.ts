@@ -1,0 +1,112 @@
+import { Writable } from 'node:stream';
+import type { AppendLog, SealedBatch } from '../append-log/append-log.js';
+import type { BatchFile } from '../append-log/batch-file.js';
+import { asError, ForebayError } from '../errors.js';
+import type { LogLines } from '../log-lines.js';
+import type { BatchEnd, BatchPart, Group, QueuedEvent } from './batcher.js';
+
+export interface BatchWriterOptions {
+  readonly log: AppendLog;
+  readonly lines: LogLines;
+  /** Takes each batch when it is sealed, in the order of names. */
+  readonly sealed: (batch: SealedBatch) => void;
+}
+
+/**
+ * Appends each part of a group to its batch's file, flushes, and only then calls each event's acknowledgement,
+ * with success or with the error. Seals the file where the Batcher ended the batch.
+ *
+ * A disk that fails refuses the events at hand and never stops the pipeline: the file is given up with what
+ * was acknowledged before, and the next events get a new one.
+ */
+export class BatchWriter extends Writable {
+  /** Events acknowledged: they are on disk. */
+  accepted = 0;
+  /** Events that could not be put on disk: their clients got the error. */
+  failed = 0;
+  /** Batches sealed, by the limit that ended them. */
+  readonly sealedBy: Record<BatchEnd | 'failure', number> = {
+    size: 0,
+    bytes: 0,
+    time: 0,
+    stop: 0,
+    failure: 0,
+  };
+  readonly #log: AppendLog;
+  readonly #lines: LogLines;
+  readonly #sealed: (batch: SealedBatch) => void;
+  /** The file of the batch that has not ended yet. */
+  #file: BatchFile | null = null;
+
+  constructor({ log, lines, sealed }: BatchWriterOptions) {
+    super({ objectMode: true, highWaterMark: 1 });
+    this.#log = log;
+    this.#lines = lines;
+    this.#sealed = sealed;
+  }
+
+  override _write(group: Group, _encoding: BufferEncoding, done: (error?: Error | null) => void): void {
+    this.#commit(group).then(() => {
+      done();
+    }, done);
+  }
+
+  /** The parts belong to different files, so they are written and flushed side by side. */
+  async #commit(group: Group): Promise<void> {
+    const files = await Promise.all(
+      group.map((part, index) => this.#commitPart(part, index === 0 ? this.#file : null)),
+    );
+    this.#file = null;
+    for (const [index, file] of files.entries()) {
+      const end = group[index]?.end ?? null;
+      if (file === null) continue;
+      if (file.failed) this.#seal(file, 'failure');
+      else if (end !== null) this.#seal(file, end);
+      else this.#file = file;
+    }
+  }
+
+  /** Never throws: an error goes to the events. Gives back the part's file, `null` where none came to be. */
+  async #commitPart(part: BatchPart, open: BatchFile | null): Promise<BatchFile | null> {
+    let file = open?.failed === true ? null : open;
+    if (open !== file && open !== null) this.#seal(open, 'failure');
+    if (part.events.length === 0) return file;
+    try {
+      file ??= await this.#log.create();
+      await this.#log.append(file, joinLines(part.events), part.events.length);
+      this.accepted += part.events.length;
+      for (const event of part.events) event.acknowledge();
+    } catch (error) {
+      this.#refuse(part.events, asError(error));
+    }
+    return file;
+  }
+
+  #refuse(events: readonly QueuedEvent[], cause: Error): void {
+    this.failed += events.length;
+    const text = `Could not put ${events.length} events on disk; their clients were told to retry`;
+    this.#lines.batch(
+      { kind: 'Append failed', text, batch: '', events: events.length, error: cause },
+      'warn',
+    );
+    const error = new ForebayError('LOG_FAILED', { cause, retryAfterMs: 1000 });
+    for (const event of events) event.acknowledge(error);
+  }
+
+  #seal(file: BatchFile, end: BatchEnd | 'failure'): void {
+    const batch = this.#log.seal(file);
+    if (batch === null) return;
+    this.sealedBy[end]++;
+    const { name, events } = file;
+    const text = `${this.#log.path(name)} (${events} events)`;
+    this.#lines.batch({ kind: 'Wrote batch to', text, batch: name, events });
+    this.#sealed(batch);
+  }
+}
+
+/** One buffer for one write: the lines, each with its line break. */
+function joinLines(events: readonly QueuedEvent[]): Buffer {
+  let text = '';
+  for (const { line } of events) text += `${line}\n`;
+  return Buffer.from(text, 'utf8');
+}

@@ -1,0 +1,213 @@
+import { Transform } from 'node:stream';
+import type { TransformCallback } from 'node:stream';
+
+/** An event on its way to the disk. */
+export interface QueuedEvent {
+  /** Its line in the append log, without the line break. */
+  readonly line: string;
+  /** The length of the line in UTF-8, in bytes, with the line break. */
+  readonly bytes: number;
+  /** Called once it is on disk, or with the error that kept it from there. Only the first call counts. */
+  readonly acknowledge: (error?: Error | null) => void;
+}
+
+/** Which limit ended a batch; `stop`: the server stops. */
+export type BatchEnd = 'size' | 'bytes' | 'time' | 'stop';
+
+/** Events that go into one batch, one after the other; none where a batch ends by time. */
+export interface BatchPart {
+  readonly events: readonly QueuedEvent[];
+  /** Set where the batch ends behind these events: the next part begins a new one. */
+  readonly end: BatchEnd | null;
+}
+
+/** What is written and flushed together: the group commit. Parts of different batches, in order. */
+export type Group = readonly BatchPart[];
+
+export interface BatcherOptions {
+  /** The bound of the queue, in events. */
+  readonly queueSize: number;
+  /** The bound of the queue, in bytes of event lines. */
+  readonly queueBytes: number;
+  /** A batch ends at so many events, */
+  readonly batchSize: number;
+  /** or at so many bytes (an event larger than this is a batch of its own), */
+  readonly batchBytes: number;
+  /** or so long after its first event, in milliseconds. */
+  readonly batchWaitMs: number;
+}
+
+/** Bounds the files that one group commit holds open. */
+const GROUP_PARTS_MAX = 16;
+
+interface OpenBatch {
+  events: number;
+  bytes: number;
+  readonly timer: NodeJS.Timeout;
+}
+
+/**
+ * Events in, groups out: decides which events are written together and where a batch ends. No I/O.
+ *
+ * The writable side is the queue. `_writev` takes all events at hand but calls back only when the writer is
+ * done with the last of them: until then they count in `writableLength`, so the queue's bound holds for every
+ * event that is not on disk yet, and the events that arrive meanwhile are the next group. The readable side
+ * holds nothing (`readableHighWaterMark: 0`): a read means that the writer is free.
+ *
+ * No event waits for its batch to fill: a group leaves as soon as the writer can take it.
+ */
+export class Batcher extends Transform {
+  /** The bytes of the events in the queue. */
+  queuedBytes = 0;
+  readonly #options: BatcherOptions;
+  /** The events taken from the stream's buffer, from `#next` on not yet given to the writer. */
+  #events: readonly QueuedEvent[] = [];
+  #next = 0;
+  /** Tells the stream that the writer is done with `#events`. */
+  #taken: TransformCallback | null = null;
+  #writerIsFree = false;
+  #batch: OpenBatch | null = null;
+  #timeIsUp = false;
+  /** The events given to the writer last, when, and how long the ones before took: the rate of the disk. */
+  #given = { events: 0, atMs: 0 };
+  #msPerEvent = 0;
+
+  constructor(options: BatcherOptions) {
+    super({ objectMode: true, writableHighWaterMark: options.queueSize, readableHighWaterMark: 0 });
+    this.#options = options;
+  }
+
+  /**
+   * Whether so many events fit into the queue together: the one condition of admission. Asked before the first
+   * `write()`, because a `write()` that returns `false` has taken its event all the same.
+   */
+  admits(events: number, bytes: number): boolean {
+    return (
+      this.writableLength + events <= this.writableHighWaterMark &&
+      this.queuedBytes + bytes <= this.#options.queueBytes
+    );
+  }
+
+  /** Whether so many events could fit into an empty queue. */
+  canEverAdmit(events: number, bytes: number): boolean {
+    return events <= this.writableHighWaterMark && bytes <= this.#options.queueBytes;
+  }
+
+  /** Puts an event into the queue; `admits` must have said yes. */
+  queue(event: QueuedEvent): void {
+    this.queuedBytes += event.bytes;
+    this.write(event, event.acknowledge);
+  }
+
+  /** How long the queue takes to empty at the rate of the last group commit, in milliseconds. */
+  get drainMs(): number {
+    const running =
+      this.#given.events === 0 ? 0 : (performance.now() - this.#given.atMs) / this.#given.events;
+    return this.writableLength * Math.max(running, this.#msPerEvent);
+  }
+
+  override _write(event: QueuedEvent, _encoding: BufferEncoding, taken: TransformCallback): void {
+    this.#take([event], taken);
+  }
+
+  override _writev(chunks: { chunk: QueuedEvent }[], taken: TransformCallback): void {
+    this.#take(
+      chunks.map(({ chunk }) => chunk),
+      taken,
+    );
+  }
+
+  /** The writer has taken in and finished what it was given. */
+  override _read(): void {
+    this.#writerIsFree = true;
+    if (this.#given.events > 0) {
+      this.#msPerEvent = (performance.now() - this.#given.atMs) / this.#given.events;
+      this.#given = { events: 0, atMs: 0 };
+    }
+    if (this.#taken !== null && this.#next === this.#events.length) {
+      const taken = this.#taken;
+      this.#taken = null;
+      for (const { bytes } of this.#events) this.queuedBytes -= bytes;
+      this.#events = [];
+      this.#next = 0;
+      taken(); // calls _writev at once if events have gathered
+    }
+    this.#give();
+  }
+
+  override _flush(done: TransformCallback): void {
+    const end = this.#batch === null ? null : this.#endBatch('stop');
+    done(null, end === null ? undefined : [{ events: [], end }]);
+  }
+
+  override _destroy(error: Error | null, done: (error?: Error | null) => void): void {
+    clearTimeout(this.#batch?.timer);
+    // Ends the write that runs; the stream then calls back all events that it holds, with the error.
+    this.#taken?.(error ?? new Error('the pipeline was destroyed'));
+    done(error);
+  }
+
+  #take(events: readonly QueuedEvent[], taken: TransformCallback): void {
+    this.#events = events;
+    this.#next = 0;
+    this.#taken = taken;
+    this.#give();
+  }
+
+  #give(): void {
+    if (!this.#writerIsFree) return;
+    const group = this.#nextGroup();
+    if (group.length === 0) return;
+    this.#writerIsFree = false;
+    this.#given = {
+      events: group.reduce((sum, part) => sum + part.events.length, 0),
+      atMs: performance.now(),
+    };
+    this.push(group);
+  }
+
+  #nextGroup(): BatchPart[] {
+    const group: BatchPart[] = [];
+    if (this.#timeIsUp) group.push({ events: [], end: this.#endBatch('time') });
+    while (this.#next < this.#events.length && group.length < GROUP_PARTS_MAX) group.push(this.#nextPart());
+    return group;
+  }
+
+  /** The events at hand up to the end of the batch. */
+  #nextPart(): BatchPart {
+    const { batchSize, batchBytes, batchWaitMs } = this.#options;
+    this.#batch ??= {
+      events: 0,
+      bytes: 0,
+      timer: setTimeout(() => {
+        this.#onTimeUp();
+      }, batchWaitMs),
+    };
+    const batch = this.#batch;
+    const start = this.#next;
+    for (let event = this.#events[start]; event !== undefined; event = this.#events[this.#next]) {
+      if (batch.events > 0 && batch.bytes + event.bytes > batchBytes) {
+        return { events: this.#events.slice(start, this.#next), end: this.#endBatch('bytes') };
+      }
+      batch.events++;
+      batch.bytes += event.bytes;
+      this.#next++;
+      if (batch.events === batchSize) {
+        return { events: this.#events.slice(start, this.#next), end: this.#endBatch('size') };
+      }
+    }
+    return { events: this.#events.slice(start), end: null };
+  }
+
+  #endBatch(end: BatchEnd): BatchEnd {
+    clearTimeout(this.#batch?.timer);
+    this.#batch = null;
+    this.#timeIsUp = false;
+    return end;
+  }
+
+  #onTimeUp(): void {
+    this.#timeIsUp = true;
+    this.#give();
+  }
+}

@@ -1,0 +1,165 @@
+import { Writable } from 'node:stream';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { AppendLog, Batch, SealedBatch } from '../append-log/append-log.js';
+import { asError } from '../errors.js';
+import type { LogLines } from '../log-lines.js';
+import type { Sink } from '../sinks/sink.js';
+import { backoffMs } from './backoff.js';
+
+export interface DelivererOptions {
+  readonly log: AppendLog;
+  readonly sink: Sink;
+  readonly lines: LogLines;
+  /** Batches on their way to the sink at the same time; with 1 they arrive in order. */
+  readonly concurrency: number;
+  readonly random?: () => number;
+}
+
+/**
+ * Gives each batch to the sink until the sink confirms it, then deletes its file: the only way by which an
+ * event leaves the disk. A failure is tried again without end, and nothing but this stage waits for it.
+ *
+ * Emits `gone` with the batch when its file is deleted, and `failure` with the error of each failed attempt.
+ */
+export class Deliverer extends Writable {
+  /** Events that the sink confirmed. */
+  delivered = 0;
+  /** Events of earlier runs, counted when their file is read. */
+  recovered = 0;
+  /** Attempts that failed. */
+  failures = 0;
+  /** The last failure since the last success. */
+  lastError: Error | null = null;
+  readonly #log: AppendLog;
+  readonly #sink: Sink;
+  readonly #lines: LogLines;
+  readonly #concurrency: number;
+  readonly #random: () => number;
+  /** Aborted to begin no further attempt. */
+  readonly #stopping = new AbortController();
+  /** Aborted to wait no longer for the attempts that run. */
+  readonly #abandoning = new AbortController();
+  readonly #active = new Set<Promise<void>>();
+  /** Asks for the next batch; set while all places are taken. */
+  #next: (() => void) | null = null;
+
+  constructor({ log, sink, lines, concurrency, random = Math.random }: DelivererOptions) {
+    super({ objectMode: true, highWaterMark: 1 });
+    this.#log = log;
+    this.#sink = sink;
+    this.#lines = lines;
+    this.#concurrency = concurrency;
+    this.#random = random;
+  }
+
+  /** Begins no further attempt; those that run may end. What is not confirmed stays on disk. */
+  stop(): void {
+    this.#stopping.abort();
+  }
+
+  /** Waits no longer for the attempts that run either. */
+  abandon(): void {
+    this.#stopping.abort();
+    this.#abandoning.abort();
+  }
+
+  override _write(batch: SealedBatch, _encoding: BufferEncoding, done: (error?: Error | null) => void): void {
+    const delivery = this.#deliver(batch).then(
+      () => {
+        this.#active.delete(delivery);
+        this.#next?.();
+        this.#next = null;
+      },
+      (error: unknown) => {
+        this.destroy(asError(error));
+      },
+    );
+    this.#active.add(delivery);
+    if (this.#active.size < this.#concurrency) done();
+    else this.#next = done;
+  }
+
+  override _final(done: (error?: Error | null) => void): void {
+    Promise.all(this.#active).then(() => {
+      done();
+    }, done);
+  }
+
+  /** From the disk to the sink, and off the disk. Ends early, with nothing lost, when the server stops. */
+  async #deliver(sealed: SealedBatch): Promise<void> {
+    const batch = await this.#untilDone('Could not read batch', sealed, () => this.#log.read(sealed));
+    if (batch === null) return;
+    const events = `(${batch.events} events)`;
+    if (sealed.leftover) {
+      this.recovered += batch.events;
+      this.#line('Replaying batch', `${batch.name} ${events}`, batch);
+    }
+    if (batch.events > 0) {
+      const confirmed = await this.#untilDone('Delivery failed', batch, () => this.#attempt(batch));
+      if (confirmed === null) return;
+      this.delivered += batch.events;
+      this.#line('SinkAPI', `Successfully sent batch ${events}`, batch);
+    }
+    const path = this.#log.path(batch.name);
+    const deleted = await this.#untilDone('Could not delete batch file', batch, () => this.#delete(batch));
+    if (deleted === null) return;
+    if (sealed.leftover) this.#line('Successfully replayed and deleted', batch.name, batch);
+    else this.#line('Deleted batch file', path, batch);
+    this.emit('gone', sealed);
+  }
+
+  /** One attempt. A sink that does not listen to its signal is not waited for when the server stops. */
+  async #attempt(batch: Batch): Promise<true> {
+    const { signal } = this.#abandoning;
+    let abandon = (): void => undefined;
+    const abandoned = new Promise<never>((_resolve, reject) => {
+      abandon = () => {
+        reject(new Error('the server stops'));
+      };
+      signal.addEventListener('abort', abandon);
+    });
+    try {
+      await Promise.race([this.#sink.deliver(batch, signal), abandoned]);
+      return true;
+    } finally {
+      signal.removeEventListener('abort', abandon);
+    }
+  }
+
+  async #delete(batch: Batch): Promise<true> {
+    await this.#log.delete(batch.name, batch.events);
+    return true;
+  }
+
+  /** Tries until it succeeds. `null` where the server stops before. */
+  async #untilDone<T>(
+    what: string,
+    batch: SealedBatch | Batch,
+    attempt: () => Promise<T>,
+  ): Promise<T | null> {
+    for (let failures = 0; !this.#stopping.signal.aborted;) {
+      try {
+        const result = await attempt();
+        this.lastError = null;
+        return result;
+      } catch (thrown) {
+        if (this.#abandoning.signal.aborted) return null;
+        const error = asError(thrown);
+        failures++;
+        this.failures++;
+        this.lastError = error;
+        this.emit('failure', error);
+        const waitMs = backoffMs(failures, this.#random());
+        const text = `${batch.name}, attempt ${failures}: ${error.message}; next attempt in ${waitMs} ms`;
+        const events = 'events' in batch ? batch.events : 0;
+        this.#lines.batch({ kind: what, text, batch: batch.name, events, error }, 'warn');
+        await sleep(waitMs, undefined, { signal: this.#stopping.signal }).catch(() => null);
+      }
+    }
+    return null;
+  }
+
+  #line(kind: string, text: string, { name, events }: Batch): void {
+    this.#lines.batch({ kind, text, batch: name, events });
+  }
+}

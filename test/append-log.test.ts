@@ -1,0 +1,279 @@
+import { existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import t from 'tap';
+import type { Test } from 'tap';
+import { AppendLog } from '../lib/append-log/append-log.js';
+import type { AppendLogOptions } from '../lib/append-log/append-log.js';
+import { BatchNames, compareBatchNames, isBatchName } from '../lib/append-log/batch-name.js';
+import { LogLines } from '../lib/log-lines.js';
+import { heldDisk } from './helpers/held-disk.js';
+import { tempDir } from './helpers/temp-dir.js';
+
+const line = (id: string): string => `{"id":"${id}","type":"t","data":1,"timestamp":1}\n`;
+const lines = (...ids: string[]): Buffer => Buffer.from(ids.map(line).join(''));
+
+interface Said {
+  readonly warnings: string[];
+  readonly errors: string[];
+}
+
+async function openLog(
+  t: Test,
+  dir: string,
+  options: Partial<AppendLogOptions> = {},
+): Promise<AppendLog & Said> {
+  const said: Said = { warnings: [], errors: [] };
+  const logger = {
+    debug() {},
+    info() {},
+    warn: (_fields: object, text: string) => said.warnings.push(text),
+    error: (_fields: object, text: string) => said.errors.push(text),
+  };
+  const log = await AppendLog.open({ dir, fsync: 'always', lines: new LogLines(logger), ...options });
+  t.teardown(() => log.close());
+  return Object.assign(log, said);
+}
+
+const batchFiles = (dir: string): string[] =>
+  readdirSync(dir).filter(isBatchName).toSorted(compareBatchNames);
+
+void t.test('what is appended to a batch is read back, byte for byte, and gone when deleted', async (t) => {
+  const dir = join(tempDir(t), 'a', 'b');
+  const log = await openLog(t, dir);
+  const file = await log.create();
+  await log.append(file, lines('a', 'b'), 2);
+  await log.append(file, lines('c'), 1);
+  const batch = log.seal(file);
+  t.ok(batch);
+  if (batch === null) return;
+  t.same(batch, { name: file.name, bytes: lines('a', 'b', 'c').length, leftover: false });
+  t.same(await log.list(null, 10), [{ ...batch, bytes: null }]);
+  const read = await log.read(batch);
+  t.equal(read.bytes.toString(), lines('a', 'b', 'c').toString());
+  t.equal(read.events, 3);
+  t.equal(log.pendingEvents, 3);
+  await log.delete(batch.name, 3);
+  t.same(batchFiles(dir), []);
+  t.equal(log.pendingEvents, 0);
+  await log.delete(batch.name, 0); // gone already: no error
+});
+
+void t.test('a file that is being written is no part of the backlog', async (t) => {
+  const log = await openLog(t, tempDir(t));
+  const file = await log.create();
+  await log.append(file, lines('a'), 1);
+  t.same(await log.list(null, 10), []);
+  log.seal(file);
+  t.equal((await log.list(null, 10)).length, 1);
+});
+
+void t.test('batches are listed by time, then by number, at most so many, after a name', async (t) => {
+  const dir = tempDir(t);
+  const names = [
+    'batch_20250101_000000_2.jsonl',
+    'batch_20250101_000000_10.jsonl',
+    'batch_20250101_000001_1.jsonl',
+    'batch_20250102_000000_1.jsonl',
+  ];
+  for (const name of names.toReversed()) writeFileSync(join(dir, name), lines(name));
+  const log = await openLog(t, dir);
+  const list = async (after: string | null, most: number): Promise<string[]> =>
+    (await log.list(after, most)).map(({ name }) => name);
+  t.same(await list(null, 100), names);
+  t.same(await list(null, 1), names.slice(0, 1));
+  t.same(await list(names[1] ?? '', 100), names.slice(2));
+  t.ok((await log.list(null, 100)).every(({ leftover }) => leftover));
+  t.equal(log.leftoverBatches, 4);
+});
+
+void t.test('a new batch comes after all leftovers, also ones from the future', async (t) => {
+  const dir = tempDir(t);
+  const future = 'batch_29990101_000000_7.jsonl';
+  writeFileSync(join(dir, future), lines('a'));
+  const log = await openLog(t, dir);
+  const file = await log.create();
+  await log.append(file, lines('b'), 1);
+  log.seal(file);
+  t.equal(file.name, 'batch_29990101_000000_8.jsonl');
+  t.same(
+    (await log.list(null, 10)).map(({ leftover }) => leftover),
+    [true, false],
+  );
+});
+
+void t.test('names count up and never come again, whatever the clock and restarts do', async (t) => {
+  let nowMs = Date.UTC(2025, 11, 11, 1, 28, 0);
+  const names = new BatchNames(null, 0, () => nowMs);
+  t.equal(names.next(), 'batch_20251211_012800_1.jsonl');
+  t.equal(names.next(), 'batch_20251211_012800_2.jsonl');
+  nowMs += 1000;
+  t.equal(names.next(), 'batch_20251211_012801_3.jsonl');
+  nowMs -= 3_600_000;
+  t.equal(names.next(), 'batch_20251211_012801_4.jsonl');
+  const dir = tempDir(t);
+  const given: string[] = [];
+  for (let run = 0; run < 5; run++) {
+    const log = await AppendLog.open({ dir, fsync: 'always', lines: new LogLines() });
+    for (let n = 0; n < 3; n++) {
+      const file = await log.create();
+      given.push(file.name);
+      await log.append(file, lines('a'), 1);
+      log.seal(file);
+      await log.delete(file.name, 1);
+    }
+    await log.close();
+  }
+  t.equal(new Set(given).size, 15, 'five runs within a second or two give no name twice');
+  t.same(given, given.toSorted(compareBatchNames));
+});
+
+void t.test('a torn end is dropped, counted and said; the rest is read', async (t) => {
+  const dir = tempDir(t);
+  writeFileSync(join(dir, 'batch_20250101_000000_1.jsonl'), `${line('a')}${line('b')}{"id":"c","ty`);
+  const log = await openLog(t, dir);
+  const [batch] = await log.list(null, 10);
+  t.ok(batch);
+  if (batch === undefined) return;
+  const read = await log.read(batch);
+  t.equal(read.bytes.toString(), line('a') + line('b'));
+  t.equal(read.events, 2);
+  t.equal(log.torn, 1);
+  t.match(log.warnings, [/Torn end of .*batch_20250101_000000_1.jsonl: dropped 13 bytes/]);
+});
+
+void t.test('an empty file is a batch without events', async (t) => {
+  const dir = tempDir(t);
+  writeFileSync(join(dir, 'batch_20250101_000000_1.jsonl'), '');
+  const log = await openLog(t, dir);
+  const [batch] = await log.list(null, 10);
+  t.ok(batch);
+  if (batch) t.same(await log.read(batch), { name: batch.name, events: 0, bytes: Buffer.alloc(0) });
+});
+
+void t.test('damaged lines are set aside byte for byte, and the rest is read', async (t) => {
+  const dir = tempDir(t);
+  const name = 'batch_20250101_000000_1.jsonl';
+  const damaged = [
+    Buffer.from('{"id":"x","ty\n'),
+    Buffer.from([0xff, 0x00, 0x0a]),
+    Buffer.from('\n'),
+    Buffer.from('{"id":1}\n'),
+  ];
+  writeFileSync(join(dir, name), Buffer.concat([lines('a'), ...damaged, lines('b')]));
+  const log = await openLog(t, dir);
+  const [batch] = await log.list(null, 10);
+  t.ok(batch);
+  if (batch === undefined) return;
+  const read = await log.read(batch);
+  t.equal(read.bytes.toString(), line('a') + line('b'));
+  t.equal(read.events, 2);
+  t.same(readFileSync(join(dir, 'quarantine', name)), Buffer.concat(damaged));
+  t.equal(log.quarantined, 4);
+  t.match(log.errors, [/Damaged: 4 lines/]);
+});
+
+void t.test('foreign files and folders are named and left alone', async (t) => {
+  const dir = tempDir(t);
+  writeFileSync(join(dir, 'notes.txt'), 'x');
+  writeFileSync(join(dir, 'batch_20251301_000000_1.jsonl'), 'no such month');
+  mkdirSync(join(dir, 'batch_20250101_000000_1.jsonl'));
+  symlinkSync(join(dir, 'notes.txt'), join(dir, 'batch_20250101_000000_2.jsonl'));
+  const log = await openLog(t, dir);
+  t.same(await log.list(null, 10), []);
+  t.equal(log.warnings.length, 4);
+  for (const name of ['notes.txt', 'batch_20251301_000000_1.jsonl', 'batch_20250101_000000_1.jsonl']) {
+    t.ok(log.warnings.some((text) => text.includes(name)));
+    t.ok(existsSync(join(dir, name)));
+  }
+});
+
+void t.test('a batch file that someone else deleted is said, and holds up nothing', async (t) => {
+  const log = await openLog(t, tempDir(t));
+  const read = await log.read({ name: 'batch_20250101_000000_1.jsonl', bytes: null, leftover: true });
+  t.equal(read.events, 0);
+  t.match(log.errors, [/is gone/]);
+});
+
+void t.test(
+  'a directory has one server, whose owner is named; a closed one leaves nothing behind',
+  async (t) => {
+    const dir = tempDir(t);
+    const first = await AppendLog.open({ dir, fsync: 'always', lines: new LogLines() });
+    await t.rejects(AppendLog.open({ dir, fsync: 'always', lines: new LogLines() }), {
+      code: 'LOG_DIR_LOCKED',
+      message: new RegExp(`process ${process.pid}, started 20`),
+    });
+    await first.close();
+    await openLog(t, dir);
+  },
+);
+
+void t.test('a log directory that cannot be used stops the start with its path', async (t) => {
+  const dir = tempDir(t);
+  writeFileSync(join(dir, 'file'), '');
+  await t.rejects(openLog(t, join(dir, 'file', 'log')), {
+    code: 'LOG_DIR_UNUSABLE',
+    message: /file\/log cannot be used: ENOTDIR/,
+  });
+});
+
+void t.test('the policy decides when bytes are flushed', async (t) => {
+  for (const [fsync, flushes] of [
+    ['always', 2],
+    ['never', 0],
+  ] as const) {
+    const disk = heldDisk();
+    const log = await openLog(t, tempDir(t), { fsync, fs: disk.fs });
+    const file = await log.create();
+    await log.append(file, lines('a'), 1);
+    await log.append(file, lines('b'), 1);
+    t.equal(disk.flushes, flushes, fsync);
+  }
+  const disk = heldDisk();
+  const log = await openLog(t, tempDir(t), { fsync: 3_600_000, fs: disk.fs });
+  const file = await log.create();
+  await log.append(file, lines('a'), 1);
+  t.equal(disk.flushes, 0, 'an interval: not yet');
+  log.seal(file);
+  await log.close();
+  t.equal(disk.flushes, 1, 'an interval: at the latest when the batch is sealed');
+  const soon = heldDisk();
+  const timed = await openLog(t, tempDir(t), { fsync: 1, fs: soon.fs });
+  await timed.append(await timed.create(), lines('a'), 1);
+  while (soon.flushes === 0) await new Promise(setImmediate);
+  t.equal(soon.flushes, 1, 'an interval: by itself');
+});
+
+void t.test('what a failed write left is cut off, what was acknowledged before stays', async (t) => {
+  const dir = tempDir(t);
+  const disk = heldDisk();
+  const log = await openLog(t, dir, { fs: disk.fs });
+  const file = await log.create();
+  await log.append(file, lines('a'), 1);
+  disk.fail('fdatasync', 'EIO');
+  await t.rejects(log.append(file, lines('refused'), 1), { code: 'EIO' });
+  t.ok(file.failed);
+  t.same(log.seal(file), { name: file.name, bytes: lines('a').length, leftover: false });
+  await log.close();
+  t.equal(readFileSync(join(dir, file.name), 'utf8'), line('a'));
+});
+
+void t.test('a file whose first write failed is deleted', async (t) => {
+  const dir = tempDir(t);
+  const disk = heldDisk();
+  const log = await openLog(t, dir, { fs: disk.fs });
+  const file = await log.create();
+  disk.fail('write', 'ENOSPC');
+  await t.rejects(log.append(file, lines('refused'), 1), { code: 'ENOSPC' });
+  t.equal(log.seal(file), null);
+  await log.close();
+  t.same(batchFiles(dir), []);
+});
+
+void t.test('a name that could not be made durable fails the append', async (t) => {
+  const disk = heldDisk();
+  const log = await openLog(t, tempDir(t), { fs: disk.fs });
+  const file = await log.create();
+  disk.fail('fsync', 'EIO');
+  await t.rejects(log.append(file, lines('a'), 1), { code: 'EIO' });
+});

@@ -1,0 +1,240 @@
+import { setImmediate as turn } from 'node:timers/promises';
+import { Writable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import t from 'tap';
+import type { Test } from 'tap';
+import { Batcher } from '../lib/stages/batcher.js';
+import type { BatcherOptions, Group } from '../lib/stages/batcher.js';
+
+const OPTIONS: BatcherOptions = {
+  queueSize: 1000,
+  queueBytes: 1_000_000,
+  batchSize: 10,
+  batchBytes: 1_000_000,
+  batchWaitMs: 60_000,
+};
+
+/** A writer that holds each group until it is told to go on. */
+class Writer extends Writable {
+  readonly groups: Group[] = [];
+  #done: (() => void) | null = null;
+
+  constructor() {
+    super({ objectMode: true, highWaterMark: 1 });
+  }
+
+  override _write(group: Group, _encoding: BufferEncoding, done: () => void): void {
+    this.groups.push(group);
+    this.#done = done;
+  }
+
+  /** Finishes the group it holds. */
+  async next(): Promise<void> {
+    const done = this.#done;
+    this.#done = null;
+    done?.();
+    await turn();
+  }
+
+  /** What it was given last, as `[['a', 'b'], …]` with the limit that ended the batch. */
+  get last(): [string, string | null][] {
+    return (this.groups.at(-1) ?? []).map(({ events, end }) => [
+      events.map(({ line }) => line).join(''),
+      end,
+    ]);
+  }
+}
+
+function start(
+  t: Test,
+  options: Partial<BatcherOptions> = {},
+): {
+  batcher: Batcher;
+  writer: Writer;
+  ended: Promise<void>;
+} {
+  const batcher = new Batcher({ ...OPTIONS, ...options });
+  const writer = new Writer();
+  const ended = pipeline(batcher, writer);
+  ended.catch(() => undefined);
+  t.teardown(() => batcher.destroy());
+  return { batcher, writer, ended };
+}
+
+function queue(batcher: Batcher, lines: string, bytes = 10): void {
+  for (const line of lines) batcher.queue({ line, bytes, acknowledge: () => undefined });
+}
+
+void t.test('a lone event leaves at once, without waiting for its batch to fill', async (t) => {
+  const { batcher, writer } = start(t);
+  await turn();
+  queue(batcher, 'a');
+  t.same(writer.last, [['a', null]], 'in the same turn');
+});
+
+void t.test('what arrives while the writer is busy leaves together when it is free', async (t) => {
+  const { batcher, writer } = start(t);
+  await turn();
+  queue(batcher, 'abc');
+  t.same(writer.last, [['a', null]]);
+  await writer.next();
+  t.same(writer.last, [['bc', null]]);
+  await writer.next();
+  t.equal(writer.groups.length, 2, 'and nothing comes where nothing waits');
+});
+
+void t.test('a batch ends at its size, and the next begins in the same group', async (t) => {
+  const { batcher, writer } = start(t, { batchSize: 3 });
+  await turn();
+  queue(batcher, 'a');
+  queue(batcher, 'bcdefghij');
+  await writer.next();
+  t.same(writer.last, [
+    ['bc', 'size'],
+    ['def', 'size'],
+    ['ghi', 'size'],
+    ['j', null],
+  ]);
+});
+
+void t.test('a group holds at most 16 batches; the rest follows', async (t) => {
+  const { batcher, writer } = start(t, { batchSize: 1 });
+  await turn();
+  queue(batcher, 'a');
+  queue(batcher, 'b'.repeat(20));
+  await writer.next();
+  t.equal(writer.last.length, 16);
+  t.equal(batcher.writableLength, 20, 'all of them are still in the queue');
+  await writer.next();
+  t.equal(writer.last.length, 4);
+});
+
+void t.test(
+  'a batch ends before it grows beyond its bytes; a larger event is a batch of its own',
+  async (t) => {
+    const { batcher, writer } = start(t, { batchBytes: 25 });
+    await turn();
+    queue(batcher, 'a');
+    queue(batcher, 'bcd');
+    queue(batcher, 'X', 100);
+    queue(batcher, 'e');
+    await writer.next();
+    t.same(writer.last, [
+      ['b', 'bytes'],
+      ['cd', 'bytes'],
+      ['X', 'bytes'],
+      ['e', null],
+    ]);
+  },
+);
+
+void t.test('a batch ends a while after its first event, also when nothing more comes', async (t) => {
+  const { batcher, writer } = start(t, { batchWaitMs: 20 });
+  await turn();
+  queue(batcher, 'a');
+  await writer.next();
+  while (writer.groups.length < 2) await turn();
+  t.same(writer.last, [['', 'time']]);
+  await writer.next();
+  queue(batcher, 'b');
+  t.same(writer.last, [['b', null]], 'the next event begins a new batch');
+});
+
+void t.test('a batch whose time is up while the writer is busy ends before what came since', async (t) => {
+  const { batcher, writer } = start(t, { batchWaitMs: 5 });
+  await turn();
+  queue(batcher, 'a');
+  queue(batcher, 'b');
+  const late = performance.now() + 30;
+  while (performance.now() < late) await turn();
+  await writer.next();
+  t.same(writer.last, [
+    ['', 'time'],
+    ['b', null],
+  ]);
+});
+
+void t.test('a batch that ended by size has no time left to run', async (t) => {
+  const { batcher, writer } = start(t, { batchSize: 1, batchWaitMs: 5 });
+  await turn();
+  queue(batcher, 'a');
+  await writer.next();
+  const late = performance.now() + 30;
+  while (performance.now() < late) await turn();
+  t.equal(writer.groups.length, 1);
+});
+
+void t.test('the end of the stream ends the batch, after all events', async (t) => {
+  const { batcher, writer, ended } = start(t);
+  await turn();
+  queue(batcher, 'abc');
+  batcher.end();
+  await writer.next();
+  t.same(writer.last, [['bc', null]]);
+  await writer.next();
+  t.same(writer.last, [['', 'stop']]);
+  await writer.next();
+  await ended;
+});
+
+void t.test(
+  'exactly so many events fit as the queue has places, until the writer has finished some',
+  async (t) => {
+    const { batcher, writer } = start(t, { queueSize: 7 });
+    await turn();
+    let taken = 0;
+    for (; batcher.admits(1, 10); taken++) queue(batcher, 'e');
+    t.equal(taken, 7);
+    t.notOk(batcher.admits(1, 10));
+    await turn();
+    t.notOk(batcher.admits(1, 10), 'the events that the writer holds count');
+    await writer.next();
+    t.ok(batcher.admits(1, 10), 'the one that it has finished does not');
+    t.notOk(batcher.admits(2, 10));
+    await writer.next();
+    t.ok(batcher.admits(7, 70));
+    t.notOk(batcher.admits(8, 80));
+    t.notOk(batcher.canEverAdmit(8, 80));
+  },
+);
+
+void t.test('the queue has a bound in bytes, too', async (t) => {
+  const { batcher, writer } = start(t, { queueBytes: 25 });
+  await turn();
+  queue(batcher, 'ab');
+  t.equal(batcher.queuedBytes, 20);
+  t.notOk(batcher.admits(1, 6));
+  t.ok(batcher.admits(1, 5));
+  await writer.next();
+  await writer.next();
+  t.equal(batcher.queuedBytes, 0);
+  t.ok(batcher.admits(1, 25));
+  t.notOk(batcher.canEverAdmit(1, 26));
+});
+
+void t.test('the time to drain grows with the queue and with how long the writer takes', async (t) => {
+  const { batcher, writer } = start(t);
+  await turn();
+  t.equal(batcher.drainMs, 0);
+  queue(batcher, 'a');
+  const late = performance.now() + 20;
+  while (performance.now() < late) await turn();
+  t.ok(batcher.drainMs >= 20, 'a group that still runs counts');
+  await writer.next();
+  queue(batcher, 'bcdefghij');
+  t.ok(batcher.drainMs >= 9 * 20, 'nine events at the rate of the first');
+});
+
+void t.test('a broken pipeline fails every event in the queue, once', async (t) => {
+  const { batcher, ended } = start(t);
+  await turn();
+  const errors: (string | undefined)[] = [];
+  for (let n = 0; n < 5; n++) {
+    batcher.queue({ line: 'e', bytes: 1, acknowledge: (error) => errors.push(error?.message) });
+  }
+  batcher.destroy(new Error('broken'));
+  await t.rejects(ended, { message: 'broken' });
+  await turn();
+  t.equal(errors.length, 5);
+  t.ok(errors.every((message) => message !== undefined));
+});

@@ -1,0 +1,36 @@
+import { EventEmitter, once } from 'node:events';
+import type { Batch } from '../../lib/append-log/append-log.js';
+import type { Sink } from '../../lib/sinks/sink.js';
+
+/** Keeps what it is given. Can be held, or told to fail. */
+export class CollectingSink extends EventEmitter implements Sink {
+  readonly batches: { readonly name: string; readonly events: number; readonly text: string }[] = [];
+  readonly attempts: string[] = [];
+  /** The error of the next attempts, if they are to fail. */
+  error: Error | null = null;
+  held = false;
+
+  async deliver({ name, events, bytes }: Batch, signal: AbortSignal): Promise<void> {
+    this.attempts.push(name);
+    this.emit('attempt');
+    while (this.held) await once(this, 'released', { signal });
+    if (this.error !== null) throw this.error;
+    this.batches.push({ name, events, text: bytes.toString('utf8') });
+    this.emit('delivered');
+  }
+
+  release(): void {
+    this.held = false;
+    this.emit('released');
+  }
+
+  /** All delivered lines, in order. */
+  get lines(): string[] {
+    return this.batches.flatMap(({ text }) => text.split('\n').filter((line) => line !== ''));
+  }
+
+  /** Resolves when so many events have arrived. */
+  async received(events: number): Promise<void> {
+    while (this.lines.length < events) await once(this, 'delivered');
+  }
+}

@@ -1,0 +1,63 @@
+import nodeFs from 'node:fs';
+import type { FileSystem } from '../../lib/append-log/file-system.js';
+
+/** `node:fs` with a disk that can be held in the middle of a flush, or fail. */
+export interface HeldDisk {
+  readonly fs: FileSystem;
+  hold(): void;
+  release(): void;
+  /** Makes the next calls of this name fail. `null`: they work again. */
+  fail(
+    method: 'open' | 'write' | 'fdatasync' | 'fsync' | 'unlink' | 'read' | 'ftruncate',
+    code: string | null,
+  ): void;
+  readonly flushes: number;
+}
+
+export function heldDisk(): HeldDisk {
+  let held: (() => void)[] | null = null;
+  let flushes = 0;
+  const failing = new Map<string, string>();
+  const fs: FileSystem = Object.create(nodeFs, {}) as FileSystem;
+  for (const method of ['open', 'write', 'fdatasync', 'fsync', 'unlink', 'read', 'ftruncate'] as const) {
+    const real = nodeFs[method] as (...args: unknown[]) => void;
+    Object.defineProperty(fs, method, {
+      value: (...args: unknown[]) => {
+        const code = failing.get(method);
+        if (code !== undefined) {
+          const done = args.at(-1) as (error: Error) => void;
+          setImmediate(done, Object.assign(new Error(`${code}: a test made ${method} fail`), { code }));
+          return;
+        }
+        if (method !== 'fdatasync') {
+          real(...args);
+          return;
+        }
+        flushes++;
+        const start = (): void => {
+          real(...args);
+        };
+        if (held === null) start();
+        else held.push(start);
+      },
+    });
+  }
+  return {
+    fs,
+    hold() {
+      held ??= [];
+    },
+    release() {
+      const waiting = held ?? [];
+      held = null;
+      for (const start of waiting) start();
+    },
+    fail(method, code) {
+      if (code === null) failing.delete(method);
+      else failing.set(method, code);
+    },
+    get flushes() {
+      return flushes;
+    },
+  };
+}

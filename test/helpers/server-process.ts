@@ -1,0 +1,75 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { join } from 'node:path';
+import split from 'split2';
+
+const ROOT = process.cwd();
+
+/** A server process of its own: `bin/server.js`, as a user starts it, on a free port. */
+export class ServerProcess {
+  readonly lines: string[] = [];
+  /** Everything on standard error. */
+  stderr = '';
+  port = 0;
+  /** `null` where a signal ended it. */
+  readonly exited: Promise<number | null>;
+  readonly #child;
+  readonly #waiting = new Set<() => void>();
+  #ended = false;
+
+  constructor(flags: readonly string[], environment: Readonly<Record<string, string>> = {}) {
+    this.#child = spawn(process.execPath, [join(ROOT, 'bin/server.js'), ...flags], {
+      stdio: ['ignore', 'pipe', 'pipe'],
+      env: { ...process.env, ...environment },
+    });
+    this.#child.stdout.pipe(split()).on('data', (line: string) => {
+      this.lines.push(line);
+      for (const look of this.#waiting) look();
+    });
+    this.#child.stderr.on('data', (text: Buffer) => {
+      this.stderr += text.toString();
+    });
+    // 'close' comes after the last of the output
+    this.exited = once(this.#child, 'close').then(([code]) => {
+      this.#ended = true;
+      for (const look of this.#waiting) look();
+      return code as number | null;
+    });
+  }
+
+  /** A server that listens, on a free port. */
+  static async start(...flags: readonly string[]): Promise<ServerProcess> {
+    const server = new ServerProcess(['--port', '0', ...flags]);
+    const line = await server.line(/IngestionServer started on port (\d+)/);
+    server.port = Number(/port (\d+)/.exec(line)?.[1]);
+    return server;
+  }
+
+  get url(): string {
+    return `http://127.0.0.1:${this.port}/events`;
+  }
+
+  /** The first line that matches, now or once it comes. Throws if the process ends without it. */
+  async line(pattern: RegExp): Promise<string> {
+    return new Promise((resolve, reject) => {
+      const look = (): void => {
+        const found = this.lines.find((line) => pattern.test(line));
+        if (found === undefined && !this.#ended) return;
+        this.#waiting.delete(look);
+        if (found !== undefined) resolve(found);
+        else reject(new Error(`no line ${pattern} in:\n${this.lines.join('\n')}\n${this.stderr}`));
+      };
+      this.#waiting.add(look);
+      look();
+    });
+  }
+
+  async stop(signal: NodeJS.Signals): Promise<number | null> {
+    this.#child.kill(signal);
+    return this.exited;
+  }
+
+  signal(signal: NodeJS.Signals): void {
+    this.#child.kill(signal);
+  }
+}
