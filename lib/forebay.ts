@@ -25,14 +25,16 @@ export interface ForebayOptions extends Partial<PipelineSettings> {
   readonly fs?: FileSystem;
 }
 
-/** `accepted = delivered + deadLettered + pending` for the events of this run and those it has read again. */
+/** `accepted = delivered + deadLettered + quarantined + pending`, at any moment. */
 export interface EventCounts {
   /** Acknowledged in this run, or read from a batch file that an earlier run left. */
   readonly accepted: number;
-  /** Confirmed by the sink. */
+  /** Confirmed by the sink, and off the disk. */
   readonly delivered: number;
   /** Set aside with the sink's reason. */
   readonly deadLettered: number;
+  /** Found damaged on disk and set aside; 0 on a sound disk. */
+  readonly quarantined: number;
   /** On disk, neither confirmed nor set aside. */
   readonly pending: number;
 }
@@ -135,12 +137,14 @@ export class Forebay {
   }
 
   counts(): EventCounts {
-    if (this.#stages === null) return { accepted: 0, delivered: 0, deadLettered: 0, pending: 0 };
+    if (this.#stages === null)
+      return { accepted: 0, delivered: 0, deadLettered: 0, quarantined: 0, pending: 0 };
     const { log, writer, deliverer } = this.#stages;
     return {
-      accepted: writer.accepted + deliverer.recovered,
+      accepted: writer.accepted + log.recoveredEvents,
       delivered: deliverer.delivered,
       deadLettered: 0,
+      quarantined: log.quarantined,
       pending: log.pendingEvents,
     };
   }

@@ -65,9 +65,11 @@ export class AppendLog {
   readonly leftoverBatches: number;
   /** Events in the directory: appended or found in a file of an earlier run, and not deleted. */
   pendingEvents = 0;
+  /** Events of earlier runs, counted when their file is read. */
+  recoveredEvents = 0;
   /** Files with a torn end. */
   torn = 0;
-  /** Parts that were set aside as damaged. */
+  /** Lines set aside as damaged. */
   quarantined = 0;
   readonly #fs: FileSystem;
   readonly #lines: LogLines;
@@ -200,6 +202,7 @@ export class AppendLog {
       this.torn++;
       this.#lines.warn(`Torn end of ${path}: dropped ${tornBytes} bytes that were never acknowledged`);
     }
+    if (batch.leftover) this.recoveredEvents += events + damaged.length;
     this.pendingEvents += batch.leftover ? events : -damaged.length;
     return { name: batch.name, events, bytes };
   }

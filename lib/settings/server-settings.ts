@@ -1,10 +1,26 @@
 import { ForebayError } from '../errors.js';
-import { bytes, milliseconds, oneOf, onOff, optional, ratio, text, wholeNumber } from './checks.js';
+import {
+  bytes,
+  CheckError,
+  milliseconds,
+  oneOf,
+  onOff,
+  optional,
+  ratio,
+  text,
+  wholeNumber,
+} from './checks.js';
 import type { Check } from './checks.js';
 import type { OptionTable, Values } from './option-table.js';
 
-const fsync: Check<'always' | 'never' | number> = (given) =>
-  given === 'always' || given === 'never' ? given : milliseconds(1)(given);
+const fsync: Check<'always' | 'never' | number> = (given) => {
+  if (given === 'always' || given === 'never') return given;
+  try {
+    return milliseconds(1)(given);
+  } catch {
+    throw new CheckError('must be "always", "never" or a whole number of milliseconds of at least 1');
+  }
+};
 
 /** The settings of the pipeline: what `createForebay` takes. */
 export const PIPELINE_SETTINGS = {

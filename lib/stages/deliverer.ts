@@ -22,10 +22,8 @@ export interface DelivererOptions {
  * Emits `gone` with the batch when its file is deleted, and `failure` with the error of each failed attempt.
  */
 export class Deliverer extends Writable {
-  /** Events that the sink confirmed. */
+  /** Events that the sink confirmed and that are off the disk. */
   delivered = 0;
-  /** Events of earlier runs, counted when their file is read. */
-  recovered = 0;
   /** Attempts that failed. */
   failures = 0;
   /** The last failure since the last success. */
@@ -91,18 +89,17 @@ export class Deliverer extends Writable {
     if (batch === null) return;
     const events = `(${batch.events} events)`;
     if (sealed.leftover) {
-      this.recovered += batch.events;
       this.#line('Replaying batch', `${batch.name} ${events}`, batch);
     }
     if (batch.events > 0) {
       const confirmed = await this.#untilDone('Delivery failed', batch, () => this.#attempt(batch));
       if (confirmed === null) return;
-      this.delivered += batch.events;
       this.#line('SinkAPI', `Successfully sent batch ${events}`, batch);
     }
     const path = this.#log.path(batch.name);
     const deleted = await this.#untilDone('Could not delete batch file', batch, () => this.#delete(batch));
     if (deleted === null) return;
+    this.delivered += batch.events;
     if (sealed.leftover) this.#line('Successfully replayed and deleted', batch.name, batch);
     else this.#line('Deleted batch file', path, batch);
     this.emit('gone', sealed);

@@ -1,0 +1,135 @@
+import { randomUUID } from 'node:crypto';
+import { once } from 'node:events';
+import { createReadStream } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { join } from 'node:path';
+import split from 'split2';
+import { Pool } from 'undici';
+import { ServerProcess } from '../helpers/server-process.js';
+
+export interface CrashOptions {
+  readonly rounds: number;
+  /** A folder of its own: for the append log and for the sink's file. */
+  readonly dir: string;
+  readonly connections: number;
+  /** How long the server lives in a round once it answers, in milliseconds: at random up to this. */
+  readonly lifeMsMax: number;
+  readonly random?: () => number;
+  readonly report?: (line: string) => void;
+  /** More flags for the server. */
+  readonly flags?: readonly string[];
+}
+
+export interface CrashResult {
+  /** Events that got `202`. */
+  readonly acknowledged: number;
+  /** Acknowledged events that are not in the sink's file: must be 0. */
+  readonly lost: readonly string[];
+  /** Lines in the sink's file beyond the first of each id: at least once allows them. */
+  readonly duplicates: number;
+  /** Events in the sink's file that were sent and never acknowledged: the answer was cut off. */
+  readonly unanswered: number;
+  /** Ids in the sink's file that were never sent, or lines that are no events: must be 0. */
+  readonly strange: number;
+}
+
+/**
+ * A real server under load, killed by `kill -9` at a random moment, started again, killed again. At the end one
+ * more start delivers what is left, and the sink's file is held against the ids that got `202`.
+ */
+export async function crashRounds(options: CrashOptions): Promise<CrashResult> {
+  const { rounds, dir, connections, lifeMsMax, random = Math.random, report = () => undefined } = options;
+  const sinkFile = join(dir, 'sink.jsonl');
+  const flags = [
+    '--log-dir',
+    join(dir, 'log'),
+    '--sink',
+    'file',
+    '--sink-file',
+    sinkFile,
+    '--batch-wait',
+    '50',
+  ];
+  const sent = new Set<string>();
+  const acknowledged = new Set<string>();
+  for (let round = 1; round <= rounds; round++) {
+    const server = await ServerProcess.start(...flags, ...(options.flags ?? []));
+    const before = acknowledged.size;
+    const load = startLoad(server, connections, sent, acknowledged);
+    await load.firstAnswer;
+    const lifeMs = Math.floor(random() * lifeMsMax);
+    await sleep(lifeMs);
+    await server.stop('SIGKILL');
+    await load.ended;
+    report(`round ${round}: killed after ${lifeMs} ms, ${acknowledged.size - before} events acknowledged`);
+  }
+  const last = await ServerProcess.start(...flags, '--replay-wait', '600000', ...(options.flags ?? []));
+  await last.stop('SIGTERM');
+  return compare(sinkFile, sent, acknowledged);
+}
+
+interface Load {
+  readonly firstAnswer: Promise<unknown>;
+  readonly ended: Promise<unknown>;
+}
+
+/** Sends events on each connection, one after another, until the server is gone. */
+function startLoad(
+  server: ServerProcess,
+  connections: number,
+  sent: Set<string>,
+  acknowledged: Set<string>,
+): Load {
+  const pool = new Pool(`http://127.0.0.1:${server.port}`, { connections });
+  let first: () => void = () => undefined;
+  const firstAnswer = new Promise<void>((resolve) => {
+    first = resolve;
+  });
+  const client = async (): Promise<void> => {
+    for (;;) {
+      const id = randomUUID();
+      sent.add(id);
+      const body = JSON.stringify({ id, type: 'crash', data: { padding: 'x'.repeat(100) } });
+      try {
+        const headers = { 'content-type': 'application/json' };
+        const answer = await pool.request({ path: '/events', method: 'POST', headers, body });
+        await answer.body.dump();
+        if (answer.statusCode === 202) acknowledged.add(id);
+        first();
+      } catch {
+        return;
+      }
+    }
+  };
+  const ended = Promise.all(Array.from({ length: connections }, client)).then(() => pool.destroy());
+  return { firstAnswer: Promise.race([firstAnswer, ended]), ended };
+}
+
+async function compare(sinkFile: string, sent: Set<string>, acknowledged: Set<string>): Promise<CrashResult> {
+  const seen = new Set<string>();
+  let lines = 0;
+  let strange = 0;
+  const stream = createReadStream(sinkFile).pipe(split());
+  stream.on('data', (line: string) => {
+    lines++;
+    const id = idOf(line);
+    if (id === null || !sent.has(id)) strange++;
+    else seen.add(id);
+  });
+  await once(stream, 'end');
+  return {
+    acknowledged: acknowledged.size,
+    lost: [...acknowledged].filter((id) => !seen.has(id)),
+    duplicates: lines - strange - seen.size,
+    unanswered: [...seen].filter((id) => !acknowledged.has(id)).length,
+    strange,
+  };
+}
+
+function idOf(line: string): string | null {
+  try {
+    return (JSON.parse(line) as { id: string }).id;
+  } catch {
+    return null;
+  }
+}

@@ -1,0 +1,36 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import minimist from 'minimist';
+import { crashRounds } from './crash-rounds.js';
+
+const flags = minimist(process.argv.slice(2), {
+  string: ['rounds', 'fsync'],
+  default: { rounds: '10', fsync: 'always' },
+});
+const rounds = Number(flags['rounds']);
+if (!Number.isInteger(rounds) || rounds < 1) {
+  console.error('npm run crash -- --rounds N   (N: a whole number of at least 1) [--fsync always|MS|never]');
+  process.exit(2);
+}
+const dir = mkdtempSync(join(tmpdir(), 'forebay-crash-'));
+console.log(`A server under 64 connections, ${rounds} times kill -9 at a random moment. Files: ${dir}`);
+const result = await crashRounds({
+  rounds,
+  dir,
+  connections: 64,
+  lifeMsMax: 1000,
+  report: console.log,
+  flags: ['--fsync', String(flags['fsync'])],
+});
+console.log(`
+acknowledged with 202:          ${result.acknowledged}
+  of these not in the sink:     ${result.lost.length}   (must be 0)
+delivered more than once:       ${result.duplicates}   (at least once allows it)
+delivered without an answer:    ${result.unanswered}   (the kill cut the 202 off)
+lines that nobody sent:         ${result.strange}   (must be 0)
+`);
+const held = result.lost.length === 0 && result.strange === 0;
+if (held) rmSync(dir, { recursive: true });
+else console.error(`LOST: ${result.lost.slice(0, 10).join(' ')}\nthe files are left in ${dir}`);
+process.exit(held ? 0 : 1);

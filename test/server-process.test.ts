@@ -1,0 +1,199 @@
+import { once } from 'node:events';
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
+import type { AddressInfo } from 'node:net';
+import { join } from 'node:path';
+import t from 'tap';
+import { request } from 'undici';
+import { ServerProcess } from './helpers/server-process.js';
+import { tempDir } from './helpers/temp-dir.js';
+
+const post = async (server: ServerProcess, id: string): Promise<number> => {
+  const { statusCode, body } = await request(server.url, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({ id, type: 't', data: null }),
+  });
+  await body.dump();
+  return statusCode;
+};
+const batchFiles = (dir: string): string[] => readdirSync(dir).filter((name) => name.startsWith('batch_'));
+/** Without the clock in front. */
+const texts = (server: ServerProcess): string[] => server.lines.map((line) => line.slice(13));
+
+void t.test('a run tells what it does, in the words its users know', async (t) => {
+  const dir = tempDir(t);
+  const server = await ServerProcess.start('--log-dir', dir, '--batch-wait', '10', '--sink-latency', '0');
+  t.same(texts(server), [
+    `AppendLog initialized: ${dir}`,
+    'Replaying pending batches...',
+    'No pending batches to replay',
+    `IngestionServer started on port ${server.port}`,
+  ]);
+  t.equal(await post(server, 'a'), 202);
+  await server.line(/Deleted batch file/);
+  const name = /batch_\d{8}_\d{6}_1.jsonl/.exec(server.lines.join())?.[0] ?? '';
+  t.same(texts(server).slice(4), [
+    `Wrote batch to: ${join(dir, name)} (1 events)`,
+    'SinkAPI: Successfully sent batch (1 events)',
+    `Deleted batch file: ${join(dir, name)}`,
+  ]);
+  t.equal(await server.stop('SIGTERM'), 0);
+});
+
+void t.test('after kill -9 a restart replays what was left before it listens', async (t) => {
+  const dir = tempDir(t);
+  const log = join(dir, 'log');
+  const sinkFile = join(dir, 'sink.jsonl');
+  const slow = ['--log-dir', log, '--sink-latency', '600000', '--batch-size', '2', '--batch-wait', '600000'];
+  const first = await ServerProcess.start(...slow);
+  for (const id of ['a', 'b', 'c', 'd', 'e']) t.equal(await post(first, id), 202);
+  t.equal(await first.stop('SIGKILL'), null);
+  t.equal(batchFiles(log).length, 3);
+  const second = await ServerProcess.start('--log-dir', log, '--sink', 'file', '--sink-file', sinkFile);
+  const said = texts(second).map((text) => text.replace(/batch_\d+_\d+_/, 'batch_'));
+  t.same(said.slice(1), [
+    'Replaying pending batches...',
+    'Found 3 pending batches',
+    'Replaying batch: batch_1.jsonl (2 events)',
+    'SinkAPI: Successfully sent batch (2 events)',
+    'Successfully replayed and deleted: batch_1.jsonl',
+    'Replaying batch: batch_2.jsonl (2 events)',
+    'SinkAPI: Successfully sent batch (2 events)',
+    'Successfully replayed and deleted: batch_2.jsonl',
+    'Replaying batch: batch_3.jsonl (1 events)',
+    'SinkAPI: Successfully sent batch (1 events)',
+    'Successfully replayed and deleted: batch_3.jsonl',
+    'Replay complete',
+    `IngestionServer started on port ${second.port}`,
+  ]);
+  const ids = readFileSync(sinkFile, 'utf8')
+    .trim()
+    .split('\n')
+    .map((line) => (JSON.parse(line) as { id: string }).id);
+  t.same(ids, ['a', 'b', 'c', 'd', 'e']);
+  t.equal(await second.stop('SIGTERM'), 0);
+});
+
+void t.test('SIGTERM and SIGINT leave what is undelivered on disk and exit with 0', async (t) => {
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+    const dir = tempDir(t);
+    const server = await ServerProcess.start(
+      '--log-dir',
+      dir,
+      '--sink-failure-rate',
+      '1',
+      '--sink-latency',
+      '0',
+    );
+    t.equal(await post(server, 'a'), 202);
+    t.equal(await server.stop(signal), 0, signal);
+    t.equal(batchFiles(dir).length, 1);
+    t.match(server.lines.at(-1), /Stopped; 1 events wait on disk/);
+  }
+});
+
+void t.test('a stop does not wait for a sink longer than the shutdown timeout', async (t) => {
+  const server = await ServerProcess.start(
+    ...[
+      '--log-dir',
+      tempDir(t),
+      '--sink-latency',
+      '600000',
+      '--batch-size',
+      '1',
+      '--shutdown-timeout',
+      '600',
+    ],
+  );
+  t.equal(await post(server, 'a'), 202);
+  t.equal(await server.stop('SIGTERM'), 0);
+});
+
+void t.test('a second signal exits at once, with nothing lost', async (t) => {
+  const dir = tempDir(t);
+  const server = await ServerProcess.start('--log-dir', dir, '--sink-latency', '600000', '--batch-size', '1');
+  t.equal(await post(server, 'a'), 202);
+  server.signal('SIGTERM');
+  await server.line(/SIGTERM: stopping/);
+  t.equal(await server.stop('SIGTERM'), 1);
+  t.equal(batchFiles(dir).length, 1);
+});
+
+void t.test('a start that cannot be says why in one line and exits with 1', async (t) => {
+  const dir = tempDir(t);
+  writeFileSync(join(dir, 'file'), '');
+  mkdirSync(join(dir, 'folder'));
+  const busy = createServer().listen(0, '127.0.0.1');
+  await once(busy, 'listening');
+  t.teardown(() => busy.close());
+  const { port } = busy.address() as AddressInfo;
+  const owner = await ServerProcess.start('--log-dir', join(dir, 'taken'));
+  t.teardown(() => owner.stop('SIGKILL'));
+  const cases: [string[], RegExp][] = [
+    [['--batchsize', '1'], /^forebay-server: Unknown flag --batchsize\n$/],
+    [['--fsync', 'x'], /^forebay-server: --fsync must be .*\n$/],
+    [['--log-dir', join(dir, 'file')], /^forebay-server: The log directory .*file cannot be used: .*\n$/],
+    [
+      ['--log-dir', join(dir, 'taken')],
+      /^forebay-server: Another server uses the log directory .*: process \d+, .*\n$/,
+    ],
+    [
+      ['--log-dir', join(dir, 'log'), '--port', String(port)],
+      /^forebay-server: Cannot listen on 127.0.0.1, port \d+: it is in use\n$/,
+    ],
+    [
+      ['--log-dir', join(dir, 'log'), '--host', '203.0.113.1'],
+      /^forebay-server: Cannot listen on 203.0.113.1, port 8081: .*\n$/,
+    ],
+    [
+      ['--sink', 'file', '--sink-file', join(dir, 'folder')],
+      /^forebay-server: The sink file .*folder cannot be used: .*\n$/,
+    ],
+  ];
+  for (const [flags, message] of cases) {
+    const server = new ServerProcess(flags);
+    t.equal(await server.exited, 1, flags.join(' '));
+    t.match(server.stderr, message);
+  }
+});
+
+void t.test('--help and --version print and exit with 0', async (t) => {
+  const help = new ServerProcess(['--help']);
+  t.equal(await help.exited, 0);
+  t.match(help.lines.join('\n'), /--queue-size EVENTS .*\(10000\)/);
+  const version = new ServerProcess(['--version']);
+  t.equal(await version.exited, 0);
+  const { version: expected } = JSON.parse(readFileSync('package.json', 'utf8')) as { version: string };
+  t.same(version.lines, [expected]);
+});
+
+void t.test('settings come from environment variables, log lines as JSON for machines', async (t) => {
+  const server = new ServerProcess(['--log-format', 'json'], {
+    FOREBAY_PORT: '0',
+    FOREBAY_LOG_DIR: tempDir(t),
+    FOREBAY_LOG_LEVEL: 'info',
+  });
+  const line = await server.line(/IngestionServer started/);
+  t.match(JSON.parse(line), {
+    level: 'info',
+    time: Number,
+    msg: /^IngestionServer started on port \d+$/,
+    port: Number,
+  });
+  t.equal(await server.stop('SIGTERM'), 0);
+});
+
+void t.test('a flood of batches does not flood the log', async (t) => {
+  const server = await ServerProcess.start(
+    ...['--log-dir', tempDir(t), '--batch-size', '1', '--sink-latency', '0', '--sink-concurrency', '8'],
+  );
+  await Promise.all(Array.from({ length: 200 }, (_each, n) => post(server, `e${n}`)));
+  await server.line(/Wrote batch to: \d+ more batches in a second \(\d+ events\)/);
+  t.equal(await server.stop('SIGTERM'), 0);
+  const wrote = server.lines.filter((line) => line.includes('Wrote batch to'));
+  t.ok(wrote.length < 150, `${wrote.length} lines for 200 batches`);
+  let events = 0;
+  for (const line of wrote) events += Number(/\((\d+) events\)/.exec(line)?.[1]);
+  t.equal(events, 200, 'and every batch is counted');
+});

@@ -1,0 +1,105 @@
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import t from 'tap';
+import { helpText, readOptions, variableName } from '../lib/settings/option-table.js';
+import { checkRelations, SERVER_SETTINGS } from '../lib/settings/server-settings.js';
+import type { ServerSettings } from '../lib/settings/server-settings.js';
+import { tempDir } from './helpers/temp-dir.js';
+
+const read = (argv: string[], environment: Record<string, string> = {}): ServerSettings => {
+  const settings = readOptions(SERVER_SETTINGS, argv, environment);
+  checkRelations(settings);
+  return settings;
+};
+
+void t.test('without being set, each setting has the default of the design', (t) => {
+  t.match(read([]), {
+    port: 8081,
+    host: '127.0.0.1',
+    queueSize: 10_000,
+    batchSize: 100,
+    batchWaitMs: 1000,
+    logDir: './append-log',
+    sink: 'simulated',
+    sinkConcurrency: 1,
+    fsync: 'always',
+    replayWaitMs: 30_000,
+    bodyBytesMax: 2 ** 20,
+  });
+  t.end();
+});
+
+void t.test('a flag goes before a variable, a variable before the file, the file before the default', (t) => {
+  const file = join(tempDir(t), 'settings.json');
+  writeFileSync(file, JSON.stringify({ port: 1, 'batch-size': 1, 'queue-size': 1 }));
+  const environment = { FOREBAY_PORT: '2', FOREBAY_BATCH_SIZE: '2', FOREBAY_CONFIG: file, HOME: '/' };
+  t.match(read(['--port', '3'], environment), { port: 3, batchSize: 2, queueSize: 1, batchWaitMs: 1000 });
+  t.match(read(['--config', file]), { port: 1 });
+  t.end();
+});
+
+void t.test('values are read by their kind', (t) => {
+  t.match(read(['--fsync=never']), { fsync: 'never' });
+  t.match(read(['--fsync', '50']), { fsync: 50 });
+  t.match(read(['--body-max', '64KiB']), { bodyBytesMax: 65_536 });
+  t.match(read(['--sink-failure-rate', '0.25']), { sinkFailureRate: 0.25 });
+  t.match(
+    read(['--sink', 'file', '--sink-file', '007']),
+    { sinkFile: '007' },
+    'a name like a number stays a text',
+  );
+  t.match(read(['--help']), { help: true, version: false });
+  t.end();
+});
+
+void t.test('an unknown or malformed setting is refused by its name', (t) => {
+  const file = join(tempDir(t), 'settings.json');
+  const cases: [string[], Record<string, string>, RegExp][] = [
+    [['--batchsize', '1'], {}, /^Unknown flag --batchsize$/],
+    [['-p', '1'], {}, /^Unknown flag -p$/],
+    [['extra'], {}, /^Unexpected argument extra$/],
+    [['--port', '1', '--port', '2'], {}, /^--port is given more than once$/],
+    [['--port'], {}, /^--port must be a whole number from 0 to 65535, not ""$/],
+    [['--port', '65536'], {}, /^--port must be .*, not "65536"$/],
+    [['--batch-size', '0'], {}, /^--batch-size must be a whole number of at least 1/],
+    [['--batch-size', '1.5'], {}, /^--batch-size/],
+    [['--batch-size', '1e3'], {}, /^--batch-size/],
+    [['--batch-wait', '99999999999'], {}, /^--batch-wait/],
+    [['--fsync', 'sometimes'], {}, /^--fsync must be "always", "never" or /],
+    [['--body-max', '1 potato'], {}, /^--body-max must be a number of bytes/],
+    [['--sink', 'kafka'], {}, /^--sink must be one of simulated, file, not "kafka"$/],
+    [['--sink-failure-rate', '2'], {}, /^--sink-failure-rate must be a number from 0 to 1/],
+    [['--no-port'], {}, /^--port must be/],
+    [['--sink', 'file'], {}, /^--sink file needs --sink-file/],
+    [['--sink-file', 'x'], {}, /^--sink-file goes with --sink file/],
+    [['--queue-bytes', '1MiB'], {}, /^--body-max must be smaller than --queue-bytes/],
+    [['--request-timeout', '5'], {}, /^--headers-timeout must not be above/],
+    [[], { FOREBAY_PROT: '1' }, /^Unknown environment variable FOREBAY_PROT$/],
+    [[], { FOREBAY_PORT: 'tcp://10.0.0.1:80' }, /^FOREBAY_PORT must be a whole number/],
+    [['--config', join(file, 'none')], {}, /settings.json\/none \(--config\) cannot be read: ENOTDIR|ENOENT/],
+  ];
+  for (const [argv, environment, message] of cases) {
+    t.throws(() => read(argv, environment), { code: 'SETTING_INVALID', message }, message.source);
+  }
+  for (const [content, message] of [
+    ['{', /cannot be read/],
+    ['[]', /must hold a JSON object/],
+    ['{"prot":1}', /^Unknown setting "prot" in .*settings.json$/],
+    ['{"port":"x"}', /^"port" in .*settings.json must be a whole number from 0 to 65535, not "x"$/],
+  ] as const) {
+    writeFileSync(file, content);
+    t.throws(() => read(['--config', file]), { code: 'SETTING_INVALID', message }, content);
+  }
+  t.end();
+});
+
+void t.test('the help text has every flag, with its default', (t) => {
+  const help = helpText(SERVER_SETTINGS, true);
+  for (const { flag, initial } of Object.values(SERVER_SETTINGS)) {
+    const line = help.split('\n').find((each) => each.trimStart().split(' ', 1)[0] === `--${flag}`);
+    t.ok(line, flag);
+    if (initial !== null && initial !== false) t.ok(line?.endsWith(`(${initial})`), flag);
+  }
+  t.equal(variableName('batch-wait'), 'FOREBAY_BATCH_WAIT');
+  t.end();
+});

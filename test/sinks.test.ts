@@ -1,0 +1,124 @@
+import { appendFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import t from 'tap';
+import type { Batch } from '../lib/append-log/append-log.js';
+import { chooseSink } from '../lib/sinks/choose-sink.js';
+import { FileSink } from '../lib/sinks/file-sink.js';
+import { SimulatedSink } from '../lib/sinks/simulated-sink.js';
+import { readOptions } from '../lib/settings/option-table.js';
+import { SERVER_SETTINGS } from '../lib/settings/server-settings.js';
+import { backoffMs } from '../lib/stages/backoff.js';
+import { tempDir } from './helpers/temp-dir.js';
+
+const never = new AbortController().signal;
+const batch = (...lines: string[]): Batch => ({
+  name: 'batch_20250101_000000_1.jsonl',
+  events: lines.length,
+  bytes: Buffer.from(lines.map((line) => `${line}\n`).join('')),
+});
+
+void t.test('the file sink appends each event on a line of its own', async (t) => {
+  const path = join(tempDir(t), 'out.jsonl');
+  const sink = await FileSink.open(path);
+  await sink.deliver(batch('{"a":1}', '{"a":2}'));
+  await Promise.all([sink.deliver(batch('{"a":3}')), sink.deliver(batch('{"a":4}'))]);
+  t.equal(readFileSync(path, 'utf8'), '{"a":1}\n{"a":2}\n{"a":3}\n{"a":4}\n');
+  await sink.close();
+  const again = await FileSink.open(path);
+  await again.deliver(batch('{"a":5}'));
+  await again.close();
+  t.ok(readFileSync(path, 'utf8').endsWith('{"a":4}\n{"a":5}\n'));
+});
+
+void t.test(
+  'the file sink cuts away the half line of a crash, and keeps a whole line that misses its break',
+  async (t) => {
+    const path = join(tempDir(t), 'out.jsonl');
+    const cases = [
+      ['{"a":1}\n{"a":', '{"a":1}\n'],
+      ['{"a":1}\n{"a":2}', '{"a":1}\n{"a":2}\n'],
+      ['{"a', ''],
+      [`{"a":"${'x'.repeat(200_000)}"}\n{"b":"${'y'.repeat(200_000)}`, `{"a":"${'x'.repeat(200_000)}"}\n`],
+      ['', ''],
+    ] as const;
+    for (const [before, after] of cases) {
+      writeFileSync(path, before);
+      const sink = await FileSink.open(path);
+      await sink.deliver(batch('{"new":1}'));
+      await sink.close();
+      t.equal(readFileSync(path, 'utf8'), `${after}{"new":1}\n`);
+    }
+  },
+);
+
+void t.test('the file sink throws when it cannot write, and leaves whole lines', async (t) => {
+  if (!existsSync('/dev/full')) {
+    t.comment('no /dev/full on this system: the refusal of a directory stands for it');
+  } else {
+    const full = await FileSink.open('/dev/full');
+    await t.rejects(full.deliver(batch('{"a":1}')), { code: 'ENOSPC' });
+    await full.close();
+  }
+  const dir = tempDir(t);
+  mkdirSync(join(dir, 'folder'));
+  await t.rejects(FileSink.open(join(dir, 'folder')), {
+    code: 'SINK_UNUSABLE',
+    message: /folder cannot be used/,
+  });
+  await t.rejects(FileSink.open(join(dir, 'no', 'such')), { code: 'SINK_UNUSABLE' });
+});
+
+void t.test(
+  'a confirmed line stays where another program appends meanwhile only before a start',
+  async (t) => {
+    const path = join(tempDir(t), 'out.jsonl');
+    const first = await FileSink.open(path);
+    await first.deliver(batch('{"a":1}'));
+    await first.close();
+    appendFileSync(path, '{"theirs":1}\n');
+    const second = await FileSink.open(path);
+    await second.deliver(batch('{"a":2}'));
+    await second.close();
+    t.equal(readFileSync(path, 'utf8'), '{"a":1}\n{"theirs":1}\n{"a":2}\n');
+  },
+);
+
+void t.test('the simulated sink takes its latency, give or take a half, and fails at its rate', async (t) => {
+  const started = performance.now();
+  await new SimulatedSink({ latencyMs: 40, failureRate: 0, random: () => 0.5 }).deliver(batch('{}'), never);
+  t.ok(performance.now() - started >= 39);
+  const failing = new SimulatedSink({ latencyMs: 0, failureRate: 1 });
+  await t.rejects(failing.deliver(batch('{}'), never), { message: /simulated failure/ });
+  let failures = 0;
+  const half = new SimulatedSink({ latencyMs: 0, failureRate: 0.5 });
+  for (let n = 0; n < 400; n++) await half.deliver(batch('{}'), never).catch(() => failures++);
+  t.ok(failures > 100 && failures < 300, `${failures} of 400`);
+});
+
+void t.test('the simulated sink stops waiting when it is aborted', async (t) => {
+  const sink = new SimulatedSink({ latencyMs: 600_000, failureRate: 0 });
+  const controller = new AbortController();
+  const delivery = sink.deliver(batch('{}'), controller.signal);
+  controller.abort();
+  await t.rejects(delivery, { name: 'AbortError' });
+});
+
+void t.test('the settings choose the sink', async (t) => {
+  const path = join(tempDir(t), 'out.jsonl');
+  const file = await chooseSink(readOptions(SERVER_SETTINGS, ['--sink', 'file', '--sink-file', path]));
+  t.ok(file instanceof FileSink);
+  await file.close?.();
+  t.ok((await chooseSink(readOptions(SERVER_SETTINGS, []))) instanceof SimulatedSink);
+});
+
+void t.test('waits between attempts grow to a bound, with full jitter', (t) => {
+  t.same(
+    [1, 2, 3, 4].map((failures) => backoffMs(failures, 1)),
+    [200, 400, 800, 1600],
+  );
+  t.equal(backoffMs(2, 0.5), 200);
+  t.equal(backoffMs(2, 0), 0);
+  t.equal(backoffMs(10, 1), 30_000);
+  t.equal(backoffMs(5000, 1), 30_000, 'also where 2 ** failures is Infinity');
+  t.end();
+});
