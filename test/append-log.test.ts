@@ -156,6 +156,7 @@ void t.test('damaged lines are set aside byte for byte, and the rest is read', a
   const damaged = [
     Buffer.from('{"id":"x","ty\n'),
     Buffer.from([0xff, 0x00, 0x0a]),
+    Buffer.from('{"id":"\xff","type":"t","data":1,"timestamp":1}\n', 'latin1'),
     Buffer.from('\n'),
     Buffer.from('{"id":1}\n'),
   ];
@@ -168,8 +169,8 @@ void t.test('damaged lines are set aside byte for byte, and the rest is read', a
   t.equal(read.bytes.toString(), line('a') + line('b'));
   t.equal(read.events, 2);
   t.same(readFileSync(join(dir, 'quarantine', name)), Buffer.concat(damaged));
-  t.equal(log.quarantined, 4);
-  t.match(log.errors, [/Damaged: 4 lines/]);
+  t.equal(log.quarantined, 5);
+  t.match(log.errors, [/Damaged: 5 lines/]);
 });
 
 void t.test('foreign files and folders are named and left alone', async (t) => {
@@ -265,6 +266,7 @@ void t.test('a file whose first write failed is deleted', async (t) => {
   const file = await log.create();
   disk.fail('write', 'ENOSPC');
   await t.rejects(log.append(file, lines('refused'), 1), { code: 'ENOSPC' });
+  t.ok(file.failed);
   t.equal(log.seal(file), null);
   await log.close();
   t.same(batchFiles(dir), []);

@@ -329,6 +329,8 @@ void t.test('a wrong setting is refused by its name', (t) => {
     code: 'SETTING_INVALID',
     message: /^batchSize must be/,
   });
-  t.throws(() => createForebay({ sink, ...{ batchsize: 1 } }), { message: 'Unknown setting batchsize' });
+  t.throws(() => createForebay(Object.assign({ sink }, { batchsize: 1 })), {
+    message: 'Unknown setting batchsize',
+  });
   t.end();
 });

@@ -95,16 +95,14 @@ void t.test('SIGTERM and SIGINT leave what is undelivered on disk and exit with 
 
 void t.test('a stop does not wait for a sink longer than the shutdown timeout', async (t) => {
   const server = await ServerProcess.start(
-    ...[
-      '--log-dir',
-      tempDir(t),
-      '--sink-latency',
-      '600000',
-      '--batch-size',
-      '1',
-      '--shutdown-timeout',
-      '600',
-    ],
+    '--log-dir',
+    tempDir(t),
+    '--sink-latency',
+    '600000',
+    '--batch-size',
+    '1',
+    '--shutdown-timeout',
+    '600',
   );
   t.equal(await post(server, 'a'), 202);
   t.equal(await server.stop('SIGTERM'), 0);
@@ -186,7 +184,14 @@ void t.test('settings come from environment variables, log lines as JSON for mac
 
 void t.test('a flood of batches does not flood the log', async (t) => {
   const server = await ServerProcess.start(
-    ...['--log-dir', tempDir(t), '--batch-size', '1', '--sink-latency', '0', '--sink-concurrency', '8'],
+    '--log-dir',
+    tempDir(t),
+    '--batch-size',
+    '1',
+    '--sink-latency',
+    '0',
+    '--sink-concurrency',
+    '8',
   );
   await Promise.all(Array.from({ length: 200 }, (_each, n) => post(server, `e${n}`)));
   await server.line(/Wrote batch to: \d+ more batches in a second \(\d+ events\)/);

@@ -1,4 +1,5 @@
 import { appendFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { open } from 'node:fs/promises';
 import { join } from 'node:path';
 import t from 'tap';
 import type { Batch } from '../lib/append-log/append-log.js';
@@ -68,20 +69,35 @@ void t.test('the file sink throws when it cannot write, and leaves whole lines',
   await t.rejects(FileSink.open(join(dir, 'no', 'such')), { code: 'SINK_UNUSABLE' });
 });
 
-void t.test(
-  'a confirmed line stays where another program appends meanwhile only before a start',
-  async (t) => {
-    const path = join(tempDir(t), 'out.jsonl');
-    const first = await FileSink.open(path);
-    await first.deliver(batch('{"a":1}'));
-    await first.close();
-    appendFileSync(path, '{"theirs":1}\n');
-    const second = await FileSink.open(path);
-    await second.deliver(batch('{"a":2}'));
-    await second.close();
-    t.equal(readFileSync(path, 'utf8'), '{"a":1}\n{"theirs":1}\n{"a":2}\n');
-  },
-);
+void t.test('what the file sink could not flush is taken away before anything else is written', async (t) => {
+  const path = join(tempDir(t), 'out.jsonl');
+  const sink = await FileSink.open(path);
+  await sink.deliver(batch('{"a":1}'));
+  const handle = await open(path);
+  const handles = Object.getPrototypeOf(handle) as { datasync: () => Promise<void> };
+  await handle.close();
+  const { datasync } = handles;
+  handles.datasync = async () => {
+    throw new Error('a test made this flush fail');
+  };
+  await t.rejects(sink.deliver(batch('{"long":"xxxxxxxxxxxxxxxxxx"}')), { message: /a test made/ });
+  handles.datasync = datasync;
+  await sink.deliver(batch('{"b":1}'));
+  await sink.close();
+  t.equal(readFileSync(path, 'utf8'), '{"a":1}\n{"b":1}\n');
+});
+
+void t.test('what another program appended between two runs stays', async (t) => {
+  const path = join(tempDir(t), 'out.jsonl');
+  const first = await FileSink.open(path);
+  await first.deliver(batch('{"a":1}'));
+  await first.close();
+  appendFileSync(path, '{"theirs":1}\n');
+  const second = await FileSink.open(path);
+  await second.deliver(batch('{"a":2}'));
+  await second.close();
+  t.equal(readFileSync(path, 'utf8'), '{"a":1}\n{"theirs":1}\n{"a":2}\n');
+});
 
 void t.test('the simulated sink takes its latency, give or take a half, and fails at its rate', async (t) => {
   const started = performance.now();

@@ -60,8 +60,7 @@ export class BatchWriter extends Writable {
     for (const [index, file] of files.entries()) {
       const end = group[index]?.end ?? null;
       if (file === null) continue;
-      if (file.failed) this.#seal(file, 'failure');
-      else if (end !== null) this.#seal(file, end);
+      if (end !== null) this.#seal(file, end);
       else this.#file = file;
     }
   }
