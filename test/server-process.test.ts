@@ -108,6 +108,18 @@ void t.test('a stop does not wait for a sink longer than the shutdown timeout', 
   t.equal(await server.stop('SIGTERM'), 0);
 });
 
+void t.test('a stop during replay exits with 0, without having listened', async (t) => {
+  const dir = tempDir(t);
+  writeFileSync(join(dir, 'batch_20250101_000000_1.jsonl'), '{"id":"a","type":"t","data":1,"timestamp":1}\n');
+  const server = new ServerProcess(['--port', '0', '--log-dir', dir, '--sink-latency', '600000'], {
+    FOREBAY_SHUTDOWN_TIMEOUT: '700',
+  });
+  await server.line(/Replaying batch/);
+  t.equal(await server.stop('SIGTERM'), 0);
+  t.equal(batchFiles(dir).length, 1);
+  t.notOk(server.lines.some((line) => line.includes('IngestionServer started')));
+});
+
 void t.test('a second signal exits at once, with nothing lost', async (t) => {
   const dir = tempDir(t);
   const server = await ServerProcess.start('--log-dir', dir, '--sink-latency', '600000', '--batch-size', '1');

@@ -10,6 +10,9 @@ import type { PipelineSettings, ServerSettings } from '../settings/server-settin
 import { chooseSink } from '../sinks/choose-sink.js';
 import { createLogger } from './log-output.js';
 
+/** What closing files takes at the end of a stop, in milliseconds, with room to spare. */
+const CLOSING_MS = 500;
+
 const USAGE = `forebay-server: takes events by HTTP, puts them on disk, answers 202, delivers them to a sink.
 
   node bin/server.js [--flag VALUE ...]
@@ -31,10 +34,11 @@ try {
 async function run(settings: ServerSettings, logger: Logger): Promise<void> {
   const forebay = createForebay({ ...pipelineSettings(settings), sink: await chooseSink(settings), logger });
   const server = new IngestionServer({ ...settings, forebay });
-  stopOnSignals(settings, forebay, server, logger);
+  const stopping = stopOnSignals(settings, forebay, server, logger);
   forebay.broken.catch(() => process.exit(1)); // a restart begins with what is on disk
   try {
     await forebay.start();
+    if (stopping.aborted) return;
     await server.start();
   } catch (error) {
     await forebay.stop(0);
@@ -43,17 +47,21 @@ async function run(settings: ServerSettings, logger: Logger): Promise<void> {
   logger.info({ host: settings.host, port: server.port }, `IngestionServer started on port ${server.port}`);
 }
 
-/** The first signal stops in order, the second at once; neither loses what was acknowledged. */
+/**
+ * The first signal stops in order, the second at once; neither loses what was acknowledged.
+ *
+ * @returns aborted with the first signal
+ */
 function stopOnSignals(
   { shutdownTimeoutMs }: ServerSettings,
   forebay: Forebay,
   server: IngestionServer,
   logger: Logger,
-): void {
-  let stopping = false;
+): AbortSignal {
+  const stopping = new AbortController();
   const stop = async (signal: string): Promise<void> => {
-    if (stopping) process.exit(1);
-    stopping = true;
+    if (stopping.signal.aborted) process.exit(1);
+    stopping.abort();
     logger.info({ signal }, `${signal}: stopping`);
     const end = performance.now() + shutdownTimeoutMs;
     setTimeout(() => {
@@ -66,10 +74,8 @@ function stopOnSignals(
     process.exit(0);
   };
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, (name) => void stop(name));
+  return stopping.signal;
 }
-
-/** What closing files takes at the end of a stop, in milliseconds, with room to spare. */
-const CLOSING_MS = 500;
 
 function pipelineSettings(settings: ServerSettings): PipelineSettings {
   const keys = Object.keys(PIPELINE_SETTINGS) as (keyof PipelineSettings)[];

@@ -1,0 +1,78 @@
+import { LATE_MS, sumOf } from './tally.js';
+import type { Tally } from './tally.js';
+
+/** What a run of the producer came to, as `--json` prints it. */
+export interface Statistics {
+  /** Events that were sent, however often: `accepted + backpressure + errors`. */
+  readonly totalSent: number;
+  readonly accepted: number;
+  readonly backpressure: number;
+  readonly errors: number;
+  readonly durationMs: number;
+  /** Sent events a second, over the whole duration. */
+  readonly throughput: number;
+  /** From when an event was due until it was accepted, in milliseconds; `null` where none was accepted. */
+  readonly latencyMs: Readonly<Record<'p50' | 'p90' | 'p99' | 'p99.9' | 'max', number>> | null;
+  readonly late: {
+    /** Events that left more than `thresholdMs` after they were due. */
+    readonly events: number;
+    readonly thresholdMs: number;
+    readonly delayMsMax: number;
+  };
+  /** How many events were errors, of each kind. */
+  readonly errorsByKind: Readonly<Record<string, number>>;
+  /** How many times an event was sent again, by the kind of answer before. */
+  readonly sentAgainByKind: Readonly<Record<string, number>>;
+}
+
+export function statisticsOf(tally: Tally, durationMs: number): Statistics {
+  const { sent, accepted, backpressure, errors, sentAgain, latencyUs, late, delayMsMax } = tally;
+  const atPercent = (percent: number): number => latencyUs.percentile(percent) / 1000;
+  return {
+    totalSent: sent,
+    accepted,
+    backpressure,
+    errors: sumOf(errors),
+    durationMs: Math.round(durationMs),
+    throughput: Math.round((sent * 1000) / Math.max(1, durationMs)),
+    latencyMs:
+      latencyUs.count === 0
+        ? null
+        : {
+            p50: atPercent(50),
+            p90: atPercent(90),
+            p99: atPercent(99),
+            'p99.9': atPercent(99.9),
+            max: latencyUs.max / 1000,
+          },
+    late: { events: late, thresholdMs: LATE_MS, delayMsMax: Math.round(delayMsMax * 1000) / 1000 },
+    errorsByKind: Object.fromEntries(errors),
+    sentAgainByKind: Object.fromEntries(sentAgain),
+  };
+}
+
+const RULE = '='.repeat(40);
+
+/** The statistics as people read them. */
+export function statisticsText(statistics: Statistics): string {
+  const { latencyMs, late, errorsByKind, sentAgainByKind } = statistics;
+  const latencies = Object.entries(latencyMs ?? {}).map(([name, ms]) => `${name} ${ms.toFixed(1)}`);
+  const again = Object.entries(sentAgainByKind);
+  const lines = [
+    RULE,
+    'Producer Statistics',
+    RULE,
+    `Total sent: ${statistics.totalSent}`,
+    `Accepted (202): ${statistics.accepted}`,
+    `Backpressure (429): ${statistics.backpressure}`,
+    `Errors: ${statistics.errors}`,
+    `Duration: ${statistics.durationMs} ms`,
+    `Throughput: ${statistics.throughput} events/sec`,
+    RULE,
+    `Latency of accepted events, from when each was due (ms): ${latencies.join(', ') || 'none'}`,
+    `Left more than ${late.thresholdMs} ms late: ${late.events} events; the greatest delay: ${late.delayMsMax.toFixed(1)} ms`,
+    ...again.map(([kind, times]) => `Sent again after ${kind}: ${times}`),
+    ...Object.entries(errorsByKind).map(([kind, times]) => `Error ${kind}: ${times}`),
+  ];
+  return `${lines.join('\n')}\n`;
+}

@@ -1,0 +1,72 @@
+import { createHistogram } from 'node:perf_hooks';
+import type { RecordableHistogram } from 'node:perf_hooks';
+
+/** An event that leaves more than this after it was due is late, in milliseconds: timers are a little late too. */
+export const LATE_MS = 10;
+
+/** The range of latencies: a microsecond to an hour, in microseconds. */
+const LATENCY_US_MAX = 3_600_000_000;
+
+/**
+ * What became of events. Each event counts once, by its last answer: `sent = accepted + backpressure + errors`
+ * as soon as all are answered. Plain data, so that a worker thread can post it.
+ */
+export interface Tally {
+  /** Events that were sent at least once. */
+  sent: number;
+  /** Events answered by 202. */
+  accepted: number;
+  /** Events answered by 429. */
+  backpressure: number;
+  /** Events with any other answer, or none: how many of each kind (`status 500`, `timeout`, `ECONNRESET`). */
+  readonly errors: Map<string, number>;
+  /** Answers after which an event was sent again, of each kind. */
+  readonly sentAgain: Map<string, number>;
+  /** Events that left more than `LATE_MS` after they were due. */
+  late: number;
+  /** The greatest delay between due and sent, in milliseconds. */
+  delayMsMax: number;
+  /** From when an event was due until it was accepted, in whole microseconds. */
+  readonly latencyUs: RecordableHistogram;
+}
+
+export function newTally(): Tally {
+  const latencyUs = createHistogram({ lowest: 1, highest: LATENCY_US_MAX });
+  const counts = { sent: 0, accepted: 0, backpressure: 0, late: 0, delayMsMax: 0 };
+  return { ...counts, errors: new Map(), sentAgain: new Map(), latencyUs };
+}
+
+export function recordSent(tally: Tally, delayMs: number): void {
+  tally.sent += 1;
+  if (delayMs > LATE_MS) tally.late += 1;
+  tally.delayMsMax = Math.max(tally.delayMsMax, delayMs);
+}
+
+export function recordAccepted(tally: Tally, latencyMs: number): void {
+  tally.accepted += 1;
+  tally.latencyUs.record(Math.min(LATENCY_US_MAX, Math.max(1, Math.round(latencyMs * 1000))));
+}
+
+export function count(kinds: Map<string, number>, kind: string, times = 1): void {
+  kinds.set(kind, (kinds.get(kind) ?? 0) + times);
+}
+
+export function sumOf(kinds: ReadonlyMap<string, number>): number {
+  return [...kinds.values()].reduce((sum, times) => sum + times, 0);
+}
+
+/** Adds up the tallies of workers. */
+export function addUp(tallies: readonly Tally[]): Tally {
+  const sum = newTally();
+  for (const tally of tallies) {
+    sum.sent += tally.sent;
+    sum.accepted += tally.accepted;
+    sum.backpressure += tally.backpressure;
+    for (const [kind, times] of tally.errors) count(sum.errors, kind, times);
+    for (const [kind, times] of tally.sentAgain) count(sum.sentAgain, kind, times);
+    sum.late += tally.late;
+    sum.delayMsMax = Math.max(sum.delayMsMax, tally.delayMsMax);
+    sum.latencyUs.add(tally.latencyUs);
+  }
+  return sum;
+}
