@@ -5,7 +5,7 @@ const ACCEPTED = Buffer.from('{"status":"accepted"}');
 const ACCEPTED_HEADERS = ['Content-Type', 'application/json', 'Content-Length', String(ACCEPTED.length)];
 
 /** An upload that was refused is read on for so long, and so far, before the connection is closed under it. */
-const LINGER_MS = 1000;
+export const LINGER_MS = 1000;
 const LINGER_BYTES_MAX = 16 * 2 ** 20;
 /** An upload this short is read to its end, and the connection stays. */
 const READ_ON_BYTES_MAX = 65_536;

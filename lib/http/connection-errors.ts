@@ -1,11 +1,9 @@
-import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import { STATUS_CODES } from 'node:http';
+import type { Server } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { ForebayError, systemCode } from '../errors.js';
-import { answerLast } from './answers.js';
-
-/** The requests of each connection that are not answered yet. */
-type Open = WeakMap<Duplex, Set<{ readonly req: IncomingMessage; readonly res: ServerResponse }>>;
+import { answerLast, LINGER_MS } from './answers.js';
+import type { Exchanges } from './exchanges.js';
 
 /**
  * Answers what Node's parser refuses, and requests that take too long, in the same words as all other errors.
@@ -13,42 +11,44 @@ type Open = WeakMap<Duplex, Set<{ readonly req: IncomingMessage; readonly res: S
  * Requests may stand before the broken one on the same connection, accepted and not yet answered. Each gets its
  * own answer first: a `400` in its place would tell its client that an accepted event was refused.
  */
-export function answerConnectionErrors(server: Server): void {
-  const open: Open = new WeakMap();
-  for (const event of ['request', 'checkContinue', 'checkExpectation'] as const) {
-    server.on(event, (req, res) => {
-      track(open, req, res);
-    });
-  }
+export function answerConnectionErrors(server: Server, exchanges: Exchanges): void {
+  const broken = new WeakSet<Duplex>();
   server.on('clientError', (error, socket) => {
-    answer(open, error, socket);
+    if (broken.has(socket)) return;
+    broken.add(socket);
+    if (systemCode(error) === 'ECONNRESET' || !socket.writable) socket.destroy();
+    else answer(exchanges, error, socket);
   });
 }
 
-function track(open: Open, req: IncomingMessage, res: ServerResponse): void {
-  let exchanges = open.get(req.socket);
-  if (exchanges === undefined) {
-    exchanges = new Set();
-    open.set(req.socket, exchanges);
-  }
-  const exchange = { req, res };
-  exchanges.add(exchange);
-  res.once('close', () => exchanges.delete(exchange));
-}
-
-function answer(open: Open, cause: Error, socket: Duplex): void {
-  if (systemCode(cause) === 'ECONNRESET' || !socket.writable) {
-    socket.destroy();
-    return;
-  }
+function answer(exchanges: Exchanges, cause: Error, socket: Duplex): void {
   socket.pause();
   const error = named(cause);
-  const exchanges = [...(open.get(socket) ?? [])];
-  const broken = exchanges.find(({ req }) => !req.complete);
-  const last = exchanges.at(-1);
-  if (broken !== undefined) answerLast(broken.res, error);
-  else if (last === undefined) socket.end(rawAnswer(error));
-  else last.res.once('close', () => socket.end(rawAnswer(error)));
+  const last = exchanges.of(socket).at(-1);
+  if (last === undefined) {
+    endWith(error, socket);
+  } else if (last.req.complete) {
+    last.res.once('close', () => {
+      endWith(error, socket);
+    });
+  } else if (!last.res.headersSent) {
+    answerLast(last.res, error);
+  } else if (last.res.destroyed) {
+    socket.destroy(); // refused before, and its body never came
+  } else {
+    last.res.once('close', () => socket.destroy());
+  }
+}
+
+/** Reads on for a while, like `answerError`, and closes whatever the client does. */
+function endWith(error: ForebayError, socket: Duplex): void {
+  if (!socket.writable) return;
+  socket.end(rawAnswer(error));
+  socket.resume();
+  const timer = setTimeout(() => socket.destroy(), LINGER_MS);
+  socket.once('close', () => {
+    clearTimeout(timer);
+  });
 }
 
 function named(cause: Error): ForebayError {

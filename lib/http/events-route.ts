@@ -3,6 +3,7 @@ import { asError, ForebayError } from '../errors.js';
 import { decodeUtf8 } from '../event.js';
 import type { Forebay } from '../forebay.js';
 import { answerAccepted, answerError } from './answers.js';
+import { BodyBuffer } from './body-buffer.js';
 
 /** `application/json`, in UTF-8 where a charset is named (RFC 8259 knows no other). */
 const JSON_TYPE = /^application\/(?:[\w.-]+\+)?json\s*(?:;\s*charset\s*=\s*"?utf-8"?\s*)?$/i;
@@ -39,7 +40,7 @@ export class EventsRoute {
       return;
     }
     if (waits) res.writeContinue();
-    this.#readBody(req, (error, body) => {
+    this.#readBody(req, res, (error, body) => {
       if (error !== null) answerError(req, res, error);
       else void this.#take(req, res, body);
     });
@@ -73,34 +74,39 @@ export class EventsRoute {
   }
 
   /** Calls back once, with the whole body or why it was refused; never if the client goes away before its end. */
-  #readBody(req: IncomingMessage, done: (error: ForebayError | null, body: Buffer) => void): void {
-    const chunks: Buffer[] = [];
-    let bytes = 0;
-    const onData = (chunk: Buffer): void => {
-      bytes += chunk.length;
-      this.#bodyBytes += chunk.length;
-      chunks.push(chunk);
+  #readBody(
+    req: IncomingMessage,
+    res: ServerResponse,
+    done: (error: ForebayError | null, body: Buffer) => void,
+  ): void {
+    const body = new BodyBuffer();
+    const onData = (piece: Buffer): void => {
+      body.append(piece);
+      this.#bodyBytes += piece.length;
       const refusal =
-        bytes > this.#bodyBytesMax
+        body.length > this.#bodyBytesMax
           ? this.#tooLarge()
-          : this.#forebay.refusal(1, bytes, this.#bodyBytes - bytes);
+          : this.#forebay.refusal(1, body.length, this.#bodyBytes - body.length);
       if (refusal === null) return;
       release();
       done(refusal, Buffer.alloc(0));
     };
     const onEnd = (): void => {
       release();
-      done(null, chunks.length === 1 && chunks[0] ? chunks[0] : Buffer.concat(chunks));
+      done(null, body.bytes);
     };
     const release = (): void => {
-      this.#bodyBytes -= bytes;
+      this.#bodyBytes -= body.length;
       req.off('data', onData);
       req.off('end', onEnd);
       req.off('close', release);
+      res.off('close', release);
     };
     req.on('data', onData);
     req.on('end', onEnd);
     req.on('close', release);
+    // a request that was answered before its end, with 408 say, never closes
+    res.on('close', release);
   }
 
   #tooLarge(): ForebayError {

@@ -7,6 +7,7 @@ import type { Forebay } from '../forebay.js';
 import { answerError, answerJson, retryAfter } from './answers.js';
 import { answerConnectionErrors } from './connection-errors.js';
 import { EventsRoute } from './events-route.js';
+import { Exchanges } from './exchanges.js';
 
 export interface IngestionServerOptions {
   readonly forebay: Forebay;
@@ -30,7 +31,7 @@ export class IngestionServer {
   readonly #options: IngestionServerOptions;
   readonly #events: EventsRoute;
   readonly #server: Server;
-  #stopping = false;
+  readonly #exchanges: Exchanges;
 
   constructor(options: IngestionServerOptions) {
     this.#options = options;
@@ -40,11 +41,13 @@ export class IngestionServer {
       requestTimeout: options.requestTimeoutMs,
       keepAliveTimeout: options.keepAliveTimeoutMs,
       connectionsCheckingInterval: TIMEOUT_CHECK_MS,
+      requireHostHeader: false, // Node's own refusal says nothing; see #route
     });
     this.#server.maxConnections = options.connectionsMax;
     // A client that has sent its request and closed its side still gets the answer.
     Object.assign(this.#server, { httpAllowHalfOpen: true });
-    answerConnectionErrors(this.#server);
+    this.#exchanges = new Exchanges(this.#server);
+    answerConnectionErrors(this.#server, this.#exchanges);
     this.#server.on('request', (req, res) => {
       this.#route(req, res, false);
     });
@@ -83,13 +86,12 @@ export class IngestionServer {
    * @param waitMs after so many milliseconds connections are closed whatever they do
    */
   async stop(waitMs: number): Promise<void> {
-    this.#stopping = true;
     const closed = new Promise<void>((resolve) => {
       this.#server.close(() => {
         resolve();
       });
     });
-    this.#server.closeIdleConnections();
+    this.#exchanges.close();
     const timer = setTimeout(() => {
       this.#server.closeAllConnections();
     }, waitMs);
@@ -98,10 +100,12 @@ export class IngestionServer {
   }
 
   #route(req: IncomingMessage, res: ServerResponse, waits: boolean): void {
-    if (this.#stopping) res.shouldKeepAlive = false;
-    const path = (req.url ?? '').split('?', 1)[0] ?? '';
+    const path = pathOf(req);
     const route = this.#routes[path];
-    if (route === undefined) {
+    if (req.headers.host === undefined && req.httpVersion === '1.1') {
+      res.shouldKeepAlive = false;
+      answerError(req, res, new ForebayError('BAD_REQUEST', { message: 'The Host header is missing' }));
+    } else if (route === undefined) {
       answerError(req, res, new ForebayError('NOT_FOUND', { message: `There is nothing at ${path}` }));
     } else if (!route.methods.includes(req.method ?? '')) {
       const allow = route.methods.join(', ');
@@ -144,6 +148,11 @@ export class IngestionServer {
       },
     },
   };
+}
+
+/** The path that is asked for; a client may send a whole URI (RFC 9112, 3.2.2). */
+function pathOf({ url = '' }: IncomingMessage): string {
+  return url.replace(/^https?:\/\/[^/?]*/i, '').split('?', 1)[0] || '/';
 }
 
 interface Route {

@@ -60,7 +60,8 @@ export class BatchWriter extends Writable {
     for (const [index, file] of files.entries()) {
       const end = group[index]?.end ?? null;
       if (file === null) continue;
-      if (end !== null) this.#seal(file, end);
+      if (file.failed) this.#seal(file, 'failure');
+      else if (end !== null) this.#seal(file, end);
       else this.#file = file;
     }
   }

@@ -1,0 +1,119 @@
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { dirname, join, relative } from 'node:path';
+import t from 'tap';
+import { ERRORS } from '../lib/errors.js';
+import { SERVER_SETTINGS } from '../lib/settings/server-settings.js';
+
+/** What a room of `lib/` may import from, besides itself and Node.js. One way only: see docs/architecture.md. */
+const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
+  'errors.ts': [],
+  'json-position.ts': [],
+  'log-lines.ts': [],
+  'event.ts': ['errors.ts', 'json-position.ts'],
+  settings: ['errors.ts'],
+  'append-log': ['errors.ts', 'event.ts', 'log-lines.ts'],
+  sinks: ['append-log', 'errors.ts', 'settings'],
+  stages: ['append-log', 'errors.ts', 'log-lines.ts', 'sinks'],
+  'replay.ts': ['append-log', 'log-lines.ts', 'stages'],
+  'forebay.ts': [
+    'append-log',
+    'errors.ts',
+    'event.ts',
+    'log-lines.ts',
+    'replay.ts',
+    'settings',
+    'sinks',
+    'stages',
+  ],
+  http: ['errors.ts', 'event.ts', 'forebay.ts'],
+  'index.ts': ['append-log', 'errors.ts', 'event.ts', 'forebay.ts', 'http', 'log-lines.ts', 'sinks'],
+  producer: ['errors.ts', 'settings'],
+  cli: ['errors.ts', 'forebay.ts', 'http', 'log-lines.ts', 'producer', 'settings', 'sinks'],
+};
+/** Who may open files: the log, the sinks that are files, and what reads flags and writes results. */
+const MAY_USE_FILES = ['append-log', 'sinks', 'settings', 'producer', 'cli'];
+
+const files = readdirSync('lib', { recursive: true, encoding: 'utf8' })
+  .filter((path) => path.endsWith('.ts') && !path.endsWith('.d.ts'))
+  .map((path) => ({ path, text: readFileSync(join('lib', path), 'utf8') }));
+const room = (path: string): string => path.split('/')[0] ?? path;
+const imports = (text: string): string[] =>
+  [...text.matchAll(/(?:from|import\()\s*'([^']+)'/g)].map((match) => match[1] ?? '');
+
+void t.test('imports go one way', (t) => {
+  t.ok(files.length > 20);
+  for (const { path, text } of files) {
+    const allowed = MAY_IMPORT[room(path)];
+    t.ok(allowed, `${path} belongs to a room that this test knows`);
+    for (const name of imports(text).filter((each) => each.startsWith('.'))) {
+      const target = room(relative('lib', join('lib', dirname(path), name)).replace(/\.js$/, '.ts'));
+      t.ok(target === room(path) || allowed?.includes(target), `${path} may import ${target}`);
+    }
+  }
+  t.end();
+});
+
+void t.test('only the rooms that own files use node:fs', (t) => {
+  for (const { path, text } of files) {
+    if (imports(text).some((name) => name.startsWith('node:fs')))
+      t.ok(MAY_USE_FILES.includes(room(path)), path);
+  }
+  t.end();
+});
+
+void t.test('no stage knows HTTP, no sink knows files of the log', (t) => {
+  for (const { path, text } of files) {
+    const names = imports(text);
+    if (room(path) === 'stages') t.notOk(names.includes('node:http'), path);
+    if (room(path) === 'sinks') t.notOk(/AppendLog\b(?!\/)/.test(text.replace(/import type .*/g, '')), path);
+  }
+  t.end();
+});
+
+void t.test('no file is so long that it hides a second noun', (t) => {
+  for (const { path, text } of files) t.ok(text.split('\n').length <= 300, path);
+  t.end();
+});
+
+void t.test('every error code is explained in docs/errors.md with its status, and no other', (t) => {
+  const rows = readFileSync('docs/errors.md', 'utf8').matchAll(/^\| `([A-Z0-9_]+)` +\| (\d{3}|-) /gm);
+  const explained = Object.fromEntries([...rows].map(([, code, status]) => [code, status]));
+  const expected = Object.entries(ERRORS).map(([code, { status }]) => [
+    code,
+    status === null ? '-' : String(status),
+  ]);
+  t.same(explained, Object.fromEntries(expected));
+  t.end();
+});
+
+void t.test('every setting stands in docs/settings.md with its default, and no other', (t) => {
+  const rows = readFileSync('docs/settings.md', 'utf8').matchAll(/^\| `--([a-z-]+)` +\| ([^|]*)\|/gm);
+  const explained = Object.fromEntries([...rows].map(([, flag, initial]) => [flag, initial?.trim()]));
+  const expected = Object.values(SERVER_SETTINGS).map(({ flag, initial }) => [
+    flag,
+    initial === null || initial === false ? '' : `\`${initial}\``,
+  ]);
+  t.same(explained, Object.fromEntries(expected));
+  t.end();
+});
+
+void t.test('every link between the documents leads somewhere', (t) => {
+  const documents = ['README.md', 'CHANGELOG.md', 'bench/README.md', ...markdown('docs')];
+  for (const path of documents) {
+    for (const [, link = ''] of readFileSync(path, 'utf8').matchAll(/\]\((?!https?:|#)([^)#]+)[^)]*\)/g)) {
+      t.ok(existsSync(join(dirname(path), link)), `${path}: ${link}`);
+    }
+  }
+  t.end();
+});
+
+void t.test('the lock file names no host that packages come from', (t) => {
+  t.notMatch(readFileSync('package-lock.json', 'utf8'), /"resolved": "https?:/);
+  t.end();
+});
+
+function markdown(dir: string): string[] {
+  return readdirSync(dir, { recursive: true, encoding: 'utf8' })
+    .filter((path) => path.endsWith('.md'))
+    .map((path) => join(dir, path));
+}
