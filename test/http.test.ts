@@ -8,6 +8,7 @@ import { createForebay } from '../lib/forebay.js';
 import type { Forebay, ForebayOptions } from '../lib/forebay.js';
 import { IngestionServer } from '../lib/http/ingestion-server.js';
 import { CollectingSink } from './helpers/collecting-sink.js';
+import { silentLogger } from '../lib/log-lines.js';
 import { heldDisk } from './helpers/held-disk.js';
 import type { HeldDisk } from './helpers/held-disk.js';
 import { tempDir } from './helpers/temp-dir.js';
@@ -21,6 +22,8 @@ interface Door {
   readonly forebay: Forebay;
   readonly server: IngestionServer;
   readonly pool: Pool;
+  /** What the server told as errors. */
+  readonly errors: string[];
 }
 
 interface DoorOptions extends Partial<Omit<ForebayOptions, 'sink' | 'fs'>> {
@@ -32,8 +35,13 @@ async function open(t: Test, { bodyBytesMax = MIB, ...pipeline }: DoorOptions = 
   const sink = new CollectingSink();
   const forebay = createForebay({ logDir: tempDir(t), batchWaitMs: 10, ...pipeline, sink, fs: disk.fs });
   await forebay.start();
+  const errors: string[] = [];
+  const error = (_fields: object, text: string): void => {
+    errors.push(text);
+  };
   const server = new IngestionServer({
     forebay,
+    logger: { ...silentLogger, error },
     host: '127.0.0.1',
     port: 0,
     bodyBytesMax,
@@ -51,7 +59,7 @@ async function open(t: Test, { bodyBytesMax = MIB, ...pipeline }: DoorOptions = 
     await server.stop(0);
     await forebay.stop(0);
   });
-  return { disk, sink, forebay, server, pool };
+  return { disk, sink, forebay, server, pool, errors };
 }
 
 interface Answer {
@@ -521,12 +529,13 @@ void tap.test('GET /health and GET /ready', async (group) => {
 
 void tap.test('an error of the server itself is 500, never 4xx', async (t) => {
   const door = await open(t);
-  const { forebay, pool } = door;
+  const { forebay, pool, errors } = door;
   const write = forebay.write.bind(forebay);
   forebay.write = async () => Promise.reject(new TypeError('a mistake'));
   const { status, text } = await post(pool, event('a'));
   t.equal(status, 500);
   t.same(JSON.parse(text), { error: 'An unexpected error in the server', code: 'INTERNAL' });
+  t.same(errors, ['POST /events failed'], 'and the log has it');
   forebay.write = write;
   await hasTaken(t, door, []);
 });

@@ -1,6 +1,6 @@
 import { once } from 'node:events';
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:net';
+import { connect, createServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import t from 'tap';
@@ -191,6 +191,14 @@ void t.test('settings come from environment variables, log lines as JSON for mac
     msg: /^IngestionServer started on port \d+$/,
     port: Number,
   });
+  t.equal(await server.stop('SIGTERM'), 0);
+});
+
+void t.test('connections closed for their number are told', async (t) => {
+  const server = await ServerProcess.start('--log-dir', tempDir(t), '--connections-max', '1');
+  const sockets = [1, 2, 3].map(() => connect(server.port, '127.0.0.1').on('error', () => undefined));
+  await server.line(/WARN Closed 2 new connections at once: 1 are open \(--connections-max\)/);
+  for (const socket of sockets) socket.destroy();
   t.equal(await server.stop('SIGTERM'), 0);
 });
 

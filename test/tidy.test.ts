@@ -25,7 +25,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     'sinks',
     'stages',
   ],
-  http: ['errors.ts', 'event.ts', 'forebay.ts'],
+  http: ['errors.ts', 'event.ts', 'forebay.ts', 'log-lines.ts'],
   'index.ts': ['append-log', 'errors.ts', 'event.ts', 'forebay.ts', 'http', 'log-lines.ts', 'sinks'],
   producer: ['errors.ts', 'settings'],
   cli: ['errors.ts', 'forebay.ts', 'http', 'log-lines.ts', 'producer', 'settings', 'sinks'],

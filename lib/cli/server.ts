@@ -33,7 +33,7 @@ try {
 
 async function run(settings: ServerSettings, logger: Logger): Promise<void> {
   const forebay = createForebay({ ...pipelineSettings(settings), sink: await chooseSink(settings), logger });
-  const server = new IngestionServer({ ...settings, forebay });
+  const server = new IngestionServer({ ...settings, forebay, logger });
   const stopping = stopOnSignals(settings, forebay, server, logger);
   forebay.broken.catch(() => process.exit(1)); // a restart begins with what is on disk
   try {

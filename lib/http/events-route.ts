@@ -2,6 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { asError, ForebayError } from '../errors.js';
 import { decodeUtf8 } from '../event.js';
 import type { Forebay } from '../forebay.js';
+import type { Logger } from '../log-lines.js';
 import { answerAccepted, answerError } from './answers.js';
 import { BodyBuffer } from './body-buffer.js';
 
@@ -12,6 +13,7 @@ export interface EventsRouteOptions {
   readonly forebay: Forebay;
   /** The largest body, in bytes. */
   readonly bodyBytesMax: number;
+  readonly logger: Logger;
 }
 
 /**
@@ -23,12 +25,14 @@ export interface EventsRouteOptions {
 export class EventsRoute {
   readonly #forebay: Forebay;
   readonly #bodyBytesMax: number;
+  readonly #logger: Logger;
   /** The bytes of all bodies that are being read: they count towards the queue's bound. */
   #bodyBytes = 0;
 
-  constructor({ forebay, bodyBytesMax }: EventsRouteOptions) {
+  constructor({ forebay, bodyBytesMax, logger }: EventsRouteOptions) {
     this.#forebay = forebay;
     this.#bodyBytesMax = bodyBytesMax;
+    this.#logger = logger;
   }
 
   /** @param waits whether the client waits for `100 Continue` before it sends the body */
@@ -51,10 +55,13 @@ export class EventsRoute {
       await this.#forebay.write(decodeUtf8(body));
       answerAccepted(res);
     } catch (error) {
-      const shown =
-        error instanceof ForebayError ? error : new ForebayError('INTERNAL', { cause: asError(error) });
-      answerError(req, res, shown);
+      answerError(req, res, error instanceof ForebayError ? error : this.#internal(asError(error)));
     }
+  }
+
+  #internal(cause: Error): ForebayError {
+    this.#logger.error({ err: cause }, 'POST /events failed');
+    return new ForebayError('INTERNAL', { cause });
   }
 
   #checkHeaders({ headers }: IncomingMessage, declared: number): ForebayError | null {

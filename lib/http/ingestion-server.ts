@@ -4,6 +4,8 @@ import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
 import { asError, ForebayError, systemCode } from '../errors.js';
 import type { Forebay } from '../forebay.js';
+import { silentLogger } from '../log-lines.js';
+import type { Logger } from '../log-lines.js';
 import { answerError, answerJson, retryAfter } from './answers.js';
 import { answerConnectionErrors } from './connection-errors.js';
 import { EventsRoute } from './events-route.js';
@@ -19,6 +21,8 @@ export interface IngestionServerOptions {
   readonly headersTimeoutMs: number;
   readonly requestTimeoutMs: number;
   readonly keepAliveTimeoutMs: number;
+  /** Where faults of the server are told; `pino` fits. Nowhere by default. */
+  readonly logger?: Logger;
 }
 
 /** How often Node looks for requests that take too long, in milliseconds: a timeout is late by up to this. */
@@ -31,11 +35,14 @@ export class IngestionServer {
   readonly #options: IngestionServerOptions;
   readonly #events: EventsRoute;
   readonly #server: Server;
+  readonly #logger: Logger;
   readonly #exchanges: Exchanges;
+  #dropTimer: NodeJS.Timeout | null = null;
 
   constructor(options: IngestionServerOptions) {
     this.#options = options;
-    this.#events = new EventsRoute(options);
+    this.#logger = options.logger ?? silentLogger;
+    this.#events = new EventsRoute({ ...options, logger: this.#logger });
     this.#server = createServer({
       headersTimeout: options.headersTimeoutMs,
       requestTimeout: options.requestTimeoutMs,
@@ -57,7 +64,9 @@ export class IngestionServer {
     this.#server.on('checkExpectation', (req, res) => {
       answerError(req, res, new ForebayError('EXPECTATION_FAILED'));
     });
-    this.#server.on('drop', () => this.droppedConnections++);
+    this.#server.on('drop', () => {
+      this.#drop();
+    });
   }
 
   /** The port it listens on. */
@@ -97,6 +106,20 @@ export class IngestionServer {
     }, waitMs);
     await closed;
     clearTimeout(timer);
+  }
+
+  /** Told once a second at most: dropped clients come back fast. */
+  #drop(): void {
+    this.droppedConnections++;
+    if (this.#dropTimer !== null) return;
+    const before = this.droppedConnections - 1;
+    this.#dropTimer = setTimeout(() => {
+      this.#dropTimer = null;
+      const dropped = this.droppedConnections - before;
+      const { connectionsMax } = this.#options;
+      const why = `${connectionsMax} are open (--connections-max)`;
+      this.#logger.warn({ dropped }, `Closed ${dropped} new connections at once: ${why}`);
+    }, 1000).unref();
   }
 
   #route(req: IncomingMessage, res: ServerResponse, waits: boolean): void {
