@@ -55,9 +55,9 @@ function checkEvent(value: unknown): asserts value is Event {
 }
 
 /** Whether a line of the append log is an event. */
-export function isEventLine(line: string): boolean {
+export function isEventLine(line: Buffer): boolean {
   try {
-    checkEvent(JSON.parse(line));
+    checkEvent(JSON.parse(line.toString('utf8')));
     return true;
   } catch {
     return false;
@@ -76,6 +76,8 @@ export function decodeUtf8(body: Buffer): string {
   const again = Buffer.from(text, 'utf8');
   let position = 0;
   while (position < body.length && body[position] === again[position]) position++;
+  // inside the U+FFFD that stands for the bad bytes: back to its start
+  while (((again[position] ?? 0) & 0xc0) === 0x80) position--;
   throw new ForebayError('BODY_NOT_UTF8', {
     position,
     message: `The body is not valid UTF-8 at byte ${position}`,

@@ -37,6 +37,8 @@ export interface EventCounts {
   readonly quarantined: number;
   /** On disk, neither confirmed nor set aside. */
   readonly pending: number;
+  /** Batches of earlier runs that are on disk and not read yet: their events are not in the numbers above. */
+  readonly unreadBatches: number;
 }
 
 type State = 'new' | 'starting' | 'running' | 'stopping' | 'stopped' | 'failed';
@@ -52,6 +54,10 @@ interface Stages {
   readonly delivery: Promise<void>;
 }
 
+/** The bounds of `retryAfterMs`: HTTP counts in seconds, and a disk that stalled may be well again soon. */
+const RETRY_AFTER_MS_MIN = 1000;
+const RETRY_AFTER_MS_MAX = 30_000;
+
 /** A durable front door for events, in process. The server is this behind HTTP. */
 export class Forebay {
   readonly settings: PipelineSettings;
@@ -61,13 +67,18 @@ export class Forebay {
   readonly #lines: LogLines;
   readonly #fs: FileSystem | undefined;
   #state: State = 'new';
+  #building: Promise<Stages> | null = null;
   #stages: Stages | null = null;
+  #stopped: Promise<void> | null = null;
   #break: (error: Error) => void = () => undefined;
 
   /** @throws ForebayError `SETTING_INVALID` */
   constructor(options: ForebayOptions) {
     const { sink, logger, fs, ...settings } = options;
     this.settings = fromObject(PIPELINE_SETTINGS, settings);
+    if (typeof sink?.deliver !== 'function') {
+      throw new ForebayError('SETTING_INVALID', { message: 'sink must be an object with a method deliver' });
+    }
     this.#sink = sink;
     this.#lines = new LogLines(logger);
     this.#fs = fs;
@@ -84,14 +95,11 @@ export class Forebay {
    * @throws ForebayError `LOG_DIR_UNUSABLE`, `LOG_DIR_LOCKED`
    */
   async start(): Promise<void> {
-    if (this.#state !== 'new') throw new Error('start() is called once');
+    if (this.#state !== 'new') throw new Error('start() is called once, before stop()');
     this.#state = 'starting';
-    try {
-      this.#stages = await this.#build();
-    } catch (error) {
-      this.#state = 'stopped';
-      throw error;
-    }
+    this.#building = this.#build();
+    this.#stages = await this.#building;
+    if (!this.#is('starting')) return;
     const { log, deliverer } = this.#stages;
     await replay({ log, deliverer, lines: this.#lines, waitMs: this.settings.replayWaitMs });
     if (this.#is('starting')) this.#state = 'running';
@@ -133,12 +141,13 @@ export class Forebay {
       return new ForebayError('BODY_TOO_LARGE', { message: 'The request is larger than the whole queue' });
     }
     if (batcher.admits(events, bytes + heldBytes)) return null;
-    return new ForebayError('QUEUE_FULL', { retryAfterMs: batcher.drainMs });
+    const retryAfterMs = Math.min(RETRY_AFTER_MS_MAX, Math.max(RETRY_AFTER_MS_MIN, batcher.drainMs));
+    return new ForebayError('QUEUE_FULL', { retryAfterMs });
   }
 
   counts(): EventCounts {
     if (this.#stages === null)
-      return { accepted: 0, delivered: 0, deadLettered: 0, quarantined: 0, pending: 0 };
+      return { accepted: 0, delivered: 0, deadLettered: 0, quarantined: 0, pending: 0, unreadBatches: 0 };
     const { log, writer, deliverer } = this.#stages;
     return {
       accepted: writer.accepted + log.recoveredEvents,
@@ -146,6 +155,7 @@ export class Forebay {
       deadLettered: 0,
       quarantined: log.quarantined,
       pending: log.pendingEvents,
+      unreadBatches: log.unreadBatches,
     };
   }
 
@@ -158,12 +168,23 @@ export class Forebay {
    * Takes no more events, puts those it has on disk, lets the attempts that run end, and closes. What is not
    * delivered stays on disk for the next start.
    *
-   * @param waitMs how long to wait for attempts that run, in milliseconds
+   * @param waitMs how long to wait for the sink, in milliseconds; the disk is waited for as long as it takes
    */
   async stop(waitMs: number = this.settings.shutdownTimeoutMs): Promise<void> {
-    if (this.#state === 'stopped' || this.#state === 'stopping') return;
+    this.#stopped ??= this.#stop(waitMs);
+    await this.#stopped;
+  }
+
+  async #stop(waitMs: number): Promise<void> {
     this.#state = 'stopping';
-    if (this.#stages !== null) await this.#end(this.#stages, waitMs);
+    const stages = await this.#building?.catch(() => null);
+    if (stages) await this.#end(stages, waitMs);
+    try {
+      await this.#sink.close?.();
+    } catch (error) {
+      this.#lines.error('The sink could not be closed', asError(error));
+    }
+    await stages?.log.close();
     this.#lines.sumUp();
     this.#state = 'stopped';
   }
@@ -190,7 +211,7 @@ export class Forebay {
   }
 
   async #end(stages: Stages, waitMs: number): Promise<void> {
-    const { log, batcher, backlog, deliverer, ingest, delivery } = stages;
+    const { batcher, backlog, deliverer, ingest, delivery } = stages;
     batcher.end();
     await ingest.catch(() => undefined);
     deliverer.stop();
@@ -200,8 +221,6 @@ export class Forebay {
     }, waitMs);
     await delivery.catch(() => undefined);
     clearTimeout(abandon);
-    await this.#sink.close?.();
-    await log.close();
   }
 
   #fail(error: Error): void {

@@ -259,6 +259,21 @@ void t.test('what a failed write left is cut off, what was acknowledged before s
   t.equal(readFileSync(join(dir, file.name), 'utf8'), line('a'));
 });
 
+void t.test('what was refused stays out also where its end cannot be cut off', async (t) => {
+  const disk = heldDisk();
+  const log = await openLog(t, tempDir(t), { fs: disk.fs });
+  const file = await log.create();
+  await log.append(file, lines('a'), 1);
+  disk.fail('fdatasync', 'EIO');
+  disk.fail('ftruncate', 'EIO');
+  await t.rejects(log.append(file, lines('refused'), 1), { code: 'EIO' });
+  log.seal(file);
+  while (log.errors.length === 0) await new Promise(setImmediate);
+  const [batch] = await log.list(null, 10);
+  t.ok(batch);
+  if (batch) t.equal((await log.read(batch)).bytes.toString(), line('a'));
+});
+
 void t.test('a file whose first write failed is deleted', async (t) => {
   const dir = tempDir(t);
   const disk = heldDisk();

@@ -154,6 +154,7 @@ void t.test('bytes that are not UTF-8 are refused with their position', (t) => {
   const cases: [Buffer, number][] = [
     [Buffer.from([0x7b, 0xff]), 1],
     [Buffer.from([0xe2, 0x82, 0x41]), 0],
+    [Buffer.from([0x22, 0xef, 0xbf, 0x22]), 1],
     [Buffer.from([0x61, 0xed, 0xa0, 0x80]), 1],
     [Buffer.concat([Buffer.from('é\ufffd'), Buffer.from([0xc0])]), 5],
   ];

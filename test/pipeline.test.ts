@@ -1,4 +1,4 @@
-import { readdirSync, writeFileSync } from 'node:fs';
+import nodeFs, { readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setImmediate as turn } from 'node:timers/promises';
 import t from 'tap';
@@ -38,24 +38,35 @@ const batchFiles = (dir: string): string[] => readdirSync(dir).filter(isBatchNam
 const ids = (lines: readonly string[]): string[] =>
   lines.map((line) => (JSON.parse(line) as { id: string }).id);
 
+/** What an earlier run would have left. */
+function leave(dir: string, batches: number): void {
+  for (let n = 1; n <= batches; n++) {
+    writeFileSync(join(dir, `batch_20250101_000000_${n}.jsonl`), `${JSON.stringify(event(`old${n}`))}\n`);
+  }
+}
+
 /** Waits for a state that nothing announces. */
 async function until(holds: () => boolean): Promise<void> {
   while (!holds()) await turn();
 }
 
 void t.test('what is written arrives at the sink, in order, and its file goes', async (t) => {
-  const { forebay, sink, dir } = await start(t, { batchSize: 10 });
-  const sent = Array.from({ length: 95 }, (_each, n) => `e${n}`);
+  const { forebay, sink, dir } = await start(t, { batchSize: 10, batchWaitMs: 600_000 });
+  const sent = Array.from({ length: 90 }, (_each, n) => `e${n}`);
   await Promise.all(sent.map((id) => forebay.write(event(id))));
-  await sink.received(95);
+  await sink.received(90);
   t.same(ids(sink.lines), sent);
-  t.same(
-    sink.batches.map(({ events }) => events),
-    [10, 10, 10, 10, 10, 10, 10, 10, 10, 5],
-  );
+  t.ok(sink.batches.every(({ events }) => events === 10));
   await until(() => forebay.counts().pending === 0);
   t.same(batchFiles(dir), []);
-  t.same(forebay.counts(), { accepted: 95, delivered: 95, deadLettered: 0, quarantined: 0, pending: 0 });
+  t.same(forebay.counts(), {
+    accepted: 90,
+    delivered: 90,
+    deadLettered: 0,
+    quarantined: 0,
+    pending: 0,
+    unreadBatches: 0,
+  });
 });
 
 void t.test('a lone event is acknowledged long before the batch wait, and delivered after it', async (t) => {
@@ -174,7 +185,7 @@ void t.test('a file is deleted only after the sink has confirmed it', async (t) 
 void t.test(
   'a batch that was being delivered at a stop is delivered by the next run, under its name',
   async (t) => {
-    const first = await start(t, { batchSize: 2 });
+    const first = await start(t, { batchSize: 2, batchWaitMs: 600_000 });
     first.sink.held = true;
     for (let n = 0; n < 5; n++) await first.forebay.write(event(`e${n}`));
     await until(() => first.sink.attempts.length === 1);
@@ -189,6 +200,7 @@ void t.test(
       deadLettered: 0,
       quarantined: 0,
       pending: 0,
+      unreadBatches: 0,
     });
     const said = second.said.map((text) => text.replace(/batch_\d+_\d+_/, 'batch_'));
     t.same(said, [
@@ -209,18 +221,117 @@ void t.test(
   },
 );
 
-void t.test('a stop lets the attempt that runs end, and begins no other', async (t) => {
-  const { forebay, sink, dir } = await start(t, { batchSize: 1 });
-  sink.held = true;
-  await forebay.write(event('a'));
-  await forebay.write(event('b'));
-  await until(() => sink.attempts.length === 1);
-  const stopped = forebay.stop(600_000);
-  sink.release();
-  await stopped;
-  t.same(ids(sink.lines), ['a']);
-  t.equal(batchFiles(dir).length, 1);
-  await t.rejects(forebay.write(event('c')), { code: 'NOT_RUNNING', status: 503 });
+void t.test(
+  'a stop lets the attempt that runs end, deletes what it delivered, and begins no other',
+  async (t) => {
+    const { forebay, sink, dir } = await start(t, { batchSize: 1 });
+    sink.held = true;
+    await forebay.write(event('a'));
+    await forebay.write(event('b'));
+    await until(() => sink.attempts.length === 1);
+    const stopped = forebay.stop(600_000);
+    for (let n = 0; n < 200; n++) await turn(); // the stop is well under way
+    sink.release();
+    await stopped;
+    t.same(ids(sink.lines), ['a']);
+    t.equal(batchFiles(dir).length, 1);
+    t.match(forebay.counts(), { accepted: 2, delivered: 1, pending: 1 });
+    await t.rejects(forebay.write(event('c')), { code: 'NOT_RUNNING', status: 503 });
+  },
+);
+
+void t.test(
+  'a stop during the start ends what was begun, and a second stop waits for the first',
+  async (t) => {
+    const dir = tempDir(t);
+    leave(dir, 1);
+    const forebay = createForebay({ logDir: dir, sink: new CollectingSink() });
+    const started = forebay.start();
+    await Promise.all([forebay.stop(0), forebay.stop(0), started]);
+    const again = await start(t, { logDir: dir }); // the directory is free
+    await again.forebay.write(event('a'));
+  },
+);
+
+void t.test('a sink that cannot be closed keeps nothing from being closed', async (t) => {
+  const dir = tempDir(t);
+  const sink = Object.assign(new CollectingSink(), { close: async () => Promise.reject(new Error('no')) });
+  const { forebay, said } = await start(t, { logDir: dir, sink });
+  await forebay.stop(0);
+  t.ok(said.includes('The sink could not be closed'));
+  await start(t, { logDir: dir });
+});
+
+void t.test('a file that cannot be read steps aside for those behind it, and is tried on', async (t) => {
+  const disk = heldDisk();
+  const dir = tempDir(t);
+  leave(dir, 3);
+  const bad = join(dir, 'batch_20250101_000000_1.jsonl');
+  let sound = false;
+  const fs = Object.create(disk.fs, {
+    open: {
+      value: (path: string, ...rest: unknown[]) => {
+        const done = rest.at(-1) as (error: Error) => void;
+        if (path === bad && !sound) setImmediate(done, Object.assign(new Error('EIO'), { code: 'EIO' }));
+        else (disk.fs.open as (...args: unknown[]) => void)(path, ...rest);
+      },
+    },
+  }) as typeof disk.fs;
+  const { sink, said } = await start(t, { logDir: dir, fs });
+  await sink.received(2);
+  t.same(ids(sink.lines), ['old2', 'old3']);
+  t.ok(said.some((text) => text.includes('1.jsonl cannot be read: others go first')));
+  sound = true;
+  await sink.received(3);
+  await until(() => batchFiles(dir).length === 0);
+});
+
+void t.test('a file that is made while the directory is read is not taken for a sealed one', async (t) => {
+  const disk = heldDisk();
+  const dir = tempDir(t);
+  leave(dir, 1);
+  let read: (() => void) | null = null;
+  let surveyed = false;
+  const fs = Object.create(disk.fs, {
+    opendir: {
+      value: (path: string, done: () => void) => {
+        if (surveyed) read = () => nodeFs.opendir(path, done);
+        else nodeFs.opendir(path, done);
+        surveyed = true;
+      },
+    },
+  }) as typeof disk.fs;
+  const { forebay, sink } = await start(t, { logDir: dir, fs, replayWaitMs: 1, batchWaitMs: 600_000 });
+  await until(() => read !== null);
+  await forebay.write(event('a')); // its file is open while the directory is read
+  (read as (() => void) | null)?.();
+  await sink.received(1);
+  for (let n = 0; n < 50; n++) await turn();
+  t.same(ids(sink.lines), ['old1']);
+  t.equal(batchFiles(dir).length, 1, 'the file that is written stays');
+  t.equal(forebay.counts().pending, 1);
+});
+
+void t.test('a disk that writes in parts gets every byte', async (t) => {
+  const disk = heldDisk();
+  const fs = Object.create(disk.fs, {
+    write: {
+      value: (
+        fd: number,
+        bytes: Buffer,
+        offset: number,
+        length: number,
+        position: number,
+        done: () => void,
+      ) => {
+        nodeFs.write(fd, bytes, offset, Math.min(length, 7), position, done);
+      },
+    },
+  }) as typeof disk.fs;
+  const { forebay, sink } = await start(t, { fs });
+  await Promise.all(['a', 'b', 'c'].map((id) => forebay.write(event(id))));
+  await sink.received(3);
+  t.same(ids(sink.lines), ['a', 'b', 'c']);
 });
 
 void t.test('events in the queue at a stop are put on disk and acknowledged', async (t) => {
@@ -236,12 +347,6 @@ void t.test('events in the queue at a stop are put on disk and acknowledged', as
   const second = await start(t, { logDir: dir });
   t.equal(second.sink.lines.length, 20);
 });
-
-const leave = (dir: string, batches: number): void => {
-  for (let n = 1; n <= batches; n++) {
-    writeFileSync(join(dir, `batch_20250101_000000_${n}.jsonl`), `${JSON.stringify(event(`old${n}`))}\n`);
-  }
-};
 
 void t.test(
   'a sink that fails at replay does not keep the door shut; leftovers still come first',
@@ -325,6 +430,8 @@ void t.test('a stop while the replay waits ends the replay, with nothing lost', 
 
 void t.test('a wrong setting is refused by its name', (t) => {
   const sink = new CollectingSink();
+  const none = {} as CollectingSink;
+  t.throws(() => createForebay({ sink: none }), { code: 'SETTING_INVALID', message: /^sink must be/ });
   t.throws(() => createForebay({ sink, batchSize: 0 }), {
     code: 'SETTING_INVALID',
     message: /^batchSize must be/,

@@ -664,7 +664,9 @@ void tap.test('open connections', async (group) => {
   void group.test('with garbage that does not end are answered, not reset', async (t) => {
     const { connect } = await open(t);
     const client = await connect({ allowHalfOpen: true });
-    for (let sent = 0; sent < 16; sent++) await client.send(Buffer.alloc(65_536, 'garbage\r\n\r\n'));
+    client.socket.pause(); // it sends it all before it reads: a reset would take the answer away
+    for (let sent = 0; sent < 64; sent++) await client.send(Buffer.alloc(65_536, 'garbage\r\n\r\n'));
+    client.socket.resume();
     isError(t, await client.answer(), 400, 'BAD_REQUEST');
     await client.end();
     t.equal(client.error, null);

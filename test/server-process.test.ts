@@ -25,6 +25,7 @@ void t.test('a run tells what it does, in the words its users know', async (t) =
   const dir = tempDir(t);
   const server = await ServerProcess.start('--log-dir', dir, '--batch-wait', '10', '--sink-latency', '0');
   t.same(texts(server), [
+    'WARN The simulated sink keeps nothing: events are gone once it has them (--sink file keeps them)',
     `AppendLog initialized: ${dir}`,
     'Replaying pending batches...',
     'No pending batches to replay',
@@ -33,7 +34,7 @@ void t.test('a run tells what it does, in the words its users know', async (t) =
   t.equal(await post(server, 'a'), 202);
   await server.line(/Deleted batch file/);
   const name = /batch_\d{8}_\d{6}_1.jsonl/.exec(server.lines.join())?.[0] ?? '';
-  t.same(texts(server).slice(4), [
+  t.same(texts(server).slice(5), [
     `Wrote batch to: ${join(dir, name)} (1 events)`,
     'SinkAPI: Successfully sent batch (1 events)',
     `Deleted batch file: ${join(dir, name)}`,
@@ -102,7 +103,7 @@ void t.test('a stop does not wait for a sink longer than the shutdown timeout', 
     '--batch-size',
     '1',
     '--shutdown-timeout',
-    '600',
+    '3000',
   );
   t.equal(await post(server, 'a'), 202);
   t.equal(await server.stop('SIGTERM'), 0);
@@ -126,7 +127,7 @@ void t.test('a second signal exits at once, with nothing lost', async (t) => {
   t.equal(await post(server, 'a'), 202);
   server.signal('SIGTERM');
   await server.line(/SIGTERM: stopping/);
-  t.equal(await server.stop('SIGTERM'), 1);
+  t.equal(await server.stop('SIGTERM'), null, 'by SIGKILL: a disk that hangs cannot hold it');
   t.equal(batchFiles(dir).length, 1);
 });
 

@@ -13,8 +13,7 @@
  *
  * A crash can leave bytes after the last LF. They were never acknowledged and are dropped. Any other line that
  * is not an event is corruption: it goes to the quarantine, and the rest is delivered.
- *
- * This is the only module that touches the files of the directory.
+ * No other module touches these files.
  */
 import nodeFs from 'node:fs';
 import { join } from 'node:path';
@@ -24,12 +23,13 @@ import { BatchFile } from './batch-file.js';
 import type { Fsync } from './batch-file.js';
 import { readBatchLines } from './batch-lines.js';
 import { BatchNames, compareBatchNames } from './batch-name.js';
-import { oldestBatchNames, QUARANTINE, survey } from './directory-listing.js';
+import { oldestBatchNames, survey } from './directory-listing.js';
 import type { Survey } from './directory-listing.js';
-import { lockDirectory } from './directory-lock.js';
+import { LOCK_FILE, lockDirectory } from './directory-lock.js';
 import type { DirectoryLock } from './directory-lock.js';
-import { call, callVoid, flushDirectory, makeDirectory, readAll, writeAll } from './file-system.js';
+import { callVoid, flushDirectory, makeDirectory, readAll } from './file-system.js';
 import type { FileSystem } from './file-system.js';
+import { setAside } from './quarantine.js';
 
 /** A sealed batch file. */
 export interface SealedBatch {
@@ -47,7 +47,7 @@ export interface Batch {
   /** How many events. */
   readonly events: number;
   /** NDJSON: one event a line, each ended by LF. */
-  readonly bytes: Buffer;
+  readonly bytes: Buffer<ArrayBuffer>;
 }
 
 export interface AppendLogOptions {
@@ -63,6 +63,8 @@ export class AppendLog {
   readonly fsync: Fsync;
   /** Files that an earlier run left, counted at start. */
   readonly leftoverBatches: number;
+  /** Those of them whose events are not counted yet: their files have not been read. */
+  unreadBatches: number;
   /** Events in the directory: appended or found in a file of an earlier run, and not deleted. */
   pendingEvents = 0;
   /** Events of earlier runs, counted when their file is read. */
@@ -76,8 +78,10 @@ export class AppendLog {
   readonly #lock: DirectoryLock;
   readonly #names: BatchNames;
   readonly #newestLeftover: string | null;
-  /** Files being written: they are no part of the backlog yet. */
-  readonly #open = new Set<BatchFile>();
+  /** Files being made or written, by name: they are no part of the backlog yet. */
+  readonly #unsealed = new Map<string, BatchFile | null>();
+  /** Sealed files whose failed end is not cut off yet: how many of their bytes are acknowledged. */
+  readonly #uncut = new Map<string, number>();
   /** Sealed files that are not closed yet. */
   readonly #closing = new Set<Promise<void>>();
   readonly #flushTimer: NodeJS.Timeout | undefined;
@@ -99,7 +103,10 @@ export class AppendLog {
       // The run before may have given names up to this second, or up to a second after its own first one.
       const now = Math.floor(Date.now() / 1000);
       const first = lock.firstSecondBefore === null ? now : Math.max(now, lock.firstSecondBefore) + 1;
-      lock.note(first);
+      lock.note(first, (error) => {
+        // a full disk must not keep what fills it from being delivered
+        options.lines.error(`Could not write ${join(dir, LOCK_FILE)}; the lock holds`, error);
+      });
       return new AppendLog(options, fs, lock, new BatchNames(found.newest, first), found);
     } catch (error) {
       lock?.release();
@@ -121,6 +128,7 @@ export class AppendLog {
     this.dir = options.dir;
     this.fsync = options.fsync;
     this.leftoverBatches = found.batches;
+    this.unreadBatches = found.batches;
     this.#fs = fs;
     this.#lines = options.lines;
     this.#lock = lock;
@@ -128,7 +136,7 @@ export class AppendLog {
     this.#newestLeftover = found.newest;
     if (typeof this.fsync === 'number') {
       this.#flushTimer = setInterval(() => {
-        for (const file of this.#open) void this.#flush(file);
+        for (const file of this.#unsealed.values()) if (file !== null) void this.#flush(file);
       }, this.fsync).unref();
     }
   }
@@ -140,11 +148,16 @@ export class AppendLog {
   /** A new batch file, after all others in the order of delivery. */
   async create(): Promise<BatchFile> {
     const name = this.#names.next();
-    const file = await BatchFile.create(this.#fs, this.path(name), name, () =>
-      flushDirectory(this.#fs, this.dir),
-    );
-    this.#open.add(file);
-    return file;
+    this.#unsealed.set(name, null); // before the name can be seen in the directory
+    try {
+      const flushName = (): Promise<void> => flushDirectory(this.#fs, this.dir);
+      const file = await BatchFile.create(this.#fs, this.path(name), name, flushName);
+      this.#unsealed.set(name, file);
+      return file;
+    } catch (error) {
+      this.#unsealed.delete(name);
+      throw error;
+    }
   }
 
   /** Appends events to a file. Resolves when they may be acknowledged. */
@@ -163,7 +176,8 @@ export class AppendLog {
     const closing = this.#finish(file).finally(() => this.#closing.delete(closing));
     this.#closing.add(closing);
     if (file.events === 0) return null;
-    this.#open.delete(file);
+    if (file.failed) this.#uncut.set(file.name, file.bytes);
+    this.#unsealed.delete(file.name);
     return { name: file.name, bytes: file.bytes, leftover: false };
   }
 
@@ -174,11 +188,19 @@ export class AppendLog {
    * @param most at most so many
    */
   async list(after: string | null, most: number): Promise<SealedBatch[]> {
-    const open = new Set([...this.#open].map((file) => file.name));
+    // As of now: a file that is made while the directory is read may show up in it.
+    const unsealed = new Set(this.#unsealed.keys());
+    const newest = this.#names.last;
     const wanted = (name: string): boolean =>
-      !open.has(name) && (after === null || compareBatchNames(name, after) > 0);
+      !unsealed.has(name) &&
+      compareBatchNames(name, newest) <= 0 &&
+      (after === null || compareBatchNames(name, after) > 0);
     const names = await oldestBatchNames(this.#fs, this.dir, wanted, most);
-    return names.map((name) => ({ name, bytes: null, leftover: this.#isLeftover(name) }));
+    return names.map((name) => ({
+      name,
+      bytes: this.#uncut.get(name) ?? null,
+      leftover: this.#isLeftover(name),
+    }));
   }
 
   /**
@@ -188,21 +210,33 @@ export class AppendLog {
    */
   async read(batch: SealedBatch): Promise<Batch> {
     const path = this.path(batch.name);
-    let file: Buffer;
+    let file: Buffer<ArrayBuffer>;
     try {
       file = await readAll(this.#fs, path, batch.bytes);
     } catch (error) {
       if (systemCode(error) !== 'ENOENT') throw error;
       this.#lines.error(`The batch file ${path} is gone: someone else has deleted or moved it`);
+      if (batch.leftover) this.unreadBatches--;
       return { name: batch.name, events: 0, bytes: Buffer.alloc(0) };
     }
     const { bytes, events, tornBytes, damaged } = readBatchLines(file);
-    if (damaged.length > 0) await this.#setAside(batch.name, damaged);
+    if (damaged.length > 0) {
+      const aside = await setAside(this.#fs, this.dir, batch.name, damaged);
+      this.quarantined += damaged.length;
+      this.#lines.error(`Damaged: ${damaged.length} lines of ${path} are no events, set aside in ${aside}`);
+    }
     if (tornBytes > 0) {
       this.torn++;
       this.#lines.warn(`Torn end of ${path}: dropped ${tornBytes} bytes that were never acknowledged`);
     }
-    if (batch.leftover) this.recoveredEvents += events + damaged.length;
+    if (batch.bytes !== null && file.length < batch.bytes) {
+      const text = `${batch.bytes - file.length} bytes of ${path} that were acknowledged are missing`;
+      this.#lines.error(`Damaged: ${text}`);
+    }
+    if (batch.leftover) {
+      this.recoveredEvents += events + damaged.length;
+      this.unreadBatches--;
+    }
     this.pendingEvents += batch.leftover ? events : -damaged.length;
     return { name: batch.name, events, bytes };
   }
@@ -214,6 +248,7 @@ export class AppendLog {
     }).catch((error: unknown) => {
       if (systemCode(error) !== 'ENOENT') throw error;
     });
+    this.#uncut.delete(name);
     this.pendingEvents -= events;
   }
 
@@ -243,38 +278,22 @@ export class AppendLog {
 
   /** Closes a sealed file. Never throws. */
   async #finish(file: BatchFile): Promise<void> {
-    const step = async (what: string, work: () => Promise<void>): Promise<void> => {
-      await work().catch((error: unknown) => {
+    const step = async (what: string, work: () => Promise<void>): Promise<boolean> => {
+      try {
+        await work();
+        return true;
+      } catch (error) {
         this.#lines.error(`Could not ${what} ${this.path(file.name)}`, asError(error));
-      });
+        return false;
+      }
     };
-    if (file.failed) await step('cut the failed end of', () => file.cut());
-    else if (typeof this.fsync === 'number') await this.#flush(file);
+    if (file.failed) {
+      if (await step('cut the failed end of', () => file.cut())) this.#uncut.delete(file.name);
+    } else if (typeof this.fsync === 'number') {
+      await this.#flush(file);
+    }
     await step('close', () => file.close());
     if (file.events > 0) return;
-    await step('delete the empty', () => this.delete(file.name, 0));
-    this.#open.delete(file);
-  }
-
-  async #setAside(name: string, damaged: readonly Buffer[]): Promise<void> {
-    const dir = this.path(QUARANTINE);
-    await makeDirectory(this.#fs, dir);
-    const path = join(dir, name);
-    const fd = await call<number>((done) => {
-      this.#fs.open(path, 'w', 0o640, done);
-    });
-    try {
-      await writeAll(this.#fs, fd, Buffer.concat(damaged), 0);
-      await callVoid((done) => {
-        this.#fs.fsync(fd, done);
-      });
-    } finally {
-      await callVoid((done) => {
-        this.#fs.close(fd, done);
-      });
-    }
-    await flushDirectory(this.#fs, dir);
-    this.quarantined += damaged.length;
-    this.#lines.error(`Damaged: ${damaged.length} lines of ${this.path(name)} are no events, set aside in ${path}`);
+    if (await step('delete the empty', () => this.delete(file.name, 0))) this.#unsealed.delete(file.name);
   }
 }

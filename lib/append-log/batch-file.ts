@@ -22,6 +22,8 @@ export class BatchFile {
   readonly #flushName: () => Promise<void>;
   #named = false;
   #unflushed = false;
+  /** The flush that runs, if one does: a file is not closed under it. */
+  #flushing: Promise<void> = Promise.resolve();
 
   private constructor(fs: FileSystem, fd: number, name: string, flushName: () => Promise<void>) {
     this.#fs = fs;
@@ -66,10 +68,9 @@ export class BatchFile {
     if (!this.#unflushed) return;
     this.#unflushed = false;
     try {
-      const data = callVoid((done) => {
-        this.#fs.fdatasync(this.#fd, done);
-      });
-      await (this.#named ? data : bothDone(data, this.#flushName()));
+      const data = this.#flushData();
+      this.#flushing = this.#named ? data : bothDone(data, this.#flushName());
+      await this.#flushing;
       this.#named = true;
     } catch (error) {
       this.failed = true;
@@ -82,11 +83,19 @@ export class BatchFile {
     await callVoid((done) => {
       this.#fs.ftruncate(this.#fd, this.bytes, done);
     });
+    await this.#flushData();
   }
 
   async close(): Promise<void> {
+    await this.#flushing.catch(() => undefined);
     await callVoid((done) => {
       this.#fs.close(this.#fd, done);
+    });
+  }
+
+  async #flushData(): Promise<void> {
+    await callVoid((done) => {
+      this.#fs.fdatasync(this.#fd, done);
     });
   }
 }

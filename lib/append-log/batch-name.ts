@@ -59,6 +59,11 @@ export class BatchNames {
     this.#nowMs = nowMs;
   }
 
+  /** No name given so far, and none in the directory, comes after this one. */
+  get last(): string {
+    return format(this.#last);
+  }
+
   next(): string {
     const second = Math.max(Math.floor(this.#nowMs() / 1000), this.#last.second);
     this.#last = { second, n: this.#last.n + 1 };

@@ -3,8 +3,8 @@ import { compareBatchNames, isBatchName } from './batch-name.js';
 import { LOCK_FILE } from './directory-lock.js';
 import { call } from './file-system.js';
 import type { FileSystem } from './file-system.js';
+import { QUARANTINE } from './quarantine.js';
 
-export const QUARANTINE = 'quarantine';
 const OURS = new Set([LOCK_FILE, QUARANTINE, '.gitignore']);
 
 /** What stands in a log directory when a server starts on it. */

@@ -79,7 +79,7 @@ export async function makeDirectory(fs: FileSystem, dir: string): Promise<void> 
 }
 
 /** Reads a file from its start, at most `bytes` of it; `null`: all. */
-export async function readAll(fs: FileSystem, path: string, bytes: number | null): Promise<Buffer> {
+export async function readAll(fs: FileSystem, path: string, bytes: number | null): Promise<Buffer<ArrayBuffer>> {
   const fd = await call<number>((done) => {
     fs.open(path, 'r', done);
   });

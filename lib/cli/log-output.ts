@@ -24,13 +24,27 @@ export function createLogger({
   logFormat,
 }: Pick<ServerSettings, 'logLevel' | 'logFormat'>): Logger {
   const options = { level: logLevel, base: null, formatters: { level: (level: string) => ({ level }) } };
-  if (logFormat === 'json') return pino(options, pino.destination({ dest: 1, sync: true }));
   const colour = process.stdout.isTTY && process.env['NO_COLOR'] === undefined;
   return pino(options, {
     write(json: string) {
-      process.stdout.write(asText(JSON.parse(json) as Line, colour));
+      writeLine(logFormat === 'json' ? json : asText(JSON.parse(json) as Line, colour));
     },
   });
+}
+
+/** Lines that wait for a reader who does not read, in bytes: beyond it they are dropped, and memory stays bounded. */
+const WAITING_BYTES_MAX = 2 ** 20;
+let dropped = 0;
+
+function writeLine(line: string): void {
+  if (process.stdout.writableLength > WAITING_BYTES_MAX) {
+    dropped++;
+    return;
+  }
+  if (dropped > 0)
+    process.stderr.write(`forebay-server: ${dropped} log lines dropped, standard output is slow\n`);
+  dropped = 0;
+  process.stdout.write(line);
 }
 
 /** `12:00:00.000 message`, with the level where it is not `info`. */

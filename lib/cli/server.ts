@@ -19,6 +19,9 @@ const USAGE = `forebay-server: takes events by HTTP, puts them on disk, answers 
 
 `;
 
+// Who reads the log lines may go away (a pipe that is closed); the door stays open.
+for (const stream of [process.stdout, process.stderr]) stream.on('error', () => undefined);
+
 try {
   const settings = readOptions(SERVER_SETTINGS, process.argv.slice(2), process.env);
   checkRelations(settings);
@@ -32,11 +35,18 @@ try {
 }
 
 async function run(settings: ServerSettings, logger: Logger): Promise<void> {
+  if (settings.sink === 'simulated') {
+    logger.warn(
+      {},
+      'The simulated sink keeps nothing: events are gone once it has them (--sink file keeps them)',
+    );
+  }
   const forebay = createForebay({ ...pipelineSettings(settings), sink: await chooseSink(settings), logger });
   const server = new IngestionServer({ ...settings, forebay, logger });
   const stopping = stopOnSignals(settings, forebay, server, logger);
   forebay.broken.catch(() => process.exit(1)); // a restart begins with what is on disk
   try {
+    await server.tryAddress();
     await forebay.start();
     if (stopping.aborted) return;
     await server.start();
@@ -60,21 +70,32 @@ function stopOnSignals(
 ): AbortSignal {
   const stopping = new AbortController();
   const stop = async (signal: string): Promise<void> => {
-    if (stopping.signal.aborted) process.exit(1);
+    if (stopping.signal.aborted) {
+      logger.error({ signal }, `${signal} again: exiting at once; what was acknowledged is on disk`);
+      endAtOnce();
+    }
     stopping.abort();
     logger.info({ signal }, `${signal}: stopping`);
     const end = performance.now() + shutdownTimeoutMs;
     setTimeout(() => {
       logger.error({}, `Not stopped within ${shutdownTimeoutMs} ms (--shutdown-timeout): exiting`);
-      process.exit(1);
+      endAtOnce();
     }, shutdownTimeoutMs).unref();
     await server.stop(shutdownTimeoutMs / 2);
     await forebay.stop(Math.max(0, end - performance.now() - CLOSING_MS));
-    logger.info({ ...forebay.counts() }, `Stopped; ${forebay.counts().pending} events wait on disk`);
+    const { pending, unreadBatches } = forebay.counts();
+    const unread = unreadBatches === 0 ? '' : ` and ${unreadBatches} batches of earlier runs`;
+    logger.info({ ...forebay.counts() }, `Stopped; ${pending} events${unread} wait on disk`);
     process.exit(0);
   };
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, (name) => void stop(name));
   return stopping.signal;
+}
+
+/** `process.exit` waits for the calls to the file system that run, and a disk that hangs never ends them. */
+function endAtOnce(): never {
+  process.kill(process.pid, 'SIGKILL');
+  process.exit(1);
 }
 
 function pipelineSettings(settings: ServerSettings): PipelineSettings {

@@ -64,6 +64,9 @@ export class IngestionServer {
     this.#server.on('checkExpectation', (req, res) => {
       answerError(req, res, new ForebayError('EXPECTATION_FAILED'));
     });
+    this.#server.on('error', (error) => {
+      if (this.#server.listening) this.#logger.error({ err: error }, 'A connection could not be taken');
+    });
     this.#server.on('drop', () => {
       this.#drop();
     });
@@ -74,19 +77,23 @@ export class IngestionServer {
     return (this.#server.address() as AddressInfo).port;
   }
 
+  /**
+   * Listens for a moment, to know before a long replay whether it can.
+   *
+   * @throws ForebayError `PORT_UNAVAILABLE`
+   */
+  async tryAddress(): Promise<void> {
+    if (this.#options.port === 0) return;
+    const { host, port } = this.#options;
+    const server = createServer();
+    await listen(server, host, port);
+    server.close();
+    await once(server, 'close');
+  }
+
   /** @throws ForebayError `PORT_UNAVAILABLE` */
   async start(): Promise<void> {
-    const { host, port } = this.#options;
-    try {
-      this.#server.listen({ host, port });
-      await once(this.#server, 'listening');
-    } catch (error) {
-      const why = systemCode(error) === 'EADDRINUSE' ? 'it is in use' : asError(error).message;
-      throw new ForebayError('PORT_UNAVAILABLE', {
-        message: `Cannot listen on ${host}, port ${port}: ${why}`,
-        cause: error,
-      });
-    }
+    await listen(this.#server, this.#options.host, this.#options.port);
   }
 
   /**
@@ -171,6 +178,20 @@ export class IngestionServer {
       },
     },
   };
+}
+
+/** @throws ForebayError `PORT_UNAVAILABLE` */
+async function listen(server: Server, host: string, port: number): Promise<void> {
+  try {
+    server.listen({ host, port });
+    await once(server, 'listening');
+  } catch (error) {
+    const why = systemCode(error) === 'EADDRINUSE' ? 'it is in use' : asError(error).message;
+    throw new ForebayError('PORT_UNAVAILABLE', {
+      message: `Cannot listen on ${host}, port ${port}: ${why}`,
+      cause: error,
+    });
+  }
 }
 
 /** The path that is asked for; a client may send a whole URI (RFC 9112, 3.2.2). */

@@ -1,3 +1,4 @@
+import { constants } from 'node:fs';
 import { open } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
 import { dirname } from 'node:path';
@@ -13,8 +14,10 @@ import type { Sink } from './sink.js';
  */
 export class FileSink implements Sink {
   readonly #file: FileHandle;
-  /** Where the next batch goes, in bytes: what a failed attempt wrote is written over. */
+  /** Where the next batch goes, in bytes: behind the last confirmed one. */
   #size: number;
+  /** Whether an attempt has failed and may have left bytes behind. */
+  #dirty = false;
   /** One write after another, also where batches come side by side. */
   #turn: Promise<void> = Promise.resolve();
 
@@ -51,27 +54,23 @@ export class FileSink implements Sink {
   }
 
   async #append(bytes: Buffer): Promise<void> {
-    try {
-      for (let done = 0; done < bytes.length;) {
-        const position = this.#size + done;
-        done += (await this.#file.write(bytes, done, bytes.length - done, position)).bytesWritten;
-      }
-      await this.#file.datasync();
-    } catch (error) {
-      // Readers of the file see whole lines only, as far as the disk allows.
-      await this.#file.truncate(this.#size).catch(() => undefined);
-      throw error;
+    // what a failed attempt left is taken away first: a shorter batch would not cover it
+    if (this.#dirty) await this.#file.truncate(this.#size);
+    this.#dirty = true;
+    for (let done = 0; done < bytes.length;) {
+      const position = this.#size + done;
+      done += (await this.#file.write(bytes, done, bytes.length - done, position)).bytesWritten;
     }
+    await this.#file.datasync();
+    this.#dirty = false;
     this.#size += bytes.length;
   }
 }
 
 /** Opens the file for writing at positions, making it, with a durable name, if there is none. */
 async function openDurably(path: string): Promise<FileHandle> {
+  const file = await open(path, constants.O_RDWR | constants.O_CREAT, 0o640);
   try {
-    return await open(path, 'r+');
-  } catch {
-    const file = await open(path, 'w+', 0o640);
     const dir = await open(dirname(path), 'r');
     try {
       await dir.sync();
@@ -79,6 +78,9 @@ async function openDurably(path: string): Promise<FileHandle> {
       await dir.close();
     }
     return file;
+  } catch (error) {
+    await file.close();
+    throw error;
   }
 }
 

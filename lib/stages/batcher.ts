@@ -68,9 +68,9 @@ export class Batcher extends Transform {
   #writerIsFree = false;
   #batch: OpenBatch | null = null;
   #timeIsUp = false;
-  /** The events given to the writer last, when, and how long the ones before took: the rate of the disk. */
-  #given = { events: 0, atMs: 0 };
-  #msPerEvent = 0;
+  /** When the writer was given a group, and how long it took for the last one: the pace of the disk. */
+  #givenAtMs: number | null = null;
+  #groupMs = 0;
 
   constructor(options: BatcherOptions) {
     super({ objectMode: true, writableHighWaterMark: options.queueSize, readableHighWaterMark: 0 });
@@ -96,14 +96,17 @@ export class Batcher extends Transform {
   /** Puts an event into the queue; `admits` must have said yes. */
   queue(event: QueuedEvent): void {
     this.queuedBytes += event.bytes;
-    this.write(event, event.acknowledge);
+    // Only the writer may say success; the stream's own callback says that the pipeline is gone.
+    this.write(event, (error) => {
+      if (error) event.acknowledge(error);
+    });
   }
 
-  /** How long the queue takes to empty at the rate of the last group commit, in milliseconds. */
+  /** About how long the queue takes to empty, in milliseconds: so many groups, each like the last one. */
   get drainMs(): number {
-    const running =
-      this.#given.events === 0 ? 0 : (performance.now() - this.#given.atMs) / this.#given.events;
-    return this.writableLength * Math.max(running, this.#msPerEvent);
+    const groups = Math.ceil(this.writableLength / (GROUP_PARTS_MAX * this.#options.batchSize));
+    const running = this.#givenAtMs === null ? 0 : performance.now() - this.#givenAtMs;
+    return groups * Math.max(running, this.#groupMs);
   }
 
   override _write(event: QueuedEvent, _encoding: BufferEncoding, taken: TransformCallback): void {
@@ -120,10 +123,8 @@ export class Batcher extends Transform {
   /** The writer has taken in and finished what it was given. */
   override _read(): void {
     this.#writerIsFree = true;
-    if (this.#given.events > 0) {
-      this.#msPerEvent = (performance.now() - this.#given.atMs) / this.#given.events;
-      this.#given = { events: 0, atMs: 0 };
-    }
+    if (this.#givenAtMs !== null) this.#groupMs = performance.now() - this.#givenAtMs;
+    this.#givenAtMs = null;
     if (this.#taken !== null && this.#next === this.#events.length) {
       const taken = this.#taken;
       this.#taken = null;
@@ -159,10 +160,7 @@ export class Batcher extends Transform {
     const group = this.#nextGroup();
     if (group.length === 0) return;
     this.#writerIsFree = false;
-    this.#given = {
-      events: group.reduce((sum, part) => sum + part.events.length, 0),
-      atMs: performance.now(),
-    };
+    this.#givenAtMs = performance.now();
     this.push(group);
   }
 

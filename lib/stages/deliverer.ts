@@ -6,6 +6,12 @@ import type { LogLines } from '../log-lines.js';
 import type { Sink } from '../sinks/sink.js';
 import { backoffMs } from './backoff.js';
 
+/** How often a file is read in its place in the order, and how many may step aside because they cannot be. */
+const READS_IN_PLACE = 3;
+const ASIDE_MAX = 100;
+/** After so long without an answer from the sink the log says so, in milliseconds. */
+const SILENCE_MS = 30_000;
+
 export interface DelivererOptions {
   readonly log: AppendLog;
   readonly sink: Sink;
@@ -31,13 +37,16 @@ export class Deliverer extends Writable {
   readonly #log: AppendLog;
   readonly #sink: Sink;
   readonly #lines: LogLines;
-  readonly #concurrency: number;
+  /** Batches that may still go to the sink beside those that do. */
+  #places: number;
   readonly #random: () => number;
   /** Aborted to begin no further attempt. */
   readonly #stopping = new AbortController();
   /** Aborted to wait no longer for the attempts that run. */
   readonly #abandoning = new AbortController();
   readonly #active = new Set<Promise<void>>();
+  /** Batches that have stepped aside. */
+  #aside = 0;
   /** Asks for the next batch; set while all places are taken. */
   #next: (() => void) | null = null;
 
@@ -46,7 +55,7 @@ export class Deliverer extends Writable {
     this.#log = log;
     this.#sink = sink;
     this.#lines = lines;
-    this.#concurrency = concurrency;
+    this.#places = concurrency;
     this.#random = random;
   }
 
@@ -62,18 +71,27 @@ export class Deliverer extends Writable {
   }
 
   override _write(batch: SealedBatch, _encoding: BufferEncoding, done: (error?: Error | null) => void): void {
-    const delivery = this.#deliver(batch).then(
+    this.#places--;
+    let hasPlace = true;
+    const leavePlace = (): void => {
+      if (!hasPlace) return;
+      hasPlace = false;
+      this.#places++;
+      const next = this.#next;
+      this.#next = null;
+      next?.();
+    };
+    const delivery = this.#deliver(batch, leavePlace).then(
       () => {
         this.#active.delete(delivery);
-        this.#next?.();
-        this.#next = null;
+        leavePlace();
       },
       (error: unknown) => {
         this.destroy(asError(error));
       },
     );
     this.#active.add(delivery);
-    if (this.#active.size < this.#concurrency) done();
+    if (this.#places > 0) done();
     else this.#next = done;
   }
 
@@ -84,9 +102,10 @@ export class Deliverer extends Writable {
   }
 
   /** From the disk to the sink, and off the disk. Ends early, with nothing lost, when the server stops. */
-  async #deliver(sealed: SealedBatch): Promise<void> {
-    const batch = await this.#untilDone('Could not read batch', sealed, () => this.#log.read(sealed));
-    if (batch === null) return;
+  async #deliver(sealed: SealedBatch, leavePlace: () => void): Promise<void> {
+    if (this.#stopping.signal.aborted) return;
+    const batch = await this.#read(sealed, leavePlace);
+    if (batch === null || this.#stopping.signal.aborted) return;
     const events = `(${batch.events} events)`;
     if (sealed.leftover) {
       this.#line('Replaying batch', `${batch.name} ${events}`, batch);
@@ -105,6 +124,19 @@ export class Deliverer extends Writable {
     this.emit('gone', sealed);
   }
 
+  /** A file that cannot be read does not hold up those behind it for ever: after some tries it steps aside. */
+  async #read(sealed: SealedBatch, leavePlace: () => void): Promise<Batch | null> {
+    let tries = 0;
+    return this.#untilDone('Could not read batch', sealed, async () => {
+      if (++tries === READS_IN_PLACE + 1 && this.#aside < ASIDE_MAX) {
+        this.#aside++;
+        this.#lines.error(`${this.#log.path(sealed.name)} cannot be read: others go first, it is tried on`);
+        leavePlace();
+      }
+      return this.#log.read(sealed);
+    });
+  }
+
   /** One attempt. A sink that does not listen to its signal is not waited for when the server stops. */
   async #attempt(batch: Batch): Promise<true> {
     const { signal } = this.#abandoning;
@@ -115,10 +147,14 @@ export class Deliverer extends Writable {
       };
       signal.addEventListener('abort', abandon);
     });
+    const silent = setInterval(() => {
+      this.#lines.warn(`The sink has not answered ${batch.name} for another ${SILENCE_MS / 1000} seconds`);
+    }, SILENCE_MS);
     try {
       await Promise.race([this.#sink.deliver(batch, signal), abandoned]);
       return true;
     } finally {
+      clearInterval(silent);
       signal.removeEventListener('abort', abandon);
     }
   }
@@ -128,13 +164,13 @@ export class Deliverer extends Writable {
     return true;
   }
 
-  /** Tries until it succeeds. `null` where the server stops before. */
+  /** Tries once, and again until it succeeds. `null` where the server stops before. */
   async #untilDone<T>(
     what: string,
     batch: SealedBatch | Batch,
     attempt: () => Promise<T>,
   ): Promise<T | null> {
-    for (let failures = 0; !this.#stopping.signal.aborted;) {
+    for (let failures = 1; ; failures++) {
       try {
         const result = await attempt();
         this.lastError = null;
@@ -142,7 +178,6 @@ export class Deliverer extends Writable {
       } catch (thrown) {
         if (this.#abandoning.signal.aborted) return null;
         const error = asError(thrown);
-        failures++;
         this.failures++;
         this.lastError = error;
         this.emit('failure', error);
@@ -151,9 +186,9 @@ export class Deliverer extends Writable {
         const events = 'events' in batch ? batch.events : 0;
         this.#lines.batch({ kind: what, text, batch: batch.name, events, error }, 'warn');
         await sleep(waitMs, undefined, { signal: this.#stopping.signal }).catch(() => null);
+        if (this.#stopping.signal.aborted) return null;
       }
     }
-    return null;
   }
 
   #line(kind: string, text: string, { name, events }: Batch): void {
