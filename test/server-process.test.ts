@@ -123,11 +123,13 @@ void t.test('a stop during replay exits with 0, without having listened', async 
 
 void t.test('a second signal exits at once, with nothing lost', async (t) => {
   const dir = tempDir(t);
-  const server = await ServerProcess.start('--log-dir', dir, '--sink-latency', '600000', '--batch-size', '1');
-  t.equal(await post(server, 'a'), 202);
+  writeFileSync(join(dir, 'batch_20250101_000000_1.jsonl'), '{"id":"a","type":"t","data":1,"timestamp":1}\n');
+  const server = new ServerProcess(['--port', '0', '--log-dir', dir, '--sink-latency', '600000']);
+  await server.line(/Replaying batch/); // an attempt runs, and the first signal waits for it
   server.signal('SIGTERM');
   await server.line(/SIGTERM: stopping/);
   t.equal(await server.stop('SIGTERM'), null, 'by SIGKILL: a disk that hangs cannot hold it');
+  t.match(server.lines.at(-1), /SIGTERM again: exiting at once/);
   t.equal(batchFiles(dir).length, 1);
 });
 
