@@ -47,6 +47,7 @@ async function run(settings: ServerSettings, logger: Logger): Promise<void> {
   forebay.broken.catch(() => process.exit(1)); // a restart begins with what is on disk
   try {
     await server.tryAddress();
+    if (stopping.aborted) return;
     await forebay.start();
     if (stopping.aborted) return;
     await server.start();
