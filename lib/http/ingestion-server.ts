@@ -14,7 +14,7 @@ import { Exchanges } from './exchanges.js';
 export interface IngestionServerOptions {
   readonly forebay: Forebay;
   readonly host: string;
-  /** 0: any free one. */
+  /** 0: one that is free. */
   readonly port: number;
   readonly bodyBytesMax: number;
   readonly connectionsMax: number;

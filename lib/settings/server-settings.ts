@@ -105,7 +105,7 @@ export const SERVER_SETTINGS = {
     flag: 'port',
     initial: 8081,
     unit: 'NUMBER',
-    help: 'on which port to listen; 0: any free one',
+    help: 'on which port to listen; 0: one that is free',
     check: wholeNumber(0, 65_535),
   },
   ...PIPELINE_SETTINGS,
