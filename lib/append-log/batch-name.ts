@@ -43,7 +43,8 @@ export function compareBatchNames(a: string, b: string): number {
 
 /**
  * Gives each new batch file a name that comes after all names before it, also where the clock goes back, and
- * that was never given before, also by an earlier run: a sink may take the name for the batch's identity.
+ * that was never given before, also by an earlier run: a sink may take the name for the batch's identity. (A
+ * clock set back between two runs is not covered: see docs/append-log.md.)
  */
 export class BatchNames {
   #last: BatchName;
