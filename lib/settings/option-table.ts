@@ -26,11 +26,6 @@ export type Values<Table extends OptionTable> = {
 /** What was given, by flag name, and where: `--batch-wait`, `FOREBAY_BATCH_WAIT`, `batch-wait in FILE`. */
 type Given = Map<string, { readonly value: unknown; readonly as: string }>;
 
-/** The values of a table without anything given. */
-export function defaults<Table extends OptionTable>(table: Table): Values<Table> {
-  return check(table, new Map());
-}
-
 /**
  * The values of a table from flags, variables and a JSON file, in that order of precedence. The file is named
  * by a setting with the flag `config`, if the table has one.

@@ -45,7 +45,7 @@ export class Deliverer extends Writable {
   /** Aborted to wait no longer for the attempts that run. */
   readonly #abandoning = new AbortController();
   readonly #active = new Set<Promise<void>>();
-  /** Batches that have stepped aside. */
+  /** Batches that have stepped aside and are not read yet. */
   #aside = 0;
   /** Asks for the next batch; set while all places are taken. */
   #next: (() => void) | null = null;
@@ -127,14 +127,18 @@ export class Deliverer extends Writable {
   /** A file that cannot be read does not hold up those behind it for ever: after some tries it steps aside. */
   async #read(sealed: SealedBatch, leavePlace: () => void): Promise<Batch | null> {
     let tries = 0;
-    return this.#untilDone('Could not read batch', sealed, async () => {
-      if (++tries === READS_IN_PLACE + 1 && this.#aside < ASIDE_MAX) {
+    let stepsAside = false;
+    const batch = await this.#untilDone('Could not read batch', sealed, async () => {
+      if (++tries > READS_IN_PLACE && !stepsAside && this.#aside < ASIDE_MAX) {
+        stepsAside = true;
         this.#aside++;
         this.#lines.error(`${this.#log.path(sealed.name)} cannot be read: others go first, it is tried on`);
         leavePlace();
       }
       return this.#log.read(sealed);
     });
+    if (stepsAside) this.#aside--;
+    return batch;
   }
 
   /** One attempt. A sink that does not listen to its signal is not waited for when the server stops. */

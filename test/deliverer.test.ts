@@ -1,0 +1,54 @@
+import nodeFs, { writeFileSync } from 'node:fs';
+import { basename, join } from 'node:path';
+import { pipeline } from 'node:stream/promises';
+import t from 'tap';
+import { AppendLog } from '../lib/append-log/append-log.js';
+import type { FileSystem } from '../lib/append-log/file-system.js';
+import { LogLines } from '../lib/log-lines.js';
+import { Backlog } from '../lib/stages/backlog.js';
+import { Deliverer } from '../lib/stages/deliverer.js';
+import { CollectingSink } from './helpers/collecting-sink.js';
+import { heldDisk } from './helpers/held-disk.js';
+import { tempDir } from './helpers/temp-dir.js';
+
+const name = (n: number): string => `batch_20250101_000000_${n}.jsonl`;
+
+void t.test('files that stepped aside and were read leave room for others to step aside', async (t) => {
+  const dir = tempDir(t);
+  const [bad, good] = [name(151), name(152)];
+  for (let n = 1; n <= 152; n++) {
+    writeFileSync(join(dir, name(n)), `{"id":"${n}","type":"t","data":1,"timestamp":1}\n`);
+  }
+  const failures = new Map<string, number>();
+  // 150 files can be read at the fifth try, one after them never
+  const fs = Object.create(heldDisk().fs, {
+    open: {
+      value: (path: string, ...rest: unknown[]) => {
+        const file = basename(path);
+        const failed = failures.get(file) ?? 0;
+        failures.set(file, failed + 1);
+        if (file.startsWith('batch_') && file !== good && (file === bad || failed < 4)) {
+          setImmediate(
+            rest.at(-1) as (error: Error) => void,
+            Object.assign(new Error('EIO'), { code: 'EIO' }),
+          );
+        } else {
+          (nodeFs.open as (...args: unknown[]) => void)(path, ...rest);
+        }
+      },
+    },
+  }) as FileSystem;
+  const lines = new LogLines();
+  const log = await AppendLog.open({ dir, fsync: 'never', lines, fs });
+  const sink = new CollectingSink();
+  const backlog = new Backlog(log, lines);
+  const deliverer = new Deliverer({ log, sink, lines, concurrency: 1, random: () => 0.001 });
+  const ended = pipeline(backlog, deliverer);
+  await sink.received(151);
+  t.notOk(sink.attempts.includes(bad), 'the bad one waits on disk');
+  t.ok(sink.attempts.includes(good), 'the one behind it went');
+  deliverer.stop();
+  backlog.stop();
+  await ended;
+  await log.close();
+});
