@@ -15,7 +15,6 @@
  * is not an event is corruption: it goes to the quarantine, and the rest is delivered.
  * No other module touches these files.
  */
-import nodeFs from 'node:fs';
 import { join } from 'node:path';
 import { asError, ForebayError, systemCode } from '../errors.js';
 import type { LogLines } from '../log-lines.js';
@@ -27,7 +26,7 @@ import { oldestBatchNames, survey } from './directory-listing.js';
 import type { Survey } from './directory-listing.js';
 import { LOCK_FILE, lockDirectory } from './directory-lock.js';
 import type { DirectoryLock } from './directory-lock.js';
-import { callVoid, flushDirectory, makeDirectory, readAll } from './file-system.js';
+import { callVoid, flushDirectory, makeDirectory, nodeFileSystem, readAll } from './file-system.js';
 import type { FileSystem } from './file-system.js';
 import { setAside } from './quarantine.js';
 
@@ -55,7 +54,6 @@ export interface AppendLogOptions {
   readonly fsync: Fsync;
   readonly lines: LogLines;
   readonly fs?: FileSystem;
-  readonly lock?: (dir: string) => DirectoryLock;
 }
 
 export class AppendLog {
@@ -93,23 +91,23 @@ export class AppendLog {
    * @throws ForebayError `LOG_DIR_UNUSABLE`, `LOG_DIR_LOCKED`
    */
   static async open(options: AppendLogOptions): Promise<AppendLog> {
-    const { dir, fs = nodeFs, lock: takeLock = lockDirectory } = options;
+    const { dir, fs = nodeFileSystem } = options;
     let lock: DirectoryLock | undefined;
     try {
       await makeDirectory(fs, dir);
-      lock = takeLock(dir);
+      lock = await lockDirectory(fs, dir);
       const found = await survey(fs, dir);
       for (const name of found.foreign) options.lines.warn(`Not a batch file, left alone: ${join(dir, name)}`);
       // The run before may have given names up to this second, or up to a second after its own first one.
       const now = Math.floor(Date.now() / 1000);
       const first = lock.firstSecondBefore === null ? now : Math.max(now, lock.firstSecondBefore) + 1;
-      lock.note(first, (error) => {
+      await lock.note(first).catch((error: unknown) => {
         // a full disk must not keep what fills it from being delivered
-        options.lines.error(`Could not write ${join(dir, LOCK_FILE)}; the lock holds`, error);
+        options.lines.error(`Could not write ${join(dir, LOCK_FILE)}; the lock holds`, asError(error));
       });
       return new AppendLog(options, fs, lock, new BatchNames(found.newest, first), found);
     } catch (error) {
-      lock?.release();
+      await lock?.release();
       if (error instanceof ForebayError) throw error;
       throw new ForebayError('LOG_DIR_UNUSABLE', {
         message: `The log directory ${dir} cannot be used: ${asError(error).message}`,
@@ -257,7 +255,7 @@ export class AppendLog {
     this.#closed ??= (async () => {
       clearInterval(this.#flushTimer);
       await Promise.all(this.#closing);
-      this.#lock.release();
+      await this.#lock.release();
     })();
     await this.#closed;
   }

@@ -1,7 +1,8 @@
-import { closeSync, constants, openSync, readFileSync, writeSync } from 'node:fs';
+import { constants } from 'node:fs';
 import { join } from 'node:path';
-import { tryLock } from 'fs-native-extensions';
-import { asError, ForebayError } from '../errors.js';
+import { ForebayError } from '../errors.js';
+import { call, callVoid, readToEnd, writeAll } from './file-system.js';
+import type { FileSystem } from './file-system.js';
 
 export const LOCK_FILE = 'forebay.lock';
 const NOTE_BYTES = 120;
@@ -15,38 +16,43 @@ export interface DirectoryLock {
   /** The first second of the names of the run before this one; `null` if there was none. */
   readonly firstSecondBefore: number | null;
   /** Notes who holds the lock and from which second on this run gives names. */
-  note(firstSecond: number, failed: (error: Error) => void): void;
-  release(): void;
+  note(firstSecond: number): Promise<void>;
+  release(): Promise<void>;
 }
 
 /** @throws ForebayError `LOG_DIR_LOCKED` with the owner, where another process holds the lock */
-export function lockDirectory(dir: string): DirectoryLock {
-  const path = join(dir, LOCK_FILE);
-  const fd = openSync(path, constants.O_RDWR | constants.O_CREAT, 0o640);
-  const before = readFileSync(path, 'utf8');
-  if (!tryLock(fd)) {
-    closeSync(fd);
-    const owner = before.trim() === '' ? 'of unknown process id' : before.trim().replace(/, names from .*/, '');
-    throw new ForebayError('LOG_DIR_LOCKED', {
-      message: `Another server uses the log directory ${dir}: ${owner}`,
+export async function lockDirectory(fs: FileSystem, dir: string): Promise<DirectoryLock> {
+  const fd = await call<number>((done) => {
+    fs.open(join(dir, LOCK_FILE), constants.O_RDWR | constants.O_CREAT, 0o640, done);
+  });
+  const release = (): Promise<void> =>
+    callVoid((done) => {
+      fs.close(fd, done);
     });
+  try {
+    const before = await readToEnd(fs, fd, NOTE_BYTES).then(String, () => 'unreadable'); // never blocks a start
+    if (!fs.tryLock(fd)) throw locked(dir, before);
+    const first = /names from (\S+)/.exec(before)?.[1];
+    return {
+      firstSecondBefore: before === '' ? null : Math.floor(Date.parse(first ?? '') / 1000) || 0,
+      async note(firstSecond) {
+        const started = new Date(Date.now()).toISOString();
+        const names = new Date(firstSecond * 1000).toISOString();
+        const note = `process ${process.pid}, started ${started}, names from ${names}`;
+        // always as long and in place, which needs no space on a full disk and leaves no moment without a note
+        await writeAll(fs, fd, Buffer.from(`${note.padEnd(NOTE_BYTES - 1)}\n`), 0);
+      },
+      release,
+    };
+  } catch (error) {
+    await release();
+    throw error;
   }
-  const first = /names from (\S+)/.exec(before)?.[1];
-  return {
-    firstSecondBefore: before === '' ? null : Math.floor(Date.parse(first ?? '') / 1000) || 0,
-    note(firstSecond, failed) {
-      const started = new Date().toISOString();
-      const names = new Date(firstSecond * 1000).toISOString();
-      const note = `process ${process.pid}, started ${started}, names from ${names}`;
-      // always as long and in place, which needs no space on a full disk and leaves no moment without a note
-      try {
-        writeSync(fd, `${note.padEnd(NOTE_BYTES - 1)}\n`, 0);
-      } catch (error) {
-        failed(asError(error));
-      }
-    },
-    release() {
-      closeSync(fd);
-    },
-  };
+}
+
+function locked(dir: string, note: string): ForebayError {
+  const owner = note.trim() === '' ? 'of unknown process id' : note.trim().replace(/, names from .*/, '');
+  return new ForebayError('LOG_DIR_LOCKED', {
+    message: `Another server uses the log directory ${dir}: ${owner}`,
+  });
 }

@@ -1,11 +1,9 @@
-import type nodeFs from 'node:fs';
+import nodeFs from 'node:fs';
 import { dirname, resolve as absolute } from 'node:path';
+import { tryLock } from 'fs-native-extensions';
 
-/**
- * The calls that the append log makes, by the names of `node:fs`. They come in as a parameter, so that a test
- * can put a failing disk under the log: `Object.create(fs)` with one method replaced is enough.
- */
-export type FileSystem = Pick<
+/** The calls of `node:fs` that the append log makes. */
+type Calls = Pick<
   typeof nodeFs,
   | 'open'
   | 'close'
@@ -17,9 +15,20 @@ export type FileSystem = Pick<
   | 'ftruncate'
   | 'mkdir'
   | 'opendir'
-  | 'rename'
+  | 'lstat'
   | 'unlink'
 >;
+
+/**
+ * What the append log asks of the system. It comes in as a parameter, so that a test can put a failing disk under
+ * the log: `Object.create(nodeFileSystem)` with one method replaced is enough.
+ */
+export interface FileSystem extends Calls {
+  /** Takes an exclusive lock on an open file, held until it is closed; `false` where another holder has it. */
+  tryLock(fd: number): boolean;
+}
+
+export const nodeFileSystem: FileSystem = Object.assign(Object.create(nodeFs) as typeof nodeFs, { tryLock });
 
 /** One call with a callback, as a promise. */
 export function call<T>(start: (done: (error: Error | null, value: T) => void) => void): Promise<T> {
@@ -84,20 +93,32 @@ export async function readAll(fs: FileSystem, path: string, bytes: number | null
     fs.open(path, 'r', done);
   });
   try {
-    const size = bytes ?? (await call<nodeFs.Stats>((done) => { fs.fstat(fd, done); })).size;
-    const file = Buffer.allocUnsafe(size);
-    let done = 0;
-    while (done < size) {
-      const read = await call<number>((end) => {
-        fs.read(fd, file, done, size - done, done, end);
-      });
-      if (read === 0) break;
-      done += read;
-    }
-    return file.subarray(0, done);
+    const size = bytes ?? (await fileSize(fs, fd));
+    return await readToEnd(fs, fd, size);
   } finally {
     await callVoid((done) => {
       fs.close(fd, done);
     });
   }
+}
+
+/** Reads an open file from its start, at most `bytesMax` of it. */
+export async function readToEnd(fs: FileSystem, fd: number, bytesMax: number): Promise<Buffer<ArrayBuffer>> {
+  const file = Buffer.allocUnsafe(bytesMax);
+  let done = 0;
+  while (done < bytesMax) {
+    const read = await call<number>((end) => {
+      fs.read(fd, file, done, bytesMax - done, done, end);
+    });
+    if (read === 0) break;
+    done += read;
+  }
+  return file.subarray(0, done);
+}
+
+async function fileSize(fs: FileSystem, fd: number): Promise<number> {
+  const { size } = await call<nodeFs.Stats>((done) => {
+    fs.fstat(fd, done);
+  });
+  return size;
 }

@@ -1,4 +1,5 @@
 import nodeFs from 'node:fs';
+import { nodeFileSystem } from '../../lib/append-log/file-system.js';
 import type { FileSystem } from '../../lib/append-log/file-system.js';
 
 /** `node:fs` with a disk that can be held in the middle of a flush, or fail. */
@@ -18,7 +19,7 @@ export function heldDisk(): HeldDisk {
   let held: (() => void)[] | null = null;
   let flushes = 0;
   const failing = new Map<string, string>();
-  const fs: FileSystem = Object.create(nodeFs, {}) as FileSystem;
+  const fs: FileSystem = Object.create(nodeFileSystem, {}) as FileSystem;
   for (const method of ['open', 'write', 'fdatasync', 'fsync', 'unlink', 'read', 'ftruncate'] as const) {
     const real = nodeFs[method] as (...args: unknown[]) => void;
     Object.defineProperty(fs, method, {
