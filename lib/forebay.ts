@@ -1,6 +1,7 @@
 import { pipeline } from 'node:stream/promises';
 import { AppendLog } from './append-log/append-log.js';
 import type { FileSystem } from './append-log/file-system.js';
+import { markedLineBytes } from './append-log/line-mark.js';
 import { asError, ForebayError } from './errors.js';
 import { eventLine } from './event.js';
 import type { Event } from './event.js';
@@ -15,6 +16,7 @@ import { Backlog } from './stages/backlog.js';
 import { Batcher } from './stages/batcher.js';
 import { BatchWriter } from './stages/batch-writer.js';
 import { Deliverer } from './stages/deliverer.js';
+import { WaitingEvents } from './waiting-events.js';
 
 /** What `createForebay` takes: the sink, and any of the pipeline's settings. */
 export interface ForebayOptions extends Partial<PipelineSettings> {
@@ -33,7 +35,7 @@ export interface EventCounts {
   readonly delivered: number;
   /** Set aside with the sink's reason. */
   readonly deadLettered: number;
-  /** Found damaged on disk and set aside; 0 on a sound disk. */
+  /** Found damaged on disk and set aside, or missing on it; 0 on a sound disk. */
   readonly quarantined: number;
   /** On disk, neither confirmed nor set aside. */
   readonly pending: number;
@@ -57,6 +59,10 @@ interface Stages {
 /** The bounds of `retryAfterMs`: HTTP counts in seconds, and a disk that stalled may be well again soon. */
 const RETRY_AFTER_MS_MIN = 1000;
 const RETRY_AFTER_MS_MAX = 30_000;
+/** A backlog can take hours, but the sink may be faster soon, and `Infinity` is none of its rates. */
+const BACKLOG_RETRY_AFTER_MS_MAX = 300_000;
+/** How much of `backlogBytesMax` is free again when clients are told to come back. */
+const BACKLOG_ROOM = 0.1;
 
 /** A durable front door for events, in process. The server is this behind HTTP. */
 export class Forebay {
@@ -66,6 +72,7 @@ export class Forebay {
   readonly #sink: Sink;
   readonly #lines: LogLines;
   readonly #fs: FileSystem | undefined;
+  readonly #waiting: WaitingEvents;
   #state: State = 'new';
   #building: Promise<Stages> | null = null;
   #stages: Stages | null = null;
@@ -82,6 +89,7 @@ export class Forebay {
     this.#sink = sink;
     this.#lines = new LogLines(logger);
     this.#fs = fs;
+    this.#waiting = new WaitingEvents(this.settings.ackTimeoutMs);
     this.broken = new Promise((_resolve, reject) => {
       this.#break = reject;
     });
@@ -110,20 +118,21 @@ export class Forebay {
    *
    * @param event an object, or its JSON text, which is kept as it is
    * @throws ForebayError `EVENT_NOT_JSON`, `EVENT_NOT_OBJECT`, `EVENT_FIELD`; `BODY_TOO_LARGE` if it could never
-   *   fit; `QUEUE_FULL` with `retryAfterMs`; `LOG_FAILED` if the disk did not take it; `NOT_RUNNING`
+   *   fit; `QUEUE_FULL`, `BACKLOG_FULL` with `retryAfterMs`; `LOG_FAILED` if the disk did not take it; `IN_DOUBT`
+   *   if it does not say whether it has it, also after `ackTimeoutMs`; `NOT_RUNNING`
    */
   async write(event: Event | string): Promise<void> {
     const line = eventLine(typeof event === 'string' ? event : JSON.stringify(event), Date.now());
-    const bytes = Buffer.byteLength(line) + 1;
+    const bytes = markedLineBytes(line);
     const refusal = this.refusal(1, bytes);
     if (refusal !== null) throw refusal;
     const { batcher } = this.#running();
     await new Promise<void>((resolve, reject) => {
-      const acknowledge = (error?: Error | null): void => {
-        if (error) reject(error);
-        else resolve();
-      };
-      batcher.queue({ line, bytes, acknowledge });
+      const waiting = this.#waiting.add(line, bytes, (error) => {
+        if (error === null) resolve();
+        else reject(error);
+      });
+      batcher.queue(waiting);
     });
   }
 
@@ -136,13 +145,25 @@ export class Forebay {
     if (this.#state !== 'running' || this.#stages === null) {
       return new ForebayError('NOT_RUNNING', { retryAfterMs: 1000 });
     }
-    const { batcher } = this.#stages;
+    const { batcher, log } = this.#stages;
+    const { ackTimeoutMs, backlogBytesMax } = this.settings;
     if (!batcher.canEverAdmit(events, bytes)) {
       return new ForebayError('BODY_TOO_LARGE', { message: 'The request is larger than the whole queue' });
     }
-    if (batcher.admits(events, bytes + heldBytes)) return null;
-    const retryAfterMs = Math.min(RETRY_AFTER_MS_MAX, Math.max(RETRY_AFTER_MS_MIN, batcher.drainMs));
-    return new ForebayError('QUEUE_FULL', { retryAfterMs });
+    if (this.#waiting.overdue > 0) {
+      const message = `The disk has not answered for ${ackTimeoutMs} ms (--ack-timeout): the event was not taken`;
+      return new ForebayError('LOG_FAILED', { message, retryAfterMs: RETRY_AFTER_MS_MIN });
+    }
+    if (!batcher.admits(events, bytes + heldBytes)) {
+      return new ForebayError('QUEUE_FULL', { retryAfterMs: bounded(batcher.drainMs, RETRY_AFTER_MS_MAX) });
+    }
+    const over = log.pendingBytes + batcher.queuedBytes + heldBytes + bytes - backlogBytesMax;
+    if (over <= 0) return null;
+    // not for the first byte that fits: all clients would be back for it
+    const room = over + backlogBytesMax * BACKLOG_ROOM;
+    const message = `${log.pendingBytes} bytes wait on disk for the sink (--backlog-max): please retry later`;
+    const retryAfterMs = bounded(log.drainMs(room), BACKLOG_RETRY_AFTER_MS_MAX);
+    return new ForebayError('BACKLOG_FULL', { message, retryAfterMs });
   }
 
   counts(): EventCounts {
@@ -242,4 +263,8 @@ export class Forebay {
 /** A front door that is not started yet. @throws ForebayError `SETTING_INVALID` */
 export function createForebay(options: ForebayOptions): Forebay {
   return new Forebay(options);
+}
+
+function bounded(ms: number, most: number): number {
+  return Math.min(most, Math.max(RETRY_AFTER_MS_MIN, ms));
 }

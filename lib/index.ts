@@ -3,7 +3,7 @@ export type { EventCounts, ForebayOptions } from './forebay.js';
 export { ERRORS, ForebayError } from './errors.js';
 export type { ErrorCode, ErrorDetail } from './errors.js';
 export type { Event } from './event.js';
-export type { Batch } from './append-log/append-log.js';
+export type { Batch } from './append-log/batch.js';
 export type { Sink } from './sinks/sink.js';
 export type { Logger } from './log-lines.js';
 export { FileSink } from './sinks/file-sink.js';

@@ -1,4 +1,5 @@
-import type { AppendLog, SealedBatch } from './append-log/append-log.js';
+import type { AppendLog } from './append-log/append-log.js';
+import type { SealedBatch } from './append-log/batch.js';
 import type { LogLines } from './log-lines.js';
 import type { Deliverer } from './stages/deliverer.js';
 

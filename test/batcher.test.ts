@@ -62,7 +62,7 @@ function start(
 }
 
 function queue(batcher: Batcher, lines: string, bytes = 10): void {
-  for (const line of lines) batcher.queue({ line, bytes, acknowledge: () => undefined });
+  for (const line of lines) batcher.queue({ line, bytes, withdrawn: false, acknowledge: () => undefined });
 }
 
 void t.test('a lone event leaves at once, without waiting for its batch to fill', async (t) => {
@@ -230,7 +230,12 @@ void t.test('a broken pipeline fails every event in the queue, once', async (t) 
   await turn();
   const errors: (string | undefined)[] = [];
   for (let n = 0; n < 5; n++) {
-    batcher.queue({ line: 'e', bytes: 1, acknowledge: (error) => errors.push(error?.message) });
+    batcher.queue({
+      line: 'e',
+      bytes: 1,
+      withdrawn: false,
+      acknowledge: (error) => errors.push(error?.message),
+    });
   }
   batcher.destroy(new Error('broken'));
   await t.rejects(ended, { message: 'broken' });

@@ -390,7 +390,8 @@ void t.test('a disk that fails refuses the events at hand, keeps those before, a
     await forebay.write(event('before'));
     if (method === 'fsync') await sink.received(1); // the next event begins a file, with a name to flush
     disk.fail(method, code);
-    const refused = { code: 'LOG_FAILED', status: 503, retry: true, cause: { code } };
+    const inDoubt = method === 'fdatasync'; // the cut of the failed end cannot be flushed either
+    const refused = { code: inDoubt ? 'IN_DOUBT' : 'LOG_FAILED', status: 503, retry: true, cause: { code } };
     await t.rejects(forebay.write(event('refused')), refused, `${method} ${code}`);
     disk.fail(method, null);
     await forebay.write(event('after'));

@@ -2,7 +2,7 @@ import { appendFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } fr
 import { open } from 'node:fs/promises';
 import { join } from 'node:path';
 import t from 'tap';
-import type { Batch } from '../lib/append-log/append-log.js';
+import type { Batch } from '../lib/append-log/batch.js';
 import { chooseSink } from '../lib/sinks/choose-sink.js';
 import { FileSink } from '../lib/sinks/file-sink.js';
 import { SimulatedSink } from '../lib/sinks/simulated-sink.js';

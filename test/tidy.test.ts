@@ -15,6 +15,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   sinks: ['append-log', 'errors.ts', 'settings'],
   stages: ['append-log', 'errors.ts', 'log-lines.ts', 'sinks'],
   'replay.ts': ['append-log', 'log-lines.ts', 'stages'],
+  'waiting-events.ts': ['errors.ts', 'stages'],
   'forebay.ts': [
     'append-log',
     'errors.ts',
@@ -24,6 +25,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     'settings',
     'sinks',
     'stages',
+    'waiting-events.ts',
   ],
   http: ['errors.ts', 'event.ts', 'forebay.ts', 'log-lines.ts'],
   'index.ts': ['append-log', 'errors.ts', 'event.ts', 'forebay.ts', 'http', 'log-lines.ts', 'sinks'],

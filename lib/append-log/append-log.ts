@@ -1,53 +1,39 @@
 /**
  * The append log: a directory of batch files, the only place where events rest.
  *
- *   append-log/batch_YYYYMMDD_HHMMSS_N.jsonl   one batch: one event a line, each line ended by LF
- *   append-log/quarantine/                     damaged parts, byte for byte
+ *   append-log/batch_YYYYMMDD_HHMMSS_N.jsonl   one batch: one event a line
+ *   append-log/quarantine/                     damaged lines, byte for byte
  *   append-log/forebay.lock                    locked while a server uses the directory
  *
- * A file is written by one run only, appended to, never changed. A line is valid once its LF is flushed (with
- * a weaker `--fsync`: written); only then is its event acknowledged. There is no ledger: the batch files that
- * exist are what is pending, in the order of their names (time, then N as a number), and deleting a file is
- * the checkpoint. A deletion is not flushed: if a power cut takes it back, the batch is delivered twice, which
- * at least once allows.
+ * A line is an event's JSON text, a mark (its CRC-32 as white space, see line-mark.ts) and a line feed. A file is
+ * written by one run only, appended to, never changed. A line is valid once it is flushed (with a weaker
+ * `--fsync`: written); only then is its event acknowledged. There is no ledger: the batch files that exist are
+ * what is pending, in the order of their names (time, then N as a number), and deleting a file is the checkpoint.
+ * A deletion is not flushed: if a power cut takes it back, the batch is delivered twice, which at least once allows.
  *
- * A crash can leave bytes after the last LF. They were never acknowledged and are dropped. Any other line that
- * is not an event is corruption: it goes to the quarantine, and the rest is delivered.
+ * A crash can leave bytes after the last line feed. They were never acknowledged and are dropped. Any other line
+ * that its mark does not fit is damage: it goes to the quarantine, and the rest is delivered.
+ * What a failed write or flush may have left is cut off before its events are refused.
  * No other module touches these files.
  */
 import { join } from 'node:path';
 import { asError, ForebayError, systemCode } from '../errors.js';
 import type { LogLines } from '../log-lines.js';
+import type { SealedBatch, StoredBatch } from './batch.js';
 import { BatchFile } from './batch-file.js';
 import type { Fsync } from './batch-file.js';
-import { readBatchLines } from './batch-lines.js';
 import { BatchNames, compareBatchNames } from './batch-name.js';
-import { oldestBatchNames, survey } from './directory-listing.js';
+import { readBatch } from './batch-reader.js';
+import { oldestBatchNames, sizesOf, survey } from './directory-listing.js';
 import type { Survey } from './directory-listing.js';
 import { LOCK_FILE, lockDirectory } from './directory-lock.js';
 import type { DirectoryLock } from './directory-lock.js';
-import { callVoid, flushDirectory, makeDirectory, nodeFileSystem, readAll } from './file-system.js';
+import { DrainRate } from './drain-rate.js';
+import { callVoid, flushDirectory, makeDirectory, nodeFileSystem } from './file-system.js';
 import type { FileSystem } from './file-system.js';
-import { setAside } from './quarantine.js';
 
-/** A sealed batch file. */
-export interface SealedBatch {
-  readonly name: string;
-  /** Its acknowledged bytes; `null` for a file of an earlier run: all of it. */
-  readonly bytes: number | null;
-  /** Whether an earlier run left it. */
-  readonly leftover: boolean;
-}
-
-/** A batch as a sink gets it. */
-export interface Batch {
-  /** The name of its file: the same at each attempt, also after a crash. */
-  readonly name: string;
-  /** How many events. */
-  readonly events: number;
-  /** NDJSON: one event a line, each ended by LF. */
-  readonly bytes: Buffer<ArrayBuffer>;
-}
+/** A disk that failed may work again soon. */
+const RETRY_AFTER_MS = 1000;
 
 export interface AppendLogOptions {
   readonly dir: string;
@@ -65,12 +51,15 @@ export class AppendLog {
   unreadBatches: number;
   /** Events in the directory: appended or found in a file of an earlier run, and not deleted. */
   pendingEvents = 0;
+  /** The bytes of the batch files, as far as they are acknowledged. */
+  pendingBytes: number;
   /** Events of earlier runs, counted when their file is read. */
   recoveredEvents = 0;
   /** Files with a torn end. */
   torn = 0;
-  /** Lines set aside as damaged. */
+  /** Lines set aside as damaged, and acknowledged events of this run that are missing on disk. */
   quarantined = 0;
+  readonly #drainRate = new DrainRate();
   readonly #fs: FileSystem;
   readonly #lines: LogLines;
   readonly #lock: DirectoryLock;
@@ -127,6 +116,7 @@ export class AppendLog {
     this.fsync = options.fsync;
     this.leftoverBatches = found.batches;
     this.unreadBatches = found.batches;
+    this.pendingBytes = found.bytes;
     this.#fs = fs;
     this.#lines = options.lines;
     this.#lock = lock;
@@ -158,10 +148,27 @@ export class AppendLog {
     }
   }
 
-  /** Appends events to a file. Resolves when they may be acknowledged. */
+  /** How long so many bytes take to be delivered, in milliseconds, at the rate of the last half minute. */
+  drainMs(bytes: number): number {
+    return this.#drainRate.msFor(bytes);
+  }
+
+  /**
+   * Appends events to a file. Resolves when they may be acknowledged.
+   *
+   * @throws ForebayError `LOG_FAILED` where they have left no trace, `IN_DOUBT` where they may have
+   */
   async append(file: BatchFile, lines: Buffer, events: number): Promise<void> {
-    await file.append(lines, events, this.fsync === 'always');
+    try {
+      await file.append(lines, events, this.fsync === 'always');
+    } catch (cause) {
+      await file.cut().catch(() => {
+        throw new ForebayError('IN_DOUBT', { cause, retryAfterMs: RETRY_AFTER_MS });
+      });
+      throw new ForebayError('LOG_FAILED', { cause, retryAfterMs: RETRY_AFTER_MS });
+    }
     this.pendingEvents += events;
+    this.pendingBytes += lines.length;
   }
 
   /**
@@ -174,9 +181,10 @@ export class AppendLog {
     const closing = this.#finish(file).finally(() => this.#closing.delete(closing));
     this.#closing.add(closing);
     if (file.events === 0) return null;
-    if (file.failed) this.#uncut.set(file.name, file.bytes);
+    if (file.hasFailedEnd) this.#uncut.set(file.name, file.bytes);
     this.#unsealed.delete(file.name);
-    return { name: file.name, bytes: file.bytes, leftover: false };
+    const { name, bytes, events } = file;
+    return { name, acknowledgedBytes: bytes, events, fileBytes: bytes, leftover: false };
   }
 
   /**
@@ -194,11 +202,14 @@ export class AppendLog {
       compareBatchNames(name, newest) <= 0 &&
       (after === null || compareBatchNames(name, after) > 0);
     const names = await oldestBatchNames(this.#fs, this.dir, wanted, most);
-    return names.map((name) => ({
-      name,
-      bytes: this.#uncut.get(name) ?? null,
-      leftover: this.#isLeftover(name),
-    }));
+    const sizes = await sizesOf(this.#fs, this.dir, names);
+    return names.flatMap((name, index) => {
+      const size = sizes[index] ?? null;
+      if (size === null) return []; // delivered and deleted meanwhile
+      const acknowledgedBytes = this.#uncut.get(name) ?? null;
+      const fileBytes = acknowledgedBytes ?? size;
+      return { name, acknowledgedBytes, events: null, fileBytes, leftover: this.#isLeftover(name) };
+    });
   }
 
   /**
@@ -206,48 +217,28 @@ export class AppendLog {
    *
    * @throws the system's error where the file cannot be read or the damage not be set aside
    */
-  async read(batch: SealedBatch): Promise<Batch> {
-    const path = this.path(batch.name);
-    let file: Buffer<ArrayBuffer>;
-    try {
-      file = await readAll(this.#fs, path, batch.bytes);
-    } catch (error) {
-      if (systemCode(error) !== 'ENOENT') throw error;
-      this.#lines.error(`The batch file ${path} is gone: someone else has deleted or moved it`);
-      if (batch.leftover) this.unreadBatches--;
-      return { name: batch.name, events: 0, bytes: Buffer.alloc(0) };
-    }
-    const { bytes, events, tornBytes, damaged } = readBatchLines(file);
-    if (damaged.length > 0) {
-      const aside = await setAside(this.#fs, this.dir, batch.name, damaged);
-      this.quarantined += damaged.length;
-      this.#lines.error(`Damaged: ${damaged.length} lines of ${path} are no events, set aside in ${aside}`);
-    }
-    if (tornBytes > 0) {
-      this.torn++;
-      this.#lines.warn(`Torn end of ${path}: dropped ${tornBytes} bytes that were never acknowledged`);
-    }
-    if (batch.bytes !== null && file.length < batch.bytes) {
-      const text = `${batch.bytes - file.length} bytes of ${path} that were acknowledged are missing`;
-      this.#lines.error(`Damaged: ${text}`);
-    }
-    if (batch.leftover) {
-      this.recoveredEvents += events + damaged.length;
+  async read(batch: SealedBatch): Promise<StoredBatch> {
+    const { name, acknowledgedBytes, fileBytes, leftover } = batch;
+    const content = await readBatch(this.#fs, this.dir, name, acknowledgedBytes, this.#lines);
+    const { events, bytes } = content;
+    const gone = batch.events === null ? content.quarantined : batch.events - events;
+    this.quarantined += gone;
+    if (content.torn) this.torn++;
+    if (leftover) {
+      this.recoveredEvents += events + gone;
       this.unreadBatches--;
     }
-    this.pendingEvents += batch.leftover ? events : -damaged.length;
-    return { name: batch.name, events, bytes };
+    this.pendingEvents += leftover ? events : -gone;
+    return { name, events, bytes, fileBytes };
   }
 
   /** Deletes a batch file: its events are somewhere else now. One that is gone already is no error. */
-  async delete(name: string, events: number): Promise<void> {
-    await callVoid((done) => {
-      this.#fs.unlink(this.path(name), done);
-    }).catch((error: unknown) => {
-      if (systemCode(error) !== 'ENOENT') throw error;
-    });
+  async delete({ name, events, fileBytes }: Omit<StoredBatch, 'bytes'>): Promise<void> {
+    await this.#unlink(name);
     this.#uncut.delete(name);
     this.pendingEvents -= events;
+    this.pendingBytes -= fileBytes;
+    this.#drainRate.add(fileBytes);
   }
 
   /** Closes what was sealed and gives the directory back. */
@@ -262,6 +253,14 @@ export class AppendLog {
 
   #isLeftover(name: string): boolean {
     return this.#newestLeftover !== null && compareBatchNames(name, this.#newestLeftover) <= 0;
+  }
+
+  async #unlink(name: string): Promise<void> {
+    await callVoid((done) => {
+      this.#fs.unlink(this.path(name), done);
+    }).catch((error: unknown) => {
+      if (systemCode(error) !== 'ENOENT') throw error;
+    });
   }
 
   /** A flush that no acknowledgement waits for (`--fsync MILLISECONDS`). */
@@ -285,13 +284,13 @@ export class AppendLog {
         return false;
       }
     };
-    if (file.failed) {
+    if (file.hasFailedEnd) {
       if (await step('cut the failed end of', () => file.cut())) this.#uncut.delete(file.name);
     } else if (typeof this.fsync === 'number') {
       await this.#flush(file);
     }
     await step('close', () => file.close());
     if (file.events > 0) return;
-    if (await step('delete the empty', () => this.delete(file.name, 0))) this.#unsealed.delete(file.name);
+    if (await step('delete the empty', () => this.#unlink(file.name))) this.#unsealed.delete(file.name);
   }
 }

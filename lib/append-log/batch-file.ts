@@ -15,8 +15,10 @@ export class BatchFile {
   bytes = 0;
   /** The events in these bytes. */
   events = 0;
-  /** Whether a write or flush failed. */
+  /** Whether a write or flush failed: nothing more is appended. */
   failed = false;
+  /** Whether bytes that were not acknowledged may stand behind the others. */
+  hasFailedEnd = false;
   readonly #fs: FileSystem;
   readonly #fd: number;
   readonly #flushName: () => Promise<void>;
@@ -57,6 +59,7 @@ export class BatchFile {
       if (flush) await this.flush();
     } catch (error) {
       this.failed = true;
+      this.hasFailedEnd = true;
       throw error;
     }
     this.bytes += lines.length;
@@ -84,6 +87,7 @@ export class BatchFile {
       this.#fs.ftruncate(this.#fd, this.bytes, done);
     });
     await this.#flushData();
+    this.hasFailedEnd = false;
   }
 
   async close(): Promise<void> {

@@ -1,35 +1,81 @@
 import { isUtf8 } from 'node:buffer';
 import { isEventLine } from '../event.js';
+import { checkedText, looksMarked } from './line-mark.js';
 
 const LINE_FEED = 10;
+const OPENING_BRACE = 0x7b;
 
 /** What stands in a batch file. */
 export interface BatchLines {
-  /** The lines that are events, each with its line break: the file's own bytes where nothing is wrong. */
+  /** The events: NDJSON, each line ended by a line feed, without marks. */
   readonly bytes: Buffer<ArrayBuffer>;
-  /** How many lines that is. */
+  /** How many that is. */
   readonly events: number;
-  /** The bytes after the last line break: a line that a crash cut off, never acknowledged. */
+  /** Bytes after the last line feed: a line that a crash cut off, never acknowledged. */
   readonly tornBytes: number;
-  /** Lines that are no events, byte for byte with their line breaks: corruption. */
+  /** Whether only the line feed of the last line is missing or damaged: its event is one of `events`. */
+  readonly lastBreakLost: boolean;
+  /** Lines that are damaged, byte for byte with their line feeds; also an end that no crash can have left. */
   readonly damaged: readonly Buffer[];
 }
 
-/** Reads the lines of a batch file. Damage never throws. */
+/**
+ * Reads the lines of a batch file. Damage never throws.
+ *
+ * A file without a single mark was written before there were marks, or by hand: its lines are checked as JSON.
+ */
 export function readBatchLines(file: Buffer<ArrayBuffer>): BatchLines {
-  const sound: Buffer[] = [];
+  const { lines, tail } = splitLines(file);
+  const hasMarks = looksMarked(tail) || lines.some(looksMarked);
+  const textOf = hasMarks ? checkedText : eventText;
+  const texts: Buffer[] = [];
   const damaged: Buffer[] = [];
-  let start = 0;
-  for (let end = file.indexOf(LINE_FEED); end !== -1; end = file.indexOf(LINE_FEED, start)) {
-    const line = file.subarray(start, end);
-    const withBreak = file.subarray(start, end + 1);
-    (isUtf8(line) && isEventLine(line) ? sound : damaged).push(withBreak);
-    start = end + 1;
+  for (const line of lines) {
+    const text = textOf(line);
+    if (text !== null) texts.push(text);
+    else damaged.push(Buffer.concat([line, Buffer.of(LINE_FEED)]));
   }
+  // its last byte is what a flipped bit made of the line feed
+  const last = textOf(tail) ?? textOf(tail.subarray(0, -1));
+  const isTorn = last === null && couldBeTorn(tail);
+  if (last !== null) texts.push(last);
+  else if (!isTorn) damaged.push(tail);
   return {
-    bytes: damaged.length === 0 ? file.subarray(0, start) : Buffer.concat(sound),
-    events: sound.length,
-    tornBytes: file.length - start,
+    bytes: joinLines(texts),
+    events: texts.length,
+    tornBytes: isTorn ? tail.length : 0,
+    lastBreakLost: last !== null,
     damaged,
   };
+}
+
+function splitLines(file: Buffer<ArrayBuffer>): { lines: Buffer<ArrayBuffer>[]; tail: Buffer<ArrayBuffer> } {
+  const lines: Buffer<ArrayBuffer>[] = [];
+  let start = 0;
+  for (let end = file.indexOf(LINE_FEED); end !== -1; end = file.indexOf(LINE_FEED, start)) {
+    lines.push(file.subarray(start, end));
+    start = end + 1;
+  }
+  return { lines, tail: file.subarray(start) };
+}
+
+/** What a crash cuts off begins like an event, or with the zeros of a page that was never written. */
+function couldBeTorn(tail: Buffer): boolean {
+  return tail.length === 0 || tail[0] === OPENING_BRACE || tail[0] === 0;
+}
+
+function eventText(line: Buffer<ArrayBuffer>): Buffer<ArrayBuffer> | null {
+  return isUtf8(line) && isEventLine(line) ? line : null;
+}
+
+function joinLines(texts: readonly Buffer[]): Buffer<ArrayBuffer> {
+  let length = texts.length;
+  for (const text of texts) length += text.length;
+  const bytes = Buffer.allocUnsafe(length);
+  let end = 0;
+  for (const text of texts) {
+    end += text.copy(bytes, end);
+    bytes[end++] = LINE_FEED;
+  }
+  return bytes;
 }

@@ -1,11 +1,15 @@
 import type { Dir } from 'node:fs';
+import { join } from 'node:path';
 import { compareBatchNames, isBatchName } from './batch-name.js';
 import { LOCK_FILE } from './directory-lock.js';
-import { call } from './file-system.js';
+import { call, sizeOf } from './file-system.js';
 import type { FileSystem } from './file-system.js';
 import { QUARANTINE } from './quarantine.js';
 
 const OURS = new Set([LOCK_FILE, QUARANTINE, '.gitignore']);
+
+/** Keeps the system's threads busy, and memory small. */
+const SIZES_AT_ONCE = 256;
 
 /** What stands in a log directory when a server starts on it. */
 export interface Survey {
@@ -13,6 +17,8 @@ export interface Survey {
   readonly batches: number;
   /** The newest of them. */
   readonly newest: string | null;
+  /** Their bytes. */
+  readonly bytes: number;
   /** Entries that are neither batch files nor the log's own. */
   readonly foreign: readonly string[];
 }
@@ -20,7 +26,13 @@ export interface Survey {
 export async function survey(fs: FileSystem, dir: string): Promise<Survey> {
   let newest: string | null = null;
   let batches = 0;
+  let bytes = 0;
+  let names: string[] = [];
   const foreign: string[] = [];
+  const measure = async (): Promise<void> => {
+    for (const size of await sizesOf(fs, dir, names)) bytes += size ?? 0;
+    names = [];
+  };
   for await (const { name, isBatch } of entries(fs, dir)) {
     if (!isBatch) {
       foreign.push(name);
@@ -28,8 +40,24 @@ export async function survey(fs: FileSystem, dir: string): Promise<Survey> {
     }
     batches++;
     if (newest === null || compareBatchNames(name, newest) > 0) newest = name;
+    if (names.push(name) >= SIZES_AT_ONCE) await measure();
   }
-  return { batches, newest, foreign };
+  await measure();
+  return { batches, newest, bytes, foreign };
+}
+
+/** The sizes of files, in bytes; `null` for one that is gone. */
+export async function sizesOf(
+  fs: FileSystem,
+  dir: string,
+  names: readonly string[],
+): Promise<(number | null)[]> {
+  const sizes: (number | null)[] = [];
+  for (let at = 0; at < names.length; at += SIZES_AT_ONCE) {
+    const some = names.slice(at, at + SIZES_AT_ONCE);
+    sizes.push(...(await Promise.all(some.map((name) => sizeOf(fs, join(dir, name))))));
+  }
+  return sizes;
 }
 
 /**

@@ -1,6 +1,7 @@
 import nodeFs from 'node:fs';
 import { dirname, resolve as absolute } from 'node:path';
 import { tryLock } from 'fs-native-extensions';
+import { systemCode } from '../errors.js';
 
 /** The calls of `node:fs` that the append log makes. */
 type Calls = Pick<
@@ -121,4 +122,17 @@ async function fileSize(fs: FileSystem, fd: number): Promise<number> {
     fs.fstat(fd, done);
   });
   return size;
+}
+
+/** How long a file is, in bytes; `null` if there is none of this name. */
+export async function sizeOf(fs: FileSystem, path: string): Promise<number | null> {
+  try {
+    const { size } = await call<nodeFs.Stats>((done) => {
+      fs.lstat(path, done);
+    });
+    return size;
+  } catch (error) {
+    if (systemCode(error) === 'ENOENT') return null;
+    throw error;
+  }
 }

@@ -73,6 +73,20 @@ export const PIPELINE_SETTINGS = {
     help: 'bytes at which a batch ends, too',
     check: bytes(1),
   },
+  ackTimeoutMs: {
+    flag: 'ack-timeout',
+    initial: 10_000,
+    unit: 'MS',
+    help: 'how long a request may wait for the disk; then 503',
+    check: milliseconds(1),
+  },
+  backlogBytesMax: {
+    flag: 'backlog-max',
+    initial: '1GiB',
+    unit: 'BYTES',
+    help: 'batch files on disk that wait for the sink; beyond it 429',
+    check: bytes(1024),
+  },
   sinkConcurrency: {
     flag: 'sink-concurrency',
     initial: 1,
@@ -201,17 +215,23 @@ export type ServerSettings = Values<typeof SERVER_SETTINGS>;
 
 /** @throws ForebayError `SETTING_INVALID` where settings do not go together */
 export function checkRelations(settings: ServerSettings): void {
-  const { sink, sinkFile, bodyBytesMax, queueBytes, headersTimeoutMs, requestTimeoutMs } = settings;
+  const { sink, sinkFile, bodyBytesMax, queueBytes, backlogBytesMax } = settings;
+  const { headersTimeoutMs, requestTimeoutMs } = settings;
   const wrong = (message: string): never => {
     throw new ForebayError('SETTING_INVALID', { message });
   };
   if (sink === 'file' && sinkFile === null) wrong('--sink file needs --sink-file PATH');
   if (sink !== 'file' && sinkFile !== null) wrong('--sink-file goes with --sink file');
-  if (bodyBytesMax + TIMESTAMP_BYTES > queueBytes) {
-    wrong('--body-max must be smaller than --queue-bytes: the largest body would never fit');
+  for (const [flag, bound] of [
+    ['queue-bytes', queueBytes],
+    ['backlog-max', backlogBytesMax],
+  ] as const) {
+    if (bodyBytesMax + LOG_LINE_BYTES > bound) {
+      wrong(`--body-max must be smaller than --${flag}: the largest body would never fit`);
+    }
   }
   if (headersTimeoutMs > requestTimeoutMs) wrong('--headers-timeout must not be above --request-timeout');
 }
 
-/** What an event can grow by between the body and the log: a timestamp and a line break. */
-const TIMESTAMP_BYTES = 40;
+/** What an event can grow by between the body and the log: a timestamp, a mark and a line break. */
+const LOG_LINE_BYTES = 80;

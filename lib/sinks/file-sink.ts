@@ -2,7 +2,7 @@ import { constants } from 'node:fs';
 import { open } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import type { Batch } from '../append-log/append-log.js';
+import type { Batch } from '../append-log/batch.js';
 import { asError, ForebayError } from '../errors.js';
 import type { Sink } from './sink.js';
 

@@ -1,4 +1,4 @@
-import type { Batch } from '../append-log/append-log.js';
+import type { Batch } from '../append-log/batch.js';
 
 /**
  * Where batches go. A sink tries once: it resolves when the batch is safe on its side, or throws. What it

@@ -1,5 +1,6 @@
 import { Readable } from 'node:stream';
-import type { AppendLog, SealedBatch } from '../append-log/append-log.js';
+import type { AppendLog } from '../append-log/append-log.js';
+import type { SealedBatch } from '../append-log/batch.js';
 import { asError } from '../errors.js';
 import type { LogLines } from '../log-lines.js';
 

@@ -1,6 +1,8 @@
 import { Writable } from 'node:stream';
-import type { AppendLog, SealedBatch } from '../append-log/append-log.js';
+import type { AppendLog } from '../append-log/append-log.js';
+import type { SealedBatch } from '../append-log/batch.js';
 import type { BatchFile } from '../append-log/batch-file.js';
+import { markedLine } from '../append-log/line-mark.js';
 import { asError, ForebayError } from '../errors.js';
 import type { LogLines } from '../log-lines.js';
 import type { BatchEnd, BatchPart, Group, QueuedEvent } from './batcher.js';
@@ -84,12 +86,14 @@ export class BatchWriter extends Writable {
 
   #refuse(events: readonly QueuedEvent[], cause: Error): void {
     this.failed += events.length;
-    const text = `Could not put ${events.length} events on disk; their clients were told to retry`;
+    const error =
+      cause instanceof ForebayError ? cause : new ForebayError('LOG_FAILED', { cause, retryAfterMs: 1000 });
+    const why = asError(error.cause).message;
+    const text = `Could not put ${events.length} events on disk (${why}); their clients were told to retry`;
     this.#lines.batch(
       { kind: 'Append failed', text, batch: '', events: events.length, error: cause },
       'warn',
     );
-    const error = new ForebayError('LOG_FAILED', { cause, retryAfterMs: 1000 });
     for (const event of events) event.acknowledge(error);
   }
 
@@ -104,9 +108,9 @@ export class BatchWriter extends Writable {
   }
 }
 
-/** One buffer for one write: the lines, each with its line break. */
+/** One buffer for one write. */
 function joinLines(events: readonly QueuedEvent[]): Buffer {
   let text = '';
-  for (const { line } of events) text += `${line}\n`;
+  for (const { line } of events) text += markedLine(line);
   return Buffer.from(text, 'utf8');
 }

@@ -5,8 +5,10 @@ import type { TransformCallback } from 'node:stream';
 export interface QueuedEvent {
   /** Its line in the append log, without the line break. */
   readonly line: string;
-  /** The length of the line in UTF-8, in bytes, with the line break. */
+  /** How much it takes of the append log, in bytes. */
   readonly bytes: number;
+  /** Whether its client was told not to count on it: it is not written if the writer has not begun with it. */
+  readonly withdrawn: boolean;
   /** Called once it is on disk, or with the error that kept it from there. Only the first call counts. */
   readonly acknowledge: (error?: Error | null) => void;
 }
@@ -149,10 +151,21 @@ export class Batcher extends Transform {
   }
 
   #take(events: readonly QueuedEvent[], taken: TransformCallback): void {
-    this.#events = events;
+    this.#events = events.filter((event) => !this.#leaveOut(event));
     this.#next = 0;
+    if (this.#events.length === 0) {
+      taken();
+      return;
+    }
     this.#taken = taken;
     this.#give();
+  }
+
+  #leaveOut(event: QueuedEvent): boolean {
+    if (!event.withdrawn) return false;
+    this.queuedBytes -= event.bytes;
+    event.acknowledge(new Error('withdrawn'));
+    return true;
   }
 
   #give(): void {

@@ -1,6 +1,7 @@
 import { Writable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { AppendLog, Batch, SealedBatch } from '../append-log/append-log.js';
+import type { AppendLog } from '../append-log/append-log.js';
+import type { Batch, SealedBatch, StoredBatch } from '../append-log/batch.js';
 import { asError } from '../errors.js';
 import type { LogLines } from '../log-lines.js';
 import type { Sink } from '../sinks/sink.js';
@@ -125,7 +126,7 @@ export class Deliverer extends Writable {
   }
 
   /** A file that cannot be read does not hold up those behind it for ever: after some tries it steps aside. */
-  async #read(sealed: SealedBatch, leavePlace: () => void): Promise<Batch | null> {
+  async #read(sealed: SealedBatch, leavePlace: () => void): Promise<StoredBatch | null> {
     let tries = 0;
     let stepsAside = false;
     const batch = await this.#untilDone('Could not read batch', sealed, async () => {
@@ -163,8 +164,8 @@ export class Deliverer extends Writable {
     }
   }
 
-  async #delete(batch: Batch): Promise<true> {
-    await this.#log.delete(batch.name, batch.events);
+  async #delete(batch: StoredBatch): Promise<true> {
+    await this.#log.delete(batch);
     return true;
   }
 
@@ -187,7 +188,7 @@ export class Deliverer extends Writable {
         this.emit('failure', error);
         const waitMs = backoffMs(failures, this.#random());
         const text = `${batch.name}, attempt ${failures}: ${error.message}; next attempt in ${waitMs} ms`;
-        const events = 'events' in batch ? batch.events : 0;
+        const events = batch.events ?? 0;
         this.#lines.batch({ kind: what, text, batch: batch.name, events, error }, 'warn');
         await sleep(waitMs, undefined, { signal: this.#stopping.signal }).catch(() => null);
         if (this.#stopping.signal.aborted) return null;

@@ -1,5 +1,5 @@
 import { EventEmitter, once } from 'node:events';
-import type { Batch } from '../../lib/append-log/append-log.js';
+import type { Batch } from '../../lib/append-log/batch.js';
 import type { Sink } from '../../lib/sinks/sink.js';
 
 /** Keeps what it is given. Can be held, or told to fail. */

@@ -1,0 +1,58 @@
+import { join } from 'node:path';
+import { systemCode } from '../errors.js';
+import type { LogLines } from '../log-lines.js';
+import { readBatchLines } from './batch-lines.js';
+import { readAll } from './file-system.js';
+import type { FileSystem } from './file-system.js';
+import { setAside } from './quarantine.js';
+
+/** What a batch file gave. */
+export interface BatchContent {
+  /** Its sound events, as NDJSON. */
+  readonly bytes: Buffer<ArrayBuffer>;
+  readonly events: number;
+  /** Lines set aside in the quarantine. */
+  readonly quarantined: number;
+  /** Whether a torn end was dropped. */
+  readonly torn: boolean;
+}
+
+/**
+ * Reads a batch file. Damaged lines are set aside first, a torn end is dropped; the operator is told of both.
+ *
+ * @param acknowledgedBytes at most so much is read; `null`: all
+ * @throws the system's error where the file cannot be read or the damage not be set aside
+ */
+export async function readBatch(
+  fs: FileSystem,
+  dir: string,
+  name: string,
+  acknowledgedBytes: number | null,
+  lines: LogLines,
+): Promise<BatchContent> {
+  const path = join(dir, name);
+  const file = await readAll(fs, path, acknowledgedBytes).catch((error: unknown) => {
+    if (systemCode(error) === 'ENOENT') return null;
+    throw error;
+  });
+  if (file === null) {
+    lines.error(`The batch file ${path} is gone: someone else has deleted or moved it`);
+    return { bytes: Buffer.alloc(0), events: 0, quarantined: 0, torn: false };
+  }
+  const { bytes, events, tornBytes, lastBreakLost, damaged } = readBatchLines(file);
+  if (damaged.length > 0) {
+    const aside = await setAside(fs, dir, name, damaged);
+    const from = `${events} events of the file are sound and delivered`;
+    lines.error(`Damaged: ${damaged.length} lines of ${path}, set aside in ${aside}; ${from}`);
+  }
+  if (lastBreakLost) lines.error(`Damaged: the last line break of ${path}; the event before it is sound`);
+  const isTorn = tornBytes > 0 && acknowledgedBytes === null;
+  if (isTorn) {
+    lines.warn(`Torn end of ${path}: dropped ${tornBytes} bytes that were never acknowledged`);
+  }
+  if (acknowledgedBytes !== null && file.length < acknowledgedBytes) {
+    const missing = acknowledgedBytes - file.length;
+    lines.error(`Damaged: ${missing} bytes of ${path} that were acknowledged are missing`);
+  }
+  return { bytes, events, quarantined: damaged.length, torn: isTorn };
+}

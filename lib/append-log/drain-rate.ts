@@ -1,0 +1,26 @@
+/** A delivery weighs less the longer it is ago: half as much after 20 seconds. */
+const TIME_CONSTANT_MS = 30_000;
+
+/** How fast bytes leave the disk, measured over about the last half minute. */
+export class DrainRate {
+  readonly #bornMs = performance.now();
+  #bytes = 0;
+  #atMs = this.#bornMs;
+
+  add(bytes: number): void {
+    this.#bytes = this.#decayed() + bytes;
+    this.#atMs = performance.now();
+  }
+
+  /** How long so many bytes take at this rate, in milliseconds; `Infinity` where none left for minutes. */
+  msFor(bytes: number): number {
+    const ageMs = performance.now() - this.#bornMs;
+    const windowMs = TIME_CONSTANT_MS * (1 - Math.exp(-ageMs / TIME_CONSTANT_MS));
+    const left = this.#decayed();
+    return left < 1 ? Infinity : (bytes * windowMs) / left;
+  }
+
+  #decayed(): number {
+    return this.#bytes * Math.exp((this.#atMs - performance.now()) / TIME_CONSTANT_MS);
+  }
+}
