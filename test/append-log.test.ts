@@ -186,6 +186,23 @@ void t.test('damaged lines are set aside byte for byte, and the rest is read', a
   t.match(log.errors, [/Damaged: 5 lines/]);
 });
 
+void t.test('what was set aside before is kept beside what is set aside now', async (t) => {
+  const dir = tempDir(t);
+  const name = 'batch_20250101_000000_1.jsonl';
+  const quarantine = join(dir, 'quarantine');
+  mkdirSync(quarantine);
+  writeFileSync(join(quarantine, name), 'of before\n');
+  writeFileSync(join(quarantine, `${name}.2`), 'dam'); // an attempt that was cut off
+  writeFileSync(join(dir, name), Buffer.concat([lines('a'), Buffer.from('damaged\n')]));
+  const log = await openLog(t, dir);
+  const [batch] = await log.list(null, 10);
+  if (batch === undefined) throw new Error('no batch');
+  for (let attempt = 1; attempt <= 2; attempt++) t.equal((await log.read(batch)).events, 1);
+  t.same(readdirSync(quarantine), [name, `${name}.2`]);
+  t.equal(readFileSync(join(quarantine, name), 'utf8'), 'of before\n');
+  t.equal(readFileSync(join(quarantine, `${name}.2`), 'utf8'), 'damaged\n');
+});
+
 void t.test('foreign files and folders are named and left alone', async (t) => {
   const dir = tempDir(t);
   writeFileSync(join(dir, 'notes.txt'), 'x');

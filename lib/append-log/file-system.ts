@@ -77,12 +77,21 @@ export async function flushDirectory(fs: FileSystem, dir: string): Promise<void>
   }
 }
 
-/** Makes a directory, and each that is missing above it, with names that are durable. */
+/**
+ * Makes a directory, and each that is missing above it, with names that are durable. One that is there may have been
+ * made by a run that was killed before it could flush the name.
+ */
 export async function makeDirectory(fs: FileSystem, dir: string): Promise<void> {
   const first = await call<string | undefined>((done) => {
     fs.mkdir(dir, { recursive: true, mode: 0o750 }, done);
   });
-  if (first === undefined) return;
+  if (first === undefined) {
+    await flushDirectory(fs, dirname(absolute(dir))).catch((error: unknown) => {
+      // a directory above that may not be read is not ours, and was not made by us
+      if (systemCode(error) !== 'EACCES') throw error;
+    });
+    return;
+  }
   for (let made = absolute(dir); made.length >= absolute(first).length; made = dirname(made)) {
     await flushDirectory(fs, dirname(made));
   }

@@ -1,12 +1,14 @@
 import { join } from 'node:path';
-import { call, callVoid, flushDirectory, makeDirectory, writeAll } from './file-system.js';
+import { call, callVoid, flushDirectory, makeDirectory, readAll, sizeOf, writeAll } from './file-system.js';
 import type { FileSystem } from './file-system.js';
 
 export const QUARANTINE = 'quarantine';
 
 /**
- * Puts damaged parts of a batch file into the quarantine, byte for byte and flushed, in a file of the same name.
- * Gives its path back.
+ * Puts damaged parts of a batch file into the quarantine, byte for byte and flushed, in a file named like it. What
+ * was set aside before is never overwritten with something else: a second file of the name ends in `.2`, and so on.
+ *
+ * @returns the path of the file in the quarantine
  */
 export async function setAside(
   fs: FileSystem,
@@ -16,12 +18,10 @@ export async function setAside(
 ): Promise<string> {
   const dir = join(logDir, QUARANTINE);
   await makeDirectory(fs, dir);
-  const path = join(dir, name);
-  const fd = await call<number>((done) => {
-    fs.open(path, 'w', 0o640, done);
-  });
+  const bytes = Buffer.concat(damaged);
+  const { path, fd } = await openFor(fs, join(dir, name), bytes);
   try {
-    await writeAll(fs, fd, Buffer.concat(damaged), 0);
+    await writeAll(fs, fd, bytes, 0);
     await callVoid((done) => {
       fs.fsync(fd, done);
     });
@@ -32,4 +32,23 @@ export async function setAside(
   }
   await flushDirectory(fs, dir);
   return path;
+}
+
+/** A new file, or the one in which an attempt that was cut off began to write the same bytes. */
+async function openFor(fs: FileSystem, first: string, bytes: Buffer): Promise<{ path: string; fd: number }> {
+  for (let number = 1; ; number++) {
+    const path = number === 1 ? first : `${first}.${number}`;
+    const isThere = (await sizeOf(fs, path)) !== null;
+    if (isThere && !(await holdsStartOf(fs, path, bytes))) continue;
+    const flags = isThere ? 'r+' : 'wx';
+    const fd = await call<number>((done) => {
+      fs.open(path, flags, 0o640, done);
+    });
+    return { path, fd };
+  }
+}
+
+async function holdsStartOf(fs: FileSystem, path: string, bytes: Buffer): Promise<boolean> {
+  const there = await readAll(fs, path, null);
+  return there.equals(bytes.subarray(0, there.length));
 }
