@@ -42,8 +42,8 @@ export async function readBatch(
   const { bytes, events, tornBytes, lastBreakLost, damaged } = readBatchLines(file);
   if (damaged.length > 0) {
     const aside = await setAside(fs, dir, name, damaged);
-    const from = `${events} events of the file are sound and delivered`;
-    lines.error(`Damaged: ${damaged.length} lines of ${path}, set aside in ${aside}; ${from}`);
+    const all = events + damaged.length;
+    lines.error(`Damaged: ${damaged.length} of ${all} lines of ${path}, set aside in ${aside}; the rest is sound`);
   }
   if (lastBreakLost) lines.error(`Damaged: the last line break of ${path}; the event before it is sound`);
   const isTorn = tornBytes > 0 && acknowledgedBytes === null;
