@@ -5,6 +5,7 @@ import type { Test } from 'tap';
 import { AppendLog } from '../lib/append-log/append-log.js';
 import type { AppendLogOptions } from '../lib/append-log/append-log.js';
 import { BatchNames, compareBatchNames, isBatchName } from '../lib/append-log/batch-name.js';
+import type { FileSystem } from '../lib/append-log/file-system.js';
 import { markedLine } from '../lib/append-log/line-mark.js';
 import { LogLines } from '../lib/log-lines.js';
 import { heldDisk } from './helpers/held-disk.js';
@@ -329,4 +330,37 @@ void t.test('a name that could not be made durable fails the append', async (t) 
   const file = await log.create();
   disk.fail('fsync', 'EIO');
   await t.rejects(log.append(file, lines('a'), 1), { code: 'LOG_FAILED', cause: { code: 'EIO' } });
+});
+
+void t.test(
+  'a failed flush of the directory leaves every name in doubt that was made before it',
+  async (t) => {
+    const disk = heldDisk();
+    const log = await openLog(t, tempDir(t), { fs: disk.fs });
+    const [first, second] = [await log.create(), await log.create()];
+    disk.fail('fsync', 'EIO');
+    await t.rejects(log.append(first, lines('a'), 1), { code: 'LOG_FAILED' });
+    disk.fail('fsync', null);
+    await t.rejects(log.append(second, lines('b'), 1), { code: 'LOG_FAILED' }, 'the next flush may lie');
+    await log.append(await log.create(), lines('c'), 1);
+    t.equal(log.pendingEvents, 1);
+  },
+);
+
+void t.test('names made side by side share one flush of the directory', async (t) => {
+  const disk = heldDisk();
+  let flushes = 0;
+  const fs = Object.create(disk.fs, {
+    fsync: {
+      value: (fd: number, done: () => void) => {
+        flushes++;
+        disk.fs.fsync(fd, done);
+      },
+    },
+  }) as FileSystem;
+  const log = await openLog(t, tempDir(t), { fs });
+  const files = await Promise.all(Array.from({ length: 8 }, () => log.create()));
+  flushes = 0;
+  await Promise.all(files.map((file) => log.append(file, lines('a'), 1)));
+  t.ok(flushes <= 2, `${flushes} flushes`);
 });

@@ -29,8 +29,9 @@ import type { Survey } from './directory-listing.js';
 import { LOCK_FILE, lockDirectory } from './directory-lock.js';
 import type { DirectoryLock } from './directory-lock.js';
 import { DrainRate } from './drain-rate.js';
-import { callVoid, flushDirectory, makeDirectory, nodeFileSystem } from './file-system.js';
+import { callVoid, makeDirectory, nodeFileSystem } from './file-system.js';
 import type { FileSystem } from './file-system.js';
+import { NameFlush } from './name-flush.js';
 
 /** A disk that failed may work again soon. */
 const RETRY_AFTER_MS = 1000;
@@ -64,6 +65,7 @@ export class AppendLog {
   readonly #lines: LogLines;
   readonly #lock: DirectoryLock;
   readonly #names: BatchNames;
+  readonly #nameFlush: NameFlush;
   readonly #newestLeftover: string | null;
   /** Files being made or written, by name: they are no part of the backlog yet. */
   readonly #unsealed = new Map<string, BatchFile | null>();
@@ -121,6 +123,7 @@ export class AppendLog {
     this.#lines = options.lines;
     this.#lock = lock;
     this.#names = names;
+    this.#nameFlush = new NameFlush(fs, options.dir);
     this.#newestLeftover = found.newest;
     if (typeof this.fsync === 'number') {
       this.#flushTimer = setInterval(() => {
@@ -138,8 +141,7 @@ export class AppendLog {
     const name = this.#names.next();
     this.#unsealed.set(name, null); // before the name can be seen in the directory
     try {
-      const flushName = (): Promise<void> => flushDirectory(this.#fs, this.dir);
-      const file = await BatchFile.create(this.#fs, this.path(name), name, flushName);
+      const file = await BatchFile.create(this.#fs, this.path(name), name, this.#nameFlush.forNewName());
       this.#unsealed.set(name, file);
       return file;
     } catch (error) {

@@ -21,16 +21,24 @@ export async function setAside(
   const bytes = Buffer.concat(damaged);
   const { path, fd } = await openFor(fs, join(dir, name), bytes);
   try {
-    await writeAll(fs, fd, bytes, 0);
+    try {
+      await writeAll(fs, fd, bytes, 0);
+      await callVoid((done) => {
+        fs.fsync(fd, done);
+      });
+    } finally {
+      await callVoid((done) => {
+        fs.close(fd, done);
+      });
+    }
+    await flushDirectory(fs, dir);
+  } catch (error) {
+    // after a failed flush the next attempt must not trust this file or its name
     await callVoid((done) => {
-      fs.fsync(fd, done);
-    });
-  } finally {
-    await callVoid((done) => {
-      fs.close(fd, done);
-    });
+      fs.unlink(path, done);
+    }).catch(() => undefined);
+    throw error;
   }
-  await flushDirectory(fs, dir);
   return path;
 }
 

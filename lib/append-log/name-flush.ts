@@ -1,0 +1,44 @@
+import { flushDirectory } from './file-system.js';
+import type { FileSystem } from './file-system.js';
+
+/**
+ * Makes the names of new files durable: one flush of the directory at a time, shared by all files that wait.
+ *
+ * A failed flush leaves all names in doubt that were made before it, and the next one may succeed without them. So
+ * flushes never overlap, and a file whose name was there at a failure is given up, whichever file asked for it.
+ */
+export class NameFlush {
+  readonly #fs: FileSystem;
+  readonly #dir: string;
+  #failures = 0;
+  #running: Promise<void> = Promise.resolve();
+  /** The flush after the one that runs, if someone waits for it. */
+  #next: Promise<void> | null = null;
+
+  constructor(fs: FileSystem, dir: string) {
+    this.#fs = fs;
+    this.#dir = dir;
+  }
+
+  /** To be called before a name is made; what it gives back makes that name durable. */
+  forNewName(): () => Promise<void> {
+    const failuresBefore = this.#failures;
+    return async () => {
+      await this.#flush();
+      if (this.#failures !== failuresBefore) throw new Error('a flush of the directory failed meanwhile');
+    };
+  }
+
+  /** A flush that runs may have begun before the name was made, so it is the next one that counts. */
+  #flush(): Promise<void> {
+    this.#next ??= this.#running.then(() => {
+      const flush = flushDirectory(this.#fs, this.#dir);
+      this.#next = null;
+      this.#running = flush.catch(() => {
+        this.#failures++;
+      });
+      return flush;
+    });
+    return this.#next;
+  }
+}
