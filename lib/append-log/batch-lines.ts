@@ -26,7 +26,9 @@ export interface BatchLines {
  */
 export function readBatchLines(file: Buffer<ArrayBuffer>): BatchLines {
   const { lines, tail } = splitLines(file);
-  const hasMarks = looksMarked(tail) || lines.some(looksMarked);
+  // behind the last mark there may be one byte, which a flipped bit made of the line feed
+  const cutTail = tail.subarray(0, -1);
+  const hasMarks = looksMarked(tail) || looksMarked(cutTail) || lines.some(looksMarked);
   const textOf = hasMarks ? checkedText : eventText;
   const texts: Buffer[] = [];
   const damaged: Buffer[] = [];
@@ -35,8 +37,7 @@ export function readBatchLines(file: Buffer<ArrayBuffer>): BatchLines {
     if (text !== null) texts.push(text);
     else damaged.push(Buffer.concat([line, Buffer.of(LINE_FEED)]));
   }
-  // its last byte is what a flipped bit made of the line feed
-  const last = textOf(tail) ?? textOf(tail.subarray(0, -1));
+  const last = textOf(tail) ?? textOf(cutTail);
   const isTorn = last === null && couldBeTorn(tail);
   if (last !== null) texts.push(last);
   else if (!isTorn) damaged.push(tail);

@@ -77,23 +77,21 @@ export async function flushDirectory(fs: FileSystem, dir: string): Promise<void>
   }
 }
 
+/** A directory above may be another's, on a mount that cannot be written: then no run of ours has made a name in it. */
+const NOT_OURS = new Set(['EACCES', 'EPERM', 'EROFS', 'EINVAL']);
+
 /**
- * Makes a directory, and each that is missing above it, with names that are durable. One that is there may have been
- * made by a run that was killed before it could flush the name.
+ * Makes a directory, and each that is missing above it, with names that are durable. Those that are there may have
+ * been made by a run that was killed before it could flush their names, so all are flushed.
  */
 export async function makeDirectory(fs: FileSystem, dir: string): Promise<void> {
-  const first = await call<string | undefined>((done) => {
+  await call<string | undefined>((done) => {
     fs.mkdir(dir, { recursive: true, mode: 0o750 }, done);
   });
-  if (first === undefined) {
-    await flushDirectory(fs, dirname(absolute(dir))).catch((error: unknown) => {
-      // a directory above that may not be read is not ours, and was not made by us
-      if (systemCode(error) !== 'EACCES') throw error;
+  for (let made = absolute(dir); made !== dirname(made); made = dirname(made)) {
+    await flushDirectory(fs, dirname(made)).catch((error: unknown) => {
+      if (!NOT_OURS.has(systemCode(error) ?? '')) throw error;
     });
-    return;
-  }
-  for (let made = absolute(dir); made.length >= absolute(first).length; made = dirname(made)) {
-    await flushDirectory(fs, dirname(made));
   }
 }
 
