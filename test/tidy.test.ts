@@ -30,10 +30,11 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   http: ['errors.ts', 'event.ts', 'forebay.ts', 'log-lines.ts'],
   'index.ts': ['append-log', 'errors.ts', 'event.ts', 'forebay.ts', 'http', 'log-lines.ts', 'sinks'],
   producer: ['errors.ts', 'settings'],
-  cli: ['errors.ts', 'forebay.ts', 'http', 'log-lines.ts', 'producer', 'settings', 'sinks'],
+  'log-tool': ['append-log', 'errors.ts', 'settings'],
+  cli: ['errors.ts', 'forebay.ts', 'http', 'log-lines.ts', 'log-tool', 'producer', 'settings', 'sinks'],
 };
 /** Who may open files: the log, the sinks that are files, and what reads flags and writes results. */
-const MAY_USE_FILES = ['append-log', 'sinks', 'settings', 'producer', 'cli'];
+const MAY_USE_FILES = ['append-log', 'sinks', 'settings', 'producer', 'log-tool', 'cli'];
 
 const files = readdirSync('lib', { recursive: true, encoding: 'utf8' })
   .filter((path) => path.endsWith('.ts') && !path.endsWith('.d.ts'))

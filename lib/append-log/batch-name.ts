@@ -34,11 +34,17 @@ export function isBatchName(name: string): boolean {
   return parse(name) !== null;
 }
 
+const TIME_END = 'batch_YYYYMMDD_HHMMSS'.length;
+
 /** The order of delivery: time, then N as a number. Both names must be batch names. */
 export function compareBatchNames(a: string, b: string): number {
-  const [left, right] = [parse(a), parse(b)];
-  if (left === null || right === null) throw new Error(`not a batch name: ${left === null ? a : b}`);
-  return left.second - right.second || left.n - right.n;
+  const [left, right] = [a.slice(0, TIME_END), b.slice(0, TIME_END)];
+  if (left !== right) return left < right ? -1 : 1;
+  return numberOf(a) - numberOf(b);
+}
+
+function numberOf(name: string): number {
+  return Number(name.slice(TIME_END + 1, name.lastIndexOf('.')));
 }
 
 /**

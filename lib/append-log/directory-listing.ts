@@ -2,7 +2,7 @@ import type { Dir } from 'node:fs';
 import { join } from 'node:path';
 import { compareBatchNames, isBatchName } from './batch-name.js';
 import { LOCK_FILE } from './directory-lock.js';
-import { call, sizeOf } from './file-system.js';
+import { call, statsOf } from './file-system.js';
 import type { FileSystem } from './file-system.js';
 import { QUARANTINE } from './quarantine.js';
 
@@ -55,7 +55,8 @@ export async function sizesOf(
   const sizes: (number | null)[] = [];
   for (let at = 0; at < names.length; at += SIZES_AT_ONCE) {
     const some = names.slice(at, at + SIZES_AT_ONCE);
-    sizes.push(...(await Promise.all(some.map((name) => sizeOf(fs, join(dir, name))))));
+    const stats = await Promise.all(some.map((name) => statsOf(fs, join(dir, name))));
+    sizes.push(...stats.map((each) => each?.size ?? null));
   }
   return sizes;
 }

@@ -131,13 +131,12 @@ async function fileSize(fs: FileSystem, fd: number): Promise<number> {
   return size;
 }
 
-/** How long a file is, in bytes; `null` if there is none of this name. */
-export async function sizeOf(fs: FileSystem, path: string): Promise<number | null> {
+/** What stands at a path, links not followed; `null`: nothing. */
+export async function statsOf(fs: FileSystem, path: string): Promise<nodeFs.Stats | null> {
   try {
-    const { size } = await call<nodeFs.Stats>((done) => {
+    return await call<nodeFs.Stats>((done) => {
       fs.lstat(path, done);
     });
-    return size;
   } catch (error) {
     if (systemCode(error) === 'ENOENT') return null;
     throw error;

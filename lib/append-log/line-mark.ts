@@ -48,9 +48,11 @@ export function checkedText(line: Buffer<ArrayBuffer>): Buffer<ArrayBuffer> | nu
   return crc32(text) === sum >>> 0 ? text : null;
 }
 
-/** Whether a line ends like a mark, sound or not; one character of white space is a line ended by CR LF, by hand. */
+/** Whether a line ends like a mark, sound or not. A few characters of white space may stand there by hand. */
 export function looksMarked(line: Buffer): boolean {
-  return isWhiteSpace(line.at(-1)) && isWhiteSpace(line.at(-2));
+  let whiteSpace = 0;
+  for (let back = 1; back <= MARK_BYTES; back++) if (isWhiteSpace(line.at(-back))) whiteSpace++;
+  return whiteSpace > MARK_BYTES / 2;
 }
 
 function isWhiteSpace(byte: number | undefined): boolean {

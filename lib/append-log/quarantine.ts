@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { call, callVoid, flushDirectory, makeDirectory, readAll, sizeOf, writeAll } from './file-system.js';
+import { call, callVoid, flushDirectory, makeDirectory, readAll, statsOf, writeAll } from './file-system.js';
 import type { FileSystem } from './file-system.js';
 
 export const QUARANTINE = 'quarantine';
@@ -46,9 +46,9 @@ export async function setAside(
 async function openFor(fs: FileSystem, first: string, bytes: Buffer): Promise<{ path: string; fd: number }> {
   for (let number = 1; ; number++) {
     const path = number === 1 ? first : `${first}.${number}`;
-    const isThere = (await sizeOf(fs, path)) !== null;
-    if (isThere && !(await holdsStartOf(fs, path, bytes))) continue;
-    const flags = isThere ? 'r+' : 'wx';
+    const there = await statsOf(fs, path);
+    if (there !== null && !(there.isFile() && (await holdsStartOf(fs, path, bytes)))) continue;
+    const flags = there === null ? 'wx' : 'r+';
     const fd = await call<number>((done) => {
       fs.open(path, flags, 0o640, done);
     });

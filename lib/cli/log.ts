@@ -1,0 +1,57 @@
+import { asError } from '../errors.js';
+import { LOG_TOOL_SETTINGS, readCommandLine } from '../log-tool/command-line.js';
+import type { CommandLine } from '../log-tool/command-line.js';
+import { EXIT } from '../log-tool/exit-code.js';
+import type { ExitCode } from '../log-tool/exit-code.js';
+import { list } from '../log-tool/list.js';
+import { DescriptorOutput } from '../log-tool/output.js';
+import { print } from '../log-tool/print.js';
+import { repair } from '../log-tool/repair.js';
+import { toolFileSystem as fs } from '../log-tool/tool-file-system.js';
+import { verify } from '../log-tool/verify.js';
+import { helpText } from '../settings/option-table.js';
+
+const USAGE = `forebay-log: looks into a log directory, and sets damage aside.
+
+  node bin/log.js ls [--json]       what is there, oldest first, and whether a server runs on it
+  node bin/log.js verify            reads everything, says what is wrong and where
+  node bin/log.js cat [NAME ...]    prints the events as NDJSON: of all batch files, or of those named
+                                    (a file in the quarantine: quarantine/NAME)
+  node bin/log.js repair            sets damaged lines aside in quarantine/, leaves sound batch files;
+                                    not while a server runs
+
+ls, verify and cat change nothing, and may run beside a server.
+Exit code: 0 if all is sound, 1 if something is damaged or cannot be read, 2 if nothing can be said.
+
+`;
+
+const output = new DescriptorOutput(1);
+const errors = new DescriptorOutput(2);
+
+try {
+  process.exitCode = await run(readCommandLine(process.argv.slice(2), process.env));
+} catch (error) {
+  process.exitCode = EXIT.unusable;
+  await tell(asError(error).message).catch(() => undefined); // nobody is left to be told
+}
+
+async function run({ command, names, settings }: CommandLine): Promise<ExitCode> {
+  const { logDir: dir, json, raw, dryRun } = settings;
+  switch (command) {
+    case null:
+      await output.write(USAGE + helpText(LOG_TOOL_SETTINGS, false));
+      return EXIT.sound;
+    case 'ls':
+      return list(fs, dir, json, output);
+    case 'verify':
+      return verify(fs, dir, output);
+    case 'cat':
+      return print({ fs, dir, names, raw, output, tell });
+    case 'repair':
+      return repair({ fs, dir, dryRun, output });
+  }
+}
+
+async function tell(line: string): Promise<void> {
+  await errors.write(`forebay-log: ${line}\n`);
+}

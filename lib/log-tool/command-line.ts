@@ -1,0 +1,116 @@
+import { isBatchName } from '../append-log/batch-name.js';
+import { QUARANTINE } from '../append-log/quarantine.js';
+import { ForebayError } from '../errors.js';
+import { onOff } from '../settings/checks.js';
+import { readOptions, variableName } from '../settings/option-table.js';
+import type { OptionTable, Values } from '../settings/option-table.js';
+import { PIPELINE_SETTINGS } from '../settings/server-settings.js';
+
+/** All settings of the log tool; its flags come from this table alone. */
+export const LOG_TOOL_SETTINGS = {
+  logDir: {
+    ...PIPELINE_SETTINGS.logDir,
+    help: 'the log directory; otherwise as the variable FOREBAY_LOG_DIR says',
+  },
+  json: { flag: 'json', initial: false, unit: '', help: 'ls: one JSON object a line', check: onOff },
+  raw: {
+    flag: 'raw',
+    initial: false,
+    unit: '',
+    help: 'cat: the bytes of the files as they are, with marks and damage',
+    check: onOff,
+  },
+  dryRun: {
+    flag: 'dry-run',
+    initial: false,
+    unit: '',
+    help: 'repair: say what it would do, and do nothing',
+    check: onOff,
+  },
+  help: { flag: 'help', initial: false, unit: '', help: 'print this', check: onOff },
+} as const satisfies OptionTable;
+
+export type LogToolSettings = Values<typeof LOG_TOOL_SETTINGS>;
+
+/** Each command, and the setting that goes with it alone. */
+const COMMANDS = { ls: 'json', verify: null, cat: 'raw', repair: 'dryRun' } as const;
+
+export type Command = keyof typeof COMMANDS;
+
+export interface CommandLine {
+  /** `null` with `--help`. */
+  readonly command: Command | null;
+  /** The files to print: batch names, or `quarantine/NAME`. */
+  readonly names: readonly string[];
+  readonly settings: LogToolSettings;
+}
+
+/**
+ * What was asked for: flags from the table, all else in order.
+ *
+ * @throws ForebayError `SETTING_INVALID`, which names what is wrong
+ */
+export function readCommandLine(
+  argv: readonly string[],
+  environment: Readonly<Record<string, string | undefined>>,
+): CommandLine {
+  const { flags, others } = splitFlags(argv);
+  // the variables of a server that are no settings of this tool may well be set here
+  const variable = variableName(LOG_TOOL_SETTINGS.logDir.flag);
+  const settings = readOptions(LOG_TOOL_SETTINGS, flags, { [variable]: environment[variable] });
+  const [word, ...names] = others;
+  if (settings.help) return { command: null, names: [], settings };
+  const choices = Object.keys(COMMANDS).join(', ');
+  if (word === undefined) throw invalid(`Say what to do: one of ${choices} (--help explains them)`);
+  if (!isCommand(word)) throw invalid(`Unknown command ${word}: it must be one of ${choices}`);
+  for (const [command, key] of Object.entries(COMMANDS)) {
+    if (key !== null && settings[key] && command !== word) {
+      throw invalid(`--${LOG_TOOL_SETTINGS[key].flag} goes with ${command}, not with ${word}`);
+    }
+  }
+  if (word !== 'cat' && names.length > 0)
+    throw invalid(`Unexpected argument ${names[0]}: ${word} takes none`);
+  for (const name of names) checkName(name);
+  return { command: word, names, settings };
+}
+
+function isCommand(word: string): word is Command {
+  return Object.hasOwn(COMMANDS, word);
+}
+
+/** Only files of the log directory itself can be named. */
+function checkName(name: string): void {
+  const aside = name.startsWith(`${QUARANTINE}/`) ? name.slice(QUARANTINE.length + 1) : null;
+  const isInside = aside !== null && !aside.includes('/') && !['', '.', '..'].includes(aside);
+  if (!isInside && !isBatchName(name)) {
+    throw invalid(`${name} is not the name of a batch file, nor ${QUARANTINE}/NAME`);
+  }
+}
+
+function splitFlags(argv: readonly string[]): { flags: string[]; others: string[] } {
+  const takesValue = new Set<string>(
+    Object.values(LOG_TOOL_SETTINGS)
+      .filter(({ check }) => (check as unknown) !== onOff)
+      .map(({ flag }) => `--${flag}`),
+  );
+  const flags: string[] = [];
+  const others: string[] = [];
+  for (let at = 0; at < argv.length; at++) {
+    const word = argv[at] ?? '';
+    if (!word.startsWith('-')) {
+      others.push(word);
+      continue;
+    }
+    flags.push(word);
+    const next = argv[at + 1];
+    if (takesValue.has(word) && next !== undefined && !next.startsWith('-')) {
+      flags.push(next);
+      at++;
+    }
+  }
+  return { flags, others };
+}
+
+function invalid(message: string): ForebayError {
+  return new ForebayError('SETTING_INVALID', { message });
+}

@@ -1,0 +1,113 @@
+import type { Dir, Dirent } from 'node:fs';
+import { join } from 'node:path';
+import { isBatchName } from '../append-log/batch-name.js';
+import { LOCK_FILE } from '../append-log/directory-lock.js';
+import { call, statsOf } from '../append-log/file-system.js';
+import type { FileSystem } from '../append-log/file-system.js';
+import { QUARANTINE } from '../append-log/quarantine.js';
+import { asError, ForebayError, systemCode } from '../errors.js';
+
+/** What a repair calls the file that is to take a batch file's place, behind the batch's name. */
+export const TEMPORARY_SUFFIX = '.repair';
+
+/** What stands in a log directory. */
+export interface LogDirectory {
+  /** Batch files, in the order of delivery. */
+  readonly batches: readonly string[];
+  /** Directories, links and other things with the name of a batch file. */
+  readonly notPlain: readonly string[];
+  /** Files that a repair which did not come to its end has left. */
+  readonly leftovers: readonly string[];
+  /** Everything else that is not the log's own. */
+  readonly foreign: readonly string[];
+  readonly hasLockFile: boolean;
+}
+
+/**
+ * Looks at the names in a log directory; opens no file.
+ *
+ * @throws ForebayError `LOG_DIR_UNUSABLE`
+ */
+export async function listDirectory(fs: FileSystem, dir: string): Promise<LogDirectory> {
+  const batches: string[] = [];
+  const notPlain: string[] = [];
+  const leftovers: string[] = [];
+  const foreign: string[] = [];
+  let hasLockFile = false;
+  for await (const entry of entries(fs, dir)) {
+    const { name } = entry;
+    if (isBatchName(name)) (entry.isFile() ? batches : notPlain).push(name);
+    else if (isTemporary(name) && entry.isFile()) leftovers.push(name);
+    else if (name === LOCK_FILE) hasLockFile = true;
+    else if (name !== QUARANTINE && name !== '.gitignore') foreign.push(name);
+  }
+  return {
+    batches: inOrder(batches),
+    notPlain: inOrder(notPlain),
+    leftovers: leftovers.toSorted(),
+    foreign: foreign.toSorted(),
+    hasLockFile,
+  };
+}
+
+/** A file in the quarantine. */
+export interface QuarantineFile {
+  readonly name: string;
+  readonly bytes: number;
+}
+
+/** What is in the quarantine, by name; nothing where there is none. */
+export async function listQuarantine(fs: FileSystem, logDir: string): Promise<QuarantineFile[]> {
+  const dir = join(logDir, QUARANTINE);
+  const files: QuarantineFile[] = [];
+  for await (const { name } of entries(fs, dir, ['ENOENT'])) {
+    const stats = await statsOf(fs, join(dir, name));
+    if (stats !== null) files.push({ name: `${QUARANTINE}/${name}`, bytes: stats.size });
+  }
+  return files.toSorted((a, b) => (a.name < b.name ? -1 : 1));
+}
+
+/** The second in a batch file's name, since 1970. */
+export function secondOf(batchName: string): number {
+  const time = batchName.replace(/^batch_(....)(..)(..)_(..)(..)(..)_.*$/, '$1-$2-$3T$4:$5:$6Z');
+  return Date.parse(time) / 1000;
+}
+
+/** The order of delivery. Each name is taken apart once: there may be a million of them. */
+function inOrder(batchNames: readonly string[]): string[] {
+  return batchNames
+    .map((name) => ({ name, second: secondOf(name), n: Number(/(\d+)\.jsonl$/.exec(name)?.[1]) }))
+    .toSorted((a, b) => a.second - b.second || a.n - b.n)
+    .map(({ name }) => name);
+}
+
+function isTemporary(name: string): boolean {
+  return name.endsWith(TEMPORARY_SUFFIX) && isBatchName(name.slice(0, -TEMPORARY_SUFFIX.length));
+}
+
+/** @param silent codes of errors that mean: nothing there */
+async function* entries(
+  fs: FileSystem,
+  dir: string,
+  silent: readonly string[] = [],
+): AsyncGenerator<Dirent, void, undefined> {
+  try {
+    const handle = await call<Dir>((done) => {
+      fs.opendir(dir, done);
+    });
+    yield* handle;
+  } catch (error) {
+    if (silent.includes(systemCode(error) ?? '')) return;
+    throw unusable(dir, error);
+  }
+}
+
+/** The error for a directory that cannot be worked on. */
+export function unusable(dir: string, cause: unknown): ForebayError {
+  if (cause instanceof ForebayError) return cause;
+  const why = systemCode(cause) === 'ENOENT' ? 'there is none of this name' : asError(cause).message;
+  return new ForebayError('LOG_DIR_UNUSABLE', {
+    message: `The log directory ${dir} cannot be used: ${why}`,
+    cause,
+  });
+}

@@ -1,0 +1,149 @@
+import type { Stats } from 'node:fs';
+import { join } from 'node:path';
+import { LOCK_FILE, lockDirectory } from '../append-log/directory-lock.js';
+import type { DirectoryLock } from '../append-log/directory-lock.js';
+import { call, flushDirectory } from '../append-log/file-system.js';
+import { asError, ForebayError } from '../errors.js';
+import { tryRead } from './batch-file-reading.js';
+import { inspectBatch } from './batch-inspection.js';
+import { doRepair, planRepair, repairTexts } from './batch-repair.js';
+import { EXIT } from './exit-code.js';
+import type { ExitCode } from './exit-code.js';
+import { listDirectory, unusable } from './log-directory.js';
+import type { LogDirectory } from './log-directory.js';
+import { reportLock } from './lock-report.js';
+import type { Output } from './output.js';
+import { remove } from './tool-file-system.js';
+import type { ToolFileSystem } from './tool-file-system.js';
+import { count } from './words.js';
+
+export interface RepairOptions {
+  readonly fs: ToolFileSystem;
+  readonly dir: string;
+  /** Whether to say only what would be done. */
+  readonly dryRun: boolean;
+  readonly output: Output;
+}
+
+interface Tally {
+  files: number;
+  repaired: number;
+  asideLines: number;
+  failed: number;
+}
+
+/**
+ * Sets damage aside and leaves batch files that are sound, while no server can use the directory.
+ *
+ * @throws ForebayError `LOG_DIR_UNUSABLE`, `LOG_DIR_LOCKED`
+ */
+export async function repair(options: RepairOptions): Promise<ExitCode> {
+  const { fs, dir, dryRun, output } = options;
+  const before = await listDirectory(fs, dir);
+  if (!before.hasLockFile && before.batches.length === 0 && before.leftovers.length === 0) {
+    await output.write(`No batch files in ${dir}: nothing to repair\n`); // and no lock file left behind in it
+    return EXIT.sound;
+  }
+  if (dryRun) {
+    await refuseIfHeld(dir);
+    return repairAll(options, before);
+  }
+  const lock = await takeLock(options, before.hasLockFile);
+  try {
+    return await repairAll(options, await listDirectory(fs, dir));
+  } finally {
+    await lock.release();
+  }
+}
+
+/** A dry run leaves the lock alone: it makes no file. */
+async function refuseIfHeld(dir: string): Promise<void> {
+  const { state, owner } = await reportLock(dir);
+  if (state !== 'held') return;
+  const message = `Another server uses the log directory ${dir}: ${owner ?? 'of unknown process id'}`;
+  throw new ForebayError('LOG_DIR_LOCKED', { message });
+}
+
+async function takeLock({ fs, dir, output }: RepairOptions, hasLockFile: boolean): Promise<DirectoryLock> {
+  try {
+    await refuseOtherUser(fs, hasLockFile ? join(dir, LOCK_FILE) : dir);
+    const lock = await lockDirectory(fs, dir);
+    // a server that starts now is told of this process; what it must know of the run before stays
+    await lock.note(lock.firstSecondBefore ?? 0).catch(async (error: unknown) => {
+      await output.write(`Could not write ${LOCK_FILE} (${asError(error).message}); the lock holds\n`);
+    });
+    return lock;
+  } catch (error) {
+    throw unusable(dir, error);
+  }
+}
+
+/** Files that another user than the server's makes, for example root, the server could not use. */
+async function refuseOtherUser(fs: ToolFileSystem, path: string): Promise<void> {
+  const { uid } = await call<Stats>((done) => {
+    fs.lstat(path, done);
+  });
+  const own = process.geteuid?.() ?? uid;
+  if (own === uid) return;
+  const message = `repair must run as the user that the server runs as, ${uid} (${path} is theirs), not as ${own}`;
+  throw new ForebayError('LOG_DIR_UNUSABLE', { message });
+}
+
+async function repairAll(options: RepairOptions, listing: LogDirectory): Promise<ExitCode> {
+  const { fs, dir, dryRun, output } = options;
+  const tally: Tally = { files: 0, repaired: 0, asideLines: 0, failed: 0 };
+  for (const name of listing.notPlain) await output.write(`${name}: not a plain file, left alone\n`);
+  for (const name of listing.leftovers) {
+    await step(options, tally, name, async () => {
+      if (!dryRun) await remove(fs, join(dir, name));
+      if (!dryRun) await flushDirectory(fs, dir);
+      return ['removed: left by a repair that did not end'];
+    });
+  }
+  for (const name of listing.batches) {
+    await step(options, tally, name, () => repairOne(options, tally, name));
+  }
+  await output.write(`${summary(tally, dryRun)}\n`);
+  return tally.failed === 0 ? EXIT.sound : EXIT.damaged;
+}
+
+/** One file's repair; an error is told and counted, and the others go on. */
+async function step(
+  { dryRun, output }: RepairOptions,
+  tally: Tally,
+  name: string,
+  work: () => Promise<string[]>,
+): Promise<void> {
+  let texts: string[];
+  try {
+    texts = await work();
+  } catch (error) {
+    tally.failed++;
+    texts = [`could not be repaired: ${asError(error).message}`];
+    await output.write(`${name}: ${texts.join('')}\n`);
+    return;
+  }
+  for (const text of texts) await output.write(`${name}: ${dryRun ? 'to do: ' : ''}${text}\n`);
+}
+
+async function repairOne(options: RepairOptions, tally: Tally, name: string): Promise<string[]> {
+  const { fs, dir, dryRun } = options;
+  const reading = await tryRead(fs, dir, name);
+  if ('gone' in reading) return [];
+  tally.files++;
+  if ('unreadable' in reading) throw new Error(`unreadable: ${reading.unreadable}`);
+  const plan = planRepair(name, inspectBatch(reading.file));
+  if (plan === null) return [];
+  const aside = dryRun ? null : await doRepair(fs, dir, plan);
+  tally.repaired++;
+  tally.asideLines += plan.inspection.damaged.length;
+  return repairTexts(plan, aside);
+}
+
+function summary({ files, repaired, asideLines, failed }: Tally, dryRun: boolean): string {
+  const done = dryRun ? 'would be repaired' : 'repaired';
+  const lines = asideLines === 0 ? '' : ` (${count(asideLines, 'line')} set aside)`;
+  const after = dryRun ? 'nothing was changed' : 'all are sound now';
+  const end = failed === 0 ? after : `${failed} could not be`;
+  return `${repaired} of ${count(files, 'batch file')} ${done}${lines}; ${end}`;
+}

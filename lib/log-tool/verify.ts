@@ -1,0 +1,121 @@
+import type { FileSystem } from '../append-log/file-system.js';
+import { tryRead } from './batch-file-reading.js';
+import { inspectBatch } from './batch-inspection.js';
+import { EXIT } from './exit-code.js';
+import type { ExitCode } from './exit-code.js';
+import { listDirectory } from './log-directory.js';
+import { lockText, mayBeWritten, reportLock } from './lock-report.js';
+import type { LockReport } from './lock-report.js';
+import type { Output } from './output.js';
+import { count } from './words.js';
+
+/** A file of nothing but garbage has many damaged lines; they look alike. */
+const LINES_TOLD_MAX = 20;
+
+interface Found {
+  files: number;
+  events: number;
+  bytes: number;
+  damagedFiles: number;
+  damagedLines: number;
+  lostBreaks: number;
+  torn: number;
+  unreadable: number;
+  gone: number;
+}
+
+/**
+ * Reads every batch file and says what is wrong, and where.
+ *
+ * @throws ForebayError `LOG_DIR_UNUSABLE`
+ */
+export async function verify(fs: FileSystem, dir: string, output: Output): Promise<ExitCode> {
+  const listing = await listDirectory(fs, dir);
+  const lock = await reportLock(dir); // after the names: a file made since is not among them
+  const found: Found = {
+    files: 0,
+    events: 0,
+    bytes: 0,
+    damagedFiles: 0,
+    damagedLines: 0,
+    lostBreaks: 0,
+    torn: 0,
+    unreadable: 0,
+    gone: 0,
+  };
+  for (const name of listing.notPlain)
+    await output.write(`${name}: not a plain file, left alone (warning)\n`);
+  for (const name of listing.batches) {
+    for (const line of await look(fs, dir, name, lock, found)) await output.write(`${name}: ${line}\n`);
+  }
+  await output.write(`${summary(found)}\n${lockText(lock)}\n`);
+  return found.damagedFiles + found.unreadable === 0 ? EXIT.sound : EXIT.damaged;
+}
+
+/** Looks at one file, and counts. What is wrong comes back in words. */
+async function look(
+  fs: FileSystem,
+  dir: string,
+  name: string,
+  lock: LockReport,
+  found: Found,
+): Promise<string[]> {
+  const reading = await tryRead(fs, dir, name);
+  if ('gone' in reading) {
+    found.gone++;
+    return [];
+  }
+  found.files++;
+  if ('unreadable' in reading) {
+    found.unreadable++;
+    return [`unreadable: ${reading.unreadable}`];
+  }
+  const { events, damaged, torn, breakLost } = inspectBatch(reading.file);
+  found.events += events;
+  found.bytes += reading.file.length;
+  found.damagedLines += damaged.length;
+  const isWritten = mayBeWritten(lock, name);
+  const lines = damaged
+    .slice(0, LINES_TOLD_MAX)
+    .map(({ line, at, bytes, what }) => `${place(line, at)}: ${what} (${count(bytes.length, 'byte')})`);
+  if (damaged.length > LINES_TOLD_MAX)
+    lines.push(`and ${damaged.length - LINES_TOLD_MAX} more damaged lines`);
+  const end = torn ?? breakLost;
+  if (end !== null && isWritten) {
+    lines.push(
+      `${place(end.line, end.at)}: the end is being written, or was when a write failed (no damage)`,
+    );
+  } else if (torn !== null) {
+    found.torn++;
+    const what = `torn end of ${count(torn.length, 'byte')} that were never acknowledged`;
+    lines.push(`${place(torn.line, torn.at)}: ${what} (warning)`);
+  } else if (breakLost !== null) {
+    found.lostBreaks++;
+    lines.push(
+      `${place(breakLost.line, breakLost.at)}: the last line break is lost; the event before it is sound`,
+    );
+  }
+  if (damaged.length > 0 || (breakLost !== null && !isWritten)) found.damagedFiles++;
+  return lines;
+}
+
+/** Lines are counted from 1, bytes from 0. */
+function place(line: number, at: number): string {
+  return `line ${line}, byte ${at}`;
+}
+
+function summary(found: Found): string {
+  const { files, events, bytes, damagedFiles, damagedLines, lostBreaks, torn, unreadable, gone } = found;
+  const said: string[] = [];
+  if (damagedFiles > 0) {
+    const breaks = lostBreaks === 0 ? '' : `, ${count(lostBreaks, 'lost line break')}`;
+    said.push(
+      `${count(damagedFiles, 'file is', 'files are')} damaged (${count(damagedLines, 'line')}${breaks})`,
+    );
+  }
+  if (unreadable > 0) said.push(`${count(unreadable, 'file')} cannot be read`);
+  if (said.length === 0) said.push('all are sound');
+  if (torn > 0) said.push(count(torn, 'torn end'));
+  if (gone > 0) said.push(`${count(gone, 'file')} went meanwhile`);
+  return `Read ${count(files, 'batch file')} with ${count(events, 'sound event')}, ${count(bytes, 'byte')}: ${said.join(', ')}`;
+}
