@@ -147,8 +147,9 @@ export class Forebay {
     }
     const { batcher, log } = this.#stages;
     const { ackTimeoutMs, backlogBytesMax } = this.settings;
-    if (!batcher.canEverAdmit(events, bytes)) {
-      return new ForebayError('BODY_TOO_LARGE', { message: 'The request is larger than the whole queue' });
+    if (!batcher.canEverAdmit(events, bytes) || bytes > backlogBytesMax) {
+      const message = 'The request is larger than the whole queue, or than all that may wait on disk';
+      return new ForebayError('BODY_TOO_LARGE', { message });
     }
     if (this.#waiting.overdue > 0) {
       const message = `The disk has not answered for ${ackTimeoutMs} ms (--ack-timeout): the event was not taken`;
@@ -235,6 +236,7 @@ export class Forebay {
     const { batcher, backlog, deliverer, ingest, delivery } = stages;
     batcher.end();
     await ingest.catch(() => undefined);
+    this.#waiting.close();
     deliverer.stop();
     backlog.stop();
     const abandon = setTimeout(() => {

@@ -44,6 +44,12 @@ export class WaitingEvents {
     return event;
   }
 
+  /** Ends the timer. To be called when no event waits any more. */
+  close(): void {
+    if (this.#timer !== null) clearTimeout(this.#timer);
+    this.#timer = null;
+  }
+
   /** One timer for all: whoever came later is due later. */
   #startTimer(ms: number): NodeJS.Timeout {
     return setTimeout(() => {

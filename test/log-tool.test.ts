@@ -526,7 +526,7 @@ void t.test('an unreadable file is named and counted, and the others go on', asy
 void t.test('ls, verify and cat change nothing and never try the lock', async (t) => {
   const dir = damagedDir(t);
   const lock = await lockDirectory(toolFileSystem, dir);
-  await lock.note(1);
+  await lock.note();
   await lock.release();
   const before = snapshot(dir);
   const fs = Object.create(toolFileSystem) as ToolFileSystem;
@@ -547,19 +547,23 @@ void t.test('whether a server runs is known, or said not to be', async (t) => {
   t.match(await reportLock(dir), { state: 'missing', owner: null });
   const lock = await lockDirectory(toolFileSystem, dir);
   t.match(await reportLock(dir), { state: /held|unknown/, owner: null }, 'before its note');
-  await lock.note(1_700_000_000);
+  await lock.note();
+  const [first, before] = [lock.firstSecond, lock.firstSecond - 1].map(
+    (second) =>
+      `batch_${new Date(second * 1000).toISOString().slice(0, 19).replace(/[-:]/g, '').replace('T', '_')}_1.jsonl`,
+  ) as [string, string];
   const held = await reportLock(dir);
   t.match(held, {
     state: /held|unknown/,
     owner: `process ${process.pid}, started `,
-    firstSecond: 1_700_000_000,
+    firstSecond: lock.firstSecond,
   });
   t.notMatch(lockText(held), /[Nn]o server/);
-  t.ok(mayBeWritten(held, 'batch_20231114_221320_1.jsonl'));
-  t.notOk(mayBeWritten(held, 'batch_20231114_221319_9.jsonl'), 'a file of an earlier run is not written');
+  t.ok(mayBeWritten(held, first));
+  t.notOk(mayBeWritten(held, before), 'a file of an earlier run is not written');
   for (const [file, code] of [
-    ['batch_20231114_221320_1.jsonl', 0],
-    ['batch_20231114_221319_9.jsonl', 1],
+    [first, 0],
+    [before, 1],
   ] as const) {
     writeFileSync(join(dir, file), line('a').subarray(0, -1));
     const said = code === 0 ? /line 1, byte 0: the end is being written/ : /line break is lost/;
@@ -580,14 +584,14 @@ function writeOne(dir: string): string {
   return dir;
 }
 
-void t.test('a repair keeps what the lock file says of the run before', async (t) => {
+void t.test('after a repair names go on behind those of the run before', async (t) => {
   const dir = writeOne(tempDir(t));
   const lock = await lockDirectory(toolFileSystem, dir);
-  await lock.note(1_900_000_000);
+  await lock.note();
   await lock.release();
   await repaired(dir);
   const next = await lockDirectory(toolFileSystem, dir);
-  t.equal(next.firstSecondBefore, 1_900_000_000);
+  t.ok(next.firstSecond > lock.firstSecond);
   await next.release();
 });
 

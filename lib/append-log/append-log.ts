@@ -32,6 +32,7 @@ import { DrainRate } from './drain-rate.js';
 import { callVoid, makeDirectory, nodeFileSystem } from './file-system.js';
 import type { FileSystem } from './file-system.js';
 import { NameFlush } from './name-flush.js';
+import { Quarantine } from './quarantine.js';
 
 /** A disk that failed may work again soon. */
 const RETRY_AFTER_MS = 1000;
@@ -66,6 +67,7 @@ export class AppendLog {
   readonly #lock: DirectoryLock;
   readonly #names: BatchNames;
   readonly #nameFlush: NameFlush;
+  readonly #quarantine: Quarantine;
   readonly #newestLeftover: string | null;
   /** Files being made or written, by name: they are no part of the backlog yet. */
   readonly #unsealed = new Map<string, BatchFile | null>();
@@ -89,14 +91,11 @@ export class AppendLog {
       lock = await lockDirectory(fs, dir);
       const found = await survey(fs, dir);
       for (const name of found.foreign) options.lines.warn(`Not a batch file, left alone: ${join(dir, name)}`);
-      // The run before may have given names up to this second, or up to a second after its own first one.
-      const now = Math.floor(Date.now() / 1000);
-      const first = lock.firstSecondBefore === null ? now : Math.max(now, lock.firstSecondBefore) + 1;
-      await lock.note(first).catch((error: unknown) => {
+      await lock.note().catch((error: unknown) => {
         // a full disk must not keep what fills it from being delivered
         options.lines.error(`Could not write ${join(dir, LOCK_FILE)}; the lock holds`, asError(error));
       });
-      return new AppendLog(options, fs, lock, new BatchNames(found.newest, first), found);
+      return new AppendLog(options, fs, lock, new BatchNames(found.newest, lock.firstSecond), found);
     } catch (error) {
       await lock?.release();
       if (error instanceof ForebayError) throw error;
@@ -124,6 +123,7 @@ export class AppendLog {
     this.#lock = lock;
     this.#names = names;
     this.#nameFlush = new NameFlush(fs, options.dir);
+    this.#quarantine = new Quarantine(fs, options.dir, this.#nameFlush);
     this.#newestLeftover = found.newest;
     if (typeof this.fsync === 'number') {
       this.#flushTimer = setInterval(() => {
@@ -138,6 +138,7 @@ export class AppendLog {
 
   /** A new batch file, after all others in the order of delivery. */
   async create(): Promise<BatchFile> {
+    await this.#lock.note();
     const name = this.#names.next();
     this.#unsealed.set(name, null); // before the name can be seen in the directory
     try {
@@ -221,7 +222,7 @@ export class AppendLog {
    */
   async read(batch: SealedBatch): Promise<StoredBatch> {
     const { name, acknowledgedBytes, fileBytes, leftover } = batch;
-    const content = await readBatch(this.#fs, this.dir, name, acknowledgedBytes, this.#lines);
+    const content = await readBatch(this.#fs, this.dir, name, acknowledgedBytes, this.#quarantine, this.#lines);
     const { events, bytes } = content;
     const gone = batch.events === null ? content.quarantined : batch.events - events;
     this.quarantined += gone;

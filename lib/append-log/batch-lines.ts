@@ -1,6 +1,6 @@
 import { isUtf8 } from 'node:buffer';
 import { isEventLine } from '../event.js';
-import { checkedText, looksMarked } from './line-mark.js';
+import { checkedText, looksMarked, withoutMarkBegin } from './line-mark.js';
 
 const LINE_FEED = 10;
 const OPENING_BRACE = 0x7b;
@@ -37,8 +37,9 @@ export function readBatchLines(file: Buffer<ArrayBuffer>): BatchLines {
     if (text !== null) texts.push(text);
     else damaged.push(Buffer.concat([line, Buffer.of(LINE_FEED)]));
   }
-  const last = textOf(tail) ?? textOf(cutTail);
-  const isTorn = last === null && couldBeTorn(tail);
+  const endOf = hasMarks ? checkedText : (end: Buffer<ArrayBuffer>) => eventText(withoutMarkBegin(end));
+  const last = endOf(tail) ?? endOf(cutTail);
+  const isTorn = last === null && couldBeTorn(tail) && (hasMarks || !isJson(tail));
   if (last !== null) texts.push(last);
   else if (!isTorn) damaged.push(tail);
   return {
@@ -60,9 +61,19 @@ function splitLines(file: Buffer<ArrayBuffer>): { lines: Buffer<ArrayBuffer>[]; 
   return { lines, tail: file.subarray(start) };
 }
 
-/** What a crash cuts off begins like an event, or with the zeros of a page that was never written. */
+/** What a crash cuts off is the begin of an event, or begins with the zeros of a page that was never written. */
 function couldBeTorn(tail: Buffer): boolean {
-  return tail.length === 0 || tail[0] === OPENING_BRACE || tail[0] === 0;
+  return tail.length === 0 || tail[0] === 0 || tail[0] === OPENING_BRACE;
+}
+
+/** The begin of an object is no JSON. */
+function isJson(bytes: Buffer): boolean {
+  try {
+    JSON.parse(bytes.toString('utf8'));
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 function eventText(line: Buffer<ArrayBuffer>): Buffer<ArrayBuffer> | null {

@@ -4,7 +4,7 @@ import type { LogLines } from '../log-lines.js';
 import { readBatchLines } from './batch-lines.js';
 import { readAll } from './file-system.js';
 import type { FileSystem } from './file-system.js';
-import { setAside } from './quarantine.js';
+import type { Quarantine } from './quarantine.js';
 
 /** What a batch file gave. */
 export interface BatchContent {
@@ -28,6 +28,7 @@ export async function readBatch(
   dir: string,
   name: string,
   acknowledgedBytes: number | null,
+  quarantine: Quarantine,
   lines: LogLines,
 ): Promise<BatchContent> {
   const path = join(dir, name);
@@ -41,7 +42,7 @@ export async function readBatch(
   }
   const { bytes, events, tornBytes, lastBreakLost, damaged } = readBatchLines(file);
   if (damaged.length > 0) {
-    const aside = await setAside(fs, dir, name, damaged);
+    const aside = await quarantine.setAside(name, damaged);
     const all = events + damaged.length;
     lines.error(`Damaged: ${damaged.length} of ${all} lines of ${path}, set aside in ${aside}; the rest is sound`);
   }

@@ -46,7 +46,7 @@ export async function survey(fs: FileSystem, dir: string): Promise<Survey> {
   return { batches, newest, bytes, foreign };
 }
 
-/** The sizes of files, in bytes; `null` for one that is gone. */
+/** The sizes of files, in bytes; 0 for one that does not tell, `null` for one that is gone. */
 export async function sizesOf(
   fs: FileSystem,
   dir: string,
@@ -55,10 +55,18 @@ export async function sizesOf(
   const sizes: (number | null)[] = [];
   for (let at = 0; at < names.length; at += SIZES_AT_ONCE) {
     const some = names.slice(at, at + SIZES_AT_ONCE);
-    const stats = await Promise.all(some.map((name) => statsOf(fs, join(dir, name))));
-    sizes.push(...stats.map((each) => each?.size ?? null));
+    sizes.push(...(await Promise.all(some.map((name) => sizeOf(fs, join(dir, name))))));
   }
   return sizes;
+}
+
+/** One bad file must hold up neither the start nor the others. */
+async function sizeOf(fs: FileSystem, path: string): Promise<number | null> {
+  try {
+    return (await statsOf(fs, path))?.size ?? null;
+  } catch {
+    return 0;
+  }
 }
 
 /**

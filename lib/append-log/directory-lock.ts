@@ -6,6 +6,8 @@ import type { FileSystem } from './file-system.js';
 
 export const LOCK_FILE = 'forebay.lock';
 const NOTE_BYTES = 120;
+/** Each restart within a second puts the names a second ahead of the clock; nobody restarts so often in a row. */
+const SECONDS_AHEAD_MAX = 60;
 
 /**
  * The right to use a log directory. The lock belongs to the open file (an OFD lock on Linux), so the system
@@ -13,10 +15,13 @@ const NOTE_BYTES = 120;
  * process id is compared. It does not reach across machines on a network file system.
  */
 export interface DirectoryLock {
-  /** The first second of the names of the run before this one; `null` if there was none. */
-  readonly firstSecondBefore: number | null;
-  /** Notes who holds the lock and from which second on this run gives names. */
-  note(firstSecond: number): Promise<void>;
+  /**
+   * From which second on this run gives names. The run before may have given some up to now, or up to a second
+   * after its own first one.
+   */
+  readonly firstSecond: number;
+  /** Notes who holds the lock and that second, once, on the device. No name may be given before. */
+  note(): Promise<void>;
   release(): Promise<void>;
 }
 
@@ -32,22 +37,32 @@ export async function lockDirectory(fs: FileSystem, dir: string): Promise<Direct
   try {
     const before = await readToEnd(fs, fd, NOTE_BYTES).then(String, () => 'unreadable'); // never blocks a start
     if (!fs.tryLock(fd)) throw locked(dir, before);
-    const first = /names from (\S+)/.exec(before)?.[1];
-    return {
-      firstSecondBefore: before === '' ? null : Math.floor(Date.parse(first ?? '') / 1000) || 0,
-      async note(firstSecond) {
-        const started = new Date(Date.now()).toISOString();
-        const names = new Date(firstSecond * 1000).toISOString();
-        const note = `process ${process.pid}, started ${started}, names from ${names}`;
-        // always as long and in place, which needs no space on a full disk and leaves no moment without a note
-        await writeAll(fs, fd, Buffer.from(`${note.padEnd(NOTE_BYTES - 1)}\n`), 0);
-      },
-      release,
+    const now = Math.floor(Date.now() / 1000);
+    const firstSecond = before === '' ? now : Math.max(now, firstSecondIn(before) ?? now + SECONDS_AHEAD_MAX) + 1;
+    const started = new Date(Date.now()).toISOString();
+    const names = new Date(firstSecond * 1000).toISOString();
+    const text = `process ${process.pid}, started ${started}, names from ${names}`;
+    let noted = false;
+    const note = async (): Promise<void> => {
+      if (noted) return;
+      // always as long and in place, which needs no space on a full disk and leaves no moment without a note
+      await writeAll(fs, fd, Buffer.from(`${text.padEnd(NOTE_BYTES - 1)}\n`), 0);
+      await callVoid((done) => {
+        fs.fdatasync(fd, done);
+      });
+      noted = true;
     };
+    return { firstSecond, note, release };
   } catch (error) {
     await release();
     throw error;
   }
+}
+
+/** `null` where it cannot be read. */
+function firstSecondIn(note: string): number | null {
+  const ms = Date.parse(/names from (\S+)/.exec(note)?.[1] ?? '');
+  return Number.isNaN(ms) ? null : Math.floor(ms / 1000);
 }
 
 function locked(dir: string, note: string): ForebayError {

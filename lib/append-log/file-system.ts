@@ -77,21 +77,31 @@ export async function flushDirectory(fs: FileSystem, dir: string): Promise<void>
   }
 }
 
-/** A directory above may be another's, on a mount that cannot be written: then no run of ours has made a name in it. */
-const NOT_OURS = new Set(['EACCES', 'EPERM', 'EROFS', 'EINVAL']);
+/** Makes a directory if it is missing, and those above it; gives the topmost that it made. Flushes nothing. */
+export async function makeMissing(fs: FileSystem, dir: string): Promise<string | undefined> {
+  return call<string | undefined>((done) => {
+    fs.mkdir(dir, { recursive: true, mode: 0o750 }, done);
+  });
+}
+
+/** A directory above may be another's, or on a mount that cannot flush: then no run of ours has made a name in it. */
+const NOT_OURS = new Set(['EACCES', 'EPERM', 'EINVAL']);
 
 /**
  * Makes a directory, and each that is missing above it, with names that are durable. Those that are there may have
  * been made by a run that was killed before it could flush their names, so all are flushed.
  */
 export async function makeDirectory(fs: FileSystem, dir: string): Promise<void> {
-  await call<string | undefined>((done) => {
-    fs.mkdir(dir, { recursive: true, mode: 0o750 }, done);
-  });
+  const firstMade = await makeMissing(fs, dir);
+  const topmost = firstMade === undefined ? null : absolute(firstMade);
+  let ours = topmost !== null;
   for (let made = absolute(dir); made !== dirname(made); made = dirname(made)) {
-    await flushDirectory(fs, dirname(made)).catch((error: unknown) => {
-      if (!NOT_OURS.has(systemCode(error) ?? '')) throw error;
-    });
+    try {
+      await flushDirectory(fs, dirname(made));
+    } catch (error) {
+      if (ours || !NOT_OURS.has(systemCode(error) ?? '')) throw error;
+    }
+    if (made === topmost) ours = false;
   }
 }
 

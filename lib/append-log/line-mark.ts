@@ -55,6 +55,13 @@ export function looksMarked(line: Buffer): boolean {
   return whiteSpace > MARK_BYTES / 2;
 }
 
+/** A line that a crash cut off somewhere in its mark, without what is there of the mark. */
+export function withoutMarkBegin(line: Buffer<ArrayBuffer>): Buffer<ArrayBuffer> {
+  let end = line.length;
+  while (line[end - 1] === SPACE || line[end - 1] === TAB) end--;
+  return line.subarray(0, end);
+}
+
 function isWhiteSpace(byte: number | undefined): boolean {
   return byte === SPACE || byte === TAB || byte === CARRIAGE_RETURN;
 }

@@ -1,59 +1,82 @@
 import { join } from 'node:path';
-import { call, callVoid, flushDirectory, makeDirectory, readAll, statsOf, writeAll } from './file-system.js';
+import { call, callVoid, makeMissing, readAll, statsOf, writeAll } from './file-system.js';
 import type { FileSystem } from './file-system.js';
+import { NameFlush } from './name-flush.js';
 
 export const QUARANTINE = 'quarantine';
 
-/**
- * Puts damaged parts of a batch file into the quarantine, byte for byte and flushed, in a file named like it. What
- * was set aside before is never overwritten with something else: a second file of the name ends in `.2`, and so on.
- *
- * @returns the path of the file in the quarantine
- */
-export async function setAside(
-  fs: FileSystem,
-  logDir: string,
-  name: string,
-  damaged: readonly Buffer[],
-): Promise<string> {
-  const dir = join(logDir, QUARANTINE);
-  await makeDirectory(fs, dir);
-  const bytes = Buffer.concat(damaged);
-  const { path, fd } = await openFor(fs, join(dir, name), bytes);
-  try {
-    try {
-      await writeAll(fs, fd, bytes, 0);
-      await callVoid((done) => {
-        fs.fsync(fd, done);
-      });
-    } finally {
-      await callVoid((done) => {
-        fs.close(fd, done);
-      });
-    }
-    await flushDirectory(fs, dir);
-  } catch (error) {
-    // after a failed flush the next attempt must not trust this file or its name
-    await callVoid((done) => {
-      fs.unlink(path, done);
-    }).catch(() => undefined);
-    throw error;
+/** Where damaged parts of batch files are kept. */
+export class Quarantine {
+  readonly #fs: FileSystem;
+  readonly #dir: string;
+  readonly #logNames: NameFlush;
+  readonly #names: NameFlush;
+
+  /** @param logNames makes names in the log directory durable, for all that make some */
+  constructor(fs: FileSystem, logDir: string, logNames: NameFlush) {
+    this.#fs = fs;
+    this.#dir = join(logDir, QUARANTINE);
+    this.#logNames = logNames;
+    this.#names = new NameFlush(fs, this.#dir);
   }
-  return path;
+
+  /**
+   * Puts damaged parts of a batch file here, byte for byte and flushed, in a file named like it. What was set aside
+   * before is never overwritten with something else: a second file of the name ends in `.2`, and so on.
+   *
+   * @returns the path of the file
+   */
+  async setAside(batchName: string, damaged: readonly Buffer[]): Promise<string> {
+    const flushDirectoryName = this.#logNames.forNewName();
+    await makeMissing(this.#fs, this.#dir);
+    await flushDirectoryName();
+    const bytes = Buffer.concat(damaged);
+    const flushName = this.#names.forNewName();
+    const { path, fd } = await openNew(this.#fs, join(this.#dir, batchName), bytes);
+    try {
+      try {
+        await writeAll(this.#fs, fd, bytes, 0);
+        await callVoid((done) => {
+          this.#fs.fsync(fd, done);
+        });
+      } finally {
+        await callVoid((done) => {
+          this.#fs.close(fd, done);
+        });
+      }
+      await flushName();
+    } catch (error) {
+      // the next attempt makes a new file
+      await unlink(this.#fs, path).catch(() => undefined);
+      throw error;
+    }
+    return path;
+  }
 }
 
-/** A new file, or the one in which an attempt that was cut off began to write the same bytes. */
-async function openFor(fs: FileSystem, first: string, bytes: Buffer): Promise<{ path: string; fd: number }> {
+/**
+ * A new file. One that holds the same bytes, or their start, is of an attempt that was cut off: it goes first,
+ * because after a failed flush neither its bytes nor its name could be trusted.
+ */
+async function openNew(fs: FileSystem, first: string, bytes: Buffer): Promise<{ path: string; fd: number }> {
   for (let number = 1; ; number++) {
     const path = number === 1 ? first : `${first}.${number}`;
     const there = await statsOf(fs, path);
-    if (there !== null && !(there.isFile() && (await holdsStartOf(fs, path, bytes)))) continue;
-    const flags = there === null ? 'wx' : 'r+';
+    if (there !== null) {
+      if (!there.isFile() || !(await holdsStartOf(fs, path, bytes))) continue;
+      await unlink(fs, path);
+    }
     const fd = await call<number>((done) => {
-      fs.open(path, flags, 0o640, done);
+      fs.open(path, 'wx', 0o640, done);
     });
     return { path, fd };
   }
+}
+
+async function unlink(fs: FileSystem, path: string): Promise<void> {
+  await callVoid((done) => {
+    fs.unlink(path, done);
+  });
 }
 
 async function holdsStartOf(fs: FileSystem, path: string, bytes: Buffer): Promise<boolean> {

@@ -1,6 +1,7 @@
 import { basename, join } from 'node:path';
 import { callVoid, flushDirectory, writeAll } from '../append-log/file-system.js';
-import { QUARANTINE, setAside } from '../append-log/quarantine.js';
+import { NameFlush } from '../append-log/name-flush.js';
+import { QUARANTINE, Quarantine } from '../append-log/quarantine.js';
 import { soundFile } from './batch-inspection.js';
 import type { BatchInspection } from './batch-inspection.js';
 import { TEMPORARY_SUFFIX } from './log-directory.js';
@@ -39,7 +40,8 @@ export async function doRepair(fs: ToolFileSystem, dir: string, repair: BatchRep
   let aside: string | null = null;
   if (inspection.damaged.length > 0) {
     const lines = inspection.damaged.map(({ bytes }) => bytes);
-    aside = `${QUARANTINE}/${basename(await setAside(fs, dir, name, lines))}`;
+    const quarantine = new Quarantine(fs, dir, new NameFlush(fs, dir));
+    aside = `${QUARANTINE}/${basename(await quarantine.setAside(name, lines))}`;
   }
   const path = join(dir, name);
   if (content === null) await remove(fs, path);

@@ -68,8 +68,8 @@ async function takeLock({ fs, dir, output }: RepairOptions, hasLockFile: boolean
   try {
     await refuseOtherUser(fs, hasLockFile ? join(dir, LOCK_FILE) : dir);
     const lock = await lockDirectory(fs, dir);
-    // a server that starts now is told of this process; what it must know of the run before stays
-    await lock.note(lock.firstSecondBefore ?? 0).catch(async (error: unknown) => {
+    // a server that starts now is told of this process
+    await lock.note().catch(async (error: unknown) => {
       await output.write(`Could not write ${LOCK_FILE} (${asError(error).message}); the lock holds\n`);
     });
     return lock;

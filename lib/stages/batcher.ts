@@ -127,6 +127,10 @@ export class Batcher extends Transform {
     this.#writerIsFree = true;
     if (this.#givenAtMs !== null) this.#groupMs = performance.now() - this.#givenAtMs;
     this.#givenAtMs = null;
+    if (this.#next < this.#events.length) {
+      const given = this.#events.slice(0, this.#next);
+      this.#events = [...given, ...this.#events.slice(this.#next).filter((event) => !this.#leaveOut(event))];
+    }
     if (this.#taken !== null && this.#next === this.#events.length) {
       const taken = this.#taken;
       this.#taken = null;
