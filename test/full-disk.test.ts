@@ -1,0 +1,191 @@
+import { linkSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import t from 'tap';
+import { FILE, LINES, TEXTS } from './helpers/accounted-files.js';
+import { heldDisk } from './helpers/held-disk.js';
+import { clientsOf, openHttp } from './helpers/http-door.js';
+import type { HttpDoor } from './helpers/http-door.js';
+import { batchFiles, leftName, memoryDir, pieces, readQuarantine } from './helpers/left-files.js';
+import { addsUp, codeOf, eventText, idsOf, startForebay, until } from './helpers/running-forebay.js';
+import { ServerProcess } from './helpers/server-process.js';
+import { noSmallDisk, smallDisk } from './helpers/small-disk.js';
+import { tempDir } from './helpers/temp-dir.js';
+
+const skip = noSmallDisk();
+const PADDING = 'x'.repeat(4000);
+
+/** A client that sends events and keeps the ids of those that were acknowledged. */
+class Sender {
+  readonly acknowledged: string[] = [];
+  /** Answers that were neither 202 nor the refusal of a disk that is full. */
+  readonly strange: unknown[] = [];
+  #sent = 0;
+
+  /** Sends so many events at once. Resolves to how many were acknowledged. */
+  async send({ post }: HttpDoor, events: number): Promise<number> {
+    const before = this.acknowledged.length;
+    await Promise.all(
+      Array.from({ length: events }, async () => {
+        const id = `e${++this.#sent}`;
+        const answer = await post(eventText(id, PADDING));
+        if (answer.status === 202) this.acknowledged.push(id);
+        else if (answer.status !== 503 || answer.code !== 'LOG_FAILED' || answer.retryAfter !== 1)
+          this.strange.push(answer);
+      }),
+    );
+    return this.acknowledged.length - before;
+  }
+
+  /** Sends until the disk has no room for a single event any more. */
+  async fill(door: HttpDoor): Promise<void> {
+    while ((await this.send(door, 8)) > 0);
+    for (let refused = 0; refused < 5;) refused = (await this.send(door, 1)) > 0 ? 0 : refused + 1;
+  }
+}
+
+void t.test(
+  'a full disk, a kill -9 and a sink that is down lose no acknowledged event',
+  { skip },
+  async (t) => {
+    const [logDisk, sinkDisk] = [smallDisk(t, '1m'), smallDisk(t, '16m')];
+    const sinkFile = join(sinkDisk.dir, 'sink.jsonl');
+    const log = join(logDisk.dir, 'log');
+    const flags = ['--log-dir', log, '--sink', 'file', '--sink-file', sinkFile, '--batch-size', '20'];
+    const delivered = (): string[] => idsOf(readFileSync(sinkFile, 'utf8').split('\n').slice(0, -1));
+    const all = async (sent: Sender): Promise<void> => {
+      await until(() => new Set(delivered()).size === sent.acknowledged.length, 'all is delivered', 60_000);
+    };
+    writeFileSync(join(logDisk.dir, 'reserve'), Buffer.alloc(300_000));
+    sinkDisk.fill();
+    const sender = new Sender();
+
+    const first = await ServerProcess.start(...flags);
+    const door = clientsOf(t, first.port);
+    await sender.fill(door);
+    const whenFull = sender.acknowledged.length;
+    t.ok(whenFull > 100, `${whenFull} events fill the disk`);
+    t.match(await door.get('/health'), { status: 200 });
+
+    writeFileSync(join(logDisk.dir, 'reserve'), '');
+    await sender.fill(door);
+    t.ok(sender.acknowledged.length > whenFull + 50, 'with space the same server takes events again');
+    t.equal(await first.stop('SIGKILL'), null);
+
+    const second = await ServerProcess.start(...flags, '--replay-wait', '0');
+    const doorAgain = clientsOf(t, second.port);
+    t.equal(await sender.send(doorAgain, 8), 0, 'it starts on the full disk');
+    sinkDisk.free();
+    await all(sender);
+    t.ok((await sender.send(doorAgain, 50)) > 0, 'and takes events when what filled the disk is delivered');
+    await all(sender);
+    t.same(delivered().toSorted(), sender.acknowledged.toSorted(), 'each once, and nothing that was refused');
+    t.same(sender.strange, []);
+    t.equal(await second.stop('SIGTERM'), 0);
+    t.same(batchFiles(log), []);
+  },
+);
+
+void t.test('delivery goes on while the disk is full of something else', { skip }, async (t) => {
+  const disk = smallDisk(t, '1m');
+  const running = await startForebay(t, {
+    logDir: join(disk.dir, 'log'),
+    batchSize: 10,
+    batchWaitMs: 600_000,
+  });
+  const { forebay, sink, dir } = running;
+  sink.held = true;
+  const door = await openHttp(t, forebay);
+  const sender = new Sender();
+  await sender.send(door, 50);
+  t.equal(sender.acknowledged.length, 50);
+  // what is delivered does not come free: each file has a second name
+  await until(() => batchFiles(dir).length === 5 && forebay.counts().pending === 50, 'all is on disk');
+  for (const name of batchFiles(dir)) linkSync(join(dir, name), join(disk.dir, name));
+  disk.fill();
+  t.equal(await sender.send(door, 10), 0);
+  sink.release();
+  await until(() => forebay.counts().delivered === 50, 'all is delivered');
+  t.equal(await sender.send(door, 10), 0, 'the disk is still full');
+  disk.free();
+  t.equal(await sender.send(door, 10), 10, 'the same server takes events again by itself');
+  await until(() => forebay.counts().pending === 0, 'all is delivered');
+  t.same(idsOf(sink.lines).toSorted(), sender.acknowledged.toSorted());
+  t.same(sender.strange, []);
+  addsUp(t, forebay);
+});
+
+/** The second line of three is damaged. */
+const DAMAGED = Buffer.from(FILE);
+DAMAGED.writeUInt8(DAMAGED.readUInt8((LINES[0]?.length ?? 0) + 3) ^ 4, (LINES[0]?.length ?? 0) + 3);
+
+for (const real of [true, false]) {
+  const where = real ? 'a disk that is full' : 'a disk that says it is full';
+  void t.test(
+    `a damaged file on ${where} waits, with its bytes, until they can be set aside; the others do not wait`,
+    { skip: real && skip },
+    async (t) => {
+      t.intercept(Math, 'random', { value: () => 0.1 }); // tries again soon
+      const small = real ? smallDisk(t, '1m') : null;
+      const disk = heldDisk();
+      const dir = join(small?.dir ?? memoryDir(t), 'log');
+      mkdirSync(dir);
+      for (const n of [1, 2, 3]) writeFileSync(join(dir, leftName(n)), n === 1 ? DAMAGED : FILE);
+      // so that a delivery frees nothing
+      if (small !== null)
+        for (const n of [2, 3]) linkSync(join(dir, leftName(n)), join(small.dir, leftName(n)));
+      if (small === null) disk.fail('write', 'ENOSPC');
+      else small.fill();
+      const { forebay, sink, said } = await startForebay(t, { logDir: dir, fs: disk.fs });
+      t.equal(await codeOf(forebay.write(eventText('a'))), 'LOG_FAILED');
+      await until(() => forebay.counts().delivered === 6, 'the others are delivered');
+      t.same(sink.lines, [...TEXTS, ...TEXTS]);
+      t.same(readFileSync(join(dir, leftName(1))), DAMAGED, 'it waits untouched');
+      t.match(forebay.counts(), { accepted: 6, quarantined: 0, unreadBatches: 1 });
+      t.ok(said.some(({ text }) => text.includes(`${leftName(1)} cannot be read: others go first`)));
+      if (small === null) disk.fail('write', null);
+      else small.free();
+      await until(() => forebay.counts().delivered === 8, 'its sound events are delivered');
+      t.same(sink.lines.slice(6), [TEXTS[0], TEXTS[2]]);
+      t.same(readQuarantine(dir), new Map([[leftName(1), pieces(DAMAGED)[1]]]));
+      t.equal(said.filter(({ text }) => text.startsWith('Damaged')).length, 1);
+      await forebay.write(eventText('b'));
+      await until(() => forebay.counts().pending === 0, 'all is delivered');
+      t.match(forebay.counts(), { accepted: 10, delivered: 9, quarantined: 1, unreadBatches: 0 });
+      t.same(batchFiles(dir), []);
+    },
+  );
+}
+
+void t.test(
+  'a disk that says it is full takes nothing, delivers, and takes events when it says so no more',
+  async (t) => {
+    for (const method of ['write', 'fdatasync', 'fsync'] as const) {
+      const disk = heldDisk();
+      const { forebay, sink } = await startForebay(t, { logDir: tempDir(t), fs: disk.fs, batchSize: 10 });
+      sink.held = true;
+      const door = await openHttp(t, forebay);
+      const sender = new Sender();
+      await sender.send(door, 50);
+      await until(() => sink.attempts.length > 0, 'a batch is at the sink');
+      disk.fail(method, 'ENOSPC');
+      const refused = await sender.send(door, 10);
+      t.ok(refused <= 9, 'at most those behind the names that are there already');
+      sink.release();
+      await until(() => forebay.counts().delivered >= 10, 'delivery goes on');
+      disk.fail(method, null);
+      t.equal(await sender.send(door, 10), 10, 'it takes events again by itself');
+      await until(() => forebay.counts().pending === 0, 'all is delivered');
+      const arrived = idsOf(sink.lines);
+      t.same(
+        sender.acknowledged.filter((id) => !arrived.includes(id)),
+        [],
+        `${method}: nothing is lost`,
+      );
+      if (method !== 'fdatasync') {
+        t.same(sender.strange, []);
+        t.equal(arrived.length, sender.acknowledged.length, 'and nothing that was refused is delivered');
+      }
+      addsUp(t, forebay);
+    }
+  },
+);

@@ -1,0 +1,92 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Test } from 'tap';
+import { createForebay } from '../../lib/forebay.js';
+import type { Forebay, ForebayOptions } from '../../lib/forebay.js';
+import { CollectingSink } from './collecting-sink.js';
+import { tempDir } from './temp-dir.js';
+
+/** A line of the log. */
+export interface Said {
+  readonly level: 'info' | 'warn' | 'error';
+  readonly text: string;
+}
+
+/** A Forebay in this process, with a sink that keeps what it gets. */
+export interface RunningForebay {
+  readonly forebay: Forebay;
+  readonly sink: CollectingSink;
+  readonly dir: string;
+  readonly said: readonly Said[];
+}
+
+/** Built and not started; it stops with the test. */
+export function buildForebay(
+  t: Test,
+  options: Partial<Omit<ForebayOptions, 'sink'>> = {},
+  sink: CollectingSink = new CollectingSink(),
+): RunningForebay {
+  const dir = options.logDir ?? tempDir(t);
+  const said: Said[] = [];
+  const say =
+    (level: Said['level']) =>
+    (_fields: object, text: string): void => {
+      said.push({ level, text });
+    };
+  const logger = { debug: say('info'), info: say('info'), warn: say('warn'), error: say('error') };
+  const forebay = createForebay({ batchWaitMs: 10, logger, ...options, logDir: dir, sink });
+  t.teardown(async () => {
+    sink.release();
+    await forebay.stop(0);
+  });
+  return { forebay, sink, dir, said };
+}
+
+export async function startForebay(...args: Parameters<typeof buildForebay>): Promise<RunningForebay> {
+  const running = buildForebay(...args);
+  await running.forebay.start();
+  return running;
+}
+
+/** An event whose line is its JSON text: it brings its timestamp. */
+export function eventText(id: string, data: unknown = 1): string {
+  return JSON.stringify({ id, type: 't', data, timestamp: 1 });
+}
+
+export function idsOf(lines: readonly string[]): string[] {
+  return lines.map((line) => (JSON.parse(line) as { id: string }).id);
+}
+
+/** Waits for a state that nothing announces. */
+export async function until(holds: () => boolean, what: string, waitMs: number = 30_000): Promise<void> {
+  const end = Date.now() + waitMs;
+  while (!holds()) {
+    if (Date.now() > end) throw new Error(`not within ${waitMs} ms: ${what}`);
+    await sleep(1);
+  }
+}
+
+/** `accepted = delivered + deadLettered + quarantined + pending` */
+export function addsUp(t: Test, forebay: Forebay, when: string = ''): void {
+  const { accepted, delivered, deadLettered, quarantined, pending } = forebay.counts();
+  t.equal(delivered + deadLettered + quarantined + pending, accepted, `the counts add up ${when}`);
+}
+
+/** The error code that an event gets; `null` where it is taken. */
+export async function codeOf(write: Promise<void>): Promise<string | null> {
+  return write.then(
+    () => null,
+    (error: unknown) => String((error as { code?: unknown }).code),
+  );
+}
+
+/** The bytes that wait on disk, as the door sees them: `refusal` says from when on an event has no room. */
+export function pendingBytes(forebay: Forebay): number {
+  const most = forebay.settings.backlogBytesMax;
+  let [fits, doesNot] = [-most, most + 1];
+  while (doesNot - fits > 1) {
+    const middle = Math.floor((fits + doesNot) / 2);
+    if (forebay.refusal(1, middle)?.code === 'BACKLOG_FULL') doesNot = middle;
+    else fits = middle;
+  }
+  return most - fits;
+}

@@ -1,0 +1,111 @@
+import type { Forebay } from '../../lib/forebay.js';
+import { eventText, expectedLine, invalidText } from './event-texts.js';
+import type { Ledger, SentEvent } from './ledger.js';
+import type { Surroundings } from './simulated-disk.js';
+
+/** The codes that a client may get, and what was not said to be one. */
+const REFUSALS = /^(EVENT_\w+|BODY_TOO_LARGE|QUEUE_FULL|BACKLOG_FULL|LOG_FAILED|IN_DOUBT|NOT_RUNNING)$/;
+
+/** Clients of one Forebay: some wait for each answer, some send many events at once. */
+export class Clients {
+  readonly #around: Surroundings;
+  readonly #ledger: Ledger;
+  readonly #forebay: Forebay;
+  readonly #isOpen: () => boolean;
+
+  /** @param isOpen whether events are taken: before, few are sent, and all are refused */
+  constructor(around: Surroundings, ledger: Ledger, forebay: Forebay, isOpen: () => boolean) {
+    this.#around = around;
+    this.#ledger = ledger;
+    this.#forebay = forebay;
+    this.#isOpen = isOpen;
+  }
+
+  begin(): void {
+    const { random } = this.#around;
+    for (let client = random.whole(0, 5); client > 0; client--) {
+      void this.#oneAfterTheOther(`client ${client}`, random.spread(0.1, 60));
+    }
+    if (random.chance(0.7)) void this.#bursts(random.spread(2, 300));
+  }
+
+  /** Sends some events and waits for their answers: all must be acknowledged. */
+  async probe(events: number): Promise<void> {
+    for (let left = events; left > 0; left--) {
+      const event = await this.#send(null);
+      if (event.answer !== 'acknowledged') {
+        this.#ledger.violated(`${event.id} was answered with ${event.code}, and nothing is wrong any more`);
+      }
+    }
+  }
+
+  async #oneAfterTheOther(client: string, pauseMs: number): Promise<void> {
+    for (let refusals = 0; ;) {
+      await this.#pause(pauseMs * 2 ** Math.min(refusals, 12));
+      const event = await this.#send(client);
+      refusals = event.answer === 'refused' ? refusals + 1 : 0;
+    }
+  }
+
+  async #bursts(pauseMs: number): Promise<void> {
+    const { random } = this.#around;
+    let refusals = 0;
+    for (;;) {
+      await this.#pause(pauseMs * 2 ** Math.min(refusals, 12));
+      const answers: Promise<SentEvent>[] = [];
+      for (let left = this.#isOpen() ? random.whole(2, 25) : 1; left > 0; left--) {
+        if (random.chance(0.03)) void this.#sendInvalid();
+        else answers.push(this.#send(null));
+      }
+      // the first answer may take long; who is refused is refused at once
+      void answers.at(-1)?.then(({ answer }) => {
+        refusals = answer === 'refused' ? refusals + 1 : 0;
+      });
+    }
+  }
+
+  async #send(client: string | null): Promise<SentEvent> {
+    const { time, random, trace } = this.#around;
+    const number = this.#ledger.nextNumber();
+    const id = `${client === null ? 'burst' : client.replace(' ', '')}-${number}`;
+    const text = eventText(random, id);
+    const event = this.#ledger.sent(id, expectedLine(text, Math.floor(time.nowMs)), client, number);
+    trace.add(`  write ${id}, ${text.length} characters`);
+    try {
+      await this.#forebay.write(text);
+      trace.add(`  acknowledged ${id}`);
+      this.#ledger.acknowledged(event);
+    } catch (error) {
+      const code = codeOf(error);
+      trace.add(`  refused ${id}: ${code}`);
+      if (!REFUSALS.test(code)) this.#ledger.violated(`${id} was refused with ${String(error)}`);
+      this.#ledger.refused(event, code);
+    }
+    return event;
+  }
+
+  async #sendInvalid(): Promise<void> {
+    const { random } = this.#around;
+    const id = `invalid-${this.#ledger.nextNumber()}`;
+    const text = invalidText(random, id);
+    try {
+      await this.#forebay.write(text);
+      this.#ledger.violated(`this is no event and was acknowledged: ${text}`);
+    } catch (error) {
+      if (!codeOf(error).startsWith('EVENT_'))
+        this.#ledger.violated(`${text} was refused with ${String(error)}`);
+      this.#ledger.refusedInvalid(codeOf(error));
+    }
+  }
+
+  #pause(aboutMs: number): Promise<void> {
+    const { time, random } = this.#around;
+    return new Promise((resolve) => {
+      time.after(aboutMs * 2 * random.next(), 'a client goes on', resolve);
+    });
+  }
+}
+
+function codeOf(error: unknown): string {
+  return error instanceof Error && 'code' in error ? String(error.code) : 'no code';
+}

@@ -1,0 +1,35 @@
+import type { DiskTree } from './disk-tree.js';
+import type { Ledger } from './ledger.js';
+import type { Surroundings } from './simulated-disk.js';
+import { hasMarks, isBatchFile, validTexts } from './surviving-log.js';
+
+const LINE_FEED = 10;
+const BITS = 8;
+
+/** Turns one bit of a batch file, at random, as a bad device does. Only marks can tell. */
+export function flipBitAtRest(tree: DiskTree, dir: string, ledger: Ledger, around: Surroundings): void {
+  const { random, tally, trace } = around;
+  const files = [...tree.files(dir)].filter(([name, file]) => isBatchFile(name) && hasMarks(file.content()));
+  if (files.length === 0) return;
+  const [name, file] = random.pick(files);
+  if (ledger.hasDamage(name)) return;
+  const before = Buffer.from(file.content());
+  const position = random.whole(0, before.length - 1);
+  const start = before.lastIndexOf(LINE_FEED, position - 1) + 1;
+  const from = position === 0 ? 0 : start;
+  const end = before.indexOf(LINE_FEED, position) + 1;
+  if (end === 0) return; // in a torn end
+  // the line feed before a torn end: with it gone both look like one torn end, which nobody acknowledged
+  if (position === end - 1 && before.at(-1) !== LINE_FEED && before.indexOf(LINE_FEED, end) === -1) return;
+  file.flipBit(position, random.whole(0, BITS - 1));
+  trace.add(`  a bit flips in ${name}, byte ${position}`);
+  tally.count('device', 'bits flipped');
+  const damage = (lineFrom: number, lineTo: number): void => {
+    const texts = validTexts(before.subarray(lineFrom, lineTo));
+    ledger.damaged(texts, name, Buffer.from(file.content().subarray(lineFrom, lineTo)));
+  };
+  damage(from, end);
+  // without its line feed a line runs into the next one
+  const nextEnd = before.indexOf(LINE_FEED, end) + 1;
+  if (position === end - 1 && nextEnd > 0) damage(end, nextEnd);
+}

@@ -1,0 +1,210 @@
+import type { SurvivingLog } from './surviving-log.js';
+import type { Tally } from './tally.js';
+
+export type Answer = 'none' | 'acknowledged' | 'refused' | 'in doubt';
+
+/** An event that was sent to Forebay, and what became of it. */
+export interface SentEvent {
+  readonly id: string;
+  /** Set where the client sends one event after the other: its number. */
+  readonly client: string | null;
+  readonly number: number;
+  /** The line that must come out. */
+  readonly line: string;
+  answer: Answer;
+  /** The code of the error it was answered with. */
+  code: string;
+  /** How often it came to the sink, whatever the sink then said. */
+  appearances: number;
+  /** Whether the sink has it. */
+  taken: boolean;
+  /** Its line with a bit flipped on purpose, and the batch file that holds it. */
+  damaged: { readonly batch: string; readonly bytes: Buffer } | null;
+}
+
+/** What was promised about each event, and whether it is kept. */
+export class Ledger {
+  /** What was violated first, in words. */
+  violation: string | null = null;
+  /** Batches that let others go first because their file could not be read. */
+  readonly steppedAside = new Set<string>();
+  readonly #events = new Map<string, SentEvent>();
+  readonly #unanswered = new Set<SentEvent>();
+  /** Acknowledged, and not at the sink yet. */
+  readonly #owed = new Set<SentEvent>();
+  /** The highest number of each client that has come to the sink. */
+  readonly #reached = new Map<string, number>();
+  /** The ids of the events that came under each name. */
+  readonly #batches = new Map<string, ReadonlySet<string>>();
+  /** One flipped bit a file is enough. */
+  readonly #damagedBatches = new Set<string>();
+  #numbers = 1;
+  readonly #logFailedIsInDoubt: boolean;
+  readonly #tally: Tally;
+
+  /** @param logFailedIsInDoubt whether LOG_FAILED does not promise that the event is gone */
+  constructor(tally: Tally, logFailedIsInDoubt: boolean) {
+    this.#tally = tally;
+    this.#logFailedIsInDoubt = logFailedIsInDoubt;
+  }
+
+  get unanswered(): number {
+    return this.#unanswered.size;
+  }
+
+  /** Whether an acknowledged event, not counting damaged ones, has not come to the sink. */
+  get owes(): boolean {
+    for (const { damaged } of this.#owed) if (damaged === null) return true;
+    return false;
+  }
+
+  violated(what: string): void {
+    this.violation ??= what;
+  }
+
+  /** Counts all events of a run: later ones have higher numbers. */
+  nextNumber(): number {
+    return this.#numbers++;
+  }
+
+  refusedInvalid(code: string): void {
+    this.#tally.count('events', 'refused');
+    this.#tally.count('refusals', code);
+  }
+
+  sent(id: string, line: string, client: string | null, number: number): SentEvent {
+    const fresh = { answer: 'none', code: '', appearances: 0, taken: false, damaged: null } as const;
+    const event: SentEvent = Object.assign({ id, client, number, line }, fresh);
+    this.#events.set(id, event);
+    this.#unanswered.add(event);
+    return event;
+  }
+
+  acknowledged(event: SentEvent): void {
+    event.answer = 'acknowledged';
+    this.#unanswered.delete(event);
+    if (!event.taken) this.#owed.add(event);
+    this.#tally.count('events', 'acknowledged');
+  }
+
+  refused(event: SentEvent, code: string): void {
+    const inDoubt = code === 'IN_DOUBT' || (code === 'LOG_FAILED' && this.#logFailedIsInDoubt);
+    event.answer = inDoubt ? 'in doubt' : 'refused';
+    event.code = code;
+    this.#unanswered.delete(event);
+    this.#tally.count('events', inDoubt ? 'answered "in doubt"' : 'refused');
+    this.#tally.count('refusals', code);
+    if (!inDoubt && event.appearances > 0)
+      this.violated(`${event.id} was refused with ${code} after the sink got it`);
+  }
+
+  /** The process is gone: who has no answer yet gets none. */
+  processEnded(): void {
+    for (const event of this.#unanswered) {
+      event.answer = 'in doubt';
+      this.#tally.count('events', 'left without an answer');
+    }
+    this.#unanswered.clear();
+  }
+
+  /** A batch comes to the sink. Gives its events. */
+  appeared(batch: string, bytes: Buffer, count: number, inOrder: boolean): SentEvent[] {
+    const lines = bytes.toString('utf8').split('\n');
+    if (lines.pop() !== '') this.violated(`${batch} does not end with a line feed at the sink`);
+    if (lines.length !== count) this.violated(`${batch} has ${lines.length} lines at the sink, not ${count}`);
+    const events: SentEvent[] = [];
+    for (const line of lines) {
+      const event = this.#events.get(idOf(line) ?? '');
+      if (event === undefined)
+        this.violated(`the sink got a line that nobody sent, in ${batch}: ${short(line)}`);
+      else if (event.line !== line) this.violated(`${event.id} came out changed in ${batch}: ${short(line)}`);
+      else events.push(event);
+    }
+    this.#checkName(batch, events);
+    for (const event of events) this.#appears(event, batch, inOrder && !this.steppedAside.has(batch));
+    return events;
+  }
+
+  took(events: readonly SentEvent[]): void {
+    for (const event of events) {
+      this.#tally.count('events', event.taken ? 'delivered again' : 'delivered');
+      if (!event.taken && event.answer === 'in doubt') this.#tally.count('events', 'in doubt and delivered');
+      event.taken = true;
+      this.#owed.delete(event);
+    }
+  }
+
+  /** A bit was flipped in these lines of a batch file; `bytes` is what stands there now. */
+  damaged(texts: readonly string[], batch: string, bytes: Buffer): void {
+    this.#damagedBatches.add(batch);
+    for (const text of texts) {
+      const event = this.#events.get(idOf(text) ?? '');
+      if (event !== undefined) event.damaged = { batch, bytes };
+    }
+  }
+
+  hasDamage(batch: string): boolean {
+    return this.#damagedBatches.has(batch);
+  }
+
+  /** Every acknowledged event is at the sink, or on the disk, or, where it was damaged on purpose, set aside. */
+  checkSurvivors(log: SurvivingLog, when: string): void {
+    for (const event of this.#owed) {
+      if (log.texts.has(event.line)) continue;
+      const { damaged } = event;
+      if (damaged === null) {
+        this.violated(
+          `${event.id} was acknowledged and is lost ${when}: neither at the sink nor on the disk`,
+        );
+      } else if (
+        log.batches.get(damaged.batch)?.includes(damaged.bytes) !== true &&
+        log.quarantine.get(damaged.batch)?.includes(damaged.bytes) !== true
+      ) {
+        const where = `neither in ${damaged.batch} nor in the quarantine`;
+        this.violated(`${event.id} was damaged, and its line is lost ${when}: ${where}`);
+      }
+    }
+    this.#tally.count('checks', 'acknowledged events looked for on the disk after a cut', this.#owed.size);
+  }
+
+  #appears(event: SentEvent, batch: string, inOrder: boolean): void {
+    if (event.answer === 'refused') {
+      this.violated(
+        `${event.id} was refused with ${event.code} and came to the sink all the same, in ${batch}`,
+      );
+    }
+    event.appearances++;
+    if (event.appearances > 1 || event.client === null || event.answer !== 'acknowledged' || !inOrder) return;
+    const reached = this.#reached.get(event.client) ?? -1;
+    if (event.number < reached) {
+      const sent = `${event.client} sent number ${event.number} before number ${reached}`;
+      this.violated(`${event.id} in ${batch} came out of order: ${sent}, and the sink got it later`);
+    }
+    this.#reached.set(event.client, Math.max(reached, event.number));
+    this.#tally.count('checks', 'first deliveries held against the order of their client');
+  }
+
+  /** A sink may take the name for the batch's identity. A crash may take some of its events, which nobody acknowledged. */
+  #checkName(batch: string, events: readonly SentEvent[]): void {
+    if (events.length === 0 || this.#damagedBatches.has(batch)) return;
+    const now = new Set(events.map(({ id }) => id));
+    const before = this.#batches.get(batch) ?? now;
+    const [fewer, more] = now.size < before.size ? [now, before] : [before, now];
+    this.#batches.set(batch, more);
+    for (const id of fewer)
+      if (!more.has(id)) this.violated(`the name ${batch} was given twice, also for ${id}`);
+  }
+}
+
+function idOf(line: string): string | null {
+  try {
+    const event = JSON.parse(line) as { id?: unknown } | null;
+    return typeof event?.id === 'string' ? event.id : null;
+  } catch {
+    return null;
+  }
+}
+
+function short(line: string): string {
+  return line.length > 160 ? `${line.slice(0, 160)}… (${line.length} characters)` : line;
+}

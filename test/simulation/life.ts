@@ -1,0 +1,181 @@
+import type { Logger } from '../../lib/log-lines.js';
+import { Forebay } from '../../lib/forebay.js';
+import { Clients } from './clients.js';
+import type { Ledger } from './ledger.js';
+import { moodySink } from './moody-sink.js';
+import type { Moods } from './moody-sink.js';
+import type { RunSettings } from './run-settings.js';
+import type { SimulatedDisk, Surroundings } from './simulated-disk.js';
+import { afterDrain } from './virtual-process.js';
+
+export type Phase = 'starting' | 'start failed' | 'running' | 'stopping' | 'stopped';
+
+/** What ends the time that is given to a life. */
+export interface Bound {
+  /** After so many steps, */
+  readonly steps: number;
+  /** or when the disk is doing this for the n-th time, */
+  readonly during: { readonly phase: string; readonly times: number } | null;
+  /** or when this holds. */
+  readonly until?: () => boolean;
+}
+
+export interface LifeOptions {
+  readonly around: Surroundings;
+  readonly ledger: Ledger;
+  readonly disk: SimulatedDisk;
+  readonly settings: RunSettings;
+  readonly moods: Moods;
+}
+
+/** One run of Forebay on a simulated disk, from its start until it stops or someone cuts it off. */
+export class Life {
+  readonly clients: Clients;
+  phase: Phase = 'starting';
+  #replaying = false;
+  #broken: string | null = null;
+  #phaseStarts = 0;
+  #wasInPhase = false;
+  readonly #faultsBefore: number;
+  readonly #forebay: Forebay;
+  readonly #options: LifeOptions;
+
+  constructor(options: LifeOptions) {
+    const { around, ledger, disk, settings, moods } = options;
+    this.#options = options;
+    this.#faultsBefore = disk.faults.happened;
+    const sink = moodySink(around, ledger, moods, settings.sinkConcurrency === 1);
+    this.#forebay = new Forebay({ ...settings, sink, fs: disk.fs, logger: this.#logger() });
+    this.clients = new Clients(around, ledger, this.#forebay, () => this.phase === 'running');
+    this.#forebay.broken.catch((error: unknown) => {
+      this.#broken = String(error);
+    });
+  }
+
+  start(): void {
+    this.#forebay.start().then(
+      () => {
+        this.#options.around.trace.add('  started');
+        if (this.phase === 'starting') this.phase = 'running';
+      },
+      (error: unknown) => {
+        this.#startFailed(error);
+      },
+    );
+  }
+
+  stop(): void {
+    if (this.phase === 'start failed') return;
+    this.#options.around.trace.add('  stop() is called');
+    this.phase = 'stopping';
+    this.#forebay.stop().then(
+      () => {
+        this.#stopped();
+      },
+      (error: unknown) => {
+        this.#stopFailed(error);
+      },
+    );
+  }
+
+  /** Lets things happen, one after the other, up to the bound. `false`: nothing is left to happen. */
+  async live(bound: Bound): Promise<boolean> {
+    const { time, trace } = this.#options.around;
+    this.#phaseStarts = 0;
+    this.#wasInPhase = false;
+    let steps = 0;
+    return new Promise((resolve) => {
+      const step = (): void => {
+        this.#check();
+        if (this.#isOver(bound, steps)) {
+          resolve(true);
+          return;
+        }
+        const next = time.next();
+        if (next === null) {
+          resolve(false);
+          return;
+        }
+        steps++;
+        trace.add(`${time.nowMs.toFixed(3)} ${next.label}`);
+        const run = next.run;
+        next.run = null;
+        run?.();
+        afterDrain(step);
+      };
+      afterDrain(step);
+    });
+  }
+
+  /** What is going on, as the summary names it. */
+  doing(): Set<string> {
+    const doing = this.#options.disk.phases();
+    if (this.phase === 'stopping') doing.add('stopping');
+    if (this.phase === 'starting') doing.add(this.#replaying ? 'replaying' : 'starting');
+    if (doing.size === 0) doing.add('waiting for clients or the sink');
+    return doing;
+  }
+
+  #isOver({ steps, during, until }: Bound, taken: number): boolean {
+    if (this.#options.ledger.violation !== null) return true;
+    if (taken >= steps || this.phase === 'start failed' || this.phase === 'stopped') return true;
+    if (until?.() === true) return true;
+    if (during === null) return false;
+    const isInPhase = this.doing().has(during.phase);
+    if (isInPhase && !this.#wasInPhase) this.#phaseStarts++;
+    this.#wasInPhase = isInPhase;
+    return this.#phaseStarts >= during.times;
+  }
+
+  /** What must hold at every step. */
+  #check(): void {
+    const { ledger, around } = this.#options;
+    const counts = this.#forebay.counts();
+    const { accepted, delivered, deadLettered, quarantined, pending } = counts;
+    if (accepted !== delivered + deadLettered + quarantined + pending || pending < 0) {
+      ledger.violated(`the counts do not add up: ${JSON.stringify(counts)}`);
+    }
+    around.tally.count('checks', 'counts added up');
+    if (this.#broken !== null) ledger.violated(`the pipeline broke: ${this.#broken}`);
+    if (around.tally.total('misuse') > 0) ledger.violated('a file was used that is not open');
+  }
+
+  #startFailed(error: unknown): void {
+    const { around, ledger, disk } = this.#options;
+    around.trace.add(`  start() rejects: ${String(error)}`);
+    around.tally.count('starts', 'failed by a fault, and tried again');
+    this.phase = 'start failed';
+    if (disk.faults.happened === this.#faultsBefore) {
+      ledger.violated(`start() rejects, and no call to the disk has failed: ${String(error)}`);
+    }
+    if (disk.openFiles > 0) ledger.violated(`start() rejects and leaves ${disk.openFiles} files open`);
+  }
+
+  #stopFailed(error: unknown): void {
+    const { around, ledger, disk } = this.#options;
+    if (disk.faults.happened === this.#faultsBefore) ledger.violated(`stop() rejects: ${String(error)}`);
+    around.tally.count('ends', 'orderly stops that gave an error of the disk');
+    this.#stopped();
+  }
+
+  #stopped(): void {
+    const { around, ledger, disk } = this.#options;
+    around.trace.add('  stopped');
+    this.phase = 'stopped';
+    if (ledger.unanswered > 0) ledger.violated(`stopped, and ${ledger.unanswered} events have no answer`);
+    if (disk.openFiles > 0) ledger.violated(`stopped, and ${disk.openFiles} files are still open`);
+  }
+
+  #logger(): Logger {
+    const { around, ledger } = this.#options;
+    const line = (_fields: object, message: string): void => {
+      around.trace.add(`  log: ${message}`);
+      if (message.startsWith('Replaying pending')) this.#replaying = true;
+      if (!message.includes('others go first')) return;
+      const name = /batch_\w+\.jsonl/.exec(message)?.[0];
+      if (name !== undefined) ledger.steppedAside.add(name);
+      around.tally.count('faults', 'files that could not be read and let others go first');
+    };
+    return { debug: line, info: line, warn: line, error: line };
+  }
+}

@@ -1,0 +1,165 @@
+/** A fault put into a copy of the code, and what the simulation must say about it. */
+export interface Mutant {
+  /** What the faulty code does. */
+  readonly name: string;
+  readonly edits: readonly Edit[];
+  /** The promise that is found broken. */
+  readonly violates: RegExp;
+}
+
+export interface Edit {
+  readonly file: string;
+  /** Stands exactly once in the file. */
+  readonly find: string;
+  readonly replace: string;
+}
+
+const LOST = /was acknowledged and is lost/;
+const REFUSED_BUT_SENT =
+  /was refused with LOG_FAILED (and came to the sink all the same|after the sink got it)/;
+
+export const MUTANTS: readonly Mutant[] = [
+  {
+    name: 'acknowledges before the flush',
+    edits: [
+      {
+        file: 'lib/append-log/batch-file.ts',
+        find: 'if (flush) await this.flush();',
+        replace: 'if (flush) this.flush().catch(() => undefined);',
+      },
+    ],
+    violates: LOST,
+  },
+  {
+    name: 'does not flush the directory',
+    edits: [
+      {
+        file: 'lib/append-log/batch-file.ts',
+        find: 'this.#named ? data : bothDone(data, this.#flushName())',
+        replace: 'data',
+      },
+    ],
+    violates: LOST,
+  },
+  {
+    name: 'does not flush the names above the log directory',
+    edits: [
+      {
+        file: 'lib/append-log/file-system.ts',
+        find: 'await flushDirectory(fs, dirname(made));',
+        replace: '',
+      },
+    ],
+    violates: /is lost/,
+  },
+  {
+    name: 'deletes before the sink confirmed',
+    edits: [
+      {
+        file: 'lib/stages/deliverer.ts',
+        find: "const confirmed = await this.#untilDone('Delivery failed'",
+        replace:
+          "await this.#log.delete({ ...batch, events: 0, fileBytes: 0 });\n      const confirmed = await this.#untilDone('Delivery failed'",
+      },
+    ],
+    violates: LOST,
+  },
+  {
+    name: 'trusts a file after a failed flush',
+    edits: [
+      {
+        file: 'lib/append-log/batch-file.ts',
+        find: 'if (flush) await this.flush();',
+        replace: `if (flush) await this.flush().catch(() => {
+        this.failed = false;
+        this.#unflushed = true;
+        return this.flush();
+      });`,
+      },
+    ],
+    violates: LOST,
+  },
+  {
+    name: 'trusts the names made before a failed flush of the directory',
+    edits: [
+      { file: 'lib/append-log/name-flush.ts', find: 'this.#failures !== failuresBefore', replace: 'false' },
+    ],
+    violates: LOST,
+  },
+  {
+    name: 'drops a line that is not the torn end',
+    edits: [
+      {
+        file: 'lib/append-log/batch-lines.ts',
+        find: 'else damaged.push(Buffer.concat([line, Buffer.of(LINE_FEED)]));',
+        replace: '',
+      },
+    ],
+    violates: /was damaged, and its line is lost/,
+  },
+  {
+    name: 'does not flush the name of a file in the quarantine',
+    edits: [{ file: 'lib/append-log/quarantine.ts', find: 'await flushName();', replace: '' }],
+    violates: /was damaged, and its line is lost/,
+  },
+  {
+    name: 'does not look at the mark',
+    edits: [
+      {
+        file: 'lib/append-log/line-mark.ts',
+        find: 'return crc32(text) === sum >>> 0 ? text : null;',
+        replace: 'return text;',
+      },
+    ],
+    violates: /came out changed|nobody sent/,
+  },
+  {
+    name: 'leaves in the file what it refuses',
+    edits: [
+      {
+        file: 'lib/append-log/append-log.ts',
+        find: 'await file.cut().catch(() => {',
+        replace: 'await Promise.resolve().catch(() => {',
+      },
+    ],
+    violates: REFUSED_BUT_SENT,
+  },
+  {
+    name: 'refuses for certain what it could not cut off',
+    edits: [
+      {
+        file: 'lib/append-log/append-log.ts',
+        find: "throw new ForebayError('IN_DOUBT', { cause, retryAfterMs: RETRY_AFTER_MS });",
+        replace: "throw new ForebayError('LOG_FAILED', { cause, retryAfterMs: RETRY_AFTER_MS });",
+      },
+    ],
+    violates: REFUSED_BUT_SENT,
+  },
+  {
+    name: 'gives a name a second time',
+    edits: [
+      {
+        file: 'lib/append-log/directory-lock.ts',
+        find: "before === '' ? now : Math.max(now, firstSecondIn(before) ?? now + SECONDS_AHEAD_MAX) + 1",
+        replace: 'now',
+      },
+    ],
+    violates: /was given twice/,
+  },
+  {
+    name: 'delivers in the order of the letters: 10 before 9',
+    edits: [
+      {
+        file: 'lib/append-log/batch-name.ts',
+        find: 'return numberOf(a) - numberOf(b);',
+        replace: 'return a < b ? -1 : Number(a > b);',
+      },
+    ],
+    violates: /came out of order|is lost|has no answer|is owed|not delivered/,
+  },
+  {
+    name: 'counts a batch that is deleted as pending',
+    edits: [{ file: 'lib/append-log/append-log.ts', find: 'this.pendingEvents -= events;', replace: '' }],
+    violates: /accepted/,
+  },
+];

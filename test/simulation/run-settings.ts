@@ -1,0 +1,32 @@
+import type { ForebayOptions } from '../../lib/forebay.js';
+import { PIPELINE_SETTINGS } from '../../lib/settings/server-settings.js';
+import type { Random } from './random.js';
+
+export type RunSettings = Omit<ForebayOptions, 'sink' | 'logger' | 'fs'>;
+
+/** Settings for one life: small bounds, so that each of them is met. */
+export function randomSettings(random: Random, logDir: string, fsync: RunSettings['fsync']): RunSettings {
+  const settings: Record<string, unknown> = {
+    logDir,
+    fsync,
+    batchSize: random.whole(1, 10),
+    queueSize: random.whole(5, 50),
+    batchWaitMs: Math.floor(random.spread(1, 1000)),
+    batchBytes: random.pick([300, 4096, 20_000, '4MiB']),
+    queueBytes: random.pick([4096, 60_000, '64MiB', '64MiB']),
+    sinkConcurrency: random.chance(0.85) ? 1 : 3,
+    replayWaitMs: random.pick([0, 50, 30_000]),
+    shutdownTimeoutMs: random.pick([0, 100, 10_000]),
+  };
+  const later: Record<string, () => unknown> = {
+    ackTimeoutMs: () => random.pick([20, 1000, 30_000]),
+    backlogBytesMax: () => random.pick([10_000, 100_000, '64MiB', '64MiB']),
+  };
+  for (const [name, value] of Object.entries(later)) if (name in PIPELINE_SETTINGS) settings[name] = value();
+  return settings;
+}
+
+/** Settings that let everything out at the end of a run. */
+export function plainSettings(logDir: string): RunSettings {
+  return { logDir, batchSize: 5, batchWaitMs: 20, replayWaitMs: 1000 };
+}

@@ -1,0 +1,76 @@
+import minimist from 'minimist';
+import { enough, report } from './report.js';
+import { Tally } from './tally.js';
+import { installVirtualProcess, realMs } from './virtual-process.js';
+
+const USAGE = `npm run simulate -- [--cuts N] [--seed N] [--from N] [--no-flips]
+  --steps N  and so many of them (40)
+  --cuts N   so many power cuts (2000)
+  --seed N   this one seed, with its last steps
+  --from N   the first of the seeds; at random without it
+  --no-flips flips no bits in files at rest`;
+
+const SEEDS = 2 ** 31;
+const PROGRESS_MS = 5000;
+
+const flags = minimist(process.argv.slice(2), {
+  string: ['cuts', 'seed', 'from', 'steps'],
+  boolean: ['flips', 'help'],
+  default: { cuts: '2000', steps: '40', flips: true },
+});
+const options = {
+  flips: flags['flips'] === true,
+  traced: Number(flags['steps']),
+};
+const asked = options.flips ? '' : ' --no-flips';
+const seedOnly = flags['seed'] === undefined ? null : Number(flags['seed']);
+const cuts = Number(flags['cuts']);
+const from =
+  seedOnly ?? (flags['from'] === undefined ? Math.floor(Math.random() * SEEDS) : Number(flags['from']));
+if (flags['help'] === true || ![cuts, from].every((each) => Number.isSafeInteger(each) && each >= 0)) {
+  console.error(USAGE);
+  process.exit(2);
+}
+
+installVirtualProcess();
+// only now: the code under test may keep references to the clock
+const { Simulation } = await import('./simulation.js');
+
+const tally = new Tally();
+const startedMs = realMs();
+let reportedMs = startedMs;
+const unhandled: string[] = [];
+let hash = '';
+process.on('unhandledRejection', (reason) => {
+  unhandled.push(String(reason));
+});
+
+console.log(seedOnly === null ? `${cuts} power cuts, from seed ${from} on` : `Seed ${seedOnly}`);
+let seed = from;
+for (;;) {
+  const { violation, trace } = await new Simulation({ seed, ...options }, tally).run();
+  hash = trace.hash;
+  const failure =
+    violation ??
+    (unhandled[0] === undefined ? null : `a rejected promise nobody listened to: ${unhandled[0]}`);
+  if (failure !== null) {
+    if (seedOnly !== null) console.error(trace.last().join('\n'));
+    console.error(`\nVIOLATED: ${failure}\n  seed ${seed}, after ${trace.steps} steps, trace ${hash}`);
+    console.error(`  to repeat it: npm run simulate -- --seed ${seed}${asked}`);
+    process.exit(1);
+  }
+  tally.count('runs', 'seeds');
+  tally.count('runs', 'steps', trace.steps);
+  const done = tally.of('ends', 'power cuts');
+  if (seedOnly !== null || done >= cuts) break;
+  seed = (seed + 1) % SEEDS;
+  if (realMs() - reportedMs > PROGRESS_MS) {
+    reportedMs = realMs();
+    console.log(`  ${done} power cuts, seed ${seed}, ${Math.round((reportedMs - startedMs) / 1000)} s`);
+  }
+}
+console.log(report(tally, realMs() - startedMs));
+console.log(`Trace of the last seed (${seed}): ${hash}`);
+const missing = seedOnly === null && cuts >= 2000 ? enough(tally, options.flips) : [];
+if (missing.length > 0) console.error(`\nNOT EXERCISED: this run never saw ${missing.join(', ')}`);
+process.exit(missing.length > 0 ? 1 : 0);

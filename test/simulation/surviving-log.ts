@@ -1,0 +1,82 @@
+import { crc32 } from 'node:zlib';
+import type { DiskTree } from './disk-tree.js';
+
+const LINE_FEED = 10;
+const TAB = 9;
+const SPACE = 32;
+const MARK_BYTES = 32;
+const BATCH_NAME = /^batch_\d{8}_\d{6}_\d+\.jsonl$/;
+
+/** What a log directory holds, read by the rules of docs/append-log.md and not by the code of lib/. */
+export interface SurvivingLog {
+  /** The text of each line that is valid, without mark. */
+  readonly texts: ReadonlySet<string>;
+  readonly batches: ReadonlyMap<string, Buffer>;
+  /** What is set aside of each batch. */
+  readonly quarantine: ReadonlyMap<string, Buffer>;
+}
+
+export function readSurvivingLog(tree: DiskTree, dir: string): SurvivingLog {
+  const texts = new Set<string>();
+  const batches = new Map<string, Buffer>();
+  for (const [name, file] of tree.files(dir)) {
+    if (!isBatchFile(name)) continue;
+    batches.set(name, file.content());
+    for (const text of validTexts(file.content())) texts.add(text);
+  }
+  const quarantine = new Map<string, Buffer>();
+  for (const [name, file] of tree.files(`${dir}/quarantine`)) {
+    // a second one of a batch has a number behind its name
+    const batch = name.replace(/\.\d+$/, '');
+    quarantine.set(batch, Buffer.concat([quarantine.get(batch) ?? Buffer.alloc(0), file.content()]));
+  }
+  return { texts, batches, quarantine };
+}
+
+export function isBatchFile(name: string): boolean {
+  return BATCH_NAME.test(name);
+}
+
+/** Each valid line of a batch file, without mark. */
+export function validTexts(file: Buffer): string[] {
+  const lines: Buffer[] = [];
+  let start = 0;
+  for (let end = file.indexOf(LINE_FEED); end !== -1; end = file.indexOf(LINE_FEED, start)) {
+    lines.push(file.subarray(start, end));
+    start = end + 1;
+  }
+  const rest = file.subarray(start);
+  // a last line that only lost its line feed, or whose line feed has a flipped bit
+  const saved = markedText(rest) ?? markedText(rest.subarray(0, -1));
+  const marked = lines.map(markedText).filter((text) => text !== null);
+  if (saved !== null) marked.push(saved);
+  if (marked.length > 0) return marked.map(String);
+  // of a version that wrote no marks
+  return lines.map(String).filter(isEvent);
+}
+
+/** Whether a batch file has a line with a mark that fits. */
+export function hasMarks(file: Buffer): boolean {
+  const end = file.indexOf(LINE_FEED);
+  return end !== -1 && markedText(file.subarray(0, end)) !== null;
+}
+
+function markedText(line: Buffer): Buffer | null {
+  const text = line.subarray(0, Math.max(0, line.length - MARK_BYTES));
+  if (text.length === 0) return null;
+  let sum = 0;
+  for (const byte of line.subarray(text.length)) {
+    if (byte !== TAB && byte !== SPACE) return null;
+    sum = sum * 2 + Number(byte === TAB);
+  }
+  return sum === crc32(text) ? text : null;
+}
+
+function isEvent(line: string): boolean {
+  try {
+    const event: unknown = JSON.parse(line);
+    return typeof event === 'object' && event !== null && 'id' in event && 'type' in event && 'data' in event;
+  } catch {
+    return false;
+  }
+}

@@ -1,0 +1,80 @@
+/** Something that will happen. `run` is `null` once it has happened or was taken back. */
+export interface Happening {
+  atMs: number;
+  order: number;
+  readonly label: string;
+  run: (() => void) | null;
+}
+
+/** A clock that only moves when something happens: a queue of what will happen, earliest first (a binary heap). */
+export class VirtualTime {
+  /** Milliseconds since 1970. */
+  nowMs: number;
+  #heap: Happening[] = [];
+  #orders = 0;
+
+  constructor(startMs: number) {
+    this.nowMs = startMs;
+  }
+
+  after(delayMs: number, label: string, run: () => void): Happening {
+    const happening: Happening = { atMs: this.nowMs + delayMs, order: this.#orders++, label, run };
+    this.#heap.push(happening);
+    this.#up(this.#heap.length - 1);
+    return happening;
+  }
+
+  /** Takes the earliest happening out and moves the clock to it; `null` where nothing is left. */
+  next(): Happening | null {
+    for (;;) {
+      const first = this.#heap[0];
+      if (first === undefined) return null;
+      const last = this.#heap.pop();
+      if (last !== undefined && last !== first) {
+        this.#heap[0] = last;
+        this.#down(0);
+      }
+      if (first.run === null) continue;
+      this.nowMs = Math.max(this.nowMs, first.atMs);
+      return first;
+    }
+  }
+
+  /** The process is gone, and with it everything it waited for. */
+  forgetAll(): void {
+    for (const happening of this.#heap) happening.run = null;
+    this.#heap = [];
+  }
+
+  #up(from: number): void {
+    for (let index = from; index > 0;) {
+      const parent = (index - 1) >> 1;
+      if (!this.#swapIfLater(parent, index)) return;
+      index = parent;
+    }
+  }
+
+  #down(from: number): void {
+    for (let index = from; ;) {
+      const left = 2 * index + 1;
+      const right = left + 1;
+      const child = right < this.#heap.length && this.#isLater(left, right) ? right : left;
+      if (child >= this.#heap.length || !this.#swapIfLater(index, child)) return;
+      index = child;
+    }
+  }
+
+  #isLater(a: number, b: number): boolean {
+    const [left, right] = [this.#heap[a], this.#heap[b]];
+    if (left === undefined || right === undefined) return false;
+    return left.atMs === right.atMs ? left.order > right.order : left.atMs > right.atMs;
+  }
+
+  #swapIfLater(a: number, b: number): boolean {
+    const [left, right] = [this.#heap[a], this.#heap[b]];
+    if (left === undefined || right === undefined || !this.#isLater(a, b)) return false;
+    this.#heap[a] = right;
+    this.#heap[b] = left;
+    return true;
+  }
+}
