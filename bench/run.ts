@@ -1,4 +1,5 @@
 import minimist from 'minimist';
+import { backlogMemory } from './backlog-memory.js';
 import { latency } from './latency.js';
 import { machineLines } from './machine.js';
 import { single } from './single.js';
@@ -16,6 +17,7 @@ type Case = (bench: Workbench, options: RunOptions) => Promise<void>;
 const CASES: ReadonlyMap<string, Case> = new Map<string, Case>([
   ['single', async (bench, { rounds, seconds }) => single(bench, rounds, seconds)],
   ['latency', async (bench, { rounds }) => latency(bench, rounds)],
+  ['backlog-memory', async (bench) => backlogMemory(bench)],
 ]);
 
 const USAGE = `usage: npm run bench -- [${[...CASES.keys()].join('|')}] [--rounds N] [--seconds N]`;
