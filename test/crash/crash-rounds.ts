@@ -63,7 +63,7 @@ export async function crashRounds(options: CrashOptions): Promise<CrashResult> {
     const lifeMs = Math.floor(random() * lifeMsMax);
     await sleep(lifeMs);
     // rounds without load would prove nothing, however slow the machine is
-    while (round === 1 && acknowledged.size < ACKNOWLEDGED_MIN) await sleep(10);
+    while (acknowledged.size < ACKNOWLEDGED_MIN) await sleep(10);
     await server.stop('SIGKILL');
     await load.ended;
     report(`round ${round}: killed after ${lifeMs} ms, ${acknowledged.size - before} events acknowledged`);
