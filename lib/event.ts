@@ -84,6 +84,16 @@ export function decodeUtf8(body: Buffer): string {
   });
 }
 
+/** @throws ForebayError `EVENT_NOT_JSON` for half a surrogate pair, which no UTF-8 can hold */
+export function wellFormed(text: string): string {
+  if (text.isWellFormed()) return text;
+  const whole = text.toWellFormed();
+  let position = 0;
+  while (text[position] === whole[position]) position++;
+  const message = `The event is not valid JSON: half a surrogate pair at position ${position}`;
+  throw new ForebayError('EVENT_NOT_JSON', { position, message });
+}
+
 function notJson(text: string, position: number): string {
   if (text.trim() === '') return 'The event is not valid JSON: the body is empty';
   if (position >= text.length)

@@ -3,7 +3,7 @@ import { AppendLog } from './append-log/append-log.js';
 import type { FileSystem } from './append-log/file-system.js';
 import { markedLineBytes } from './append-log/line-mark.js';
 import { asError, ForebayError } from './errors.js';
-import { eventLine } from './event.js';
+import { eventLine, wellFormed } from './event.js';
 import type { Event } from './event.js';
 import { LogLines } from './log-lines.js';
 import type { Logger } from './log-lines.js';
@@ -122,7 +122,7 @@ export class Forebay {
    *   if it does not say whether it has it, also after `ackTimeoutMs`; `NOT_RUNNING`
    */
   async write(event: Event | string): Promise<void> {
-    const line = eventLine(typeof event === 'string' ? event : JSON.stringify(event), Date.now());
+    const line = eventLine(typeof event === 'string' ? wellFormed(event) : JSON.stringify(event), Date.now());
     const bytes = markedLineBytes(line);
     const refusal = this.refusal(1, bytes);
     if (refusal !== null) throw refusal;
@@ -160,6 +160,9 @@ export class Forebay {
     }
     const over = log.pendingBytes + batcher.queuedBytes + heldBytes + bytes - backlogBytesMax;
     if (over <= 0) return null;
+    if (log.pendingBytes + bytes <= backlogBytesMax) {
+      return new ForebayError('QUEUE_FULL', { retryAfterMs: bounded(batcher.drainMs, RETRY_AFTER_MS_MAX) });
+    }
     // not for the first byte that fits: all clients would be back for it
     const room = over + backlogBytesMax * BACKLOG_ROOM;
     const message = `${log.pendingBytes} bytes wait on disk for the sink (--backlog-max): please retry later`;

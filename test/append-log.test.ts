@@ -204,6 +204,54 @@ void t.test('what was set aside before is kept beside what is set aside now', as
   t.equal(readFileSync(join(quarantine, `${name}.2`), 'utf8'), 'damaged\n');
 });
 
+void t.test('a damaged end of a file of this run is set aside: all of it was acknowledged', async (t) => {
+  for (const isListed of [false, true]) {
+    const dir = tempDir(t);
+    const log = await openLog(t, dir);
+    const file = await log.create();
+    await log.append(file, lines('a', 'b'), 2);
+    const sealed = log.seal(file);
+    const [listed] = await log.list(null, 1);
+    const batch = isListed ? listed : sealed;
+    if (!batch) throw new Error('no batch');
+    const bytes = readFileSync(log.path(batch.name)).fill(0, lines('a', 'b').length - 50);
+    writeFileSync(log.path(batch.name), bytes);
+    const read = await log.read(batch);
+    t.equal(read.bytes.toString(), plain('a'));
+    t.equal(log.quarantined, 1);
+    t.match(log.errors, [/Damaged: 1 of 2 lines/]);
+    t.same(readFileSync(join(dir, 'quarantine', batch.name)), bytes.subarray(lines('a').length));
+  }
+});
+
+void t.test('a flipped line feed before a torn end takes no event away', async (t) => {
+  const dir = tempDir(t);
+  const name = 'batch_20250101_000000_1.jsonl';
+  const bytes = Buffer.concat([lines('a'), lines('b').subarray(0, 20)]);
+  bytes[lines('a').length - 1] = 0x0b;
+  writeFileSync(join(dir, name), bytes);
+  const log = await openLog(t, dir);
+  const [batch] = await log.list(null, 1);
+  if (batch === undefined) throw new Error('no batch');
+  t.equal((await log.read(batch)).events, 0);
+  t.same(readFileSync(join(dir, 'quarantine', name)), bytes);
+});
+
+void t.test('a note that cannot be true stops no start and spoils no name', async (t) => {
+  for (const year of ['9999-12-31T23:59:59.000Z', '+275760-09-13T00:00:00.000Z', 'nonsense']) {
+    const dir = tempDir(t);
+    writeFileSync(join(dir, 'forebay.lock'), `process 1, started x, names from ${year}`);
+    const log = await openLog(t, dir);
+    const file = await log.create();
+    t.ok(isBatchName(file.name), file.name);
+    t.match(file.name, new RegExp(`^batch_${new Date().getUTCFullYear()}`));
+  }
+  t.notOk(
+    isBatchName(`batch_20990101_000000_${Number.MAX_SAFE_INTEGER}.jsonl`),
+    'no next name could be given',
+  );
+});
+
 void t.test(
   'a failed flush for the quarantine puts the name of a new batch file in doubt, too',
   async (t) => {

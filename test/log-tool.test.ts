@@ -157,7 +157,7 @@ const everySound = KINDS.flatMap(({ events }) => events.map((id) => `${text(id)}
 const delivered = (dir: string): string =>
   readdirSync(dir)
     .filter(isBatchName)
-    .map((each) => readBatchLines(readFileSync(join(dir, each))).bytes.toString())
+    .map((each) => readBatchLines(readFileSync(join(dir, each)), false).bytes.toString())
     .join('');
 /** All files with their bytes and their times, as one text. */
 const snapshot = (dir: string): string =>
@@ -639,7 +639,7 @@ void t.test('wrong words and directories are named, with exit 2', async (t) => {
     code: 0,
     out: `No batch files in ${dir}`,
   });
-  t.equal(readCommandLine(['ls'], {}).settings.logDir, './append-log');
+  t.equal(readCommandLine(['ls'], {}).settings.logDir, 'append-log');
   t.same([0, 59, 61, 3600, 90_061].map(duration), ['0s', '59s', '1m 1s', '1h 0m', '1d 1h']);
 });
 

@@ -50,6 +50,15 @@ async function until(holds: () => boolean): Promise<void> {
   while (!holds()) await turn();
 }
 
+void t.test('text that no UTF-8 can hold is refused with its position', async (t) => {
+  const forebay = createForebay({ logDir: tempDir(t), sink: new CollectingSink() });
+  await forebay.start();
+  t.teardown(() => forebay.stop(0));
+  const text = '{"id":"a","type":"t","data":"\ud800"}';
+  await t.rejects(forebay.write(text), { code: 'EVENT_NOT_JSON', position: text.indexOf('\ud800') });
+  await forebay.write({ id: 'a', type: 't', data: '\ud800' }); // escaped by JSON.stringify
+});
+
 void t.test('what is written arrives at the sink, in order, and its file goes', async (t) => {
   const { forebay, sink, dir } = await start(t, { batchSize: 10, batchWaitMs: 600_000 });
   const sent = Array.from({ length: 90 }, (_each, n) => `e${n}`);

@@ -19,7 +19,7 @@ void t.test('without being set, each setting has the default of the design', (t)
     queueSize: 10_000,
     batchSize: 100,
     batchWaitMs: 1000,
-    logDir: './append-log',
+    logDir: 'append-log',
     sink: 'simulated',
     sinkConcurrency: 1,
     fsync: 'always',
@@ -49,6 +49,12 @@ void t.test('values are read by their kind', (t) => {
     'a name like a number stays a text',
   );
   t.match(read(['--help']), { help: true, version: false });
+  t.end();
+});
+
+void t.test('a directory is the same for all who use its path, also behind a symbolic link', (t) => {
+  t.equal(read(['--log-dir', 'current/../log']).logDir, 'log');
+  t.equal(read(['--log-dir', '/var/lib/./forebay/']).logDir, '/var/lib/forebay/');
   t.end();
 });
 

@@ -11,10 +11,9 @@
  * what is pending, in the order of their names (time, then N as a number), and deleting a file is the checkpoint.
  * A deletion is not flushed: if a power cut takes it back, the batch is delivered twice, which at least once allows.
  *
- * A crash can leave bytes after the last line feed. They were never acknowledged and are dropped. Any other line
- * that its mark does not fit is damage: it goes to the quarantine, and the rest is delivered.
- * What a failed write or flush may have left is cut off before its events are refused.
- * No other module touches these files.
+ * A crash can leave bytes after the last line feed: never acknowledged, dropped. Any other line that its mark does
+ * not fit is damage: it goes to the quarantine, and the rest is delivered. What a failed write or flush may have
+ * left is cut off before its events are refused. No other module touches these files.
  */
 import { join } from 'node:path';
 import { asError, ForebayError, systemCode } from '../errors.js';
@@ -57,8 +56,7 @@ export class AppendLog {
   pendingBytes: number;
   /** Events of earlier runs, counted when their file is read. */
   recoveredEvents = 0;
-  /** Files with a torn end. */
-  torn = 0;
+  torn = 0; // files with a torn end
   /** Lines set aside as damaged, and acknowledged events of this run that are missing on disk. */
   quarantined = 0;
   readonly #drainRate = new DrainRate();
@@ -85,7 +83,7 @@ export class AppendLog {
    */
   static async open(options: AppendLogOptions): Promise<AppendLog> {
     const { dir, fs = nodeFileSystem } = options;
-    let lock: DirectoryLock | undefined;
+    let lock;
     try {
       await makeDirectory(fs, dir);
       lock = await lockDirectory(fs, dir);
@@ -151,7 +149,7 @@ export class AppendLog {
     }
   }
 
-  /** How long so many bytes take to be delivered, in milliseconds, at the rate of the last half minute. */
+  /** How long so many bytes take to be delivered, in milliseconds. */
   drainMs(bytes: number): number {
     return this.#drainRate.msFor(bytes);
   }
@@ -222,11 +220,13 @@ export class AppendLog {
    */
   async read(batch: SealedBatch): Promise<StoredBatch> {
     const { name, acknowledgedBytes, fileBytes, leftover } = batch;
-    const content = await readBatch(this.#fs, this.dir, name, acknowledgedBytes, this.#quarantine, this.#lines);
-    const { events, bytes } = content;
-    const gone = batch.events === null ? content.quarantined : batch.events - events;
+    // a file of this run was acknowledged to its end, and its failed end cut off
+    const acknowledged = acknowledgedBytes ?? (leftover ? null : fileBytes);
+    const read = await readBatch(this.#fs, this.dir, name, acknowledged, this.#quarantine, this.#lines);
+    const { events, bytes } = read;
+    const gone = batch.events === null ? read.quarantined : batch.events - events;
     this.quarantined += gone;
-    if (content.torn) this.torn++;
+    if (read.torn) this.torn++;
     if (leftover) {
       this.recoveredEvents += events + gone;
       this.unreadBatches--;

@@ -1,6 +1,6 @@
 import { isUtf8 } from 'node:buffer';
 import { isEventLine } from '../event.js';
-import { checkedText, looksMarked, withoutMarkBegin } from './line-mark.js';
+import { beginsMarked, checkedText, looksMarked, withoutMarkBegin } from './line-mark.js';
 
 const LINE_FEED = 10;
 const OPENING_BRACE = 0x7b;
@@ -22,9 +22,11 @@ export interface BatchLines {
 /**
  * Reads the lines of a batch file. Damage never throws.
  *
+ * @param isAcknowledged whether all of it is known to be acknowledged: then its end is not torn
+ *
  * A file without a single mark was written before there were marks, or by hand: its lines are checked as JSON.
  */
-export function readBatchLines(file: Buffer<ArrayBuffer>): BatchLines {
+export function readBatchLines(file: Buffer<ArrayBuffer>, isAcknowledged: boolean): BatchLines {
   const { lines, tail } = splitLines(file);
   // behind the last mark there may be one byte, which a flipped bit made of the line feed
   const cutTail = tail.subarray(0, -1);
@@ -39,9 +41,10 @@ export function readBatchLines(file: Buffer<ArrayBuffer>): BatchLines {
   }
   const endOf = hasMarks ? checkedText : (end: Buffer<ArrayBuffer>) => eventText(withoutMarkBegin(end));
   const last = endOf(tail) ?? endOf(cutTail);
-  const isTorn = last === null && couldBeTorn(tail) && (hasMarks || !isJson(tail));
+  const isTorn =
+    last === null && !isAcknowledged && couldBeTorn(tail) && !beginsMarked(tail) && (hasMarks || !isJson(tail));
   if (last !== null) texts.push(last);
-  else if (!isTorn) damaged.push(tail);
+  else if (!isTorn && tail.length > 0) damaged.push(tail);
   return {
     bytes: joinLines(texts),
     events: texts.length,

@@ -1,5 +1,8 @@
 const PATTERN = /^batch_(\d{4})(\d\d)(\d\d)_(\d\d)(\d\d)(\d\d)_(\d+)\.jsonl$/;
 
+/** Beyond it numbers are not exact, and no next one could be given. */
+const N_MAX = 2 ** 52;
+
 /** What a batch file's name says: `batch_YYYYMMDD_HHMMSS_N.jsonl`. */
 interface BatchName {
   /** The time, in seconds since 1970 (UTC in the name). */
@@ -27,7 +30,7 @@ function parse(name: string): BatchName | null {
     number,
   ];
   const parsed = { second: Date.UTC(year, month - 1, day, hour, minute, second) / 1000, n };
-  return format(parsed) === name ? parsed : null;
+  return n < N_MAX && format(parsed) === name ? parsed : null;
 }
 
 export function isBatchName(name: string): boolean {

@@ -40,20 +40,19 @@ export async function readBatch(
     lines.error(`The batch file ${path} is gone: someone else has deleted or moved it`);
     return { bytes: Buffer.alloc(0), events: 0, quarantined: 0, torn: false };
   }
-  const { bytes, events, tornBytes, lastBreakLost, damaged } = readBatchLines(file);
+  const { bytes, events, tornBytes, lastBreakLost, damaged } = readBatchLines(file, acknowledgedBytes !== null);
   if (damaged.length > 0) {
     const aside = await quarantine.setAside(name, damaged);
     const all = events + damaged.length;
     lines.error(`Damaged: ${damaged.length} of ${all} lines of ${path}, set aside in ${aside}; the rest is sound`);
   }
   if (lastBreakLost) lines.error(`Damaged: the last line break of ${path}; the event before it is sound`);
-  const isTorn = tornBytes > 0 && acknowledgedBytes === null;
-  if (isTorn) {
+  if (tornBytes > 0) {
     lines.warn(`Torn end of ${path}: dropped ${tornBytes} bytes that were never acknowledged`);
   }
   if (acknowledgedBytes !== null && file.length < acknowledgedBytes) {
     const missing = acknowledgedBytes - file.length;
     lines.error(`Damaged: ${missing} bytes of ${path} that were acknowledged are missing`);
   }
-  return { bytes, events, quarantined: damaged.length, torn: isTorn };
+  return { bytes, events, quarantined: damaged.length, torn: tornBytes > 0 };
 }

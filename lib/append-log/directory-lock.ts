@@ -6,6 +6,8 @@ import type { FileSystem } from './file-system.js';
 
 export const LOCK_FILE = 'forebay.lock';
 const NOTE_BYTES = 120;
+/** The year in a name has four digits. */
+const NAMES_END_MS = Date.UTC(9999, 0, 1);
 /** Each restart within a second puts the names a second ahead of the clock; nobody restarts so often in a row. */
 const SECONDS_AHEAD_MAX = 60;
 
@@ -62,7 +64,7 @@ export async function lockDirectory(fs: FileSystem, dir: string): Promise<Direct
 /** `null` where it cannot be read. */
 function firstSecondIn(note: string): number | null {
   const ms = Date.parse(/names from (\S+)/.exec(note)?.[1] ?? '');
-  return Number.isNaN(ms) ? null : Math.floor(ms / 1000);
+  return ms >= 0 && ms < NAMES_END_MS ? Math.floor(ms / 1000) : null;
 }
 
 function locked(dir: string, note: string): ForebayError {

@@ -8,10 +8,13 @@
  */
 import { crc32 } from 'node:zlib';
 
+const LINE_FEED = 0x0a;
 const SPACE = 0x20;
 const TAB = 0x09;
 const CARRIAGE_RETURN = 0x0d;
 const MARK_BYTES = 32;
+/** What one flipped bit makes of a line feed. */
+const FLIPPED_LINE_FEEDS = new Set(Array.from({ length: 8 }, (_, bit) => LINE_FEED ^ (1 << bit)));
 
 /** What the text of each value of a byte looks like in a mark. */
 const BITS = Array.from({ length: 256 }, (_, byte) =>
@@ -46,6 +49,19 @@ export function checkedText(line: Buffer<ArrayBuffer>): Buffer<ArrayBuffer> | nu
   }
   const text = line.subarray(0, end);
   return crc32(text) === sum >>> 0 ? text : null;
+}
+
+/** Whether it begins with a sound line that has lost its line feed to a flipped bit, with something behind it. */
+export function beginsMarked(bytes: Buffer<ArrayBuffer>): boolean {
+  let whiteSpace = 0;
+  for (let end = 0; end < bytes.length; end++) {
+    const byte = bytes[end];
+    if (byte === SPACE || byte === TAB) whiteSpace++;
+    else if (whiteSpace >= MARK_BYTES && FLIPPED_LINE_FEEDS.has(byte ?? 0) && checkedText(bytes.subarray(0, end)) !== null)
+      return true;
+    else whiteSpace = 0;
+  }
+  return false;
 }
 
 /** Whether a line ends like a mark, sound or not. A few characters of white space may stand there by hand. */

@@ -37,7 +37,7 @@ export interface BatchInspection {
 
 /** Looks through the bytes of a batch file. Damage never throws. */
 export function inspectBatch(file: Buffer<ArrayBuffer>): BatchInspection {
-  const read = readBatchLines(file);
+  const read = readBatchLines(file, false);
   const { bytes: text, events, tornBytes, lastBreakLost } = read;
   if (read.damaged.length === 0 && tornBytes === 0 && !lastBreakLost) {
     return { text, events, damaged: [], torn: null, breakLost: null, sound: [file] };
@@ -105,7 +105,7 @@ function whatIsWrong(line: Buffer<ArrayBuffer>, hasMarks: boolean): string {
 
 /** Whether a file is sound and its events are these; white space at the end of a line is none of an event. */
 function isSoundly(file: Buffer<ArrayBuffer>, text: Buffer): boolean {
-  const { bytes, tornBytes, lastBreakLost, damaged } = readBatchLines(file);
+  const { bytes, tornBytes, lastBreakLost, damaged } = readBatchLines(file, false);
   if (damaged.length > 0 || tornBytes > 0 || lastBreakLost) return false;
   return bytes.equals(text) || trimmedLines(bytes) === trimmedLines(text);
 }

@@ -1,3 +1,5 @@
+import { normalize } from 'node:path';
+
 /** Turns what was given for a setting (text from a flag or variable, any JSON value) into its value, or throws. */
 export type Check<T> = (given: unknown) => T;
 
@@ -48,6 +50,11 @@ export function positiveNumber(given: unknown): number {
 export function text(given: unknown): string {
   if (typeof given === 'string' && given !== '') return given;
   throw new CheckError('must be a text that is not empty');
+}
+
+/** A path, with `a/..` taken out: where `a` is a symbolic link the system would not mean the same as `join`. */
+export function directory(given: unknown): string {
+  return normalize(text(given));
 }
 
 export function oneOf<const T extends string>(...choices: T[]): Check<T> {

@@ -2,6 +2,7 @@ import { ForebayError } from '../errors.js';
 import {
   bytes,
   CheckError,
+  directory,
   milliseconds,
   oneOf,
   onOff,
@@ -29,7 +30,7 @@ export const PIPELINE_SETTINGS = {
     initial: './append-log',
     unit: 'DIR',
     help: 'where events rest until the sink has confirmed them',
-    check: text,
+    check: directory,
   },
   fsync: {
     flag: 'fsync',

@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import { Writable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { AppendLog } from '../append-log/append-log.js';
@@ -58,6 +59,8 @@ export class Deliverer extends Writable {
     this.#lines = lines;
     this.#places = concurrency;
     this.#random = random;
+    // one listener for each batch on its way
+    setMaxListeners(0, this.#stopping.signal, this.#abandoning.signal);
   }
 
   /** Begins no further attempt; those that run may end. What is not confirmed stays on disk. */

@@ -19,8 +19,6 @@ export function flipBitAtRest(tree: DiskTree, dir: string, ledger: Ledger, aroun
   const from = position === 0 ? 0 : start;
   const end = before.indexOf(LINE_FEED, position) + 1;
   if (end === 0) return; // in a torn end
-  // the line feed before a torn end: with it gone both look like one torn end, which nobody acknowledged
-  if (position === end - 1 && before.at(-1) !== LINE_FEED && before.indexOf(LINE_FEED, end) === -1) return;
   file.flipBit(position, random.whole(0, BITS - 1));
   trace.add(`  a bit flips in ${name}, byte ${position}`);
   tally.count('device', 'bits flipped');
