@@ -160,7 +160,7 @@ export class Forebay {
     }
     const over = log.pendingBytes + batcher.queuedBytes + heldBytes + bytes - backlogBytesMax;
     if (over <= 0) return null;
-    if (log.pendingBytes + bytes <= backlogBytesMax) {
+    if (over <= heldBytes) {
       return new ForebayError('QUEUE_FULL', { retryAfterMs: bounded(batcher.drainMs, RETRY_AFTER_MS_MAX) });
     }
     // not for the first byte that fits: all clients would be back for it
