@@ -5,6 +5,7 @@ import type { Test } from 'tap';
 import { AppendLog } from '../lib/append-log/append-log.js';
 import type { AppendLogOptions } from '../lib/append-log/append-log.js';
 import { BatchNames, compareBatchNames, isBatchName } from '../lib/append-log/batch-name.js';
+import { nodeFileSystem } from '../lib/append-log/file-system.js';
 import type { FileSystem } from '../lib/append-log/file-system.js';
 import { markedLine } from '../lib/append-log/line-mark.js';
 import { LogLines } from '../lib/log-lines.js';
@@ -222,6 +223,21 @@ void t.test('a damaged end of a file of this run is set aside: all of it was ack
     t.match(log.errors, [/Damaged: 1 of 2 lines/]);
     t.same(readFileSync(join(dir, 'quarantine', batch.name)), bytes.subarray(lines('a').length));
   }
+});
+
+void t.test('a file of this run that does not tell its size is read whole', async (t) => {
+  const fs = Object.create(nodeFileSystem) as FileSystem;
+  const log = await openLog(t, tempDir(t), { fs });
+  const file = await log.create();
+  await log.append(file, lines('a', 'b'), 2);
+  log.seal(file);
+  const value = (_path: string, done: (error: Error) => void): void => {
+    setImmediate(done, Object.assign(new Error('EIO'), { code: 'EIO' }));
+  };
+  Object.defineProperty(fs, 'lstat', { value });
+  const [batch] = await log.list(null, 1);
+  if (batch === undefined) throw new Error('no batch');
+  t.equal((await log.read(batch)).bytes.toString(), plain('a', 'b'));
 });
 
 void t.test('a flipped line feed before a torn end takes no event away', async (t) => {

@@ -219,10 +219,8 @@ export class AppendLog {
    * @throws the system's error where the file cannot be read or the damage not be set aside
    */
   async read(batch: SealedBatch): Promise<StoredBatch> {
-    const { name, acknowledgedBytes, fileBytes, leftover } = batch;
-    // a file of this run was acknowledged to its end, and its failed end cut off
-    const acknowledged = acknowledgedBytes ?? (leftover ? null : fileBytes);
-    const read = await readBatch(this.#fs, this.dir, name, acknowledged, this.#quarantine, this.#lines);
+    const { name, fileBytes, leftover } = batch;
+    const read = await readBatch(this.#fs, this.dir, batch, this.#quarantine, this.#lines);
     const { events, bytes } = read;
     const gone = batch.events === null ? read.quarantined : batch.events - events;
     this.quarantined += gone;

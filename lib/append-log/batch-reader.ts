@@ -3,6 +3,7 @@ import { systemCode } from '../errors.js';
 import type { LogLines } from '../log-lines.js';
 import { readBatchLines } from './batch-lines.js';
 import { readAll } from './file-system.js';
+import type { SealedBatch } from './batch.js';
 import type { FileSystem } from './file-system.js';
 import type { Quarantine } from './quarantine.js';
 
@@ -20,14 +21,12 @@ export interface BatchContent {
 /**
  * Reads a batch file. Damaged lines are set aside first, a torn end is dropped; the operator is told of both.
  *
- * @param acknowledgedBytes at most so much is read; `null`: all
  * @throws the system's error where the file cannot be read or the damage not be set aside
  */
 export async function readBatch(
   fs: FileSystem,
   dir: string,
-  name: string,
-  acknowledgedBytes: number | null,
+  { name, acknowledgedBytes, leftover }: SealedBatch,
   quarantine: Quarantine,
   lines: LogLines,
 ): Promise<BatchContent> {
@@ -40,7 +39,9 @@ export async function readBatch(
     lines.error(`The batch file ${path} is gone: someone else has deleted or moved it`);
     return { bytes: Buffer.alloc(0), events: 0, quarantined: 0, torn: false };
   }
-  const { bytes, events, tornBytes, lastBreakLost, damaged } = readBatchLines(file, acknowledgedBytes !== null);
+  // a file of this run was acknowledged to its end, or its failed end is cut off
+  const isAcknowledged = acknowledgedBytes !== null || !leftover;
+  const { bytes, events, tornBytes, lastBreakLost, damaged } = readBatchLines(file, isAcknowledged);
   if (damaged.length > 0) {
     const aside = await quarantine.setAside(name, damaged);
     const all = events + damaged.length;
