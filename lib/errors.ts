@@ -5,18 +5,21 @@
  */
 export const ERRORS = {
   BODY_NOT_UTF8: { status: 400, retry: false, message: 'The body is not valid UTF-8' },
+  BODY_NOT_DECODED: { status: 400, retry: false, message: 'The body is not what its Content-Encoding says' },
   EVENT_NOT_JSON: { status: 400, retry: false, message: 'The event is not valid JSON' },
   EVENT_NOT_OBJECT: { status: 400, retry: false, message: 'The event must be a JSON object' },
   EVENT_FIELD: { status: 400, retry: false, message: 'A field of the event is missing or of the wrong type' },
+  NO_EVENTS: { status: 400, retry: false, message: 'The request holds no event' },
   BAD_REQUEST: { status: 400, retry: false, message: 'The request is not valid HTTP' },
   NOT_FOUND: { status: 404, retry: false, message: 'There is nothing at this path' },
   METHOD_NOT_ALLOWED: { status: 405, retry: false, message: 'This path does not take this method' },
   REQUEST_TIMEOUT: { status: 408, retry: true, message: 'The request took too long to arrive' },
   BODY_TOO_LARGE: { status: 413, retry: false, message: 'The body is larger than --body-max' },
+  EVENT_TOO_LARGE: { status: 413, retry: false, message: 'The event is larger than --event-max' },
   UNSUPPORTED_MEDIA_TYPE: {
     status: 415,
     retry: false,
-    message: 'The body must be application/json in UTF-8',
+    message: 'The body must be application/json or application/x-ndjson in UTF-8',
   },
   EXPECTATION_FAILED: { status: 417, retry: false, message: 'Only Expect: 100-continue is understood' },
   QUEUE_FULL: { status: 429, retry: true, message: 'Queue full, please retry later' },
@@ -46,6 +49,10 @@ export interface ErrorDetail {
   readonly field?: string;
   /** Where the input is wrong: an index into the text, in UTF-16 code units (bytes for `BODY_NOT_UTF8`). */
   readonly position?: number;
+  /** The line of the body that is wrong, from 1. */
+  readonly line?: number;
+  /** The index of the element that is wrong, from 0. */
+  readonly index?: number;
   /** How long to wait before sending the same again, in milliseconds. */
   readonly retryAfterMs?: number;
   readonly cause?: unknown;
@@ -56,6 +63,8 @@ export class ForebayError extends Error {
   readonly code: ErrorCode;
   readonly field: string | undefined;
   readonly position: number | undefined;
+  readonly line: number | undefined;
+  readonly index: number | undefined;
   readonly retryAfterMs: number | undefined;
 
   constructor(code: ErrorCode, detail: ErrorDetail = {}) {
@@ -64,6 +73,8 @@ export class ForebayError extends Error {
     this.code = code;
     this.field = detail.field;
     this.position = detail.position;
+    this.line = detail.line;
+    this.index = detail.index;
     this.retryAfterMs = detail.retryAfterMs;
   }
 

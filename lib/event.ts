@@ -32,8 +32,9 @@ export function eventLine(text: string, arrivedMs: number): string {
     throw new ForebayError('EVENT_NOT_JSON', { position, message: notJson(text, position), cause: error });
   }
   checkEvent(event);
-  const line = text.trim().replace(/[\n\r]/g, ' ');
-  return Object.hasOwn(event, 'timestamp') ? line : `${line.slice(0, -1)},"timestamp":${arrivedMs}}`;
+  const trimmed = text.trim();
+  const line = trimmed.includes('\n') || trimmed.includes('\r') ? trimmed.replace(/[\n\r]/g, ' ') : trimmed;
+  return event.timestamp !== undefined ? line : `${line.slice(0, -1)},"timestamp":${arrivedMs}}`;
 }
 
 /** @throws ForebayError `EVENT_NOT_OBJECT`, `EVENT_FIELD` with `field` */
@@ -42,16 +43,19 @@ function checkEvent(value: unknown): asserts value is Event {
     const what = value === null ? 'null' : Array.isArray(value) ? 'an array' : `a ${typeof value}`;
     throw new ForebayError('EVENT_NOT_OBJECT', { message: `The event must be a JSON object, not ${what}` });
   }
-  for (const field of ['id', 'type'] as const) {
-    const member: unknown = Object.hasOwn(value, field) ? Reflect.get(value, field) : undefined;
-    if (typeof member !== 'string' || member === '') {
-      const what = member === undefined ? 'is missing' : 'must be a non-empty string';
-      throw new ForebayError('EVENT_FIELD', { field, message: `Field "${field}" ${what}` });
-    }
-  }
-  if (!Object.hasOwn(value, 'data')) {
+  // JSON.parse makes objects that inherit none of these names, and no value of it is undefined
+  const { id, type, data } = value as Partial<Event>;
+  checkText('id', id);
+  checkText('type', type);
+  if (data === undefined) {
     throw new ForebayError('EVENT_FIELD', { field: 'data', message: 'Field "data" is missing' });
   }
+}
+
+function checkText(field: string, member: unknown): void {
+  if (typeof member === 'string' && member !== '') return;
+  const what = member === undefined ? 'is missing' : 'must be a non-empty string';
+  throw new ForebayError('EVENT_FIELD', { field, message: `Field "${field}" ${what}` });
 }
 
 /** Whether a line of the append log is an event. */

@@ -1,5 +1,6 @@
 import { pipeline } from 'node:stream/promises';
 import { AppendLog } from './append-log/append-log.js';
+import { nodeFileSystem } from './append-log/file-system.js';
 import type { FileSystem } from './append-log/file-system.js';
 import { markedLineBytes } from './append-log/line-mark.js';
 import { asError, ForebayError } from './errors.js';
@@ -16,7 +17,8 @@ import { Backlog } from './stages/backlog.js';
 import { Batcher } from './stages/batcher.js';
 import { BatchWriter } from './stages/batch-writer.js';
 import { Deliverer } from './stages/deliverer.js';
-import { WaitingEvents } from './waiting-events.js';
+import { WaitingRequests } from './waiting-requests.js';
+import type { Answer } from './waiting-requests.js';
 
 /** What `createForebay` takes: the sink, and any of the pipeline's settings. */
 export interface ForebayOptions extends Partial<PipelineSettings> {
@@ -61,8 +63,11 @@ const RETRY_AFTER_MS_MIN = 1000;
 const RETRY_AFTER_MS_MAX = 30_000;
 /** A backlog can take hours, but the sink may be faster soon, and `Infinity` is none of its rates. */
 const BACKLOG_RETRY_AFTER_MS_MAX = 300_000;
-/** How much of `backlogBytesMax` is free again when clients are told to come back. */
+/** So much of `backlogBytesMax` is free again when clients are told to come back. */
 const BACKLOG_ROOM = 0.1;
+
+/** So much of `queueBytes` again may be taken by events that are on disk and not delivered yet. */
+const RECENT_SHARE = 0.25;
 
 /** A durable front door for events, in process. The server is this behind HTTP. */
 export class Forebay {
@@ -72,7 +77,7 @@ export class Forebay {
   readonly #sink: Sink;
   readonly #lines: LogLines;
   readonly #fs: FileSystem | undefined;
-  readonly #waiting: WaitingEvents;
+  readonly #waiting: WaitingRequests;
   #state: State = 'new';
   #building: Promise<Stages> | null = null;
   #stages: Stages | null = null;
@@ -89,7 +94,7 @@ export class Forebay {
     this.#sink = sink;
     this.#lines = new LogLines(logger);
     this.#fs = fs;
-    this.#waiting = new WaitingEvents(this.settings.ackTimeoutMs);
+    this.#waiting = new WaitingRequests(this.settings.ackTimeoutMs);
     this.broken = new Promise((_resolve, reject) => {
       this.#break = reject;
     });
@@ -122,18 +127,36 @@ export class Forebay {
    *   if it does not say whether it has it, also after `ackTimeoutMs`; `NOT_RUNNING`
    */
   async write(event: Event | string): Promise<void> {
-    const line = eventLine(typeof event === 'string' ? wellFormed(event) : JSON.stringify(event), Date.now());
-    const bytes = markedLineBytes(line);
-    const refusal = this.refusal(1, bytes);
-    if (refusal !== null) throw refusal;
-    const { batcher } = this.#running();
+    const text = typeof event === 'string' ? wellFormed(event) : JSON.stringify(event);
+    const line = eventLine(text, Date.now());
     await new Promise<void>((resolve, reject) => {
-      const waiting = this.#waiting.add(line, bytes, (error) => {
+      this.take([line], (error) => {
         if (error === null) resolve();
         else reject(error);
       });
-      batcher.queue(waiting);
     });
+  }
+
+  /**
+   * Takes many events, all or none. No promise: the door calls it for each request.
+   *
+   * @param lines what `eventLine` gave for each event
+   * @param answer called once: with `null` when all are on disk, or with the ForebayError that `write` throws;
+   *   `IN_DOUBT` also where the disk failed when it had some of them
+   */
+  take(lines: readonly string[], answer: Answer): void {
+    const sizes = lines.map(markedLineBytes);
+    const bytes = sizes.reduce((sum, size) => sum + size, 0);
+    const refusal = this.refusal(lines.length, bytes);
+    if (refusal !== null) {
+      answer(refusal);
+      return;
+    }
+    const owner = this.#waiting.add(lines.length, answer);
+    const batcher = this.#stages?.batcher;
+    for (let index = 0; index < lines.length; index++) {
+      batcher?.queue({ line: lines[index] ?? '', bytes: sizes[index] ?? 0, owner });
+    }
   }
 
   /**
@@ -215,9 +238,16 @@ export class Forebay {
   }
 
   async #build(): Promise<Stages> {
-    const { logDir, fsync, sinkConcurrency } = this.settings;
+    const { logDir, fsync, sinkConcurrency, queueBytes } = this.settings;
     const lines = this.#lines;
-    const log = await AppendLog.open({ dir: logDir, fsync, lines, ...(this.#fs && { fs: this.#fs }) });
+    const fs = this.#fs ?? nodeFileSystem;
+    const log = await AppendLog.open({
+      dir: logDir,
+      fsync,
+      recentBytesMax: queueBytes * RECENT_SHARE,
+      lines,
+      fs,
+    });
     lines.info(`AppendLog initialized: ${logDir}`);
     const batcher = new Batcher(this.settings);
     const backlog = new Backlog(log, lines);
@@ -253,11 +283,6 @@ export class Forebay {
     this.#state = 'failed';
     this.#lines.error('A stage of the pipeline broke; nothing more is taken or delivered', error);
     this.#break(error);
-  }
-
-  #running(): Stages {
-    if (this.#stages === null) throw new ForebayError('NOT_RUNNING');
-    return this.#stages;
   }
 
   #is(state: State): boolean {

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
 import type { Test } from 'tap';
-import { WaitingEvents } from '../lib/waiting-events.js';
+import { WaitingRequests } from '../lib/waiting-requests.js';
 import { heldDisk } from './helpers/held-disk.js';
 import type { HeldDisk } from './helpers/held-disk.js';
 import { openHttp } from './helpers/http-door.js';
@@ -178,17 +178,17 @@ void t.test('a disk that is slow, and in time, disturbs nobody', async (t) => {
   t.same(await arrivedBefore(t, running), numbered(0, 60));
 });
 
-void t.test('all events share one timer, which ends when none of them waits', async (t) => {
+void t.test('all requests share one timer, which ends when none of them waits', async (t) => {
   const before = timers();
-  const waiting = new WaitingEvents(100);
+  const waiting = new WaitingRequests(100);
   const answers: (Error | null)[] = [];
-  const queued = numbered(0, 10_000).map((line) => waiting.add(line, 1, (error) => answers.push(error)));
+  const queued = numbered(0, 10_000).map(() => waiting.add(1, (error) => answers.push(error)));
   t.equal(timers(), before + 1);
-  for (const event of queued.slice(0, 9000)) event.acknowledge();
+  for (const request of queued.slice(0, 9000)) request.acknowledge(1, null);
   await until(() => answers.length === 10_000, 'each is answered');
   t.equal(answers.filter((error) => error === null).length, 9000);
   t.equal(waiting.overdue, 1000);
-  for (const event of queued) event.acknowledge();
+  for (const request of queued.slice(9000)) request.acknowledge(1, null);
   t.equal(waiting.overdue, 0);
   t.equal(answers.length, 10_000, 'once');
   t.equal(timers(), before);

@@ -62,7 +62,8 @@ function start(
 }
 
 function queue(batcher: Batcher, lines: string, bytes = 10): void {
-  for (const line of lines) batcher.queue({ line, bytes, withdrawn: false, acknowledge: () => undefined });
+  for (const line of lines)
+    batcher.queue({ line, bytes, owner: { withdrawn: false, acknowledge: () => undefined } });
 }
 
 void t.test('a lone event leaves at once, without waiting for its batch to fill', async (t) => {
@@ -233,8 +234,7 @@ void t.test('a broken pipeline fails every event in the queue, once', async (t) 
     batcher.queue({
       line: 'e',
       bytes: 1,
-      withdrawn: false,
-      acknowledge: (error) => errors.push(error?.message),
+      owner: { withdrawn: false, acknowledge: (_events, error) => errors.push(error?.message) },
     });
   }
   batcher.destroy(new Error('broken'));

@@ -45,6 +45,7 @@ async function open(t: Test, { bodyBytesMax = MIB, ...pipeline }: DoorOptions = 
     host: '127.0.0.1',
     port: 0,
     bodyBytesMax,
+    eventBytesMax: MIB,
     connectionsMax: 1000,
     headersTimeoutMs: 10_000,
     requestTimeoutMs: 30_000,
@@ -289,7 +290,15 @@ const BAD_INPUT: Record<string, BadInput> = {
   '100,000 brackets that nobody closes': notJson('['.repeat(100_000), 100_000, /ends too early/),
   'NaN as data': notJson('{"id":"a","type":"t","data":NaN}', 28, /at position 28 /),
   null: notObject('null', 'null'),
-  'an array of events': notObject(`[${event('a')}]`, 'an array'),
+  'an array in an array': {
+    body: '[[1]]',
+    status: 400,
+    answer: {
+      error: 'Event 0: The event must be a JSON object, not an array',
+      code: 'EVENT_NOT_OBJECT',
+      index: 0,
+    },
+  },
   'a string': notObject('"a"', 'a string'),
   'a number': notObject('1', 'a number'),
   'a boolean': notObject('true', 'a boolean'),
@@ -315,7 +324,7 @@ const BAD_INPUT: Record<string, BadInput> = {
     { 'content-type': 'application/json; charset=latin1' },
     /charset=latin1$/,
   ),
-  'a body that is compressed': notUnderstood({ ...JSON_TYPE, 'content-encoding': 'gzip' }, /gzip/),
+  'a body that is compressed': notUnderstood({ ...JSON_TYPE, 'content-encoding': 'compress' }, /compress/),
 };
 for (const name of ['id', 'type']) {
   for (const value of ['1', 'true', 'null', '{}', '["a"]']) {
@@ -531,13 +540,15 @@ void tap.test('GET /health and GET /ready', async (group) => {
 void tap.test('an error of the server itself is 500, never 4xx', async (t) => {
   const door = await open(t);
   const { forebay, pool, errors } = door;
-  const write = forebay.write.bind(forebay);
-  forebay.write = async () => Promise.reject(new TypeError('a mistake'));
+  const write = forebay.take.bind(forebay);
+  forebay.take = (_lines, answer) => {
+    answer(new TypeError('a mistake'));
+  };
   const { status, text } = await post(pool, event('a'));
   t.equal(status, 500);
   t.same(JSON.parse(text), { error: 'An unexpected error in the server', code: 'INTERNAL' });
   t.same(errors, ['POST /events failed'], 'and the log has it');
-  forebay.write = write;
+  forebay.take = write;
   await hasTaken(t, door, []);
 });
 
@@ -548,6 +559,7 @@ void tap.test('a port that is taken stops the start with its number', async (t) 
     host: '127.0.0.1',
     port: server.port,
     bodyBytesMax: MIB,
+    eventBytesMax: MIB,
     connectionsMax: 10,
     headersTimeoutMs: 1000,
     requestTimeoutMs: 1000,

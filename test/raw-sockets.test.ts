@@ -42,7 +42,14 @@ async function open(t: Test, options: DoorOptions = {}): Promise<Door> {
   const sink = new CollectingSink();
   const forebay = createForebay({ logDir: tempDir(t), batchWaitMs: 10, ...pipeline, sink, fs: disk.fs });
   await forebay.start();
-  const limits = { bodyBytesMax, connectionsMax, headersTimeoutMs, requestTimeoutMs, keepAliveTimeoutMs };
+  const limits = {
+    bodyBytesMax,
+    eventBytesMax: MIB,
+    connectionsMax,
+    headersTimeoutMs,
+    requestTimeoutMs,
+    keepAliveTimeoutMs,
+  };
   const server = new IngestionServer({ forebay, host: '127.0.0.1', port: 0, ...limits });
   await server.start();
   const { port } = server;

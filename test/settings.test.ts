@@ -24,7 +24,8 @@ void t.test('without being set, each setting has the default of the design', (t)
     sinkConcurrency: 1,
     fsync: 'always',
     replayWaitMs: 30_000,
-    bodyBytesMax: 2 ** 20,
+    bodyBytesMax: 2 ** 24,
+    eventBytesMax: 2 ** 20,
   });
   t.end();
 });

@@ -16,7 +16,7 @@
  * left is cut off before its events are refused. No other module touches these files.
  */
 import { join } from 'node:path';
-import { asError, ForebayError, systemCode } from '../errors.js';
+import { asError, ForebayError } from '../errors.js';
 import type { LogLines } from '../log-lines.js';
 import type { SealedBatch, StoredBatch } from './batch.js';
 import { BatchFile } from './batch-file.js';
@@ -25,13 +25,15 @@ import { BatchNames, compareBatchNames } from './batch-name.js';
 import { readBatch } from './batch-reader.js';
 import { oldestBatchNames, sizesOf, survey } from './directory-listing.js';
 import type { Survey } from './directory-listing.js';
+import { finishFile, flushLate, unlink } from './file-ending.js';
 import { LOCK_FILE, lockDirectory } from './directory-lock.js';
 import type { DirectoryLock } from './directory-lock.js';
 import { DrainRate } from './drain-rate.js';
-import { callVoid, makeDirectory, nodeFileSystem } from './file-system.js';
+import { makeDirectory, nodeFileSystem } from './file-system.js';
 import type { FileSystem } from './file-system.js';
 import { NameFlush } from './name-flush.js';
 import { Quarantine } from './quarantine.js';
+import { RecentBatches } from './recent-batches.js';
 
 /** A disk that failed may work again soon. */
 const RETRY_AFTER_MS = 1000;
@@ -41,6 +43,8 @@ export interface AppendLogOptions {
   readonly fsync: Fsync;
   readonly lines: LogLines;
   readonly fs?: FileSystem;
+  /** How much of what was appended lately is kept in memory until it is delivered, in bytes. */
+  readonly recentBytesMax?: number;
 }
 
 export class AppendLog {
@@ -56,9 +60,11 @@ export class AppendLog {
   pendingBytes: number;
   /** Events of earlier runs, counted when their file is read. */
   recoveredEvents = 0;
-  torn = 0; // files with a torn end
+  /** Files with a torn end. */
+  torn = 0;
   /** Lines set aside as damaged, and acknowledged events of this run that are missing on disk. */
   quarantined = 0;
+  readonly #recent: RecentBatches;
   readonly #drainRate = new DrainRate();
   readonly #fs: FileSystem;
   readonly #lines: LogLines;
@@ -116,6 +122,7 @@ export class AppendLog {
     this.leftoverBatches = found.batches;
     this.unreadBatches = found.batches;
     this.pendingBytes = found.bytes;
+    this.#recent = new RecentBatches(options.recentBytesMax ?? 0);
     this.#fs = fs;
     this.#lines = options.lines;
     this.#lock = lock;
@@ -125,7 +132,7 @@ export class AppendLog {
     this.#newestLeftover = found.newest;
     if (typeof this.fsync === 'number') {
       this.#flushTimer = setInterval(() => {
-        for (const file of this.#unsealed.values()) if (file !== null) void this.#flush(file);
+        for (const file of this.#unsealed.values()) if (file !== null) void flushLate(file, this.path(file.name), this.#lines);
       }, this.fsync).unref();
     }
   }
@@ -140,7 +147,9 @@ export class AppendLog {
     const name = this.#names.next();
     this.#unsealed.set(name, null); // before the name can be seen in the directory
     try {
-      const file = await BatchFile.create(this.#fs, this.path(name), name, this.#nameFlush.forNewName());
+      const flushName = this.#nameFlush.forNewName();
+      const flushes = this.fsync === 'always';
+      const file = await BatchFile.create(this.#fs, this.path(name), name, flushName, flushes);
       this.#unsealed.set(name, file);
       return file;
     } catch (error) {
@@ -161,7 +170,7 @@ export class AppendLog {
    */
   async append(file: BatchFile, lines: Buffer, events: number): Promise<void> {
     try {
-      await file.append(lines, events, this.fsync === 'always');
+      await file.append(lines, events);
     } catch (cause) {
       await file.cut().catch(() => {
         throw new ForebayError('IN_DOUBT', { cause, retryAfterMs: RETRY_AFTER_MS });
@@ -170,6 +179,7 @@ export class AppendLog {
     }
     this.pendingEvents += events;
     this.pendingBytes += lines.length;
+    this.#recent.add(file, lines);
   }
 
   /**
@@ -182,6 +192,7 @@ export class AppendLog {
     const closing = this.#finish(file).finally(() => this.#closing.delete(closing));
     this.#closing.add(closing);
     if (file.events === 0) return null;
+    this.#recent.seal(file);
     if (file.hasFailedEnd) this.#uncut.set(file.name, file.bytes);
     this.#unsealed.delete(file.name);
     const { name, bytes, events } = file;
@@ -220,6 +231,8 @@ export class AppendLog {
    */
   async read(batch: SealedBatch): Promise<StoredBatch> {
     const { name, fileBytes, leftover } = batch;
+    const recent = this.#recent.read(name);
+    if (recent !== null) return { ...recent, fileBytes };
     const read = await readBatch(this.#fs, this.dir, batch, this.#quarantine, this.#lines);
     const { events, bytes } = read;
     const gone = batch.events === null ? read.quarantined : batch.events - events;
@@ -235,7 +248,8 @@ export class AppendLog {
 
   /** Deletes a batch file: its events are somewhere else now. One that is gone already is no error. */
   async delete({ name, events, fileBytes }: Omit<StoredBatch, 'bytes'>): Promise<void> {
-    await this.#unlink(name);
+    await unlink(this.#fs, this.path(name));
+    this.#recent.delete(name);
     this.#uncut.delete(name);
     this.pendingEvents -= events;
     this.pendingBytes -= fileBytes;
@@ -247,6 +261,7 @@ export class AppendLog {
     this.#closed ??= (async () => {
       clearInterval(this.#flushTimer);
       await Promise.all(this.#closing);
+      await Promise.all([this.#nameFlush.close(), this.#quarantine.close()]);
       await this.#lock.release();
     })();
     await this.#closed;
@@ -256,42 +271,10 @@ export class AppendLog {
     return this.#newestLeftover !== null && compareBatchNames(name, this.#newestLeftover) <= 0;
   }
 
-  async #unlink(name: string): Promise<void> {
-    await callVoid((done) => {
-      this.#fs.unlink(this.path(name), done);
-    }).catch((error: unknown) => {
-      if (systemCode(error) !== 'ENOENT') throw error;
-    });
-  }
-
-  /** A flush that no acknowledgement waits for (`--fsync MILLISECONDS`). */
-  async #flush(file: BatchFile): Promise<void> {
-    await file.flush().catch((error: unknown) => {
-      this.#lines.error(
-        `Could not flush ${this.path(file.name)}: acknowledged events may be lost if the machine fails now`,
-        asError(error),
-      );
-    });
-  }
-
-  /** Closes a sealed file. Never throws. */
   async #finish(file: BatchFile): Promise<void> {
-    const step = async (what: string, work: () => Promise<void>): Promise<boolean> => {
-      try {
-        await work();
-        return true;
-      } catch (error) {
-        this.#lines.error(`Could not ${what} ${this.path(file.name)}`, asError(error));
-        return false;
-      }
-    };
-    if (file.hasFailedEnd) {
-      if (await step('cut the failed end of', () => file.cut())) this.#uncut.delete(file.name);
-    } else if (typeof this.fsync === 'number') {
-      await this.#flush(file);
-    }
-    await step('close', () => file.close());
-    if (file.events > 0) return;
-    if (await step('delete the empty', () => this.#unlink(file.name))) this.#unsealed.delete(file.name);
+    const path = this.path(file.name);
+    const { isCut, isDeleted } = await finishFile(file, path, typeof this.fsync === 'number', this.#fs, this.#lines);
+    if (isCut) this.#uncut.delete(file.name);
+    if (isDeleted) this.#unsealed.delete(file.name);
   }
 }

@@ -1,3 +1,4 @@
+import { constants } from 'node:fs';
 import { call, callVoid, writeAll } from './file-system.js';
 import type { FileSystem } from './file-system.js';
 
@@ -22,41 +23,60 @@ export class BatchFile {
   readonly #fs: FileSystem;
   readonly #fd: number;
   readonly #flushName: () => Promise<void>;
+  /** Whether an append is flushed before it is acknowledged. */
+  readonly #flushes: boolean;
   #named = false;
   #unflushed = false;
   /** The flush that runs, if one does: a file is not closed under it. */
   #flushing: Promise<void> = Promise.resolve();
 
-  private constructor(fs: FileSystem, fd: number, name: string, flushName: () => Promise<void>) {
+  private constructor(
+    fs: FileSystem,
+    fd: number,
+    name: string,
+    flushName: () => Promise<void>,
+    flushes: boolean,
+  ) {
     this.#fs = fs;
     this.#fd = fd;
     this.name = name;
     this.#flushName = flushName;
+    this.#flushes = flushes;
   }
 
-  /** @param flushName makes the name of the new file durable */
+  /**
+   * @param flushName makes the name of the new file durable
+   * @param flushes whether an append is flushed before it is acknowledged
+   */
   static async create(
     fs: FileSystem,
     path: string,
     name: string,
     flushName: () => Promise<void>,
+    flushes: boolean,
   ): Promise<BatchFile> {
+    const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | (flushes ? fs.dsync : 0);
     const fd = await call<number>((done) => {
-      fs.open(path, 'wx', 0o640, done);
+      fs.open(path, flags, 0o640, done);
     });
-    return new BatchFile(fs, fd, name, flushName);
+    return new BatchFile(fs, fd, name, flushName, flushes);
   }
 
   /**
-   * Appends lines. Resolves when they are as durable as `flush` asks for: on the device, or written.
+   * Appends lines. Resolves when they may be acknowledged: on the device, or only written.
    *
    * @param lines whole lines, each with its line break
    */
-  async append(lines: Buffer, events: number, flush: boolean): Promise<void> {
+  async append(lines: Buffer, events: number): Promise<void> {
     try {
-      await writeAll(this.#fs, this.#fd, lines, this.bytes);
-      this.#unflushed = true;
-      if (flush) await this.flush();
+      const writing = writeAll(this.#fs, this.#fd, lines, this.bytes);
+      if (this.#flushes && this.#fs.dsync !== 0) {
+        await this.#withName(writing);
+      } else {
+        await writing;
+        this.#unflushed = true;
+        if (this.#flushes) await this.flush();
+      }
     } catch (error) {
       this.failed = true;
       this.hasFailedEnd = true;
@@ -71,10 +91,8 @@ export class BatchFile {
     if (!this.#unflushed) return;
     this.#unflushed = false;
     try {
-      const data = this.#flushData();
-      this.#flushing = this.#named ? data : bothDone(data, this.#flushName());
+      this.#flushing = this.#withName(this.#flushData());
       await this.#flushing;
-      this.#named = true;
     } catch (error) {
       this.failed = true;
       throw error;
@@ -95,6 +113,12 @@ export class BatchFile {
     await callVoid((done) => {
       this.#fs.close(this.#fd, done);
     });
+  }
+
+  /** Waits for a flush of the data, and the first time for one of the file's name beside it. */
+  async #withName(data: Promise<void>): Promise<void> {
+    await (this.#named ? data : bothDone(data, this.#flushName()));
+    this.#named = true;
   }
 
   async #flushData(): Promise<void> {

@@ -51,6 +51,23 @@ export function checkedText(line: Buffer<ArrayBuffer>): Buffer<ArrayBuffer> | nu
   return crc32(text) === sum >>> 0 ? text : null;
 }
 
+/** Sound lines without their marks, each with its line feed. */
+export function unmarkedLines(parts: readonly Buffer[]): Buffer<ArrayBuffer> {
+  let length = 0;
+  for (const part of parts) length += part.length;
+  const lines = Buffer.allocUnsafe(length);
+  let written = 0;
+  for (const part of parts) {
+    let start = 0;
+    for (let end = part.indexOf(LINE_FEED); end !== -1; end = part.indexOf(LINE_FEED, start)) {
+      written += part.copy(lines, written, start, end - MARK_BYTES);
+      lines[written++] = LINE_FEED;
+      start = end + 1;
+    }
+  }
+  return lines.subarray(0, written);
+}
+
 /** Whether it begins with a sound line that has lost its line feed to a flipped bit, with something behind it. */
 export function beginsMarked(bytes: Buffer<ArrayBuffer>): boolean {
   let whiteSpace = 0;

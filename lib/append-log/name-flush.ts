@@ -1,4 +1,4 @@
-import { flushDirectory } from './file-system.js';
+import { call, callVoid } from './file-system.js';
 import type { FileSystem } from './file-system.js';
 
 /**
@@ -11,6 +11,8 @@ export class NameFlush {
   readonly #fs: FileSystem;
   readonly #dir: string;
   #failures = 0;
+  /** Kept open: opening and closing it each time costs as much as the flush. */
+  #fd: number | null = null;
   #running: Promise<void> = Promise.resolve();
   /** The flush after the one that runs, if someone waits for it. */
   #next: Promise<void> | null = null;
@@ -32,7 +34,7 @@ export class NameFlush {
   /** A flush that runs may have begun before the name was made, so it is the next one that counts. */
   #flush(): Promise<void> {
     this.#next ??= this.#running.then(() => {
-      const flush = flushDirectory(this.#fs, this.#dir);
+      const flush = this.#flushNow();
       this.#next = null;
       this.#running = flush.catch(() => {
         this.#failures++;
@@ -40,5 +42,27 @@ export class NameFlush {
       return flush;
     });
     return this.#next;
+  }
+
+  async #flushNow(): Promise<void> {
+    this.#fd ??= await call<number>((done) => {
+      this.#fs.open(this.#dir, 'r', done);
+    });
+    const fd = this.#fd;
+    await callVoid((done) => {
+      this.#fs.fsync(fd, done);
+    });
+  }
+
+  /** No flush may be asked for any more. Never throws. */
+  async close(): Promise<void> {
+    await this.#running;
+    const fd = this.#fd;
+    if (fd === null) return;
+    this.#fd = null;
+    // nothing was written through it
+    await callVoid((done) => {
+      this.#fs.close(fd, done);
+    }).catch(() => undefined);
   }
 }

@@ -52,6 +52,10 @@ export class Quarantine {
     }
     return path;
   }
+
+  async close(): Promise<void> {
+    await this.#names.close();
+  }
 }
 
 /**

@@ -1,23 +1,36 @@
-import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http';
+import type { Readable } from 'node:stream';
 import { asError, ForebayError } from '../errors.js';
-import { decodeUtf8 } from '../event.js';
 import type { Forebay } from '../forebay.js';
 import type { Logger } from '../log-lines.js';
-import { answerAccepted, answerError } from './answers.js';
-import { BodyBuffer } from './body-buffer.js';
+import { answerAccepted, answerError, answerLenient } from './answers.js';
+import { CODINGS, createDecoder, isCoding } from './content-decoder.js';
+import { JsonBody, NdjsonBody } from './event-body.js';
+import { EventLines } from './event-lines.js';
 
-/** `application/json`, in UTF-8 where a charset is named (RFC 8259 knows no other). */
+/** In UTF-8 where a charset is named (RFC 8259 knows no other). */
 const JSON_TYPE = /^application\/(?:[\w.-]+\+)?json\s*(?:;\s*charset\s*=\s*"?utf-8"?\s*)?$/i;
+const NDJSON_TYPE =
+  /^application\/(?:x-ndjson|ndjson|jsonl|jsonlines)\s*(?:;\s*charset\s*=\s*"?utf-8"?\s*)?$/i;
+const LENIENT = /(?:^|,)\s*handling\s*=\s*"?lenient"?\s*(?:[,;]|$)/i;
+/**
+ * A body may inflate to so many times its size, beyond the first mebibyte. JSON events come to about 10, very
+ * repetitive ones to 100; a bomb of gzip comes to 1,000.
+ */
+const INFLATION_MAX = 200;
+const INFLATED_BYTES_FREE = 2 ** 20;
 
 export interface EventsRouteOptions {
   readonly forebay: Forebay;
-  /** The largest body, in bytes. */
+  /** The largest body, inflated, in bytes. */
   readonly bodyBytesMax: number;
+  /** The largest event, in bytes. */
+  readonly eventBytesMax: number;
   readonly logger: Logger;
 }
 
 /**
- * `POST /events`: one event as a JSON object. `202` when it is on disk.
+ * `POST /events`: one event as a JSON object, many as a JSON array or as NDJSON. `202` when all are on disk.
  *
  * What can be refused is refused before the body is read. Nothing is taken before the body is whole, so that a
  * refused or cut off upload leaves no trace.
@@ -25,13 +38,15 @@ export interface EventsRouteOptions {
 export class EventsRoute {
   readonly #forebay: Forebay;
   readonly #bodyBytesMax: number;
+  readonly #eventBytesMax: number;
   readonly #logger: Logger;
   /** The bytes of all bodies that are being read: they count towards the queue's bound. */
   #bodyBytes = 0;
 
-  constructor({ forebay, bodyBytesMax, logger }: EventsRouteOptions) {
+  constructor({ forebay, bodyBytesMax, eventBytesMax, logger }: EventsRouteOptions) {
     this.#forebay = forebay;
     this.#bodyBytesMax = bodyBytesMax;
+    this.#eventBytesMax = eventBytesMax;
     this.#logger = logger;
   }
 
@@ -44,76 +59,123 @@ export class EventsRoute {
       return;
     }
     if (waits) res.writeContinue();
-    this.#readBody(req, res, (error, body) => {
+    const lenient = isLenient(req);
+    const events = new EventLines(this.#eventBytesMax, lenient);
+    this.#readBody(req, res, events, (error) => {
       if (error !== null) answerError(req, res, error);
-      else void this.#take(req, res, body);
+      else this.#take(req, res, events, lenient);
     });
   }
 
-  async #take(req: IncomingMessage, res: ServerResponse, body: Buffer): Promise<void> {
-    try {
-      await this.#forebay.write(decodeUtf8(body));
-      answerAccepted(res);
-    } catch (error) {
-      answerError(req, res, error instanceof ForebayError ? error : this.#internal(asError(error)));
-    }
+  #take(req: IncomingMessage, res: ServerResponse, events: EventLines, lenient: boolean): void {
+    const { lines, refused } = events;
+    const answer = (error: Error | null): void => {
+      if (error !== null) answerError(req, res, this.#named(error));
+      else if (lenient) answerLenient(res, lines.length, refused);
+      else answerAccepted(res, events.areMany ? lines.length : null);
+    };
+    if (lines.length > 0) this.#forebay.take(lines, answer);
+    else answer(null);
   }
 
-  #internal(cause: Error): ForebayError {
+  #named(thrown: unknown): ForebayError {
+    if (thrown instanceof ForebayError) return thrown;
+    const cause = asError(thrown);
     this.#logger.error({ err: cause }, 'POST /events failed');
     return new ForebayError('INTERNAL', { cause });
   }
 
   #checkHeaders({ headers }: IncomingMessage, declared: number): ForebayError | null {
     const type = headers['content-type'];
-    if (type !== undefined && !JSON_TYPE.test(type)) {
+    if (type !== undefined && !JSON_TYPE.test(type) && !NDJSON_TYPE.test(type)) {
       return new ForebayError('UNSUPPORTED_MEDIA_TYPE', {
-        message: `Content-Type must be application/json in UTF-8, not ${type}`,
+        message: `Content-Type must be application/json or application/x-ndjson in UTF-8, not ${type}`,
       });
     }
-    const encoding = headers['content-encoding'] ?? 'identity';
-    if (encoding !== 'identity') {
+    const coding = codingOf(headers);
+    if (coding !== 'identity' && !isCoding(coding)) {
       return new ForebayError('UNSUPPORTED_MEDIA_TYPE', {
-        message: `Content-Encoding ${encoding} is not understood`,
+        message: `Content-Encoding must be one of ${CODINGS}, not ${coding}`,
       });
     }
     return declared > this.#bodyBytesMax ? this.#tooLarge() : null;
   }
 
-  /** Calls back once, with the whole body or why it was refused; never if the client goes away before its end. */
+  /** Calls back once: the body is whole, or why it was refused; never if the client goes away before its end. */
   #readBody(
     req: IncomingMessage,
     res: ServerResponse,
-    done: (error: ForebayError | null, body: Buffer) => void,
+    events: EventLines,
+    done: (error: ForebayError | null) => void,
   ): void {
-    const body = new BodyBuffer();
-    const onData = (piece: Buffer): void => {
-      body.append(piece);
-      this.#bodyBytes += piece.length;
-      const refusal =
-        body.length > this.#bodyBytesMax
-          ? this.#tooLarge()
-          : this.#forebay.refusal(1, body.length, this.#bodyBytes - body.length);
-      if (refusal === null) return;
+    const decoder = createDecoder(codingOf(req.headers));
+    const source: Readable = decoder === null ? req : req.pipe(decoder);
+    const type = req.headers['content-type'] ?? '';
+    const body = NDJSON_TYPE.test(type) ? new NdjsonBody(events, this.#eventBytesMax) : new JsonBody(events);
+    let sent = 0;
+    let length = 0;
+    let isOver = false;
+    const finish = (error: ForebayError | null): void => {
       release();
-      done(refusal, Buffer.alloc(0));
+      done(error);
+    };
+    const attempt = (work: () => void): boolean => {
+      try {
+        work();
+        return true;
+      } catch (error) {
+        finish(this.#named(error));
+        return false;
+      }
+    };
+    const onData = (piece: Buffer): void => {
+      if (isOver) return;
+      length += piece.length;
+      this.#bodyBytes += piece.length;
+      attempt(() => {
+        this.#checkSize(length, sent, decoder !== null);
+        body.append(piece);
+        const taken = Math.max(1, events.lines.length);
+        const refusal = this.#forebay.refusal(taken, length, this.#bodyBytes - length);
+        if (refusal !== null) throw refusal;
+      });
     };
     const onEnd = (): void => {
-      release();
-      done(null, body.bytes);
+      if (!isOver && attempt(() => body.end())) finish(null);
     };
+    // the listeners stay: to take them off costs more than to let them go with their request
     const release = (): void => {
-      this.#bodyBytes -= body.length;
-      req.off('data', onData);
-      req.off('end', onEnd);
-      req.off('close', release);
-      res.off('close', release);
+      if (isOver) return;
+      isOver = true;
+      this.#bodyBytes -= length;
+      if (decoder === null) return;
+      req.unpipe(decoder);
+      decoder.destroy();
     };
-    req.on('data', onData);
-    req.on('end', onEnd);
-    req.on('close', release);
+    if (decoder !== null) {
+      req.on('data', (piece: Buffer) => (sent += piece.length));
+      decoder.on('error', (cause) => {
+        const message = `The body is not valid ${codingOf(req.headers)}: ${cause.message}`;
+        if (!isOver) finish(new ForebayError('BODY_NOT_DECODED', { message, cause }));
+      });
+    }
+    source.on('data', onData);
+    source.on('end', onEnd);
+    req.on('close', () => {
+      // a decoder may still be at work on a body that is whole
+      if (!req.complete) release();
+    });
     // a request that was answered before its end, with 408 say, never closes
     res.on('close', release);
+  }
+
+  /** @throws ForebayError `BODY_TOO_LARGE` */
+  #checkSize(length: number, sent: number, isCoded: boolean): void {
+    if (length > this.#bodyBytesMax) throw this.#tooLarge();
+    if (!isCoded || length <= INFLATED_BYTES_FREE + sent * INFLATION_MAX) return;
+    throw new ForebayError('BODY_TOO_LARGE', {
+      message: `The body inflates to more than ${INFLATION_MAX} times its size`,
+    });
   }
 
   #tooLarge(): ForebayError {
@@ -121,4 +183,14 @@ export class EventsRoute {
       message: `The body is larger than ${this.#bodyBytesMax} bytes (--body-max)`,
     });
   }
+}
+
+function codingOf({ 'content-encoding': coding = 'identity' }: IncomingHttpHeaders): string {
+  return coding.trim().toLowerCase();
+}
+
+/** Whether the client asked for a result of each event (RFC 7240, 4.4). */
+function isLenient({ headers }: IncomingMessage): boolean {
+  const { prefer = [] } = headers;
+  return LENIENT.test([prefer].flat().join(','));
 }

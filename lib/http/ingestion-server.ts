@@ -17,6 +17,7 @@ export interface IngestionServerOptions {
   /** 0: one that is free. */
   readonly port: number;
   readonly bodyBytesMax: number;
+  readonly eventBytesMax: number;
   readonly connectionsMax: number;
   readonly headersTimeoutMs: number;
   readonly requestTimeoutMs: number;

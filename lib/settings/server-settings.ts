@@ -154,9 +154,16 @@ export const SERVER_SETTINGS = {
   },
   bodyBytesMax: {
     flag: 'body-max',
+    initial: '16MiB',
+    unit: 'BYTES',
+    help: 'the largest body, inflated; beyond it 413',
+    check: bytes(1),
+  },
+  eventBytesMax: {
+    flag: 'event-max',
     initial: '1MiB',
     unit: 'BYTES',
-    help: 'the largest body; beyond it 413',
+    help: 'the largest event; beyond it 413',
     check: bytes(1),
   },
   connectionsMax: {

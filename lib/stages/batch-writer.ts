@@ -77,7 +77,7 @@ export class BatchWriter extends Writable {
       file ??= await this.#log.create();
       await this.#log.append(file, joinLines(part.events), part.events.length);
       this.accepted += part.events.length;
-      for (const event of part.events) event.acknowledge();
+      acknowledge(part.events, null);
     } catch (error) {
       this.#refuse(part.events, asError(error));
     }
@@ -94,7 +94,7 @@ export class BatchWriter extends Writable {
       { kind: 'Append failed', text, batch: '', events: events.length, error: cause },
       'warn',
     );
-    for (const event of events) event.acknowledge(error);
+    acknowledge(events, error);
   }
 
   #seal(file: BatchFile, end: BatchEnd | 'failure'): void {
@@ -105,6 +105,15 @@ export class BatchWriter extends Writable {
     const text = `${this.#log.path(name)} (${events} events)`;
     this.#lines.batch({ kind: 'Wrote batch to', text, batch: name, events });
     this.#sealed(batch);
+  }
+}
+
+/** Once for each request, not for each event: the events of a request follow each other. */
+function acknowledge(events: readonly QueuedEvent[], error: Error | null): void {
+  for (let start = 0, end = 0; start < events.length; start = end) {
+    const owner = events[start]?.owner;
+    while (events[end]?.owner === owner && end < events.length) end++;
+    owner?.acknowledge(end - start, error);
   }
 }
 

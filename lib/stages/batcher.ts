@@ -1,16 +1,21 @@
 import { Transform } from 'node:stream';
 import type { TransformCallback } from 'node:stream';
 
+/** Who sent events: a request with one event or many. */
+export interface EventOwner {
+  /** Whether it was told not to count on its events: those that the writer has not begun with are not written. */
+  readonly withdrawn: boolean;
+  /** Called when so many of its events are on disk, or with the error that kept them from there. */
+  acknowledge(events: number, error: Error | null): void;
+}
+
 /** An event on its way to the disk. */
 export interface QueuedEvent {
-  /** Its line in the append log, without the line break. */
+  /** Its line in the append log, without mark and line break. */
   readonly line: string;
   /** How much it takes of the append log, in bytes. */
   readonly bytes: number;
-  /** Whether its client was told not to count on it: it is not written if the writer has not begun with it. */
-  readonly withdrawn: boolean;
-  /** Called once it is on disk, or with the error that kept it from there. Only the first call counts. */
-  readonly acknowledge: (error?: Error | null) => void;
+  readonly owner: EventOwner;
 }
 
 /** Which limit ended a batch; `stop`: the server stops. */
@@ -100,7 +105,7 @@ export class Batcher extends Transform {
     this.queuedBytes += event.bytes;
     // Only the writer may say success; the stream's own callback says that the pipeline is gone.
     this.write(event, (error) => {
-      if (error) event.acknowledge(error);
+      if (error) event.owner.acknowledge(1, error);
     });
   }
 
@@ -166,9 +171,9 @@ export class Batcher extends Transform {
   }
 
   #leaveOut(event: QueuedEvent): boolean {
-    if (!event.withdrawn) return false;
+    if (!event.owner.withdrawn) return false;
     this.queuedBytes -= event.bytes;
-    event.acknowledge(new Error('withdrawn'));
+    event.owner.acknowledge(1, new Error('withdrawn'));
     return true;
   }
 

@@ -92,14 +92,19 @@ function startLoad(
   });
   const client = async (): Promise<void> => {
     for (;;) {
-      const id = randomUUID();
-      sent.add(id);
-      const body = JSON.stringify({ id, type: 'crash', data: { padding: 'x'.repeat(100) } });
+      // one request in ten brings many events, more than fit into one batch
+      const count = Math.random() < 0.1 ? 1 + Math.floor(Math.random() * 250) : 1;
+      const ids = Array.from({ length: count }, () => randomUUID());
+      const texts = ids.map((id) =>
+        JSON.stringify({ id, type: 'crash', data: { padding: 'x'.repeat(100) } }),
+      );
+      for (const id of ids) sent.add(id);
       try {
-        const headers = { 'content-type': 'application/json' };
+        const headers = { 'content-type': count === 1 ? 'application/json' : 'application/x-ndjson' };
+        const body = texts.join('\n');
         const answer = await pool.request({ path: '/events', method: 'POST', headers, body });
         await answer.body.dump();
-        if (answer.statusCode === 202) acknowledged.add(id);
+        if (answer.statusCode === 202) for (const id of ids) acknowledged.add(id);
         first();
       } catch {
         return;

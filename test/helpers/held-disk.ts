@@ -19,7 +19,8 @@ export function heldDisk(): HeldDisk {
   let held: (() => void)[] | null = null;
   let flushes = 0;
   const failing = new Map<string, string>();
-  const fs: FileSystem = Object.create(nodeFileSystem, {}) as FileSystem;
+  // a flush is a call of its own, which can be held
+  const fs = Object.create(nodeFileSystem, { dsync: { value: 0 } }) as FileSystem;
   for (const method of ['open', 'write', 'fdatasync', 'fsync', 'unlink', 'read', 'ftruncate'] as const) {
     const real = nodeFs[method] as (...args: unknown[]) => void;
     Object.defineProperty(fs, method, {

@@ -55,6 +55,7 @@ export class Clients {
       const answers: Promise<SentEvent>[] = [];
       for (let left = this.#isOpen() ? random.whole(2, 25) : 1; left > 0; left--) {
         if (random.chance(0.03)) void this.#sendInvalid();
+        else if (random.chance(0.1)) answers.push(this.#sendMany(random.whole(2, 30)));
         else answers.push(this.#send(null));
       }
       // the first answer may take long; who is refused is refused at once
@@ -82,6 +83,32 @@ export class Clients {
       this.#ledger.refused(event, code);
     }
     return event;
+  }
+
+  /** One request with many events: one answer for all. Gives the first of them. */
+  async #sendMany(count: number): Promise<SentEvent> {
+    const { time, random, trace } = this.#around;
+    const events = Array.from({ length: count }, () => {
+      const number = this.#ledger.nextNumber();
+      const id = `bulk-${number}`;
+      return this.#ledger.sent(id, expectedLine(eventText(random, id), Math.floor(time.nowMs)), null, number);
+    });
+    trace.add(`  write ${count} events from ${events[0]?.id} on`);
+    const error = await new Promise<Error | null>((answer) => {
+      this.#forebay.take(
+        events.map(({ line }) => line),
+        answer,
+      );
+    });
+    const code = error === null ? '' : codeOf(error);
+    trace.add(`  ${error === null ? 'acknowledged' : `refused with ${code}`}: ${count} events`);
+    if (error !== null && !REFUSALS.test(code))
+      this.#ledger.violated(`bulk was refused with ${String(error)}`);
+    for (const event of events) {
+      if (error === null) this.#ledger.acknowledged(event);
+      else this.#ledger.refused(event, code);
+    }
+    return events[0] as SentEvent;
   }
 
   async #sendInvalid(): Promise<void> {

@@ -24,6 +24,7 @@ export interface Descriptor {
   readonly fd: number;
   readonly path: string;
   readonly node: Node;
+  readonly dsync: boolean;
   locked: boolean;
 }
 
@@ -67,6 +68,8 @@ export interface OpenMode {
   readonly create: boolean;
   readonly exclusive: boolean;
   readonly truncate: boolean;
+  /** Each write is flushed before it is answered. */
+  readonly dsync: boolean;
 }
 
 export function openMode(flags: string | number): OpenMode {
@@ -76,6 +79,7 @@ export function openMode(flags: string | number): OpenMode {
       create: (flags & constants.O_CREAT) !== 0,
       exclusive: (flags & constants.O_EXCL) !== 0,
       truncate: (flags & constants.O_TRUNC) !== 0,
+      dsync: (flags & constants.O_DSYNC) !== 0,
     };
   }
   if (!/^(r|r\+|wx?\+?)$/.test(flags)) throw new Error(`the simulated disk does not know the flags ${flags}`);
@@ -84,6 +88,7 @@ export function openMode(flags: string | number): OpenMode {
     create: flags.startsWith('w'),
     exclusive: flags.includes('x'),
     truncate: flags.startsWith('w'),
+    dsync: false,
   };
 }
 

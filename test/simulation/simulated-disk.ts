@@ -1,3 +1,4 @@
+import { constants } from 'node:fs';
 import type { BigIntStats, Dir, Stats } from 'node:fs';
 import type { FileSystem } from '../../lib/append-log/file-system.js';
 import { DirectoryReader } from './directory-reader.js';
@@ -31,6 +32,8 @@ const SPIKE = 0.02;
 export class SimulatedDisk {
   readonly tree: DiskTree;
   readonly faults: DiskFaults;
+  /** `O_DSYNC` where the system has it. */
+  readonly dsync: number;
   /** How long a call takes, about. */
   latencyMs = 0.5;
   readonly #around: Surroundings;
@@ -40,6 +43,7 @@ export class SimulatedDisk {
 
   constructor(around: Surroundings, tree: DiskTree = new DiskTree()) {
     this.#around = around;
+    this.dsync = around.random.chance(0.5) ? constants.O_DSYNC : 0;
     this.tree = tree;
     this.faults = new DiskFaults(around.random, around.tally);
   }
@@ -93,7 +97,7 @@ export class SimulatedDisk {
       const node = find();
       let fd = 3;
       while (this.#open.has(fd)) fd++;
-      this.#open.set(fd, { fd, path, node, locked: false });
+      this.#open.set(fd, { fd, path, node, dsync: mode.dsync, locked: false });
       return fd;
     };
     const fail = (share: number): void => {
@@ -122,15 +126,23 @@ export class SimulatedDisk {
   }
 
   write(fd: number, from: Buffer, offset: number, length: number, at: number, done: Callback<number>): void {
-    const { path } = this.#descriptor(fd);
-    const put = (count: number): number => {
-      this.#file(fd, 'write').write(from.subarray(offset, offset + count), at);
-      return count;
+    const { path, dsync } = this.#descriptor(fd);
+    const { random, tally } = this.#around;
+    const put = (count: number): SimulatedFile => {
+      const file = this.#file(fd, 'write');
+      file.write(from.subarray(offset, offset + count), at);
+      return file;
     };
     const fail = (share: number): void => {
-      put(Math.floor(length * share));
+      const file = put(Math.floor(length * share));
+      if (dsync) file.failFlush(file.beginFlush(), random, tally);
     };
-    const apply = (): number => put(this.faults.moved(length, 'write'));
+    const apply = (): number => {
+      const count = this.faults.moved(length, 'write');
+      const file = put(count);
+      if (dsync) file.endFlush(file.beginFlush());
+      return count;
+    };
     this.#submit({ method: 'write', path, adds: true, apply, fail, done });
   }
 

@@ -24,11 +24,28 @@ export const MUTANTS: readonly Mutant[] = [
     edits: [
       {
         file: 'lib/append-log/batch-file.ts',
-        find: 'if (flush) await this.flush();',
-        replace: 'if (flush) this.flush().catch(() => undefined);',
+        find: 'if (this.#flushes) await this.flush();',
+        replace: 'if (this.#flushes) this.flush().catch(() => undefined);',
       },
     ],
     violates: LOST,
+  },
+  {
+    name: 'takes a write for a flushed one although the file was not opened so',
+    edits: [{ file: 'lib/append-log/batch-file.ts', find: '(flushes ? fs.dsync : 0)', replace: '0' }],
+    violates: LOST,
+  },
+  {
+    name: 'acknowledges a request with some of its events on disk',
+    edits: [
+      {
+        file: 'lib/waiting-requests.ts',
+        find: 'if (this.#onDisk + this.#failed < this.#events) return;',
+        replace: 'if (this.#isOver) return;\n    this.#isOver = true;',
+      },
+      { file: 'lib/waiting-requests.ts', find: '#onDisk = 0;', replace: '#onDisk = 0;\n  #isOver = false;' },
+    ],
+    violates: /is lost|was refused with LOG_FAILED/,
   },
   {
     name: 'does not flush the directory',
@@ -69,8 +86,8 @@ export const MUTANTS: readonly Mutant[] = [
     edits: [
       {
         file: 'lib/append-log/batch-file.ts',
-        find: 'if (flush) await this.flush();',
-        replace: `if (flush) await this.flush().catch(() => {
+        find: 'if (this.#flushes) await this.flush();',
+        replace: `if (this.#flushes) await this.flush().catch(() => {
         this.failed = false;
         this.#unflushed = true;
         return this.flush();

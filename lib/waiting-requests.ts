@@ -1,0 +1,111 @@
+import { ForebayError } from './errors.js';
+import type { EventOwner } from './stages/batcher.js';
+
+/** Gets the outcome of a request, once. */
+export type Answer = (error: Error | null) => void;
+
+/** A request whose client waits until all of its events are on disk. */
+class WaitingRequest implements EventOwner {
+  withdrawn = false;
+  /** When its client has waited long enough, in milliseconds of `performance.now()`. */
+  readonly dueMs: number;
+  readonly #events: number;
+  /** Let go once it is called: it holds the whole request, and its events are held longer than that. */
+  #answer: Answer | null;
+  readonly #done: (request: WaitingRequest) => void;
+  #onDisk = 0;
+  #failed = 0;
+  #error: Error | null = null;
+
+  constructor(events: number, dueMs: number, answer: Answer, done: (request: WaitingRequest) => void) {
+    this.#events = events;
+    this.dueMs = dueMs;
+    this.#answer = answer;
+    this.#done = done;
+  }
+
+  acknowledge(events: number, error: Error | null): void {
+    if (error === null) {
+      this.#onDisk += events;
+    } else {
+      this.#failed += events;
+      this.#error ??= error;
+    }
+    if (this.#onDisk + this.#failed < this.#events) return;
+    this.#done(this);
+    this.#tell(this.#outcome());
+  }
+
+  withdraw(error: Error): void {
+    this.withdrawn = true;
+    this.#tell(error);
+  }
+
+  #tell(error: Error | null): void {
+    this.#answer?.(error);
+    this.#answer = null;
+  }
+
+  /** A batch can end in the middle of a request, and the disk can fail between the two files. */
+  #outcome(): Error | null {
+    if (this.#error === null || this.#onDisk === 0) return this.#error;
+    const message = `${this.#onDisk} of ${this.#events} events are on disk and will be delivered, the others are not`;
+    return new ForebayError('IN_DOUBT', { message, retryAfterMs: 1000, cause: this.#error });
+  }
+}
+
+/**
+ * The requests whose clients wait for the disk, oldest first. None waits longer than `timeoutMs`: then it gets
+ * `IN_DOUBT`, because a write that hangs may still come to its end. Its events stay in the queue, which bounds
+ * memory, until the disk answers; those that the writer has not taken yet are not written any more.
+ */
+export class WaitingRequests {
+  /** Requests that got `IN_DOUBT` and whose events are still in the queue. While there are any, the disk hangs. */
+  overdue = 0;
+  readonly #timeoutMs: number;
+  readonly #waiting = new Set<WaitingRequest>();
+  #timer: NodeJS.Timeout | null = null;
+
+  constructor(timeoutMs: number) {
+    this.#timeoutMs = timeoutMs;
+  }
+
+  add(events: number, answer: Answer): EventOwner {
+    const request = new WaitingRequest(events, performance.now() + this.#timeoutMs, answer, this.#done);
+    this.#waiting.add(request);
+    if (this.#timer === null) this.#timer = this.#startTimer(this.#timeoutMs);
+    return request;
+  }
+
+  readonly #done = (request: WaitingRequest): void => {
+    if (!this.#waiting.delete(request) && request.withdrawn) this.overdue--;
+  };
+
+  /** Ends the timer. To be called when no request waits any more. */
+  close(): void {
+    if (this.#timer !== null) clearTimeout(this.#timer);
+    this.#timer = null;
+  }
+
+  /** One timer for all: whoever came later is due later. */
+  #startTimer(ms: number): NodeJS.Timeout {
+    return setTimeout(() => {
+      this.#withdrawDue();
+    }, ms);
+  }
+
+  #withdrawDue(): void {
+    const nowMs = performance.now();
+    this.#timer = null;
+    for (const request of this.#waiting) {
+      if (request.dueMs > nowMs) {
+        this.#timer = this.#startTimer(Math.ceil(request.dueMs - nowMs));
+        break;
+      }
+      this.#waiting.delete(request);
+      this.overdue++;
+      const message = `Not on disk within ${this.#timeoutMs} ms (--ack-timeout); it may still be delivered`;
+      request.withdraw(new ForebayError('IN_DOUBT', { message, retryAfterMs: this.#timeoutMs }));
+    }
+  }
+}
