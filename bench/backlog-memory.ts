@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { readdirSync, readFileSync } from 'node:fs';
+import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import split from 'split2';
@@ -9,6 +9,8 @@ import { Pool } from 'undici';
 import { NumberedEvent } from './numbered-event.js';
 import { quantile } from './numbers.js';
 import { ROOT } from './paths.js';
+import { KNOWS_MEMORY, memoryOf } from './process-memory.js';
+import type { ProcessMemory } from './process-memory.js';
 import { table } from './table.js';
 import type { Workbench } from './workbench.js';
 
@@ -71,12 +73,8 @@ class KillableServer {
     await this.pool?.destroy();
   }
 
-  /** The memory that is in use, and the most that ever was, in megabytes (10^6 bytes). */
-  memory(): { rssMb: number; peakMb: number } {
-    const status = readFileSync(`/proc/${this.#child.pid}/status`, 'utf8');
-    const mb = (field: string): number =>
-      (Number(new RegExp(`^${field}:\\s+(\\d+) kB`, 'm').exec(status)?.[1]) * 1024) / 1e6;
-    return { rssMb: mb('VmRSS'), peakMb: mb('VmHWM') };
+  memory(): ProcessMemory {
+    return memoryOf(this.#child.pid);
   }
 
   async health(): Promise<Counts> {
@@ -104,7 +102,7 @@ class KillableServer {
  * at, killed, started again, and delivers them all to a sink that takes them at once.
  */
 export async function backlogMemory({ dir, signal }: Workbench): Promise<void> {
-  if (process.platform !== 'linux') {
+  if (!KNOWS_MEMORY) {
     console.log(
       '\nbacklog-memory: reads the memory of a process from /proc, which this system does not have',
     );

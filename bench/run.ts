@@ -1,26 +1,60 @@
 import minimist from 'minimist';
 import { backlogMemory } from './backlog-memory.js';
+import { bulk, BULK_SIZES } from './bulk.js';
+import { delivery } from './delivery.js';
+import { halfRate } from './half-rate.js';
 import { latency } from './latency.js';
 import { machineLines } from './machine.js';
-import { single } from './single.js';
+import { memory } from './memory.js';
+import { replay } from './replay.js';
+import { rivals } from './rivals.js';
+import { single, SINGLE_CASES } from './single.js';
+import { start } from './start.js';
 import { Workbench } from './workbench.js';
 
 interface RunOptions {
   readonly cases: readonly string[];
   readonly rounds: number;
-  /** How long a run of wrk takes. */
+  /** How long a turn takes. */
   readonly seconds: number;
+  /** How many events are replayed. */
+  readonly events: number;
 }
 
 type Case = (bench: Workbench, options: RunOptions) => Promise<void>;
 
 const CASES: ReadonlyMap<string, Case> = new Map<string, Case>([
-  ['single', async (bench, { rounds, seconds }) => single(bench, rounds, seconds)],
+  ...[...SINGLE_CASES.keys()].map((name): [string, Case] => [
+    name,
+    async (bench, { rounds, seconds }) => single(bench, name, rounds, seconds),
+  ]),
+  ...BULK_SIZES.map((size): [string, Case] => [
+    `bulk-${size}`,
+    async (bench, { rounds, seconds }) => bulk(bench, size, rounds, seconds),
+  ]),
+  ['replay', async (bench, { rounds, events }) => replay(bench, rounds, events)],
+  ['delivery', async (bench, { rounds, seconds }) => delivery(bench, rounds, seconds)],
+  ['rivals', async (bench, { rounds, seconds }) => rivals(bench, rounds, seconds)],
   ['latency', async (bench, { rounds }) => latency(bench, rounds)],
+  ['half-rate', async (bench, { rounds, seconds }) => halfRate(bench, rounds, seconds)],
+  ['start', async (bench, { rounds }) => start(bench, rounds)],
+  ['memory', async (bench, { seconds, events }) => memory(bench, seconds, events)],
   ['backlog-memory', async (bench) => backlogMemory(bench)],
 ]);
 
-const USAGE = `usage: npm run bench -- [${[...CASES.keys()].join('|')}] [--rounds N] [--seconds N]`;
+/** Names that stand for several cases. */
+const GROUPS: ReadonlyMap<string, readonly string[]> = new Map([
+  ['bulk', BULK_SIZES.map((size) => `bulk-${size}`)],
+  ['all', [...CASES.keys()]],
+]);
+
+/** What runs where no case is named: under three minutes. */
+const SHORT: readonly string[] = ['single', 'latency', 'bulk-5000', 'replay'];
+const SHORT_EVENTS = 200_000;
+const EVENTS = 1_000_000;
+
+const USAGE = `usage: npm run bench -- [CASE ...] [--rounds N] [--seconds N] [--events N]
+cases: ${[...CASES.keys(), ...GROUPS.keys()].join(', ')}`;
 
 let options: RunOptions;
 try {
@@ -56,23 +90,28 @@ async function interrupt(): Promise<void> {
 
 function readArguments(args: readonly string[]): RunOptions {
   const flags = minimist([...args], {
-    string: ['rounds', 'seconds'],
-    default: { rounds: '5', seconds: '4' },
+    string: ['rounds', 'seconds', 'events'],
+    default: { rounds: '5', seconds: '3' },
     unknown: (arg) => {
       if (arg.startsWith('-')) throw new Error(`unknown flag ${arg}`);
       return true;
     },
   });
-  const unknown = flags._.find((name) => !CASES.has(name));
-  if (unknown !== undefined) throw new Error(`unknown case ${unknown}`);
+  const isShort = flags._.length === 0;
   return {
-    cases: flags._.length === 0 ? [...CASES.keys()] : flags._,
+    cases: isShort ? SHORT : flags._.flatMap((name) => GROUPS.get(name) ?? known(name)),
     rounds: readCount('rounds', flags['rounds']),
     seconds: readCount('seconds', flags['seconds']),
+    events: readCount('events', flags['events'] ?? String(isShort ? SHORT_EVENTS : EVENTS)),
   };
 }
 
+function known(name: string): string {
+  if (CASES.has(name)) return name;
+  throw new Error(`unknown case ${name}`);
+}
+
 function readCount(name: string, value: unknown): number {
-  if (typeof value === 'string' && /^[1-9]\d{0,5}$/.test(value)) return Number(value);
+  if (typeof value === 'string' && /^[1-9]\d{0,7}$/.test(value)) return Number(value);
   throw new Error(`--${name} must be a number from 1 on, not ${String(value)}`);
 }

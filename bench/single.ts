@@ -1,56 +1,100 @@
 import { join } from 'node:path';
-import { audited } from './accounting.js';
-import { ratios, spread } from './numbers.js';
+import { contest, contestRows, p99Ratios, rateRatios } from './contest.js';
+import { requirement } from './requirement.js';
 import { bareServer, forebay } from './server-under-test.js';
+import type { Flags } from './server-under-test.js';
 import { table } from './table.js';
 import type { Workbench } from './workbench.js';
-import { CONNECTIONS, requireWrk, runWrk } from './wrk.js';
-import type { WrkRun } from './wrk.js';
+import { singleEvents } from './wrk.js';
 
-const WARM_UP_SECONDS = 1;
+/** A Forebay of a case, and what the project requires of it beside the bare server in the same round. */
+interface Subject {
+  readonly flags: Flags;
+  /** The least share of the bare server's rate. */
+  readonly rateLeast?: number;
+  /** How many times the bare server's 99th percentile its own may be. */
+  readonly p99Most?: number;
+}
+
+interface SingleCase {
+  readonly connections: number;
+  readonly eventBytes: number;
+  readonly subjects: readonly Subject[];
+}
+
+const NEVER: Subject = { flags: { fsync: 'never' }, rateLeast: 1 };
+
+/** The cases of single events, by name. */
+export const SINGLE_CASES: ReadonlyMap<string, SingleCase> = new Map<string, SingleCase>([
+  [
+    'single',
+    {
+      connections: 64,
+      eventBytes: 200,
+      subjects: [{ flags: { fsync: 'always' }, rateLeast: 0.85, p99Most: 1.3 }, NEVER],
+    },
+  ],
+  ['single-1', { connections: 1, eventBytes: 200, subjects: [{ flags: {} }] }],
+  [
+    'single-512',
+    {
+      connections: 512,
+      eventBytes: 200,
+      subjects: [
+        { flags: {}, rateLeast: 0.95 },
+        { flags: { 'batch-size': 5000 }, rateLeast: 0.95 },
+      ],
+    },
+  ],
+  [
+    'single-batch-5000',
+    {
+      connections: 64,
+      eventBytes: 200,
+      subjects: [{ flags: {} }, { flags: { 'batch-size': 5000 }, rateLeast: 0.95 }],
+    },
+  ],
+  ['single-2k', { connections: 64, eventBytes: 2000, subjects: [{ flags: {} }] }],
+  [
+    'fsync',
+    {
+      connections: 64,
+      eventBytes: 200,
+      subjects: [{ flags: { fsync: 'always' } }, { flags: { fsync: 100 } }, NEVER],
+    },
+  ],
+]);
 
 /**
- * Single events at 64 connections: the bare server, and Forebay with and without a flush before each `202`. The
- * servers take turns, so that what the machine does meanwhile meets all of them.
+ * Single events: the bare server, and Forebay with some flags.
  *
+ * @param name of the case
  * @param rounds how often each server has its turn
  * @param seconds how long a turn takes
  */
-export async function single(bench: Workbench, rounds: number, seconds: number): Promise<void> {
-  await requireWrk();
+export async function single(bench: Workbench, name: string, rounds: number, seconds: number): Promise<void> {
+  const found = SINGLE_CASES.get(name);
+  if (found === undefined) throw new Error(`no case ${name}`);
+  const { connections, eventBytes, subjects } = found;
   const servers = await bench.start([
     bareServer(),
-    forebay('always', join(bench.dir, 'single-always')),
-    forebay('never', join(bench.dir, 'single-never')),
+    ...subjects.map(({ flags }, index) => forebay(join(bench.dir, `${name}-${index}`), flags)),
   ]);
-  const contestants = servers.map((server) => ({ server, runs: [] as WrkRun[] }));
-  for (const { server } of contestants) {
-    await audited(server, async () => runWrk(server, WARM_UP_SECONDS, bench.signal));
-  }
-  for (let round = 0; round < rounds; round++) {
-    for (const { server, runs } of contestants) {
-      runs.push(await audited(server, async () => runWrk(server, seconds, bench.signal)));
+  const newLoad = () => singleEvents(connections, eventBytes);
+  const [bare, ...forebays] = await contest(servers, newLoad, rounds, seconds, bench.signal);
+  if (bare === undefined) throw new Error('the bare server is missing');
+
+  const what = `one event of ${eventBytes} bytes a request, ${connections} connections`;
+  console.log(`\n${name}: ${what}, ${rounds} rounds of ${seconds} s; median (min–max)\n`);
+  console.log(`${table(contestRows([bare, ...forebays], bare))}\n`);
+  for (const [index, contestant] of forebays.entries()) {
+    const { rateLeast, p99Most } = subjects[index] ?? {};
+    const label = contestant.server.name;
+    if (rateLeast !== undefined) {
+      console.log(requirement(`${label}, rate`, rateRatios(contestant, bare), { least: rateLeast }));
+    }
+    if (p99Most !== undefined) {
+      console.log(requirement(`${label}, p99`, p99Ratios(contestant, bare), { most: p99Most }));
     }
   }
-  const bare = contestants[0]?.runs.map(({ requestsPerSecond }) => requestsPerSecond) ?? [];
-  const rows = contestants.map(({ server, runs }) => {
-    const rates = runs.map(({ requestsPerSecond }) => requestsPerSecond);
-    return [
-      server.name,
-      spread(rates, 0),
-      spread(ratios(rates, bare), 2),
-      spread(
-        runs.map(({ p50Ms }) => p50Ms),
-        2,
-      ),
-      spread(
-        runs.map(({ p99Ms }) => p99Ms),
-        2,
-      ),
-    ];
-  });
-  console.log(
-    `\nsingle: one event a request, ${CONNECTIONS} connections, ${rounds} rounds of ${seconds} s; median (min–max)\n`,
-  );
-  console.log(table([['', 'requests/s', 'of the bare server', 'p50 ms', 'p99 ms'], ...rows]));
 }

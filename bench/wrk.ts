@@ -7,24 +7,38 @@ import type { ServerUnderTest } from './server-under-test.js';
 
 const execute = promisify(execFile);
 
-/** Connections that wrk keeps busy, each with one request at a time. */
-export const CONNECTIONS = 64;
+/** What wrk sends, and on how many connections; each has one request at a time. */
+export interface Load {
+  readonly connections: number;
+  /** A file of this folder. */
+  readonly script: string;
+  readonly args: readonly string[];
+  /** How many events a request holds. */
+  readonly eventsPerRequest: number;
+}
 
 export interface WrkRun {
-  /** Requests that were answered, all of them with 2xx. */
+  /** Events in requests that were answered, all of them with 2xx. */
   readonly answered: number;
-  readonly requestsPerSecond: number;
+  readonly eventsPerSecond: number;
+  /** Of requests. */
   readonly p50Ms: number;
   readonly p99Ms: number;
 }
 
-/** The line that `post-events.lua` prints at the end. */
+/** The line that the scripts print at the end. */
 interface ResultLine {
   readonly requests: number;
   readonly durationUs: number;
   readonly p50Us: number;
   readonly p99Us: number;
   readonly errors: Readonly<Record<'connect' | 'read' | 'write' | 'status' | 'timeout', number>>;
+}
+
+/** One event a request, each with an id of its own. */
+export function singleEvents(connections: number, eventBytes: number): Load {
+  const runId = randomBytes(6).toString('hex'); // each run has ids of its own
+  return { connections, script: 'post-events.lua', args: [runId, String(eventBytes)], eventsPerRequest: 1 };
 }
 
 /** @throws if wrk is not installed */
@@ -43,20 +57,27 @@ export async function requireWrk(): Promise<void> {
 }
 
 /**
- * Single events from one thread of wrk, for so many seconds.
+ * Requests from one thread of wrk, for so many seconds.
  *
  * @throws if any request failed: by its connection, by time, or by a status that is not 2xx
  */
-export async function runWrk(server: ServerUnderTest, seconds: number, signal: AbortSignal): Promise<WrkRun> {
+export async function runWrk(
+  server: ServerUnderTest,
+  load: Load,
+  seconds: number,
+  signal: AbortSignal,
+): Promise<WrkRun> {
+  const { connections, script, args, eventsPerRequest } = load;
   const url = `http://127.0.0.1:${server.port}/events`;
-  const runId = randomBytes(6).toString('hex'); // each run has ids of its own
-  const { stdout } = await execute(
-    'wrk',
-    `-t1 -c${CONNECTIONS} -d${seconds}s --latency -s`
-      .split(' ')
-      .concat(join(ROOT, 'bench/post-events.lua'), url, '--', runId),
-    { signal },
-  );
+  const options = [
+    '-t1',
+    `-c${connections}`,
+    `-d${seconds}s`,
+    '--latency',
+    '-s',
+    join(ROOT, 'bench', script),
+  ];
+  const { stdout } = await execute('wrk', [...options, url, '--', ...args], { signal });
   const line = /^result (.*)$/m.exec(stdout)?.[1];
   if (line === undefined) throw new Error(`${server.name}: no result from wrk:\n${stdout}`);
   const { requests, durationUs, p50Us, p99Us, errors } = JSON.parse(line) as ResultLine;
@@ -64,8 +85,8 @@ export async function runWrk(server: ServerUnderTest, seconds: number, signal: A
     throw new Error(`${server.name}: requests failed, the run does not count:\n${stdout}`);
   }
   return {
-    answered: requests,
-    requestsPerSecond: requests / (durationUs / 1e6),
+    answered: requests * eventsPerRequest,
+    eventsPerSecond: (requests * eventsPerRequest) / (durationUs / 1e6),
     p50Ms: p50Us / 1000,
     p99Ms: p99Us / 1000,
   };
