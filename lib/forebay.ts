@@ -76,7 +76,7 @@ export class Forebay {
   readonly broken: Promise<never>;
   readonly #sink: Sink;
   readonly #lines: LogLines;
-  readonly #fs: FileSystem | undefined;
+  readonly #fs: FileSystem;
   readonly #waiting: WaitingRequests;
   #state: State = 'new';
   #building: Promise<Stages> | null = null;
@@ -86,7 +86,7 @@ export class Forebay {
 
   /** @throws ForebayError `SETTING_INVALID` */
   constructor(options: ForebayOptions) {
-    const { sink, logger, fs, ...settings } = options;
+    const { sink, logger, fs = nodeFileSystem, ...settings } = options;
     this.settings = fromObject(PIPELINE_SETTINGS, settings);
     if (typeof sink?.deliver !== 'function') {
       throw new ForebayError('SETTING_INVALID', { message: 'sink must be an object with a method deliver' });
@@ -240,14 +240,8 @@ export class Forebay {
   async #build(): Promise<Stages> {
     const { logDir, fsync, sinkConcurrency, queueBytes } = this.settings;
     const lines = this.#lines;
-    const fs = this.#fs ?? nodeFileSystem;
-    const log = await AppendLog.open({
-      dir: logDir,
-      fsync,
-      recentBytesMax: queueBytes * RECENT_SHARE,
-      lines,
-      fs,
-    });
+    const recentBytesMax = queueBytes * RECENT_SHARE;
+    const log = await AppendLog.open({ dir: logDir, fsync, recentBytesMax, lines, fs: this.#fs });
     lines.info(`AppendLog initialized: ${logDir}`);
     const batcher = new Batcher(this.settings);
     const backlog = new Backlog(log, lines);
