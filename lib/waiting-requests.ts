@@ -29,7 +29,8 @@ class WaitingRequest implements EventOwner {
       this.#onDisk += events;
     } else {
       this.#failed += events;
-      this.#error ??= error;
+      // what is in doubt for one of its events is in doubt for the request
+      if (this.#error === null || isInDoubt(error)) this.#error = error;
     }
     if (this.#onDisk + this.#failed < this.#events) return;
     this.#done(this);
@@ -52,6 +53,10 @@ class WaitingRequest implements EventOwner {
     const message = `${this.#onDisk} of ${this.#events} events are on disk and will be delivered, the others are not`;
     return new ForebayError('IN_DOUBT', { message, retryAfterMs: 1000, cause: this.#error });
   }
+}
+
+function isInDoubt(error: Error): boolean {
+  return error instanceof ForebayError && error.code === 'IN_DOUBT';
 }
 
 /**

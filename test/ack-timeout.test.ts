@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
 import type { Test } from 'tap';
+import { ForebayError } from '../lib/errors.js';
 import { WaitingRequests } from '../lib/waiting-requests.js';
 import { heldDisk } from './helpers/held-disk.js';
 import type { HeldDisk } from './helpers/held-disk.js';
@@ -192,6 +193,25 @@ void t.test('all requests share one timer, which ends when none of them waits', 
   t.equal(waiting.overdue, 0);
   t.equal(answers.length, 10_000, 'once');
   t.equal(timers(), before);
+});
+
+void t.test('a request is in doubt if one of its events is, whatever became of the others', (t) => {
+  const failed = new ForebayError('LOG_FAILED');
+  const inDoubt = new ForebayError('IN_DOUBT');
+  for (const [outcomes, code] of [
+    [[failed, failed], 'LOG_FAILED'],
+    [[failed, inDoubt], 'IN_DOUBT'],
+    [[inDoubt, failed], 'IN_DOUBT'],
+    [[null, failed], 'IN_DOUBT'],
+  ] as const) {
+    const waiting = new WaitingRequests(1000);
+    let answer: unknown = 'none';
+    const request = waiting.add(2, (error) => (answer = error));
+    for (const outcome of outcomes) request.acknowledge(1, outcome);
+    waiting.close();
+    t.match(answer, { code });
+  }
+  t.end();
 });
 
 void t.test('after stop() no timer keeps the process alive', async (t) => {
