@@ -60,10 +60,7 @@ export function answerError(
   headers: Readonly<Record<string, string>> = {},
 ): void {
   if (res.headersSent || res.destroyed) return;
-  const { code, message, field, position, line, index } = error;
-  // The answer to a full queue is fixed: its clients know it in this form.
-  const body =
-    code === 'QUEUE_FULL' ? { error: message } : { error: message, code, line, index, field, position };
+  const body = errorBody(error);
   const all = { ...headers, ...retryAfter(error) };
   const close = !req.complete && (waitsForContinue(req) || declaredBytes(req) > READ_ON_BYTES_MAX);
   const bytes = head(res, error.status ?? 500, body, all, close);
@@ -76,6 +73,13 @@ export function answerError(
   linger(req, () => {
     res.end();
   });
+}
+
+/** What the answer to an error says. */
+export function errorBody({ code, message, field, position, line, index }: ForebayError): object {
+  // The answer to a full queue is fixed: its clients know it in this form.
+  if (code === 'QUEUE_FULL') return { error: message };
+  return { error: message, code, line, index, field, position };
 }
 
 function linger(req: IncomingMessage, done: () => void): void {

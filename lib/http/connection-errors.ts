@@ -1,9 +1,9 @@
-import { STATUS_CODES } from 'node:http';
 import type { Server } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { ForebayError, systemCode } from '../errors.js';
-import { answerLast, LINGER_MS } from './answers.js';
+import { answerLast, errorBody, LINGER_MS } from './answers.js';
 import type { Exchanges } from './exchanges.js';
+import { rawAnswer } from './raw-answer.js';
 
 /**
  * Answers what Node's parser refuses, and requests that take too long, in the same words as all other errors.
@@ -41,9 +41,9 @@ function answer(exchanges: Exchanges, cause: Error, socket: Duplex): void {
 }
 
 /** Reads on for a while, like `answerError`, and closes whatever the client does. */
-function endWith(error: ForebayError, socket: Duplex): void {
+export function endWith(error: ForebayError, socket: Duplex): void {
   if (!socket.writable) return;
-  socket.end(rawAnswer(error));
+  socket.end(rawAnswer(error.status ?? 400, errorBody(error), {}, null));
   socket.resume();
   const timer = setTimeout(() => socket.destroy(), LINGER_MS);
   socket.once('close', () => {
@@ -63,10 +63,4 @@ function named(cause: Error): ForebayError {
         cause,
       });
   }
-}
-
-function rawAnswer({ status, message, code }: ForebayError): string {
-  const body = JSON.stringify({ error: message, code });
-  const line = `HTTP/1.1 ${status} ${STATUS_CODES[status ?? 400]}`;
-  return `${line}\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\nConnection: close\r\n\r\n${body}`;
 }

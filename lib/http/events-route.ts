@@ -6,12 +6,11 @@ import type { Logger } from '../log-lines.js';
 import { answerAccepted, answerError, answerLenient } from './answers.js';
 import { CODINGS, createDecoder, isCoding } from './content-decoder.js';
 import { JsonBody, NdjsonBody } from './event-body.js';
+import type { EventBody } from './event-body.js';
 import { EventLines } from './event-lines.js';
+import { bodyFormat } from './request-head.js';
+import type { BodyFormat } from './request-head.js';
 
-/** In UTF-8 where a charset is named (RFC 8259 knows no other). */
-const JSON_TYPE = /^application\/(?:[\w.-]+\+)?json\s*(?:;\s*charset\s*=\s*"?utf-8"?\s*)?$/i;
-const NDJSON_TYPE =
-  /^application\/(?:x-ndjson|ndjson|jsonl|jsonlines)\s*(?:;\s*charset\s*=\s*"?utf-8"?\s*)?$/i;
 const LENIENT = /(?:^|,)\s*handling\s*=\s*"?lenient"?\s*(?:[,;]|$)/i;
 /**
  * A body may inflate to so many times its size, beyond the first mebibyte. JSON events come to about 10, very
@@ -67,6 +66,38 @@ export class EventsRoute {
     });
   }
 
+  /**
+   * A plain request whose body is here whole, as the fast path reads it.
+   *
+   * @param answer called once: with the error, or with how many events a body for many brought; `null`: one for one
+   */
+  takeWhole(
+    format: BodyFormat,
+    body: Buffer,
+    answer: (error: ForebayError | null, count: number | null) => void,
+  ): void {
+    const { length } = body;
+    const refusal =
+      length > this.#bodyBytesMax ? this.#tooLarge() : this.#forebay.refusal(1, length, this.#bodyBytes);
+    if (refusal !== null) {
+      answer(refusal, null);
+      return;
+    }
+    const events = new EventLines(this.#eventBytesMax, false);
+    try {
+      const reading = this.#newBody(format, events);
+      reading.append(body);
+      reading.end();
+    } catch (error) {
+      answer(this.#named(error), null);
+      return;
+    }
+    this.#forebay.take(events.lines, (error) => {
+      if (error !== null) answer(this.#named(error), null);
+      else answer(null, events.areMany ? events.lines.length : null);
+    });
+  }
+
   #take(req: IncomingMessage, res: ServerResponse, events: EventLines, lenient: boolean): void {
     const { lines, refused } = events;
     const answer = (error: Error | null): void => {
@@ -87,7 +118,7 @@ export class EventsRoute {
 
   #checkHeaders({ headers }: IncomingMessage, declared: number): ForebayError | null {
     const type = headers['content-type'];
-    if (type !== undefined && !JSON_TYPE.test(type) && !NDJSON_TYPE.test(type)) {
+    if (bodyFormat(type) === null) {
       return new ForebayError('UNSUPPORTED_MEDIA_TYPE', {
         message: `Content-Type must be application/json or application/x-ndjson in UTF-8, not ${type}`,
       });
@@ -110,8 +141,7 @@ export class EventsRoute {
   ): void {
     const decoder = createDecoder(codingOf(req.headers));
     const source: Readable = decoder === null ? req : req.pipe(decoder);
-    const type = req.headers['content-type'] ?? '';
-    const body = NDJSON_TYPE.test(type) ? new NdjsonBody(events, this.#eventBytesMax) : new JsonBody(events);
+    const body = this.#newBody(bodyFormat(req.headers['content-type']), events);
     let sent = 0;
     let length = 0;
     let isOver = false;
@@ -167,6 +197,10 @@ export class EventsRoute {
     });
     // a request that was answered before its end, with 408 say, never closes
     res.on('close', release);
+  }
+
+  #newBody(format: BodyFormat | null, events: EventLines): EventBody {
+    return format === 'ndjson' ? new NdjsonBody(events, this.#eventBytesMax) : new JsonBody(events);
   }
 
   /** @throws ForebayError `BODY_TOO_LARGE` */

@@ -1,7 +1,7 @@
 import { createServer } from 'node:http';
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import { once } from 'node:events';
-import type { AddressInfo } from 'node:net';
+import type { AddressInfo, Socket } from 'node:net';
 import { asError, ForebayError, systemCode } from '../errors.js';
 import type { Forebay } from '../forebay.js';
 import { silentLogger } from '../log-lines.js';
@@ -10,6 +10,7 @@ import { answerError, answerJson, retryAfter } from './answers.js';
 import { answerConnectionErrors } from './connection-errors.js';
 import { EventsRoute } from './events-route.js';
 import { Exchanges } from './exchanges.js';
+import { FastPath } from './fast-path.js';
 
 export interface IngestionServerOptions {
   readonly forebay: Forebay;
@@ -38,6 +39,7 @@ export class IngestionServer {
   readonly #server: Server;
   readonly #logger: Logger;
   readonly #exchanges: Exchanges;
+  readonly #fastPath: FastPath;
   #dropTimer: NodeJS.Timeout | null = null;
 
   constructor(options: IngestionServerOptions) {
@@ -65,6 +67,7 @@ export class IngestionServer {
     this.#server.on('checkExpectation', (req, res) => {
       answerError(req, res, new ForebayError('EXPECTATION_FAILED'));
     });
+    this.#fastPath = this.#putInFront();
     this.#server.on('error', (error) => {
       if (this.#server.listening) this.#logger.error({ err: error }, 'A connection could not be taken');
     });
@@ -108,12 +111,32 @@ export class IngestionServer {
         resolve();
       });
     });
+    this.#fastPath.close();
     this.#exchanges.close();
     const timer = setTimeout(() => {
+      this.#fastPath.destroy();
       this.#server.closeAllConnections();
     }, waitMs);
     await closed;
     clearTimeout(timer);
+  }
+
+  /** New connections go to the fast path first: who listened for them so far gets those that it hands over. */
+  #putInFront(): FastPath {
+    const server = this.#server;
+    const listeners = server.listeners('connection') as ((socket: Socket) => void)[];
+    server.removeAllListeners('connection');
+    const fastPath = new FastPath({
+      ...this.#options,
+      events: this.#events,
+      handOver: (socket) => {
+        for (const listener of listeners) listener.call(server, socket);
+      },
+    });
+    server.on('connection', (socket) => {
+      fastPath.take(socket);
+    });
+    return fastPath;
   }
 
   /** Told once a second at most: dropped clients come back fast. */

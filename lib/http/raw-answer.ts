@@ -1,0 +1,41 @@
+import { STATUS_CODES } from 'node:http';
+
+/**
+ * An answer as it goes over the wire, for connections that `node:http` does not read (any more).
+ *
+ * @param keepAliveTimeoutMs how long the connection waits for the next request; `null`: it is closed behind this answer
+ */
+export function rawAnswer(
+  status: number,
+  body: object,
+  headers: Readonly<Record<string, string>>,
+  keepAliveTimeoutMs: number | null,
+): string {
+  const text = JSON.stringify(body);
+  const connection =
+    keepAliveTimeoutMs === null
+      ? { Connection: 'close' }
+      : { Connection: 'keep-alive', 'Keep-Alive': `timeout=${Math.floor(keepAliveTimeoutMs / 1000)}` };
+  const all = {
+    ...headers,
+    'Content-Type': 'application/json',
+    'Content-Length': Buffer.byteLength(text),
+    Date: httpDate(),
+    ...connection,
+  };
+  const lines = Object.entries(all).map(([name, value]) => `${name}: ${value}\r\n`);
+  return `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\n${lines.join('')}\r\n${text}`;
+}
+
+let second = NaN;
+let date = '';
+
+/** The time as the `Date` header has it (RFC 9110, 5.6.7), made once a second. */
+export function httpDate(): string {
+  const now = Math.floor(Date.now() / 1000);
+  if (now !== second) {
+    second = now;
+    date = new Date(now * 1000).toUTCString();
+  }
+  return date;
+}
