@@ -1,0 +1,166 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import tap from 'tap';
+import type { RawAnswer } from './helpers/raw-client.js';
+import { event, hasTaken, ids, openRaw, post, whole } from './helpers/raw-door.js';
+
+/** A header that means nothing to the door, but sends the request to `node:http`. */
+const NOT_PLAIN = { Prefer: 'respond-async' };
+
+async function until(condition: () => boolean): Promise<void> {
+  while (!condition()) await nextTurn();
+}
+
+/** An answer without what no two answers share. */
+function timeless({ status, headers: { date, ...headers }, body }: RawAnswer): object {
+  return { status, headers, body, hasDate: date?.endsWith('GMT') === true };
+}
+
+void tap.test('the answer is the one that comes through node:http', async (group) => {
+  const ndjson = { 'Content-Type': 'application/x-ndjson' };
+  const requests: Record<string, { status: number; body: string; headers?: Record<string, string> }> = {
+    'one event': { status: 202, body: event('a') },
+    'an array': { status: 202, body: `[${event('a')},${event('b')}]` },
+    NDJSON: { status: 202, body: `${event('a')}\n${event('b')}\n`, headers: ndjson },
+    'no JSON': { status: 400, body: '{' },
+    'a field that is missing': { status: 400, body: '{"id":"é"}' },
+    'a line that is wrong': { status: 400, body: `${event('a')}\n{"id":1}\n`, headers: ndjson },
+    'no body': { status: 400, body: '' },
+    'a body that is too large': { status: 413, body: event('a', 'x'.repeat(2000)) },
+    'more than the queue can hold': { status: 413, body: `${event('a')}\n`.repeat(11), headers: ndjson },
+    'another type': { status: 415, body: 'x', headers: { 'Content-Type': 'text/plain' } },
+  };
+  for (const [what, { status, body, headers }] of Object.entries(requests)) {
+    void group.test(what, async (t) => {
+      const { connect } = await openRaw(t, { bodyBytesMax: 1000, queueSize: 10 });
+      const answers: RawAnswer[] = [];
+      for (const extra of [{}, NOT_PLAIN]) {
+        const client = await connect();
+        await client.send(whole(body, { ...headers, ...extra }));
+        answers.push(await client.answer());
+        await client.send(whole(event('next'), extra));
+        t.equal((await client.answer()).status, 202, 'the connection stays');
+      }
+      const [fast, slow] = answers;
+      if (fast === undefined || slow === undefined) throw new Error('an answer is missing');
+      t.equal(fast.status, status);
+      t.same(timeless(fast), timeless(slow));
+    });
+  }
+
+  void group.test('a full queue', async (t) => {
+    const { connect, disk } = await openRaw(t, { queueSize: 1 });
+    disk.hold();
+    const first = await connect();
+    await first.send(whole(event('a')));
+    await until(() => disk.flushes === 1);
+    const answers: object[] = [];
+    for (const extra of [{}, NOT_PLAIN]) {
+      const client = await connect();
+      await client.send(whole(event('b'), extra));
+      const answer = await client.answer();
+      t.equal(answer.status, 429);
+      t.match(answer.headers['retry-after'], /^[1-9]/);
+      answers.push(timeless(answer));
+    }
+    t.same(answers[0], answers[1]);
+    disk.release();
+    t.equal((await first.answer()).status, 202);
+  });
+
+  void group.test('a disk that fails', async (t) => {
+    const { connect, disk } = await openRaw(t);
+    disk.fail('open', 'ENOSPC');
+    const answers: object[] = [];
+    for (const extra of [{}, NOT_PLAIN]) {
+      const client = await connect();
+      await client.send(whole(event('a'), extra));
+      const answer = await client.answer();
+      t.equal(answer.status, 503);
+      answers.push(timeless(answer));
+    }
+    t.same(answers[0], answers[1]);
+  });
+});
+
+void tap.test('a head that comes before its body is waited for, on the same connection again', async (t) => {
+  const door = await openRaw(t);
+  const client = await door.connect();
+  for (const id of ['a', 'b']) {
+    const body = event(id);
+    await client.send(post({ 'Content-Length': body.length }));
+    const other = await door.connect();
+    await other.send('GET /health HTTP/1.1\r\nHost: test\r\n\r\n');
+    t.equal((await other.answer()).status, 200, 'the head was read');
+    await client.send(body);
+    t.equal((await client.answer()).status, 202);
+  }
+  await hasTaken(t, door, ['a', 'b']);
+});
+
+void tap.test('a request that waits keeps those behind it, and their order', async (t) => {
+  const door = await openRaw(t);
+  const client = await door.connect({ allowHalfOpen: true });
+  door.disk.hold();
+  await client.send(whole(event('a')));
+  await until(() => door.disk.flushes === 1);
+  await client.send(whole(event('b')));
+  await client.send(whole(event('c')) + whole(event('d')));
+  client.halfClose();
+  const other = await door.connect();
+  await other.send('GET /health HTTP/1.1\r\nHost: test\r\n\r\n');
+  t.equal((await other.answer()).status, 200);
+  t.equal(client.unread, '');
+  door.disk.release();
+  for (let answers = 0; answers < 4; answers++) t.equal((await client.answer()).status, 202);
+  await hasTaken(t, door, ['a', 'b', 'c', 'd']);
+});
+
+void tap.test('a client that closes its side', async (group) => {
+  const ways: Record<string, { bytes: string; status: number | null }> = {
+    'before a request is closed': { bytes: '', status: null },
+    'behind a request gets its answer': { bytes: whole(event('a')), status: 202 },
+    'in the middle of a head gets 400': { bytes: 'POST /events HTTP/1.1\r\nHo', status: 400 },
+    'before the body gets 400': { bytes: post({ 'Content-Length': 10 }), status: 400 },
+    'in the middle of a body gets 400': { bytes: post({ 'Content-Length': 10 }, '{"id'), status: 400 },
+  };
+  for (const [what, { bytes, status }] of Object.entries(ways)) {
+    void group.test(what, async (t) => {
+      const door = await openRaw(t);
+      const client = await door.connect({ allowHalfOpen: true });
+      if (bytes !== '') await client.send(bytes);
+      client.halfClose();
+      if (status !== null) {
+        const answer = await client.answer();
+        t.equal(answer.status, status);
+        if (status === 400) t.match(JSON.parse(answer.body), { code: 'BAD_REQUEST' });
+      }
+      await client.closed;
+      t.equal(client.unread, '');
+      await hasTaken(t, door, status === 202 ? ['a'] : []);
+    });
+  }
+});
+
+void tap.test('a client that does not read its answers does not make them pile up', async (t) => {
+  const door = await openRaw(t, { batchSize: 1000 });
+  const client = await door.connect();
+  client.socket.pause();
+  const refused = whole('{"id":"a"}');
+  // as many answers as the system's buffers hold, and then some: the server stops to read
+  let isRead = true;
+  for (let sent = 0; isRead && sent < 2_000_000; sent += 100) {
+    const done = client.send(refused.repeat(100));
+    isRead = await Promise.race([
+      done.then(() => true),
+      new Promise<boolean>((resolve) => setTimeout(resolve, 1000, false)),
+    ]);
+  }
+  t.equal(isRead, false, 'it reads no more');
+  const other = await door.connect();
+  await other.send(whole(event('b')));
+  t.equal((await other.answer()).status, 202, 'others are served');
+  t.ok(process.memoryUsage().rss < 500e6);
+  client.abort();
+  await door.sink.received(1);
+  t.same(ids(door.sink.lines), ['b']);
+});

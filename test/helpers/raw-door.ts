@@ -1,0 +1,105 @@
+import type { Test } from 'tap';
+import { createForebay } from '../../lib/forebay.js';
+import type { Forebay, ForebayOptions } from '../../lib/forebay.js';
+import { IngestionServer } from '../../lib/http/ingestion-server.js';
+import type { IngestionServerOptions } from '../../lib/http/ingestion-server.js';
+import { CollectingSink } from './collecting-sink.js';
+import { heldDisk } from './held-disk.js';
+import type { HeldDisk } from './held-disk.js';
+import { RawClient } from './raw-client.js';
+import { tempDir } from './temp-dir.js';
+
+const MIB = 2 ** 20;
+
+/** A door in this process for clients that send bytes as they like. */
+export interface Door {
+  readonly disk: HeldDisk;
+  readonly sink: CollectingSink;
+  readonly forebay: Forebay;
+  readonly server: IngestionServer;
+  /** A new connection, closed after the test. */
+  readonly connect: (options?: { readonly allowHalfOpen?: boolean }) => Promise<RawClient>;
+}
+
+type DoorOptions = Partial<
+  Omit<ForebayOptions, 'sink' | 'fs'> & Omit<IngestionServerOptions, 'forebay' | 'host' | 'port'>
+>;
+
+/** Opens a door whose disk can be held, and closes it after the test. */
+export async function openRaw(t: Test, options: DoorOptions = {}): Promise<Door> {
+  const {
+    bodyBytesMax = MIB,
+    connectionsMax = 1000,
+    headersTimeoutMs = 10_000,
+    requestTimeoutMs = 30_000,
+    keepAliveTimeoutMs = 65_000,
+    ...pipeline
+  } = options;
+  const disk = heldDisk();
+  const sink = new CollectingSink();
+  const forebay = createForebay({ logDir: tempDir(t), batchWaitMs: 10, ...pipeline, sink, fs: disk.fs });
+  await forebay.start();
+  const limits = {
+    bodyBytesMax,
+    eventBytesMax: MIB,
+    connectionsMax,
+    headersTimeoutMs,
+    requestTimeoutMs,
+    keepAliveTimeoutMs,
+  };
+  const server = new IngestionServer({ forebay, host: '127.0.0.1', port: 0, ...limits });
+  await server.start();
+  const { port } = server;
+  t.teardown(async () => {
+    disk.release();
+    await server.stop(0);
+    await forebay.stop(0);
+  });
+  const connect = async (how?: { readonly allowHalfOpen?: boolean }): Promise<RawClient> => {
+    const client = await RawClient.connect(port, how);
+    t.teardown(() => client.socket.destroy());
+    return client;
+  };
+  return { disk, sink, forebay, server, connect };
+}
+
+export function event(id: string, data: unknown = null): string {
+  return JSON.stringify({ id, type: 'test', data, timestamp: 1 });
+}
+
+export function ids(lines: readonly string[]): string[] {
+  return lines.map((line) => (JSON.parse(line) as { id: string }).id);
+}
+
+/** The head of a `POST /events`, and whatever of its body is given. */
+export function post(headers: Readonly<Record<string, string | number>>, body = ''): string {
+  const fields = Object.entries({ Host: 'test', ...headers }).map(([name, value]) => `${name}: ${value}\r\n`);
+  return `POST /events HTTP/1.1\r\n${fields.join('')}\r\n${body}`;
+}
+
+export function whole(body: string, headers: Readonly<Record<string, string>> = {}): string {
+  return post({ ...headers, 'Content-Length': Buffer.byteLength(body) }, body);
+}
+
+export function chunk(text: string): string {
+  return `${Buffer.byteLength(text).toString(16)}\r\n${text}\r\n`;
+}
+
+export const GET_HEALTH = 'GET /health HTTP/1.1\r\nHost: test\r\n\r\n';
+export const CHUNKED = { 'Transfer-Encoding': 'chunked' };
+export const ACCEPTED = '{"status":"accepted"}';
+export const FULL = '{"error":"Queue full, please retry later"}';
+
+/** Batches are delivered in order: what is there before an event that was posted last is all there will be. */
+export async function hasTaken(
+  t: Test,
+  { connect, sink, forebay }: Door,
+  taken: readonly string[],
+): Promise<void> {
+  const client = await connect();
+  await client.send(whole(event('last')));
+  t.equal((await client.answer()).status, 202);
+  while (!ids(sink.lines).includes('last')) await sink.received(sink.lines.length + 1);
+  t.same(ids(sink.lines), [...taken, 'last'], 'the sink got what was accepted, nothing else');
+  t.equal(forebay.counts().accepted, taken.length + 1);
+}
