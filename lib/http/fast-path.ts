@@ -82,9 +82,11 @@ class FastConnection {
   /** The head of the last request: the next one has most often the same. */
   #headText = '';
   #head: PlainHead | null = null;
-  /** The first piece of a request, or what came while the one before it waits for its answer. */
+  /** The first piece of a request. */
   #held: Buffer | null = null;
   #isBusy = false;
+  /** Whether something came behind the request that waits for its answer. */
+  #hasMore = false;
   /** Whether the client has closed its side. */
   #hasEnded = false;
   /** Whether a request was answered. */
@@ -104,8 +106,10 @@ class FastConnection {
   readonly #onData = (piece: Buffer): void => {
     this.#quietChecks = 0;
     if (this.#isBusy) {
-      this.#held = this.#held === null ? piece : Buffer.concat([this.#held, piece]);
+      // back to where it came from: as long as the stream holds something, its end does not show
       this.#socket.pause();
+      this.#socket.unshift(piece);
+      this.#hasMore = true;
       return;
     }
     const isFirst = this.#held === null;
@@ -146,9 +150,7 @@ class FastConnection {
     this.#isKnown = true;
     const socket = this.#socket;
     if (!socket.writable) return;
-    const next = this.#held;
-    this.#held = null;
-    const isLast = next === null && (this.#hasEnded || this.#path.isClosing);
+    const isLast = !this.#hasMore && (this.#hasEnded || this.#path.isClosing);
     const answer = this.#answerText(error, count, isLast);
     if (isLast) {
       socket.end(answer);
@@ -156,12 +158,9 @@ class FastConnection {
     }
     // a client that does not read its answers: node:http keeps them in bounds
     const isRead = socket.write(answer, error === null ? 'latin1' : 'utf8');
-    if (!isRead) {
-      this.#handOver(next);
-    } else if (next !== null) {
-      if (this.#take(next) === 0) socket.resume();
-      else this.#handOver(next);
-    }
+    if (!isRead) this.#handOver(null);
+    else if (this.#hasMore) socket.resume();
+    this.#hasMore = false;
   };
 
   #answerText(error: ForebayError | null, count: number | null, isLast: boolean): string {

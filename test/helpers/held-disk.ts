@@ -12,6 +12,7 @@ export interface HeldDisk {
     method: 'open' | 'write' | 'fdatasync' | 'fsync' | 'unlink' | 'read' | 'ftruncate',
     code: string | null,
   ): void;
+  /** Flushes asked for since the disk was last held: a start makes some of its own. */
   readonly flushes: number;
 }
 
@@ -47,6 +48,7 @@ export function heldDisk(): HeldDisk {
   return {
     fs,
     hold() {
+      flushes = 0;
       held ??= [];
     },
     release() {
