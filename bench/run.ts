@@ -7,6 +7,7 @@ import { latency } from './latency.js';
 import { machineLines } from './machine.js';
 import { memory } from './memory.js';
 import { replay } from './replay.js';
+import { replayHttp } from './replay-http.js';
 import { rivals } from './rivals.js';
 import { single, SINGLE_CASES } from './single.js';
 import { start } from './start.js';
@@ -33,6 +34,7 @@ const CASES: ReadonlyMap<string, Case> = new Map<string, Case>([
     async (bench, { rounds, seconds }) => bulk(bench, size, rounds, seconds),
   ]),
   ['replay', async (bench, { rounds, events }) => replay(bench, rounds, events)],
+  ['replay-http', async (bench, { rounds, events }) => replayHttp(bench, rounds, events)],
   ['delivery', async (bench, { rounds, seconds }) => delivery(bench, rounds, seconds)],
   ['rivals', async (bench, { rounds, seconds }) => rivals(bench, rounds, seconds)],
   ['latency', async (bench, { rounds }) => latency(bench, rounds)],
