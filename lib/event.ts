@@ -34,7 +34,12 @@ export function eventLine(text: string, arrivedMs: number): string {
   checkEvent(event);
   const trimmed = text.trim();
   const line = trimmed.includes('\n') || trimmed.includes('\r') ? trimmed.replace(/[\n\r]/g, ' ') : trimmed;
-  return event.timestamp !== undefined ? line : `${line.slice(0, -1)},"timestamp":${arrivedMs}}`;
+  return event.timestamp !== undefined ? line : line.slice(0, -1) + timestampEnd(arrivedMs);
+}
+
+/** What stands at the end of an event that came without `timestamp`, in place of its last `}`. */
+export function timestampEnd(arrivedMs: number): string {
+  return `,"timestamp":${arrivedMs}}`;
 }
 
 /** @throws ForebayError `EVENT_NOT_OBJECT`, `EVENT_FIELD` with `field` */

@@ -2,10 +2,11 @@ import { pipeline } from 'node:stream/promises';
 import { AppendLog } from './append-log/append-log.js';
 import { nodeFileSystem } from './append-log/file-system.js';
 import type { FileSystem } from './append-log/file-system.js';
-import { markedLineBytes } from './append-log/line-mark.js';
+import { markedBytes } from './append-log/line-mark.js';
 import { asError, ForebayError } from './errors.js';
 import { eventLine, wellFormed } from './event.js';
 import type { Event } from './event.js';
+import { LineBuffer } from './line-buffer.js';
 import { LogLines } from './log-lines.js';
 import type { Logger } from './log-lines.js';
 import { replay } from './replay.js';
@@ -128,9 +129,9 @@ export class Forebay {
    */
   async write(event: Event | string): Promise<void> {
     const text = typeof event === 'string' ? wellFormed(event) : JSON.stringify(event);
-    const line = eventLine(text, Date.now());
+    const lines = LineBuffer.of(eventLine(text, Date.now()));
     await new Promise<void>((resolve, reject) => {
-      this.take([line], (error) => {
+      this.take(lines, (error) => {
         if (error === null) resolve();
         else reject(error);
       });
@@ -140,23 +141,15 @@ export class Forebay {
   /**
    * Takes many events, all or none. No promise: the door calls it for each request.
    *
-   * @param lines what `eventLine` gave for each event
+   * @param lines what `eventLine` gives for each event; they are not changed any more
    * @param answer called once: with `null` when all are on disk, or with the ForebayError that `write` throws;
    *   `IN_DOUBT` also where the disk failed when it had some of them
    */
-  take(lines: readonly string[], answer: Answer): void {
-    const sizes = lines.map(markedLineBytes);
-    const bytes = sizes.reduce((sum, size) => sum + size, 0);
-    const refusal = this.refusal(lines.length, bytes);
-    if (refusal !== null) {
-      answer(refusal);
-      return;
-    }
-    const owner = this.#waiting.add(lines.length, answer);
-    const batcher = this.#stages?.batcher;
-    for (let index = 0; index < lines.length; index++) {
-      batcher?.queue({ line: lines[index] ?? '', bytes: sizes[index] ?? 0, owner });
-    }
+  take(lines: LineBuffer, answer: Answer): void {
+    const events = lines.length;
+    const refusal = this.refusal(events, markedBytes(events, lines.startOf(events)));
+    if (refusal === null) this.#stages?.batcher.queue(this.#waiting.add(lines, answer));
+    else answer(refusal);
   }
 
   /**

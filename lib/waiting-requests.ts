@@ -1,11 +1,13 @@
 import { ForebayError } from './errors.js';
-import type { EventOwner } from './stages/batcher.js';
+import type { LineBuffer } from './line-buffer.js';
+import type { QueuedEvents } from './stages/batcher.js';
 
 /** Gets the outcome of a request, once. */
 export type Answer = (error: Error | null) => void;
 
 /** A request whose client waits until all of its events are on disk. */
-class WaitingRequest implements EventOwner {
+class WaitingRequest implements QueuedEvents {
+  readonly lines: LineBuffer;
   withdrawn = false;
   /** When its client has waited long enough, in milliseconds of `performance.now()`. */
   readonly dueMs: number;
@@ -17,8 +19,9 @@ class WaitingRequest implements EventOwner {
   #failed = 0;
   #error: Error | null = null;
 
-  constructor(events: number, dueMs: number, answer: Answer, done: (request: WaitingRequest) => void) {
-    this.#events = events;
+  constructor(lines: LineBuffer, dueMs: number, answer: Answer, done: (request: WaitingRequest) => void) {
+    this.lines = lines;
+    this.#events = lines.length;
     this.dueMs = dueMs;
     this.#answer = answer;
     this.#done = done;
@@ -75,8 +78,8 @@ export class WaitingRequests {
     this.#timeoutMs = timeoutMs;
   }
 
-  add(events: number, answer: Answer): EventOwner {
-    const request = new WaitingRequest(events, performance.now() + this.#timeoutMs, answer, this.#done);
+  add(lines: LineBuffer, answer: Answer): QueuedEvents {
+    const request = new WaitingRequest(lines, performance.now() + this.#timeoutMs, answer, this.#done);
     this.#waiting.add(request);
     if (this.#timer === null) this.#timer = this.#startTimer(this.#timeoutMs);
     return request;

@@ -5,7 +5,7 @@ import t from 'tap';
 import type { Test } from 'tap';
 import type { Batch } from '../lib/append-log/batch.js';
 import { isBatchName } from '../lib/append-log/batch-name.js';
-import { markedLine, markedLineBytes } from '../lib/append-log/line-mark.js';
+import { markedLine } from '../lib/append-log/line-mark.js';
 import { CollectingSink } from './helpers/collecting-sink.js';
 import { heldDisk } from './helpers/held-disk.js';
 import { clientsOf, openHttp } from './helpers/http-door.js';
@@ -24,7 +24,7 @@ import { tempDir } from './helpers/temp-dir.js';
 
 const MAX = 20_000;
 const numbered = (n: number): string => eventText(`e${String(n).padStart(5, '0')}`, 'x'.repeat(60));
-const LINE_BYTES = markedLineBytes(numbered(0));
+const LINE_BYTES = markedLine(numbered(0)).length;
 /** No byte is left over. */
 const FULL = 100 * LINE_BYTES;
 

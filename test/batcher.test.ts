@@ -3,8 +3,10 @@ import { Writable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import t from 'tap';
 import type { Test } from 'tap';
+import { markedBytes } from '../lib/append-log/line-mark.js';
+import { LineBuffer } from '../lib/line-buffer.js';
 import { Batcher } from '../lib/stages/batcher.js';
-import type { BatcherOptions, Group } from '../lib/stages/batcher.js';
+import type { BatcherOptions, Group, QueuedEvents } from '../lib/stages/batcher.js';
 
 const OPTIONS: BatcherOptions = {
   queueSize: 1000,
@@ -38,8 +40,8 @@ class Writer extends Writable {
 
   /** What it was given last, as `[['a', 'b'], …]` with the limit that ended the batch. */
   get last(): [string, string | null][] {
-    return (this.groups.at(-1) ?? []).map(({ events, end }) => [
-      events.map(({ line }) => line).join(''),
+    return (this.groups.at(-1) ?? []).map(({ ranges, end }) => [
+      ranges.map(({ request, from, to }) => letters(request.lines).slice(from, to)).join(''),
       end,
     ]);
   }
@@ -61,9 +63,27 @@ function start(
   return { batcher, writer, ended };
 }
 
-function queue(batcher: Batcher, lines: string, bytes = 10): void {
-  for (const line of lines)
-    batcher.queue({ line, bytes, owner: { withdrawn: false, acknowledge: () => undefined } });
+/** A request with an event for each letter, which takes so many bytes of the log. */
+function request(events: string, bytes: number): QueuedEvents & { withdrawn: boolean; outcomes: string[] } {
+  const lines = LineBuffer.of(
+    ...Array.from(events, (letter) => letter.padEnd(bytes - markedBytes(1, 0), '.')),
+  );
+  const outcomes: string[] = [];
+  const acknowledge = (count: number, error: Error | null): void => {
+    outcomes.push(`${count} ${error?.message}`);
+  };
+  return { lines, withdrawn: false, acknowledge, outcomes };
+}
+
+function letters(lines: LineBuffer): string {
+  return Array.from({ length: lines.length }, (_, index) =>
+    lines.bytes.toString('utf8', lines.startOf(index), lines.startOf(index) + 1),
+  ).join('');
+}
+
+/** Each letter is an event, and a request by itself. */
+function queue(batcher: Batcher, events: string, bytes = 40): void {
+  for (const letter of events) batcher.queue(request(letter, bytes));
 }
 
 void t.test('a lone event leaves at once, without waiting for its batch to fill', async (t) => {
@@ -98,14 +118,14 @@ void t.test('a batch ends at its size, and the next begins in the same group', a
   ]);
 });
 
-void t.test('a group holds at most 16 batches; the rest follows', async (t) => {
+void t.test('a group holds at most 64 batches; the rest follows', async (t) => {
   const { batcher, writer } = start(t, { batchSize: 1 });
   await turn();
   queue(batcher, 'a');
-  queue(batcher, 'b'.repeat(20));
+  queue(batcher, 'b'.repeat(68));
   await writer.next();
-  t.equal(writer.last.length, 16);
-  t.equal(batcher.writableLength, 20, 'all of them are still in the queue');
+  t.equal(writer.last.length, 64);
+  t.equal(batcher.queuedEvents, 68, 'all of them are still in the queue');
   await writer.next();
   t.equal(writer.last.length, 4);
 });
@@ -113,11 +133,11 @@ void t.test('a group holds at most 16 batches; the rest follows', async (t) => {
 void t.test(
   'a batch ends before it grows beyond its bytes; a larger event is a batch of its own',
   async (t) => {
-    const { batcher, writer } = start(t, { batchBytes: 25 });
+    const { batcher, writer } = start(t, { batchBytes: 100 });
     await turn();
     queue(batcher, 'a');
     queue(batcher, 'bcd');
-    queue(batcher, 'X', 100);
+    queue(batcher, 'X', 400);
     queue(batcher, 'e');
     await writer.next();
     t.same(writer.last, [
@@ -200,17 +220,17 @@ void t.test(
 );
 
 void t.test('the queue has a bound in bytes, too', async (t) => {
-  const { batcher, writer } = start(t, { queueBytes: 25 });
+  const { batcher, writer } = start(t, { queueBytes: 100 });
   await turn();
   queue(batcher, 'ab');
-  t.equal(batcher.queuedBytes, 20);
-  t.notOk(batcher.admits(1, 6));
-  t.ok(batcher.admits(1, 5));
+  t.equal(batcher.queuedBytes, 80);
+  t.notOk(batcher.admits(1, 21));
+  t.ok(batcher.admits(1, 20));
   await writer.next();
   await writer.next();
   t.equal(batcher.queuedBytes, 0);
-  t.ok(batcher.admits(1, 25));
-  t.notOk(batcher.canEverAdmit(1, 26));
+  t.ok(batcher.admits(1, 100));
+  t.notOk(batcher.canEverAdmit(1, 101));
 });
 
 void t.test('the time to drain is that of the groups in the queue, each like the last one', async (t) => {
@@ -222,24 +242,79 @@ void t.test('the time to drain is that of the groups in the queue, each like the
   while (performance.now() < late) await turn();
   t.ok(batcher.drainMs >= 20, 'a group that still runs counts');
   await writer.next();
-  queue(batcher, 'b'.repeat(33));
-  t.ok(batcher.drainMs >= 3 * 20, 'sixteen, sixteen and one');
+  queue(batcher, 'b'.repeat(129));
+  t.ok(batcher.drainMs >= 3 * 20, 'sixty-four, sixty-four and one');
+});
+
+void t.test(
+  'a request goes into as many batches as it needs, and counts until all of it is done',
+  async (t) => {
+    const { batcher, writer } = start(t, { batchSize: 3, batchBytes: 120, queueSize: 12 });
+    await turn();
+    queue(batcher, 'a');
+    batcher.queue(request('bcdef', 40));
+    batcher.queue(request('ghij', 50));
+    await writer.next();
+    t.same(writer.last, [
+      ['bc', 'size'],
+      ['def', 'size'],
+      ['gh', 'bytes'],
+      ['ij', null],
+    ]);
+    t.same(
+      writer.groups.at(-1)?.map(({ events, bytes }) => [events, bytes]),
+      [
+        [2, 80],
+        [3, 120],
+        [2, 100],
+        [2, 100],
+      ],
+    );
+    t.equal(batcher.queuedEvents, 9);
+    t.ok(batcher.admits(3, 0));
+    t.notOk(batcher.admits(4, 0));
+    await writer.next();
+    t.equal(batcher.queuedEvents, 0);
+    t.equal(batcher.queuedBytes, 0);
+  },
+);
+
+void t.test('a withdrawn request is left out from where the writer has not begun with it', async (t) => {
+  const { batcher, writer } = start(t, { batchSize: 1 });
+  await turn();
+  queue(batcher, 'a');
+  const begun = request('b'.repeat(68), 40);
+  const waiting = request('cde', 40);
+  batcher.queue(begun);
+  batcher.queue(waiting);
+  queue(batcher, 'f');
+  await writer.next();
+  t.equal(writer.last.length, 64);
+  for (const each of [begun, waiting]) each.withdrawn = true;
+  await writer.next();
+  t.same(writer.last, [['f', 'size']]);
+  t.same(begun.outcomes, ['4 withdrawn'], 'the writer tells of the others');
+  t.same(waiting.outcomes, ['3 withdrawn']);
+  t.equal(batcher.queuedEvents, 65, 'what the writer was given counts until all is done');
+  const late = request('g', 40);
+  batcher.queue(late);
+  late.withdrawn = true;
+  await writer.next();
+  t.same(late.outcomes, ['1 withdrawn']);
+  t.equal(batcher.queuedEvents, 0);
+  t.equal(batcher.queuedBytes, 0);
 });
 
 void t.test('a broken pipeline fails every event in the queue, once', async (t) => {
   const { batcher, ended } = start(t);
   await turn();
-  const errors: (string | undefined)[] = [];
-  for (let n = 0; n < 5; n++) {
-    batcher.queue({
-      line: 'e',
-      bytes: 1,
-      owner: { withdrawn: false, acknowledge: (_events, error) => errors.push(error?.message) },
-    });
-  }
+  const requests = ['a', 'b', 'cde'].map((events) => request(events, 40));
+  for (const each of requests) batcher.queue(each);
   batcher.destroy(new Error('broken'));
   await t.rejects(ended, { message: 'broken' });
   await turn();
-  t.equal(errors.length, 5);
-  t.ok(errors.every((message) => message !== undefined));
+  t.match(
+    requests.map(({ outcomes }) => outcomes),
+    [['1 broken'], [/^1 /], [/^3 /]],
+  );
 });

@@ -140,6 +140,33 @@ void t.test('one wrong event refuses all, and the error names its place', async 
   await hasTaken(t, door, []);
 });
 
+void t.test('an array is one also where some of its events are written in a rare way', async (t) => {
+  const door = await open(t, { eventBytesMax: 100 });
+  const rare = [
+    event('b').replace('{', '{\n'),
+    event('c').replace('"id"', '"\\u0069d"'),
+    `${event('d')} \r\n`,
+  ];
+  for (const each of rare) {
+    const array = `\n[ ${event('a', '"é"')} ,${each},${event('e')}\n ]\n`;
+    t.same((await door.post(array, JSON_TYPE)).body, { status: 'accepted', count: 3 });
+  }
+  const head = `[${event('a', '"é"')},`;
+  const wrong: [string, object][] = [
+    [`${head}{"id":1}]`, { index: 1, field: 'id' }],
+    [`${head}${event('b')} ${event('c')}]`, { index: 1, position: head.length + event('b').length + 1 }],
+    [`${head}${event('b')}${' '.repeat(100)}]`, { index: 1, code: 'EVENT_TOO_LARGE' }],
+    [`${head}${event('b')}] ]`, { position: head.length + event('b').length + 2 }],
+    [`${head}${event('b')}`, { position: head.length + event('b').length }],
+    [`${head}${event('b')}}`, { position: head.length + event('b').length }],
+  ];
+  for (const [body, expected] of wrong)
+    t.match((await door.post(body, JSON_TYPE)).body, expected, JSON.stringify(body));
+  const lenient = await door.post(`${head}{},${event('f')},2]`, { ...JSON_TYPE, ...LENIENT });
+  t.match(lenient.body, { count: 2, refused: [{ index: 1 }, { index: 3 }] });
+  await hasTaken(t, door, ['a', 'b', 'e', 'a', 'c', 'e', 'a', 'd', 'e', 'a', 'f']);
+});
+
 void t.test('an event can be too large for one, and a request for all', async (t) => {
   const door = await open(t, { eventBytesMax: 100, bodyBytesMax: 2000, queueSize: 5, batchSize: 2 });
   const large = event('large', `"${'x'.repeat(100)}"`);

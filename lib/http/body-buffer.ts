@@ -1,3 +1,5 @@
+const EMPTY = Buffer.alloc(0);
+
 /**
  * The bytes of a body that is being read. A client decides in how many pieces it comes, and a piece of one byte
  * takes some 200 bytes of memory as a buffer of its own: so the pieces are copied together. A body that comes in
@@ -5,7 +7,7 @@
  */
 export class BodyBuffer {
   length = 0;
-  #buffer: Buffer = Buffer.alloc(0);
+  #buffer: Buffer = EMPTY;
 
   append(piece: Buffer): void {
     const length = this.length + piece.length;
@@ -20,7 +22,7 @@ export class BodyBuffer {
 
   /** All of it. */
   get bytes(): Buffer {
-    return this.#buffer.subarray(0, this.length);
+    return this.#buffer.length === this.length ? this.#buffer : this.#buffer.subarray(0, this.length);
   }
 
   #grow(length: number): void {

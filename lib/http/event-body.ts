@@ -1,11 +1,17 @@
+import { isUtf8 } from 'node:buffer';
 import { ForebayError } from '../errors.js';
 import { decodeUtf8 } from '../event.js';
+import { NOT_CERTAIN } from '../event-scan.js';
 import { arrayElements, isArrayText } from '../json-array.js';
 import { BodyBuffer } from './body-buffer.js';
 import type { EventLines } from './event-lines.js';
 
 const LINE_FEED = 10;
 const CARRIAGE_RETURN = 13;
+const SPACE = new Set([0x20, 0x09, LINE_FEED, CARRIAGE_RETURN]);
+const COMMA = 0x2c;
+const OPENING_BRACKET = 0x5b;
+const CLOSING_BRACKET = 0x5d;
 
 /** A body that is being read. */
 export interface EventBody {
@@ -29,17 +35,52 @@ export class JsonBody implements EventBody {
   }
 
   end(): void {
-    const text = decodeUtf8(this.#body.bytes);
+    const { bytes } = this.#body;
+    if (isUtf8(bytes) && (this.#takeFound(bytes) || this.#takeFoundElements(bytes))) return;
+    const text = decodeUtf8(bytes);
     if (!isArrayText(text)) {
       this.#events.add(() => text, null);
       return;
     }
+    this.#events.areMany = true;
+    const taken = this.#events.events;
     let index = 0;
     for (const { start, end } of arrayElements(text)) {
-      this.#events.add(() => text.slice(start, end), { index: index++, start });
+      if (index >= taken) this.#events.add(() => text.slice(start, end), { index, start });
+      index++;
     }
     if (index === 0) throw new ForebayError('NO_EVENTS', { message: 'The array holds no event' });
   }
+
+  /** Whether the body is one event that is certainly good; it is taken then. */
+  #takeFound(bytes: Buffer): boolean {
+    const isFound = this.#events.find(bytes, 0) === bytes.length;
+    if (isFound) this.#events.addFound(bytes, 0, bytes.length);
+    return isFound;
+  }
+
+  /** Takes the first events of an array, as long as they are certainly good. Gives back whether that was the body. */
+  #takeFoundElements(bytes: Buffer): boolean {
+    let at = skipSpace(bytes, 0);
+    if (bytes[at] !== OPENING_BRACKET) return false;
+    this.#events.areMany = true;
+    do {
+      const start = skipSpace(bytes, at + 1);
+      const end = this.#events.find(bytes, start);
+      if (end === NOT_CERTAIN) return false;
+      at = skipSpace(bytes, end);
+      const isElement = bytes[at] === COMMA || bytes[at] === CLOSING_BRACKET;
+      if (!isElement || at - start > this.#events.eventBytesMax) return false;
+      this.#events.addFound(bytes, start, end);
+    } while (bytes[at] === COMMA);
+    return skipSpace(bytes, at + 1) === bytes.length;
+  }
+}
+
+function skipSpace(bytes: Buffer, from: number): number {
+  let at = from;
+  while (SPACE.has(bytes[at] ?? 0)) at++;
+  return at;
 }
 
 /** NDJSON: one event a line, checked as it comes. Blank lines are counted and skipped. */
@@ -53,36 +94,53 @@ export class NdjsonBody implements EventBody {
   /** @param bytesMax a line may be so long, in bytes */
   constructor(events: EventLines, bytesMax: number) {
     this.#events = events;
+    this.#events.areMany = true;
     this.#bytesMax = bytesMax;
   }
 
   append(piece: Buffer): void {
     let start = 0;
-    for (let end = piece.indexOf(LINE_FEED); end !== -1; end = piece.indexOf(LINE_FEED, start)) {
-      const part = piece.subarray(start, end);
-      if (this.#rest.length === 0) this.#take(part);
-      else this.#takeRest(part);
-      start = end + 1;
+    if (this.#rest.length > 0) {
+      start = piece.indexOf(LINE_FEED) + 1;
+      if (start > 0) this.#takeRest(piece.subarray(0, start));
     }
-    this.#rest.append(piece.subarray(start));
+    const end = piece.lastIndexOf(LINE_FEED) + 1;
+    if (end > start) this.#takeLines(piece.subarray(start, end));
+    this.#rest.append(piece.subarray(Math.max(start, end)));
     if (this.#rest.length > this.#bytesMax) throw this.#events.tooLarge({ line: this.#line + 1 });
   }
 
   end(): void {
-    if (this.#rest.length > 0) this.#takeRest(Buffer.alloc(0));
+    if (this.#rest.length > 0) this.#takeRest(Buffer.of(LINE_FEED));
     if (this.#events.events === 0)
       throw new ForebayError('NO_EVENTS', { message: 'The body holds no event' });
   }
 
-  #takeRest(part: Buffer): void {
-    this.#rest.append(part);
+  #takeRest(end: Buffer): void {
+    this.#rest.append(end);
     const rest = this.#rest;
     this.#rest = new BodyBuffer();
-    this.#take(rest.bytes);
+    this.#takeLines(rest.bytes);
   }
 
-  #take(line: Buffer): void {
-    this.#line++;
+  /** @param lines each with its line feed */
+  #takeLines(lines: Buffer): void {
+    const isText = isUtf8(lines);
+    for (let start = 0; start < lines.length;) {
+      this.#line++;
+      const found = isText ? this.#events.find(lines, start) : NOT_CERTAIN;
+      if (found !== NOT_CERTAIN && lines[found] === LINE_FEED) {
+        this.#events.addFound(lines, start, found);
+        start = found + 1;
+      } else {
+        const end = lines.indexOf(LINE_FEED, start);
+        this.#takeLine(lines.subarray(start, end));
+        start = end + 1;
+      }
+    }
+  }
+
+  #takeLine(line: Buffer): void {
     if (line.length === 0 || (line.length === 1 && line[0] === CARRIAGE_RETURN)) return;
     this.#events.add(() => decodeUtf8(line), { line: this.#line });
   }

@@ -2,10 +2,10 @@ import { Writable } from 'node:stream';
 import type { AppendLog } from '../append-log/append-log.js';
 import type { SealedBatch } from '../append-log/batch.js';
 import type { BatchFile } from '../append-log/batch-file.js';
-import { markedLine } from '../append-log/line-mark.js';
+import { writeMarkedLine } from '../append-log/line-mark.js';
 import { asError, ForebayError } from '../errors.js';
 import type { LogLines } from '../log-lines.js';
-import type { BatchEnd, BatchPart, Group, QueuedEvent } from './batcher.js';
+import type { BatchEnd, BatchPart, EventRange, Group } from './batcher.js';
 
 export interface BatchWriterOptions {
   readonly log: AppendLog;
@@ -72,29 +72,26 @@ export class BatchWriter extends Writable {
   async #commitPart(part: BatchPart, open: BatchFile | null): Promise<BatchFile | null> {
     let file = open?.failed === true ? null : open;
     if (open !== file && open !== null) this.#seal(open, 'failure');
-    if (part.events.length === 0) return file;
+    if (part.events === 0) return file;
     try {
       file ??= await this.#log.create();
-      await this.#log.append(file, joinLines(part.events), part.events.length);
-      this.accepted += part.events.length;
-      acknowledge(part.events, null);
+      await this.#log.append(file, logLines(part), part.events);
+      this.accepted += part.events;
+      acknowledge(part.ranges, null);
     } catch (error) {
-      this.#refuse(part.events, asError(error));
+      this.#refuse(part, asError(error));
     }
     return file;
   }
 
-  #refuse(events: readonly QueuedEvent[], cause: Error): void {
-    this.failed += events.length;
+  #refuse({ ranges, events }: BatchPart, cause: Error): void {
+    this.failed += events;
     const error =
       cause instanceof ForebayError ? cause : new ForebayError('LOG_FAILED', { cause, retryAfterMs: 1000 });
     const why = asError(error.cause).message;
-    const text = `Could not put ${events.length} events on disk (${why}); their clients were told to retry`;
-    this.#lines.batch(
-      { kind: 'Append failed', text, batch: '', events: events.length, error: cause },
-      'warn',
-    );
-    acknowledge(events, error);
+    const text = `Could not put ${events} events on disk (${why}); their clients were told to retry`;
+    this.#lines.batch({ kind: 'Append failed', text, batch: '', events, error: cause }, 'warn');
+    acknowledge(ranges, error);
   }
 
   #seal(file: BatchFile, end: BatchEnd | 'failure'): void {
@@ -108,18 +105,19 @@ export class BatchWriter extends Writable {
   }
 }
 
-/** Once for each request, not for each event: the events of a request follow each other. */
-function acknowledge(events: readonly QueuedEvent[], error: Error | null): void {
-  for (let start = 0, end = 0; start < events.length; start = end) {
-    const owner = events[start]?.owner;
-    while (events[end]?.owner === owner && end < events.length) end++;
-    owner?.acknowledge(end - start, error);
-  }
+function acknowledge(ranges: readonly EventRange[], error: Error | null): void {
+  for (const { request, from, to } of ranges) request.acknowledge(to - from, error);
 }
 
-/** One buffer for one write. */
-function joinLines(events: readonly QueuedEvent[]): Buffer {
-  let text = '';
-  for (const { line } of events) text += markedLine(line);
-  return Buffer.from(text, 'utf8');
+/** One buffer for one write. A copy also where it is one request: what is kept of it would hold all of that. */
+function logLines({ ranges, bytes }: BatchPart): Buffer {
+  const joined = Buffer.allocUnsafe(bytes);
+  let at = 0;
+  for (const { request, from, to } of ranges) {
+    const { lines } = request;
+    for (let index = from; index < to; index++) {
+      at = writeMarkedLine(joined, at, lines.bytes, lines.startOf(index), lines.startOf(index + 1));
+    }
+  }
+  return joined;
 }

@@ -1,4 +1,5 @@
 import type { Forebay } from '../../lib/forebay.js';
+import { LineBuffer } from '../../lib/line-buffer.js';
 import { eventText, expectedLine, invalidText } from './event-texts.js';
 import type { Ledger, SentEvent } from './ledger.js';
 import type { Surroundings } from './simulated-disk.js';
@@ -95,10 +96,7 @@ export class Clients {
     });
     trace.add(`  write ${count} events from ${events[0]?.id} on`);
     const error = await new Promise<Error | null>((answer) => {
-      this.#forebay.take(
-        events.map(({ line }) => line),
-        answer,
-      );
+      this.#forebay.take(LineBuffer.of(...events.map(({ line }) => line)), answer);
     });
     const code = error === null ? '' : codeOf(error);
     trace.add(`  ${error === null ? 'acknowledged' : `refused with ${code}`}: ${count} events`);
