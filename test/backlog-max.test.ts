@@ -168,8 +168,9 @@ void t.test('an event that could never fit is refused for good, with a backlog o
 
 void t.test('a batch file that is deleted by hand frees its bytes', async (t) => {
   const dir = memoryDir(t);
-  const content = markedLine(eventText('a', 'x'.repeat(3000)));
-  for (const n of [1, 2, 3]) writeFileSync(join(dir, leftName(n)), content);
+  const content = markedLine(eventText('a'));
+  const left = 50; // more than are read ahead
+  for (let n = 1; n <= left; n++) writeFileSync(join(dir, leftName(n)), content);
   const running = await startForebay(
     t,
     { logDir: dir, backlogBytesMax: MAX, replayWaitMs: 0, batchSize: 1 },
@@ -178,14 +179,22 @@ void t.test('a batch file that is deleted by hand frees its bytes', async (t) =>
   const { forebay, sink } = running;
   await until(() => sink.attempts.length === 1, 'the first is on its way');
   await forebay.write(numbered(1)); // is kept in memory
-  await until(() => pendingBytes(forebay) === 3 * content.length + LINE_BYTES, 'all four count');
+  await until(() => pendingBytes(forebay) === left * content.length + LINE_BYTES, 'all count');
   for (const name of readdirSync(dir).filter(isBatchName)) {
     if (name !== sink.attempts[0]) unlinkSync(join(dir, name));
   }
   sink.release();
   await until(() => pendingBytes(forebay) === 0, 'all bytes are free');
-  t.match(forebay.counts(), { accepted: 2, delivered: 2, quarantined: 0, pending: 0, unreadBatches: 0 });
-  t.equal(running.said.filter(({ text }) => text.includes('is gone')).length, 2);
+  const gone = running.said.filter(({ text }) => text.includes('is gone')).length;
+  t.ok(gone > 0 && gone < left, 'those that were not read yet');
+  const there = left + 1 - gone;
+  t.match(forebay.counts(), {
+    accepted: there,
+    delivered: there,
+    quarantined: 0,
+    pending: 0,
+    unreadBatches: 0,
+  });
 });
 
 void t.test('what is damaged frees its bytes', async (t) => {

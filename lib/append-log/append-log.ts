@@ -15,7 +15,7 @@
  * not fit is damage: it goes to the quarantine, and the rest is delivered. What a failed write or flush may have
  * left is cut off before its events are refused. No other module touches these files.
  */
-import { join } from 'node:path';
+import { join, sep } from 'node:path';
 import { asError, ForebayError } from '../errors.js';
 import type { LogLines } from '../log-lines.js';
 import type { SealedBatch, StoredBatch } from './batch.js';
@@ -64,6 +64,8 @@ export class AppendLog {
   torn = 0;
   /** Lines set aside as damaged, and acknowledged events of this run that are missing on disk. */
   quarantined = 0;
+  /** The directory with a separator behind it. */
+  readonly #prefix: string;
   readonly #recent: RecentBatches;
   readonly #drainRate = new DrainRate();
   readonly #fs: FileSystem;
@@ -73,6 +75,8 @@ export class AppendLog {
   readonly #nameFlush: NameFlush;
   readonly #quarantine: Quarantine;
   readonly #newestLeftover: string | null;
+  /** Sizes of leftover files that were not listed yet. */
+  readonly #sizes: Map<string, number>;
   /** Files being made or written, by name: they are no part of the backlog yet. */
   readonly #unsealed = new Map<string, BatchFile | null>();
   /** Sealed files whose failed end is not cut off yet: how many of their bytes are acknowledged. */
@@ -118,6 +122,7 @@ export class AppendLog {
     found: Survey,
   ) {
     this.dir = options.dir;
+    this.#prefix = join(options.dir, sep);
     this.fsync = options.fsync;
     this.leftoverBatches = found.batches;
     this.unreadBatches = found.batches;
@@ -130,6 +135,7 @@ export class AppendLog {
     this.#nameFlush = new NameFlush(fs, options.dir);
     this.#quarantine = new Quarantine(fs, options.dir, this.#nameFlush);
     this.#newestLeftover = found.newest;
+    this.#sizes = found.sizes;
     if (typeof this.fsync === 'number') {
       this.#flushTimer = setInterval(() => {
         for (const file of this.#unsealed.values()) if (file !== null) void flushLate(file, this.path(file.name), this.#lines);
@@ -138,7 +144,7 @@ export class AppendLog {
   }
 
   path(name: string): string {
-    return join(this.dir, name);
+    return `${this.#prefix}${name}`;
   }
 
   /** A new batch file, after all others in the order of delivery. */
@@ -214,7 +220,8 @@ export class AppendLog {
       compareBatchNames(name, newest) <= 0 &&
       (after === null || compareBatchNames(name, after) > 0);
     const names = await oldestBatchNames(this.#fs, this.dir, wanted, most);
-    const sizes = await sizesOf(this.#fs, this.dir, names);
+    const sizes = await sizesOf(this.#fs, this.dir, names, this.#sizes);
+    for (const name of names) this.#sizes.delete(name);
     return names.flatMap((name, index) => {
       const size = sizes[index] ?? null;
       if (size === null) return []; // delivered and deleted meanwhile
@@ -222,6 +229,11 @@ export class AppendLog {
       const fileBytes = acknowledgedBytes ?? size;
       return { name, acknowledgedBytes, events: null, fileBytes, leftover: this.#isLeftover(name) };
     });
+  }
+
+  /** Whether a batch is in memory still: to read it touches no file. */
+  remembers({ name }: SealedBatch): boolean {
+    return this.#recent.has(name);
   }
 
   /**
@@ -233,7 +245,7 @@ export class AppendLog {
     const { name, fileBytes, leftover } = batch;
     const recent = this.#recent.read(name);
     if (recent !== null) return { ...recent, fileBytes };
-    const read = await readBatch(this.#fs, this.dir, batch, this.#quarantine, this.#lines);
+    const read = await readBatch(this.#fs, this.path(name), batch, this.#quarantine, this.#lines);
     const { events, bytes } = read;
     const gone = batch.events === null ? read.quarantined : batch.events - events;
     this.quarantined += gone;
@@ -248,8 +260,8 @@ export class AppendLog {
 
   /** Deletes a batch file: its events are somewhere else now. One that is gone already is no error. */
   async delete({ name, events, fileBytes }: Omit<StoredBatch, 'bytes'>): Promise<void> {
-    await unlink(this.#fs, this.path(name));
     this.#recent.delete(name);
+    await unlink(this.#fs, this.path(name));
     this.#uncut.delete(name);
     this.pendingEvents -= events;
     this.pendingBytes -= fileBytes;

@@ -1,8 +1,8 @@
-import { join } from 'node:path';
 import { systemCode } from '../errors.js';
 import type { LogLines } from '../log-lines.js';
 import { readBatchLines } from './batch-lines.js';
-import { readAll } from './file-system.js';
+import { readExpected } from './file-system.js';
+import { soundLines } from './line-mark.js';
 import type { SealedBatch } from './batch.js';
 import type { FileSystem } from './file-system.js';
 import type { Quarantine } from './quarantine.js';
@@ -25,13 +25,12 @@ export interface BatchContent {
  */
 export async function readBatch(
   fs: FileSystem,
-  dir: string,
-  { name, acknowledgedBytes, leftover }: SealedBatch,
+  path: string,
+  { name, acknowledgedBytes, fileBytes, leftover }: SealedBatch,
   quarantine: Quarantine,
   lines: LogLines,
 ): Promise<BatchContent> {
-  const path = join(dir, name);
-  const file = await readAll(fs, path, acknowledgedBytes).catch((error: unknown) => {
+  const file = await readExpected(fs, path, fileBytes, acknowledgedBytes).catch((error: unknown) => {
     if (systemCode(error) === 'ENOENT') return null;
     throw error;
   });
@@ -39,6 +38,8 @@ export async function readBatch(
     lines.error(`The batch file ${path} is gone: someone else has deleted or moved it`);
     return { bytes: Buffer.alloc(0), events: 0, quarantined: 0, torn: false };
   }
+  const sound = file.length < (acknowledgedBytes ?? 0) ? null : soundLines(file);
+  if (sound !== null) return { ...sound, quarantined: 0, torn: false };
   // a file of this run was acknowledged to its end, or its failed end is cut off
   const isAcknowledged = acknowledgedBytes !== null || !leftover;
   const { bytes, events, tornBytes, lastBreakLost, damaged } = readBatchLines(file, isAcknowledged);

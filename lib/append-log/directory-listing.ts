@@ -11,6 +11,9 @@ const OURS = new Set([LOCK_FILE, QUARANTINE, '.gitignore']);
 /** Keeps the system's threads busy, and memory small. */
 const SIZES_AT_ONCE = 256;
 
+/** So many sizes the survey keeps, about 150 bytes each: to ask for them again takes a tenth of the time of replay. */
+const SIZES_KEPT = 10_000;
+
 /** What stands in a log directory when a server starts on it. */
 export interface Survey {
   /** How many batch files an earlier run left. */
@@ -19,6 +22,8 @@ export interface Survey {
   readonly newest: string | null;
   /** Their bytes. */
   readonly bytes: number;
+  /** The bytes of some of them, by name. They do not change: nobody appends to a file of an earlier run. */
+  readonly sizes: Map<string, number>;
   /** Entries that are neither batch files nor the log's own. */
   readonly foreign: readonly string[];
 }
@@ -28,9 +33,14 @@ export async function survey(fs: FileSystem, dir: string): Promise<Survey> {
   let batches = 0;
   let bytes = 0;
   let names: string[] = [];
+  const sizes = new Map<string, number>();
   const foreign: string[] = [];
   const measure = async (): Promise<void> => {
-    for (const size of await sizesOf(fs, dir, names)) bytes += size ?? 0;
+    for (const [index, size] of (await sizesOf(fs, dir, names)).entries()) {
+      bytes += size ?? 0;
+      const name = names[index];
+      if (name !== undefined && size !== null && sizes.size < SIZES_KEPT) sizes.set(name, size);
+    }
     names = [];
   };
   for await (const { name, isBatch } of entries(fs, dir)) {
@@ -43,19 +53,25 @@ export async function survey(fs: FileSystem, dir: string): Promise<Survey> {
     if (names.push(name) >= SIZES_AT_ONCE) await measure();
   }
   await measure();
-  return { batches, newest, bytes, foreign };
+  return { batches, newest, bytes, sizes, foreign };
 }
 
-/** The sizes of files, in bytes; 0 for one that does not tell, `null` for one that is gone. */
+/**
+ * The sizes of files, in bytes; 0 for one that does not tell, `null` for one that is gone.
+ *
+ * @param known sizes that need not be asked for
+ */
 export async function sizesOf(
   fs: FileSystem,
   dir: string,
   names: readonly string[],
+  known?: ReadonlyMap<string, number>,
 ): Promise<(number | null)[]> {
   const sizes: (number | null)[] = [];
+  const size = async (name: string): Promise<number | null> =>
+    known?.get(name) ?? sizeOf(fs, join(dir, name));
   for (let at = 0; at < names.length; at += SIZES_AT_ONCE) {
-    const some = names.slice(at, at + SIZES_AT_ONCE);
-    sizes.push(...(await Promise.all(some.map((name) => sizeOf(fs, join(dir, name))))));
+    sizes.push(...(await Promise.all(names.slice(at, at + SIZES_AT_ONCE).map(size))));
   }
   return sizes;
 }

@@ -37,6 +37,10 @@ export class RecentBatches {
     if (parts !== undefined) this.#sealed.set(file.name, { parts, events: file.events });
   }
 
+  has(name: string): boolean {
+    return this.#sealed.has(name);
+  }
+
   /** A sealed batch; `null` where it is not known any more. */
   read(name: string): Batch | null {
     const batch = this.#sealed.get(name);

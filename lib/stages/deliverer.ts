@@ -7,12 +7,18 @@ import { asError } from '../errors.js';
 import type { LogLines } from '../log-lines.js';
 import type { Sink } from '../sinks/sink.js';
 import { backoffMs } from './backoff.js';
+import { ReadAhead } from './read-ahead.js';
+import type { Waiting } from './read-ahead.js';
+import { SinkAttempts } from './sink-attempts.js';
 
 /** How often a file is read in its place in the order, and how many may step aside because they cannot be. */
 const READS_IN_PLACE = 3;
 const ASIDE_MAX = 100;
-/** After so long without an answer from the sink the log says so, in milliseconds. */
-const SILENCE_MS = 30_000;
+/**
+ * While a backlog is caught up with, so many files of confirmed batches may wait for their deletion before no further
+ * batch goes to the sink: a crash sends them again. With fewer, a sink that is faster than the disk waits for it.
+ */
+const DELETIONS_MAX = 32;
 
 export interface DelivererOptions {
   readonly log: AppendLog;
@@ -37,30 +43,39 @@ export class Deliverer extends Writable {
   /** The last failure since the last success. */
   lastError: Error | null = null;
   readonly #log: AppendLog;
-  readonly #sink: Sink;
   readonly #lines: LogLines;
   /** Batches that may still go to the sink beside those that do. */
   #places: number;
   readonly #random: () => number;
   /** Aborted to begin no further attempt. */
   readonly #stopping = new AbortController();
-  /** Aborted to wait no longer for the attempts that run. */
-  readonly #abandoning = new AbortController();
-  readonly #active = new Set<Promise<void>>();
+  readonly #attempts: SinkAttempts;
+  readonly #ahead: ReadAhead;
+  /** Batches that have had a place and are neither deleted nor given up. */
+  #active = 0;
+  /** Those of them that the sink has confirmed and whose files are not deleted yet. */
+  #deletions = 0;
+  /**
+   * By which those of them leave their place that have one still. With few behind it a batch is off the disk before
+   * the next goes out; with many the disk is not waited for.
+   */
+  readonly #lingering = new Set<() => void>();
   /** Batches that have stepped aside and are not read yet. */
   #aside = 0;
-  /** Asks for the next batch; set while all places are taken. */
+  /** Asks for the next batch; set while enough wait. */
   #next: (() => void) | null = null;
+  #whenIdle: (() => void) | null = null;
 
   constructor({ log, sink, lines, concurrency, random = Math.random }: DelivererOptions) {
     super({ objectMode: true, highWaterMark: 1 });
     this.#log = log;
-    this.#sink = sink;
     this.#lines = lines;
+    this.#ahead = new ReadAhead(log);
+    this.#attempts = new SinkAttempts(sink, lines);
     this.#places = concurrency;
     this.#random = random;
-    // one listener for each batch on its way
-    setMaxListeners(0, this.#stopping.signal, this.#abandoning.signal);
+    // one listener for each batch that waits for its next attempt
+    setMaxListeners(0, this.#stopping.signal);
   }
 
   /** Begins no further attempt; those that run may end. What is not confirmed stays on disk. */
@@ -71,120 +86,138 @@ export class Deliverer extends Writable {
   /** Waits no longer for the attempts that run either. */
   abandon(): void {
     this.#stopping.abort();
-    this.#abandoning.abort();
+    this.#attempts.abandon();
   }
 
-  override _write(batch: SealedBatch, _encoding: BufferEncoding, done: (error?: Error | null) => void): void {
-    this.#places--;
-    let hasPlace = true;
-    const leavePlace = (): void => {
-      if (!hasPlace) return;
-      hasPlace = false;
-      this.#places++;
+  override _write(
+    sealed: SealedBatch,
+    _encoding: BufferEncoding,
+    done: (error?: Error | null) => void,
+  ): void {
+    this.#ahead.add(sealed);
+    this.#next = done;
+    this.#goOn();
+  }
+
+  override _final(done: (error?: Error | null) => void): void {
+    this.#whenIdle = done;
+    this.#goOn();
+  }
+
+  override _destroy(error: Error | null, done: (error?: Error | null) => void): void {
+    this.#attempts.end();
+    done(error);
+  }
+
+  /** Gives free places to those who wait for one, oldest first, and asks for more. */
+  #goOn(): void {
+    if (this.#ahead.isLong) {
+      for (const leavePlace of this.#lingering) leavePlace();
+      this.#lingering.clear();
+    }
+    while (this.#places > 0 && this.#deletions < DELETIONS_MAX) {
+      const first = this.#ahead.shift();
+      if (first === null) break;
+      this.#begin(first);
+    }
+    if (!this.#ahead.isFull) {
       const next = this.#next;
       this.#next = null;
       next?.();
+    }
+    if (this.#active === 0 && this.#ahead.isEmpty) {
+      const whenIdle = this.#whenIdle;
+      this.#whenIdle = null;
+      whenIdle?.();
+    }
+  }
+
+  #begin(first: Waiting): void {
+    this.#active++;
+    this.#places--;
+    let hasPlace = true;
+    const leavePlace = (): void => {
+      if (hasPlace) this.#places++;
+      hasPlace = false;
     };
-    const delivery = this.#deliver(batch, leavePlace).then(
+    this.#deliver(first, leavePlace).then(
       () => {
-        this.#active.delete(delivery);
+        this.#active--;
         leavePlace();
+        this.#goOn();
       },
       (error: unknown) => {
         this.destroy(asError(error));
       },
     );
-    this.#active.add(delivery);
-    if (this.#places > 0) done();
-    else this.#next = done;
-  }
-
-  override _final(done: (error?: Error | null) => void): void {
-    Promise.all(this.#active).then(() => {
-      done();
-    }, done);
   }
 
   /** From the disk to the sink, and off the disk. Ends early, with nothing lost, when the server stops. */
-  async #deliver(sealed: SealedBatch, leavePlace: () => void): Promise<void> {
-    if (this.#stopping.signal.aborted) return;
-    const batch = await this.#read(sealed, leavePlace);
+  async #deliver({ sealed, read }: Waiting, leavePlace: () => void): Promise<void> {
+    if (this.#stopping.signal.aborted) {
+      await read; // its file is open
+      return;
+    }
+    const batch = await this.#read(sealed, read, leavePlace);
     if (batch === null || this.#stopping.signal.aborted) return;
     const events = `(${batch.events} events)`;
     if (sealed.leftover) {
       this.#line('Replaying batch', `${batch.name} ${events}`, batch);
     }
     if (batch.events > 0) {
-      const confirmed = await this.#untilDone('Delivery failed', batch, () => this.#attempt(batch));
-      if (confirmed === null) return;
+      const confirmed = await this.#untilDone('Delivery failed', batch, () => this.#attempts.run(batch));
+      if (!confirmed) return;
       this.#line('SinkAPI', `Successfully sent batch ${events}`, batch);
     }
-    const path = this.#log.path(batch.name);
-    const deleted = await this.#untilDone('Could not delete batch file', batch, () => this.#delete(batch));
-    if (deleted === null) return;
+    this.#deletions++;
+    this.#lingering.add(leavePlace);
+    this.#goOn();
+    const deleted = await this.#untilDone('Could not delete batch file', batch, () =>
+      this.#log.delete(batch),
+    );
+    this.#lingering.delete(leavePlace);
+    this.#deletions--;
+    if (!deleted) return;
     this.delivered += batch.events;
     if (sealed.leftover) this.#line('Successfully replayed and deleted', batch.name, batch);
-    else this.#line('Deleted batch file', path, batch);
+    else this.#line('Deleted batch file', this.#log.path(batch.name), batch);
     this.emit('gone', sealed);
   }
 
   /** A file that cannot be read does not hold up those behind it for ever: after some tries it steps aside. */
-  async #read(sealed: SealedBatch, leavePlace: () => void): Promise<StoredBatch | null> {
+  async #read(
+    sealed: SealedBatch,
+    ahead: Waiting['read'],
+    leavePlace: () => void,
+  ): Promise<StoredBatch | null> {
+    let batch: StoredBatch | null = null;
     let tries = 0;
     let stepsAside = false;
-    const batch = await this.#untilDone('Could not read batch', sealed, async () => {
+    await this.#untilDone('Could not read batch', sealed, async () => {
       if (++tries > READS_IN_PLACE && !stepsAside && this.#aside < ASIDE_MAX) {
         stepsAside = true;
         this.#aside++;
         this.#lines.error(`${this.#log.path(sealed.name)} cannot be read: others go first, it is tried on`);
         leavePlace();
+        this.#goOn();
       }
-      return this.#log.read(sealed);
+      const read = await (tries === 1 && ahead !== null ? ahead : this.#log.read(sealed));
+      if (read instanceof Error) throw read;
+      batch = read;
     });
     if (stepsAside) this.#aside--;
     return batch;
   }
 
-  /** One attempt. A sink that does not listen to its signal is not waited for when the server stops. */
-  async #attempt(batch: Batch): Promise<true> {
-    const { signal } = this.#abandoning;
-    let abandon = (): void => undefined;
-    const abandoned = new Promise<never>((_resolve, reject) => {
-      abandon = () => {
-        reject(new Error('the server stops'));
-      };
-      signal.addEventListener('abort', abandon);
-    });
-    const silent = setInterval(() => {
-      this.#lines.warn(`The sink has not answered ${batch.name} for another ${SILENCE_MS / 1000} seconds`);
-    }, SILENCE_MS);
-    try {
-      await Promise.race([this.#sink.deliver(batch, signal), abandoned]);
-      return true;
-    } finally {
-      clearInterval(silent);
-      signal.removeEventListener('abort', abandon);
-    }
-  }
-
-  async #delete(batch: StoredBatch): Promise<true> {
-    await this.#log.delete(batch);
-    return true;
-  }
-
-  /** Tries once, and again until it succeeds. `null` where the server stops before. */
-  async #untilDone<T>(
-    what: string,
-    batch: SealedBatch | Batch,
-    attempt: () => Promise<T>,
-  ): Promise<T | null> {
+  /** Tries once, and again until it succeeds. `false` where the server stops before. */
+  async #untilDone(what: string, batch: SealedBatch | Batch, attempt: () => Promise<void>): Promise<boolean> {
     for (let failures = 1; ; failures++) {
       try {
-        const result = await attempt();
+        await attempt();
         this.lastError = null;
-        return result;
+        return true;
       } catch (thrown) {
-        if (this.#abandoning.signal.aborted) return null;
+        if (this.#attempts.areAbandoned) return false;
         const error = asError(thrown);
         this.failures++;
         this.lastError = error;
@@ -194,7 +227,7 @@ export class Deliverer extends Writable {
         const events = batch.events ?? 0;
         this.#lines.batch({ kind: what, text, batch: batch.name, events, error }, 'warn');
         await sleep(waitMs, undefined, { signal: this.#stopping.signal }).catch(() => null);
-        if (this.#stopping.signal.aborted) return null;
+        if (this.#stopping.signal.aborted) return false;
       }
     }
   }

@@ -115,6 +115,11 @@ export class SimulatedDisk {
     this.#submit({ method: 'close', path, apply, fail: apply, done });
   }
 
+  closeSync(fd: number): void {
+    this.#descriptor(fd);
+    if (!this.#dead) this.#open.delete(fd);
+  }
+
   read(fd: number, into: Buffer, offset: number, length: number, at: number, done: Callback<number>): void {
     const { path } = this.#descriptor(fd);
     const apply = (): number => {

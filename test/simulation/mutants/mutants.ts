@@ -82,6 +82,38 @@ export const MUTANTS: readonly Mutant[] = [
     violates: LOST,
   },
   {
+    name: 'deletes a batch that the sink did not confirm before the stop',
+    edits: [{ file: 'lib/stages/deliverer.ts', find: 'if (!confirmed) return;', replace: '' }],
+    violates: LOST,
+  },
+  {
+    name: 'counts a batch whose file could not be deleted',
+    edits: [{ file: 'lib/stages/deliverer.ts', find: 'if (!deleted) return;', replace: '' }],
+    violates: /accepted/,
+  },
+  {
+    name: 'stops before what it reads and deletes has ended',
+    edits: [
+      {
+        file: 'lib/stages/deliverer.ts',
+        find: 'if (this.#active === 0 && this.#ahead.isEmpty)',
+        replace: 'if (this.#ahead.isEmpty)',
+      },
+    ],
+    violates: /files are still open/,
+  },
+  {
+    name: 'takes a short read for the whole file',
+    edits: [
+      {
+        file: 'lib/append-log/file-system.ts',
+        find: 'read === (bytes ?? size) ? file.subarray(0, read) : readAll(fs, path, bytes)',
+        replace: 'file.subarray(0, read)',
+      },
+    ],
+    violates: LOST,
+  },
+  {
     name: 'trusts a file after a failed flush',
     edits: [
       {
@@ -124,8 +156,8 @@ export const MUTANTS: readonly Mutant[] = [
     edits: [
       {
         file: 'lib/append-log/line-mark.ts',
-        find: 'return crc32(text) === sum >>> 0 ? text : null;',
-        replace: 'return text;',
+        find: 'return foreign === 0 && crc32(bytes.subarray(start, textEnd)) === sum >>> 0;',
+        replace: 'return true;',
       },
     ],
     violates: /came out changed|nobody sent/,
