@@ -116,8 +116,11 @@ export class SimulatedDisk {
   }
 
   closeSync(fd: number): void {
-    this.#descriptor(fd);
-    if (!this.#dead) this.#open.delete(fd);
+    const { path } = this.#descriptor(fd);
+    if (this.#dead) return;
+    this.#open.delete(fd);
+    const fault = this.faults.of('close', false, this.#around.time.nowMs);
+    if (fault !== null) throw systemError(fault.code, 'close', path);
   }
 
   read(fd: number, into: Buffer, offset: number, length: number, at: number, done: Callback<number>): void {
