@@ -317,4 +317,8 @@ void t.test('a broken pipeline fails every event in the queue, once', async (t) 
     requests.map(({ outcomes }) => outcomes),
     [['1 broken'], [/^1 /], [/^3 /]],
   );
+  t.same(
+    requests.map(({ outcomes }) => outcomes.length),
+    [1, 1, 1],
+  );
 });

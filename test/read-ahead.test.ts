@@ -1,10 +1,12 @@
-import nodeFs, { existsSync, readdirSync, writeFileSync } from 'node:fs';
+import nodeFs, { existsSync, readdirSync, truncateSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { setImmediate as turn } from 'node:timers/promises';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import t from 'tap';
 import type { Test } from 'tap';
 import { isBatchName } from '../lib/append-log/batch-name.js';
-import { nodeFileSystem } from '../lib/append-log/file-system.js';
+import { nodeFileSystem, readExpected } from '../lib/append-log/file-system.js';
 import type { FileSystem } from '../lib/append-log/file-system.js';
 import { markedLine } from '../lib/append-log/line-mark.js';
 import { createForebay } from '../lib/index.js';
@@ -176,3 +178,25 @@ for (const batches of [1, 100]) {
     },
   );
 }
+
+void t.test('deletions that wait hold no events in memory', async (t) => {
+  setFlagsFromString('--expose-gc');
+  const gc = runInNewContext('gc') as () => void;
+  const bytes = 2 ** 20;
+  const { sink, held } = await replayOf(t, 50, bytes, true);
+  const { arrayBuffers: before } = process.memoryUsage();
+  sink.release();
+  await until(() => held.length === DELETIONS_MAX);
+  sink.batches.length = 0;
+  await turns();
+  gc();
+  const grown = process.memoryUsage().arrayBuffers - before;
+  t.ok(grown < 12 * bytes, `${grown} bytes for what is read ahead, not for ${DELETIONS_MAX} batches`);
+});
+
+void t.test('a file that no memory can hold is read in vain, not for ever', async (t) => {
+  const path = join(tempDir(t), 'huge');
+  writeFileSync(path, '');
+  truncateSync(path, 2 ** 33);
+  await t.rejects(readExpected(nodeFileSystem, path, 2 ** 33, null));
+});

@@ -44,15 +44,21 @@ export async function lockDirectory(fs: FileSystem, dir: string): Promise<Direct
     const started = new Date(Date.now()).toISOString();
     const names = new Date(firstSecond * 1000).toISOString();
     const text = `process ${process.pid}, started ${started}, names from ${names}`;
-    let noted = false;
-    const note = async (): Promise<void> => {
-      if (noted) return;
+    const write = async (): Promise<void> => {
       // always as long and in place, which needs no space on a full disk and leaves no moment without a note
       await writeAll(fs, fd, Buffer.from(`${text.padEnd(NOTE_BYTES - 1)}\n`), 0);
       await callVoid((done) => {
         fs.fdatasync(fd, done);
       });
-      noted = true;
+    };
+    // one for all who wait, in their order, until one has succeeded
+    let noting: Promise<void> | null = null;
+    const note = (): Promise<void> => {
+      noting ??= write().catch((error: unknown) => {
+        noting = null;
+        throw error;
+      });
+      return noting;
     };
     return { firstSecond, note, release };
   } catch (error) {

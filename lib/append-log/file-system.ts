@@ -148,9 +148,8 @@ export function readExpected(
         reject(openError);
         return;
       }
-      // one byte more than there should be: a read that does not fill it has met the end
-      const file = Buffer.allocUnsafe(bytes ?? size + 1);
-      fs.read(fd, file, 0, file.length, 0, (readError, read) => {
+      let file: Buffer<ArrayBuffer>;
+      const end = (readError: Error | null, read: number): void => {
         try {
           fs.closeSync(fd);
           if (readError !== null) throw readError;
@@ -158,7 +157,14 @@ export function readExpected(
         } catch (error) {
           reject(asError(error));
         }
-      });
+      };
+      try {
+        // one byte more than there should be: a read that does not fill it has met the end
+        file = Buffer.allocUnsafe(bytes ?? size + 1);
+        fs.read(fd, file, 0, file.length, 0, end);
+      } catch (error) {
+        end(asError(error), 0); // it does not fit into memory, or into one call
+      }
     });
   });
 }

@@ -11,8 +11,11 @@ import type { PlainHead } from './request-head.js';
 const CHECK_MS = 500;
 /** The largest head that `node:http` takes, too; so much of a request is held while the rest is on its way. */
 const HELD_BYTES_MAX = 16_384;
+/** A head that is longer is read anew for each request: each connection keeps one. */
+const HEAD_KEPT_BYTES_MAX = 1024;
 const REQUEST_LINE = 'POST /events HTTP/1.1\r\n';
 const HEAD_END = Buffer.from('\r\n\r\n');
+const LINE_END = Buffer.from('\r\n');
 
 export interface FastPathOptions {
   readonly events: EventsRoute;
@@ -33,6 +36,8 @@ export class FastPath {
   readonly options: FastPathOptions;
   /** Whether each connection is closed behind the answer that it waits for. */
   isClosing = false;
+  /** Connections given to `node:http`. */
+  handedOver = 0;
   readonly #connections = new Set<FastConnection>();
   readonly #timer: NodeJS.Timeout;
   #accepted = '';
@@ -79,7 +84,7 @@ export class FastPath {
 class FastConnection {
   readonly #path: FastPath;
   readonly #socket: Socket;
-  /** The head of the last request: the next one has most often the same. */
+  /** The head of the last request, unless it is long: the next one has most often the same. */
   #headText = '';
   #head: PlainHead | null = null;
   /** The first piece of a request. */
@@ -99,11 +104,12 @@ class FastConnection {
     this.#socket = socket;
     socket.on('data', this.#onData);
     socket.on('end', this.#onEnd);
-    socket.on('error', this.#onError);
+    socket.on('error', ignore);
     socket.on('close', this.#onClose);
   }
 
   readonly #onData = (piece: Buffer): void => {
+    if (!this.#socket.writable) return; // closed behind its last answer
     this.#quietChecks = 0;
     if (this.#isBusy) {
       // back to where it came from: as long as the stream holds something, its end does not show
@@ -113,6 +119,8 @@ class FastConnection {
       return;
     }
     const isFirst = this.#held === null;
+    // some clients end a body with a line break more (RFC 9112, 2.2)
+    if (isFirst && piece.equals(LINE_END)) return;
     const bytes = this.#held === null ? piece : Buffer.concat([this.#held, piece]);
     this.#held = null;
     const missing = this.#take(bytes);
@@ -132,16 +140,17 @@ class FastConnection {
       const end = bytes.indexOf(HEAD_END);
       if (end === -1)
         return REQUEST_LINE.startsWith(bytes.toString('latin1', 0, REQUEST_LINE.length)) ? 1 : NaN;
-      this.#headText = bytes.toString('latin1', 0, end + HEAD_END.length);
-      this.#head = this.#headText.length > HELD_BYTES_MAX ? null : plainHead(this.#headText);
+      const text = bytes.toString('latin1', 0, end + HEAD_END.length);
+      this.#head = text.length > HELD_BYTES_MAX ? null : plainHead(text);
+      this.#headText = text.length > HEAD_KEPT_BYTES_MAX ? '' : text;
     }
     if (this.#head === null) return NaN;
-    const bodyStart = this.#headText.length;
-    const missing = bodyStart + this.#head.bodyBytes - bytes.length;
+    const { format, headBytes, bodyBytes } = this.#head;
+    const missing = headBytes + bodyBytes - bytes.length;
     // a body that has begun counts towards the bound of the queue, which node:http's way knows
-    if (missing !== 0) return missing === this.#head.bodyBytes ? missing : NaN;
+    if (missing !== 0) return missing === bodyBytes ? missing : NaN;
     this.#isBusy = true;
-    this.#path.options.events.takeWhole(this.#head.format, bytes.subarray(bodyStart), this.#answer);
+    this.#path.options.events.takeWhole(format, bytes.subarray(headBytes), this.#answer);
     return 0;
   }
 
@@ -154,13 +163,21 @@ class FastConnection {
     const answer = this.#answerText(error, count, isLast);
     if (isLast) {
       socket.end(answer);
+      socket.destroySoon(); // whatever the client does with its side
       return;
     }
-    // a client that does not read its answers: node:http keeps them in bounds
-    const isRead = socket.write(answer, error === null ? 'latin1' : 'utf8');
-    if (!isRead) this.#handOver(null);
-    else if (this.#hasMore) socket.resume();
+    if (!socket.write(answer, error === null ? 'latin1' : 'utf8')) {
+      // a client that does not read its answers: no further request is read
+      socket.pause();
+      socket.once('drain', this.#readOn);
+    } else if (this.#hasMore) {
+      this.#readOn();
+    }
     this.#hasMore = false;
+  };
+
+  readonly #readOn = (): void => {
+    this.#socket.resume();
   };
 
   #answerText(error: ForebayError | null, count: number | null, isLast: boolean): string {
@@ -211,25 +228,27 @@ class FastConnection {
     }
   };
 
-  /** Nobody is there to be told; `close` follows. */
-  readonly #onError = (): void => undefined;
-
   readonly #onClose = (): void => {
     this.#path.letGo(this);
   };
 
   /** From here on the connection is `node:http`'s, which reads these bytes first. */
-  #handOver(bytes: Buffer | null): void {
+  #handOver(bytes: Buffer): void {
     const socket = this.#socket;
     this.#letGo();
+    this.#path.handedOver++;
     socket.pause(); // or what is put back would wait for the next piece
-    if (bytes !== null) socket.unshift(bytes);
+    socket.unshift(bytes);
     this.#path.options.handOver(socket);
     process.nextTick(() => socket.resume());
   }
 
   #letGo(): void {
+    this.#held = null;
     this.#path.letGo(this);
     this.#socket.off('data', this.#onData).off('end', this.#onEnd).off('close', this.#onClose);
   }
 }
+
+/** Nobody is there to be told of an error; `close` follows. */
+function ignore(): void {}

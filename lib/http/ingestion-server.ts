@@ -76,6 +76,11 @@ export class IngestionServer {
     });
   }
 
+  /** Connections that do not take the fast path (any more): `node:http` reads them. */
+  get handedOverConnections(): number {
+    return this.#fastPath.handedOver;
+  }
+
   /** The port it listens on. */
   get port(): number {
     return (this.#server.address() as AddressInfo).port;

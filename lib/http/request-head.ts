@@ -14,7 +14,9 @@ export function bodyFormat(type: string | undefined): BodyFormat | null {
 /** The head of a request that the fast path understands. */
 export interface PlainHead {
   readonly format: BodyFormat;
-  /** How long the body is, in bytes. */
+  /** How long the head is, in bytes, */
+  readonly headBytes: number;
+  /** and the body behind it. */
   readonly bodyBytes: number;
 }
 
@@ -60,5 +62,5 @@ export function plainHead(head: string): PlainHead | null {
   }
   const format = bodyFormat(type);
   if (hosts !== 1 || format === null || length === undefined || !DIGITS.test(length)) return null;
-  return { format, bodyBytes: Number(length) };
+  return { format, headBytes: head.length, bodyBytes: Number(length) };
 }

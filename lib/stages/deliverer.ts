@@ -20,6 +20,11 @@ const ASIDE_MAX = 100;
  */
 const DELETIONS_MAX = 32;
 
+/** A batch that the sink has confirmed. */
+interface Confirmed extends Omit<StoredBatch, 'bytes'> {
+  readonly sealed: SealedBatch;
+}
+
 export interface DelivererOptions {
   readonly log: AppendLog;
   readonly sink: Sink;
@@ -140,35 +145,44 @@ export class Deliverer extends Writable {
       if (hasPlace) this.#places++;
       hasPlace = false;
     };
-    this.#deliver(first, leavePlace).then(
-      () => {
-        this.#active--;
-        leavePlace();
-        this.#goOn();
-      },
-      (error: unknown) => {
-        this.destroy(asError(error));
-      },
-    );
+    this.#confirm(first, leavePlace)
+      .then((confirmed) => (confirmed === null ? undefined : this.#remove(confirmed, leavePlace)))
+      .then(
+        () => {
+          this.#active--;
+          leavePlace();
+          this.#goOn();
+        },
+        (error: unknown) => {
+          this.destroy(asError(error));
+        },
+      );
   }
 
-  /** From the disk to the sink, and off the disk. Ends early, with nothing lost, when the server stops. */
-  async #deliver({ sealed, read }: Waiting, leavePlace: () => void): Promise<void> {
+  /** From the disk to the sink. `null`: it ended early, with nothing lost, because the server stops. */
+  async #confirm({ sealed, read }: Waiting, leavePlace: () => void): Promise<Confirmed | null> {
     if (this.#stopping.signal.aborted) {
       await read; // its file is open
-      return;
+      return null;
     }
     const batch = await this.#read(sealed, read, leavePlace);
-    if (batch === null || this.#stopping.signal.aborted) return;
+    if (batch === null || this.#stopping.signal.aborted) return null;
     const events = `(${batch.events} events)`;
     if (sealed.leftover) {
       this.#line('Replaying batch', `${batch.name} ${events}`, batch);
     }
     if (batch.events > 0) {
       const confirmed = await this.#untilDone('Delivery failed', batch, () => this.#attempts.run(batch));
-      if (!confirmed) return;
+      if (!confirmed) return null;
       this.#line('SinkAPI', `Successfully sent batch ${events}`, batch);
     }
+    const { name, fileBytes } = batch;
+    return { sealed, name, events: batch.events, fileBytes };
+  }
+
+  /** Off the disk. Its bytes are let go before: many deletions may wait for a disk that hangs. */
+  async #remove(batch: Confirmed, leavePlace: () => void): Promise<void> {
+    const { sealed } = batch;
     this.#deletions++;
     this.#lingering.add(leavePlace);
     this.#goOn();
@@ -210,7 +224,11 @@ export class Deliverer extends Writable {
   }
 
   /** Tries once, and again until it succeeds. `false` where the server stops before. */
-  async #untilDone(what: string, batch: SealedBatch | Batch, attempt: () => Promise<void>): Promise<boolean> {
+  async #untilDone(
+    what: string,
+    batch: SealedBatch | Omit<Batch, 'bytes'>,
+    attempt: () => Promise<void>,
+  ): Promise<boolean> {
     for (let failures = 1; ; failures++) {
       try {
         await attempt();
@@ -232,7 +250,7 @@ export class Deliverer extends Writable {
     }
   }
 
-  #line(kind: string, text: string, { name, events }: Batch): void {
+  #line(kind: string, text: string, { name, events }: Omit<Batch, 'bytes'>): void {
     this.#lines.batch({ kind, text, batch: name, events });
   }
 }

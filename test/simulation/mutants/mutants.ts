@@ -83,7 +83,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'deletes a batch that the sink did not confirm before the stop',
-    edits: [{ file: 'lib/stages/deliverer.ts', find: 'if (!confirmed) return;', replace: '' }],
+    edits: [{ file: 'lib/stages/deliverer.ts', find: 'if (!confirmed) return null;', replace: '' }],
     violates: LOST,
   },
   {
