@@ -33,6 +33,7 @@ export const ERRORS = {
     message: 'The disk did not say whether it has the event: it may be delivered although this is an error',
   },
   NOT_RUNNING: { status: 503, retry: true, message: 'The server is starting or stopping' },
+  DEAD_LETTERS_FULL: { status: null, retry: true, message: 'The dead letters have reached their bound' },
   SETTING_INVALID: { status: null, retry: false, message: 'A setting is unknown or malformed' },
   LOG_DIR_UNUSABLE: { status: null, retry: false, message: 'The log directory cannot be used' },
   LOG_DIR_LOCKED: { status: null, retry: false, message: 'Another server uses the log directory' },

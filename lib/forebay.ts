@@ -193,7 +193,7 @@ export class Forebay {
     return {
       accepted: writer.accepted + log.recoveredEvents,
       delivered: deliverer.delivered,
-      deadLettered: 0,
+      deadLettered: deliverer.deadLettered,
       quarantined: log.quarantined,
       pending: log.pendingEvents,
       unreadBatches: log.unreadBatches,
@@ -231,10 +231,17 @@ export class Forebay {
   }
 
   async #build(): Promise<Stages> {
-    const { logDir, fsync, sinkConcurrency, queueBytes } = this.settings;
+    const { logDir, fsync, sinkConcurrency, queueBytes, deadLettersBytesMax } = this.settings;
     const lines = this.#lines;
     const recentBytesMax = queueBytes * RECENT_SHARE;
-    const log = await AppendLog.open({ dir: logDir, fsync, recentBytesMax, lines, fs: this.#fs });
+    const log = await AppendLog.open({
+      dir: logDir,
+      fsync,
+      recentBytesMax,
+      deadLettersBytesMax,
+      lines,
+      fs: this.#fs,
+    });
     lines.info(`AppendLog initialized: ${logDir}`);
     const batcher = new Batcher(this.settings);
     const backlog = new Backlog(log, lines);

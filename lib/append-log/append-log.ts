@@ -23,6 +23,7 @@ import { BatchFile } from './batch-file.js';
 import type { Fsync } from './batch-file.js';
 import { BatchNames, compareBatchNames } from './batch-name.js';
 import { readBatch } from './batch-reader.js';
+import { DeadLetters } from './dead-letters.js';
 import { oldestBatchNames, sizesOf, survey } from './directory-listing.js';
 import type { Survey } from './directory-listing.js';
 import { finishFile, flushLate, unlink } from './file-ending.js';
@@ -45,6 +46,8 @@ export interface AppendLogOptions {
   readonly fs?: FileSystem;
   /** How much of what was appended lately is kept in memory until it is delivered, in bytes. */
   readonly recentBytesMax?: number;
+  /** How much may stand in the dead letters, in bytes; without it nothing bounds them. */
+  readonly deadLettersBytesMax?: number;
 }
 
 export class AppendLog {
@@ -66,6 +69,8 @@ export class AppendLog {
   quarantined = 0;
   /** The directory with a separator behind it. */
   readonly #prefix: string;
+  /** Events that the sink refused. */
+  readonly deadLetters: DeadLetters;
   readonly #recent: RecentBatches;
   readonly #drainRate = new DrainRate();
   readonly #fs: FileSystem;
@@ -134,6 +139,7 @@ export class AppendLog {
     this.#names = names;
     this.#nameFlush = new NameFlush(fs, options.dir);
     this.#quarantine = new Quarantine(fs, options.dir, this.#nameFlush);
+    this.deadLetters = new DeadLetters(fs, options.dir, this.#nameFlush, options.deadLettersBytesMax ?? Infinity);
     this.#newestLeftover = found.newest;
     this.#sizes = found.sizes;
     if (typeof this.fsync === 'number') {
@@ -273,7 +279,8 @@ export class AppendLog {
     this.#closed ??= (async () => {
       clearInterval(this.#flushTimer);
       await Promise.all(this.#closing);
-      await Promise.all([this.#nameFlush.close(), this.#quarantine.close()]);
+      await Promise.all([this.#quarantine.close(), this.deadLetters.close()]);
+      await this.#nameFlush.close();
       await this.#lock.release();
     })();
     await this.#closed;

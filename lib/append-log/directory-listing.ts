@@ -2,11 +2,15 @@ import type { Dir } from 'node:fs';
 import { join } from 'node:path';
 import { compareBatchNames, isBatchName } from './batch-name.js';
 import { LOCK_FILE } from './directory-lock.js';
+import { systemCode } from '../errors.js';
 import { call, statsOf } from './file-system.js';
 import type { FileSystem } from './file-system.js';
 import { QUARANTINE } from './quarantine.js';
 
-const OURS = new Set([LOCK_FILE, QUARANTINE, '.gitignore']);
+/** The folder of the dead letters. */
+export const DEAD_LETTERS = 'dead-letters';
+
+const OURS = new Set([LOCK_FILE, QUARANTINE, DEAD_LETTERS, '.gitignore']);
 
 /** Keeps the system's threads busy, and memory small. */
 const SIZES_AT_ONCE = 256;
@@ -105,6 +109,20 @@ export async function oldestBatchNames(
     if (isBatch && wanted(name) && names.push(name) >= 2 * most) keepOldest();
   }
   keepOldest();
+  return names;
+}
+
+/** The names of the plain files in a directory; none where there is no such directory. */
+export async function namesIn(fs: FileSystem, dir: string): Promise<string[]> {
+  const names: string[] = [];
+  try {
+    const handle = await call<Dir>((done) => {
+      fs.opendir(dir, done);
+    });
+    for await (const entry of handle) if (entry.isFile()) names.push(entry.name);
+  } catch (error) {
+    if (systemCode(error) !== 'ENOENT') throw error;
+  }
   return names;
 }
 

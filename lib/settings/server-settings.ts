@@ -88,6 +88,13 @@ export const PIPELINE_SETTINGS = {
     help: 'batch files on disk that wait for the sink; beyond it 429',
     check: bytes(1024),
   },
+  deadLettersBytesMax: {
+    flag: 'dead-letters-max',
+    initial: '256MiB',
+    unit: 'BYTES',
+    help: 'events that the sink refused; beyond it delivery of refused batches stops',
+    check: bytes(1024),
+  },
   sinkConcurrency: {
     flag: 'sink-concurrency',
     initial: 1,

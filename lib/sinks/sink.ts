@@ -1,9 +1,10 @@
 import type { Batch } from '../append-log/batch.js';
 
 /**
- * Where batches go. A sink tries once: it resolves when the batch is safe on its side, or throws. What it
- * throws is tried again, without end. The same batch may come more than once, also after a crash, always under
- * the same name.
+ * Where batches go. A sink tries once: it resolves when the batch is safe on its side, or throws. After an error the
+ * batch comes again, without end, unless it is a `SinkError` that says what the sink refuses for good: that goes to the
+ * dead letters. The same batch may come more than once, also after a crash, always under the same name. A refused batch
+ * comes again in parts, to find out which events are meant; a part's name is the batch's with its range.
  */
 export interface Sink {
   /**

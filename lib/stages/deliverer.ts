@@ -6,9 +6,12 @@ import type { Batch, SealedBatch, StoredBatch } from '../append-log/batch.js';
 import { asError } from '../errors.js';
 import type { LogLines } from '../log-lines.js';
 import type { Sink } from '../sinks/sink.js';
+import { SinkError } from '../sinks/sink-error.js';
 import { backoffMs } from './backoff.js';
 import { ReadAhead } from './read-ahead.js';
 import type { Waiting } from './read-ahead.js';
+import { settle } from './settlement.js';
+import type { Outcome, RefusedEvent } from './settlement.js';
 import { SinkAttempts } from './sink-attempts.js';
 
 /** How often a file is read in its place in the order, and how many may step aside because they cannot be. */
@@ -20,10 +23,14 @@ const ASIDE_MAX = 100;
  */
 const DELETIONS_MAX = 32;
 
-/** A batch that the sink has confirmed. */
-interface Confirmed extends Omit<StoredBatch, 'bytes'> {
+/** A batch whose events the sink has, or the dead letters. */
+interface Settled extends Omit<StoredBatch, 'bytes'> {
   readonly sealed: SealedBatch;
+  /** How many of its events are dead letters. */
+  readonly deadLettered: number;
 }
+
+const RETRY_AFTER_MS_MAX = 3_600_000;
 
 export interface DelivererOptions {
   readonly log: AppendLog;
@@ -43,6 +50,8 @@ export interface DelivererOptions {
 export class Deliverer extends Writable {
   /** Events that the sink confirmed and that are off the disk. */
   delivered = 0;
+  /** Events that the sink refused, that are among the dead letters and off the log. */
+  deadLettered = 0;
   /** Attempts that failed. */
   failures = 0;
   /** The last failure since the last success. */
@@ -160,7 +169,7 @@ export class Deliverer extends Writable {
   }
 
   /** From the disk to the sink. `null`: it ended early, with nothing lost, because the server stops. */
-  async #confirm({ sealed, read }: Waiting, leavePlace: () => void): Promise<Confirmed | null> {
+  async #confirm({ sealed, read }: Waiting, leavePlace: () => void): Promise<Settled | null> {
     if (this.#stopping.signal.aborted) {
       await read; // its file is open
       return null;
@@ -171,17 +180,43 @@ export class Deliverer extends Writable {
     if (sealed.leftover) {
       this.#line('Replaying batch', `${batch.name} ${events}`, batch);
     }
-    if (batch.events > 0) {
-      const confirmed = await this.#untilDone('Delivery failed', batch, () => this.#attempts.run(batch));
-      if (!confirmed) return null;
-      this.#line('SinkAPI', `Successfully sent batch ${events}`, batch);
-    }
+    const refused = batch.events === 0 ? [] : await settle(batch, (part) => this.#offer(part));
+    if (refused === null) return null;
+    if (refused.length < batch.events) this.#line('SinkAPI', `Successfully sent batch ${events}`, batch);
+    if (refused.length > 0 && !(await this.#keepRefused(batch, refused))) return null;
     const { name, fileBytes } = batch;
-    return { sealed, name, events: batch.events, fileBytes };
+    return { sealed, name, events: batch.events, fileBytes, deadLettered: refused.length };
+  }
+
+  /** One batch, or a part of it, until the sink has taken or refused it; `null` where the server stops before. */
+  async #offer(part: Batch): Promise<Outcome | null> {
+    let attempts = 0;
+    let refusal: SinkError | null = null;
+    const isDone = await this.#untilDone('Delivery failed', part, async () => {
+      attempts++;
+      try {
+        await this.#attempts.run(part);
+      } catch (error) {
+        if (!(error instanceof SinkError) || error.refused === null) throw error;
+        refusal = error;
+      }
+    });
+    return isDone ? { refusal, attempts } : null;
+  }
+
+  /** `false` where the server stops before they are kept. */
+  async #keepRefused(batch: Batch, refused: readonly RefusedEvent[]): Promise<boolean> {
+    const kept = await this.#untilDone('Could not keep dead letters', batch, async () => {
+      const path = await this.#log.deadLetters.keep(batch.name, refused);
+      const [first] = refused;
+      const text = `${refused.length} of ${batch.events} events of ${batch.name} are in ${path} (${first?.reason})`;
+      this.#lines.batch({ kind: 'Dead lettered', text, batch: batch.name, events: refused.length }, 'warn');
+    });
+    return kept;
   }
 
   /** Off the disk. Its bytes are let go before: many deletions may wait for a disk that hangs. */
-  async #remove(batch: Confirmed, leavePlace: () => void): Promise<void> {
+  async #remove(batch: Settled, leavePlace: () => void): Promise<void> {
     const { sealed } = batch;
     this.#deletions++;
     this.#lingering.add(leavePlace);
@@ -192,7 +227,8 @@ export class Deliverer extends Writable {
     this.#lingering.delete(leavePlace);
     this.#deletions--;
     if (!deleted) return;
-    this.delivered += batch.events;
+    this.delivered += batch.events - batch.deadLettered;
+    this.deadLettered += batch.deadLettered;
     if (sealed.leftover) this.#line('Successfully replayed and deleted', batch.name, batch);
     else this.#line('Deleted batch file', this.#log.path(batch.name), batch);
     this.emit('gone', sealed);
@@ -240,7 +276,7 @@ export class Deliverer extends Writable {
         this.failures++;
         this.lastError = error;
         this.emit('failure', error);
-        const waitMs = backoffMs(failures, this.#random());
+        const waitMs = waitAfter(error) ?? backoffMs(failures, this.#random());
         const text = `${batch.name}, attempt ${failures}: ${error.message}; next attempt in ${waitMs} ms`;
         const events = batch.events ?? 0;
         this.#lines.batch({ kind: what, text, batch: batch.name, events, error }, 'warn');
@@ -253,4 +289,10 @@ export class Deliverer extends Writable {
   #line(kind: string, text: string, { name, events }: Omit<Batch, 'bytes'>): void {
     this.#lines.batch({ kind, text, batch: name, events });
   }
+}
+
+/** How long the sink asked to be left alone, in milliseconds; it need not be believed for more than an hour. */
+function waitAfter(error: Error): number | undefined {
+  const waitMs = error instanceof SinkError ? error.retryAfterMs : undefined;
+  return waitMs === undefined ? undefined : Math.min(waitMs, RETRY_AFTER_MS_MAX);
 }

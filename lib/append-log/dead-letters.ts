@@ -1,0 +1,124 @@
+/**
+ * Dead letters: events that the sink refused for good, with its reason. A file for each batch that had some, named like
+ * it, in `append-log/dead-letters/`; each line is one of them:
+ *
+ *   {"batch":"batch_….jsonl","index":7,"reason":"…","status":400,"attempts":3,"time":"2026-11-25T09:00:00.000Z","event":{…}}
+ *
+ * `event` is last, and its text is the client's own. A file is written once, whole, and flushed with its name before its
+ * batch file is deleted, so it may be cut off only while the batch file is still there; then it is written anew. The
+ * server never touches one that is finished: `bin/dead-letters.js` takes events out.
+ */
+import { join } from 'node:path';
+import { ForebayError } from '../errors.js';
+import { DEAD_LETTERS, namesIn, sizesOf } from './directory-listing.js';
+import { unlink } from './file-ending.js';
+import { call, callVoid, makeMissing, statsOf, writeAll } from './file-system.js';
+import type { FileSystem } from './file-system.js';
+import { NameFlush } from './name-flush.js';
+
+/** An event that the sink refused. */
+export interface DeadLetter {
+  /** Its place in the batch, from 0. */
+  readonly index: number;
+  readonly reason: string;
+  readonly status: number | string | null;
+  /** Attempts at the sink that it was part of. */
+  readonly attempts: number;
+  /** The event's own text. */
+  readonly event: Buffer;
+}
+
+export class DeadLetters {
+  readonly #fs: FileSystem;
+  readonly #dir: string;
+  readonly #bytesMax: number;
+  readonly #logNames: NameFlush;
+  readonly #names: NameFlush;
+  /** What stands there, as far as is known; `null`: it was not looked at yet. */
+  #bytes: number | null = null;
+  /** One file after another: each must fit below the bound. */
+  #turn: Promise<void> = Promise.resolve();
+
+  /**
+   * @param logNames makes names in the log directory durable, for all that make some
+   * @param bytesMax so many bytes may stand there
+   */
+  constructor(fs: FileSystem, logDir: string, logNames: NameFlush, bytesMax: number) {
+    this.#fs = fs;
+    this.#dir = join(logDir, DEAD_LETTERS);
+    this.#bytesMax = bytesMax;
+    this.#logNames = logNames;
+    this.#names = new NameFlush(fs, this.#dir);
+  }
+
+  /**
+   * Keeps what the sink refused of a batch, flushed.
+   *
+   * @returns the path of the file
+   * @throws ForebayError `DEAD_LETTERS_FULL`; the system's error where it cannot be written
+   */
+  async keep(batch: string, letters: readonly DeadLetter[]): Promise<string> {
+    const path = join(this.#dir, batch);
+    const kept = this.#turn.then(() => this.#write(path, linesOf(batch, letters)));
+    this.#turn = kept.catch(() => undefined);
+    await kept;
+    return path;
+  }
+
+  async #write(path: string, lines: Buffer): Promise<void> {
+    if (this.#bytes === null || this.#bytes + lines.length > this.#bytesMax) this.#bytes = await this.#measure();
+    const bytes = this.#bytes;
+    if (bytes + lines.length > this.#bytesMax) {
+      throw new ForebayError('DEAD_LETTERS_FULL', {
+        message: `${bytes} bytes of dead letters in ${this.#dir} (--dead-letters-max): no batch goes on that the sink refuses`,
+      });
+    }
+    const flushDirectoryName = this.#logNames.forNewName();
+    await makeMissing(this.#fs, this.#dir);
+    await flushDirectoryName();
+    // one of an earlier attempt: after a failed flush neither its bytes nor its name could be trusted
+    if ((await statsOf(this.#fs, path)) !== null) await unlink(this.#fs, path);
+    const flushName = this.#names.forNewName();
+    try {
+      const fd = await call<number>((done) => {
+        this.#fs.open(path, 'wx', 0o640, done);
+      });
+      try {
+        await writeAll(this.#fs, fd, lines, 0);
+        await callVoid((done) => {
+          this.#fs.fsync(fd, done);
+        });
+      } finally {
+        await callVoid((done) => {
+          this.#fs.close(fd, done);
+        });
+      }
+      await flushName();
+    } catch (error) {
+      await unlink(this.#fs, path).catch(() => undefined);
+      throw error;
+    }
+    this.#bytes = bytes + lines.length;
+  }
+
+  /** Someone may have taken some away. */
+  async #measure(): Promise<number> {
+    const sizes = await sizesOf(this.#fs, this.#dir, await namesIn(this.#fs, this.#dir));
+    return sizes.reduce<number>((sum, size) => sum + (size ?? 0), 0);
+  }
+
+  async close(): Promise<void> {
+    await this.#turn;
+    await this.#names.close();
+  }
+}
+
+function linesOf(batch: string, letters: readonly DeadLetter[]): Buffer {
+  const time = new Date(Date.now()).toISOString();
+  return Buffer.concat(
+    letters.flatMap(({ index, reason, status, attempts, event }) => {
+      const about = JSON.stringify({ batch, index, reason, status, attempts, time });
+      return [Buffer.from(`${about.slice(0, -1)},"event":`), event, Buffer.from('}\n')];
+    }),
+  );
+}

@@ -1,0 +1,37 @@
+/** An event that the sink will not take, however often it gets it. */
+export interface Refusal {
+  /** Its place in the batch, from 0. */
+  readonly index: number;
+  /** Why, in the sink's words. */
+  readonly reason: string;
+  /** The sink's status: of HTTP (`400`), or a code of a database (`22P05`); `null` where it has none. */
+  readonly status: number | string | null;
+}
+
+export interface SinkErrorDetail {
+  /** The sink's status, as in `Refusal`. */
+  readonly status?: number | string | null;
+  /** How long the sink asked to be left alone, in milliseconds. */
+  readonly retryAfterMs?: number;
+  /**
+   * What the sink will not take. `all`: this batch as it is; which of its events it does not like is not known.
+   * A list: these events; all others of the batch are confirmed. Nothing: another attempt can help.
+   */
+  readonly refused?: 'all' | readonly Refusal[];
+  readonly cause?: unknown;
+}
+
+/** What a sink throws where it knows more than that the attempt failed. Any other error: try again. */
+export class SinkError extends Error {
+  readonly status: number | string | null;
+  readonly retryAfterMs: number | undefined;
+  readonly refused: 'all' | readonly Refusal[] | null;
+
+  constructor(message: string, { status, retryAfterMs, refused, cause }: SinkErrorDetail = {}) {
+    super(message, { cause });
+    this.name = 'SinkError';
+    this.status = status ?? null;
+    this.retryAfterMs = retryAfterMs;
+    this.refused = refused ?? null;
+  }
+}

@@ -1,0 +1,80 @@
+import type { Batch } from '../append-log/batch.js';
+import type { Refusal, SinkError } from '../sinks/sink-error.js';
+
+const LINE_FEED = 10;
+
+/** What came of a batch, or a part of one: `null`: the sink has it; else what it refused. */
+export interface Outcome {
+  readonly refusal: SinkError | null;
+  /** Attempts that were needed to know. */
+  readonly attempts: number;
+}
+
+/** An event that goes to the dead letters. */
+export interface RefusedEvent extends Refusal {
+  /** The event's own text. */
+  readonly event: Buffer;
+  /** Attempts that it was part of. */
+  readonly attempts: number;
+}
+
+interface Part {
+  readonly from: number;
+  /** Before this one. */
+  readonly to: number;
+  readonly attempts: number;
+}
+
+/**
+ * Offers a batch to the sink until it has taken or refused every event. Where the sink refuses a batch and does not
+ * say which events it means, each half is offered by itself, down to single events: at most 2n - 1 offers for n events,
+ * and about 2k·log2(n/k) where k of them are refused. The first half goes first, so the order stays.
+ *
+ * A part has the name of the batch with its range behind it (`batch_…_7.jsonl#0-50`), the same after a crash.
+ *
+ * @param offer resolves to `null` where the server stops meanwhile
+ * @returns what the sink refused, in order; `null` where the server stops
+ */
+export async function settle(
+  batch: Batch,
+  offer: (part: Batch) => Promise<Outcome | null>,
+): Promise<RefusedEvent[] | null> {
+  const refused: RefusedEvent[] = [];
+  const parts: Part[] = [{ from: 0, to: batch.events, attempts: 0 }];
+  for (let part = parts.pop(); part !== undefined; part = parts.pop()) {
+    const { from, to } = part;
+    const outcome = await offer(partOf(batch, part));
+    if (outcome === null) return null;
+    const { refusal } = outcome;
+    if (refusal === null) continue;
+    const attempts = part.attempts + outcome.attempts;
+    const add = ({ index, reason, status }: Refusal): void => {
+      const event = linesOf(batch, from + index, from + index + 1).subarray(0, -1);
+      refused.push({ index: from + index, reason, status, event, attempts });
+    };
+    if (Array.isArray(refusal.refused)) {
+      for (const each of refusal.refused as readonly Refusal[]) if (each.index < to - from) add(each);
+    } else if (to - from === 1) {
+      add({ index: 0, reason: refusal.message, status: refusal.status });
+    } else {
+      const middle = (from + to) >> 1;
+      parts.push({ from: middle, to, attempts }, { from, to: middle, attempts });
+    }
+  }
+  return refused;
+}
+
+function partOf(batch: Batch, { from, to }: Part): Batch {
+  if (to - from === batch.events) return batch;
+  return { name: `${batch.name}#${from}-${to}`, events: to - from, bytes: linesOf(batch, from, to) };
+}
+
+/** Some lines of a batch, with their line feeds. */
+function linesOf({ bytes }: Batch, from: number, to: number): Buffer<ArrayBuffer> {
+  let line = 0;
+  let start = 0;
+  for (; line < from; line++) start = bytes.indexOf(LINE_FEED, start) + 1;
+  let end = start;
+  for (; line < to; line++) end = bytes.indexOf(LINE_FEED, end) + 1;
+  return bytes.subarray(start, end);
+}

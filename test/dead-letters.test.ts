@@ -1,0 +1,209 @@
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import fc from 'fast-check';
+import t from 'tap';
+import type { Test } from 'tap';
+import type { Batch } from '../lib/append-log/batch.js';
+import { createForebay } from '../lib/index.js';
+import type { Forebay, ForebayOptions, Logger } from '../lib/index.js';
+import type { Sink } from '../lib/sinks/sink.js';
+import { SinkError } from '../lib/sinks/sink-error.js';
+import { settle } from '../lib/stages/settlement.js';
+import { heldDisk } from './helpers/held-disk.js';
+import { tempDir } from './helpers/temp-dir.js';
+
+const eventText = (id: string): string => `{"id":"${id}","type":"t","data":1.0,"timestamp":1}`;
+
+function batchOf(ids: readonly string[]): Batch {
+  const bytes = Buffer.from(ids.map((id) => `${eventText(id)}\n`).join(''));
+  return { name: 'batch_20250101_000000_1.jsonl', events: ids.length, bytes };
+}
+
+/** Refuses events whose id begins with `bad`; says which, or only that there are some. */
+class PickySink implements Sink {
+  readonly taken: string[] = [];
+  readonly attempts: string[] = [];
+  readonly #says: boolean;
+
+  constructor(says: boolean) {
+    this.#says = says;
+  }
+
+  async deliver({ name, bytes, events }: Batch): Promise<void> {
+    this.attempts.push(name);
+    const lines = bytes.toString('utf8').split('\n').slice(0, -1);
+    if (lines.length !== events) throw new Error(`${lines.length} lines, not ${events}`);
+    const ids = lines.map((line) => (JSON.parse(line) as { id: string }).id);
+    const bad = ids.flatMap((id, index) =>
+      id.startsWith('bad') ? [{ index, reason: `no ${id}`, status: 422 }] : [],
+    );
+    if (bad.length > 0 && !this.#says) throw new SinkError('one is bad', { status: 400, refused: 'all' });
+    this.taken.push(...ids.filter((id) => !id.startsWith('bad')));
+    if (bad.length > 0) throw new SinkError('some are bad', { status: 207, refused: bad });
+  }
+}
+
+interface Letter {
+  readonly batch: string;
+  readonly index: number;
+  readonly reason: string;
+  readonly status: number;
+  readonly attempts: number;
+  readonly time: string;
+  readonly event: { readonly id: string };
+}
+
+function lettersIn(dir: string): { text: string; letters: Letter[] } {
+  const folder = join(dir, 'dead-letters');
+  const names = existsSync(folder) ? readdirSync(folder).toSorted() : [];
+  const text = names.map((name) => readFileSync(join(folder, name), 'utf8')).join('');
+  return {
+    text,
+    letters: text
+      .split('\n')
+      .slice(0, -1)
+      .map((line) => JSON.parse(line) as Letter),
+  };
+}
+
+async function start(t: Test, options: ForebayOptions): Promise<{ forebay: Forebay; dir: string }> {
+  const dir = options.logDir ?? tempDir(t);
+  const forebay = createForebay({ batchWaitMs: 20, ...options, logDir: dir });
+  t.teardown(async () => forebay.stop(0));
+  await forebay.start();
+  return { forebay, dir };
+}
+
+async function until(condition: () => boolean): Promise<void> {
+  while (!condition()) await new Promise((resolve) => setTimeout(resolve, 5));
+}
+
+for (const says of [true, false]) {
+  const how = says ? 'where the sink names it' : 'where the sink refuses the batch';
+  void t.test(`one bad event of 100 becomes a dead letter, and takes no other with it, ${how}`, async (t) => {
+    const sink = new PickySink(says);
+    const { forebay, dir } = await start(t, { sink, batchWaitMs: 10_000 });
+    const ids = Array.from({ length: 100 }, (_, n) => (n === 37 ? 'bad' : `e${n}`));
+    await Promise.all(ids.map(async (id) => forebay.write(eventText(id))));
+    await until(() => forebay.counts().pending === 0);
+    t.match(forebay.counts(), { accepted: 100, delivered: 99, deadLettered: 1, quarantined: 0 });
+    t.same(sink.taken.toSorted(), ids.filter((id) => id !== 'bad').toSorted());
+    const { text, letters } = lettersIn(dir);
+    t.match(letters, [{ index: 37, reason: says ? 'no bad' : 'one is bad', status: says ? 422 : 400 }]);
+    t.equal(letters[0]?.attempts, says ? 1 : 7, 'the batch, and its halves down to the one event');
+    t.ok(text.endsWith(`,"event":${eventText('bad')}}\n`), "the client's own text");
+    t.equal(letters[0]?.batch, sink.attempts[0]);
+    t.ok(sink.attempts.length <= 15, `${sink.attempts.length} attempts`);
+    t.same(
+      readdirSync(dir).filter((name) => name.startsWith('batch_')),
+      [],
+    );
+  });
+}
+
+void t.test(
+  'splitting finds exactly what is refused, in order, with a bounded number of offers',
+  async (t) => {
+    await fc.assert(
+      fc.asyncProperty(fc.array(fc.boolean(), { minLength: 1, maxLength: 64 }), async (bad) => {
+        const ids = bad.map((isBad, n) => (isBad ? `bad${n}` : `e${n}`));
+        const sink = new PickySink(false);
+        const refused = await settle(batchOf(ids), async (part) => {
+          const refusal = await sink.deliver(part).then(
+            () => null,
+            (error: SinkError) => error,
+          );
+          return { refusal, attempts: 1 };
+        });
+        t.same(
+          refused?.map(({ index }) => ids[index]),
+          ids.filter((id) => id.startsWith('bad')),
+        );
+        t.same(
+          refused?.map(({ event }) => event.toString()),
+          ids.filter((id) => id.startsWith('bad')).map(eventText),
+        );
+        t.same(
+          sink.taken,
+          ids.filter((id) => !id.startsWith('bad')),
+          'each once, in order',
+        );
+        t.ok(sink.attempts.length <= 2 * ids.length - 1);
+        t.equal(new Set(sink.attempts).size, sink.attempts.length, 'each part has a name of its own');
+      }),
+      { numRuns: 200 },
+    );
+  },
+);
+
+void t.test('a batch file stays until its dead letters are flushed, and their disk may fail', async (t) => {
+  const disk = heldDisk();
+  const sink = new PickySink(false);
+  const { forebay, dir } = await start(t, { sink, fs: disk.fs });
+  disk.fail('fsync', 'EIO');
+  const written = forebay.write(eventText('bad'));
+  disk.fail('fsync', null);
+  await written;
+  disk.fail('fsync', 'EIO');
+  await until(() => sink.attempts.length > 0);
+  await new Promise((resolve) => setTimeout(resolve, 100));
+  t.match(forebay.counts(), { accepted: 1, delivered: 0, deadLettered: 0, pending: 1 });
+  t.equal(readdirSync(dir).filter((name) => name.startsWith('batch_')).length, 1);
+  disk.fail('fsync', null);
+  await until(() => forebay.counts().deadLettered === 1);
+  t.equal(lettersIn(dir).letters.length, 1);
+});
+
+void t.test(
+  'at --dead-letters-max delivery stops loudly and nothing is lost; room lets it go on',
+  async (t) => {
+    const dir = tempDir(t);
+    mkdirSync(join(dir, 'dead-letters'));
+    const old = join(dir, 'dead-letters', 'batch_20240101_000000_1.jsonl');
+    writeFileSync(old, 'x'.repeat(2000));
+    const warnings: string[] = [];
+    const line = (_fields: object, message: string): void => void warnings.push(message);
+    const logger: Logger = { debug() {}, info() {}, warn: line, error: line };
+    const sink = new PickySink(false);
+    const { forebay } = await start(t, { sink, logDir: dir, deadLettersBytesMax: 2100, logger });
+    await forebay.write(eventText('bad'));
+    await until(() => warnings.some((each) => /--dead-letters-max/.test(each)));
+    t.match(forebay.counts(), { accepted: 1, deadLettered: 0, pending: 1 });
+    rmSync(old);
+    await until(() => forebay.counts().deadLettered === 1);
+    t.equal(lettersIn(dir).letters.length, 1);
+  },
+);
+
+void t.test(
+  'after a crash between the dead letter and the deletion there is still one dead letter',
+  async (t) => {
+    const dir = tempDir(t);
+    const disk = heldDisk();
+    const first = createForebay({ sink: new PickySink(false), logDir: dir, batchWaitMs: 10, fs: disk.fs });
+    await first.start();
+    await first.write(eventText('bad'));
+    disk.fail('unlink', 'EIO');
+    await until(() => lettersIn(dir).letters.length === 1);
+    await first.stop(0);
+    t.equal(readdirSync(dir).filter((name) => name.startsWith('batch_')).length, 1);
+    const { forebay } = await start(t, { sink: new PickySink(false), logDir: dir });
+    await until(() => forebay.counts().deadLettered === 1);
+    t.equal(lettersIn(dir).letters.length, 1);
+  },
+);
+
+void t.test('what the sink asks for is waited for, instead of the backoff', async (t) => {
+  let attempts = 0;
+  const times: number[] = [];
+  const sink: Sink = {
+    async deliver() {
+      times.push(performance.now());
+      if (++attempts === 1) throw new SinkError('busy', { status: 429, retryAfterMs: 700 });
+    },
+  };
+  const { forebay } = await start(t, { sink });
+  await forebay.write(eventText('a'));
+  await until(() => forebay.counts().delivered === 1);
+  t.ok((times[1] ?? 0) - (times[0] ?? 0) >= 690, `${(times[1] ?? 0) - (times[0] ?? 0)} ms`);
+});
