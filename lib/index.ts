@@ -5,6 +5,8 @@ export type { ErrorCode, ErrorDetail } from './errors.js';
 export type { Event } from './event.js';
 export type { Batch } from './append-log/batch.js';
 export type { Sink } from './sinks/sink.js';
+export { SinkError } from './sinks/sink-error.js';
+export type { Refusal, SinkErrorDetail } from './sinks/sink-error.js';
 export type { Logger } from './log-lines.js';
 export { FileSink } from './sinks/file-sink.js';
 export { SimulatedSink } from './sinks/simulated-sink.js';

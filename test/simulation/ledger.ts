@@ -9,6 +9,8 @@ export interface SentEvent {
   /** Set where the client sends one event after the other: its number. */
   readonly client: string | null;
   readonly number: number;
+  /** Whether the sink refuses it for good. */
+  readonly poison: boolean;
   /** The line that must come out. */
   readonly line: string;
   answer: Answer;
@@ -21,6 +23,9 @@ export interface SentEvent {
   /** Its line with a bit flipped on purpose, and the batch file that holds it. */
   damaged: { readonly batch: string; readonly bytes: Buffer } | null;
 }
+
+/** One event in so many is refused by the sink for good. */
+const POISON_EVERY = 40;
 
 /** What was promised about each event, and whether it is kept. */
 export class Ledger {
@@ -52,9 +57,9 @@ export class Ledger {
     return this.#unanswered.size;
   }
 
-  /** Whether an acknowledged event, not counting damaged ones, has not come to the sink. */
+  /** Whether an acknowledged event, not counting damaged ones and those it refuses, has not come to the sink. */
   get owes(): boolean {
-    for (const { damaged } of this.#owed) if (damaged === null) return true;
+    for (const { damaged, poison } of this.#owed) if (damaged === null && !poison) return true;
     return false;
   }
 
@@ -74,7 +79,8 @@ export class Ledger {
 
   sent(id: string, line: string, client: string | null, number: number): SentEvent {
     const fresh = { answer: 'none', code: '', appearances: 0, taken: false, damaged: null } as const;
-    const event: SentEvent = Object.assign({ id, client, number, line }, fresh);
+    const poison = number % POISON_EVERY === 0;
+    const event: SentEvent = Object.assign({ id, client, number, poison, line }, fresh);
     this.#events.set(id, event);
     this.#unanswered.add(event);
     return event;
@@ -108,7 +114,9 @@ export class Ledger {
   }
 
   /** A batch comes to the sink. Gives its events. */
-  appeared(batch: string, bytes: Buffer, count: number, inOrder: boolean): SentEvent[] {
+  appeared(name: string, bytes: Buffer, count: number, inOrder: boolean): SentEvent[] {
+    // a part of a batch has its range behind the name
+    const batch = name.replace(/#\d+-\d+$/, '');
     const lines = bytes.toString('utf8').split('\n');
     if (lines.pop() !== '') this.violated(`${batch} does not end with a line feed at the sink`);
     if (lines.length !== count) this.violated(`${batch} has ${lines.length} lines at the sink, not ${count}`);
@@ -120,7 +128,7 @@ export class Ledger {
       else if (event.line !== line) this.violated(`${event.id} came out changed in ${batch}: ${short(line)}`);
       else events.push(event);
     }
-    this.#checkName(batch, events);
+    if (!this.#damagedBatches.has(batch)) this.#checkName(name, events);
     for (const event of events) this.#appears(event, batch, inOrder && !this.steppedAside.has(batch));
     return events;
   }
@@ -150,7 +158,7 @@ export class Ledger {
   /** Every acknowledged event is at the sink, or on the disk, or, where it was damaged on purpose, set aside. */
   checkSurvivors(log: SurvivingLog, when: string): void {
     for (const event of this.#owed) {
-      if (log.texts.has(event.line)) continue;
+      if (log.texts.has(event.line) || log.deadLetters.has(event.line)) continue;
       const { damaged } = event;
       if (damaged === null) {
         this.violated(
@@ -164,6 +172,12 @@ export class Ledger {
         this.violated(`${event.id} was damaged, and its line is lost ${when}: ${where}`);
       }
     }
+    for (const line of log.deadLetters) {
+      const event = this.#events.get(idOf(line) ?? '');
+      if (event?.line !== line) this.violated(`nobody sent this dead letter: ${short(line)}`);
+      else if (!event.poison) this.violated(`${event.id} is a dead letter, and the sink did not refuse it`);
+    }
+    this.#tally.count('checks', 'dead letters looked at after a cut', log.deadLetters.size);
     this.#tally.count('checks', 'acknowledged events looked for on the disk after a cut', this.#owed.size);
   }
 
@@ -186,7 +200,7 @@ export class Ledger {
 
   /** A sink may take the name for the batch's identity. A crash may take some of its events, which nobody acknowledged. */
   #checkName(batch: string, events: readonly SentEvent[]): void {
-    if (events.length === 0 || this.#damagedBatches.has(batch)) return;
+    if (events.length === 0) return;
     const now = new Set(events.map(({ id }) => id));
     const before = this.#batches.get(batch) ?? now;
     const [fewer, more] = now.size < before.size ? [now, before] : [before, now];

@@ -1,4 +1,5 @@
 import type { Sink } from '../../lib/sinks/sink.js';
+import { SinkError } from '../../lib/sinks/sink-error.js';
 import type { Ledger } from './ledger.js';
 import type { Surroundings } from './simulated-disk.js';
 
@@ -37,10 +38,21 @@ export function moodySink(around: Surroundings, ledger: Ledger, moods: Moods, in
             reject(new Error('the sink is unwell'));
             return;
           }
-          ledger.took(events);
+          const poison = events.flatMap(({ poison }, index) =>
+            poison ? [{ index, reason: 'poison', status: 400 }] : [],
+          );
+          if (poison.length > 0 && random.chance(0.5)) {
+            tally.count('sink', 'batches refused whole');
+            reject(new SinkError('poison', { status: 400, refused: 'all' }));
+            return;
+          }
+          ledger.took(events.filter(({ poison }) => !poison));
           if (random.chance(moods.answerLost)) {
             tally.count('sink', 'batches taken, and the answer lost');
             reject(new Error("the sink's answer is lost"));
+          } else if (poison.length > 0) {
+            tally.count('sink', 'batches taken but for events that were named');
+            reject(new SinkError('poison', { refused: poison }));
           } else {
             tally.count('sink', 'batches confirmed');
             resolve();

@@ -14,6 +14,8 @@ export interface SurvivingLog {
   readonly batches: ReadonlyMap<string, Buffer>;
   /** What is set aside of each batch. */
   readonly quarantine: ReadonlyMap<string, Buffer>;
+  /** The text of each event among the dead letters. */
+  readonly deadLetters: ReadonlySet<string>;
 }
 
 export function readSurvivingLog(tree: DiskTree, dir: string): SurvivingLog {
@@ -30,7 +32,12 @@ export function readSurvivingLog(tree: DiskTree, dir: string): SurvivingLog {
     const batch = name.replace(/\.\d+$/, '');
     quarantine.set(batch, Buffer.concat([quarantine.get(batch) ?? Buffer.alloc(0), file.content()]));
   }
-  return { texts, batches, quarantine };
+  const deadLetters = new Set<string>();
+  for (const [, file] of tree.files(`${dir}/dead-letters`)) {
+    const lines = String(file.content()).split('\n').slice(0, -1);
+    for (const line of lines) deadLetters.add(line.slice(line.indexOf(',"event":') + ',"event":'.length, -1));
+  }
+  return { texts, batches, quarantine, deadLetters };
 }
 
 export function isBatchFile(name: string): boolean {

@@ -74,17 +74,50 @@ export const MUTANTS: readonly Mutant[] = [
     edits: [
       {
         file: 'lib/stages/deliverer.ts',
-        find: "const confirmed = await this.#untilDone('Delivery failed'",
+        find: 'const refused = batch.events === 0',
         replace:
-          "await this.#log.delete({ ...batch, events: 0, fileBytes: 0 });\n      const confirmed = await this.#untilDone('Delivery failed'",
+          'await this.#log.delete({ ...batch, events: 0, fileBytes: 0 });\n    const refused = batch.events === 0',
       },
     ],
     violates: LOST,
   },
   {
-    name: 'deletes a batch that the sink did not confirm before the stop',
-    edits: [{ file: 'lib/stages/deliverer.ts', find: 'if (!confirmed) return null;', replace: '' }],
+    name: 'drops what the sink refuses',
+    edits: [
+      {
+        file: 'lib/stages/deliverer.ts',
+        find: 'if (refused.length > 0 && !(await this.#keepRefused(batch, refused))) return null;',
+        replace: '',
+      },
+    ],
     violates: LOST,
+  },
+  {
+    name: 'does not flush dead letters',
+    edits: [
+      {
+        file: 'lib/append-log/dead-letters.ts',
+        find: 'this.#fs.fsync(fd, done);',
+        replace: 'done(null);',
+      },
+    ],
+    violates: LOST,
+  },
+  {
+    name: 'does not flush the names of dead letters',
+    edits: [{ file: 'lib/append-log/dead-letters.ts', find: 'await flushName();', replace: '' }],
+    violates: LOST,
+  },
+  {
+    name: 'takes the neighbours of a refused event for refused',
+    edits: [
+      {
+        file: 'lib/stages/settlement.ts',
+        find: 'parts.push({ from: middle, to, attempts }, { from, to: middle, attempts });',
+        replace: "for (let index = 0; index < to - from; index++) add({ index, reason: '', status: null });",
+      },
+    ],
+    violates: /is a dead letter, and the sink did not refuse it/,
   },
   {
     name: 'counts a batch whose file could not be deleted',
