@@ -4,7 +4,15 @@ import { normalize } from 'node:path';
 export type Check<T> = (given: unknown) => T;
 
 /** A setting's value is not of its kind; the message says what would be: `must be …`. */
-export class CheckError extends Error {}
+export class CheckError extends Error {
+  /** Whether the value may be shown with the error: it may be a secret. */
+  readonly isSecret: boolean;
+
+  constructor(message: string, isSecret = false) {
+    super(message);
+    this.isSecret = isSecret;
+  }
+}
 
 export function wholeNumber(least: number, most: number = Number.MAX_SAFE_INTEGER): Check<number> {
   const range = most === Number.MAX_SAFE_INTEGER ? `of at least ${least}` : `from ${least} to ${most}`;
@@ -55,6 +63,28 @@ export function text(given: unknown): string {
 /** A path, with `a/..` taken out: where `a` is a symbolic link the system would not mean the same as `join`. */
 export function directory(given: unknown): string {
   return normalize(text(given));
+}
+
+/** An address of HTTP. */
+export function httpUrl(given: unknown): URL {
+  const address = text(given);
+  const url = URL.canParse(address) ? new URL(address) : null;
+  if (url !== null && /^https?:$/.test(url.protocol)) return url;
+  throw new CheckError('must be a URL like https://host/path', true);
+}
+
+const HEADER = /^[!#$%&'*+\-.^_`|~\dA-Za-z]+:[\t\x20-\x7e]*$/;
+
+/** HTTP headers, one or several, each `Name: value` on a line of its own. What is given is never shown: it may be a secret. */
+export function headerLines(given: unknown): Readonly<Record<string, string>> {
+  const lines = [given].flat().flatMap((each) => text(each).split(/\r?\n/));
+  const headers: Record<string, string> = {};
+  for (const line of lines.filter((each) => each.trim() !== '')) {
+    if (!HEADER.test(line)) throw new CheckError('must be "Name: value"', true);
+    const colon = line.indexOf(':');
+    headers[line.slice(0, colon)] = line.slice(colon + 1).trim();
+  }
+  return headers;
 }
 
 export function oneOf<const T extends string>(...choices: T[]): Check<T> {

@@ -13,6 +13,8 @@ export interface Option<T> {
   /** What its value is, for the help text: a unit or a kind. */
   readonly unit: string;
   readonly help: string;
+  /** Whether the flag may be given more than once: the check gets an array then. */
+  readonly isRepeatable?: true;
   readonly check: Check<T>;
 }
 
@@ -90,7 +92,7 @@ function fromFlags(table: OptionTable, argv: readonly string[]): Given {
   for (const option of options) {
     const value: unknown = parsed[option.flag];
     const as = `--${option.flag}`;
-    if (Array.isArray(value)) throw invalid(`${as} is given more than once`);
+    if (Array.isArray(value) && option.isRepeatable !== true) throw invalid(`${as} is given more than once`);
     // minimist sets every on-off flag, given or not: only one that is on says something
     if (value !== undefined && !(isOnOff(option) && value === false)) given.set(option.flag, { value, as });
   }
@@ -138,7 +140,7 @@ function check<Table extends OptionTable>(table: Table, given: Given): Values<Ta
       return [key, option.check(value)];
     } catch (error) {
       if (!(error instanceof CheckError)) throw error;
-      throw invalid(`${as} ${error.message}, not ${JSON.stringify(value)}`);
+      throw invalid(`${as} ${error.message}${error.isSecret ? '' : `, not ${JSON.stringify(value)}`}`);
     }
   });
   return Object.fromEntries(values) as Values<Table>;

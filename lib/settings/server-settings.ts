@@ -7,12 +7,12 @@ import {
   oneOf,
   onOff,
   optional,
-  ratio,
   text,
   wholeNumber,
 } from './checks.js';
 import type { Check } from './checks.js';
 import type { OptionTable, Values } from './option-table.js';
+import { checkSinkRelations, SINK_SETTINGS } from './sink-settings.js';
 
 const fsync: Check<'always' | 'never' | number> = (given) => {
   if (given === 'always' || given === 'never') return given;
@@ -131,34 +131,7 @@ export const SERVER_SETTINGS = {
     check: wholeNumber(0, 65_535),
   },
   ...PIPELINE_SETTINGS,
-  sink: {
-    flag: 'sink',
-    initial: 'simulated',
-    unit: 'simulated|file',
-    help: 'where batches go; the simulated sink keeps nothing',
-    check: oneOf('simulated', 'file'),
-  },
-  sinkLatencyMs: {
-    flag: 'sink-latency',
-    initial: 100,
-    unit: 'MS',
-    help: 'simulated: how long a batch takes, give or take a half',
-    check: milliseconds(0),
-  },
-  sinkFailureRate: {
-    flag: 'sink-failure-rate',
-    initial: 0,
-    unit: '0..1',
-    help: 'simulated: the share of attempts that fail',
-    check: ratio,
-  },
-  sinkFile: {
-    flag: 'sink-file',
-    initial: null,
-    unit: 'PATH',
-    help: 'file: where each delivered event is appended, one a line',
-    check: optional(text),
-  },
+  ...SINK_SETTINGS,
   bodyBytesMax: {
     flag: 'body-max',
     initial: '16MiB',
@@ -230,13 +203,12 @@ export type ServerSettings = Values<typeof SERVER_SETTINGS>;
 
 /** @throws ForebayError `SETTING_INVALID` where settings do not go together */
 export function checkRelations(settings: ServerSettings): void {
-  const { sink, sinkFile, bodyBytesMax, queueBytes, backlogBytesMax } = settings;
+  const { bodyBytesMax, queueBytes, backlogBytesMax } = settings;
   const { headersTimeoutMs, requestTimeoutMs } = settings;
   const wrong = (message: string): never => {
     throw new ForebayError('SETTING_INVALID', { message });
   };
-  if (sink === 'file' && sinkFile === null) wrong('--sink file needs --sink-file PATH');
-  if (sink !== 'file' && sinkFile !== null) wrong('--sink-file goes with --sink file');
+  checkSinkRelations(settings);
   for (const [flag, bound] of [
     ['queue-bytes', queueBytes],
     ['backlog-max', backlogBytesMax],

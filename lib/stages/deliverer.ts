@@ -182,7 +182,8 @@ export class Deliverer extends Writable {
     }
     const refused = batch.events === 0 ? [] : await settle(batch, (part) => this.#offer(part));
     if (refused === null) return null;
-    if (refused.length < batch.events) this.#line('SinkAPI', `Successfully sent batch ${events}`, batch);
+    const taken = batch.events - refused.length;
+    if (taken > 0) this.#line('SinkAPI', `Successfully sent batch (${taken} events)`, batch);
     if (refused.length > 0 && !(await this.#keepRefused(batch, refused))) return null;
     const { name, fileBytes } = batch;
     return { sealed, name, events: batch.events, fileBytes, deadLettered: refused.length };

@@ -1,0 +1,107 @@
+import { ForebayError } from '../errors.js';
+import { headerLines, httpUrl, milliseconds, oneOf, onOff, optional, ratio, text } from './checks.js';
+import type { OptionTable, Values } from './option-table.js';
+
+/** Which sink, and what each of them takes. */
+export const SINK_SETTINGS = {
+  sink: {
+    flag: 'sink',
+    initial: 'simulated',
+    unit: 'simulated|file|http',
+    help: 'where batches go; the simulated sink keeps nothing',
+    check: oneOf('simulated', 'file', 'http'),
+  },
+  sinkLatencyMs: {
+    flag: 'sink-latency',
+    initial: 100,
+    unit: 'MS',
+    help: 'simulated: how long a batch takes, give or take a half',
+    check: milliseconds(0),
+  },
+  sinkFailureRate: {
+    flag: 'sink-failure-rate',
+    initial: 0,
+    unit: '0..1',
+    help: 'simulated: the share of attempts that fail',
+    check: ratio,
+  },
+  sinkFile: {
+    flag: 'sink-file',
+    initial: null,
+    unit: 'PATH',
+    help: 'file: where each delivered event is appended, one a line',
+    check: optional(text),
+  },
+  sinkUrl: {
+    flag: 'sink-url',
+    initial: null,
+    unit: 'URL',
+    help: 'http: where each batch is posted',
+    check: optional(httpUrl),
+  },
+  sinkFormat: {
+    flag: 'sink-format',
+    initial: 'ndjson',
+    unit: 'ndjson|array',
+    help: 'http: one event a line, or a JSON array',
+    check: oneOf('ndjson', 'array'),
+  },
+  sinkHeader: {
+    flag: 'sink-header',
+    initial: null,
+    unit: 'NAME:VALUE',
+    help: 'http: a header of each request; may be given more than once',
+    isRepeatable: true,
+    check: optional(headerLines),
+  },
+  sinkHeadersFile: {
+    flag: 'sink-headers-file',
+    initial: null,
+    unit: 'FILE',
+    help: 'http: headers, one a line, so that no secret is on the command line',
+    check: optional(text),
+  },
+  sinkGzip: {
+    flag: 'sink-gzip',
+    initial: false,
+    unit: '',
+    help: 'http: compress each body',
+    check: onOff,
+  },
+  sinkTimeoutMs: {
+    flag: 'sink-timeout',
+    initial: 30_000,
+    unit: 'MS',
+    help: 'http: how long an attempt may take',
+    check: milliseconds(1),
+  },
+  sinkCa: {
+    flag: 'sink-ca',
+    initial: null,
+    unit: 'FILE',
+    help: "http: certificates to trust instead of the system's, as PEM",
+    check: optional(text),
+  },
+} as const satisfies OptionTable;
+
+export type SinkSettings = Values<typeof SINK_SETTINGS>;
+
+/** @throws ForebayError `SETTING_INVALID` where a sink misses a setting, or has one of another */
+export function checkSinkRelations(settings: SinkSettings): void {
+  const { sink, sinkFile } = settings;
+  const wrong = (message: string): never => {
+    throw new ForebayError('SETTING_INVALID', { message });
+  };
+  if (sink === 'file' && sinkFile === null) wrong('--sink file needs --sink-file PATH');
+  if (sink !== 'file' && sinkFile !== null) wrong('--sink-file goes with --sink file');
+  if (sink === 'http' && settings.sinkUrl === null) wrong('--sink http needs --sink-url URL');
+  for (const [flag, isGiven] of [
+    ['sink-url', settings.sinkUrl !== null],
+    ['sink-header', settings.sinkHeader !== null],
+    ['sink-headers-file', settings.sinkHeadersFile !== null],
+    ['sink-ca', settings.sinkCa !== null],
+    ['sink-gzip', settings.sinkGzip],
+  ] as const) {
+    if (sink !== 'http' && isGiven) wrong(`--${flag} goes with --sink http`);
+  }
+}

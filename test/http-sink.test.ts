@@ -1,0 +1,291 @@
+import { execFileSync, spawnSync } from 'node:child_process';
+import { createServer } from 'node:http';
+import type { IncomingMessage, RequestListener, Server, ServerResponse } from 'node:http';
+import { createServer as createTlsServer } from 'node:https';
+import type { AddressInfo } from 'node:net';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { gunzipSync } from 'node:zlib';
+import t from 'tap';
+import type { Test } from 'tap';
+import type { Batch } from '../lib/append-log/batch.js';
+import { createForebay } from '../lib/index.js';
+import { readOptions } from '../lib/settings/option-table.js';
+import { checkRelations, SERVER_SETTINGS } from '../lib/settings/server-settings.js';
+import { chooseSink } from '../lib/sinks/choose-sink.js';
+import { SinkError } from '../lib/sinks/sink-error.js';
+import type { Sink } from '../lib/sinks/sink.js';
+import { tempDir } from './helpers/temp-dir.js';
+
+const LINES = ['{"id":"a","n":1.0}', '{"id":"b","n":12345678901234567890}', '{"id":"c","s":"\\n,]"}'];
+const BATCH: Batch = {
+  name: 'batch_20250101_000000_1.jsonl',
+  events: LINES.length,
+  bytes: Buffer.from(LINES.map((line) => `${line}\n`).join('')),
+};
+const never = new AbortController().signal;
+
+interface Got {
+  readonly method: string | undefined;
+  readonly url: string | undefined;
+  readonly headers: IncomingMessage['headers'];
+  readonly body: Buffer;
+}
+
+/** A real server; what it got, and its address. */
+async function serve(
+  t: Test,
+  answer: (res: ServerResponse, got: Got) => void,
+  create: (listener: RequestListener) => Server = createServer,
+): Promise<{ got: Got[]; address: string }> {
+  const got: Got[] = [];
+  const server = create((req, res) => {
+    const pieces: Buffer[] = [];
+    req.on('data', (piece: Buffer) => pieces.push(piece));
+    req.on('end', () => {
+      const { method, url, headers } = req;
+      const request = { method, url, headers, body: Buffer.concat(pieces) };
+      got.push(request);
+      answer(res, request);
+    });
+  });
+  await new Promise<void>((resolve) => {
+    server.listen(0, '127.0.0.1', resolve);
+  });
+  t.teardown(() => {
+    server.closeAllConnections();
+    server.close();
+  });
+  return { got, address: `127.0.0.1:${(server.address() as AddressInfo).port}` };
+}
+
+async function sinkOf(t: Test, ...flags: string[]): Promise<Sink> {
+  const settings = readOptions(SERVER_SETTINGS, ['--sink', 'http', ...flags]);
+  checkRelations(settings);
+  const sink = await chooseSink(settings);
+  t.teardown(() => sink.close?.());
+  return sink;
+}
+
+/** What one attempt throws, as far as the Deliverer looks at it. */
+async function thrownBy(sink: Sink, signal: AbortSignal = never): Promise<object | null> {
+  return sink.deliver(BATCH, signal).then(
+    () => null,
+    (error: Error) => {
+      const { status, refused, retryAfterMs } =
+        error instanceof SinkError ? error : ({} as Partial<SinkError>);
+      return { message: error.message, status, refused, retryAfterMs };
+    },
+  );
+}
+
+void t.test("a batch is posted as it is, under its name, with headers of one's own", async (t) => {
+  const { got, address } = await serve(t, (res) => res.end());
+  const secrets = join(tempDir(t), 'headers');
+  writeFileSync(secrets, 'Authorization: Bearer s3cret\n\nX-Two: 2\n');
+  const sink = await sinkOf(
+    t,
+    '--sink-url',
+    `http://${address}/ingest?x=1`,
+    '--sink-header',
+    'X-One: a:b',
+    '--sink-header',
+    'x-two: mine',
+    '--sink-headers-file',
+    secrets,
+  );
+  for (let attempts = 0; attempts < 2; attempts++) t.equal(await thrownBy(sink), null);
+  t.equal(got.length, 2);
+  for (const { method, url, headers, body } of got) {
+    t.same([method, url], ['POST', '/ingest?x=1']);
+    t.equal(body.toString(), BATCH.bytes.toString(), 'not a byte is changed');
+    t.match(headers, {
+      'content-type': 'application/x-ndjson',
+      'idempotency-key': BATCH.name,
+      authorization: 'Bearer s3cret',
+      'x-one': 'a:b',
+      'x-two': 'mine',
+      'content-length': String(BATCH.bytes.length),
+    });
+  }
+});
+
+void t.test('as a JSON array, and compressed, the events keep their texts', async (t) => {
+  const { got, address } = await serve(t, (res) => res.writeHead(204).end());
+  const url = `http://user:p%40ss@${address}/`;
+  t.equal(await thrownBy(await sinkOf(t, '--sink-url', url, '--sink-format', 'array', '--sink-gzip')), null);
+  const [{ headers, body }] = got as [Got];
+  t.equal(gunzipSync(body).toString(), `[${LINES.join(',')}]`);
+  t.match(headers, { 'content-type': 'application/json', 'content-encoding': 'gzip' });
+  t.equal(headers.authorization, `Basic ${Buffer.from('user:p@ss').toString('base64')}`);
+});
+
+void t.test('a status says whether trying again can help', async (t) => {
+  let answer: (res: ServerResponse) => void = () => undefined;
+  const { address } = await serve(t, (res) => {
+    answer(res);
+  });
+  const sink = await sinkOf(t, '--sink-url', `http://${address}/`);
+  const cases: [number, Record<string, string>, object | null][] = [
+    [200, {}, null],
+    [201, {}, null],
+    [202, {}, null],
+    [204, {}, null],
+    [302, { Location: '/' }, { status: 302, refused: null }],
+    [400, {}, { status: 400, refused: 'all' }],
+    [401, {}, { status: 401, refused: 'all' }],
+    [404, {}, { status: 404, refused: 'all' }],
+    [413, {}, { status: 413, refused: 'all' }],
+    [422, {}, { status: 422, refused: 'all' }],
+    [408, {}, { status: 408, refused: null }],
+    [425, {}, { status: 425, refused: null }],
+    [429, { 'Retry-After': '7' }, { status: 429, refused: null, retryAfterMs: 7000 }],
+    [500, {}, { status: 500, refused: null, retryAfterMs: undefined }],
+    [503, { 'Retry-After': 'soon' }, { status: 503, refused: null, retryAfterMs: undefined }],
+  ];
+  for (const [status, headers, expected] of cases) {
+    answer = (res) => res.writeHead(status, headers).end(status === 204 ? undefined : 'because');
+    const thrown = await thrownBy(sink);
+    if (expected === null) t.equal(thrown, null, String(status));
+    else t.match(thrown, { ...expected, message: `the sink answered ${status}: because` }, String(status));
+  }
+  answer = (res) => res.writeHead(503, { 'Retry-After': new Date(Date.now() + 60_000).toUTCString() }).end();
+  const { retryAfterMs } = (await thrownBy(sink)) as { retryAfterMs: number };
+  t.ok(retryAfterMs > 55_000 && retryAfterMs <= 60_000, `${retryAfterMs} ms`);
+});
+
+void t.test('an answer that names single events refuses these, and only these', async (t) => {
+  let body = '';
+  const { address } = await serve(t, (res) => res.end(body));
+  const sink = await sinkOf(t, '--sink-url', `http://${address}/`);
+  body = '{"refused":[{"index":2,"reason":"no","status":422},{"index":0}]}';
+  t.match(await thrownBy(sink), {
+    refused: [
+      { index: 0, reason: 'refused by the sink', status: null },
+      { index: 2, reason: 'no', status: 422 },
+    ],
+  });
+  for (const other of ['{"refused":[]}', '{"refused":true}', '"refused" nothing', '']) {
+    body = other;
+    t.equal(await thrownBy(sink), null, other);
+  }
+  for (const index of [3, -1, 0.5, '"1"', 'null']) {
+    body = `{"refused":[{"index":${index}}]}`;
+    t.match(
+      await thrownBy(sink),
+      { refused: null, message: /of a batch of 3/ },
+      'nobody knows what it means',
+    );
+  }
+});
+
+void t.test('what is no answer is tried again', async (t) => {
+  const ways: Record<string, { answer: (res: ServerResponse) => void; message: RegExp }> = {
+    'no answer within the time': { answer: () => undefined, message: /--sink-timeout/ },
+    'an answer that does not end': { answer: (res) => res.write('{'), message: /--sink-timeout/ },
+    'a connection that is closed': { answer: (res) => res.destroy(), message: /closed|reset/ },
+    'half an answer': {
+      answer: (res) => {
+        res.writeHead(200, { 'Content-Length': '100' });
+        res.write('half', () => res.destroy());
+      },
+      message: /closed|terminated|aborted/,
+    },
+    'an answer without end': {
+      answer: (res) => res.end('x'.repeat(2 ** 20 + 1)),
+      message: /longer than/,
+    },
+  };
+  for (const [what, { answer, message }] of Object.entries(ways)) {
+    await t.test(what, async (t) => {
+      const { address } = await serve(t, answer);
+      const thrown = await thrownBy(
+        await sinkOf(t, '--sink-url', `http://${address}/`, '--sink-timeout', '300'),
+      );
+      t.ok(thrown !== null);
+      t.notOk((thrown as { refused?: unknown }).refused);
+      t.match(thrown, { message });
+    });
+  }
+  const { address } = await serve(t, () => undefined);
+  const port = Number(address.split(':')[1]);
+  const thrown = await thrownBy(await sinkOf(t, '--sink-url', `http://127.0.0.1:${port === 1 ? 2 : 1}/`));
+  t.match(thrown, { message: /ECONNREFUSED/ });
+});
+
+void t.test('an attempt ends when the server stops', async (t) => {
+  const { got, address } = await serve(t, () => undefined);
+  const sink = await sinkOf(t, '--sink-url', `http://${address}/`);
+  const stopping = new AbortController();
+  const thrown = thrownBy(sink, stopping.signal);
+  while (got.length === 0) await new Promise((resolve) => setTimeout(resolve, 5));
+  stopping.abort(new Error('the server stops'));
+  t.match(await thrown, { message: 'the server stops' });
+  t.match(await thrownBy(sink, stopping.signal), { message: 'the server stops' });
+});
+
+const skip = spawnSync('openssl', ['version']).status === 0 ? false : 'openssl is not on the PATH';
+void t.test("a certificate of one's own is trusted where it is given", { skip }, async (t) => {
+  const dir = tempDir(t);
+  const [key, cert] = [join(dir, 'key.pem'), join(dir, 'cert.pem')];
+  const subject = ['-subj', '/CN=localhost', '-addext', 'subjectAltName=IP:127.0.0.1'];
+  const args = ['req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-days', '2', '-keyout', key, '-out', cert];
+  execFileSync('openssl', [...args, ...subject], { stdio: 'ignore' });
+  const create = (listener: RequestListener): Server =>
+    createTlsServer({ key: readFileSync(key), cert: readFileSync(cert) }, listener);
+  const { address } = await serve(t, (res) => res.end(), create);
+  t.equal(await thrownBy(await sinkOf(t, '--sink-url', `https://${address}/`, '--sink-ca', cert)), null);
+  t.match(await thrownBy(await sinkOf(t, '--sink-url', `https://${address}/`)), {
+    message: /self-signed|certificate/,
+  });
+});
+
+void t.test('settings that cannot be say what is wrong, and show no secret', async (t) => {
+  const cases: [string[], RegExp][] = [
+    [['--sink', 'http'], /needs --sink-url/],
+    [['--sink', 'http', '--sink-url', 'ftp://x:s3cret@y'], /--sink-url must be a URL/],
+    [['--sink-url', 'http://x'], /--sink-url goes with --sink http/],
+    [
+      ['--sink', 'http', '--sink-url', 'http://x', '--sink-header', 'Bearer s3cret'],
+      /--sink-header must be "Name: value"/,
+    ],
+    [['--sink', 'http', '--sink-url', 'http://x', '--sink-headers-file', '/no/such'], /--sink-headers-file/],
+    [['--sink', 'http', '--sink-url', 'http://x', '--sink-ca', '/no/such'], /--sink-ca/],
+  ];
+  for (const [flags, message] of cases) {
+    const error = await (async () => {
+      const settings = readOptions(SERVER_SETTINGS, flags);
+      checkRelations(settings);
+      await chooseSink(settings);
+      return null;
+    })().catch((thrown: unknown) => thrown);
+    t.match(error, { message });
+    t.notMatch(String(error), /s3cret/);
+  }
+});
+
+void t.test('one bad event of 50 ends among the dead letters, the sink has the others', async (t) => {
+  const dir = tempDir(t);
+  const taken: string[] = [];
+  const { address } = await serve(t, (res, { body }) => {
+    const lines = body.toString().split('\n').slice(0, -1);
+    if (lines.some((line) => line.includes('"bad"'))) {
+      res.writeHead(422).end('no bad events');
+      return;
+    }
+    taken.push(...lines.map((line) => (JSON.parse(line) as { id: string }).id));
+    res.end();
+  });
+  const sink = await sinkOf(t, '--sink-url', `http://${address}/`);
+  const forebay = createForebay({ sink, logDir: dir, batchSize: 50 });
+  await forebay.start();
+  t.teardown(() => forebay.stop(0));
+  const ids = Array.from({ length: 50 }, (_, n) => (n === 20 ? 'bad' : `e${n}`));
+  await Promise.all(ids.map(async (id) => forebay.write({ id, type: 't', data: null })));
+  while (forebay.counts().pending > 0) await new Promise((resolve) => setTimeout(resolve, 5));
+  t.match(forebay.counts(), { accepted: 50, delivered: 49, deadLettered: 1 });
+  t.same(
+    taken,
+    ids.filter((id) => id !== 'bad'),
+  );
+});
