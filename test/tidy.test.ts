@@ -43,7 +43,18 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   'index.ts': ['append-log', 'errors.ts', 'event.ts', 'forebay.ts', 'http', 'log-lines.ts', 'sinks'],
   producer: ['errors.ts', 'settings'],
   'log-tool': ['append-log', 'errors.ts', 'settings'],
-  cli: ['errors.ts', 'forebay.ts', 'http', 'log-lines.ts', 'log-tool', 'producer', 'settings', 'sinks'],
+  'dead-letters-tool': ['append-log', 'errors.ts', 'log-tool', 'settings'],
+  cli: [
+    'dead-letters-tool',
+    'errors.ts',
+    'forebay.ts',
+    'http',
+    'log-lines.ts',
+    'log-tool',
+    'producer',
+    'settings',
+    'sinks',
+  ],
 };
 /** Who may open files: the log, the sinks that are files, and what reads flags and writes results. */
 const MAY_USE_FILES = ['append-log', 'sinks', 'settings', 'producer', 'log-tool', 'cli'];

@@ -3,6 +3,7 @@ import { QUARANTINE } from '../append-log/quarantine.js';
 import { ForebayError } from '../errors.js';
 import { onOff } from '../settings/checks.js';
 import { readOptions, variableName } from '../settings/option-table.js';
+import { splitFlags } from '../settings/split-flags.js';
 import type { OptionTable, Values } from '../settings/option-table.js';
 import { PIPELINE_SETTINGS } from '../settings/server-settings.js';
 
@@ -54,7 +55,7 @@ export function readCommandLine(
   argv: readonly string[],
   environment: Readonly<Record<string, string | undefined>>,
 ): CommandLine {
-  const { flags, others } = splitFlags(argv);
+  const { flags, others } = splitFlags(argv, LOG_TOOL_SETTINGS);
   // the variables of a server that are no settings of this tool may well be set here
   const variable = variableName(LOG_TOOL_SETTINGS.logDir.flag);
   const settings = readOptions(LOG_TOOL_SETTINGS, flags, { [variable]: environment[variable] });
@@ -85,30 +86,6 @@ function checkName(name: string): void {
   if (!isInside && !isBatchName(name)) {
     throw invalid(`${name} is not the name of a batch file, nor ${QUARANTINE}/NAME`);
   }
-}
-
-function splitFlags(argv: readonly string[]): { flags: string[]; others: string[] } {
-  const takesValue = new Set<string>(
-    Object.values(LOG_TOOL_SETTINGS)
-      .filter(({ check }) => (check as unknown) !== onOff)
-      .map(({ flag }) => `--${flag}`),
-  );
-  const flags: string[] = [];
-  const others: string[] = [];
-  for (let at = 0; at < argv.length; at++) {
-    const word = argv[at] ?? '';
-    if (!word.startsWith('-')) {
-      others.push(word);
-      continue;
-    }
-    flags.push(word);
-    const next = argv[at + 1];
-    if (takesValue.has(word) && next !== undefined && !next.startsWith('-')) {
-      flags.push(next);
-      at++;
-    }
-  }
-  return { flags, others };
 }
 
 function invalid(message: string): ForebayError {

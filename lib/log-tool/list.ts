@@ -8,7 +8,7 @@ import type { LogDirectory, QuarantineFile } from './log-directory.js';
 import { lockText, mayBeWritten, reportLock } from './lock-report.js';
 import type { LockReport } from './lock-report.js';
 import type { Output } from './output.js';
-import { count, duration } from './words.js';
+import { count, duration, printable } from './words.js';
 
 interface BatchRow {
   readonly name: string;
@@ -141,9 +141,4 @@ function noteOf({ damagedLines, tornBytes, lastBreakLost, unreadable }: BatchRow
   if (tornBytes > 0) notes.push(`torn end of ${count(tornBytes, 'byte')}`);
   if (lastBreakLost) notes.push('last line break lost');
   return notes.join(', ');
-}
-
-/** A name that others gave may hold what a terminal takes for a command. */
-function printable(name: string): string {
-  return name.replace(/\p{Cc}/gu, '?');
 }

@@ -22,3 +22,8 @@ export function duration(seconds: number): string {
   }
   return words.join(' ');
 }
+
+/** What came from elsewhere must not steer a terminal. */
+export function printable(text: string): string {
+  return text.replace(/\p{Cc}/gu, '?');
+}

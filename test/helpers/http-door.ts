@@ -38,8 +38,13 @@ export function clientsOf(t: Test, port: number, connections: number = 64): Http
   return { post: async (event) => ask('/events', event), get: async (path) => ask(path, null) };
 }
 
-/** The HTTP door in front of a Forebay in this process. */
+/** Clients of the HTTP door in front of a Forebay in this process. */
 export async function openHttp(t: Test, forebay: Forebay): Promise<HttpDoor> {
+  return clientsOf(t, (await openHttpServer(t, forebay)).port);
+}
+
+/** The HTTP door in front of a Forebay in this process. */
+export async function openHttpServer(t: Test, forebay: Forebay): Promise<IngestionServer> {
   const server = new IngestionServer({
     forebay,
     host: '127.0.0.1',
@@ -53,5 +58,5 @@ export async function openHttp(t: Test, forebay: Forebay): Promise<HttpDoor> {
   });
   await server.start();
   t.teardown(() => server.stop(0));
-  return clientsOf(t, server.port);
+  return server;
 }

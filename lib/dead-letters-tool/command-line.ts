@@ -1,0 +1,69 @@
+import { ForebayError } from '../errors.js';
+import { httpUrl, onOff, optional, text } from '../settings/checks.js';
+import { readOptions, variableName } from '../settings/option-table.js';
+import type { OptionTable, Values } from '../settings/option-table.js';
+import { PIPELINE_SETTINGS } from '../settings/server-settings.js';
+import { splitFlags } from '../settings/split-flags.js';
+
+/** All settings of the tool; its flags come from this table alone. */
+export const DEAD_LETTERS_SETTINGS = {
+  logDir: {
+    ...PIPELINE_SETTINGS.logDir,
+    help: 'the log directory; otherwise as the variable FOREBAY_LOG_DIR says',
+  },
+  reason: {
+    flag: 'reason',
+    initial: null,
+    unit: 'TEXT',
+    help: 'only letters whose reason contains this',
+    check: optional(text),
+  },
+  url: {
+    flag: 'url',
+    initial: 'http://127.0.0.1:8081/events',
+    unit: 'URL',
+    help: 'redrive: where the server takes events',
+    check: httpUrl,
+  },
+  json: { flag: 'json', initial: false, unit: '', help: 'ls: one JSON object a line', check: onOff },
+  yes: { flag: 'yes', initial: false, unit: '', help: 'drop: yes, these events are lost', check: onOff },
+  help: { flag: 'help', initial: false, unit: '', help: 'print this', check: onOff },
+} as const satisfies OptionTable;
+
+export type DeadLettersSettings = Values<typeof DEAD_LETTERS_SETTINGS>;
+
+const COMMANDS = ['ls', 'show', 'redrive', 'drop'] as const;
+export type Command = (typeof COMMANDS)[number];
+
+export interface CommandLine {
+  /** `null` with `--help`. */
+  readonly command: Command | null;
+  /** The files that are meant; none: all. */
+  readonly names: readonly string[];
+  readonly settings: DeadLettersSettings;
+}
+
+/** @throws ForebayError `SETTING_INVALID`, which names what is wrong */
+export function readCommandLine(
+  argv: readonly string[],
+  environment: Readonly<Record<string, string | undefined>>,
+): CommandLine {
+  const { flags, others } = splitFlags(argv, DEAD_LETTERS_SETTINGS);
+  const variable = variableName(DEAD_LETTERS_SETTINGS.logDir.flag);
+  const settings = readOptions(DEAD_LETTERS_SETTINGS, flags, { [variable]: environment[variable] });
+  if (settings.help) return { command: null, names: [], settings };
+  const [word, ...names] = others;
+  const command = COMMANDS.find((each) => each === word);
+  if (command === undefined) {
+    const what = word === undefined ? 'Say what to do' : `Unknown command ${word}`;
+    throw invalid(`${what}: one of ${COMMANDS.join(', ')} (--help explains them)`);
+  }
+  if (command === 'drop' && !settings.yes) throw invalid('drop deletes events for good: say --yes');
+  if (command !== 'drop' && settings.yes) throw invalid(`--yes goes with drop, not with ${command}`);
+  if (command !== 'ls' && settings.json) throw invalid(`--json goes with ls, not with ${command}`);
+  return { command, names, settings };
+}
+
+function invalid(message: string): ForebayError {
+  return new ForebayError('SETTING_INVALID', { message });
+}

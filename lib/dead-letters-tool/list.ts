@@ -1,0 +1,53 @@
+import type { Output } from '../log-tool/output.js';
+import { count, printable } from '../log-tool/words.js';
+import type { Letter, LetterFiles } from './letter-files.js';
+
+/** Dead letters with the same reason and status. */
+interface Kind {
+  readonly reason: string;
+  readonly status: number | string | null;
+  letters: number;
+  first: string;
+  last: string;
+}
+
+/** Says how many dead letters there are, by reason, the most frequent first. One file at a time is in memory. */
+export async function list(
+  files: LetterFiles,
+  names: readonly string[],
+  isWanted: (letter: Letter) => boolean,
+  json: boolean,
+  output: Output,
+): Promise<boolean> {
+  const kinds = new Map<string, Kind>();
+  let strange = 0;
+  for (const name of names) {
+    const found = await files.read(name);
+    strange += found?.strange ?? 0;
+    for (const letter of found?.letters ?? []) if (isWanted(letter)) add(kinds, letter);
+  }
+  const rows = [...kinds.values()].toSorted((a, b) => b.letters - a.letters);
+  if (json) {
+    for (const row of rows) await output.write(`${JSON.stringify(row)}\n`);
+    return strange === 0;
+  }
+  for (const { reason, status, letters, first, last } of rows) {
+    const shown = status === null ? '' : `${status} `;
+    await output.write(`${String(letters).padStart(7)}  ${first} to ${last}  ${shown}${printable(reason)}\n`);
+  }
+  const total = rows.reduce((sum, { letters }) => sum + letters, 0);
+  const where = `in ${count(names.length, 'file')} of ${files.dir}`;
+  await output.write(`${count(total, 'dead letter')} ${where}\n`);
+  if (strange > 0)
+    await output.write(`${count(strange, 'line')} of them cannot be read, or are being written\n`);
+  return strange === 0;
+}
+
+function add(kinds: Map<string, Kind>, { reason, status, time }: Letter): void {
+  const key = JSON.stringify([status, reason]);
+  const kind = kinds.get(key) ?? { reason, status, letters: 0, first: time, last: time };
+  kind.letters++;
+  if (time < kind.first) kind.first = time;
+  if (time > kind.last) kind.last = time;
+  kinds.set(key, kind);
+}

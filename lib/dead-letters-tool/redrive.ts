@@ -1,0 +1,85 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { request } from 'undici';
+import { asError } from '../errors.js';
+import type { Output } from '../log-tool/output.js';
+import { count } from '../log-tool/words.js';
+import type { Letter, LetterFiles } from './letter-files.js';
+
+/** A request holds at most so much, beyond its first event. */
+const BODY_BYTES_MAX = 2 ** 20;
+const BODY_EVENTS_MAX = 500;
+/** A server that is full is asked again so often, each time after what it says. */
+const TRIES_MAX = 20;
+const RETRY_AFTER_MS_MAX = 60_000;
+
+/**
+ * Sends dead letters through the front door again, oldest file first. A letter leaves its file only after the server
+ * answered `202` for it: it is on disk there. If the tool is killed in between, some are sent twice.
+ *
+ * @throws where the server does not take them: what is left stays
+ */
+export async function redrive(
+  files: LetterFiles,
+  names: readonly string[],
+  isWanted: (letter: Letter) => boolean,
+  url: URL,
+  output: Output,
+): Promise<void> {
+  let sent = 0;
+  try {
+    for (const name of names) {
+      const file = await files.take(name, isWanted);
+      if (file === null) continue;
+      let left = file.letters;
+      for (let body = nextBody(left.filter(isWanted)); body.length > 0;) {
+        await send(url, body);
+        sent += body.length;
+        const gone = new Set(body);
+        left = left.filter((letter) => !gone.has(letter));
+        await files.keepOnly(file.taken, left);
+        body = nextBody(left.filter(isWanted));
+      }
+    }
+  } finally {
+    await output.write(`${count(sent, 'event')} sent again to ${url.origin}, and taken there\n`);
+  }
+}
+
+function nextBody(letters: readonly Letter[]): Letter[] {
+  const body: Letter[] = [];
+  let bytes = 0;
+  for (const letter of letters.slice(0, BODY_EVENTS_MAX)) {
+    if (body.length > 0 && bytes + letter.event.length > BODY_BYTES_MAX) break;
+    body.push(letter);
+    bytes += letter.event.length;
+  }
+  return body;
+}
+
+async function send(url: URL, letters: readonly Letter[]): Promise<void> {
+  const body = Buffer.concat(letters.flatMap(({ event }) => [event, Buffer.from('\n')]));
+  for (let tries = 1; ; tries++) {
+    const { status, retryAfterMs, text } = await post(url, body);
+    if (status === 202) return;
+    const isBusy = status === 429 || status === 503;
+    if (!isBusy || tries === TRIES_MAX) throw new Error(`${url.href} answered ${status}: ${text}`);
+    await sleep(retryAfterMs);
+  }
+}
+
+async function post(url: URL, body: Buffer): Promise<{ status: number; retryAfterMs: number; text: string }> {
+  try {
+    const answer = await request(url, {
+      method: 'POST',
+      headers: { 'content-type': 'application/x-ndjson' },
+      body,
+    });
+    const after = Number(answer.headers['retry-after']);
+    const retryAfterMs = Math.min(RETRY_AFTER_MS_MAX, Number.isFinite(after) ? after * 1000 : 1000);
+    return { status: answer.statusCode, retryAfterMs, text: await answer.body.text() };
+  } catch (error) {
+    throw new Error(`${url.href} does not answer (${asError(error).message}): does a server run there?`, {
+      cause: error,
+    });
+  }
+}
