@@ -73,17 +73,18 @@ export async function crashRounds(options: CrashOptions): Promise<CrashResult> {
   return compare(sinkFile, sent, acknowledged);
 }
 
-interface Load {
+export interface Load {
   readonly firstAnswer: Promise<unknown>;
   readonly ended: Promise<unknown>;
 }
 
 /** Sends events on each connection, one after another, until the server is gone. */
-function startLoad(
+export function startLoad(
   server: ServerProcess,
   connections: number,
   sent: Set<string>,
   acknowledged: Set<string>,
+  newId: () => string = randomUUID,
 ): Load {
   const pool = new Pool(`http://127.0.0.1:${server.port}`, { connections });
   let first: () => void = () => undefined;
@@ -94,7 +95,7 @@ function startLoad(
     for (;;) {
       // one request in ten brings many events, more than fit into one batch
       const count = Math.random() < 0.1 ? 1 + Math.floor(Math.random() * 250) : 1;
-      const ids = Array.from({ length: count }, () => randomUUID());
+      const ids = Array.from({ length: count }, newId);
       const texts = ids.map((id) =>
         JSON.stringify({ id, type: 'crash', data: { padding: 'x'.repeat(100) } }),
       );

@@ -1,0 +1,136 @@
+import { spawn } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
+import { once } from 'node:events';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { createServer } from 'node:net';
+import type { AddressInfo } from 'node:net';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { startLoad } from '../crash/crash-rounds.js';
+import { ServerProcess } from '../helpers/server-process.js';
+
+export interface ChaosOptions {
+  readonly rounds: number;
+  /** A folder of its own. */
+  readonly dir: string;
+  readonly connections: number;
+  /** How long a round lasts, in milliseconds. */
+  readonly roundMs: number;
+  readonly report?: (line: string) => void;
+}
+
+export interface ChaosResult {
+  readonly acknowledged: number;
+  readonly acknowledgedPoison: number;
+  /** Acknowledged events that are neither at the sink nor among the dead letters: must be none. */
+  readonly lost: readonly string[];
+  /** Dead letters that are no poison, or that nobody sent: must be none. */
+  readonly wronglyDead: readonly string[];
+  /** Events at the sink that nobody sent: must be none. */
+  readonly strange: readonly string[];
+  /** What `GET /health` of the last run says once nothing is pending. */
+  readonly counts: Readonly<Record<string, number>>;
+  readonly duplicates: number;
+}
+
+/**
+ * A real server with a real HTTP sink that answers at random, hangs, breaks off, and is killed and started again;
+ * the server is killed, too, at the end of each round. One event in some hundred is poison, which the sink refuses.
+ * At the end both are well, and what was acknowledged is held against the sink and the dead letters.
+ */
+export async function chaosRounds(options: ChaosOptions): Promise<ChaosResult> {
+  const { rounds, dir, connections, roundMs, report = () => undefined } = options;
+  const [taken, logDir, port] = [join(dir, 'taken'), join(dir, 'log'), await freePort()];
+  const flags = ['--log-dir', logDir, '--batch-wait', '50', '--sink', 'http', '--sink-timeout', '300'];
+  flags.push('--sink-url', `http://127.0.0.1:${port}/`, '--sink-concurrency', '8', '--replay-wait', '0');
+  const sent = new Set<string>();
+  const acknowledged = new Set<string>();
+  const newId = (): string => `${randomUUID()}${Math.random() < 0.002 ? '-poison' : ''}`;
+  let sink = await startSink(port, taken, 'moody');
+  try {
+    for (let round = 1; round <= rounds; round++) {
+      const server = await ServerProcess.start(...flags);
+      const load = startLoad(server, connections, sent, acknowledged, newId);
+      await load.firstAnswer;
+      await sleep(roundMs / 2);
+      await end(sink);
+      await sleep(roundMs / 4);
+      sink = await startSink(port, taken, 'moody');
+      await sleep(roundMs / 4);
+      await server.stop('SIGKILL');
+      await load.ended;
+      report(`round ${round}: ${acknowledged.size} events acknowledged so far`);
+    }
+    await end(sink);
+    sink = await startSink(port, taken, 'well');
+    const last = await ServerProcess.start(...flags);
+    const counts = await drained(last);
+    await last.stop('SIGTERM');
+    return compare(taken, join(logDir, 'dead-letters'), sent, acknowledged, counts);
+  } finally {
+    await end(sink);
+  }
+}
+
+async function startSink(port: number, file: string, mood: string): Promise<ChildProcess> {
+  const program = join(process.cwd(), 'dist/test/chaos/moody-server.js');
+  const child = spawn(process.execPath, [program, String(port), file, mood], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  await Promise.race([
+    once(child.stdout, 'data'),
+    once(child, 'exit').then(() => Promise.reject(new Error('the sink did not start'))),
+  ]);
+  return child;
+}
+
+async function end(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return;
+  child.kill('SIGKILL');
+  await once(child, 'exit');
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  server.close();
+  await once(server, 'close');
+  return port;
+}
+
+async function drained(server: ServerProcess): Promise<Readonly<Record<string, number>>> {
+  for (;;) {
+    const answer = await fetch(new URL('/health', server.url));
+    const { events } = (await answer.json()) as { events: Record<string, number> };
+    if (events['pending'] === 0 && events['unreadBatches'] === 0) return events;
+    await sleep(50);
+  }
+}
+
+function compare(
+  takenFile: string,
+  deadLetters: string,
+  sent: ReadonlySet<string>,
+  acknowledged: ReadonlySet<string>,
+  counts: Readonly<Record<string, number>>,
+): ChaosResult {
+  const lines = existsSync(takenFile) ? readFileSync(takenFile, 'utf8').split('\n').slice(0, -1) : [];
+  const taken = new Set(lines);
+  const names = existsSync(deadLetters) ? readdirSync(deadLetters) : [];
+  const letters = names.flatMap((name) =>
+    readFileSync(join(deadLetters, name), 'utf8').split('\n').slice(0, -1),
+  );
+  const dead = new Set(letters.map((line) => (JSON.parse(line) as { event: { id: string } }).event.id));
+  const isPoison = (id: string): boolean => id.endsWith('poison');
+  return {
+    acknowledged: acknowledged.size,
+    acknowledgedPoison: [...acknowledged].filter(isPoison).length,
+    lost: [...acknowledged].filter((id) => !(isPoison(id) ? dead : taken).has(id)),
+    wronglyDead: [...dead].filter((id) => !isPoison(id) || !sent.has(id)),
+    strange: [...taken].filter((id) => isPoison(id) || !sent.has(id)),
+    counts,
+    duplicates: lines.length - taken.size,
+  };
+}

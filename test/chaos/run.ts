@@ -1,0 +1,28 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import minimist from 'minimist';
+import { chaosRounds } from './chaos-rounds.js';
+
+const flags = minimist(process.argv.slice(2), { string: ['rounds'], default: { rounds: '20' } });
+const rounds = Number(flags['rounds']);
+if (!Number.isInteger(rounds) || rounds < 1) {
+  console.error('npm run chaos -- --rounds N   (N: a whole number of at least 1)');
+  process.exit(2);
+}
+const dir = mkdtempSync(join(tmpdir(), 'forebay-chaos-'));
+console.log(`A server, and a sink that does everything wrong: both killed ${rounds} times. Files: ${dir}`);
+const result = await chaosRounds({ rounds, dir, connections: 16, roundMs: 3000, report: console.log });
+const { lost, wronglyDead, strange } = result;
+console.log(`
+acknowledged with 202:                       ${result.acknowledged}, ${result.acknowledgedPoison} of them poison
+  neither at the sink nor dead letters:      ${lost.length}   (must be 0)
+dead letters that are no poison:             ${wronglyDead.length}   (must be 0)
+at the sink, and nobody sent them:           ${strange.length}   (must be 0)
+delivered more than once:                    ${result.duplicates}   (at least once allows it)
+counts of the last run:                      ${JSON.stringify(result.counts)}
+`);
+const held = lost.length + wronglyDead.length + strange.length === 0;
+if (held) rmSync(dir, { recursive: true });
+else console.error(`LOST: ${lost.slice(0, 10).join(' ')}\nthe files are left in ${dir}`);
+process.exit(held ? 0 : 1);
