@@ -61,6 +61,12 @@ void t.test('ls counts by reason, show prints the lines as they stand', async (t
   ]);
   t.equal((await tool(dir, 'show', name(2))).out, readFileSync(join(folder, name(2)), 'utf8'));
   t.equal((await tool(dir, 'show', '--reason', 'new')).out, letter(name(1), 3, 'b', 'too new'));
+  const log = await new Promise<string>((resolve) => {
+    execFile(process.execPath, ['bin/log.js', 'ls', '--log-dir', dir], (_error, out) => {
+      resolve(out);
+    });
+  });
+  t.match(log, /2 files of dead letters: see node bin\/dead-letters.js ls/);
   t.match((await tool(tempDir(t), 'ls')).out, /^0 dead letters in 0 files/);
 });
 

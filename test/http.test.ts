@@ -570,3 +570,19 @@ void tap.test('a port that is taken stops the start with its number', async (t) 
     message: `Cannot listen on 127.0.0.1, port ${server.port}: it is in use`,
   });
 });
+
+void tap.test('a door in process has the limits of the server, unless it is given others', async (t) => {
+  const { forebay } = await open(t);
+  const server = new IngestionServer({ forebay, port: 0 });
+  await server.start();
+  t.teardown(() => server.stop(0));
+  const url = `http://127.0.0.1:${server.port}/events`;
+  const body = `{"id":"a","type":"t","data":"${'x'.repeat(2 ** 20)}"}`;
+  const answer = await fetch(url, { method: 'POST', body, headers: { 'content-type': 'application/json' } });
+  t.equal(answer.status, 413);
+  t.match(await answer.json(), { code: 'EVENT_TOO_LARGE' });
+  t.throws(() => new IngestionServer({ forebay, bodyBytesMax: 0 }), {
+    code: 'SETTING_INVALID',
+    message: /bodyBytesMax/,
+  });
+});

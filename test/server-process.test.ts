@@ -3,6 +3,7 @@ import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { connect, createServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
 import { request } from 'undici';
 import { ServerProcess } from './helpers/server-process.js';
@@ -128,9 +129,19 @@ void t.test('a second signal exits at once, with nothing lost', async (t) => {
   await server.line(/Replaying batch/); // an attempt runs, and the first signal waits for it
   server.signal('SIGTERM');
   await server.line(/SIGTERM: stopping/);
+  await sleep(600); // one that comes at once is the same
   t.equal(await server.stop('SIGTERM'), null, 'by SIGKILL: a disk that hangs cannot hold it');
   t.match(server.lines.at(-1), /SIGTERM again: exiting at once/);
   t.equal(batchFiles(dir).length, 1);
+});
+
+void t.test('a signal that comes on two ways is one, as with Ctrl-C under npm', async (t) => {
+  const server = await ServerProcess.start('--log-dir', tempDir(t));
+  server.signal('SIGINT');
+  await server.line(/SIGINT: stopping/);
+  server.signal('SIGINT');
+  t.equal(await server.exited, 0);
+  t.notOk(server.lines.some((line) => line.includes('again')));
 });
 
 void t.test('a start that cannot be says why in one line and exits with 1', async (t) => {

@@ -39,6 +39,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     'json-array.ts',
     'line-buffer.ts',
     'log-lines.ts',
+    'settings',
   ],
   'index.ts': ['append-log', 'errors.ts', 'event.ts', 'forebay.ts', 'http', 'log-lines.ts', 'sinks'],
   producer: ['errors.ts', 'settings'],

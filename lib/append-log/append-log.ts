@@ -103,7 +103,7 @@ export class AppendLog {
       await makeDirectory(fs, dir);
       lock = await lockDirectory(fs, dir);
       const found = await survey(fs, dir);
-      for (const name of found.foreign) options.lines.warn(`Not a batch file, left alone: ${join(dir, name)}`);
+      for (const remark of found.remarks) options.lines.warn(remark);
       await lock.note().catch((error: unknown) => {
         // a full disk must not keep what fills it from being delivered
         options.lines.error(`Could not write ${join(dir, LOCK_FILE)}; the lock holds`, asError(error));

@@ -70,7 +70,7 @@ export class DeadLetters {
     const bytes = this.#bytes;
     if (bytes + lines.length > this.#bytesMax) {
       throw new ForebayError('DEAD_LETTERS_FULL', {
-        message: `${bytes} bytes of dead letters in ${this.#dir} (--dead-letters-max): no batch goes on that the sink refuses`,
+        message: `${bytes} bytes of dead letters in ${this.#dir} (--dead-letters-max): the batches that the sink refuses wait on disk`,
       });
     }
     const flushDirectoryName = this.#logNames.forNewName();

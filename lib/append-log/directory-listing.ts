@@ -28,8 +28,8 @@ export interface Survey {
   readonly bytes: number;
   /** The bytes of some of them, by name. They do not change: nobody appends to a file of an earlier run. */
   readonly sizes: Map<string, number>;
-  /** Entries that are neither batch files nor the log's own. */
-  readonly foreign: readonly string[];
+  /** What the operator should know, in words. */
+  readonly remarks: readonly string[];
 }
 
 export async function survey(fs: FileSystem, dir: string): Promise<Survey> {
@@ -38,7 +38,7 @@ export async function survey(fs: FileSystem, dir: string): Promise<Survey> {
   let bytes = 0;
   let names: string[] = [];
   const sizes = new Map<string, number>();
-  const foreign: string[] = [];
+  const remarks: string[] = [];
   const measure = async (): Promise<void> => {
     for (const [index, size] of (await sizesOf(fs, dir, names)).entries()) {
       bytes += size ?? 0;
@@ -49,7 +49,7 @@ export async function survey(fs: FileSystem, dir: string): Promise<Survey> {
   };
   for await (const { name, isBatch } of entries(fs, dir)) {
     if (!isBatch) {
-      foreign.push(name);
+      remarks.push(`Not a batch file, left alone: ${join(dir, name)}`);
       continue;
     }
     batches++;
@@ -57,7 +57,10 @@ export async function survey(fs: FileSystem, dir: string): Promise<Survey> {
     if (names.push(name) >= SIZES_AT_ONCE) await measure();
   }
   await measure();
-  return { batches, newest, bytes, sizes, foreign };
+  const deadLetters = (await namesIn(fs, join(dir, DEAD_LETTERS)).catch(() => [])).length;
+  if (deadLetters > 0)
+    remarks.push(`There are dead letters of ${deadLetters} batches in ${join(dir, DEAD_LETTERS)}`);
+  return { batches, newest, bytes, sizes, remarks };
 }
 
 /**

@@ -4,14 +4,19 @@ import { createForebay } from '../forebay.js';
 import type { Forebay } from '../forebay.js';
 import { IngestionServer } from '../http/ingestion-server.js';
 import type { Logger } from '../log-lines.js';
+import { HTTP_SETTINGS } from '../settings/http-settings.js';
 import { helpText, readOptions } from '../settings/option-table.js';
+import type { OptionTable, Values } from '../settings/option-table.js';
 import { checkRelations, PIPELINE_SETTINGS, SERVER_SETTINGS } from '../settings/server-settings.js';
-import type { PipelineSettings, ServerSettings } from '../settings/server-settings.js';
+import type { ServerSettings } from '../settings/server-settings.js';
 import { chooseSink } from '../sinks/choose-sink.js';
 import { createLogger } from './log-output.js';
 
 /** What closing files takes at the end of a stop, in milliseconds, with room to spare. */
 const CLOSING_MS = 500;
+
+/** A second signal this soon after the first is the same one, come on two ways, in milliseconds. */
+const SAME_SIGNAL_MS = 500;
 
 const USAGE = `forebay-server: takes events by HTTP, puts them on disk, answers 202, delivers them to a sink.
 
@@ -41,8 +46,12 @@ async function run(settings: ServerSettings, logger: Logger): Promise<void> {
       'The simulated sink keeps nothing: events are gone once it has them (--sink file keeps them)',
     );
   }
-  const forebay = createForebay({ ...pipelineSettings(settings), sink: await chooseSink(settings), logger });
-  const server = new IngestionServer({ ...settings, forebay, logger });
+  const forebay = createForebay({
+    ...ofTable(PIPELINE_SETTINGS, settings),
+    sink: await chooseSink(settings),
+    logger,
+  });
+  const server = new IngestionServer({ ...ofTable(HTTP_SETTINGS, settings), forebay, logger });
   const stopping = stopOnSignals(settings, forebay, server, logger);
   forebay.broken.catch(() => process.exit(1)); // a restart begins with what is on disk
   try {
@@ -70,11 +79,15 @@ function stopOnSignals(
   logger: Logger,
 ): AbortSignal {
   const stopping = new AbortController();
+  let firstMs = 0;
   const stop = async (signal: string): Promise<void> => {
     if (stopping.signal.aborted) {
+      // npm hands on a Ctrl-C that the terminal has sent already
+      if (performance.now() - firstMs < SAME_SIGNAL_MS) return;
       logger.error({ signal }, `${signal} again: exiting at once; what was acknowledged is on disk`);
       endAtOnce();
     }
+    firstMs = performance.now();
     stopping.abort();
     logger.info({ signal }, `${signal}: stopping`);
     const end = performance.now() + shutdownTimeoutMs;
@@ -99,9 +112,9 @@ function endAtOnce(): never {
   process.exit(1);
 }
 
-function pipelineSettings(settings: ServerSettings): PipelineSettings {
-  const keys = Object.keys(PIPELINE_SETTINGS) as (keyof PipelineSettings)[];
-  return Object.fromEntries(keys.map((key) => [key, settings[key]])) as PipelineSettings;
+/** Those of the settings that stand in a table. */
+function ofTable<Table extends OptionTable>(table: Table, settings: Values<Table>): Values<Table> {
+  return Object.fromEntries(Object.keys(table).map((key) => [key, settings[key]])) as Values<Table>;
 }
 
 function version(): string {

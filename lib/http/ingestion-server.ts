@@ -6,23 +6,18 @@ import { asError, ForebayError, systemCode } from '../errors.js';
 import type { Forebay } from '../forebay.js';
 import { silentLogger } from '../log-lines.js';
 import type { Logger } from '../log-lines.js';
+import { HTTP_SETTINGS } from '../settings/http-settings.js';
+import type { HttpSettings } from '../settings/http-settings.js';
+import { fromObject } from '../settings/option-table.js';
 import { answerError, answerJson, retryAfter } from './answers.js';
 import { answerConnectionErrors } from './connection-errors.js';
 import { EventsRoute } from './events-route.js';
 import { Exchanges } from './exchanges.js';
 import { FastPath } from './fast-path.js';
 
-export interface IngestionServerOptions {
+/** What `IngestionServer` takes: the pipeline, and any of the door's settings. */
+export interface IngestionServerOptions extends Partial<HttpSettings> {
   readonly forebay: Forebay;
-  readonly host: string;
-  /** 0: one that is free. */
-  readonly port: number;
-  readonly bodyBytesMax: number;
-  readonly eventBytesMax: number;
-  readonly connectionsMax: number;
-  readonly headersTimeoutMs: number;
-  readonly requestTimeoutMs: number;
-  readonly keepAliveTimeoutMs: number;
   /** Where faults of the server are told; `pino` fits. Nowhere by default. */
   readonly logger?: Logger;
 }
@@ -34,7 +29,8 @@ const TIMEOUT_CHECK_MS = 500;
 export class IngestionServer {
   /** Connections closed at once, because there were `connectionsMax` already. */
   droppedConnections = 0;
-  readonly #options: IngestionServerOptions;
+  readonly #settings: HttpSettings;
+  readonly #forebay: Forebay;
   readonly #events: EventsRoute;
   readonly #server: Server;
   readonly #logger: Logger;
@@ -42,18 +38,21 @@ export class IngestionServer {
   readonly #fastPath: FastPath;
   #dropTimer: NodeJS.Timeout | null = null;
 
-  constructor(options: IngestionServerOptions) {
-    this.#options = options;
-    this.#logger = options.logger ?? silentLogger;
-    this.#events = new EventsRoute({ ...options, logger: this.#logger });
+  /** @throws ForebayError `SETTING_INVALID` */
+  constructor({ forebay, logger = silentLogger, ...given }: IngestionServerOptions) {
+    const settings = fromObject(HTTP_SETTINGS, given);
+    this.#settings = settings;
+    this.#forebay = forebay;
+    this.#logger = logger;
+    this.#events = new EventsRoute({ ...settings, forebay, logger });
     this.#server = createServer({
-      headersTimeout: options.headersTimeoutMs,
-      requestTimeout: options.requestTimeoutMs,
-      keepAliveTimeout: options.keepAliveTimeoutMs,
+      headersTimeout: settings.headersTimeoutMs,
+      requestTimeout: settings.requestTimeoutMs,
+      keepAliveTimeout: settings.keepAliveTimeoutMs,
       connectionsCheckingInterval: TIMEOUT_CHECK_MS,
       requireHostHeader: false, // Node's own refusal says nothing; see #route
     });
-    this.#server.maxConnections = options.connectionsMax;
+    this.#server.maxConnections = settings.connectionsMax;
     // A client that has sent its request and closed its side still gets the answer.
     Object.assign(this.#server, { httpAllowHalfOpen: true });
     this.#exchanges = new Exchanges(this.#server);
@@ -92,8 +91,8 @@ export class IngestionServer {
    * @throws ForebayError `PORT_UNAVAILABLE`
    */
   async tryAddress(): Promise<void> {
-    if (this.#options.port === 0) return;
-    const { host, port } = this.#options;
+    if (this.#settings.port === 0) return;
+    const { host, port } = this.#settings;
     const server = createServer();
     await listen(server, host, port);
     server.close();
@@ -102,7 +101,7 @@ export class IngestionServer {
 
   /** @throws ForebayError `PORT_UNAVAILABLE` */
   async start(): Promise<void> {
-    await listen(this.#server, this.#options.host, this.#options.port);
+    await listen(this.#server, this.#settings.host, this.#settings.port);
   }
 
   /**
@@ -132,7 +131,7 @@ export class IngestionServer {
     const listeners = server.listeners('connection') as ((socket: Socket) => void)[];
     server.removeAllListeners('connection');
     const fastPath = new FastPath({
-      ...this.#options,
+      ...this.#settings,
       events: this.#events,
       handOver: (socket) => {
         for (const listener of listeners) listener.call(server, socket);
@@ -152,7 +151,7 @@ export class IngestionServer {
     this.#dropTimer = setTimeout(() => {
       this.#dropTimer = null;
       const dropped = this.droppedConnections - before;
-      const { connectionsMax } = this.#options;
+      const { connectionsMax } = this.#settings;
       const why = `${connectionsMax} are open (--connections-max)`;
       this.#logger.warn({ dropped }, `Closed ${dropped} new connections at once: ${why}`);
     }, 1000).unref();
@@ -187,7 +186,7 @@ export class IngestionServer {
     '/health': {
       methods: ['GET', 'HEAD'],
       handle: (req, res) => {
-        const { forebay } = this.#options;
+        const forebay = this.#forebay;
         const status = forebay.healthy ? 'ok' : 'failed';
         answerJson(res, forebay.healthy ? 200 : 503, { status, events: forebay.counts() });
         req.resume();
@@ -196,7 +195,7 @@ export class IngestionServer {
     '/ready': {
       methods: ['GET', 'HEAD'],
       handle: (req, res) => {
-        const refusal = this.#options.forebay.refusal(1, 1);
+        const refusal = this.#forebay.refusal(1, 1);
         if (refusal === null) {
           answerJson(res, 200, { status: 'ready' });
         } else {

@@ -3,7 +3,7 @@ import { tryRead } from './batch-file-reading.js';
 import { inspectBatch } from './batch-inspection.js';
 import { EXIT } from './exit-code.js';
 import type { ExitCode } from './exit-code.js';
-import { listDirectory, listQuarantine, secondOf } from './log-directory.js';
+import { countDeadLetters, listDirectory, listQuarantine, secondOf } from './log-directory.js';
 import type { LogDirectory, QuarantineFile } from './log-directory.js';
 import { lockText, mayBeWritten, reportLock } from './lock-report.js';
 import type { LockReport } from './lock-report.js';
@@ -23,6 +23,8 @@ interface BatchRow {
 }
 
 interface Totals {
+  /** Files of dead letters. */
+  deadLetterFiles: number;
   batches: number;
   bytes: number;
   events: number;
@@ -44,7 +46,13 @@ export async function list(fs: FileSystem, dir: string, json: boolean, output: O
   const found = await listDirectory(fs, dir);
   const lock = await reportLock(dir); // after the names: a file made since is not among them
   const style = json ? jsonLines() : table(dir, found);
-  const totals: Totals = { batches: 0, bytes: 0, events: 0, unreadable: 0 };
+  const totals: Totals = {
+    deadLetterFiles: await countDeadLetters(fs, dir),
+    batches: 0,
+    bytes: 0,
+    events: 0,
+    unreadable: 0,
+  };
   for (const name of found.batches) {
     if (output.closed) break;
     const row = await rowOf(fs, dir, name, lock);
@@ -119,12 +127,15 @@ function table(dir: string, { batches }: LogDirectory): Style {
       head = '';
       return before + text;
     },
-    end({ batches: number, bytes, events, unreadable }, found, quarantine, lock) {
+    end({ deadLetterFiles, batches: number, bytes, events, unreadable }, found, quarantine, lock) {
       const lines = [
         number === 0
           ? `No batch files in ${dir}: nothing waits to be delivered`
           : `${count(number, 'batch file')}, ${count(bytes, 'byte')}, ${count(events, 'event')}` +
             (unreadable === 0 ? '' : `, and ${unreadable} of the files cannot be read`),
+        ...(deadLetterFiles === 0
+          ? []
+          : [`${count(deadLetterFiles, 'file')} of dead letters: see node bin/dead-letters.js ls`]),
         ...quarantine.map((file) => `${printable(file.name)}: ${count(file.bytes, 'byte')} of damaged lines`),
         ...others(found).map(({ kind, name }) => `${printable(name)}: ${WHAT_ELSE[kind]}`),
         lockText(lock),

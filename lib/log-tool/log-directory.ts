@@ -4,7 +4,7 @@ import { isBatchName } from '../append-log/batch-name.js';
 import { LOCK_FILE } from '../append-log/directory-lock.js';
 import { call, statsOf } from '../append-log/file-system.js';
 import type { FileSystem } from '../append-log/file-system.js';
-import { DEAD_LETTERS } from '../append-log/directory-listing.js';
+import { DEAD_LETTERS, namesIn } from '../append-log/directory-listing.js';
 import { QUARANTINE } from '../append-log/quarantine.js';
 import { asError, ForebayError, systemCode } from '../errors.js';
 
@@ -49,6 +49,11 @@ export async function listDirectory(fs: FileSystem, dir: string): Promise<LogDir
     foreign: foreign.toSorted(),
     hasLockFile,
   };
+}
+
+/** How many files of dead letters there are. */
+export async function countDeadLetters(fs: FileSystem, logDir: string): Promise<number> {
+  return (await namesIn(fs, join(logDir, DEAD_LETTERS))).length;
 }
 
 /** A file in the quarantine. */

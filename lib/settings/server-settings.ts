@@ -11,6 +11,7 @@ import {
   wholeNumber,
 } from './checks.js';
 import type { Check } from './checks.js';
+import { HTTP_SETTINGS } from './http-settings.js';
 import type { OptionTable, Values } from './option-table.js';
 import { checkSinkRelations, SINK_SETTINGS } from './sink-settings.js';
 
@@ -122,58 +123,9 @@ export type PipelineSettings = Values<typeof PIPELINE_SETTINGS>;
 
 /** All settings of the server: flag, variable and key of the JSON file come from this table alone. */
 export const SERVER_SETTINGS = {
-  host: { flag: 'host', initial: '127.0.0.1', unit: 'ADDRESS', help: 'where to listen', check: text },
-  port: {
-    flag: 'port',
-    initial: 8081,
-    unit: 'NUMBER',
-    help: 'on which port to listen; 0: one that is free',
-    check: wholeNumber(0, 65_535),
-  },
+  ...HTTP_SETTINGS,
   ...PIPELINE_SETTINGS,
   ...SINK_SETTINGS,
-  bodyBytesMax: {
-    flag: 'body-max',
-    initial: '16MiB',
-    unit: 'BYTES',
-    help: 'the largest body, inflated; beyond it 413',
-    check: bytes(1),
-  },
-  eventBytesMax: {
-    flag: 'event-max',
-    initial: '1MiB',
-    unit: 'BYTES',
-    help: 'the largest event; beyond it 413',
-    check: bytes(1),
-  },
-  connectionsMax: {
-    flag: 'connections-max',
-    initial: 2000,
-    unit: 'NUMBER',
-    help: 'open connections; beyond it new ones are closed at once',
-    check: wholeNumber(1),
-  },
-  headersTimeoutMs: {
-    flag: 'headers-timeout',
-    initial: 10_000,
-    unit: 'MS',
-    help: 'how long the headers of a request may take; then 408',
-    check: milliseconds(1),
-  },
-  requestTimeoutMs: {
-    flag: 'request-timeout',
-    initial: 30_000,
-    unit: 'MS',
-    help: 'how long a whole request may take; then 408',
-    check: milliseconds(1),
-  },
-  keepAliveTimeoutMs: {
-    flag: 'keep-alive-timeout',
-    initial: 65_000,
-    unit: 'MS',
-    help: 'how long an idle connection stays open',
-    check: milliseconds(1),
-  },
   logLevel: {
     flag: 'log-level',
     initial: 'info',

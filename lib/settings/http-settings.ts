@@ -1,0 +1,58 @@
+import { bytes, milliseconds, text, wholeNumber } from './checks.js';
+import type { OptionTable, Values } from './option-table.js';
+
+/** The settings of the HTTP door: what `IngestionServer` takes. */
+export const HTTP_SETTINGS = {
+  host: { flag: 'host', initial: '127.0.0.1', unit: 'ADDRESS', help: 'where to listen', check: text },
+  port: {
+    flag: 'port',
+    initial: 8081,
+    unit: 'NUMBER',
+    help: 'on which port to listen; 0: one that is free',
+    check: wholeNumber(0, 65_535),
+  },
+  bodyBytesMax: {
+    flag: 'body-max',
+    initial: '16MiB',
+    unit: 'BYTES',
+    help: 'the largest body, inflated; beyond it 413',
+    check: bytes(1),
+  },
+  eventBytesMax: {
+    flag: 'event-max',
+    initial: '1MiB',
+    unit: 'BYTES',
+    help: 'the largest event; beyond it 413',
+    check: bytes(1),
+  },
+  connectionsMax: {
+    flag: 'connections-max',
+    initial: 2000,
+    unit: 'NUMBER',
+    help: 'open connections; beyond it new ones are closed at once',
+    check: wholeNumber(1),
+  },
+  headersTimeoutMs: {
+    flag: 'headers-timeout',
+    initial: 10_000,
+    unit: 'MS',
+    help: 'how long the headers of a request may take; then 408',
+    check: milliseconds(1),
+  },
+  requestTimeoutMs: {
+    flag: 'request-timeout',
+    initial: 30_000,
+    unit: 'MS',
+    help: 'how long a whole request may take; then 408',
+    check: milliseconds(1),
+  },
+  keepAliveTimeoutMs: {
+    flag: 'keep-alive-timeout',
+    initial: 65_000,
+    unit: 'MS',
+    help: 'how long an idle connection stays open',
+    check: milliseconds(1),
+  },
+} as const satisfies OptionTable;
+
+export type HttpSettings = Values<typeof HTTP_SETTINGS>;
