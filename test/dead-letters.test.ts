@@ -207,3 +207,39 @@ void t.test('what the sink asks for is waited for, instead of the backoff', asyn
   await until(() => forebay.counts().delivered === 1);
   t.ok((times[1] ?? 0) - (times[0] ?? 0) >= 690, `${(times[1] ?? 0) - (times[0] ?? 0)} ms`);
 });
+
+void t.test(
+  'a refusal that says nothing for certain is a failed attempt: nothing is lost, nothing breaks',
+  async (t) => {
+    const lists = [[], [2], [-1], [0.5], [Number.NaN], [0, 7]];
+    let attempts = 0;
+    const sink: Sink = {
+      async deliver() {
+        const indices = lists[attempts++];
+        if (indices === undefined) return;
+        const refused = indices.map((index) => ({ index, reason: 'nonsense', status: null }));
+        throw new SinkError('nonsense', { refused, retryAfterMs: 1 });
+      },
+    };
+    const { forebay, dir } = await start(t, { sink });
+    await Promise.all([forebay.write(eventText('a')), forebay.write(eventText('b'))]);
+    await until(() => forebay.counts().pending === 0);
+    t.equal(attempts, lists.length + 1);
+    t.match(forebay.counts(), { accepted: 2, delivered: 2, deadLettered: 0 });
+    t.same(lettersIn(dir).letters, []);
+  },
+);
+
+void t.test('an event that is named twice is one dead letter', async (t) => {
+  const sink: Sink = {
+    async deliver() {
+      const twice = { index: 1, reason: 'no', status: 'X1' };
+      throw new SinkError('no', { refused: [twice, twice] });
+    },
+  };
+  const { forebay, dir } = await start(t, { sink });
+  await Promise.all([forebay.write(eventText('a')), forebay.write(eventText('b'))]);
+  await until(() => forebay.counts().pending === 0);
+  t.match(forebay.counts(), { accepted: 2, delivered: 1, deadLettered: 1 });
+  t.match(lettersIn(dir).letters, [{ index: 1, status: 'X1', event: { id: 'b' } }]);
+});

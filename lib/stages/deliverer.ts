@@ -10,7 +10,7 @@ import { SinkError } from '../sinks/sink-error.js';
 import { backoffMs } from './backoff.js';
 import { ReadAhead } from './read-ahead.js';
 import type { Waiting } from './read-ahead.js';
-import { settle } from './settlement.js';
+import { asRefusal, settle } from './settlement.js';
 import type { Outcome, RefusedEvent } from './settlement.js';
 import { SinkAttempts } from './sink-attempts.js';
 
@@ -198,8 +198,8 @@ export class Deliverer extends Writable {
       try {
         await this.#attempts.run(part);
       } catch (error) {
-        if (!(error instanceof SinkError) || error.refused === null) throw error;
-        refusal = error;
+        refusal = asRefusal(error, part);
+        if (refusal === null) throw error;
       }
     });
     return isDone ? { refusal, attempts } : null;

@@ -1,5 +1,6 @@
 import type { Batch } from '../append-log/batch.js';
-import type { Refusal, SinkError } from '../sinks/sink-error.js';
+import { SinkError } from '../sinks/sink-error.js';
+import type { Refusal } from '../sinks/sink-error.js';
 
 const LINE_FEED = 10;
 
@@ -53,7 +54,8 @@ export async function settle(
       refused.push({ index: from + index, reason, status, event, attempts });
     };
     if (Array.isArray(refusal.refused)) {
-      for (const each of refusal.refused as readonly Refusal[]) if (each.index < to - from) add(each);
+      const byIndex = new Map((refusal.refused as readonly Refusal[]).map((each) => [each.index, each]));
+      for (const each of [...byIndex.values()].toSorted((a, b) => a.index - b.index)) add(each);
     } else if (to - from === 1) {
       add({ index: 0, reason: refusal.message, status: refusal.status });
     } else {
@@ -62,6 +64,17 @@ export async function settle(
     }
   }
   return refused;
+}
+
+/**
+ * What an attempt threw, if it is a refusal that can be followed: of a batch, or of events that are in it. A list that is
+ * empty or names something else says nothing for certain, so the attempt has just failed.
+ */
+export function asRefusal(thrown: unknown, { events }: Batch): SinkError | null {
+  if (!(thrown instanceof SinkError) || thrown.refused === null) return null;
+  if (thrown.refused === 'all') return thrown;
+  const isInBatch = ({ index }: Refusal): boolean => Number.isInteger(index) && index >= 0 && index < events;
+  return thrown.refused.length > 0 && thrown.refused.every(isInBatch) ? thrown : null;
 }
 
 function partOf(batch: Batch, { from, to }: Part): Batch {
