@@ -1,11 +1,13 @@
 import { execFileSync, spawnSync } from 'node:child_process';
+import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { createServer } from 'node:http';
 import type { IncomingMessage, RequestListener, Server, ServerResponse } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { gunzipSync } from 'node:zlib';
+import { Readable } from 'node:stream';
+import { gunzipSync, gzipSync } from 'node:zlib';
 import t from 'tap';
 import type { Test } from 'tap';
 import type { Batch } from '../lib/append-log/batch.js';
@@ -106,6 +108,7 @@ void t.test("a batch is posted as it is, under its name, with headers of one's o
       'x-one': 'a:b',
       'x-two': 'mine',
       'content-length': String(BATCH.bytes.length),
+      'accept-encoding': 'identity',
     });
   }
 });
@@ -118,6 +121,8 @@ void t.test('as a JSON array, and compressed, the events keep their texts', asyn
   t.equal(gunzipSync(body).toString(), `[${LINES.join(',')}]`);
   t.match(headers, { 'content-type': 'application/json', 'content-encoding': 'gzip' });
   t.equal(headers.authorization, `Basic ${Buffer.from('user:p@ss').toString('base64')}`);
+  t.equal(await thrownBy(await sinkOf(t, '--sink-url', `http://:token@${address}/`)), null);
+  t.equal(got[1]?.headers.authorization, `Basic ${Buffer.from(':token').toString('base64')}`);
 });
 
 void t.test('a status says whether trying again can help', async (t) => {
@@ -138,10 +143,14 @@ void t.test('a status says whether trying again can help', async (t) => {
     [413, {}, { status: 413, refused: 'all' }],
     [422, {}, { status: 422, refused: 'all' }],
     [408, {}, { status: 408, refused: null }],
+    [409, {}, { status: 409, refused: null }],
     [425, {}, { status: 425, refused: null }],
     [429, { 'Retry-After': '7' }, { status: 429, refused: null, retryAfterMs: 7000 }],
     [500, {}, { status: 500, refused: null, retryAfterMs: undefined }],
     [503, { 'Retry-After': 'soon' }, { status: 503, refused: null, retryAfterMs: undefined }],
+    [503, { 'Retry-After': '-1' }, { status: 503, refused: null, retryAfterMs: undefined }],
+    [503, { 'Retry-After': '0' }, { status: 503, refused: null, retryAfterMs: 0 }],
+    [503, { 'Retry-After': new Date(0).toUTCString() }, { status: 503, refused: null, retryAfterMs: 0 }],
   ];
   for (const [status, headers, expected] of cases) {
     answer = (res) => res.writeHead(status, headers).end(status === 204 ? undefined : 'because');
@@ -161,15 +170,22 @@ void t.test('an answer that names single events refuses these, and only these', 
   body = '{"refused":[{"index":2,"reason":"no","status":422},{"index":0}]}';
   t.match(await thrownBy(sink), {
     refused: [
-      { index: 0, reason: 'refused by the sink', status: null },
       { index: 2, reason: 'no', status: 422 },
+      { index: 0, reason: 'refused by the sink', status: null },
     ],
   });
-  for (const other of ['{"refused":[]}', '{"refused":true}', '"refused" nothing', '']) {
+  body = '\uFEFF{"refused":[{"index":1}]}';
+  t.match(await thrownBy(sink), { refused: [{ index: 1 }] }, 'a byte order mark goes before the JSON');
+  for (const other of ['{"refused":[]}', '{"other":"refused"}', '["refused"]', '"refused" nothing', '']) {
     body = other;
     t.equal(await thrownBy(sink), null, other);
   }
-  for (const index of [3, -1, 0.5, '"1"', 'null']) {
+  for (const other of ['{"refused":true}', '{"refused":{"index":1}}', '{"refused":"all"}']) {
+    body = other;
+    const message = '"refused" in the answer of the sink is no list';
+    t.match(await thrownBy(sink), { status: null, refused: null, message }, other);
+  }
+  for (const index of [3, -1, 0.5, '"1"', 'null', '"\\u001b[2J"']) {
     body = `{"refused":[{"index":${index}}]}`;
     t.match(
       await thrownBy(sink),
@@ -178,6 +194,97 @@ void t.test('an answer that names single events refuses these, and only these', 
     );
   }
 });
+
+void t.test('a broken answer that may name events is tried again, if it should be JSON', async (t) => {
+  let type = '';
+  const { address } = await serve(t, (res) =>
+    res.writeHead(200, { 'Content-Type': type }).end('{"refused":[{"index":1'),
+  );
+  const sink = await sinkOf(t, '--sink-url', `http://${address}/`);
+  for (type of ['application/json', 'application/json; charset=utf-8', 'Application/Problem+JSON'])
+    t.match(await thrownBy(sink), { refused: null, message: /names refused events and is no JSON/ }, type);
+  for (type of ['text/plain', 'text/html; charset=utf-8']) t.equal(await thrownBy(sink), null, type);
+});
+
+void t.test('an answer in a coding that was not asked for is tried again', async (t) => {
+  let body = gzipSync('{"refused":[{"index":1}]}');
+  const { address } = await serve(t, (res) => res.writeHead(200, { 'Content-Encoding': 'gzip' }).end(body));
+  const sink = await sinkOf(t, '--sink-url', `http://${address}/`);
+  t.match(await thrownBy(sink), { refused: null, message: /the sink's answer is in gzip/ });
+  body = Buffer.alloc(0);
+  t.equal(await thrownBy(sink), null, 'nothing is in no coding');
+});
+
+void t.test('what the sink says is cut, and steers no terminal', async (t) => {
+  let status = 200;
+  let body = '';
+  const { address } = await serve(t, (res) => res.writeHead(status).end(body));
+  const sink = await sinkOf(t, '--sink-url', `http://${address}/`);
+  const evil = `\u001b[2Jno\r\n\u0000\u0085${'x'.repeat(1000)}`;
+  const harmless = ` [2Jno    ${'x'.repeat(290)}`;
+  body = JSON.stringify({ refused: [{ index: 1, reason: evil, status: evil }] });
+  const { refused } = (await thrownBy(sink)) as Partial<SinkError>;
+  t.same(refused, [{ index: 1, reason: harmless, status: harmless }]);
+  body = JSON.stringify({ refused: [{ index: evil }] });
+  const { message } = (await thrownBy(sink)) as { message: string };
+  t.match(message, /of a batch of 3/);
+  t.ok(message.length < 400, `${message.length} characters`);
+  for (status of [422, 503]) {
+    body = `n${evil}`;
+    const error = (await thrownBy(sink)) as Partial<SinkError>;
+    t.equal(error.message, `the sink answered ${status}: n${harmless.slice(0, -1)}`);
+  }
+});
+
+void t.test(
+  'an answer that confirms may be as long as it takes to name every event, and no longer',
+  async (t) => {
+    const most = 2 ** 20 + 2 * BATCH.bytes.length;
+    let length = most;
+    const { address } = await serve(t, (res) => res.end('x'.repeat(length)));
+    const sink = await sinkOf(t, '--sink-url', `http://${address}/`);
+    t.equal(await thrownBy(sink), null);
+    length++;
+    t.match(await thrownBy(sink), { refused: null, message: `the answer is longer than ${most} bytes` });
+  },
+);
+
+void t.test('where the status says all, the body changes nothing', async (t) => {
+  const more = Buffer.alloc(16_384, 'x');
+  const ways: Record<string, (res: ServerResponse) => void> = {
+    'a long body': (res) => res.end(Buffer.alloc(1_000_000, 'x')),
+    'a body without end': (res) => endless().pipe(res),
+    'a body that stops': (res) => res.write(more),
+    'a body that is broken off': (res) => res.write(more, () => res.destroy()),
+  };
+  for (const [what, answer] of Object.entries(ways)) {
+    await t.test(what, async (t) => {
+      let status = 0;
+      const { address } = await serve(t, (res) => {
+        answer(res.writeHead(status, { 'Retry-After': '7' }));
+      });
+      // the one that stops is waited for that long; the one without end must not be read until then
+      const timeoutMs = what === 'a body that stops' ? '300' : '3600000';
+      const sink = await sinkOf(t, '--sink-url', `http://${address}/`, '--sink-timeout', timeoutMs);
+      const message = /^the sink answered \d{3}: x{300}$/;
+      status = 422;
+      t.match(await thrownBy(sink), { status, refused: 'all', message });
+      status = 503;
+      t.match(await thrownBy(sink), { status, refused: null, retryAfterMs: 7000, message });
+    });
+  }
+});
+
+/** More than any buffer between two sockets holds; then it fails, so that a reader of all of it is not served for ever. */
+function endless(): Readable {
+  let pieces = 0;
+  return new Readable({
+    read() {
+      if (pieces++ < 1024) this.push(Buffer.alloc(2 ** 16, 'x'));
+      else throw new Error('all of it was read');
+    },
+  });
+}
 
 void t.test('what is no answer is tried again', async (t) => {
   const ways: Record<string, { answer: (res: ServerResponse) => void; message: RegExp }> = {
@@ -192,7 +299,7 @@ void t.test('what is no answer is tried again', async (t) => {
       message: /closed|terminated|aborted/,
     },
     'an answer without end': {
-      answer: (res) => res.end('x'.repeat(2 ** 20 + 1)),
+      answer: (res) => endless().pipe(res),
       message: /longer than/,
     },
   };
@@ -224,6 +331,16 @@ void t.test('an attempt ends when the server stops', async (t) => {
   t.match(await thrownBy(sink, stopping.signal), { message: 'the server stops' });
 });
 
+void t.test('a refusal that the server no longer waits for is none', async (t) => {
+  const { address } = await serve(t, (res) => res.writeHead(422).write('because'));
+  const sink = await sinkOf(t, '--sink-url', `http://${address}/`);
+  const stopping = new AbortController();
+  const begun = (): void => void setImmediate(() => stopping.abort(new Error('the server stops')));
+  subscribe('undici:request:headers', begun);
+  t.teardown(() => unsubscribe('undici:request:headers', begun));
+  t.match(await thrownBy(sink, stopping.signal), { refused: undefined, message: 'the server stops' });
+});
+
 const skip = spawnSync('openssl', ['version']).status === 0 ? false : 'openssl is not on the PATH';
 void t.test("a certificate of one's own is trusted where it is given", { skip }, async (t) => {
   const dir = tempDir(t);
@@ -249,6 +366,8 @@ void t.test('settings that cannot be say what is wrong, and show no secret', asy
       ['--sink', 'http', '--sink-url', 'http://x', '--sink-header', 'Bearer s3cret'],
       /--sink-header must be "Name: value"/,
     ],
+    [['--sink', 'http', '--sink-url', 'http://s3cret:%E0%A4%A@x/'], /^User and password .* percent-encoded/],
+    [['--sink', 'http', '--sink-url', 'http://%E0%A4%A@x/'], /^User and password .* percent-encoded/],
     [['--sink', 'http', '--sink-url', 'http://x', '--sink-headers-file', '/no/such'], /--sink-headers-file/],
     [['--sink', 'http', '--sink-url', 'http://x', '--sink-ca', '/no/such'], /--sink-ca/],
   ];
@@ -259,7 +378,7 @@ void t.test('settings that cannot be say what is wrong, and show no secret', asy
       await chooseSink(settings);
       return null;
     })().catch((thrown: unknown) => thrown);
-    t.match(error, { message });
+    t.match(error, { name: 'ForebayError', message });
     t.notMatch(String(error), /s3cret/);
   }
 });

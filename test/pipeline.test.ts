@@ -304,7 +304,7 @@ void t.test('a file that is made while the directory is read is not taken for a 
   const fs = Object.create(disk.fs, {
     opendir: {
       value: (path: string, done: () => void) => {
-        if (surveyed) read = () => nodeFs.opendir(path, done);
+        if (surveyed && path === dir) read = () => nodeFs.opendir(path, done);
         else nodeFs.opendir(path, done);
         surveyed = true;
       },

@@ -5,16 +5,16 @@
  *   {"batch":"batch_….jsonl","index":7,"reason":"…","status":400,"attempts":3,"time":"2026-11-25T09:00:00.000Z","event":{…}}
  *
  * `event` is last, and its text is the client's own. A file is written once, whole, and flushed with its name before its
- * batch file is deleted, so it may be cut off only while the batch file is still there; then it is written anew. The
- * server never touches one that is finished: `bin/dead-letters.js` takes events out.
+ * batch file is deleted, so it may be cut off only while the batch file is still there; then it is written anew. Once the
+ * batch file is gone the server never touches it: then `bin/dead-letters.js` may take events out.
  */
 import { join } from 'node:path';
 import { ForebayError } from '../errors.js';
 import { DEAD_LETTERS, namesIn, sizesOf } from './directory-listing.js';
 import { unlink } from './file-ending.js';
-import { call, callVoid, makeMissing, statsOf, writeAll } from './file-system.js';
+import { call, callVoid, flushDirectory, makeMissing, statsOf, writeAll } from './file-system.js';
 import type { FileSystem } from './file-system.js';
-import { NameFlush } from './name-flush.js';
+import type { NameFlush } from './name-flush.js';
 
 /** An event that the sink refused. */
 export interface DeadLetter {
@@ -33,7 +33,6 @@ export class DeadLetters {
   readonly #dir: string;
   readonly #bytesMax: number;
   readonly #logNames: NameFlush;
-  readonly #names: NameFlush;
   /** What stands there, as far as is known; `null`: it was not looked at yet. */
   #bytes: number | null = null;
   /** One file after another: each must fit below the bound. */
@@ -48,7 +47,6 @@ export class DeadLetters {
     this.#dir = join(logDir, DEAD_LETTERS);
     this.#bytesMax = bytesMax;
     this.#logNames = logNames;
-    this.#names = new NameFlush(fs, this.#dir);
   }
 
   /**
@@ -78,7 +76,6 @@ export class DeadLetters {
     await flushDirectoryName();
     // one of an earlier attempt: after a failed flush neither its bytes nor its name could be trusted
     if ((await statsOf(this.#fs, path)) !== null) await unlink(this.#fs, path);
-    const flushName = this.#names.forNewName();
     try {
       const fd = await call<number>((done) => {
         this.#fs.open(path, 'wx', 0o640, done);
@@ -93,7 +90,8 @@ export class DeadLetters {
           this.#fs.close(fd, done);
         });
       }
-      await flushName();
+      // as it stands now: someone may have moved the directory away
+      await flushDirectory(this.#fs, this.#dir);
     } catch (error) {
       await unlink(this.#fs, path).catch(() => undefined);
       throw error;
@@ -109,7 +107,6 @@ export class DeadLetters {
 
   async close(): Promise<void> {
     await this.#turn;
-    await this.#names.close();
   }
 }
 

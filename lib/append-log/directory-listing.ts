@@ -57,9 +57,13 @@ export async function survey(fs: FileSystem, dir: string): Promise<Survey> {
     if (names.push(name) >= SIZES_AT_ONCE) await measure();
   }
   await measure();
-  const deadLetters = (await namesIn(fs, join(dir, DEAD_LETTERS)).catch(() => [])).length;
-  if (deadLetters > 0)
-    remarks.push(`There are dead letters of ${deadLetters} batches in ${join(dir, DEAD_LETTERS)}`);
+  const letters = await deadLetterFiles(fs, dir).catch(() => []);
+  if (letters.length > 0)
+    remarks.push(`There are dead letters of ${letters.length} batches in ${join(dir, DEAD_LETTERS)}`);
+  // their names must not be given again either
+  for (const name of letters.map(batchOf)) {
+    if (isBatchName(name) && (newest === null || compareBatchNames(name, newest) > 0)) newest = name;
+  }
   return { batches, newest, bytes, sizes, remarks };
 }
 
@@ -113,6 +117,19 @@ export async function oldestBatchNames(
   }
   keepOldest();
   return names;
+}
+
+/** The batch whose dead letters are in a file: a tool that takes some out puts more behind the name. */
+export function batchOf(deadLetterFile: string): string {
+  return deadLetterFile.replace(/(\.jsonl)\..*$/, '$1');
+}
+
+/** The files of dead letters of a log directory, oldest batch first; none that is being written by the tool. */
+export async function deadLetterFiles(fs: FileSystem, logDir: string): Promise<string[]> {
+  const names = await namesIn(fs, join(logDir, DEAD_LETTERS));
+  return names
+    .filter((name) => isBatchName(batchOf(name)) && !name.endsWith('.new'))
+    .toSorted((a, b) => compareBatchNames(batchOf(a), batchOf(b)));
 }
 
 /** The names of the plain files in a directory; none where there is no such directory. */

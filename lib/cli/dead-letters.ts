@@ -51,11 +51,15 @@ async function run({ command, names: wanted, settings }: CommandLine): Promise<E
     case 'show':
       return show(files, names, isWanted);
     case 'drop':
-      return drop(files, names, isWanted);
+      return names.length === 0
+        ? drop(files, names, isWanted)
+        : files.exclusively(() => drop(files, names, isWanted));
     case 'redrive':
       try {
-        await redrive(files, names, isWanted, url, output);
-        return EXIT.sound;
+        if (names.length === 0) return EXIT.sound;
+        const failures = await files.exclusively(() => redrive(files, names, isWanted, url, output));
+        for (const failure of failures) await tell(failure);
+        return failures.length === 0 ? EXIT.sound : EXIT.damaged;
       } catch (error) {
         await tell(`${asError(error).message}; what was not taken stays in ${files.dir}`);
         return EXIT.damaged;

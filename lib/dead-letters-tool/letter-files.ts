@@ -1,8 +1,9 @@
 import { basename, join } from 'node:path';
-import { DEAD_LETTERS, namesIn } from '../append-log/directory-listing.js';
+import { batchOf, DEAD_LETTERS, deadLetterFiles } from '../append-log/directory-listing.js';
+import { unlink } from '../append-log/file-ending.js';
 import { callVoid, flushDirectory, readAll, statsOf, writeAll } from '../append-log/file-system.js';
 import { asError, ForebayError, systemCode } from '../errors.js';
-import { flush, remove, withFile } from '../log-tool/tool-file-system.js';
+import { flush, withFile } from '../log-tool/tool-file-system.js';
 import type { ToolFileSystem } from '../log-tool/tool-file-system.js';
 
 /** A dead letter as it stands in its file. */
@@ -22,6 +23,7 @@ export interface Letter {
 /** What a file is called while its letters are taken out: a server that makes one of its name makes another. */
 export const TAKEN = '.taken';
 const NEW = '.new';
+const LOCK = '.lock';
 
 const LINE_FEED = 0x0a;
 const EVENT = Buffer.from(',"event":');
@@ -30,9 +32,11 @@ const EVENT = Buffer.from(',"event":');
 export class LetterFiles {
   readonly dir: string;
   readonly #fs: ToolFileSystem;
+  readonly #logDir: string;
 
   constructor(fs: ToolFileSystem, logDir: string) {
     this.#fs = fs;
+    this.#logDir = logDir;
     this.dir = join(logDir, DEAD_LETTERS);
   }
 
@@ -44,7 +48,7 @@ export class LetterFiles {
   async names(wanted: readonly string[]): Promise<string[]> {
     let all: string[];
     try {
-      all = (await namesIn(this.#fs, this.dir)).filter((name) => !name.endsWith(NEW)).toSorted();
+      all = await deadLetterFiles(this.#fs, this.#logDir);
     } catch (error) {
       const message = `${this.dir} cannot be read: ${asError(error).message}`;
       throw new ForebayError('LOG_DIR_UNUSABLE', { message, cause: error });
@@ -78,15 +82,34 @@ export class LetterFiles {
   }
 
   /**
+   * Runs one change at a time: two tools would take each other's files.
+   *
+   * @throws ForebayError `LOG_DIR_LOCKED`
+   */
+  async exclusively<T>(work: () => Promise<T>): Promise<T> {
+    return withFile(this.#fs, join(this.dir, LOCK), 'a', async (fd) => {
+      if (!this.#fs.tryLock(fd)) {
+        const message = `Another run of this tool changes ${this.dir}`;
+        throw new ForebayError('LOG_DIR_LOCKED', { message });
+      }
+      return work();
+    });
+  }
+
+  /**
    * Takes a file away from the server, so that what is read is all there is.
    *
    * @returns its name from then on, and its letters; `null` where none of them is wanted
-   * @throws Error where a line of it cannot be read: it would be lost
+   * @throws Error where its batch file is still there, so that the server may write it anew, or where a line of it
+   *   cannot be read: it would be lost
    */
   async take(
     name: string,
     isWanted: (letter: Letter) => boolean,
   ): Promise<{ taken: string; letters: Letter[] } | null> {
+    const batch = join(this.#logDir, batchOf(name));
+    if ((await statsOf(this.#fs, batch)) !== null)
+      throw new Error(`${name} is left alone: the batch is still being delivered`);
     const found = await this.read(name);
     if (found?.letters.some(isWanted) !== true) return null;
     if (found.strange > 0) throw new Error(`${join(this.dir, name)} holds lines that are no dead letters`);
@@ -106,7 +129,8 @@ export class LetterFiles {
   async keepOnly(name: string, letters: readonly Letter[]): Promise<void> {
     const path = join(this.dir, name);
     if (letters.length === 0) {
-      await remove(this.#fs, path);
+      await unlink(this.#fs, `${path}${NEW}`); // of a run that was killed
+      await unlink(this.#fs, path);
       await flushDirectory(this.#fs, this.dir);
       return;
     }
@@ -134,7 +158,9 @@ function letterIn(line: Buffer): Letter | null {
   try {
     JSON.parse(event.toString('utf8'));
     const about = JSON.parse(`${line.toString('utf8', 0, at)}}`) as Omit<Letter, 'line' | 'event'>;
-    return { ...about, line, event };
+    return typeof about.reason === 'string' && typeof about.time === 'string'
+      ? { ...about, line, event }
+      : null;
   } catch {
     return null;
   }

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { request } from 'undici';
 import { asError } from '../errors.js';
 import type { Output } from '../log-tool/output.js';
-import { count } from '../log-tool/words.js';
+import { count, printable } from '../log-tool/words.js';
 import type { Letter, LetterFiles } from './letter-files.js';
 
 /** A request holds at most so much, beyond its first event. */
@@ -16,7 +16,8 @@ const RETRY_AFTER_MS_MAX = 60_000;
  * Sends dead letters through the front door again, oldest file first. A letter leaves its file only after the server
  * answered `202` for it: it is on disk there. If the tool is killed in between, some are sent twice.
  *
- * @throws where the server does not take them: what is left stays
+ * @returns why letters were not taken, in words: they stay where they are
+ * @throws where the server does not answer
  */
 export async function redrive(
   files: LetterFiles,
@@ -24,26 +25,40 @@ export async function redrive(
   isWanted: (letter: Letter) => boolean,
   url: URL,
   output: Output,
-): Promise<void> {
+): Promise<string[]> {
+  const failures: string[] = [];
   let sent = 0;
+  const redriveFile = async (name: string): Promise<void> => {
+    const file = await files.take(name, isWanted);
+    if (file === null) return;
+    let left = file.letters;
+    for (let body = nextBody(left.filter(isWanted)); body.length > 0;) {
+      if (!(await send(url, body))) {
+        body = body.slice(0, body.length >> 1); // too large for the server
+        continue;
+      }
+      sent += body.length;
+      const gone = new Set(body);
+      left = left.filter((letter) => !gone.has(letter));
+      await files.keepOnly(file.taken, left);
+      body = nextBody(left.filter(isWanted));
+    }
+  };
   try {
     for (const name of names) {
-      const file = await files.take(name, isWanted);
-      if (file === null) continue;
-      let left = file.letters;
-      for (let body = nextBody(left.filter(isWanted)); body.length > 0;) {
-        await send(url, body);
-        sent += body.length;
-        const gone = new Set(body);
-        left = left.filter((letter) => !gone.has(letter));
-        await files.keepOnly(file.taken, left);
-        body = nextBody(left.filter(isWanted));
-      }
+      await redriveFile(name).catch((error: unknown) => {
+        if (error instanceof Unreachable) throw error;
+        failures.push(asError(error).message);
+      });
     }
   } finally {
     await output.write(`${count(sent, 'event')} sent again to ${url.origin}, and taken there\n`);
   }
+  return failures;
 }
+
+/** Nothing answers: no other file would fare better. */
+class Unreachable extends Error {}
 
 function nextBody(letters: readonly Letter[]): Letter[] {
   const body: Letter[] = [];
@@ -56,13 +71,16 @@ function nextBody(letters: readonly Letter[]): Letter[] {
   return body;
 }
 
-async function send(url: URL, letters: readonly Letter[]): Promise<void> {
+/** `false`: so many are too large for one request, and fewer may not be. */
+async function send(url: URL, letters: readonly Letter[]): Promise<boolean> {
   const body = Buffer.concat(letters.flatMap(({ event }) => [event, Buffer.from('\n')]));
   for (let tries = 1; ; tries++) {
     const { status, retryAfterMs, text } = await post(url, body);
-    if (status === 202) return;
+    if (status === 202) return true;
+    if (status === 413 && letters.length > 1) return false;
     const isBusy = status === 429 || status === 503;
-    if (!isBusy || tries === TRIES_MAX) throw new Error(`${url.href} answered ${status}: ${text}`);
+    if (!isBusy || tries === TRIES_MAX)
+      throw new Error(`${url.origin}${url.pathname} answered ${status}: ${printable(text.slice(0, 300))}`);
     await sleep(retryAfterMs);
   }
 }
@@ -78,8 +96,7 @@ async function post(url: URL, body: Buffer): Promise<{ status: number; retryAfte
     const retryAfterMs = Math.min(RETRY_AFTER_MS_MAX, Number.isFinite(after) ? after * 1000 : 1000);
     return { status: answer.statusCode, retryAfterMs, text: await answer.body.text() };
   } catch (error) {
-    throw new Error(`${url.href} does not answer (${asError(error).message}): does a server run there?`, {
-      cause: error,
-    });
+    const what = `${url.origin}${url.pathname} does not answer (${asError(error).message})`;
+    throw new Unreachable(`${what}: does a server run there?`, { cause: error });
   }
 }

@@ -4,7 +4,7 @@ import { isBatchName } from '../append-log/batch-name.js';
 import { LOCK_FILE } from '../append-log/directory-lock.js';
 import { call, statsOf } from '../append-log/file-system.js';
 import type { FileSystem } from '../append-log/file-system.js';
-import { DEAD_LETTERS, namesIn } from '../append-log/directory-listing.js';
+import { DEAD_LETTERS, deadLetterFiles } from '../append-log/directory-listing.js';
 import { QUARANTINE } from '../append-log/quarantine.js';
 import { asError, ForebayError, systemCode } from '../errors.js';
 
@@ -53,7 +53,7 @@ export async function listDirectory(fs: FileSystem, dir: string): Promise<LogDir
 
 /** How many files of dead letters there are. */
 export async function countDeadLetters(fs: FileSystem, logDir: string): Promise<number> {
-  return (await namesIn(fs, join(logDir, DEAD_LETTERS))).length;
+  return (await deadLetterFiles(fs, logDir)).length;
 }
 
 /** A file in the quarantine. */

@@ -67,8 +67,7 @@ export function directory(given: unknown): string {
 
 /** An address of HTTP. */
 export function httpUrl(given: unknown): URL {
-  const address = text(given);
-  const url = URL.canParse(address) ? new URL(address) : null;
+  const url = typeof given === 'string' && URL.canParse(given) ? new URL(given) : null;
   if (url !== null && /^https?:$/.test(url.protocol)) return url;
   throw new CheckError('must be a URL like https://host/path', true);
 }
@@ -77,7 +76,10 @@ const HEADER = /^[!#$%&'*+\-.^_`|~\dA-Za-z]+:[\t\x20-\x7e]*$/;
 
 /** HTTP headers, one or several, each `Name: value` on a line of its own. What is given is never shown: it may be a secret. */
 export function headerLines(given: unknown): Readonly<Record<string, string>> {
-  const lines = [given].flat().flatMap((each) => text(each).split(/\r?\n/));
+  const lines = [given].flat().flatMap((each) => {
+    if (typeof each !== 'string') throw new CheckError('must be "Name: value", or a list of these', true);
+    return each.split(/\r?\n/);
+  });
   const headers: Record<string, string> = {};
   for (const line of lines.filter((each) => each.trim() !== '')) {
     if (!HEADER.test(line)) throw new CheckError('must be "Name: value"', true);

@@ -84,7 +84,9 @@ function fromFlags(table: OptionTable, argv: readonly string[]): Given {
     boolean: options.filter(isOnOff).map(({ flag }) => flag),
     unknown: (argument) => {
       throw invalid(
-        argument.startsWith('-') ? `Unknown flag ${argument}` : `Unexpected argument ${argument}`,
+        argument.startsWith('-')
+          ? `Unknown flag ${argument.replace(/=.*/s, '')}` // a secret may stand behind it
+          : `Unexpected argument ${argument}`,
       );
     },
   });

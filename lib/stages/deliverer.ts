@@ -193,6 +193,7 @@ export class Deliverer extends Writable {
   async #offer(part: Batch): Promise<Outcome | null> {
     let attempts = 0;
     let refusal: SinkError | null = null;
+    if (this.#stopping.signal.aborted) return null;
     const isDone = await this.#untilDone('Delivery failed', part, async () => {
       attempts++;
       try {
@@ -207,13 +208,12 @@ export class Deliverer extends Writable {
 
   /** `false` where the server stops before they are kept. */
   async #keepRefused(batch: Batch, refused: readonly RefusedEvent[]): Promise<boolean> {
-    const kept = await this.#untilDone('Could not keep dead letters', batch, async () => {
+    return this.#untilDone('Could not keep dead letters', batch, async () => {
       const path = await this.#log.deadLetters.keep(batch.name, refused);
       const [first] = refused;
       const text = `${refused.length} of ${batch.events} events of ${batch.name} are in ${path} (${first?.reason})`;
       this.#lines.batch({ kind: 'Dead lettered', text, batch: batch.name, events: refused.length }, 'warn');
     });
-    return kept;
   }
 
   /** Off the disk. Its bytes are let go before: many deletions may wait for a disk that hangs. */
@@ -295,5 +295,7 @@ export class Deliverer extends Writable {
 /** How long the sink asked to be left alone, in milliseconds; it need not be believed for more than an hour. */
 function waitAfter(error: Error): number | undefined {
   const waitMs = error instanceof SinkError ? error.retryAfterMs : undefined;
-  return waitMs === undefined ? undefined : Math.min(waitMs, RETRY_AFTER_MS_MAX);
+  return Number.isFinite(waitMs) && Number(waitMs) > 0
+    ? Math.min(Number(waitMs), RETRY_AFTER_MS_MAX)
+    : undefined;
 }

@@ -41,6 +41,7 @@ export async function settle(
   offer: (part: Batch) => Promise<Outcome | null>,
 ): Promise<RefusedEvent[] | null> {
   const refused: RefusedEvent[] = [];
+  let starts: number[] | null = null;
   const parts: Part[] = [{ from: 0, to: batch.events, attempts: 0 }];
   for (let part = parts.pop(); part !== undefined; part = parts.pop()) {
     const { from, to } = part;
@@ -49,9 +50,13 @@ export async function settle(
     const { refusal } = outcome;
     if (refusal === null) continue;
     const attempts = part.attempts + outcome.attempts;
-    const add = ({ index, reason, status }: Refusal): void => {
-      const event = linesOf(batch, from + index, from + index + 1).subarray(0, -1);
-      refused.push({ index: from + index, reason, status, event, attempts });
+    // a sink of one's own may have given anything
+    const add = ({ index, reason, status }: { index: number; reason: unknown; status: unknown }): void => {
+      starts ??= lineStarts(batch.bytes);
+      const event = batch.bytes.subarray(starts[from + index], (starts[from + index + 1] ?? 0) - 1);
+      const known = typeof status === 'number' || typeof status === 'string' ? status : null;
+      const why = typeof reason === 'string' ? reason : 'refused by the sink';
+      refused.push({ index: from + index, reason: why, status: known, event, attempts });
     };
     if (Array.isArray(refusal.refused)) {
       const byIndex = new Map((refusal.refused as readonly Refusal[]).map((each) => [each.index, each]));
@@ -90,4 +95,12 @@ function linesOf({ bytes }: Batch, from: number, to: number): Buffer<ArrayBuffer
   let end = start;
   for (; line < to; line++) end = bytes.indexOf(LINE_FEED, end) + 1;
   return bytes.subarray(start, end);
+}
+
+/** Where each line begins, and where the last one ends. */
+function lineStarts(bytes: Buffer): number[] {
+  const starts = [0];
+  for (let at = bytes.indexOf(LINE_FEED); at !== -1; at = bytes.indexOf(LINE_FEED, at + 1))
+    starts.push(at + 1);
+  return starts;
 }

@@ -22,7 +22,8 @@ at the sink, and nobody sent them:           ${strange.length}   (must be 0)
 delivered more than once:                    ${result.duplicates}   (at least once allows it)
 counts of the last run:                      ${JSON.stringify(result.counts)}
 `);
-const held = lost.length + wronglyDead.length + strange.length === 0;
+const { accepted = NaN, delivered = NaN, deadLettered = NaN } = result.counts;
+const held = lost.length + wronglyDead.length + strange.length === 0 && accepted === delivered + deadLettered;
 if (held) rmSync(dir, { recursive: true });
 else console.error(`LOST: ${lost.slice(0, 10).join(' ')}\nthe files are left in ${dir}`);
 process.exit(held ? 0 : 1);

@@ -105,7 +105,13 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'does not flush the names of dead letters',
-    edits: [{ file: 'lib/append-log/dead-letters.ts', find: 'await flushName();', replace: '' }],
+    edits: [
+      {
+        file: 'lib/append-log/dead-letters.ts',
+        find: 'await flushDirectory(this.#fs, this.#dir);',
+        replace: '',
+      },
+    ],
     violates: LOST,
   },
   {
