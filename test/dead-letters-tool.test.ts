@@ -1,6 +1,8 @@
-import { execFile } from 'node:child_process';
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { execFile, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
+import type { ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import t from 'tap';
@@ -34,6 +36,30 @@ async function tool(dir: string, ...args: string[]): Promise<{ code: number; out
       resolve({ code: typeof error?.code === 'number' ? error.code : 0, out, err });
     });
   });
+}
+
+/** A server to send letters to; what it got, and its address. */
+async function frontDoor(
+  t: Test,
+  answer: (res: ServerResponse, body: string) => void,
+): Promise<{ url: string; bodies: string[] }> {
+  const bodies: string[] = [];
+  const server = createServer((req, res) => {
+    let body = '';
+    req.on('data', (piece: Buffer) => (body += piece.toString()));
+    req.on('end', () => {
+      bodies.push(body);
+      answer(res, body);
+    });
+  });
+  await new Promise<void>((resolve) => {
+    server.listen(0, '127.0.0.1', resolve);
+  });
+  t.teardown(() => {
+    server.closeAllConnections();
+    server.close();
+  });
+  return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/events`, bodies };
 }
 
 function idsIn(folder: string): string[] {
@@ -77,7 +103,8 @@ void t.test('drop asks for --yes, and leaves what is not meant', async (t) => {
   t.match(await tool(dir, 'drop', '--reason', 'too old', '--yes'), { code: 0, out: '2 events dropped\n' });
   t.same(idsIn(folder), ['b']);
   t.match(await tool(dir, 'drop', '--yes'), { code: 0, out: '1 event dropped\n' });
-  t.same(readdirSync(folder), []);
+  t.same(readdirSync(folder), ['.lock']);
+  t.match((await tool(dir, 'ls')).out, /^0 dead letters in 0 files/);
 });
 
 void t.test('what cannot be read is neither dropped nor lost', async (t) => {
@@ -118,42 +145,187 @@ void t.test('redrive sends them to the server they came from, which takes them n
   t.match(out, '1 event sent again');
   while (forebay.counts().pending > 0) await new Promise((resolve) => setTimeout(resolve, 5));
   t.ok(taken.includes(bad), 'as the client sent it');
-  t.same(readdirSync(join(dir, 'dead-letters')), []);
+  t.same(readdirSync(join(dir, 'dead-letters')), ['.lock']);
   t.match(forebay.counts(), { accepted: 3, delivered: 2, deadLettered: 1 });
 });
 
 void t.test('a letter leaves its file only when the server has it', async (t) => {
   const { dir, folder } = filled(t);
-  let status = 400;
-  const bodies: string[] = [];
-  const server = createServer((req, res) => {
-    let body = '';
-    req.on('data', (piece: Buffer) => (body += piece.toString()));
-    req.on('end', () => {
-      bodies.push(body);
-      res.writeHead(status, { 'Retry-After': '0' }).end('because');
-      if (status === 429) status = 202;
-      else if (status === 202) status = 500;
-    });
+  let statuses: number[] = [400, 400];
+  const { url, bodies } = await frontDoor(t, (res) => {
+    res.writeHead(statuses.shift() ?? 202, { 'Retry-After': '0' }).end('because');
   });
-  await new Promise<void>((resolve) => {
-    server.listen(0, '127.0.0.1', resolve);
+  t.match(await tool(dir, 'redrive', '--url', url), {
+    code: 1,
+    out: /^0 events sent again to http:\/\/127\.0\.0\.1:\d+, and taken there\n$/,
+    err: /answered 400: because\n.*answered 400: because\n.*what was not taken stays in .*dead-letters\n$/,
   });
-  t.teardown(() => server.close());
-  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/events`;
-  t.match(await tool(dir, 'redrive', '--url', url), { code: 1, err: /answered 400: because/ });
   t.same(idsIn(folder), ['a', 'b', 'c']);
-  status = 429; // then 202 for the first file, then 500
+  statuses = [429, 503, 202, 500];
   t.match(await tool(dir, 'redrive', '--url', url), { code: 1, out: /^2 events sent/, err: /answered 500/ });
   t.same(idsIn(folder), ['c']);
-  t.match(bodies[1], /^\{"id":"a","type":"t","data":1.0,"timestamp":1\}\n\{"id":"b"/);
-  status = 202;
-  t.match(await tool(dir, 'redrive', '--url', url), { code: 0, out: /^1 event sent/ });
-  t.same(readdirSync(folder), []);
-  t.match(await tool(filled(t).dir, 'redrive', '--url', 'http://127.0.0.1:1/events'), {
-    code: 1,
-    err: /does a server run there/,
+  t.match(bodies[2], /^\{"id":"a","type":"t","data":1.0,"timestamp":1\}\n\{"id":"b"[^\n]+\n$/);
+  t.same([bodies[3], bodies[4]], [bodies[2], bodies[2]], 'a server that is full is asked again');
+  t.match(await tool(dir, 'redrive', '--url', url), { code: 0, out: /^1 event sent/, err: /^$/ });
+  t.same(readdirSync(folder), ['.lock']);
+  t.match(await tool(dir, 'redrive', '--url', url), { code: 0, out: /^0 events sent/ });
+  t.equal(bodies.length, 7, 'nothing is left to send');
+});
+
+void t.test('a file that is not taken keeps no other from being sent', async (t) => {
+  const { dir, folder } = filled(t);
+  writeFileSync(join(folder, name(3)), `no letter\n${letter(name(3), 0, 'd', 'too old')}`);
+  writeFileSync(join(folder, name(10)), letter(name(10), 0, 'e', 'too old'));
+  const { url, bodies } = await frontDoor(t, (res, body) => {
+    if (body.includes('"a"')) res.writeHead(400).end(`\u001b[2Jno\n${'x'.repeat(1000)}`);
+    else res.writeHead(202).end();
   });
+  const secret = url.replace('//', '//user:s3cret@').concat('?key=s3cret');
+  const { code, out, err } = await tool(dir, 'redrive', '--url', secret);
+  t.equal(code, 1);
+  t.match(out, /^2 events sent again/);
+  const lines = err.trimEnd().split('\n');
+  t.equal(lines.length, 3);
+  t.match(
+    lines[0],
+    /^forebay-dead-letters: http:\/\/127\.0\.0\.1:\d+\/events answered 400: \?\[2Jno\?x{293}$/,
+  );
+  t.match(lines[1], /batch_20250101_000000_3\.jsonl holds lines that are no dead letters$/);
+  t.notMatch(out + err, /s3cret/);
+  t.same(idsIn(folder), ['a', 'b', 'd']);
+  t.same(
+    bodies.map((body) => /"id":"(\w)"/.exec(body)?.[1]),
+    ['a', 'c', 'e'],
+    'the oldest batch first',
+  );
+});
+
+void t.test('where nothing answers no other file is tried, and what failed before is said too', async (t) => {
+  const { dir, folder } = filled(t);
+  writeFileSync(join(folder, name(3)), letter(name(3), 0, 'd', 'too old'));
+  const { url, bodies } = await frontDoor(t, (res) => {
+    if (bodies.length === 1) res.writeHead(400).end('because');
+    else res.destroy();
+  });
+  t.match(await tool(dir, 'redrive', '--url', url), {
+    code: 1,
+    out: /^0 events sent/,
+    err: /answered 400: because\n.*\/events does not answer .*does a server run there\?\n.*stays in/,
+  });
+  t.equal(bodies.length, 2);
+  t.same(idsIn(folder), ['a', 'b', 'c', 'd']);
+  t.match(await tool(dir, 'redrive', '--url', 'http://user:s3cret@127.0.0.1:1/events'), {
+    code: 1,
+    err: /^forebay-dead-letters: http:\/\/127\.0\.0\.1:1\/events does not answer .*ECONNREFUSED/,
+  });
+});
+
+void t.test('what is too large for the server in one request is sent in halves', async (t) => {
+  const { dir, folder } = filled(t);
+  const letters = ['a', 'b', 'c', 'large', 'e'].map((id, index) => letter(name(1), index, id, 'too old'));
+  writeFileSync(join(folder, name(1)), letters.join(''));
+  rmSync(join(folder, name(2)));
+  const taken: string[] = [];
+  const { url } = await frontDoor(t, (res, body) => {
+    const ids = [...body.matchAll(/"id":"(\w+)"/g)].map((match) => match[1] ?? '');
+    const isTooLarge = ids.length > 2 || ids.includes('large');
+    if (!isTooLarge) taken.push(...ids);
+    res.writeHead(isTooLarge ? 413 : 202).end('too large');
+  });
+  t.match(await tool(dir, 'redrive', '--url', url), {
+    code: 1,
+    out: /^3 events sent/,
+    err: /answered 413: too large/,
+  });
+  t.same(taken, ['a', 'b', 'c'], 'each once, in order');
+  t.same(idsIn(folder), ['e', 'large']);
+});
+
+void t.test(
+  'a batch that is being delivered keeps its dead letters: the server may write them anew',
+  async (t) => {
+    const { dir, folder } = filled(t);
+    writeFileSync(join(dir, name(1)), 'its events\n');
+    writeFileSync(join(folder, `${name(1)}.taken`), letter(name(1), 5, 'd', 'too old'));
+    const before = readFileSync(join(folder, name(1)), 'utf8');
+    const { url, bodies } = await frontDoor(t, (res) => res.writeHead(202).end());
+    const twice = /_1\.jsonl is left alone: the batch is still being .*\n.*_1\.jsonl\.taken is left alone/;
+    t.match(await tool(dir, 'redrive', '--url', url), { code: 1, out: /^1 event sent/, err: twice });
+    t.equal(bodies.length, 1);
+    t.match(await tool(dir, 'drop', '--yes'), { code: 1, out: '0 events dropped\n', err: twice });
+    t.same(readdirSync(folder).toSorted(), ['.lock', name(1), `${name(1)}.taken`]);
+    t.equal(readFileSync(join(folder, name(1)), 'utf8'), before);
+    rmSync(join(dir, name(1)));
+    t.match(await tool(dir, 'drop', '--yes'), { code: 0, out: '3 events dropped\n' });
+  },
+);
+
+void t.test(
+  'one tool at a time changes the files, and one that is killed leaves them to the next',
+  async (t) => {
+    const { dir, folder } = filled(t);
+    let isHeld = true;
+    let came: () => void = () => undefined;
+    const arrived = new Promise<void>((resolve) => (came = resolve));
+    const { url } = await frontDoor(t, (res) => {
+      if (isHeld) came();
+      else res.writeHead(202).end();
+    });
+    const args = ['bin/dead-letters.js', 'redrive', '--url', url, '--log-dir', dir];
+    const first = spawn(process.execPath, args, { stdio: 'ignore' });
+    await arrived;
+    for (const command of [
+      ['redrive', '--url', url],
+      ['drop', '--yes'],
+    ]) {
+      t.match(await tool(dir, ...command), {
+        code: 2,
+        out: /^$/,
+        err: /Another run of this tool changes .*dead-letters\n$/,
+      });
+    }
+    t.match(await tool(dir, 'ls'), { code: 0, out: /3 dead letters in 2 files/ });
+    t.same(idsIn(folder), ['a', 'b', 'c']);
+    const exited = once(first, 'exit');
+    first.kill('SIGKILL');
+    await exited;
+    isHeld = false;
+    t.match(await tool(dir, 'redrive', '--url', url), { code: 0, out: /^3 events sent/ });
+    t.same(readdirSync(folder), ['.lock'], 'which stays: another may hold it');
+  },
+);
+
+void t.test(
+  'what a tool was writing when it was killed is no file of letters, and goes with the next run',
+  async (t) => {
+    const { dir, folder } = filled(t);
+    const taken = `${name(1)}.taken`;
+    renameSync(join(folder, name(1)), join(folder, taken));
+    const leftover = join(folder, `${taken}.new`);
+    writeFileSync(leftover, letter(name(1), 9, 'x', 'too new').repeat(5));
+    t.match(await tool(dir, 'ls'), { code: 0, out: /\n3 dead letters in 2 files/ });
+    t.match(await tool(dir, 'drop', '--reason', 'too old', '--yes'), { code: 0, out: '2 events dropped\n' });
+    t.same(readdirSync(folder).toSorted(), ['.lock', taken]);
+    t.equal(readFileSync(join(folder, taken), 'utf8'), letter(name(1), 3, 'b', 'too new'));
+    writeFileSync(leftover, 'half');
+    t.match(await tool(dir, 'drop', '--yes'), { code: 0, out: '1 event dropped\n' });
+    t.same(readdirSync(folder), ['.lock']);
+  },
+);
+
+void t.test('what stands in the folder steers no terminal, and what is no letter is said', async (t) => {
+  const { dir, folder } = filled(t);
+  rmSync(join(folder, name(1)));
+  const evil = String.raw`\u001b[2J`;
+  const strange = letter(name(2), 1, 'd', 'x').replace('"reason":"x",', '');
+  const evilStatus = letter(name(2), 2, 'e', evil).replace('422', `"${evil}"`);
+  writeFileSync(join(folder, name(2)), evilStatus + strange);
+  writeFileSync(join(folder, 'notes.txt'), 'mine');
+  const listed = await tool(dir, 'ls');
+  t.equal(listed.code, 1);
+  t.match(listed.out, /  \?\[2J \?\[2J\n1 dead letter in 1 file of .*\n1 line of them cannot be read/);
+  t.match(await tool(dir, 'drop', '--yes'), { code: 1, out: '0 events dropped\n', err: /no dead letters/ });
+  t.equal(readFileSync(join(folder, 'notes.txt'), 'utf8'), 'mine');
 });
 
 void t.test('a command line that cannot be says why', async (t) => {

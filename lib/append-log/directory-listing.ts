@@ -129,7 +129,7 @@ export async function deadLetterFiles(fs: FileSystem, logDir: string): Promise<s
   const names = await namesIn(fs, join(logDir, DEAD_LETTERS));
   return names
     .filter((name) => isBatchName(batchOf(name)) && !name.endsWith('.new'))
-    .toSorted((a, b) => compareBatchNames(batchOf(a), batchOf(b)));
+    .toSorted((a, b) => compareBatchNames(batchOf(a), batchOf(b)) || (a < b ? -1 : 1));
 }
 
 /** The names of the plain files in a directory; none where there is no such directory. */

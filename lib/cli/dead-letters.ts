@@ -55,16 +55,23 @@ async function run({ command, names: wanted, settings }: CommandLine): Promise<E
         ? drop(files, names, isWanted)
         : files.exclusively(() => drop(files, names, isWanted));
     case 'redrive':
-      try {
-        if (names.length === 0) return EXIT.sound;
-        const failures = await files.exclusively(() => redrive(files, names, isWanted, url, output));
-        for (const failure of failures) await tell(failure);
-        return failures.length === 0 ? EXIT.sound : EXIT.damaged;
-      } catch (error) {
-        await tell(`${asError(error).message}; what was not taken stays in ${files.dir}`);
-        return EXIT.damaged;
-      }
+      return names.length === 0
+        ? sendAgain(files, names, isWanted, url)
+        : files.exclusively(() => sendAgain(files, names, isWanted, url));
   }
+}
+
+async function sendAgain(
+  files: LetterFiles,
+  names: readonly string[],
+  isWanted: (letter: Letter) => boolean,
+  url: URL,
+): Promise<ExitCode> {
+  const failures = await redrive(files, names, isWanted, url, output);
+  for (const failure of failures) await tell(failure);
+  if (failures.length === 0) return EXIT.sound;
+  await tell(`what was not taken stays in ${files.dir}`);
+  return EXIT.damaged;
 }
 
 async function show(

@@ -32,8 +32,8 @@ export async function list(
     return strange === 0;
   }
   for (const { reason, status, letters, first, last } of rows) {
-    const shown = status === null ? '' : `${status} `;
-    await output.write(`${String(letters).padStart(7)}  ${first} to ${last}  ${shown}${printable(reason)}\n`);
+    const shown = printable(`${first} to ${last}  ${status === null ? '' : `${status} `}${reason}`);
+    await output.write(`${String(letters).padStart(7)}  ${shown}\n`);
   }
   const total = rows.reduce((sum, { letters }) => sum + letters, 0);
   const where = `in ${count(names.length, 'file')} of ${files.dir}`;

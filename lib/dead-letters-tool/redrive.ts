@@ -17,7 +17,6 @@ const RETRY_AFTER_MS_MAX = 60_000;
  * answered `202` for it: it is on disk there. If the tool is killed in between, some are sent twice.
  *
  * @returns why letters were not taken, in words: they stay where they are
- * @throws where the server does not answer
  */
 export async function redrive(
   files: LetterFiles,
@@ -44,16 +43,15 @@ export async function redrive(
       body = nextBody(left.filter(isWanted));
     }
   };
-  try {
-    for (const name of names) {
-      await redriveFile(name).catch((error: unknown) => {
-        if (error instanceof Unreachable) throw error;
-        failures.push(asError(error).message);
-      });
+  for (const name of names) {
+    try {
+      await redriveFile(name);
+    } catch (error) {
+      failures.push(asError(error).message);
+      if (error instanceof Unreachable) break;
     }
-  } finally {
-    await output.write(`${count(sent, 'event')} sent again to ${url.origin}, and taken there\n`);
   }
+  await output.write(`${count(sent, 'event')} sent again to ${url.origin}, and taken there\n`);
   return failures;
 }
 
