@@ -1,5 +1,6 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { inspect } from 'node:util';
 import t from 'tap';
 import { helpText, readOptions, variableName } from '../lib/settings/option-table.js';
 import { checkRelations, SERVER_SETTINGS } from '../lib/settings/server-settings.js';
@@ -11,6 +12,15 @@ const read = (argv: string[], environment: Record<string, string> = {}): ServerS
   checkRelations(settings);
   return settings;
 };
+
+function thrownBy(work: () => unknown): unknown {
+  try {
+    work();
+  } catch (error) {
+    return error;
+  }
+  return null;
+}
 
 void t.test('without being set, each setting has the default of the design', (t) => {
   t.match(read([]), {
@@ -89,7 +99,8 @@ void t.test('an unknown or malformed setting is refused by its name', (t) => {
     t.throws(() => read(argv, environment), { code: 'SETTING_INVALID', message }, message.source);
   }
   for (const [content, message] of [
-    ['{', /cannot be read/],
+    ['{', /settings.json \(--config\) cannot be read: it is no JSON, see line 1$/],
+    ['{\n"port": 1,\n}', /it is no JSON, see line 3$/],
     ['[]', /must hold a JSON object/],
     ['{"prot":1}', /^Unknown setting "prot" in .*settings.json$/],
     ['{"port":"x"}', /^"port" in .*settings.json must be a whole number from 0 to 65535, not "x"$/],
@@ -97,6 +108,49 @@ void t.test('an unknown or malformed setting is refused by its name', (t) => {
     writeFileSync(file, content);
     t.throws(() => read(['--config', file]), { code: 'SETTING_INVALID', message }, content);
   }
+  t.end();
+});
+
+void t.test('a secret that is given wrongly is not shown', (t) => {
+  const file = join(tempDir(t), 'settings.json');
+  const cases: [string[], Record<string, string>, RegExp][] = [
+    [['--unknown=s3cret'], {}, /^Unknown flag --unknown$/],
+    [['--unknown=a\n=s3cret'], {}, /^Unknown flag --unknown$/],
+    [['-x=s3cret'], {}, /^Unknown flag -x$/],
+    [['--unknown', 's3cret'], {}, /^Unknown flag --unknown$/],
+    [[], { FOREBAY_UNKNOWN: 's3cret' }, /^Unknown environment variable FOREBAY_UNKNOWN$/],
+    [['--sink-url', 'http//x:s3cret@y'], {}, /^--sink-url must be a URL/],
+    [[], { FOREBAY_SINK_URL: 'x:s3cret@y' }, /^FOREBAY_SINK_URL must be a URL/],
+    [['--sink-header', 's3cret'], {}, /^--sink-header must be "Name: value"$/],
+    [
+      ['--sink-header', 'X: 1', '--sink-header', 'X: s3cret\u0000'],
+      {},
+      /^--sink-header must be "Name: value"$/,
+    ],
+    [[], { FOREBAY_SINK_HEADER: 's3cret' }, /^FOREBAY_SINK_HEADER must be "Name: value"$/],
+  ];
+  const contents: [string, RegExp][] = [
+    ['{"sink-header":{"Authorization":"s3cret"}}', /^"sink-header" in .* must be "Name: value", or a list/],
+    ['{"sink-header":[{"Authorization":"s3cret"}]}', /must be "Name: value", or a list/],
+    ['{"sink-header":[["Authorization: s3cret"]]}', /must be "Name: value", or a list/],
+    ['{"sink-header":"s3cret"}', /must be "Name: value"$/],
+    ['{"sink-url":["http://x:s3cret@y"]}', /^"sink-url" in .* must be a URL like https:\/\/host\/path$/],
+    ['{"sink-url":{"href":"http://x:s3cret@y"}}', /must be a URL/],
+    [`{"sink-header":'s3cret'}`, /it is no JSON/],
+    ['{"unknown":"s3cret"}', /^Unknown setting "unknown" in /],
+  ];
+  const check = (argv: string[], environment: Record<string, string>, message: RegExp): void => {
+    const error = thrownBy(() => read(argv, environment));
+    t.match(error, { code: 'SETTING_INVALID', message });
+    t.notMatch(inspect(error), /s3cret/, message.source);
+  };
+  for (const [argv, environment, message] of cases) check(argv, environment, message);
+  for (const [content, message] of contents) {
+    writeFileSync(file, content);
+    check(['--config', file], {}, message);
+  }
+  writeFileSync(file, '{"sink":"http","sink-url":"http://x","sink-header":["A: 1","B: 2\\nC: 3"]}');
+  t.same(read(['--config', file]).sinkHeader, { A: '1', B: '2', C: '3' }, 'as it is meant');
   t.end();
 });
 

@@ -13,7 +13,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   'line-buffer.ts': [],
   'event-scan.ts': [],
   'event.ts': ['errors.ts', 'json-position.ts'],
-  settings: ['errors.ts'],
+  settings: ['errors.ts', 'json-position.ts'],
   'append-log': ['errors.ts', 'event.ts', 'log-lines.ts'],
   sinks: ['append-log', 'errors.ts', 'settings'],
   stages: ['append-log', 'errors.ts', 'line-buffer.ts', 'log-lines.ts', 'sinks'],

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import minimist from 'minimist';
 import { asError, ForebayError } from '../errors.js';
+import { jsonErrorPosition } from '../json-position.js';
 import { CheckError, onOff } from './checks.js';
 import type { Check } from './checks.js';
 
@@ -117,11 +118,19 @@ function fromEnvironment(
 }
 
 function fromFile(table: OptionTable, path: string): Given {
-  let content: unknown;
+  let json: string;
   try {
-    content = JSON.parse(readFileSync(path, 'utf8'));
+    json = readFileSync(path, 'utf8');
   } catch (error) {
     throw invalid(`The file ${path} (--config) cannot be read: ${asError(error).message}`);
+  }
+  let content: unknown;
+  try {
+    content = JSON.parse(json);
+  } catch {
+    // the system's message would quote it, and a secret may stand there
+    const line = json.slice(0, jsonErrorPosition(json) ?? 0).split('\n').length;
+    throw invalid(`The file ${path} (--config) cannot be read: it is no JSON, see line ${line}`);
   }
   if (typeof content !== 'object' || content === null || Array.isArray(content)) {
     throw invalid(`The file ${path} (--config) must hold a JSON object`);
