@@ -1,13 +1,20 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { pipeline } from 'node:stream/promises';
 import fc from 'fast-check';
 import t from 'tap';
 import type { Test } from 'tap';
+import { AppendLog } from '../lib/append-log/append-log.js';
 import type { Batch } from '../lib/append-log/batch.js';
 import { createForebay } from '../lib/index.js';
 import type { Forebay, ForebayOptions, Logger } from '../lib/index.js';
+import { LogLines } from '../lib/log-lines.js';
 import type { Sink } from '../lib/sinks/sink.js';
 import { SinkError } from '../lib/sinks/sink-error.js';
+import type { Refusal } from '../lib/sinks/sink-error.js';
+import { backoffMs } from '../lib/stages/backoff.js';
+import { Backlog } from '../lib/stages/backlog.js';
+import { Deliverer } from '../lib/stages/deliverer.js';
 import { settle } from '../lib/stages/settlement.js';
 import { heldDisk } from './helpers/held-disk.js';
 import { tempDir } from './helpers/temp-dir.js';
@@ -211,20 +218,32 @@ void t.test('what the sink asks for is waited for, instead of the backoff', asyn
 void t.test(
   'a refusal that says nothing for certain is a failed attempt: nothing is lost, nothing breaks',
   async (t) => {
-    const lists = [[], [2], [-1], [0.5], [Number.NaN], [0, 7]];
+    const indices = [2, -1, 0.5, NaN, Infinity, '0', null, undefined, {}, 0n];
+    const sparse: unknown[] = [];
+    sparse[1] = { index: 0 };
+    const strange = [
+      ...indices.map((index) => [{ index, reason: 'nonsense', status: null }]),
+      ...[[], [{ index: 0 }, { index: 7 }], [null], [undefined], [0], [{}], sparse],
+      ...['some', '', 7, true, {}, { length: 1 }, new Set([0])],
+    ];
     let attempts = 0;
     const sink: Sink = {
       async deliver() {
-        const indices = lists[attempts++];
-        if (indices === undefined) return;
-        const refused = indices.map((index) => ({ index, reason: 'nonsense', status: null }));
+        if (attempts === strange.length) return;
+        const refused = strange[attempts++] as [];
         throw new SinkError('nonsense', { refused, retryAfterMs: 1 });
       },
     };
-    const { forebay, dir } = await start(t, { sink });
+    const messages: string[] = [];
+    const warn = (_fields: object, message: string): void => void messages.push(message);
+    const logger: Logger = { debug() {}, info() {}, warn, error: warn };
+    const { forebay, dir } = await start(t, { sink, logger });
     await Promise.all([forebay.write(eventText('a')), forebay.write(eventText('b'))]);
     await until(() => forebay.counts().pending === 0);
-    t.equal(attempts, lists.length + 1);
+    t.equal(attempts, strange.length);
+    const said = messages.filter((message) => message.startsWith('Delivery failed: '));
+    t.ok(said.length > 0);
+    for (const message of said) t.match(message, /: nonsense; next attempt in 1 ms/, "the sink's own words");
     t.match(forebay.counts(), { accepted: 2, delivered: 2, deadLettered: 0 });
     t.same(lettersIn(dir).letters, []);
   },
@@ -242,4 +261,111 @@ void t.test('an event that is named twice is one dead letter', async (t) => {
   await until(() => forebay.counts().pending === 0);
   t.match(forebay.counts(), { accepted: 2, delivered: 1, deadLettered: 1 });
   t.match(lettersIn(dir).letters, [{ index: 1, status: 'X1', event: { id: 'b' } }]);
+});
+
+/** A log directory with one batch, and a Deliverer that gives it to a sink. */
+async function deliver(
+  t: Test,
+  sink: Sink,
+  ids: readonly string[],
+  logger?: Logger,
+): Promise<{ deliverer: Deliverer; dir: string; end: () => Promise<void> }> {
+  const dir = tempDir(t);
+  const { name, bytes } = batchOf(ids);
+  writeFileSync(join(dir, name), bytes);
+  const lines = new LogLines(logger);
+  const log = await AppendLog.open({ dir, fsync: 'never', lines });
+  const backlog = new Backlog(log, lines);
+  const deliverer = new Deliverer({ log, sink, lines, concurrency: 1, random: () => RANDOM });
+  const ended = pipeline(backlog, deliverer);
+  const end = async (): Promise<void> => {
+    deliverer.stop();
+    backlog.stop();
+    await ended;
+    await log.close();
+    lines.sumUp();
+  };
+  return { deliverer, dir, end };
+}
+/** Short waits, and none alike. */
+const RANDOM = 0.01;
+
+void t.test('a reason, a status or a wait that is none breaks nothing', async (t) => {
+  const waits = [NaN, -1, -Infinity, Infinity, '5', null, {}, 5n, 0];
+  let attempts = 0;
+  const sink: Sink = {
+    async deliver() {
+      const retryAfterMs = waits[attempts++] as number;
+      if (attempts <= waits.length) throw new SinkError('busy', { retryAfterMs });
+      const refused = [{ index: 1, reason: { no: 'text' }, status: { no: 'status' } }, { index: 0 }];
+      throw new SinkError('no', { refused: refused as unknown as Refusal[] });
+    },
+  };
+  const waitsMs: number[] = [];
+  const warn = (_fields: object, message: string): void => {
+    const wait = /^Delivery failed: .*: busy; next attempt in (\S+) ms/.exec(message)?.[1];
+    if (wait !== undefined) waitsMs.push(Number(wait));
+  };
+  const logger: Logger = { debug() {}, info() {}, warn, error() {} };
+  const { deliverer, dir, end } = await deliver(t, sink, ['a', 'b', 'c'], logger);
+  await until(() => deliverer.deadLettered > 0);
+  t.match([deliverer.delivered, deliverer.deadLettered], [1, 2]);
+  t.same(
+    waitsMs,
+    waits.map((_wait, n) => backoffMs(n + 1, RANDOM)),
+    'the backoff goes on as without',
+  );
+  const { letters } = lettersIn(dir);
+  t.match(letters, [
+    { index: 0, reason: 'refused by the sink', event: { id: 'a' } },
+    { index: 1, reason: 'refused by the sink', event: { id: 'b' } },
+  ]);
+  t.same(
+    letters.map(({ status }) => status),
+    [null, null],
+  );
+  await end();
+});
+
+for (const refuses of [true, false]) {
+  const how = refuses ? 'refused' : 'taken';
+  void t.test(`a stop while a batch is split begins no further offer: one is ${how} meanwhile`, async (t) => {
+    const offers: string[] = [];
+    let answer: () => void = () => undefined;
+    const sink: Sink = {
+      async deliver({ name }) {
+        offers.push(name);
+        if (offers.length === 2) await new Promise<void>((resolve) => (answer = resolve));
+        if (offers.length === 1 || refuses) throw new SinkError('bad', { status: 400, refused: 'all' });
+      },
+    };
+    const { deliverer, dir, end } = await deliver(t, sink, ['a', 'b', 'c', 'd']);
+    await until(() => offers.length === 2);
+    const ended = end();
+    answer();
+    await ended;
+    const { name } = batchOf([]);
+    t.same(offers, [name, `${name}#0-2`]);
+    t.match([deliverer.delivered, deliverer.deadLettered], [0, 0]);
+    t.same(lettersIn(dir).letters, []);
+    t.ok(existsSync(join(dir, name)), 'it stays for the next start');
+  });
+}
+
+void t.test('a name that stands among the dead letters is not given again', async (t) => {
+  const newest = 'batch_21000101_000000_12.jsonl';
+  for (const file of [newest, `${newest}.taken`, `${newest}.2.taken`]) {
+    await t.test(file, async (t) => {
+      const dir = tempDir(t);
+      mkdirSync(join(dir, 'dead-letters'));
+      writeFileSync(join(dir, 'dead-letters', 'batch_21000101_000000_9.jsonl'), '');
+      writeFileSync(join(dir, 'dead-letters', file), '');
+      writeFileSync(join(dir, 'batch_20990101_000000_70.jsonl'), `${eventText('left')}\n`);
+      const sink = new PickySink(true);
+      const { forebay } = await start(t, { sink, logDir: dir });
+      await forebay.write(eventText('a'));
+      await until(() => forebay.counts().delivered === 2);
+      t.same(sink.attempts, ['batch_20990101_000000_70.jsonl', 'batch_21000101_000000_13.jsonl']);
+    });
+  }
 });

@@ -50,7 +50,6 @@ export async function settle(
     const { refusal } = outcome;
     if (refusal === null) continue;
     const attempts = part.attempts + outcome.attempts;
-    // a sink of one's own may have given anything
     const add = ({ index, reason, status }: { index: number; reason: unknown; status: unknown }): void => {
       starts ??= lineStarts(batch.bytes);
       const event = batch.bytes.subarray(starts[from + index], (starts[from + index + 1] ?? 0) - 1);
@@ -78,8 +77,14 @@ export async function settle(
 export function asRefusal(thrown: unknown, { events }: Batch): SinkError | null {
   if (!(thrown instanceof SinkError) || thrown.refused === null) return null;
   if (thrown.refused === 'all') return thrown;
-  const isInBatch = ({ index }: Refusal): boolean => Number.isInteger(index) && index >= 0 && index < events;
-  return thrown.refused.length > 0 && thrown.refused.every(isInBatch) ? thrown : null;
+  // a sink of one's own may have given anything
+  const refused: unknown = thrown.refused;
+  if (!Array.isArray(refused) || refused.length === 0) return null;
+  const isInBatch = (each: Partial<Refusal> | null | undefined): boolean => {
+    const index = each?.index ?? -1;
+    return Number.isInteger(index) && index >= 0 && index < events;
+  };
+  return [...refused].every(isInBatch) ? thrown : null;
 }
 
 function partOf(batch: Batch, { from, to }: Part): Batch {
