@@ -223,8 +223,20 @@ void t.test(
     sparse[1] = { index: 0 };
     const strange = [
       ...indices.map((index) => [{ index, reason: 'nonsense', status: null }]),
-      ...[[], [{ index: 0 }, { index: 7 }], [null], [undefined], [0], [{}], sparse],
-      ...['some', '', 7, true, {}, { length: 1 }, new Set([0])],
+      [],
+      [{ index: 0 }, { index: 7 }],
+      [null],
+      [undefined],
+      [0],
+      [{}],
+      sparse,
+      'some',
+      '',
+      7,
+      true,
+      {},
+      { length: 1 },
+      new Set([0]),
     ];
     let attempts = 0;
     const sink: Sink = {

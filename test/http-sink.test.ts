@@ -185,13 +185,10 @@ void t.test('an answer that names single events refuses these, and only these', 
     const message = '"refused" in the answer of the sink is no list';
     t.match(await thrownBy(sink), { status: null, refused: null, message }, other);
   }
-  for (const index of [3, -1, 0.5, '"1"', 'null', '"\\u001b[2J"']) {
-    body = `{"refused":[{"index":${index}}]}`;
-    t.match(
-      await thrownBy(sink),
-      { refused: null, message: /of a batch of 3/ },
-      'nobody knows what it means',
-    );
+  const indices = ['3', '-1', '0.5', '"1"', 'null', '"\\u001b[2J"'].map((index) => `{"index":${index}}`);
+  for (const entry of [...indices, '{}', 'null', '7', '{"index":1},{"index":3}']) {
+    body = `{"refused":[${entry}]}`;
+    t.match(await thrownBy(sink), { refused: null, message: /of a batch of 3/ }, entry);
   }
 });
 

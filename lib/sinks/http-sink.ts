@@ -157,7 +157,7 @@ function refusalsIn(named: readonly unknown[], events: number): Refusal[] {
     const { index, reason, status } = (each ?? {}) as { index?: unknown; reason?: unknown; status?: unknown };
     if (typeof index !== 'number' || !Number.isInteger(index) || index < 0 || index >= events) {
       throw new SinkError(
-        `the sink refused event ${shown(String(JSON.stringify(index)))} of a batch of ${events}: indices go from 0`,
+        `the sink refused event ${shown(JSON.stringify(index ?? null))} of a batch of ${events}: indices go from 0`,
       );
     }
     return {
