@@ -1,6 +1,7 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
+import { inspect } from 'node:util';
 import fc from 'fast-check';
 import t from 'tap';
 import type { Test } from 'tap';
@@ -255,7 +256,8 @@ void t.test(
     t.equal(attempts, strange.length);
     const said = messages.filter((message) => message.startsWith('Delivery failed: '));
     t.ok(said.length > 0);
-    for (const message of said) t.match(message, /: nonsense; next attempt in 1 ms/, "the sink's own words");
+    for (const message of said)
+      t.match(message, /: nonsense; next attempt in \d+ ms/, "the sink's own words");
     t.match(forebay.counts(), { accepted: 2, delivered: 2, deadLettered: 0 });
     t.same(lettersIn(dir).letters, []);
   },
@@ -302,31 +304,16 @@ async function deliver(
 /** Short waits, and none alike. */
 const RANDOM = 0.01;
 
-void t.test('a reason, a status or a wait that is none breaks nothing', async (t) => {
-  const waits = [NaN, -1, -Infinity, Infinity, '5', null, {}, 5n, 0];
-  let attempts = 0;
+void t.test('a reason or a status that is none breaks nothing', async (t) => {
   const sink: Sink = {
     async deliver() {
-      const retryAfterMs = waits[attempts++] as number;
-      if (attempts <= waits.length) throw new SinkError('busy', { retryAfterMs });
       const refused = [{ index: 1, reason: { no: 'text' }, status: { no: 'status' } }, { index: 0 }];
       throw new SinkError('no', { refused: refused as unknown as Refusal[] });
     },
   };
-  const waitsMs: number[] = [];
-  const warn = (_fields: object, message: string): void => {
-    const wait = /^Delivery failed: .*: busy; next attempt in (\S+) ms/.exec(message)?.[1];
-    if (wait !== undefined) waitsMs.push(Number(wait));
-  };
-  const logger: Logger = { debug() {}, info() {}, warn, error() {} };
-  const { deliverer, dir, end } = await deliver(t, sink, ['a', 'b', 'c'], logger);
+  const { deliverer, dir, end } = await deliver(t, sink, ['a', 'b', 'c']);
   await until(() => deliverer.deadLettered > 0);
   t.match([deliverer.delivered, deliverer.deadLettered], [1, 2]);
-  t.same(
-    waitsMs,
-    waits.map((_wait, n) => backoffMs(n + 1, RANDOM)),
-    'the backoff goes on as without',
-  );
   const { letters } = lettersIn(dir);
   t.match(letters, [
     { index: 0, reason: 'refused by the sink', event: { id: 'a' } },
@@ -338,6 +325,37 @@ void t.test('a reason, a status or a wait that is none breaks nothing', async (t
   );
   await end();
 });
+
+for (const waits of [
+  [NaN, -1, Infinity, 0],
+  [-Infinity, {}, null, undefined],
+]) {
+  void t.test(
+    `where the sink asks for no wait that can be, the backoff goes on: ${inspect(waits)}`,
+    async (t) => {
+      let attempts = 0;
+      const sink: Sink = {
+        async deliver() {
+          const retryAfterMs = waits[attempts++] as number;
+          if (attempts <= waits.length) throw new SinkError('busy', { retryAfterMs });
+        },
+      };
+      const waitsMs: number[] = [];
+      const warn = (_fields: object, message: string): void => {
+        const wait = /^Delivery failed: .*: busy; next attempt in (\S+) ms/.exec(message)?.[1];
+        if (wait !== undefined) waitsMs.push(Number(wait));
+      };
+      const logger: Logger = { debug() {}, info() {}, warn, error() {} };
+      const { deliverer, end } = await deliver(t, sink, ['a'], logger);
+      await until(() => deliverer.delivered === 1);
+      t.same(
+        waitsMs,
+        waits.map((_wait, n) => backoffMs(n + 1, RANDOM)),
+      );
+      await end();
+    },
+  );
+}
 
 for (const refuses of [true, false]) {
   const how = refuses ? 'refused' : 'taken';
