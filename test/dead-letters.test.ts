@@ -270,7 +270,7 @@ void t.test('an event that is named twice is one dead letter', async (t) => {
       throw new SinkError('no', { refused: [twice, twice] });
     },
   };
-  const { forebay, dir } = await start(t, { sink });
+  const { forebay, dir } = await start(t, { sink, batchSize: 2, batchWaitMs: 10_000 });
   await Promise.all([forebay.write(eventText('a')), forebay.write(eventText('b'))]);
   await until(() => forebay.counts().pending === 0);
   t.match(forebay.counts(), { accepted: 2, delivered: 1, deadLettered: 1 });
