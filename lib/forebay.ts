@@ -18,6 +18,7 @@ import { Backlog } from './stages/backlog.js';
 import { Batcher } from './stages/batcher.js';
 import { BatchWriter } from './stages/batch-writer.js';
 import { Deliverer } from './stages/deliverer.js';
+import type { SinkState } from './stages/settler.js';
 import { WaitingRequests } from './waiting-requests.js';
 import type { Answer } from './waiting-requests.js';
 
@@ -200,6 +201,11 @@ export class Forebay {
     };
   }
 
+  /** How the sink does; `null` before the start. */
+  sinkState(): SinkState | null {
+    return this.#stages?.deliverer.sinkState ?? null;
+  }
+
   /** Whether the pipeline works; full or stopping is no failure. */
   get healthy(): boolean {
     return this.#state !== 'failed';
@@ -231,13 +237,12 @@ export class Forebay {
   }
 
   async #build(): Promise<Stages> {
-    const { logDir, fsync, sinkConcurrency, queueBytes, deadLettersBytesMax } = this.settings;
+    const { logDir, fsync, queueBytes, deadLettersBytesMax } = this.settings;
     const lines = this.#lines;
-    const recentBytesMax = queueBytes * RECENT_SHARE;
     const log = await AppendLog.open({
       dir: logDir,
       fsync,
-      recentBytesMax,
+      recentBytesMax: queueBytes * RECENT_SHARE,
       deadLettersBytesMax,
       lines,
       fs: this.#fs,
@@ -252,7 +257,7 @@ export class Forebay {
         backlog.offer(batch);
       },
     });
-    const deliverer = new Deliverer({ log, sink: this.#sink, lines, concurrency: sinkConcurrency });
+    const deliverer = new Deliverer({ ...this.settings, log, sink: this.#sink, lines });
     const ingest = pipeline(batcher, writer);
     const delivery = pipeline(backlog, deliverer);
     for (const running of [ingest, delivery]) running.catch((error: unknown) => this.#fail(asError(error)));

@@ -5,6 +5,7 @@ export type { ErrorCode, ErrorDetail } from './errors.js';
 export type { Event } from './event.js';
 export type { Batch } from './append-log/batch.js';
 export type { Sink } from './sinks/sink.js';
+export type { SinkState } from './stages/settler.js';
 export { SinkError } from './sinks/sink-error.js';
 export type { Refusal, SinkErrorDetail } from './sinks/sink-error.js';
 export type { Logger } from './log-lines.js';

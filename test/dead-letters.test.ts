@@ -290,7 +290,7 @@ async function deliver(
   const lines = new LogLines(logger);
   const log = await AppendLog.open({ dir, fsync: 'never', lines });
   const backlog = new Backlog(log, lines);
-  const deliverer = new Deliverer({ log, sink, lines, concurrency: 1, random: () => RANDOM });
+  const deliverer = new Deliverer({ log, sink, lines, sinkConcurrency: 1, sinkConcurrencyMax: 1, random: () => RANDOM });
   const ended = pipeline(backlog, deliverer);
   const end = async (): Promise<void> => {
     deliverer.stop();

@@ -42,7 +42,14 @@ void t.test('files that stepped aside and were read leave room for others to ste
   const log = await AppendLog.open({ dir, fsync: 'never', lines, fs });
   const sink = new CollectingSink();
   const backlog = new Backlog(log, lines);
-  const deliverer = new Deliverer({ log, sink, lines, concurrency: 1, random: () => 0.001 });
+  const deliverer = new Deliverer({
+    log,
+    sink,
+    lines,
+    sinkConcurrency: 1,
+    sinkConcurrencyMax: 1,
+    random: () => 0.001,
+  });
   const ended = pipeline(backlog, deliverer);
   await sink.received(151);
   t.notOk(sink.attempts.includes(bad), 'the bad one waits on disk');

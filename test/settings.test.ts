@@ -32,6 +32,7 @@ void t.test('without being set, each setting has the default of the design', (t)
     logDir: 'append-log',
     sink: 'simulated',
     sinkConcurrency: 1,
+    sinkConcurrencyMax: 64,
     fsync: 'always',
     replayWaitMs: 30_000,
     bodyBytesMax: 2 ** 24,

@@ -188,7 +188,8 @@ export class IngestionServer {
       handle: (req, res) => {
         const forebay = this.#forebay;
         const status = forebay.healthy ? 'ok' : 'failed';
-        answerJson(res, forebay.healthy ? 200 : 503, { status, events: forebay.counts() });
+        const sink = forebay.sinkState();
+        answerJson(res, forebay.healthy ? 200 : 503, { status, events: forebay.counts(), sink });
         req.resume();
       },
     },
@@ -197,7 +198,12 @@ export class IngestionServer {
       handle: (req, res) => {
         const refusal = this.#forebay.refusal(1, 1);
         if (refusal === null) {
-          answerJson(res, 200, { status: 'ready' });
+          // the sink is shown and makes no difference: the door never waits for it
+          const sink = this.#forebay.sinkState();
+          answerJson(res, 200, {
+            status: 'ready',
+            sink: { breaker: sink?.breaker, lastError: sink?.lastError },
+          });
         } else {
           const { message: reason, code } = refusal;
           answerJson(res, 503, { status: 'not ready', reason, code }, retryAfter(refusal));

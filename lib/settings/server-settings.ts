@@ -3,6 +3,7 @@ import {
   bytes,
   CheckError,
   directory,
+  either,
   milliseconds,
   oneOf,
   onOff,
@@ -100,7 +101,14 @@ export const PIPELINE_SETTINGS = {
     flag: 'sink-concurrency',
     initial: 1,
     unit: 'BATCHES',
-    help: 'batches on their way to the sink at once; 1 keeps their order',
+    help: 'batches on their way to the sink at once; 1 keeps their order; auto: what it takes best',
+    check: either('auto', wholeNumber(1, 1000)),
+  },
+  sinkConcurrencyMax: {
+    flag: 'sink-concurrency-max',
+    initial: 64,
+    unit: 'BATCHES',
+    help: 'the bound of --sink-concurrency auto',
     check: wholeNumber(1, 1000),
   },
   replayWaitMs: {

@@ -24,7 +24,8 @@ export async function chooseSink(settings: ServerSettings): Promise<Sink> {
         headers: { ...(sinkHeadersFile !== null && headersIn(sinkHeadersFile)), ...sinkHeader },
         gzip: settings.sinkGzip,
         timeoutMs: settings.sinkTimeoutMs,
-        connections: settings.sinkConcurrency,
+        connections:
+          settings.sinkConcurrency === 'auto' ? settings.sinkConcurrencyMax : settings.sinkConcurrency,
         ca: sinkCa === null ? null : readSetting('sink-ca', sinkCa),
       });
     }

@@ -1,18 +1,15 @@
 import { setMaxListeners } from 'node:events';
 import { Writable } from 'node:stream';
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { AppendLog } from '../append-log/append-log.js';
 import type { Batch, SealedBatch, StoredBatch } from '../append-log/batch.js';
 import { asError } from '../errors.js';
 import type { LogLines } from '../log-lines.js';
 import type { Sink } from '../sinks/sink.js';
-import { SinkError } from '../sinks/sink-error.js';
-import { backoffMs } from './backoff.js';
 import { ReadAhead } from './read-ahead.js';
 import type { Waiting } from './read-ahead.js';
-import { asRefusal, settle } from './settlement.js';
-import type { Outcome, RefusedEvent } from './settlement.js';
-import { SinkAttempts } from './sink-attempts.js';
+import { Retries } from './retries.js';
+import { Settler } from './settler.js';
+import type { SinkState } from './settler.js';
 
 /** How often a file is read in its place in the order, and how many may step aside because they cannot be. */
 const READS_IN_PLACE = 3;
@@ -30,14 +27,14 @@ interface Settled extends Omit<StoredBatch, 'bytes'> {
   readonly deadLettered: number;
 }
 
-const RETRY_AFTER_MS_MAX = 3_600_000;
-
 export interface DelivererOptions {
   readonly log: AppendLog;
   readonly sink: Sink;
   readonly lines: LogLines;
-  /** Batches on their way to the sink at the same time; with 1 they arrive in order. */
-  readonly concurrency: number;
+  /** Batches on their way to the sink at the same time; with 1 they arrive in order. `auto`: as many as it takes best. */
+  readonly sinkConcurrency: number | 'auto';
+  /** The bound of `auto`. */
+  readonly sinkConcurrencyMax: number;
   readonly random?: () => number;
 }
 
@@ -52,18 +49,14 @@ export class Deliverer extends Writable {
   delivered = 0;
   /** Events that the sink refused, that are among the dead letters and off the log. */
   deadLettered = 0;
-  /** Attempts that failed. */
-  failures = 0;
-  /** The last failure since the last success. */
-  lastError: Error | null = null;
   readonly #log: AppendLog;
   readonly #lines: LogLines;
-  /** Batches that may still go to the sink beside those that do. */
-  #places: number;
-  readonly #random: () => number;
+  /** Batches on their way to the sink. */
+  #placesTaken = 0;
   /** Aborted to begin no further attempt. */
   readonly #stopping = new AbortController();
-  readonly #attempts: SinkAttempts;
+  readonly #retries: Retries;
+  readonly #settler: Settler;
   readonly #ahead: ReadAhead;
   /** Batches that have had a place and are neither deleted nor given up. */
   #active = 0;
@@ -80,16 +73,23 @@ export class Deliverer extends Writable {
   #next: (() => void) | null = null;
   #whenIdle: (() => void) | null = null;
 
-  constructor({ log, sink, lines, concurrency, random = Math.random }: DelivererOptions) {
+  constructor(options: DelivererOptions) {
     super({ objectMode: true, highWaterMark: 1 });
+    const { log, lines, random = Math.random } = options;
     this.#log = log;
     this.#lines = lines;
     this.#ahead = new ReadAhead(log);
-    this.#attempts = new SinkAttempts(sink, lines);
-    this.#places = concurrency;
-    this.#random = random;
+    const stopping = this.#stopping.signal;
     // one listener for each batch that waits for its next attempt
-    setMaxListeners(0, this.#stopping.signal);
+    setMaxListeners(0, stopping);
+    const failed = (error: Error): void => void this.emit('failure', error);
+    this.#retries = new Retries({ lines, stopping, random, failed });
+    this.#settler = new Settler({ ...options, random, stopping, retries: this.#retries });
+  }
+
+  /** How the sink does. */
+  get sinkState(): SinkState {
+    return this.#settler.state;
   }
 
   /** Begins no further attempt; those that run may end. What is not confirmed stays on disk. */
@@ -100,7 +100,7 @@ export class Deliverer extends Writable {
   /** Waits no longer for the attempts that run either. */
   abandon(): void {
     this.#stopping.abort();
-    this.#attempts.abandon();
+    this.#settler.abandon();
   }
 
   override _write(
@@ -119,7 +119,7 @@ export class Deliverer extends Writable {
   }
 
   override _destroy(error: Error | null, done: (error?: Error | null) => void): void {
-    this.#attempts.end();
+    this.#settler.end();
     done(error);
   }
 
@@ -129,7 +129,7 @@ export class Deliverer extends Writable {
       for (const leavePlace of this.#lingering) leavePlace();
       this.#lingering.clear();
     }
-    while (this.#places > 0 && this.#deletions < DELETIONS_MAX) {
+    while (this.#placesTaken < this.#settler.concurrency && this.#deletions < DELETIONS_MAX) {
       const first = this.#ahead.shift();
       if (first === null) break;
       this.#begin(first);
@@ -148,10 +148,10 @@ export class Deliverer extends Writable {
 
   #begin(first: Waiting): void {
     this.#active++;
-    this.#places--;
+    this.#placesTaken++;
     let hasPlace = true;
     const leavePlace = (): void => {
-      if (hasPlace) this.#places++;
+      if (hasPlace) this.#placesTaken--;
       hasPlace = false;
     };
     this.#confirm(first, leavePlace)
@@ -180,40 +180,10 @@ export class Deliverer extends Writable {
     if (sealed.leftover) {
       this.#line('Replaying batch', `${batch.name} ${events}`, batch);
     }
-    const refused = batch.events === 0 ? [] : await settle(batch, (part) => this.#offer(part));
-    if (refused === null) return null;
-    const taken = batch.events - refused.length;
-    if (taken > 0) this.#line('SinkAPI', `Successfully sent batch (${taken} events)`, batch);
-    if (refused.length > 0 && !(await this.#keepRefused(batch, refused))) return null;
+    const deadLettered = await this.#settler.settle(batch);
+    if (deadLettered === null) return null;
     const { name, fileBytes } = batch;
-    return { sealed, name, events: batch.events, fileBytes, deadLettered: refused.length };
-  }
-
-  /** One batch, or a part of it, until the sink has taken or refused it; `null` where the server stops before. */
-  async #offer(part: Batch): Promise<Outcome | null> {
-    let attempts = 0;
-    let refusal: SinkError | null = null;
-    if (this.#stopping.signal.aborted) return null;
-    const isDone = await this.#untilDone('Delivery failed', part, async () => {
-      attempts++;
-      try {
-        await this.#attempts.run(part);
-      } catch (error) {
-        refusal = asRefusal(error, part);
-        if (refusal === null) throw error;
-      }
-    });
-    return isDone ? { refusal, attempts } : null;
-  }
-
-  /** `false` where the server stops before they are kept. */
-  async #keepRefused(batch: Batch, refused: readonly RefusedEvent[]): Promise<boolean> {
-    return this.#untilDone('Could not keep dead letters', batch, async () => {
-      const path = await this.#log.deadLetters.keep(batch.name, refused);
-      const [first] = refused;
-      const text = `${refused.length} of ${batch.events} events of ${batch.name} are in ${path} (${first?.reason})`;
-      this.#lines.batch({ kind: 'Dead lettered', text, batch: batch.name, events: refused.length }, 'warn');
-    });
+    return { sealed, name, events: batch.events, fileBytes, deadLettered };
   }
 
   /** Off the disk. Its bytes are let go before: many deletions may wait for a disk that hangs. */
@@ -222,7 +192,7 @@ export class Deliverer extends Writable {
     this.#deletions++;
     this.#lingering.add(leavePlace);
     this.#goOn();
-    const deleted = await this.#untilDone('Could not delete batch file', batch, () =>
+    const deleted = await this.#retries.untilDone('Could not delete batch file', batch, () =>
       this.#log.delete(batch),
     );
     this.#lingering.delete(leavePlace);
@@ -244,7 +214,7 @@ export class Deliverer extends Writable {
     let batch: StoredBatch | null = null;
     let tries = 0;
     let stepsAside = false;
-    await this.#untilDone('Could not read batch', sealed, async () => {
+    await this.#retries.untilDone('Could not read batch', sealed, async () => {
       if (++tries > READS_IN_PLACE && !stepsAside && this.#aside < ASIDE_MAX) {
         stepsAside = true;
         this.#aside++;
@@ -260,42 +230,7 @@ export class Deliverer extends Writable {
     return batch;
   }
 
-  /** Tries once, and again until it succeeds. `false` where the server stops before. */
-  async #untilDone(
-    what: string,
-    batch: SealedBatch | Omit<Batch, 'bytes'>,
-    attempt: () => Promise<void>,
-  ): Promise<boolean> {
-    for (let failures = 1; ; failures++) {
-      try {
-        await attempt();
-        this.lastError = null;
-        return true;
-      } catch (thrown) {
-        if (this.#attempts.areAbandoned) return false;
-        const error = asError(thrown);
-        this.failures++;
-        this.lastError = error;
-        this.emit('failure', error);
-        const waitMs = waitAfter(error) ?? backoffMs(failures, this.#random());
-        const text = `${batch.name}, attempt ${failures}: ${error.message}; next attempt in ${waitMs} ms`;
-        const events = batch.events ?? 0;
-        this.#lines.batch({ kind: what, text, batch: batch.name, events, error }, 'warn');
-        await sleep(waitMs, undefined, { signal: this.#stopping.signal }).catch(() => null);
-        if (this.#stopping.signal.aborted) return false;
-      }
-    }
-  }
-
   #line(kind: string, text: string, { name, events }: Omit<Batch, 'bytes'>): void {
     this.#lines.batch({ kind, text, batch: name, events });
   }
-}
-
-/** How long the sink asked to be left alone, in milliseconds; it need not be believed for more than an hour. */
-function waitAfter(error: Error): number | undefined {
-  const waitMs = error instanceof SinkError ? error.retryAfterMs : undefined;
-  return Number.isFinite(waitMs) && Number(waitMs) > 0
-    ? Math.min(Number(waitMs), RETRY_AFTER_MS_MAX)
-    : undefined;
 }

@@ -1,7 +1,13 @@
 import { setMaxListeners } from 'node:events';
 import type { Batch } from '../append-log/batch.js';
+import { asError } from '../errors.js';
 import type { LogLines } from '../log-lines.js';
+import type { SinkError } from '../sinks/sink-error.js';
 import type { Sink } from '../sinks/sink.js';
+import type { AdaptiveLimit } from './adaptive-limit.js';
+import type { CircuitBreaker } from './circuit-breaker.js';
+import { Stopping } from './retries.js';
+import { asRefusal } from './settlement.js';
 
 /** After so long without an answer from the sink the log says so, in milliseconds. */
 const SILENCE_MS = 30_000;
@@ -15,31 +21,82 @@ interface Attempt {
   readonly fail: (error: Error) => void;
 }
 
+export interface SinkAttemptsOptions {
+  readonly sink: Sink;
+  readonly lines: LogLines;
+  readonly breaker: CircuitBreaker;
+  /** Hears of each attempt, to find out how many the sink takes best at once; `null`: nobody wants to know. */
+  readonly limit: AdaptiveLimit | null;
+}
+
 /**
  * The attempts that run at the sink. They share one timer and one listener: an interval and a listener for each took
  * several microseconds of every batch.
  */
 export class SinkAttempts {
+  /** Those that ended, by how. */
+  readonly ended = { taken: 0, refused: 0, failed: 0 };
   readonly #sink: Sink;
   readonly #lines: LogLines;
+  readonly #breaker: CircuitBreaker;
+  readonly #limit: AdaptiveLimit | null;
   readonly #abandoning = new AbortController();
   readonly #running = new Set<Attempt>();
   /** Runs on for a while when there is no attempt, as the next is soon to come. */
   #timer: NodeJS.Timeout | undefined;
 
-  constructor(sink: Sink, lines: LogLines) {
+  constructor({ sink, lines, breaker, limit }: SinkAttemptsOptions) {
     this.#sink = sink;
     this.#lines = lines;
+    this.#breaker = breaker;
+    this.#limit = limit;
     // a sink may listen to it in each attempt
     setMaxListeners(0, this.#abandoning.signal);
   }
 
-  get areAbandoned(): boolean {
-    return this.#abandoning.signal.aborted;
+  /** How many run. */
+  get running(): number {
+    return this.#running.size;
   }
 
-  /** One attempt. Rejects with what the sink throws, or when the attempts are abandoned. */
-  run(batch: Batch): Promise<void> {
+  /**
+   * One attempt, once the breaker lets it through.
+   *
+   * @returns what the sink refused; `null`: it has the batch
+   * @throws what the sink throws where another attempt can help; Stopping
+   */
+  async run(batch: Batch): Promise<SinkError | null> {
+    const admitted = this.#breaker.admit();
+    const round = typeof admitted === 'number' ? admitted : await admitted;
+    const begun = this.#limit?.began(this.running + 1);
+    let error: Error | null = null;
+    try {
+      await this.#deliver(batch);
+    } catch (thrown) {
+      if (thrown instanceof Stopping) throw thrown;
+      error = asError(thrown);
+    }
+    const refusal = error === null ? null : asRefusal(error, batch);
+    const failure = refusal === null ? error : null;
+    if (begun !== undefined) this.#limit?.ended(begun, failure);
+    if (failure !== null) {
+      this.ended.failed++;
+      this.#breaker.failed(failure, round);
+      throw failure;
+    }
+    this.#breaker.succeeded();
+    this.ended[refusal === null ? 'taken' : 'refused']++;
+    return refusal;
+  }
+
+  /** Waits no longer for those that run: a sink that does not listen to its signal goes on alone. */
+  abandon(): void {
+    this.#abandoning.abort();
+    for (const { fail } of this.#running) fail(new Stopping());
+    this.end();
+  }
+
+  #deliver(batch: Batch): Promise<void> {
     return new Promise((resolve, reject) => {
       const answer = Promise.resolve(this.#sink.deliver(batch, this.#abandoning.signal));
       const attempt: Attempt = { batch: batch.name, looks: 0, fail: reject };
@@ -58,13 +115,6 @@ export class SinkAttempts {
         },
       );
     });
-  }
-
-  /** Waits no longer for those that run: a sink that does not listen to its signal goes on alone. */
-  abandon(): void {
-    this.#abandoning.abort();
-    for (const { fail } of this.#running) fail(new Error('the server stops'));
-    this.end();
   }
 
   /** Nothing runs any more. */

@@ -74,9 +74,9 @@ export const MUTANTS: readonly Mutant[] = [
     edits: [
       {
         file: 'lib/stages/deliverer.ts',
-        find: 'const refused = batch.events === 0',
+        find: 'const deadLettered = await this.#settler.settle(batch);',
         replace:
-          'await this.#log.delete({ ...batch, events: 0, fileBytes: 0 });\n    const refused = batch.events === 0',
+          'await this.#log.delete({ ...batch, events: 0, fileBytes: 0 });\n    const deadLettered = await this.#settler.settle(batch);',
       },
     ],
     violates: LOST,
@@ -85,9 +85,9 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'drops what the sink refuses',
     edits: [
       {
-        file: 'lib/stages/deliverer.ts',
-        find: 'if (refused.length > 0 && !(await this.#keepRefused(batch, refused))) return null;',
-        replace: '',
+        file: 'lib/stages/settler.ts',
+        find: 'return refused.length === 0 || (await this.#keepRefused(batch, refused)) ? refused.length : null;',
+        replace: 'return refused.length;',
       },
     ],
     violates: LOST,

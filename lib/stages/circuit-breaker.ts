@@ -1,0 +1,143 @@
+import { EventEmitter, once, setMaxListeners } from 'node:events';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { LogLines } from '../log-lines.js';
+import { SinkError } from '../sinks/sink-error.js';
+import { backoffMs } from './backoff.js';
+import { Stopping } from './retries.js';
+
+/** So many attempts in a row fail, of any batches, before the sink is left alone. */
+const FAILURES_MAX = 5;
+/** A sink that asks for more is not believed, in milliseconds. */
+const RETRY_AFTER_MS_MAX = 3_600_000;
+
+/**
+ * - `closed`: attempts go to the sink.
+ * - `open`: none does, until a wait is over.
+ * - `half-open`: one does, as a probe, and all others wait for what comes of it.
+ */
+export type BreakerState = 'closed' | 'open' | 'half-open';
+
+/** What an attempt began in; tells failures that came at once from failures one after the other. */
+type Round = number;
+
+/**
+ * Leaves a sink alone that fails, for all batches together: 5 failed attempts in a row, or one answer that says for how
+ * long (`retryAfterMs`), open it. After the wait one attempt probes the sink; if that fails, the next wait is longer.
+ *
+ * A batch that waits here is neither lost nor older by an attempt.
+ */
+export class CircuitBreaker {
+  state: BreakerState = 'closed';
+  /** How often it went from `closed` to `open`. */
+  openings = 0;
+  /** Attempts that failed since the last one that the sink answered well. */
+  failuresInARow = 0;
+  /** Why the last of them failed. */
+  lastError: Error | null = null;
+  readonly #lines: LogLines;
+  readonly #stopping: AbortSignal;
+  readonly #random: () => number;
+  readonly #turns = new EventEmitter();
+  /** Failures in a row, where all that began before the last one count as one: how long to wait depends on it. */
+  #round: Round = 0;
+  /** When it may be half-open, on the clock of `performance.now()`. */
+  #openUntilMs = 0;
+  #openedAtMs = 0;
+  /** Whether the sink said itself for how long. */
+  #isAskedFor = false;
+
+  constructor(lines: LogLines, stopping: AbortSignal, random: () => number) {
+    this.#lines = lines;
+    this.#stopping = stopping;
+    this.#random = random;
+    // one listener for each batch that waits
+    setMaxListeners(0, this.#turns);
+  }
+
+  /** How long until an attempt may begin, in milliseconds; 0 where only a probe is waited for. */
+  get waitMs(): number {
+    return this.state === 'open' ? Math.max(0, Math.ceil(this.#openUntilMs - performance.now())) : 0;
+  }
+
+  /**
+   * Waits until an attempt may begin. No promise where it may at once.
+   *
+   * @throws Stopping
+   */
+  admit(): Round | Promise<Round> {
+    return this.state === 'closed' ? this.#round : this.#admitLater();
+  }
+
+  /** The sink answered: it has the batch, or refuses it. */
+  succeeded(): void {
+    if (this.state === 'closed' && this.#round === 0) return;
+    // one that began earlier says nothing about the time that the sink asked for
+    if (this.state === 'open' && this.#isAskedFor) return;
+    this.#round = 0;
+    this.failuresInARow = 0;
+    this.lastError = null;
+    if (this.state === 'closed') return;
+    const seconds = Math.round((performance.now() - this.#openedAtMs) / 1000);
+    this.#lines.info(`The sink answers again after ${seconds} s: the breaker is closed`);
+    this.#turn('closed');
+  }
+
+  /** An attempt failed that was admitted in this round. */
+  failed(error: Error, round: Round): void {
+    this.failuresInARow++;
+    this.lastError = error;
+    const isNext = round === this.#round;
+    if (isNext) this.#round++;
+    const askedMs = retryAfterMs(error);
+    if (this.state === 'half-open' && isNext) this.#open(askedMs);
+    else if (this.state === 'closed' && (askedMs !== null || this.failuresInARow >= FAILURES_MAX)) {
+      this.openings++;
+      this.#openedAtMs = performance.now();
+      const waitMs = this.#open(askedMs);
+      const why =
+        askedMs === null ? `${this.failuresInARow} attempts in a row failed` : 'it asks to be left alone';
+      const text = `The breaker is open, the sink gets one attempt in ${waitMs} ms: ${why} (${error.message})`;
+      this.#lines.warn(text);
+    } else if (this.state === 'open' && askedMs !== null) {
+      this.#openUntilMs = Math.max(this.#openUntilMs, performance.now() + askedMs);
+      this.#isAskedFor = true;
+    }
+  }
+
+  #open(askedMs: number | null): number {
+    const waitMs = askedMs ?? backoffMs(this.#round, this.#random());
+    this.#openUntilMs = performance.now() + waitMs;
+    this.#isAskedFor = askedMs !== null;
+    this.#turn('open');
+    return waitMs;
+  }
+
+  #turn(state: BreakerState): void {
+    this.state = state;
+    this.#turns.emit('turn');
+  }
+
+  async #admitLater(): Promise<Round> {
+    const signal = this.#stopping;
+    try {
+      while (this.state !== 'closed') {
+        if (this.state === 'half-open') await once(this.#turns, 'turn', { signal });
+        else if (this.waitMs > 0) await sleep(this.waitMs, undefined, { signal });
+        else {
+          this.#turn('half-open');
+          break;
+        }
+      }
+    } catch {
+      throw new Stopping();
+    }
+    if (signal.aborted) throw new Stopping();
+    return this.#round;
+  }
+}
+
+/** How long the sink asked to be left alone, in milliseconds; `null` where it did not. */
+function retryAfterMs(error: Error): number | null {
+  const askedMs = error instanceof SinkError ? Number(error.retryAfterMs) : NaN;
+  return Number.isFinite(askedMs) && askedMs > 0 ? Math.min(askedMs, RETRY_AFTER_MS_MAX) : null;
+}

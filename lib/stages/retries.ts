@@ -1,0 +1,64 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { asError } from '../errors.js';
+import type { LogLines } from '../log-lines.js';
+import { backoffMs } from './backoff.js';
+
+/** What an attempt throws that ended early because the server stops: nothing failed. */
+export class Stopping extends Error {
+  constructor() {
+    super('the server stops');
+    this.name = 'Stopping';
+  }
+}
+
+/** The batch that something is tried for, as log lines name it. */
+export interface About {
+  readonly name: string;
+  /** `null`: its file was not read yet. */
+  readonly events: number | null;
+}
+
+/** How long to wait after an error, in milliseconds, when so many attempts in a row have failed. */
+export type Wait = (error: Error, failures: number) => number;
+
+export interface RetriesOptions {
+  readonly lines: LogLines;
+  /** Aborted to begin no further attempt. */
+  readonly stopping: AbortSignal;
+  readonly random: () => number;
+  /** Called with the error of each failed attempt. */
+  readonly failed: (error: Error) => void;
+}
+
+/** Tries the sink and the disk again until they do what is asked for: there is no last attempt. */
+export class Retries {
+  /** Attempts that failed, at the sink or at the disk. */
+  failures = 0;
+  readonly #options: RetriesOptions;
+
+  constructor(options: RetriesOptions) {
+    this.#options = options;
+  }
+
+  /** Tries once, and again until it succeeds. `false` where the server stops before. */
+  async untilDone(what: string, about: About, attempt: () => Promise<void>, wait?: Wait): Promise<boolean> {
+    const { lines, stopping, random, failed } = this.#options;
+    const waitFor = wait ?? ((_error: Error, failures: number): number => backoffMs(failures, random()));
+    for (let failures = 1; ; failures++) {
+      try {
+        await attempt();
+        return true;
+      } catch (thrown) {
+        if (thrown instanceof Stopping) return false;
+        const error = asError(thrown);
+        this.failures++;
+        failed(error);
+        const waitMs = waitFor(error, failures);
+        const text = `${about.name}, attempt ${failures}: ${error.message}; next attempt in ${waitMs} ms`;
+        lines.batch({ kind: what, text, batch: about.name, events: about.events ?? 0, error }, 'warn');
+        await sleep(waitMs, undefined, { signal: stopping }).catch(() => null);
+        if (stopping.aborted) return false;
+      }
+    }
+  }
+}

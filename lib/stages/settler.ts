@@ -1,0 +1,142 @@
+import type { AppendLog } from '../append-log/append-log.js';
+import type { Batch } from '../append-log/batch.js';
+import type { LogLines } from '../log-lines.js';
+import type { Sink } from '../sinks/sink.js';
+import { SinkError } from '../sinks/sink-error.js';
+import { AdaptiveLimit } from './adaptive-limit.js';
+import { backoffMs } from './backoff.js';
+import { CircuitBreaker } from './circuit-breaker.js';
+import type { BreakerState } from './circuit-breaker.js';
+import type { Retries } from './retries.js';
+import { settle } from './settlement.js';
+import type { Outcome, RefusedEvent } from './settlement.js';
+import { SinkAttempts } from './sink-attempts.js';
+
+/** What is known of the sink. */
+export interface SinkState {
+  /** `closed`: it is well; `open`: it is left alone; `half-open`: one attempt finds out. */
+  readonly breaker: BreakerState;
+  /** How often the breaker has opened in this run. */
+  readonly openings: number;
+  /** Attempts that failed since the last that the sink answered well. */
+  readonly failuresInARow: number;
+  /** Why the last of them failed; `null` where there is none. */
+  readonly lastError: string | null;
+  /** Attempts of this run by how they ended, and those that run. */
+  readonly attempts: {
+    readonly taken: number;
+    readonly refused: number;
+    readonly failed: number;
+    readonly running: number;
+  };
+  /** Batches that may be on their way at once, now. */
+  readonly concurrency: number;
+}
+
+export interface SettlerOptions {
+  readonly log: AppendLog;
+  readonly sink: Sink;
+  readonly lines: LogLines;
+  readonly retries: Retries;
+  /** Aborted to begin no further attempt. */
+  readonly stopping: AbortSignal;
+  readonly random: () => number;
+  /** Batches that may be on their way at once; `auto`: as many as the sink takes best, up to `sinkConcurrencyMax`. */
+  readonly sinkConcurrency: number | 'auto';
+  readonly sinkConcurrencyMax: number;
+}
+
+/** Settles each batch: the sink has its events, or the dead letters have them. Knows how the sink does. */
+export class Settler {
+  readonly #log: AppendLog;
+  readonly #lines: LogLines;
+  readonly #retries: Retries;
+  readonly #stopping: AbortSignal;
+  readonly #random: () => number;
+  readonly #breaker: CircuitBreaker;
+  readonly #places: number | AdaptiveLimit;
+  readonly #attempts: SinkAttempts;
+
+  constructor(options: SettlerOptions) {
+    const { log, lines, retries, stopping, random, sinkConcurrency, sinkConcurrencyMax } = options;
+    this.#log = log;
+    this.#lines = lines;
+    this.#retries = retries;
+    this.#stopping = stopping;
+    this.#random = random;
+    this.#breaker = new CircuitBreaker(lines, stopping, random);
+    const limit = sinkConcurrency === 'auto' ? new AdaptiveLimit(sinkConcurrencyMax) : null;
+    this.#places = limit ?? Number(sinkConcurrency);
+    this.#attempts = new SinkAttempts({ ...options, breaker: this.#breaker, limit });
+  }
+
+  /** Batches that may be settled at the same time, now. */
+  get concurrency(): number {
+    return typeof this.#places === 'number' ? this.#places : this.#places.current;
+  }
+
+  get state(): SinkState {
+    const { state: breaker, openings, failuresInARow, lastError } = this.#breaker;
+    const attempts = { ...this.#attempts.ended, running: this.#attempts.running };
+    const { concurrency } = this;
+    return {
+      breaker,
+      openings,
+      failuresInARow,
+      lastError: lastError?.message ?? null,
+      attempts,
+      concurrency,
+    };
+  }
+
+  /** @returns how many of its events are dead letters; `null`: the server stops before it is settled */
+  async settle(batch: Batch): Promise<number | null> {
+    const refused = batch.events === 0 ? [] : await settle(batch, (part) => this.#offer(part));
+    if (refused === null) return null;
+    const { name } = batch;
+    const events = batch.events - refused.length;
+    const text = `Successfully sent batch (${events} events)`;
+    if (events > 0) this.#lines.batch({ kind: 'SinkAPI', text, batch: name, events });
+    return refused.length === 0 || (await this.#keepRefused(batch, refused)) ? refused.length : null;
+  }
+
+  /** Waits no longer for the attempts that run. */
+  abandon(): void {
+    this.#attempts.abandon();
+  }
+
+  end(): void {
+    this.#attempts.end();
+  }
+
+  /** One batch, or a part of it, until the sink has taken or refused it; `null` where the server stops before. */
+  async #offer(part: Batch): Promise<Outcome | null> {
+    if (this.#stopping.aborted) return null;
+    let attempts = 0;
+    let refusal: SinkError | null = null;
+    const attempt = async (): Promise<void> => {
+      try {
+        refusal = await this.#attempts.run(part);
+        attempts++;
+      } catch (error) {
+        // an attempt that did not reach the sink counts for nothing
+        if (error instanceof SinkError && error.status !== null) attempts++;
+        throw error;
+      }
+    };
+    const wait = (_error: Error, failures: number): number =>
+      this.#breaker.state === 'closed' ? backoffMs(failures, this.#random()) : this.#breaker.waitMs;
+    const isDone = await this.#retries.untilDone('Delivery failed', part, attempt, wait);
+    return isDone ? { refusal, attempts } : null;
+  }
+
+  /** `false` where the server stops before they are kept. */
+  async #keepRefused(batch: Batch, refused: readonly RefusedEvent[]): Promise<boolean> {
+    return this.#retries.untilDone('Could not keep dead letters', batch, async () => {
+      const path = await this.#log.deadLetters.keep(batch.name, refused);
+      const [first] = refused;
+      const text = `${refused.length} of ${batch.events} events of ${batch.name} are in ${path} (${first?.reason})`;
+      this.#lines.batch({ kind: 'Dead lettered', text, batch: batch.name, events: refused.length }, 'warn');
+    });
+  }
+}
