@@ -9,6 +9,7 @@ import type { Forebay, ForebayOptions } from '../lib/forebay.js';
 import { IngestionServer } from '../lib/http/ingestion-server.js';
 import { CollectingSink } from './helpers/collecting-sink.js';
 import { silentLogger } from '../lib/log-lines.js';
+import { SinkError } from '../lib/sinks/sink-error.js';
 import { heldDisk } from './helpers/held-disk.js';
 import type { HeldDisk } from './helpers/held-disk.js';
 import { tempDir } from './helpers/temp-dir.js';
@@ -504,11 +505,26 @@ void tap.test('GET /health and GET /ready', async (group) => {
     t.match(JSON.parse(health.text), { status: 'ok', events: { accepted: 1, deadLettered: 0 } });
     const ready = await ask(pool, { path: '/ready' });
     t.equal(ready.status, 200);
-    t.same(JSON.parse(ready.text), { status: 'ready' });
+    t.same(JSON.parse(ready.text), { status: 'ready', sink: { breaker: 'closed', lastError: null } });
     for (const path of ['/health', '/ready']) {
       const { status, text } = await ask(pool, { path, method: 'HEAD' });
       t.same({ status, text }, { status: 200, text: '' });
     }
+  });
+
+  void group.test('a sink that is down is shown, and changes neither', async (t) => {
+    const { forebay, pool, sink } = await open(t);
+    sink.error = new SinkError('too busy', { status: 503, retryAfterMs: 3_000_000 });
+    t.equal((await post(pool, event('a'))).status, 202);
+    await until(() => forebay.sinkState()?.breaker === 'open');
+    const health = await ask(pool, { path: '/health' });
+    const ready = await ask(pool, { path: '/ready' });
+    t.equal(health.status, 200);
+    t.equal(ready.status, 200);
+    const shown = { breaker: 'open', lastError: 'too busy' };
+    t.match(JSON.parse(health.text), { status: 'ok', sink: { ...shown, failuresInARow: 1, openings: 1 } });
+    t.same(JSON.parse(ready.text), { status: 'ready', sink: shown });
+    t.equal((await post(pool, event('b'))).status, 202);
   });
 
   void group.test('a full queue is healthy, and not ready', async (t) => {
