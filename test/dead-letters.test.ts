@@ -109,6 +109,56 @@ for (const says of [true, false]) {
   });
 }
 
+/** Answers 500 to a batch with a bad event, and never says that it refuses it. */
+class BreakingSink implements Sink {
+  readonly taken: string[] = [];
+  attempts = 0;
+  error: Error | null = null;
+
+  async deliver({ bytes }: Batch): Promise<void> {
+    this.attempts++;
+    if (this.error !== null) throw this.error;
+    const ids = bytes
+      .toString('utf8')
+      .split('\n')
+      .slice(0, -1)
+      .map((line) => (JSON.parse(line) as { id: string }).id);
+    if (ids.some((id) => id.startsWith('bad'))) throw new SinkError('it broke', { status: 500 });
+    this.taken.push(...ids);
+  }
+}
+
+void t.test(
+  'an event that breaks the sink becomes a dead letter after --sink-tries-max answers',
+  async (t) => {
+    const sink = new BreakingSink();
+    const { forebay, dir } = await start(t, { sink, batchSize: 4, batchWaitMs: 10_000, sinkTriesMax: 2 });
+    await Promise.all(['a', 'bad', 'c', 'd'].map(async (id) => forebay.write(eventText(id))));
+    await until(() => forebay.counts().pending === 0);
+    t.match(forebay.counts(), { accepted: 4, delivered: 3, deadLettered: 1 });
+    t.same(sink.taken.toSorted(), ['a', 'c', 'd']);
+    t.match(lettersIn(dir).letters, [{ index: 1, reason: 'it broke (2 times)', status: 500, attempts: 6 }]);
+    t.equal(sink.attempts, 8, 'twice each: all, the first half, the bad one; once each: the two others');
+  },
+);
+
+void t.test('an outage is not poison, however long', async (t) => {
+  const sink = new BreakingSink();
+  sink.error = new SinkError('out of reach', { retryAfterMs: 1 });
+  const { forebay } = await start(t, { sink, batchSize: 1, sinkTriesMax: 1 });
+  await forebay.write(eventText('a'));
+  await until(() => sink.attempts >= 2);
+  for (const status of [502, 503, 504, 429, 408, null, '57P03']) {
+    sink.error = new SinkError('not now', { status, retryAfterMs: 1 });
+    const before = sink.attempts;
+    await until(() => sink.attempts > before);
+  }
+  t.equal(forebay.counts().deadLettered, 0);
+  sink.error = null;
+  await until(() => forebay.counts().pending === 0);
+  t.same(sink.taken, ['a']);
+});
+
 void t.test(
   'splitting finds exactly what is refused, in order, with a bounded number of offers',
   async (t) => {
@@ -290,7 +340,15 @@ async function deliver(
   const lines = new LogLines(logger);
   const log = await AppendLog.open({ dir, fsync: 'never', lines });
   const backlog = new Backlog(log, lines);
-  const deliverer = new Deliverer({ log, sink, lines, sinkConcurrency: 1, sinkConcurrencyMax: 1, random: () => RANDOM });
+  const deliverer = new Deliverer({
+    log,
+    sink,
+    lines,
+    sinkConcurrency: 1,
+    sinkConcurrencyMax: 1,
+    sinkTriesMax: null,
+    random: () => RANDOM,
+  });
   const ended = pipeline(backlog, deliverer);
   const end = async (): Promise<void> => {
     deliverer.stop();

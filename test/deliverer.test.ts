@@ -48,6 +48,7 @@ void t.test('files that stepped aside and were read leave room for others to ste
     lines,
     sinkConcurrency: 1,
     sinkConcurrencyMax: 1,
+    sinkTriesMax: null,
     random: () => 0.001,
   });
   const ended = pipeline(backlog, deliverer);

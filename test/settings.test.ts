@@ -33,6 +33,7 @@ void t.test('without being set, each setting has the default of the design', (t)
     sink: 'simulated',
     sinkConcurrency: 1,
     sinkConcurrencyMax: 64,
+    sinkTriesMax: null,
     fsync: 'always',
     replayWaitMs: 30_000,
     bodyBytesMax: 2 ** 24,

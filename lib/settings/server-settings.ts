@@ -111,6 +111,13 @@ export const PIPELINE_SETTINGS = {
     help: 'the bound of --sink-concurrency auto',
     check: wholeNumber(1, 1000),
   },
+  sinkTriesMax: {
+    flag: 'sink-tries-max',
+    initial: null,
+    unit: 'ANSWERS',
+    help: 'answers 5xx (but 502 to 504) after which a batch counts as refused; without: none',
+    check: optional(wholeNumber(1)),
+  },
   replayWaitMs: {
     flag: 'replay-wait',
     initial: 30_000,

@@ -35,6 +35,8 @@ export interface DelivererOptions {
   readonly sinkConcurrency: number | 'auto';
   /** The bound of `auto`. */
   readonly sinkConcurrencyMax: number;
+  /** Answers that blame a batch, after which it counts as refused; `null`: none does. */
+  readonly sinkTriesMax: number | null;
   readonly random?: () => number;
 }
 

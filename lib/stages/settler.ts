@@ -44,7 +44,12 @@ export interface SettlerOptions {
   /** Batches that may be on their way at once; `auto`: as many as the sink takes best, up to `sinkConcurrencyMax`. */
   readonly sinkConcurrency: number | 'auto';
   readonly sinkConcurrencyMax: number;
+  /** Answers that blame the batch, after which it counts as refused; `null`: however often, it does not. */
+  readonly sinkTriesMax: number | null;
 }
+
+/** Answers of HTTP that blame what is in front of the sink, or the moment: an outage is not poison. */
+const OUTAGE = new Set([502, 503, 504]);
 
 /** Settles each batch: the sink has its events, or the dead letters have them. Knows how the sink does. */
 export class Settler {
@@ -55,6 +60,7 @@ export class Settler {
   readonly #random: () => number;
   readonly #breaker: CircuitBreaker;
   readonly #places: number | AdaptiveLimit;
+  readonly #triesMax: number;
   readonly #attempts: SinkAttempts;
 
   constructor(options: SettlerOptions) {
@@ -67,6 +73,7 @@ export class Settler {
     this.#breaker = new CircuitBreaker(lines, stopping, random);
     const limit = sinkConcurrency === 'auto' ? new AdaptiveLimit(sinkConcurrencyMax) : null;
     this.#places = limit ?? Number(sinkConcurrency);
+    this.#triesMax = options.sinkTriesMax ?? Infinity;
     this.#attempts = new SinkAttempts({ ...options, breaker: this.#breaker, limit });
   }
 
@@ -113,6 +120,7 @@ export class Settler {
   async #offer(part: Batch): Promise<Outcome | null> {
     if (this.#stopping.aborted) return null;
     let attempts = 0;
+    let tries = 0;
     let refusal: SinkError | null = null;
     const attempt = async (): Promise<void> => {
       try {
@@ -120,8 +128,13 @@ export class Settler {
         attempts++;
       } catch (error) {
         // an attempt that did not reach the sink counts for nothing
-        if (error instanceof SinkError && error.status !== null) attempts++;
-        throw error;
+        if (!(error instanceof SinkError) || error.status === null) throw error;
+        attempts++;
+        if (!blamesBatch(error) || ++tries < this.#triesMax) throw error;
+        refusal = new SinkError(`${error.message} (${tries} times)`, {
+          status: error.status,
+          refused: 'all',
+        });
       }
     };
     const wait = (_error: Error, failures: number): number =>
@@ -139,4 +152,9 @@ export class Settler {
       this.#lines.batch({ kind: 'Dead lettered', text, batch: batch.name, events: refused.length }, 'warn');
     });
   }
+}
+
+/** Whether the sink may have failed because of what is in the batch. */
+function blamesBatch({ status }: SinkError): boolean {
+  return typeof status === 'number' && status >= 500 && status < 600 && !OUTAGE.has(status);
 }
