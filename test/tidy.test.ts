@@ -134,7 +134,13 @@ void t.test('every setting stands in docs/settings.md with its default, and no o
 });
 
 void t.test('every link between the documents leads somewhere', (t) => {
-  const documents = ['README.md', 'CHANGELOG.md', 'bench/README.md', ...markdown('docs')];
+  const documents = [
+    'README.md',
+    'CHANGELOG.md',
+    'bench/README.md',
+    ...markdown('docs'),
+    ...markdown('examples'),
+  ];
   for (const path of documents) {
     for (const [, link = ''] of readFileSync(path, 'utf8').matchAll(/\]\((?!https?:|#)([^)#]+)[^)]*\)/g)) {
       t.ok(existsSync(join(dirname(path), link)), `${path}: ${link}`);

@@ -131,6 +131,7 @@ export class Settler {
         if (!(error instanceof SinkError) || error.status === null) throw error;
         attempts++;
         if (!blamesBatch(error) || ++tries < this.#triesMax) throw error;
+        this.#breaker.succeeded(); // it is the batch, as far as anyone knows
         refusal = new SinkError(`${error.message} (${tries} times)`, {
           status: error.status,
           refused: 'all',
