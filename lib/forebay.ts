@@ -1,5 +1,7 @@
 import { pipeline } from 'node:stream/promises';
 import { AppendLog } from './append-log/append-log.js';
+import { DiskUsageReader } from './append-log/disk-usage.js';
+import type { DiskUsage } from './append-log/disk-usage.js';
 import { nodeFileSystem } from './append-log/file-system.js';
 import type { FileSystem } from './append-log/file-system.js';
 import { markedBytes } from './append-log/line-mark.js';
@@ -19,6 +21,9 @@ import { Batcher } from './stages/batcher.js';
 import { BatchWriter } from './stages/batch-writer.js';
 import { Deliverer } from './stages/deliverer.js';
 import type { SinkState } from './stages/settler.js';
+import type { Stages } from './stages/stages.js';
+import { eventCounts, NO_EVENTS, statistics } from './statistics.js';
+import type { EventCounts, Statistics } from './statistics.js';
 import { WaitingRequests } from './waiting-requests.js';
 import type { Answer } from './waiting-requests.js';
 
@@ -31,30 +36,10 @@ export interface ForebayOptions extends Partial<PipelineSettings> {
   readonly fs?: FileSystem;
 }
 
-/** `accepted = delivered + deadLettered + quarantined + pending`, at any moment. */
-export interface EventCounts {
-  /** Acknowledged in this run, or read from a batch file that an earlier run left. */
-  readonly accepted: number;
-  /** Confirmed by the sink, and off the disk. */
-  readonly delivered: number;
-  /** Set aside with the sink's reason. */
-  readonly deadLettered: number;
-  /** Found damaged on disk and set aside, or missing on it; 0 on a sound disk. */
-  readonly quarantined: number;
-  /** On disk, neither confirmed nor set aside. */
-  readonly pending: number;
-  /** Batches of earlier runs that are on disk and not read yet: their events are not in the numbers above. */
-  readonly unreadBatches: number;
-}
-
 type State = 'new' | 'starting' | 'running' | 'stopping' | 'stopped' | 'failed';
 
-interface Stages {
-  readonly log: AppendLog;
-  readonly batcher: Batcher;
-  readonly writer: BatchWriter;
-  readonly backlog: Backlog;
-  readonly deliverer: Deliverer;
+/** The stages, and the pipelines they run in. */
+interface Running extends Stages {
   /** Settle when the stages have ended. */
   readonly ingest: Promise<void>;
   readonly delivery: Promise<void>;
@@ -79,10 +64,11 @@ export class Forebay {
   readonly #sink: Sink;
   readonly #lines: LogLines;
   readonly #fs: FileSystem;
+  readonly #diskUsage: DiskUsageReader;
   readonly #waiting: WaitingRequests;
   #state: State = 'new';
-  #building: Promise<Stages> | null = null;
-  #stages: Stages | null = null;
+  #building: Promise<Running> | null = null;
+  #stages: Running | null = null;
   #stopped: Promise<void> | null = null;
   #break: (error: Error) => void = () => undefined;
 
@@ -96,6 +82,7 @@ export class Forebay {
     this.#sink = sink;
     this.#lines = new LogLines(logger);
     this.#fs = fs;
+    this.#diskUsage = new DiskUsageReader(fs, this.settings.logDir);
     this.#waiting = new WaitingRequests(this.settings.ackTimeoutMs);
     this.broken = new Promise((_resolve, reject) => {
       this.#break = reject;
@@ -188,17 +175,17 @@ export class Forebay {
   }
 
   counts(): EventCounts {
-    if (this.#stages === null)
-      return { accepted: 0, delivered: 0, deadLettered: 0, quarantined: 0, pending: 0, unreadBatches: 0 };
-    const { log, writer, deliverer } = this.#stages;
-    return {
-      accepted: writer.accepted + log.recoveredEvents,
-      delivered: deliverer.delivered,
-      deadLettered: deliverer.deadLettered,
-      quarantined: log.quarantined,
-      pending: log.pendingEvents,
-      unreadBatches: log.unreadBatches,
-    };
+    return this.#stages === null ? NO_EVENTS : eventCounts(this.#stages);
+  }
+
+  /** What the pipeline counts; `null` before the start. */
+  statistics(): Statistics | null {
+    return this.#stages === null ? null : statistics(this.#stages, this.#waiting.ackSeconds);
+  }
+
+  /** What the log directory holds beside batches, and what its disk still takes; `null` before the start. */
+  async diskUsage(): Promise<DiskUsage | null> {
+    return this.#stages === null ? null : this.#diskUsage.read();
   }
 
   /** How the sink does; `null` before the start. */
@@ -236,7 +223,7 @@ export class Forebay {
     this.#state = 'stopped';
   }
 
-  async #build(): Promise<Stages> {
+  async #build(): Promise<Running> {
     const { logDir, fsync, queueBytes, deadLettersBytesMax } = this.settings;
     const lines = this.#lines;
     const log = await AppendLog.open({
@@ -264,7 +251,7 @@ export class Forebay {
     return { log, batcher, writer, backlog, deliverer, ingest, delivery };
   }
 
-  async #end(stages: Stages, waitMs: number): Promise<void> {
+  async #end(stages: Running, waitMs: number): Promise<void> {
     const { batcher, backlog, deliverer, ingest, delivery } = stages;
     batcher.end();
     await ingest.catch(() => undefined);

@@ -1,5 +1,7 @@
 export { createForebay, Forebay } from './forebay.js';
-export type { EventCounts, ForebayOptions } from './forebay.js';
+export type { ForebayOptions } from './forebay.js';
+export { Histogram } from './histogram.js';
+export type { EventCounts, Statistics } from './statistics.js';
 export { ERRORS, ForebayError } from './errors.js';
 export type { ErrorCode, ErrorDetail } from './errors.js';
 export type { Event } from './event.js';
@@ -12,4 +14,6 @@ export type { Logger } from './log-lines.js';
 export { FileSink } from './sinks/file-sink.js';
 export { SimulatedSink } from './sinks/simulated-sink.js';
 export { IngestionServer } from './http/ingestion-server.js';
-export type { IngestionServerOptions } from './http/ingestion-server.js';
+export type { IngestionServerOptions, Route } from './http/ingestion-server.js';
+export { metricsRoute } from './metrics/metrics-route.js';
+export type { MetricsOptions } from './metrics/metrics-route.js';

@@ -1,4 +1,5 @@
 import { ForebayError } from './errors.js';
+import { Histogram, SECONDS } from './histogram.js';
 import type { LineBuffer } from './line-buffer.js';
 import type { QueuedEvents } from './stages/batcher.js';
 
@@ -40,6 +41,11 @@ class WaitingRequest implements QueuedEvents {
     this.#tell(this.#outcome());
   }
 
+  /** Whether all of its events are. */
+  get isOnDisk(): boolean {
+    return this.#onDisk === this.#events;
+  }
+
   withdraw(error: Error): void {
     this.withdrawn = true;
     this.#tell(error);
@@ -70,6 +76,8 @@ function isInDoubt(error: Error): boolean {
 export class WaitingRequests {
   /** Requests that got `IN_DOUBT` and whose events are still in the queue. While there are any, the disk hangs. */
   overdue = 0;
+  /** How long those waited that were put on disk, in seconds. */
+  readonly ackSeconds = new Histogram(SECONDS);
   readonly #timeoutMs: number;
   readonly #waiting = new Set<WaitingRequest>();
   #timer: NodeJS.Timeout | null = null;
@@ -87,6 +95,8 @@ export class WaitingRequests {
 
   readonly #done = (request: WaitingRequest): void => {
     if (!this.#waiting.delete(request) && request.withdrawn) this.overdue--;
+    else if (request.isOnDisk)
+      this.ackSeconds.observe((performance.now() - request.dueMs + this.#timeoutMs) / 1000);
   };
 
   /** Ends the timer. To be called when no request waits any more. */

@@ -57,9 +57,13 @@ void t.test('what is appended to a batch is read back, byte for byte, and gone w
     acknowledgedBytes: length,
     events: 3,
     fileBytes: length,
+    bornMs: file.bornMs,
     leftover: false,
   });
-  t.same(await log.list(null, 10), [{ ...batch, acknowledgedBytes: null, events: null }]);
+  t.same(await log.list(null, 10), [
+    // the time in its name
+    { ...batch, acknowledgedBytes: null, events: null, bornMs: Math.floor(file.bornMs / 1000) * 1000 },
+  ]);
   t.equal(log.pendingBytes, length);
   const read = await log.read(batch);
   t.equal(read.bytes.toString(), plain('a', 'b', 'c'));
@@ -314,6 +318,7 @@ void t.test('a batch file that someone else deleted is said, and holds up nothin
     acknowledgedBytes: null,
     events: null,
     fileBytes: 10,
+    bornMs: 0,
     leftover: true,
   });
   t.equal(read.events, 0);

@@ -21,7 +21,7 @@ import type { LogLines } from '../log-lines.js';
 import type { SealedBatch, StoredBatch } from './batch.js';
 import { BatchFile } from './batch-file.js';
 import type { Fsync } from './batch-file.js';
-import { BatchNames, compareBatchNames } from './batch-name.js';
+import { BatchNames, compareBatchNames, timeOf } from './batch-name.js';
 import { readBatch } from './batch-reader.js';
 import { DeadLetters } from './dead-letters.js';
 import { oldestBatchNames, sizesOf, survey } from './directory-listing.js';
@@ -207,8 +207,8 @@ export class AppendLog {
     this.#recent.seal(file);
     if (file.hasFailedEnd) this.#uncut.set(file.name, file.bytes);
     this.#unsealed.delete(file.name);
-    const { name, bytes, events } = file;
-    return { name, acknowledgedBytes: bytes, events, fileBytes: bytes, leftover: false };
+    const { name, bytes, events, bornMs } = file;
+    return { name, acknowledgedBytes: bytes, events, fileBytes: bytes, bornMs, leftover: false };
   }
 
   /**
@@ -233,7 +233,8 @@ export class AppendLog {
       if (size === null) return []; // delivered and deleted meanwhile
       const acknowledgedBytes = this.#uncut.get(name) ?? null;
       const fileBytes = acknowledgedBytes ?? size;
-      return { name, acknowledgedBytes, events: null, fileBytes, leftover: this.#isLeftover(name) };
+      const leftover = this.#newestLeftover !== null && compareBatchNames(name, this.#newestLeftover) <= 0;
+      return { name, acknowledgedBytes, events: null, fileBytes, bornMs: timeOf(name), leftover };
     });
   }
 
@@ -284,10 +285,6 @@ export class AppendLog {
       await this.#lock.release();
     })();
     await this.#closed;
-  }
-
-  #isLeftover(name: string): boolean {
-    return this.#newestLeftover !== null && compareBatchNames(name, this.#newestLeftover) <= 0;
   }
 
   async #finish(file: BatchFile): Promise<void> {

@@ -37,6 +37,11 @@ export function isBatchName(name: string): boolean {
   return parse(name) !== null;
 }
 
+/** The time in a batch name, in milliseconds since 1970. */
+export function timeOf(name: string): number {
+  return (parse(name)?.second ?? 0) * 1000;
+}
+
 const TIME_END = 'batch_YYYYMMDD_HHMMSS'.length;
 
 /** The order of delivery: time, then N as a number. Both names must be batch names. */

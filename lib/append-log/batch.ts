@@ -7,6 +7,8 @@ export interface SealedBatch {
   readonly events: number | null;
   /** How much it takes of the disk, in bytes. */
   readonly fileBytes: number;
+  /** When its file was made, in milliseconds since 1970. */
+  readonly bornMs: number;
   /** Whether an earlier run left it. */
   readonly leftover: boolean;
 }

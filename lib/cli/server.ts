@@ -5,6 +5,7 @@ import type { Forebay } from '../forebay.js';
 import { IngestionServer } from '../http/ingestion-server.js';
 import type { Logger } from '../log-lines.js';
 import { HTTP_SETTINGS } from '../settings/http-settings.js';
+import { metricsRoute } from '../metrics/metrics-route.js';
 import { helpText, readOptions } from '../settings/option-table.js';
 import type { OptionTable, Values } from '../settings/option-table.js';
 import { checkRelations, PIPELINE_SETTINGS, SERVER_SETTINGS } from '../settings/server-settings.js';
@@ -52,6 +53,7 @@ async function run(settings: ServerSettings, logger: Logger): Promise<void> {
     logger,
   });
   const server = new IngestionServer({ ...ofTable(HTTP_SETTINGS, settings), forebay, logger });
+  server.addRoute('/metrics', metricsRoute({ forebay, server, version: version() }));
   const stopping = stopOnSignals(settings, forebay, server, logger);
   forebay.broken.catch(() => process.exit(1)); // a restart begins with what is on disk
   try {

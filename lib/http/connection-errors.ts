@@ -4,6 +4,7 @@ import { ForebayError, systemCode } from '../errors.js';
 import { answerLast, errorBody, LINGER_MS } from './answers.js';
 import type { Exchanges } from './exchanges.js';
 import { rawAnswer } from './raw-answer.js';
+import type { RequestCounts } from './request-counts.js';
 
 /**
  * Answers what Node's parser refuses, and requests that take too long, in the same words as all other errors.
@@ -11,25 +12,25 @@ import { rawAnswer } from './raw-answer.js';
  * Requests may stand before the broken one on the same connection, accepted and not yet answered. Each gets its
  * own answer first: a `400` in its place would tell its client that an accepted event was refused.
  */
-export function answerConnectionErrors(server: Server, exchanges: Exchanges): void {
+export function answerConnectionErrors(server: Server, exchanges: Exchanges, counts: RequestCounts): void {
   const broken = new WeakSet<Duplex>();
   server.on('clientError', (error, socket) => {
     if (broken.has(socket)) return;
     broken.add(socket);
     if (systemCode(error) === 'ECONNRESET' || !socket.writable) socket.destroy();
-    else answer(exchanges, error, socket);
+    else answer(exchanges, error, socket, counts);
   });
 }
 
-function answer(exchanges: Exchanges, cause: Error, socket: Duplex): void {
+function answer(exchanges: Exchanges, cause: Error, socket: Duplex, counts: RequestCounts): void {
   socket.pause();
   const error = named(cause);
   const last = exchanges.of(socket).at(-1);
   if (last === undefined) {
-    endWith(error, socket);
+    endWith(error, socket, counts);
   } else if (last.req.complete) {
     last.res.once('close', () => {
-      endWith(error, socket);
+      endWith(error, socket, counts);
     });
   } else if (!last.res.headersSent) {
     answerLast(last.res, error);
@@ -41,8 +42,9 @@ function answer(exchanges: Exchanges, cause: Error, socket: Duplex): void {
 }
 
 /** Reads on for a while, like `answerError`, and closes whatever the client does. */
-export function endWith(error: ForebayError, socket: Duplex): void {
+export function endWith(error: ForebayError, socket: Duplex, counts: RequestCounts): void {
   if (!socket.writable) return;
+  counts.count('other', error.status ?? 400);
   socket.end(rawAnswer(error.status ?? 400, errorBody(error), {}, null));
   socket.resume();
   const timer = setTimeout(() => socket.destroy(), LINGER_MS);

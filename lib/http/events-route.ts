@@ -8,6 +8,7 @@ import { CODINGS, createDecoder, isCoding } from './content-decoder.js';
 import { JsonBody, NdjsonBody } from './event-body.js';
 import type { EventBody } from './event-body.js';
 import { EventLines } from './event-lines.js';
+import type { RequestCounts } from './request-counts.js';
 import { bodyFormat } from './request-head.js';
 import type { BodyFormat } from './request-head.js';
 
@@ -26,6 +27,7 @@ export interface EventsRouteOptions {
   /** The largest event, in bytes. */
   readonly eventBytesMax: number;
   readonly logger: Logger;
+  readonly counts: RequestCounts;
 }
 
 /**
@@ -39,14 +41,16 @@ export class EventsRoute {
   readonly #bodyBytesMax: number;
   readonly #eventBytesMax: number;
   readonly #logger: Logger;
+  readonly #counts: RequestCounts;
   /** The bytes of all bodies that are being read: they count towards the queue's bound. */
   #bodyBytes = 0;
 
-  constructor({ forebay, bodyBytesMax, eventBytesMax, logger }: EventsRouteOptions) {
+  constructor({ forebay, bodyBytesMax, eventBytesMax, logger, counts }: EventsRouteOptions) {
     this.#forebay = forebay;
     this.#bodyBytesMax = bodyBytesMax;
     this.#eventBytesMax = eventBytesMax;
     this.#logger = logger;
+    this.#counts = counts;
   }
 
   /** @param waits whether the client waits for `100 Continue` before it sends the body */
@@ -54,14 +58,14 @@ export class EventsRoute {
     const declared = Number(req.headers['content-length'] ?? 0);
     const refusal = this.#checkHeaders(req, declared) ?? this.#forebay.refusal(1, declared, this.#bodyBytes);
     if (refusal !== null) {
-      answerError(req, res, refusal);
+      answerError(req, res, this.#refused(refusal, 1));
       return;
     }
     if (waits) res.writeContinue();
     const lenient = isLenient(req);
     const events = new EventLines(this.#eventBytesMax, lenient);
     this.#readBody(req, res, events, (error) => {
-      if (error !== null) answerError(req, res, error);
+      if (error !== null) answerError(req, res, this.#refused(error, events.lines.length + 1));
       else this.#take(req, res, events, lenient);
     });
   }
@@ -80,7 +84,7 @@ export class EventsRoute {
     const refusal =
       length > this.#bodyBytesMax ? this.#tooLarge() : this.#forebay.refusal(1, length, this.#bodyBytes);
     if (refusal !== null) {
-      answer(refusal, null);
+      answer(this.#refused(refusal, 1), null);
       return;
     }
     const events = new EventLines(this.#eventBytesMax, false);
@@ -89,11 +93,11 @@ export class EventsRoute {
       reading.append(body);
       reading.end();
     } catch (error) {
-      answer(this.#named(error), null);
+      answer(this.#refused(error, events.lines.length + 1), null);
       return;
     }
     this.#forebay.take(events.lines, (error) => {
-      if (error !== null) answer(this.#named(error), null);
+      if (error !== null) answer(this.#refused(error, events.lines.length), null);
       else answer(null, events.areMany ? events.lines.length : null);
     });
   }
@@ -101,12 +105,23 @@ export class EventsRoute {
   #take(req: IncomingMessage, res: ServerResponse, events: EventLines, lenient: boolean): void {
     const { lines, refused } = events;
     const answer = (error: Error | null): void => {
-      if (error !== null) answerError(req, res, this.#named(error));
-      else if (lenient) answerLenient(res, lines.length, refused);
+      if (error !== null) {
+        answerError(req, res, this.#refused(error, lines.length));
+        return;
+      }
+      for (const { code } of refused) this.#counts.refuse(code, 1);
+      if (lenient) answerLenient(res, lines.length, refused);
       else answerAccepted(res, events.areMany ? lines.length : null);
     };
     if (lines.length > 0) this.#forebay.take(lines, answer);
     else answer(null);
+  }
+
+  /** Counts so many events as refused. */
+  #refused(thrown: unknown, events: number): ForebayError {
+    const error = this.#named(thrown);
+    this.#counts.refuse(error.code, events);
+    return error;
   }
 
   #named(thrown: unknown): ForebayError {

@@ -4,6 +4,8 @@ import { errorBody, retryAfter } from './answers.js';
 import { endWith } from './connection-errors.js';
 import type { EventsRoute } from './events-route.js';
 import { httpDate, rawAnswer } from './raw-answer.js';
+import { ABORTED } from './request-counts.js';
+import type { RequestCounts } from './request-counts.js';
 import { plainHead } from './request-head.js';
 import type { PlainHead } from './request-head.js';
 
@@ -19,6 +21,7 @@ const LINE_END = Buffer.from('\r\n');
 
 export interface FastPathOptions {
   readonly events: EventsRoute;
+  readonly counts: RequestCounts;
   readonly headersTimeoutMs: number;
   readonly keepAliveTimeoutMs: number;
   /** Gives a connection to `node:http`, with its next bytes not read yet. */
@@ -158,6 +161,8 @@ class FastConnection {
     this.#isBusy = false;
     this.#isKnown = true;
     const socket = this.#socket;
+    const status = error === null ? 202 : (error.status ?? 500);
+    this.#path.options.counts.count('/events', socket.writable ? status : ABORTED);
     if (!socket.writable) return;
     const isLast = !this.#hasMore && (this.#hasEnded || this.#path.isClosing);
     const answer = this.#answerText(error, count, isLast);
@@ -202,7 +207,7 @@ class FastConnection {
       if (isOver(keepAliveTimeoutMs)) this.#socket.destroy();
     } else if (isOver(headersTimeoutMs)) {
       this.#letGo();
-      endWith(new ForebayError('REQUEST_TIMEOUT'), this.#socket);
+      endWith(new ForebayError('REQUEST_TIMEOUT'), this.#socket, this.#path.options.counts);
     }
   }
 
@@ -224,7 +229,7 @@ class FastConnection {
     } else {
       this.#letGo();
       const message = 'The request is not valid HTTP: it ends too early';
-      endWith(new ForebayError('BAD_REQUEST', { message }), this.#socket);
+      endWith(new ForebayError('BAD_REQUEST', { message }), this.#socket, this.#path.options.counts);
     }
   };
 

@@ -14,6 +14,7 @@ import { answerConnectionErrors } from './connection-errors.js';
 import { EventsRoute } from './events-route.js';
 import { Exchanges } from './exchanges.js';
 import { FastPath } from './fast-path.js';
+import { ABORTED, RequestCounts } from './request-counts.js';
 
 /** What `IngestionServer` takes: the pipeline, and any of the door's settings. */
 export interface IngestionServerOptions extends Partial<HttpSettings> {
@@ -29,6 +30,8 @@ const TIMEOUT_CHECK_MS = 500;
 export class IngestionServer {
   /** Connections closed at once, because there were `connectionsMax` already. */
   droppedConnections = 0;
+  /** Requests by path and status, events refused by why. */
+  readonly counts = new RequestCounts();
   readonly #settings: HttpSettings;
   readonly #forebay: Forebay;
   readonly #events: EventsRoute;
@@ -44,7 +47,7 @@ export class IngestionServer {
     this.#settings = settings;
     this.#forebay = forebay;
     this.#logger = logger;
-    this.#events = new EventsRoute({ ...settings, forebay, logger });
+    this.#events = new EventsRoute({ ...settings, forebay, logger, counts: this.counts });
     this.#server = createServer({
       headersTimeout: settings.headersTimeoutMs,
       requestTimeout: settings.requestTimeoutMs,
@@ -56,7 +59,7 @@ export class IngestionServer {
     // A client that has sent its request and closed its side still gets the answer.
     Object.assign(this.#server, { httpAllowHalfOpen: true });
     this.#exchanges = new Exchanges(this.#server);
-    answerConnectionErrors(this.#server, this.#exchanges);
+    answerConnectionErrors(this.#server, this.#exchanges, this.counts);
     this.#server.on('request', (req, res) => {
       this.#route(req, res, false);
     });
@@ -64,6 +67,7 @@ export class IngestionServer {
       this.#route(req, res, true);
     });
     this.#server.on('checkExpectation', (req, res) => {
+      this.#countOnClose('other', res);
       answerError(req, res, new ForebayError('EXPECTATION_FAILED'));
     });
     this.#fastPath = this.#putInFront();
@@ -78,6 +82,21 @@ export class IngestionServer {
   /** Connections that do not take the fast path (any more): `node:http` reads them. */
   get handedOverConnections(): number {
     return this.#fastPath.handedOver;
+  }
+
+  /** Adds what is at a path. */
+  addRoute(path: string, route: Route): void {
+    this.#routes[path] = route;
+  }
+
+  /** Open connections. */
+  async connections(): Promise<number> {
+    return new Promise((resolve, reject) => {
+      this.#server.getConnections((error, count) => {
+        if (error === null) resolve(count);
+        else reject(error);
+      });
+    });
   }
 
   /** The port it listens on. */
@@ -133,6 +152,7 @@ export class IngestionServer {
     const fastPath = new FastPath({
       ...this.#settings,
       events: this.#events,
+      counts: this.counts,
       handOver: (socket) => {
         for (const listener of listeners) listener.call(server, socket);
       },
@@ -157,9 +177,16 @@ export class IngestionServer {
     }, 1000).unref();
   }
 
+  #countOnClose(path: string, res: ServerResponse): void {
+    res.once('close', () => {
+      this.counts.count(path, res.writableFinished ? res.statusCode : ABORTED);
+    });
+  }
+
   #route(req: IncomingMessage, res: ServerResponse, waits: boolean): void {
     const path = pathOf(req);
     const route = this.#routes[path];
+    this.#countOnClose(route === undefined ? 'other' : path, res);
     if (req.headers.host === undefined && req.httpVersion === '1.1') {
       res.shouldKeepAlive = false;
       answerError(req, res, new ForebayError('BAD_REQUEST', { message: 'The Host header is missing' }));
@@ -174,7 +201,7 @@ export class IngestionServer {
     }
   }
 
-  readonly #routes: Readonly<Record<string, Route>> = {
+  readonly #routes: Record<string, Route> = {
     // no prototype: a path like /constructor is no route
     __proto__: null as never,
     '/events': {
@@ -233,7 +260,8 @@ function pathOf({ url = '' }: IncomingMessage): string {
   return url.replace(/^https?:\/\/[^/?]*/i, '').split('?', 1)[0] || '/';
 }
 
-interface Route {
+/** What is at a path. */
+export interface Route {
   readonly methods: readonly string[];
   readonly handle: (req: IncomingMessage, res: ServerResponse, waits: boolean) => void;
 }

@@ -39,6 +39,11 @@ export class Backlog extends Readable {
     this.#moreOnDisk = log.leftoverBatches > 0;
   }
 
+  /** When the oldest batch was made that waits here, in milliseconds since 1970; `null` where none is known. */
+  get oldestBornMs(): number | null {
+    return this.#batches[0]?.bornMs ?? null;
+  }
+
   /** Takes a batch that was sealed just now, after all others in the order of names. */
   offer(batch: SealedBatch): void {
     if (this.#listing) this.#sealedMeanwhile = true;

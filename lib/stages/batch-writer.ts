@@ -4,6 +4,7 @@ import type { SealedBatch } from '../append-log/batch.js';
 import type { BatchFile } from '../append-log/batch-file.js';
 import { writeMarkedLine } from '../append-log/line-mark.js';
 import { asError, ForebayError } from '../errors.js';
+import { EVENTS, Histogram, SECONDS } from '../histogram.js';
 import type { LogLines } from '../log-lines.js';
 import type { BatchEnd, BatchPart, EventRange, Group } from './batcher.js';
 
@@ -34,6 +35,9 @@ export class BatchWriter extends Writable {
     stop: 0,
     failure: 0,
   };
+  /** How many events were written and flushed together, and what that took. */
+  readonly groupEvents = new Histogram(EVENTS);
+  readonly groupSeconds = new Histogram(SECONDS);
   readonly #log: AppendLog;
   readonly #lines: LogLines;
   readonly #sealed: (batch: SealedBatch) => void;
@@ -47,6 +51,11 @@ export class BatchWriter extends Writable {
     this.#sealed = sealed;
   }
 
+  /** When the file was made that is written, in milliseconds since 1970; `null` where there is none with events. */
+  get openBornMs(): number | null {
+    return this.#file !== null && this.#file.events > 0 ? this.#file.bornMs : null;
+  }
+
   override _write(group: Group, _encoding: BufferEncoding, done: (error?: Error | null) => void): void {
     this.#commit(group).then(() => {
       done();
@@ -55,9 +64,15 @@ export class BatchWriter extends Writable {
 
   /** The parts belong to different files, so they are written and flushed side by side. */
   async #commit(group: Group): Promise<void> {
+    const startMs = performance.now();
     const files = await Promise.all(
       group.map((part, index) => this.#commitPart(part, index === 0 ? this.#file : null)),
     );
+    const events = group.reduce((sum, part) => sum + part.events, 0);
+    if (events > 0) {
+      this.groupEvents.observe(events);
+      this.groupSeconds.observe((performance.now() - startMs) / 1000);
+    }
     this.#file = null;
     for (const [index, file] of files.entries()) {
       const end = group[index]?.end ?? null;

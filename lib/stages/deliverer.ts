@@ -3,6 +3,7 @@ import { Writable } from 'node:stream';
 import type { AppendLog } from '../append-log/append-log.js';
 import type { Batch, SealedBatch, StoredBatch } from '../append-log/batch.js';
 import { asError } from '../errors.js';
+import { Histogram, LONG_SECONDS } from '../histogram.js';
 import type { LogLines } from '../log-lines.js';
 import type { Sink } from '../sinks/sink.js';
 import { ReadAhead } from './read-ahead.js';
@@ -51,6 +52,8 @@ export class Deliverer extends Writable {
   delivered = 0;
   /** Events that the sink refused, that are among the dead letters and off the log. */
   deadLettered = 0;
+  /** From the first event of a batch until the sink confirmed it, once for each event that it took, in seconds. */
+  readonly deliverySeconds = new Histogram(LONG_SECONDS);
   readonly #log: AppendLog;
   readonly #lines: LogLines;
   /** Batches on their way to the sink. */
@@ -60,8 +63,8 @@ export class Deliverer extends Writable {
   readonly #retries: Retries;
   readonly #settler: Settler;
   readonly #ahead: ReadAhead;
-  /** Batches that have had a place and are neither deleted nor given up. */
-  #active = 0;
+  /** Batches that have had a place and are neither deleted nor given up, oldest first. */
+  readonly #active = new Set<SealedBatch>();
   /** Those of them that the sink has confirmed and whose files are not deleted yet. */
   #deletions = 0;
   /**
@@ -87,6 +90,17 @@ export class Deliverer extends Writable {
     const failed = (error: Error): void => void this.emit('failure', error);
     this.#retries = new Retries({ lines, stopping, random, failed });
     this.#settler = new Settler({ ...options, random, stopping, retries: this.#retries });
+  }
+
+  /** Attempts that failed, at the sink or at the disk. */
+  get failures(): number {
+    return this.#retries.failures;
+  }
+
+  /** When the oldest batch was made that is here, in milliseconds since 1970; `null` where there is none. */
+  get oldestBornMs(): number | null {
+    const [oldest = this.#ahead.first] = this.#active;
+    return oldest?.bornMs ?? null;
   }
 
   /** How the sink does. */
@@ -141,7 +155,7 @@ export class Deliverer extends Writable {
       this.#next = null;
       next?.();
     }
-    if (this.#active === 0 && this.#ahead.isEmpty) {
+    if (this.#active.size === 0 && this.#ahead.isEmpty) {
       const whenIdle = this.#whenIdle;
       this.#whenIdle = null;
       whenIdle?.();
@@ -149,7 +163,7 @@ export class Deliverer extends Writable {
   }
 
   #begin(first: Waiting): void {
-    this.#active++;
+    this.#active.add(first.sealed);
     this.#placesTaken++;
     let hasPlace = true;
     const leavePlace = (): void => {
@@ -160,7 +174,7 @@ export class Deliverer extends Writable {
       .then((confirmed) => (confirmed === null ? undefined : this.#remove(confirmed, leavePlace)))
       .then(
         () => {
-          this.#active--;
+          this.#active.delete(first.sealed);
           leavePlace();
           this.#goOn();
         },
@@ -185,6 +199,7 @@ export class Deliverer extends Writable {
     const deadLettered = await this.#settler.settle(batch);
     if (deadLettered === null) return null;
     const { name, fileBytes } = batch;
+    this.deliverySeconds.observe((Date.now() - sealed.bornMs) / 1000, batch.events - deadLettered);
     return { sealed, name, events: batch.events, fileBytes, deadLettered };
   }
 

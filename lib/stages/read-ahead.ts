@@ -30,6 +30,10 @@ export class ReadAhead {
     return this.#waiting.length === 0;
   }
 
+  get first(): SealedBatch | null {
+    return this.#waiting[0]?.sealed ?? null;
+  }
+
   get isFull(): boolean {
     return this.#waiting.length >= BATCHES_MAX || this.#bytes >= BYTES_MAX;
   }

@@ -1,0 +1,23 @@
+import type { ErrorCode } from '../errors.js';
+
+/** The status of a request whose connection broke before its answer was sent. */
+export const ABORTED = 0;
+
+/** What the door was asked and how it answered. */
+export class RequestCounts {
+  /** Requests by path and status. */
+  readonly answered = new Map<string, Map<number, number>>();
+  /** Events that were refused, by why; a request that is refused unread counts as one. */
+  readonly refusedEvents = new Map<ErrorCode, number>();
+
+  /** @param path one of the server's own; any other is `other` */
+  count(path: string, status: number): void {
+    let statuses = this.answered.get(path);
+    if (statuses === undefined) this.answered.set(path, (statuses = new Map()));
+    statuses.set(status, (statuses.get(status) ?? 0) + 1);
+  }
+
+  refuse(code: ErrorCode, events: number): void {
+    this.refusedEvents.set(code, (this.refusedEvents.get(code) ?? 0) + events);
+  }
+}

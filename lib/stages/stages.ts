@@ -1,0 +1,14 @@
+import type { AppendLog } from '../append-log/append-log.js';
+import type { Backlog } from './backlog.js';
+import type { Batcher } from './batcher.js';
+import type { BatchWriter } from './batch-writer.js';
+import type { Deliverer } from './deliverer.js';
+
+/** The log and the stages around it, in the order of the data. */
+export interface Stages {
+  readonly batcher: Batcher;
+  readonly writer: BatchWriter;
+  readonly log: AppendLog;
+  readonly backlog: Backlog;
+  readonly deliverer: Deliverer;
+}

@@ -1,0 +1,90 @@
+import type { Histogram } from './histogram.js';
+import type { SinkState } from './stages/settler.js';
+import type { Stages } from './stages/stages.js';
+
+/** `accepted = delivered + deadLettered + quarantined + pending`, at any moment. */
+export interface EventCounts {
+  /** Acknowledged in this run, or read from a batch file that an earlier run left. */
+  readonly accepted: number;
+  /** Confirmed by the sink, and off the disk. */
+  readonly delivered: number;
+  /** Set aside with the sink's reason. */
+  readonly deadLettered: number;
+  /** Found damaged on disk and set aside, or missing on it; 0 on a sound disk. */
+  readonly quarantined: number;
+  /** On disk, neither confirmed nor set aside. */
+  readonly pending: number;
+  /** Batches of earlier runs that are on disk and not read yet: their events are not in the numbers above. */
+  readonly unreadBatches: number;
+}
+
+/** What the pipeline counts, as of now. Times are in seconds, sizes in bytes. */
+export interface Statistics {
+  readonly events: EventCounts;
+  /** Events that could not be put on disk: their clients got the error. */
+  readonly failedEvents: number;
+  /** Files whose end was cut off by a crash; nothing of it was acknowledged. */
+  readonly tornFiles: number;
+  readonly queuedEvents: number;
+  readonly queuedBytes: number;
+  readonly pendingBytes: number;
+  /** How long the oldest pending event has been on disk; 0 where there is none. */
+  readonly oldestPendingSeconds: number;
+  /** How long what is pending takes at the pace of the last minute or so; `Infinity` where nothing is delivered. */
+  readonly drainSeconds: number;
+  /** Batches sealed, by the limit that ended them. */
+  readonly sealedBy: Readonly<Record<string, number>>;
+  /** Events that were written and flushed together. */
+  readonly groupEvents: Histogram;
+  /** What that took. */
+  readonly groupSeconds: Histogram;
+  /** From when the events of a request were whole until they were on disk. */
+  readonly ackSeconds: Histogram;
+  /** From the first event of a batch until the sink confirmed it, once for each of its events. */
+  readonly deliverySeconds: Histogram;
+  /** Attempts that failed, at the sink or at the disk, while a batch was read, delivered and deleted. */
+  readonly deliveryFailures: number;
+  readonly sink: SinkState;
+}
+
+export const NO_EVENTS: EventCounts = {
+  accepted: 0,
+  delivered: 0,
+  deadLettered: 0,
+  quarantined: 0,
+  pending: 0,
+  unreadBatches: 0,
+};
+
+export function eventCounts({ log, writer, deliverer }: Stages): EventCounts {
+  return {
+    accepted: writer.accepted + log.recoveredEvents,
+    delivered: deliverer.delivered,
+    deadLettered: deliverer.deadLettered,
+    quarantined: log.quarantined,
+    pending: log.pendingEvents,
+    unreadBatches: log.unreadBatches,
+  };
+}
+
+export function statistics(stages: Stages, ackSeconds: Histogram): Statistics {
+  const { log, batcher, writer, backlog, deliverer } = stages;
+  const bornMs = deliverer.oldestBornMs ?? backlog.oldestBornMs ?? writer.openBornMs;
+  return {
+    events: eventCounts(stages),
+    failedEvents: writer.failed,
+    tornFiles: log.torn,
+    queuedEvents: batcher.queuedEvents,
+    queuedBytes: batcher.queuedBytes,
+    pendingBytes: log.pendingBytes,
+    oldestPendingSeconds: bornMs === null ? 0 : Math.max(0, (Date.now() - bornMs) / 1000),
+    drainSeconds: log.pendingBytes === 0 ? 0 : log.drainMs(log.pendingBytes) / 1000,
+    sealedBy: writer.sealedBy,
+    groupEvents: writer.groupEvents,
+    groupSeconds: writer.groupSeconds,
+    ackSeconds,
+    deliverySeconds: deliverer.deliverySeconds,
+    deliveryFailures: deliverer.failures,
+    sink: deliverer.sinkState,
+  };
+}
