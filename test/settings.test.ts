@@ -86,7 +86,7 @@ void t.test('an unknown or malformed setting is refused by its name', (t) => {
     [['--batch-wait', '99999999999'], {}, /^--batch-wait/],
     [['--fsync', 'sometimes'], {}, /^--fsync must be "always", "never" or /],
     [['--body-max', '1 potato'], {}, /^--body-max must be a number of bytes/],
-    [['--sink', 'kafka'], {}, /^--sink must be one of simulated, file, http, not "kafka"$/],
+    [['--sink', 'kafka'], {}, /^--sink must be one of simulated, file, http, postgres, not "kafka"$/],
     [['--sink-failure-rate', '2'], {}, /^--sink-failure-rate must be a number from 0 to 1/],
     [['--no-port'], {}, /^--port must be/],
     [['--sink', 'file'], {}, /^--sink file needs --sink-file/],

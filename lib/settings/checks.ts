@@ -72,6 +72,26 @@ export function httpUrl(given: unknown): URL {
   throw new CheckError('must be a URL like https://host/path', true);
 }
 
+/** The address of a PostgreSQL database. It is read by `pg`; what is given is never shown: it may hold a password. */
+export function postgresUrl(given: unknown): string {
+  if (typeof given === 'string' && /^postgres(?:ql)?:\/\//.test(given)) return given;
+  throw new CheckError('must be a URL like postgres://user@host/database', true);
+}
+
+/** PostgreSQL cuts a longer name off, in bytes. */
+const NAME_BYTES_MAX = 63;
+
+/** The name of a table, with or without its schema, each as it is: in no quotes, upper and lower case as in the database. */
+export function tableName(given: unknown): string {
+  const names = text(given).split('.');
+  const isName = (name: string): boolean =>
+    name !== '' && !/["\0]/.test(name) && Buffer.byteLength(name) <= NAME_BYTES_MAX;
+  if (names.length <= 2 && names.every(isName)) return names.join('.');
+  throw new CheckError(
+    `must be a name or schema.name, each of at most ${NAME_BYTES_MAX} bytes, without quotes`,
+  );
+}
+
 const HEADER = /^[!#$%&'*+\-.^_`|~\dA-Za-z]+:[\t\x20-\x7e]*$/;
 
 /** HTTP headers, one or several, each `Name: value` on a line of its own. What is given is never shown: it may be a secret. */

@@ -1,5 +1,16 @@
 import { ForebayError } from '../errors.js';
-import { headerLines, httpUrl, milliseconds, oneOf, onOff, optional, ratio, text } from './checks.js';
+import {
+  headerLines,
+  httpUrl,
+  milliseconds,
+  oneOf,
+  onOff,
+  optional,
+  postgresUrl,
+  ratio,
+  tableName,
+  text,
+} from './checks.js';
 import type { OptionTable, Values } from './option-table.js';
 
 /** Which sink, and what each of them takes. */
@@ -7,9 +18,9 @@ export const SINK_SETTINGS = {
   sink: {
     flag: 'sink',
     initial: 'simulated',
-    unit: 'simulated|file|http',
+    unit: 'simulated|file|http|postgres',
     help: 'where batches go; the simulated sink keeps nothing',
-    check: oneOf('simulated', 'file', 'http'),
+    check: oneOf('simulated', 'file', 'http', 'postgres'),
   },
   sinkLatencyMs: {
     flag: 'sink-latency',
@@ -68,18 +79,39 @@ export const SINK_SETTINGS = {
     help: 'http: compress each body',
     check: onOff,
   },
+  sinkPostgresUrl: {
+    flag: 'sink-postgres-url',
+    initial: null,
+    unit: 'URL',
+    help: 'postgres: the database; what the URL leaves out comes from PGPASSWORD, PGHOST, …',
+    check: optional(postgresUrl),
+  },
+  sinkTable: {
+    flag: 'sink-table',
+    initial: 'events',
+    unit: '[SCHEMA.]NAME',
+    help: 'postgres: the table that gets a row for each event',
+    check: tableName,
+  },
+  sinkCreateTable: {
+    flag: 'sink-create-table',
+    initial: false,
+    unit: '',
+    help: 'postgres: make the table where it is missing',
+    check: onOff,
+  },
   sinkTimeoutMs: {
     flag: 'sink-timeout',
     initial: 30_000,
     unit: 'MS',
-    help: 'http: how long an attempt may take',
+    help: 'http, postgres: how long an attempt may take',
     check: milliseconds(1),
   },
   sinkCa: {
     flag: 'sink-ca',
     initial: null,
     unit: 'FILE',
-    help: "http: certificates to trust instead of the system's, as PEM",
+    help: "http, postgres: certificates to trust instead of the system's, as PEM",
     check: optional(text),
   },
 } as const satisfies OptionTable;
@@ -95,13 +127,19 @@ export function checkSinkRelations(settings: SinkSettings): void {
   if (sink === 'file' && sinkFile === null) wrong('--sink file needs --sink-file PATH');
   if (sink !== 'file' && sinkFile !== null) wrong('--sink-file goes with --sink file');
   if (sink === 'http' && settings.sinkUrl === null) wrong('--sink http needs --sink-url URL');
-  for (const [flag, isGiven] of [
-    ['sink-url', settings.sinkUrl !== null],
-    ['sink-header', settings.sinkHeader !== null],
-    ['sink-headers-file', settings.sinkHeadersFile !== null],
-    ['sink-ca', settings.sinkCa !== null],
-    ['sink-gzip', settings.sinkGzip],
+  if (sink === 'postgres' && settings.sinkPostgresUrl === null)
+    wrong('--sink postgres needs --sink-postgres-url URL');
+  for (const [flag, isGiven, sinks] of [
+    ['sink-url', settings.sinkUrl !== null, ['http']],
+    ['sink-header', settings.sinkHeader !== null, ['http']],
+    ['sink-headers-file', settings.sinkHeadersFile !== null, ['http']],
+    ['sink-gzip', settings.sinkGzip, ['http']],
+    ['sink-ca', settings.sinkCa !== null, ['http', 'postgres']],
+    ['sink-postgres-url', settings.sinkPostgresUrl !== null, ['postgres']],
+    ['sink-table', settings.sinkTable !== SINK_SETTINGS.sinkTable.initial, ['postgres']],
+    ['sink-create-table', settings.sinkCreateTable, ['postgres']],
   ] as const) {
-    if (sink !== 'http' && isGiven) wrong(`--${flag} goes with --sink http`);
+    if (isGiven && !sinks.some((each) => each === sink))
+      wrong(`--${flag} goes with --sink ${sinks.join(' or ')}`);
   }
 }

@@ -10,6 +10,8 @@ import type { Sink } from './sink.js';
  * @throws ForebayError `SINK_UNUSABLE`
  */
 export async function chooseSink(settings: ServerSettings): Promise<Sink> {
+  const { sinkConcurrency, sinkConcurrencyMax } = settings;
+  const connections = sinkConcurrency === 'auto' ? sinkConcurrencyMax : sinkConcurrency;
   switch (settings.sink) {
     case 'file': {
       const { FileSink } = await import('./file-sink.js');
@@ -24,9 +26,19 @@ export async function chooseSink(settings: ServerSettings): Promise<Sink> {
         headers: { ...(sinkHeadersFile !== null && headersIn(sinkHeadersFile)), ...sinkHeader },
         gzip: settings.sinkGzip,
         timeoutMs: settings.sinkTimeoutMs,
-        connections:
-          settings.sinkConcurrency === 'auto' ? settings.sinkConcurrencyMax : settings.sinkConcurrency,
+        connections,
         ca: sinkCa === null ? null : readSetting('sink-ca', sinkCa),
+      });
+    }
+    case 'postgres': {
+      const { PostgresSink } = await import('./postgres-sink.js');
+      return new PostgresSink({
+        url: settings.sinkPostgresUrl ?? '',
+        table: settings.sinkTable,
+        createTable: settings.sinkCreateTable,
+        timeoutMs: settings.sinkTimeoutMs,
+        connections,
+        ca: settings.sinkCa === null ? null : readSetting('sink-ca', settings.sinkCa),
       });
     }
     case 'simulated': {

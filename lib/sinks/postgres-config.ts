@@ -1,0 +1,54 @@
+import pgpass from 'pgpass';
+import { parseIntoClientConfig } from 'pg-connection-string';
+import type { ClientConfig } from 'pg';
+
+export interface PostgresAddress {
+  /** `postgres://…`; what it leaves out comes from libpq's variables: `PGHOST`, `PGUSER`, `PGPASSWORD`, … */
+  readonly url: string;
+  /** Certificates that are trusted instead of the system's, as PEM. */
+  readonly ca: string | null;
+  /** How long the server may take for a statement, in milliseconds. */
+  readonly timeoutMs: number;
+}
+
+/** The weaker modes mean `verify-full` to `pg` as well, and it says so in a warning. */
+const SSL_MODE = /([?&]sslmode=)(?:prefer|require|verify-ca)(?=&|$)/;
+
+/**
+ * How to connect. Throws where the URL cannot be read; no message of it holds the URL.
+ *
+ * The server ends a statement by itself after the timeout: one that waits for a lock would otherwise outlive the
+ * attempt, and at each further attempt there would be one more. It is a parameter of the connection, which PgBouncer
+ * does not take unless told to; `?statement_timeout=0` leaves it away.
+ */
+export function postgresConfig({ url, ca, timeoutMs }: PostgresAddress): ClientConfig {
+  const isCompatible = url.includes('uselibpqcompat=true');
+  const config = parseIntoClientConfig(isCompatible ? url : url.replace(SSL_MODE, '$1verify-full'));
+  if (ca !== null) {
+    if (config.ssl === false) throw new Error('--sink-ca needs TLS, and the URL turns it off');
+    const ssl = typeof config.ssl === 'object' ? config.ssl : {};
+    config.ssl = { ...ssl, ca, rejectUnauthorized: true };
+  }
+  const ownMs = config.statement_timeout ?? timeoutMs;
+  return {
+    ...config,
+    statement_timeout: Number(ownMs) === 0 ? false : Number(ownMs),
+    fallback_application_name: 'forebay',
+    keepAlive: true,
+    // pg asks it only where neither the URL nor PGPASSWORD has one
+    ...(isMissing(config.password) && isMissing(process.env['PGPASSWORD']) && { password: passwordInFile }),
+  };
+}
+
+/** As libpq does: from the file that `PGPASSFILE` names, or `~/.pgpass`. */
+async function passwordInFile(to: Parameters<typeof pgpass>[0] = {}): Promise<string> {
+  const password = await new Promise<string | undefined>((resolve) => {
+    pgpass(to, resolve);
+  });
+  if (password !== undefined) return password;
+  throw new Error('the database asks for a password: PGPASSWORD, PGPASSFILE or the URL may give it');
+}
+
+function isMissing(text: unknown): boolean {
+  return text === undefined || text === '';
+}

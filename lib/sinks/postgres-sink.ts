@@ -1,0 +1,234 @@
+import { once } from 'node:events';
+import pg from 'pg';
+import type { Batch } from '../append-log/batch.js';
+import { asError, ForebayError } from '../errors.js';
+import { postgresConfig } from './postgres-config.js';
+import type { PostgresAddress } from './postgres-config.js';
+import { SinkError } from './sink-error.js';
+import type { Sink } from './sink.js';
+import { refusesRows } from './sqlstate.js';
+
+export interface PostgresSinkOptions extends PostgresAddress {
+  /** `table`, or `schema.table`. */
+  readonly table: string;
+  /** Whether a table that is missing is made. */
+  readonly createTable: boolean;
+  /** Connections, as many as batches may be on their way. */
+  readonly connections: number;
+}
+
+/** So much of an answer stands in errors and dead letters, in characters. */
+const REASON_LENGTH_MAX = 300;
+/** How long connections may take to close, in milliseconds. */
+const CLOSING_MS = 250;
+const UNDEFINED_TABLE = '42P01';
+/** What helps, where the answer does not say it. */
+const HINTS: Readonly<Record<string, string>> = {
+  [UNDEFINED_TABLE]: '--sink-create-table makes it',
+  '08P01': 'a pooler in between may need ?statement_timeout=0 in --sink-postgres-url',
+};
+
+/**
+ * Inserts each batch as rows of a table, in one statement and one round trip. A row whose `id` is there already is left
+ * as it is: so what comes again, after a crash or an answer that was lost, is there once.
+ *
+ * The database gets the lines of the log as they are and takes them apart by itself: numbers keep all their digits. A
+ * batch with a row that the table does not take is refused (see `refusesRows`); any other failure is tried again, on a
+ * new connection.
+ */
+export class PostgresSink implements Sink {
+  readonly #options: PostgresSinkOptions;
+  readonly #pool: pg.Pool;
+  /** Connections that are not closed yet, idle, busy or on their way. */
+  readonly #clients = new Set<pg.Client>();
+  readonly #insert: string;
+  /** Whether the table has been seen to be there. */
+  #hasTable = false;
+
+  /** @throws ForebayError `SINK_UNUSABLE` */
+  constructor(options: PostgresSinkOptions) {
+    this.#options = options;
+    this.#insert = insertInto(quoted(options.table));
+    const clients = this.#clients;
+    class Client extends pg.Client {
+      constructor(config?: pg.ClientConfig) {
+        super(config);
+        clients.add(this);
+        this.once('end', () => clients.delete(this));
+        // an error in between attempts, or of one that is over; without a listener it would end the process
+        this.on('error', () => undefined);
+      }
+    }
+    try {
+      const config = postgresConfig(options);
+      void new pg.Client(config); // throws now what would be thrown at each attempt
+      this.#pool = new pg.Pool({
+        ...config,
+        max: options.connections,
+        connectionTimeoutMillis: options.timeoutMs,
+        Client,
+      });
+    } catch (error) {
+      // not as its cause: that may hold the URL
+      const message = `The database of --sink-postgres-url cannot be used: ${asError(error).message}`;
+      throw new ForebayError('SINK_UNUSABLE', { message });
+    }
+    this.#pool.on('error', () => undefined); // an idle connection broke; the pool has let it go
+  }
+
+  async deliver(batch: Batch, signal: AbortSignal): Promise<void> {
+    const { timeoutMs } = this.#options;
+    const attempt = new AbortController();
+    const stop = (): void => {
+      attempt.abort(signal.reason);
+    };
+    const timer = setTimeout(() => {
+      attempt.abort(new SinkError(`no answer within ${timeoutMs} ms (--sink-timeout)`));
+    }, timeoutMs);
+    signal.addEventListener('abort', stop, { once: true });
+    try {
+      if (signal.aborted) stop();
+      const client = await this.#connect(attempt.signal);
+      try {
+        await this.#write(client, batch, attempt.signal);
+        client.release();
+      } catch (error) {
+        // whatever went wrong, another connection may lead to a server that is well. A refusal is a sound answer
+        client.release(!isRefusal(error));
+        throw error;
+      }
+    } catch (error) {
+      throw withReason(error);
+    } finally {
+      clearTimeout(timer);
+      signal.removeEventListener('abort', stop);
+    }
+  }
+
+  async close(): Promise<void> {
+    if (this.#pool.ending) return;
+    const ended = [this.#pool.end(), ...[...this.#clients].map((client) => once(client, 'end'))];
+    // those to a server that hangs, or is only being reached for
+    const timer = setTimeout(() => {
+      for (const client of this.#clients) client.connection.stream.destroy();
+    }, CLOSING_MS);
+    await Promise.all(ended);
+    clearTimeout(timer);
+  }
+
+  async #connect(signal: AbortSignal): Promise<pg.PoolClient> {
+    const connecting = this.#pool.connect();
+    try {
+      return await orAborted(connecting, signal);
+    } catch (error) {
+      connecting.then(
+        (late) => {
+          late.release(true);
+        },
+        () => undefined,
+      );
+      throw error;
+    }
+  }
+
+  async #write(client: pg.PoolClient, { bytes }: Batch, signal: AbortSignal): Promise<void> {
+    const { createTable, table } = this.#options;
+    if (createTable && !this.#hasTable) {
+      const looked = client.query<{ isMissing: boolean }>('SELECT to_regclass($1) IS NULL AS "isMissing"', [
+        quoted(table),
+      ]);
+      const [found] = (await orAborted(looked, signal)).rows;
+      // not IF NOT EXISTS alone: it needs the right to create also where the table is there
+      if (found?.isMissing !== false) await orAborted(client.query(tableNamed(quoted(table))), signal);
+      this.#hasTable = true;
+    }
+    try {
+      // a Buffer goes over the wire as it is; the last line feed would make an empty line
+      await orAborted(client.query(this.#insert, [bytes.subarray(0, -1)]), signal);
+    } catch (error) {
+      const code = sqlstateOf(error);
+      if (code === UNDEFINED_TABLE) this.#hasTable = false;
+      throw code !== null && refusesRows(code) ? refused(error as pg.DatabaseError, code) : error;
+    }
+  }
+}
+
+/**
+ * A session that does not wait for its commits to be flushed (`synchronous_commit = off`) does so for this one: a batch
+ * that is confirmed leaves the log. `OFFSET 0` keeps each line from being parsed once for every column.
+ */
+function insertInto(table: string): string {
+  return `WITH durable AS (
+  SELECT CASE current_setting('synchronous_commit') WHEN 'off' THEN set_config('synchronous_commit', 'on', true) END
+)
+INSERT INTO ${table} (id, type, data, "timestamp", extra)
+SELECT event ->> 'id', event ->> 'type', event -> 'data', event -> 'timestamp',
+  nullif(event - '{id,type,data,timestamp}'::text[], '{}')
+FROM durable, (SELECT line::jsonb AS event FROM unnest(string_to_array($1::text, E'\\n')) AS line OFFSET 0) AS lines
+ON CONFLICT (id) DO NOTHING`;
+}
+
+function tableNamed(table: string): string {
+  return `CREATE TABLE IF NOT EXISTS ${table} (
+  id text PRIMARY KEY,
+  type text NOT NULL,
+  data jsonb NOT NULL,
+  "timestamp" jsonb NOT NULL,
+  extra jsonb,
+  received_at timestamptz NOT NULL DEFAULT now()
+)`;
+}
+
+/** A table's name as it stands in a statement, whatever characters it has. */
+function quoted(table: string): string {
+  return table.split('.').map(pg.escapeIdentifier).join('.');
+}
+
+/** Settles as the promise does, or rejects when the signal aborts before. */
+async function orAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const abort = (): void => {
+      reject(asError(signal.reason));
+    };
+    if (signal.aborted) abort();
+    signal.addEventListener('abort', abort, { once: true });
+    promise
+      .then(resolve, reject)
+      .finally(() => {
+        signal.removeEventListener('abort', abort);
+      })
+      .catch(() => undefined);
+  });
+}
+
+function sqlstateOf(error: unknown): string | null {
+  return error instanceof pg.DatabaseError ? (error.code ?? null) : null;
+}
+
+/** The detail is for the data's errors only: that of a constraint names values, and no two reasons would be alike. */
+function refused({ message, detail }: pg.DatabaseError, status: string): SinkError {
+  const more = status.startsWith('22') && detail !== undefined ? ` (${detail})` : '';
+  return new SinkError(answer(status, message + more), { status, refused: 'all' });
+}
+
+function isRefusal(error: unknown): boolean {
+  return error instanceof SinkError && error.refused !== null;
+}
+
+/** What a failed attempt is called. */
+function withReason(error: unknown): unknown {
+  const status = sqlstateOf(error);
+  if (status !== null) {
+    const hint = HINTS[status] === undefined ? '' : ` (${HINTS[status]})`;
+    return new SinkError(answer(status, asError(error).message) + hint, { status });
+  }
+  // of a name with several addresses none of which answers
+  if (error instanceof AggregateError && error.message === '')
+    return new SinkError(error.errors.map((each) => asError(each).message).join(', '));
+  return error;
+}
+
+function answer(sqlstate: string, message: string): string {
+  const text = message.replace(/\p{Cc}/gu, ' ').slice(0, REASON_LENGTH_MAX);
+  return `the database answered ${sqlstate}: ${text}`;
+}

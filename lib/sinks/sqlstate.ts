@@ -1,0 +1,19 @@
+/**
+ * Classes and codes of SQLSTATE that say that a row itself is not taken, however often it comes:
+ *
+ * - 22, data exception: `\u0000` in a string, a number beyond `numeric`, a text too long for its column;
+ * - 23, integrity constraint violation: `not null`, `check`, `unique`, a foreign key;
+ * - 44, with check option violation: the row is not one of the view;
+ * - 54, program limit exceeded: an `id` too long for the index, arrays in arrays too deep for the stack;
+ * - P0001, raise_exception: a trigger of the table's owner said so.
+ *
+ * Everything else is no fault of the event: a server that is away, stops, is full or only to be read, a deadlock, and
+ * just as well a table or column that is missing, a wrong password or a right that was not granted. That is mended by
+ * the operator, and until then the events wait: one wrong setting must not make dead letters of them all.
+ */
+const ROW_REFUSED = /^(?:22|23|44|54)...$|^P0001$/;
+
+/** Whether an answer of the database to an `INSERT` is about its rows. */
+export function refusesRows(sqlstate: string): boolean {
+  return ROW_REFUSED.test(sqlstate);
+}
