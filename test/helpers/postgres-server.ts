@@ -10,12 +10,11 @@ import {
   readFileSync,
   writeFileSync,
 } from 'node:fs';
-import { createServer } from 'node:net';
-import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import type { Test } from 'tap';
+import { freePort } from './free-port.js';
 import { tempDir } from './temp-dir.js';
 
 /** Where Debian has the programs; elsewhere those on the PATH. */
@@ -169,13 +168,4 @@ function certificate(data: string, uid: number, gid: number): string | null {
   chmodSync(key, 0o600);
   for (const path of [key, cert]) chownSync(path, uid, gid);
   return readFileSync(cert, 'utf8');
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, HOST);
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
 }
