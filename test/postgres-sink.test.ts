@@ -398,7 +398,7 @@ void t.test('a server that does not answer is waited for until --sink-timeout', 
     t.ok(tookMs >= 290 && tookMs < 5000, `${tookMs} ms`);
   });
   await t.test('in the middle', async (t) => {
-    const { sink, database } = await freshSink(t, '--sink-timeout', '1000');
+    const { sink, database } = await freshSink(t, '--sink-timeout', '2000');
     t.equal(await thrownBy(sink, batch(event('a'))), null);
     const pid = Number(
       await server.query("SELECT pid FROM pg_stat_activity WHERE application_name = 'forebay'", database),
@@ -412,7 +412,7 @@ void t.test('a server that does not answer is waited for until --sink-timeout', 
     }
   });
   await t.test('for a lock, and leaves nothing behind that waits on', async (t) => {
-    const { sink, database } = await freshSink(t, '--sink-timeout', '1000');
+    const { sink, database } = await freshSink(t, '--sink-timeout', '2000');
     t.equal(await thrownBy(sink, batch(event('a'))), null);
     const holder = new pg.Client(server.url(database));
     await holder.connect();
@@ -566,7 +566,7 @@ void t.test(
       }
     };
     const clients = Array.from({ length: 16 }, (_, name) => client(name));
-    for (const how of ['immediate', 'fast', 'immediate'] as const) {
+    for (const how of ['fast', 'immediate'] as const) {
       const { delivered } = forebay.counts();
       await until(() => forebay.counts().delivered > delivered + 500, 'it delivers', 10_000);
       await moody.stop(how);

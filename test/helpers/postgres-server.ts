@@ -19,6 +19,9 @@ import { tempDir } from './temp-dir.js';
 
 /** Where Debian has the programs; elsewhere those on the PATH. */
 const DEBIAN = '/usr/lib/postgresql';
+/** Ends the server by the signal that it reads, and also where the test is killed: then its input ends. */
+const SUPERVISOR = '"$0" "$@" </dev/null & read -r signal; kill -"${signal:-QUIT}" $!; wait $!';
+const START_MS_MAX = 30_000;
 const USER = 'forebay';
 const HOST = '127.0.0.1';
 
@@ -63,14 +66,7 @@ export class PostgresServer {
     });
     const ca = certificate(data, uid, gid);
     const server = new PostgresServer(programs, data, await freePort(), ca);
-    const killed = (): void => {
-      server.#process?.kill('SIGKILL');
-    };
-    process.once('exit', killed);
-    t.teardown(async () => {
-      await server.stop();
-      process.off('exit', killed);
-    });
+    t.teardown(() => server.stop());
     await server.start();
     return server;
   }
@@ -80,26 +76,20 @@ export class PostgresServer {
     const settings = ['listen_addresses=127.0.0.1', 'unix_socket_directories=', 'max_connections=40'];
     if (this.ca !== null) settings.push('ssl=on');
     const flags = settings.flatMap((each) => ['-c', each]);
-    const { uid, gid } = serverUser();
-    const started = spawn(
-      join(this.#programs, 'postgres'),
-      ['-D', this.#data, '-p', `${this.port}`, ...flags],
-      {
-        stdio: ['ignore', 'ignore', 'pipe'],
-        uid,
-        gid,
-        cwd: this.#data,
-      },
-    );
+    const command = [join(this.#programs, 'postgres'), '-D', this.#data, '-p', `${this.port}`, ...flags];
+    const started = spawn('/bin/sh', ['-c', SUPERVISOR, ...command], {
+      stdio: ['pipe', 'ignore', 'pipe'],
+      ...serverUser(),
+      cwd: this.#data,
+    });
     this.#process = started;
     let said = '';
     started.stderr.on('data', (text: Buffer) => {
       said += text.toString();
     });
-    for (;;) {
-      if (started.exitCode !== null) throw new Error(`PostgreSQL did not start:\n${said}`);
-      const answer = await this.query('SELECT 1').catch(() => null);
-      if (answer !== null) return;
+    const end = Date.now() + START_MS_MAX;
+    while ((await this.query('SELECT 1').catch(() => null)) === null) {
+      if (Date.now() > end) throw new Error(`PostgreSQL did not start:\n${said}`);
       await sleep(20);
     }
   }
@@ -108,9 +98,9 @@ export class PostgresServer {
   async stop(how: 'immediate' | 'fast' = 'immediate'): Promise<void> {
     const running = this.#process;
     this.#process = null;
-    if (running === null || running.exitCode !== null || running.signalCode !== null) return;
+    if (running === null) return;
     const ended = once(running, 'exit');
-    running.kill(how === 'fast' ? 'SIGINT' : 'SIGQUIT');
+    running.stdin?.end(how === 'fast' ? 'INT\n' : 'QUIT\n');
     await ended;
   }
 
