@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import dns from 'node:dns';
 import { once } from 'node:events';
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
@@ -285,6 +286,20 @@ void t.test(
   { skip },
   async (t) => {
     const database = await server.database();
+    // a name with two addresses: what Node.js throws for both has no message of its own
+    const addresses = ['127.0.0.1', '127.0.0.2'].map((address) => ({ address, family: 4 }));
+    const lookup = dns.lookup;
+    dns.lookup = ((
+      name: string,
+      options: dns.LookupAllOptions,
+      found: (...args: unknown[]) => void,
+    ): void => {
+      if (name === 'two.example') found(null, addresses);
+      else lookup(name, options, found);
+    }) as typeof dns.lookup;
+    t.teardown(() => {
+      dns.lookup = lookup;
+    });
     const closed = createServer().listen(0, '127.0.0.1');
     await once(closed, 'listening');
     const { port } = closed.address() as AddressInfo;
@@ -293,7 +308,11 @@ void t.test(
       [server.url(database, 'wr0ng'), '28P01', /password authentication failed/],
       [server.url('nowhere'), '3D000', /does not exist/],
       [`postgres://u:wr0ng@127.0.0.1:${port}/x`, null, /ECONNREFUSED/],
-      [`postgres://u:wr0ng@localhost:${port}/x`, null, /ECONNREFUSED/],
+      [
+        `postgres://u:wr0ng@two.example:${port}/x`,
+        null,
+        /ECONNREFUSED 127.0.0.1.*, .*ECONNREFUSED 127.0.0.2/,
+      ],
       [`${server.url(database)}?options=-c%20work_mem=wr0ng`, '22023', /work_mem/],
     ] as const) {
       const thrown = await thrownBy(await sinkAt(t, url, '--sink-create-table'), batch(event('a')));
