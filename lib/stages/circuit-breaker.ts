@@ -17,8 +17,8 @@ const RETRY_AFTER_MS_MAX = 3_600_000;
  */
 export type BreakerState = 'closed' | 'open' | 'half-open';
 
-/** What an attempt began in; tells failures that came at once from failures one after the other. */
-type Round = number;
+/** Between two changes of state; tells what began before the last one. */
+type Period = number;
 
 /**
  * Leaves a sink alone that fails, for all batches together: 5 failed attempts in a row, or one answer that says for how
@@ -38,8 +38,9 @@ export class CircuitBreaker {
   readonly #stopping: AbortSignal;
   readonly #random: () => number;
   readonly #turns = new EventEmitter();
-  /** Failures in a row, where all that began before the last one count as one: how long to wait depends on it. */
-  #round: Round = 0;
+  #period: Period = 0;
+  /** How often it opened since it was closed: the wait depends on it. */
+  #openingsInARow = 0;
   /** When it may be half-open, on the clock of `performance.now()`. */
   #openUntilMs = 0;
   #openedAtMs = 0;
@@ -64,60 +65,68 @@ export class CircuitBreaker {
    *
    * @throws Stopping
    */
-  admit(): Round | Promise<Round> {
-    return this.state === 'closed' ? this.#round : this.#admitLater();
+  admit(): Period | Promise<Period> {
+    return this.state === 'closed' ? this.#period : this.#admitLater();
   }
 
   /** The sink answered: it has the batch, or refuses it. */
   succeeded(): void {
-    if (this.state === 'closed' && this.#round === 0) return;
+    if (this.state === 'closed' && this.failuresInARow === 0) return;
     // one that began earlier says nothing about the time that the sink asked for
     if (this.state === 'open' && this.#isAskedFor) return;
-    this.#round = 0;
     this.failuresInARow = 0;
     this.lastError = null;
     if (this.state === 'closed') return;
     const seconds = Math.round((performance.now() - this.#openedAtMs) / 1000);
     this.#lines.info(`The sink answers again after ${seconds} s: the breaker is closed`);
+    this.#openingsInARow = 0;
     this.#turn('closed');
   }
 
-  /** An attempt failed that was admitted in this round. */
-  failed(error: Error, round: Round): void {
+  /** An attempt failed that was admitted in this period. */
+  failed(error: Error, period: Period): void {
     this.failuresInARow++;
     this.lastError = error;
-    const isNext = round === this.#round;
-    if (isNext) this.#round++;
     const askedMs = retryAfterMs(error);
-    if (this.state === 'half-open' && isNext) this.#open(askedMs);
-    else if (this.state === 'closed' && (askedMs !== null || this.failuresInARow >= FAILURES_MAX)) {
+    if (this.state === 'open') {
+      if (askedMs !== null) this.#ask(askedMs);
+    } else if (this.state === 'half-open') {
+      if (period === this.#period) this.#open(askedMs);
+    } else if (askedMs !== null || this.failuresInARow >= FAILURES_MAX) {
       this.openings++;
       this.#openedAtMs = performance.now();
-      const waitMs = this.#open(askedMs);
+      this.#open(askedMs);
       const why =
         askedMs === null ? `${this.failuresInARow} attempts in a row failed` : 'it asks to be left alone';
-      const text = `The breaker is open, the sink gets one attempt in ${waitMs} ms: ${why} (${error.message})`;
-      this.#lines.warn(text);
-    } else if (this.state === 'open' && askedMs !== null) {
-      this.#openUntilMs = Math.max(this.#openUntilMs, performance.now() + askedMs);
-      this.#isAskedFor = true;
+      const text = `The breaker is open, the sink gets one attempt in ${this.waitMs} ms: ${why}`;
+      this.#lines.warn(`${text} (${error.message})`);
     }
   }
 
-  #open(askedMs: number | null): number {
-    const waitMs = askedMs ?? backoffMs(this.#round, this.#random());
-    this.#openUntilMs = performance.now() + waitMs;
-    this.#isAskedFor = askedMs !== null;
+  #open(askedMs: number | null): void {
+    this.#isAskedFor = false;
+    // a batch that fails alone waits as long as the first number says
+    this.#openUntilMs = performance.now() + backoffMs(1 + ++this.#openingsInARow, this.#random());
+    if (askedMs !== null) {
+      this.#openUntilMs = 0;
+      this.#ask(askedMs);
+    }
     this.#turn('open');
-    return waitMs;
+  }
+
+  /** The sink said itself for how long; the longest counts. */
+  #ask(askedMs: number): void {
+    this.#openUntilMs = Math.max(this.#openUntilMs, performance.now() + askedMs);
+    this.#isAskedFor = true;
   }
 
   #turn(state: BreakerState): void {
     this.state = state;
+    this.#period++;
     this.#turns.emit('turn');
   }
 
-  async #admitLater(): Promise<Round> {
+  async #admitLater(): Promise<Period> {
     const signal = this.#stopping;
     try {
       while (this.state !== 'closed') {
@@ -132,7 +141,7 @@ export class CircuitBreaker {
       throw new Stopping();
     }
     if (signal.aborted) throw new Stopping();
-    return this.#round;
+    return this.#period;
   }
 }
 

@@ -67,7 +67,7 @@ export class SinkAttempts {
    */
   async run(batch: Batch): Promise<SinkError | null> {
     const admitted = this.#breaker.admit();
-    const round = typeof admitted === 'number' ? admitted : await admitted;
+    const period = typeof admitted === 'number' ? admitted : await admitted;
     const begun = this.#limit?.began(this.running + 1);
     let error: Error | null = null;
     try {
@@ -81,7 +81,7 @@ export class SinkAttempts {
     if (begun !== undefined) this.#limit?.ended(begun, failure);
     if (failure !== null) {
       this.ended.failed++;
-      this.#breaker.failed(failure, round);
+      this.#breaker.failed(failure, period);
       throw failure;
     }
     this.#breaker.succeeded();
