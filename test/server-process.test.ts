@@ -157,9 +157,12 @@ void t.test('a start that cannot be says why in one line and exits with 1', asyn
   const cases: [string[], RegExp][] = [
     [['--batchsize', '1'], /^forebay-server: Unknown flag --batchsize\n$/],
     [['--fsync', 'x'], /^forebay-server: --fsync must be .*\n$/],
-    [['--log-dir', join(dir, 'file')], /^forebay-server: The log directory .*file cannot be used: .*\n$/],
     [
-      ['--log-dir', join(dir, 'taken')],
+      ['--port', '0', '--log-dir', join(dir, 'file')],
+      /^forebay-server: The log directory .*file cannot be used: .*\n$/,
+    ],
+    [
+      ['--port', '0', '--log-dir', join(dir, 'taken')],
       /^forebay-server: Another server uses the log directory .*: process \d+, .*\n$/,
     ],
     [
