@@ -12,6 +12,7 @@ export { SinkError } from './sinks/sink-error.js';
 export type { Refusal, SinkErrorDetail } from './sinks/sink-error.js';
 export type { Logger } from './log-lines.js';
 export { FileSink } from './sinks/file-sink.js';
+export type { FileSinkOptions } from './sinks/file-sink.js';
 export { SimulatedSink } from './sinks/simulated-sink.js';
 export { IngestionServer } from './http/ingestion-server.js';
 export type { IngestionServerOptions, Route } from './http/ingestion-server.js';

@@ -55,6 +55,15 @@ void t.test('values are read by their kind', (t) => {
   t.match(read(['--fsync=never']), { fsync: 'never' });
   t.match(read(['--fsync', '50']), { fsync: 50 });
   t.match(read(['--body-max', '64KiB']), { bodyBytesMax: 65_536 });
+  t.match(read(['--batch-wait', '2s', '--replay-wait', '1h', '--sink-timeout', '15min']), {
+    batchWaitMs: 2000,
+    replayWaitMs: 3_600_000,
+    sinkTimeoutMs: 900_000,
+  });
+  t.match(read(['--batch-wait', '7ms', '--request-timeout', '2d']), {
+    batchWaitMs: 7,
+    requestTimeoutMs: 172_800_000,
+  });
   t.match(read(['--sink-failure-rate', '0.25']), { sinkFailureRate: 0.25 });
   t.match(
     read(['--sink', 'file', '--sink-file', '007']),
@@ -84,9 +93,13 @@ void t.test('an unknown or malformed setting is refused by its name', (t) => {
     [['--batch-size', '1.5'], {}, /^--batch-size/],
     [['--batch-size', '1e3'], {}, /^--batch-size/],
     [['--batch-wait', '99999999999'], {}, /^--batch-wait/],
+    [['--batch-wait', '30d'], {}, /^--batch-wait must be .* from 1 to 2147483647, or a time like 30s/],
+    [['--batch-wait', '0s'], {}, /^--batch-wait/],
+    [['--batch-wait', '1.5s'], {}, /^--batch-wait/],
+    [['--batch-wait', '1 s'], {}, /^--batch-wait/],
     [['--fsync', 'sometimes'], {}, /^--fsync must be "always", "never" or /],
     [['--body-max', '1 potato'], {}, /^--body-max must be a number of bytes/],
-    [['--sink', 'kafka'], {}, /^--sink must be one of simulated, file, http, postgres, not "kafka"$/],
+    [['--sink', 'kafka'], {}, /^--sink must be one of simulated, file, stdout, http, postgres, not "kafka"$/],
     [['--sink-failure-rate', '2'], {}, /^--sink-failure-rate must be a number from 0 to 1/],
     [['--no-port'], {}, /^--port must be/],
     [['--sink', 'file'], {}, /^--sink file needs --sink-file/],

@@ -21,12 +21,12 @@ const batch = (...lines: string[]): Batch => ({
 void t.test('the file sink appends each event on a line of its own', async (t) => {
   const path = join(tempDir(t), 'out.jsonl');
   const sink = await FileSink.open(path);
-  await sink.deliver(batch('{"a":1}', '{"a":2}'));
-  await Promise.all([sink.deliver(batch('{"a":3}')), sink.deliver(batch('{"a":4}'))]);
+  await sink.deliver(batch('{"a":1}', '{"a":2}'), never);
+  await Promise.all([sink.deliver(batch('{"a":3}'), never), sink.deliver(batch('{"a":4}'), never)]);
   t.equal(readFileSync(path, 'utf8'), '{"a":1}\n{"a":2}\n{"a":3}\n{"a":4}\n');
   await sink.close();
   const again = await FileSink.open(path);
-  await again.deliver(batch('{"a":5}'));
+  await again.deliver(batch('{"a":5}'), never);
   await again.close();
   t.ok(readFileSync(path, 'utf8').endsWith('{"a":4}\n{"a":5}\n'));
 });
@@ -45,7 +45,7 @@ void t.test(
     for (const [before, after] of cases) {
       writeFileSync(path, before);
       const sink = await FileSink.open(path);
-      await sink.deliver(batch('{"new":1}'));
+      await sink.deliver(batch('{"new":1}'), never);
       await sink.close();
       t.equal(readFileSync(path, 'utf8'), `${after}{"new":1}\n`);
     }
@@ -57,7 +57,7 @@ void t.test('the file sink throws when it cannot write, and leaves whole lines',
     t.comment('no /dev/full on this system: the refusal of a directory stands for it');
   } else {
     const full = await FileSink.open('/dev/full');
-    await t.rejects(full.deliver(batch('{"a":1}')), { code: 'ENOSPC' });
+    await t.rejects(full.deliver(batch('{"a":1}'), never), { code: 'ENOSPC' });
     await full.close();
   }
   const dir = tempDir(t);
@@ -72,7 +72,7 @@ void t.test('the file sink throws when it cannot write, and leaves whole lines',
 void t.test('what the file sink could not flush is taken away before anything else is written', async (t) => {
   const path = join(tempDir(t), 'out.jsonl');
   const sink = await FileSink.open(path);
-  await sink.deliver(batch('{"a":1}'));
+  await sink.deliver(batch('{"a":1}'), never);
   const handle = await open(path);
   const handles = Object.getPrototypeOf(handle) as { datasync: () => Promise<void> };
   await handle.close();
@@ -80,9 +80,9 @@ void t.test('what the file sink could not flush is taken away before anything el
   handles.datasync = async () => {
     throw new Error('a test made this flush fail');
   };
-  await t.rejects(sink.deliver(batch('{"long":"xxxxxxxxxxxxxxxxxx"}')), { message: /a test made/ });
+  await t.rejects(sink.deliver(batch('{"long":"xxxxxxxxxxxxxxxxxx"}'), never), { message: /a test made/ });
   handles.datasync = datasync;
-  await sink.deliver(batch('{"b":1}'));
+  await sink.deliver(batch('{"b":1}'), never);
   await sink.close();
   t.equal(readFileSync(path, 'utf8'), '{"a":1}\n{"b":1}\n');
 });
@@ -90,11 +90,11 @@ void t.test('what the file sink could not flush is taken away before anything el
 void t.test('what another program appended between two runs stays', async (t) => {
   const path = join(tempDir(t), 'out.jsonl');
   const first = await FileSink.open(path);
-  await first.deliver(batch('{"a":1}'));
+  await first.deliver(batch('{"a":1}'), never);
   await first.close();
   appendFileSync(path, '{"theirs":1}\n');
   const second = await FileSink.open(path);
-  await second.deliver(batch('{"a":2}'));
+  await second.deliver(batch('{"a":2}'), never);
   await second.close();
   t.equal(readFileSync(path, 'utf8'), '{"a":1}\n{"theirs":1}\n{"a":2}\n');
 });

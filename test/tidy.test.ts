@@ -16,7 +16,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   'event.ts': ['errors.ts', 'json-position.ts'],
   settings: ['errors.ts', 'json-position.ts'],
   'append-log': ['errors.ts', 'event.ts', 'log-lines.ts'],
-  sinks: ['append-log', 'errors.ts', 'settings'],
+  sinks: ['append-log', 'errors.ts', 'log-lines.ts', 'settings'],
   stages: ['append-log', 'errors.ts', 'histogram.ts', 'line-buffer.ts', 'log-lines.ts', 'sinks'],
   'replay.ts': ['append-log', 'log-lines.ts', 'stages'],
   'waiting-requests.ts': ['errors.ts', 'histogram.ts', 'line-buffer.ts', 'stages'],

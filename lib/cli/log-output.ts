@@ -18,16 +18,19 @@ interface Line {
   readonly err?: { readonly message: string; readonly stack?: string };
 }
 
-/** The server's log lines, on standard output: pino's JSON, or text for people, in colour on a terminal. */
-export function createLogger({
-  logLevel,
-  logFormat,
-}: Pick<ServerSettings, 'logLevel' | 'logFormat'>): Logger {
+/** Where log lines go: standard output or standard error. */
+export type LogStream = Pick<NodeJS.WriteStream, 'isTTY' | 'writableLength' | 'write'>;
+
+/** The server's log lines: pino's JSON, or text for people, in colour on a terminal. */
+export function createLogger(
+  { logLevel, logFormat }: Pick<ServerSettings, 'logLevel' | 'logFormat'>,
+  stream: LogStream,
+): Logger {
   const options = { level: logLevel, base: null, formatters: { level: (level: string) => ({ level }) } };
-  const colour = process.stdout.isTTY && process.env['NO_COLOR'] === undefined;
+  const colour = stream.isTTY && process.env['NO_COLOR'] === undefined;
   return pino(options, {
     write(json: string) {
-      writeLine(logFormat === 'json' ? json : asText(JSON.parse(json) as Line, colour));
+      writeLine(stream, logFormat === 'json' ? json : asText(JSON.parse(json) as Line, colour));
     },
   });
 }
@@ -36,15 +39,15 @@ export function createLogger({
 const WAITING_BYTES_MAX = 2 ** 20;
 let dropped = 0;
 
-function writeLine(line: string): void {
-  if (process.stdout.writableLength > WAITING_BYTES_MAX) {
+function writeLine(stream: LogStream, line: string): void {
+  if (stream.writableLength > WAITING_BYTES_MAX) {
     dropped++;
     return;
   }
   if (dropped > 0)
-    process.stderr.write(`forebay-server: ${dropped} log lines dropped, standard output is slow\n`);
+    process.stderr.write(`forebay-server: ${dropped} log lines dropped, their reader is slow\n`);
   dropped = 0;
-  process.stdout.write(line);
+  stream.write(line);
 }
 
 /** `12:00:00.000 message`, with the level where it is not `info`. */

@@ -25,15 +25,18 @@ const USAGE = `forebay-server: takes events by HTTP, puts them on disk, answers 
 
 `;
 
+const goOn = (): void => undefined;
 // Who reads the log lines may go away (a pipe that is closed); the door stays open.
-for (const stream of [process.stdout, process.stderr]) stream.on('error', () => undefined);
+process.stderr.on('error', goOn);
 
 try {
   const settings = readOptions(SERVER_SETTINGS, process.argv.slice(2), process.env);
   checkRelations(settings);
-  if (settings.help) process.stdout.write(USAGE + helpText(SERVER_SETTINGS, true));
-  else if (settings.version) process.stdout.write(`${version()}\n`);
-  else await run(settings, createLogger(settings));
+  if (settings.help) process.stdout.on('error', goOn).write(USAGE + helpText(SERVER_SETTINGS, true));
+  else if (settings.version) process.stdout.on('error', goOn).write(`${version()}\n`);
+  // the sink has standard output for itself: `process.stdout` is not even touched
+  else if (settings.sink === 'stdout') await run(settings, createLogger(settings, process.stderr));
+  else await run(settings, createLogger(settings, process.stdout.on('error', goOn)));
 } catch (error) {
   const shown = error instanceof ForebayError ? error.message : (asError(error).stack ?? String(error));
   process.stderr.write(`forebay-server: ${shown}\n`);
@@ -49,7 +52,7 @@ async function run(settings: ServerSettings, logger: Logger): Promise<void> {
   }
   const forebay = createForebay({
     ...ofTable(PIPELINE_SETTINGS, settings),
-    sink: await chooseSink(settings),
+    sink: await chooseSink(settings, logger),
     logger,
   });
   const server = new IngestionServer({ ...ofTable(HTTP_SETTINGS, settings), forebay, logger });

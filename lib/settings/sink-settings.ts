@@ -1,5 +1,6 @@
 import { ForebayError } from '../errors.js';
 import {
+  bytes,
   headerLines,
   httpUrl,
   milliseconds,
@@ -18,9 +19,9 @@ export const SINK_SETTINGS = {
   sink: {
     flag: 'sink',
     initial: 'simulated',
-    unit: 'simulated|file|http|postgres',
+    unit: 'simulated|file|stdout|http|postgres',
     help: 'where batches go; the simulated sink keeps nothing',
-    check: oneOf('simulated', 'file', 'http', 'postgres'),
+    check: oneOf('simulated', 'file', 'stdout', 'http', 'postgres'),
   },
   sinkLatencyMs: {
     flag: 'sink-latency',
@@ -42,6 +43,27 @@ export const SINK_SETTINGS = {
     unit: 'PATH',
     help: 'file: where each delivered event is appended, one a line',
     check: optional(text),
+  },
+  sinkFileRotateBytes: {
+    flag: 'sink-file-rotate-bytes',
+    initial: null,
+    unit: 'BYTES',
+    help: 'file: begin a new file before one would be larger',
+    check: optional(bytes(1)),
+  },
+  sinkFileRotateAfterMs: {
+    flag: 'sink-file-rotate-after',
+    initial: null,
+    unit: 'MS',
+    help: "file: begin a new file so long after one's first batch, like 1h",
+    check: optional(milliseconds(1)),
+  },
+  sinkFileGzip: {
+    flag: 'sink-file-gzip',
+    initial: false,
+    unit: '',
+    help: 'file: compress what was rotated',
+    check: onOff,
   },
   sinkUrl: {
     flag: 'sink-url',
@@ -125,7 +147,16 @@ export function checkSinkRelations(settings: SinkSettings): void {
     throw new ForebayError('SETTING_INVALID', { message });
   };
   if (sink === 'file' && sinkFile === null) wrong('--sink file needs --sink-file PATH');
-  if (sink !== 'file' && sinkFile !== null) wrong('--sink-file goes with --sink file');
+  const rotates = settings.sinkFileRotateBytes !== null || settings.sinkFileRotateAfterMs !== null;
+  if (settings.sinkFileGzip && !rotates)
+    wrong('--sink-file-gzip needs --sink-file-rotate-bytes or --sink-file-rotate-after');
+  for (const [flag, isGiven] of [
+    ['sink-file', sinkFile !== null],
+    ['sink-file-rotate-bytes', settings.sinkFileRotateBytes !== null],
+    ['sink-file-rotate-after', settings.sinkFileRotateAfterMs !== null],
+  ] as const) {
+    if (sink !== 'file' && isGiven) wrong(`--${flag} goes with --sink file`);
+  }
   if (sink === 'http' && settings.sinkUrl === null) wrong('--sink http needs --sink-url URL');
   if (sink === 'postgres' && settings.sinkPostgresUrl === null)
     wrong('--sink postgres needs --sink-postgres-url URL');

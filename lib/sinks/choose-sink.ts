@@ -1,5 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { asError, ForebayError } from '../errors.js';
+import { silentLogger } from '../log-lines.js';
+import type { Logger } from '../log-lines.js';
 import { headerLines } from '../settings/checks.js';
 import type { ServerSettings } from '../settings/server-settings.js';
 import type { Sink } from './sink.js';
@@ -9,13 +11,22 @@ import type { Sink } from './sink.js';
  *
  * @throws ForebayError `SINK_UNUSABLE`
  */
-export async function chooseSink(settings: ServerSettings): Promise<Sink> {
+export async function chooseSink(settings: ServerSettings, logger: Logger = silentLogger): Promise<Sink> {
   const { sinkConcurrency, sinkConcurrencyMax } = settings;
   const connections = sinkConcurrency === 'auto' ? sinkConcurrencyMax : sinkConcurrency;
   switch (settings.sink) {
     case 'file': {
       const { FileSink } = await import('./file-sink.js');
-      return FileSink.open(settings.sinkFile ?? '');
+      return FileSink.open(settings.sinkFile ?? '', {
+        rotateBytes: settings.sinkFileRotateBytes,
+        rotateAfterMs: settings.sinkFileRotateAfterMs,
+        gzip: settings.sinkFileGzip,
+        logger,
+      });
+    }
+    case 'stdout': {
+      const { StdoutSink } = await import('./stdout-sink.js');
+      return StdoutSink.open();
     }
     case 'http': {
       const { HttpSink } = await import('./http-sink.js');

@@ -1,33 +1,74 @@
-import { constants } from 'node:fs';
-import { open } from 'node:fs/promises';
-import type { FileHandle } from 'node:fs/promises';
-import { dirname } from 'node:path';
 import type { Batch } from '../append-log/batch.js';
-import { asError, ForebayError } from '../errors.js';
+import { asError, ForebayError, systemCode } from '../errors.js';
+import { silentLogger } from '../log-lines.js';
+import type { Logger } from '../log-lines.js';
+import { Compressor } from './compressor.js';
+import { LineFile } from './line-file.js';
+import { RotatedNames } from './rotated-names.js';
+import { nodeFiles } from './sink-files.js';
+import type { SinkFiles } from './sink-files.js';
 import type { Sink } from './sink.js';
+import { untilAborted } from './until-aborted.js';
+
+export interface FileSinkOptions {
+  /** Before a batch would make the file larger than this, it is rotated; `null`: never. */
+  readonly rotateBytes?: number | null;
+  /** So long after its first batch the file is rotated, in milliseconds, whether or not more batches come. */
+  readonly rotateAfterMs?: number | null;
+  /** Whether rotated files are compressed. */
+  readonly gzip?: boolean;
+  /** Told what goes wrong beside delivery. */
+  readonly logger?: Logger;
+  readonly fs?: SinkFiles;
+}
+
+/** A rotation that fails while no batch comes is tried again after so long, in milliseconds. */
+const IDLE_RETRY_MS = 60_000;
 
 /**
- * Appends every delivered event to a file, one a line, and confirms when they are flushed.
+ * Appends every delivered event to a file, one a line, and confirms when they are flushed. A file that is large or old
+ * enough is rotated: it gets a name with the time (rotated-names.ts), a new one takes its place, and the directory is
+ * flushed before anything in the new one is confirmed. No batch is split, nothing is ever deleted.
  *
- * A crash in the middle of a write leaves a line cut off. It was not confirmed and comes again, so it is cut
- * away at the next start; a last line that only misses its line break is left whole and gets one.
+ * A rotation that fails is a failed attempt of the batch that waits for it. Compressing goes on beside delivery.
  */
 export class FileSink implements Sink {
-  readonly #file: FileHandle;
-  /** Where the next batch goes, in bytes: behind the last confirmed one. */
-  #size: number;
-  /** Whether an attempt has failed and may have left bytes behind. */
-  #dirty = false;
+  readonly #path: string;
+  readonly #fs: SinkFiles;
+  readonly #logger: Logger;
+  readonly #rotateBytes: number;
+  readonly #rotateAfterMs: number | null;
+  readonly #names: RotatedNames;
+  readonly #compressor: Compressor | null;
+  #file: LineFile;
+  /** The name that `#file` has, where a rotation has failed before a new file was in its place. */
+  #movedTo: string | null = null;
+  /** Whether the file is so old that it is to be rotated. */
+  #isDue = false;
+  #timer: NodeJS.Timeout | undefined;
   /** One write after another, also where batches come side by side. */
   #turn: Promise<void> = Promise.resolve();
 
   /** @throws ForebayError `SINK_UNUSABLE` */
-  static async open(path: string): Promise<FileSink> {
-    let file: FileHandle | undefined;
+  static async open(path: string, options: FileSinkOptions = {}): Promise<FileSink> {
+    const { fs = nodeFiles, rotateBytes = null, rotateAfterMs = null, gzip = false } = options;
+    let file: LineFile | undefined;
     try {
-      file = await openDurably(path);
-      const { size } = await file.stat();
-      return new FileSink(file, await endAtLine(file, size));
+      file = await LineFile.open(fs, path);
+      if (!file.isRegular) {
+        if (rotateBytes !== null || rotateAfterMs !== null)
+          throw new Error('only a regular file can be rotated');
+        return new FileSink(path, file, new RotatedNames(fs, path), null, options);
+      }
+      // behind a symbolic link the file is rotated, not the link
+      const real = await fs.realpath(path);
+      const names = new RotatedNames(fs, real);
+      const { plain, unfinished } = await names.left();
+      // one that cannot be taken away hurts nobody: it is written over
+      for (const each of unfinished) await fs.unlink(each).catch(() => undefined);
+      const compressor = gzip ? new Compressor(fs, options.logger ?? silentLogger) : null;
+      for (const each of plain) compressor?.add(each);
+      return new FileSink(real, file, names, compressor, options);
     } catch (error) {
       await file?.close();
       throw new ForebayError('SINK_UNUSABLE', {
@@ -37,78 +78,93 @@ export class FileSink implements Sink {
     }
   }
 
-  private constructor(file: FileHandle, size: number) {
+  private constructor(
+    path: string,
+    file: LineFile,
+    names: RotatedNames,
+    compressor: Compressor | null,
+    { fs = nodeFiles, logger = silentLogger, rotateBytes, rotateAfterMs }: FileSinkOptions,
+  ) {
+    this.#path = path;
     this.#file = file;
-    this.#size = size;
+    this.#names = names;
+    this.#compressor = compressor;
+    this.#fs = fs;
+    this.#logger = logger;
+    this.#rotateBytes = rotateBytes ?? Infinity;
+    this.#rotateAfterMs = rotateAfterMs ?? null;
+    if (file.size > 0) this.#startPeriod(file.createdMs);
   }
 
-  async deliver(batch: Batch): Promise<void> {
-    const turn = this.#turn.then(() => this.#append(batch.bytes));
+  async deliver(batch: Batch, signal: AbortSignal): Promise<void> {
+    const turn = this.#turn.then(() => {
+      signal.throwIfAborted();
+      return this.#append(batch.bytes);
+    });
     this.#turn = turn.catch(() => undefined);
-    await turn;
+    await untilAborted(turn, signal);
   }
 
   async close(): Promise<void> {
+    clearTimeout(this.#timer);
     await this.#turn;
+    clearTimeout(this.#timer); // a rotation that failed meanwhile has set it
+    await this.#compressor?.close();
     await this.#file.close();
   }
 
   async #append(bytes: Buffer): Promise<void> {
-    // what a failed attempt left is taken away first: a shorter batch would not cover it
-    if (this.#dirty) await this.#file.truncate(this.#size);
-    this.#dirty = true;
-    for (let done = 0; done < bytes.length;) {
-      const position = this.#size + done;
-      done += (await this.#file.write(bytes, done, bytes.length - done, position)).bytesWritten;
-    }
-    await this.#file.datasync();
-    this.#dirty = false;
-    this.#size += bytes.length;
+    const { size } = this.#file;
+    const isFull = size > 0 && size + bytes.length > this.#rotateBytes;
+    if (isFull || this.#isDue || this.#movedTo !== null) await this.#rotate();
+    await this.#file.append(bytes);
+    if (this.#file.size === bytes.length) this.#startPeriod(Date.now());
   }
-}
 
-/** Opens the file for writing at positions, making it, with a durable name, if there is none. */
-async function openDurably(path: string): Promise<FileHandle> {
-  const file = await open(path, constants.O_RDWR | constants.O_CREAT, 0o640);
-  try {
-    const dir = await open(dirname(path), 'r');
+  /** After a failure all of it is done again under a new name: a flush that has failed leaves names in doubt. */
+  async #rotate(): Promise<void> {
     try {
-      await dir.sync();
-    } finally {
-      await dir.close();
+      await this.#file.finish();
+      const rotated = await this.#names.next();
+      try {
+        await this.#fs.rename(this.#movedTo ?? this.#path, rotated);
+        this.#movedTo = rotated;
+      } catch (error) {
+        if (systemCode(error) !== 'ENOENT') throw error; // someone has taken it away: it is where they want it
+      }
+      const next = await LineFile.open(this.#fs, this.#path);
+      const last = this.#file;
+      this.#file = next;
+      // all of it is flushed
+      await last.close().catch(() => undefined);
+    } catch (error) {
+      throw new Error(`${this.#path} could not be rotated: ${asError(error).message}`, { cause: error });
     }
-    return file;
-  } catch (error) {
-    await file.close();
-    throw error;
+    clearTimeout(this.#timer);
+    this.#isDue = false;
+    if (this.#movedTo === null) return;
+    this.#logger.debug({}, `Rotated sink file: ${this.#movedTo}`);
+    this.#compressor?.add(this.#movedTo);
+    this.#movedTo = null;
   }
-}
 
-/** Makes the file end with a whole line. Gives its size back, in bytes. */
-async function endAtLine(file: FileHandle, size: number): Promise<number> {
-  const end = await lastLineStart(file, size);
-  if (end === size) return size;
-  const tail = Buffer.alloc(size - end);
-  await file.read(tail, 0, tail.length, end);
-  try {
-    JSON.parse(tail.toString('utf8'));
-  } catch {
-    await file.truncate(end);
-    return end;
+  /** The file has had its first batch then, in milliseconds since 1970. */
+  #startPeriod(firstMs: number): void {
+    if (this.#rotateAfterMs === null) return;
+    const ageMs = Math.max(0, Date.now() - firstMs); // the clock may have been ahead
+    this.#wait(Math.max(0, this.#rotateAfterMs - ageMs));
   }
-  await file.write('\n', size);
-  return size + 1;
-}
 
-/** The position behind the last line break, found from the end in steps. */
-async function lastLineStart(file: FileHandle, size: number): Promise<number> {
-  const step = Buffer.alloc(65_536);
-  for (let end = size; end > 0;) {
-    const start = Math.max(0, end - step.length);
-    const { bytesRead } = await file.read(step, 0, end - start, start);
-    const at = step.subarray(0, bytesRead).lastIndexOf(10);
-    if (at !== -1) return start + at + 1;
-    end = start;
+  #wait(waitMs: number): void {
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => {
+      this.#isDue = true;
+      this.#turn = this.#turn
+        .then(() => (this.#isDue ? this.#rotate() : undefined))
+        .catch((error: unknown) => {
+          this.#logger.warn({}, `${asError(error).message}; it is tried again`);
+          this.#wait(IDLE_RETRY_MS);
+        });
+    }, waitMs).unref();
   }
-  return 0;
 }

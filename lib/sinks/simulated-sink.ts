@@ -22,6 +22,7 @@ export class SimulatedSink implements Sink {
   }
 
   async deliver(_batch: unknown, signal: AbortSignal): Promise<void> {
+    signal.throwIfAborted();
     const latencyMs = this.#latencyMs * (0.5 + this.#random());
     if (latencyMs > 0) await sleep(latencyMs, undefined, { signal });
     if (this.#random() < this.#failureRate) throw new Error('simulated failure (--sink-failure-rate)');

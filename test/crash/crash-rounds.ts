@@ -1,15 +1,16 @@
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
-import { createReadStream } from 'node:fs';
+import { createReadStream, readdirSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { join } from 'node:path';
+import { createGunzip } from 'node:zlib';
 import split from 'split2';
 import { Pool } from 'undici';
 import { ServerProcess } from '../helpers/server-process.js';
 
 export interface CrashOptions {
   readonly rounds: number;
-  /** A folder of its own: for the append log and for the sink's file. */
+  /** A folder of its own: for the append log and for the sink's files. */
   readonly dir: string;
   readonly connections: number;
   /** How long the server lives in a round once it answers, in milliseconds: at random up to this. */
@@ -23,13 +24,13 @@ export interface CrashOptions {
 export interface CrashResult {
   /** Events that got `202`. */
   readonly acknowledged: number;
-  /** Acknowledged events that are not in the sink's file: must be 0. */
+  /** Acknowledged events that are not in the sink's files: must be 0. */
   readonly lost: readonly string[];
-  /** Lines in the sink's file beyond the first of each id: at least once allows them. */
+  /** Lines in the sink's files beyond the first of each id: at least once allows them. */
   readonly duplicates: number;
-  /** Events in the sink's file that were sent and never acknowledged: the answer was cut off. */
+  /** Events in the sink's files that were sent and never acknowledged: the answer was cut off. */
   readonly unanswered: number;
-  /** Ids in the sink's file that were never sent, or lines that are no events: must be 0. */
+  /** Ids in the sink's files that were never sent, or lines that are no events: must be 0. */
   readonly strange: number;
 }
 
@@ -38,7 +39,7 @@ export const ACKNOWLEDGED_MIN = 200;
 
 /**
  * A real server under load, killed by `kill -9` at a random moment, started again, killed again. At the end one
- * more start delivers what is left, and the sink's file is held against the ids that got `202`.
+ * more start delivers what is left, and the sink's files are held against the ids that got `202`.
  */
 export async function crashRounds(options: CrashOptions): Promise<CrashResult> {
   const { rounds, dir, connections, lifeMsMax, random = Math.random, report = () => undefined } = options;
@@ -70,7 +71,7 @@ export async function crashRounds(options: CrashOptions): Promise<CrashResult> {
   }
   const last = await ServerProcess.start(...flags, '--replay-wait', '600000', ...(options.flags ?? []));
   await last.stop('SIGTERM');
-  return compare(sinkFile, sent, acknowledged);
+  return compare(dir, sent, acknowledged);
 }
 
 export interface Load {
@@ -116,18 +117,22 @@ export function startLoad(
   return { firstAnswer: Promise.race([firstAnswer, ended]), ended };
 }
 
-async function compare(sinkFile: string, sent: Set<string>, acknowledged: Set<string>): Promise<CrashResult> {
+/** @param dir where the sink's files are: with the rotated and the compressed ones, if it rotates */
+async function compare(dir: string, sent: Set<string>, acknowledged: Set<string>): Promise<CrashResult> {
   const seen = new Set<string>();
   let lines = 0;
   let strange = 0;
-  const stream = createReadStream(sinkFile).pipe(split());
-  stream.on('data', (line: string) => {
-    lines++;
-    const id = idOf(line);
-    if (id === null || !sent.has(id)) strange++;
-    else seen.add(id);
-  });
-  await once(stream, 'end');
+  for (const name of readdirSync(dir).filter((each) => /^sink.*\.jsonl(\.gz)?$/.test(each))) {
+    const file = createReadStream(join(dir, name));
+    const stream = (name.endsWith('.gz') ? file.pipe(createGunzip()) : file).pipe(split());
+    stream.on('data', (line: string) => {
+      lines++;
+      const id = idOf(line);
+      if (id === null || !sent.has(id)) strange++;
+      else seen.add(id);
+    });
+    await once(stream, 'end');
+  }
   return {
     acknowledged: acknowledged.size,
     lost: [...acknowledged].filter((id) => !seen.has(id)),

@@ -1,3 +1,4 @@
+import { readdirSync } from 'node:fs';
 import t from 'tap';
 import { tempDir } from '../helpers/temp-dir.js';
 import { ACKNOWLEDGED_MIN, crashRounds } from './crash-rounds.js';
@@ -22,3 +23,16 @@ void t.test('with --fsync never kill -9 loses nothing either', async (t) => {
   t.same(result.lost, []);
   t.equal(result.strange, 0);
 });
+
+void t.test(
+  'kill -9 loses nothing where the file of the sink is rotated and compressed all the time',
+  async (t) => {
+    const dir = tempDir(t);
+    const flags = ['--sink-file-rotate-bytes', '1', '--sink-file-gzip'];
+    const result = await crashRounds({ rounds: 5, dir, connections: 64, lifeMsMax: 300, flags });
+    t.ok(result.acknowledged >= ACKNOWLEDGED_MIN, 'there was load');
+    t.ok(readdirSync(dir).filter((name) => name.endsWith('.gz')).length > 0, 'files were compressed');
+    t.same(result.lost, []);
+    t.equal(result.strange, 0);
+  },
+);

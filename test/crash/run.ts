@@ -6,11 +6,14 @@ import { crashRounds } from './crash-rounds.js';
 
 const flags = minimist(process.argv.slice(2), {
   string: ['rounds', 'fsync'],
+  boolean: ['rotate'],
   default: { rounds: '10', fsync: 'always' },
 });
 const rounds = Number(flags['rounds']);
 if (!Number.isInteger(rounds) || rounds < 1) {
-  console.error('npm run crash -- --rounds N   (N: a whole number of at least 1) [--fsync always|MS|never]');
+  console.error(
+    'npm run crash -- --rounds N   (N: a whole number of at least 1) [--fsync always|MS|never] [--rotate]',
+  );
   process.exit(2);
 }
 const dir = mkdtempSync(join(tmpdir(), 'forebay-crash-'));
@@ -21,7 +24,12 @@ const result = await crashRounds({
   connections: 64,
   lifeMsMax: 1000,
   report: console.log,
-  flags: ['--fsync', String(flags['fsync'])],
+  flags: [
+    '--fsync',
+    String(flags['fsync']),
+    // each batch begins a new file
+    ...(flags['rotate'] === true ? ['--sink-file-rotate-bytes', '1', '--sink-file-gzip'] : []),
+  ],
 });
 console.log(`
 acknowledged with 202:          ${result.acknowledged}

@@ -1,12 +1,15 @@
 import { spawn } from 'node:child_process';
+import type { ChildProcessByStdio } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
+import type { Readable } from 'node:stream';
 import split from 'split2';
 
 const ROOT = process.cwd();
 
 /** A server process of its own: `bin/server.js`, as a user starts it, on a free port. */
 export class ServerProcess {
+  /** Its log lines: on standard output, or on standard error where that is given away. */
   readonly lines: string[] = [];
   /** Everything on standard error. */
   stderr = '';
@@ -17,12 +20,17 @@ export class ServerProcess {
   readonly #waiting = new Set<() => void>();
   #ended = false;
 
-  constructor(flags: readonly string[], environment: Readonly<Record<string, string>> = {}) {
+  /** @param stdout the open file that its standard output is; `null`: the log lines are read from it */
+  constructor(
+    flags: readonly string[],
+    environment: Readonly<Record<string, string>> = {},
+    stdout: number | null = null,
+  ) {
     this.#child = spawn(process.execPath, [join(ROOT, 'bin/server.js'), ...flags], {
-      stdio: ['ignore', 'pipe', 'pipe'],
+      stdio: ['ignore', stdout ?? 'pipe', 'pipe'],
       env: { ...process.env, ...environment },
-    });
-    this.#child.stdout.pipe(split()).on('data', (line: string) => {
+    }) as ChildProcessByStdio<null, Readable | null, Readable>;
+    (this.#child.stdout ?? this.#child.stderr).pipe(split()).on('data', (line: string) => {
       this.lines.push(line);
       for (const look of this.#waiting) look();
     });
@@ -39,10 +47,20 @@ export class ServerProcess {
 
   /** A server that listens, on a free port. */
   static async start(...flags: readonly string[]): Promise<ServerProcess> {
-    const server = new ServerProcess(['--port', '0', ...flags]);
-    const line = await server.line(/IngestionServer started on port (\d+)/);
-    server.port = Number(/port (\d+)/.exec(line)?.[1]);
-    return server;
+    return new ServerProcess(['--port', '0', ...flags]).listening();
+  }
+
+  /** With `--sink stdout`: its events go to an open file. */
+  static async startInto(stdout: number, ...flags: readonly string[]): Promise<ServerProcess> {
+    const all = ['--port', '0', '--sink', 'stdout', ...flags];
+    return new ServerProcess(all, {}, stdout).listening();
+  }
+
+  /** Resolves with itself when it listens. */
+  async listening(): Promise<this> {
+    const line = await this.line(/IngestionServer started on port (\d+)/);
+    this.port = Number(/port (\d+)/.exec(line)?.[1]);
+    return this;
   }
 
   get url(): string {
