@@ -1,0 +1,186 @@
+import { readFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import type { Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { join } from 'node:path';
+import type { Test } from 'tap';
+import { readOptions } from '../lib/settings/option-table.js';
+import { SERVER_SETTINGS } from '../lib/settings/server-settings.js';
+import { chooseSink } from '../lib/sinks/choose-sink.js';
+import { FileSink } from '../lib/sinks/file-sink.js';
+import { SimulatedSink } from '../lib/sinks/simulated-sink.js';
+import type { SimulatedSinkOptions } from '../lib/sinks/simulated-sink.js';
+import { StdoutSink } from '../lib/sinks/stdout-sink.js';
+import { NamedPipe } from './helpers/named-pipe.js';
+import { sinkContract } from './helpers/sink-contract.js';
+import type { SinkBench } from './helpers/sink-contract.js';
+import { tempDir } from './helpers/temp-dir.js';
+import { WatchedFiles } from './helpers/watched-files.js';
+
+const nothingIsThere = { cannot: 'there is nothing behind it that could be away' };
+
+sinkContract('simulated', async () => {
+  const well: SimulatedSinkOptions = { latencyMs: 0, failureRate: 0 };
+  let sink = new SimulatedSink(well);
+  const tell = (options: Partial<SimulatedSinkOptions>) => (): void => {
+    sink = new SimulatedSink({ ...well, ...options });
+  };
+  return {
+    sink: { deliver: (batch, signal) => sink.deliver(batch, signal) },
+    kept: { cannot: 'it keeps nothing' },
+    keepsText: { cannot: 'it keeps nothing' },
+    confirm: tell({}),
+    fail: tell({ failureRate: 1 }),
+    refuseAll: { cannot: 'it does not look at events' },
+    refuse: { cannot: 'it does not look at events' },
+    hang: tell({ latencyMs: 600_000 }),
+    answerNothing: { cannot: 'it gives no answers that could be missing' },
+    vanish: nothingIsThere,
+  };
+});
+
+for (const rotateBytes of [null, 1, 2000]) {
+  sinkContract(`file, rotateBytes ${rotateBytes}`, async (t) => {
+    const path = join(tempDir(t), 'out.jsonl');
+    const fs = new WatchedFiles();
+    const tell = (before: WatchedFiles['before']) => (): void => {
+      release();
+      fs.before = before;
+    };
+    let release: () => void = () => undefined;
+    const hanging = (call: string): Promise<void> | undefined =>
+      call.startsWith('datasync')
+        ? new Promise((resolve) => {
+            release = resolve;
+          })
+        : undefined;
+    return {
+      sink: await FileSink.open(path, { rotateBytes, fs }),
+      kept: async () => {
+        const names = (await fs.readdir(join(path, '..'))).toSorted(); // `out-…` before `out.`
+        const text = names.map((name) => readFileSync(join(path, '..', name), 'utf8')).join('');
+        return text.split('\n').slice(0, -1);
+      },
+      keepsText: { can: true },
+      confirm: tell(() => undefined),
+      fail: tell((call) => {
+        if (call.startsWith('datasync')) throw new Error('EIO: a test fails this flush');
+      }),
+      refuseAll: { cannot: 'a file takes any bytes' },
+      refuse: { cannot: 'a file takes any bytes' },
+      hang: tell(hanging),
+      answerNothing: { cannot: 'a call to the file system ends with a result' },
+      vanish: { cannot: 'it is open: whoever takes its name away does not take the file away' },
+    };
+  });
+}
+
+sinkContract('stdout', async (t) => {
+  const pipe = new NamedPipe(t);
+  const leave = (): void => {
+    pipe.leave();
+  };
+  return {
+    sink: StdoutSink.open(pipe.fd),
+    kept: () => pipe.lines(),
+    keepsText: { can: true },
+    confirm: () => {
+      pipe.read();
+    },
+    fail: leave,
+    refuseAll: { cannot: 'a pipe takes any bytes' },
+    refuse: { cannot: 'a pipe takes any bytes' },
+    hang: () => {
+      pipe.pause();
+    },
+    answerNothing: { cannot: 'a pipe gives no answers that could be missing' },
+    vanish: leave,
+  };
+});
+
+sinkContract('http', async (t) => {
+  const target = new HttpTarget(t);
+  await target.listen();
+  const settings = readOptions(SERVER_SETTINGS, [
+    '--sink',
+    'http',
+    '--sink-url',
+    `http://127.0.0.1:${target.port}/`,
+  ]);
+  return {
+    sink: await chooseSink(settings),
+    kept: async () => target.kept,
+    keepsText: { can: true },
+    confirm: async () => {
+      target.mode = 'confirm';
+      await target.listen();
+    },
+    fail: target.tell('fail'),
+    refuseAll: target.tell('refuseAll'),
+    refuse: (ids) => {
+      target.refused = ids;
+      target.mode = 'refuse';
+    },
+    hang: target.tell('hang'),
+    answerNothing: target.tell('answerNothing'),
+    vanish: () => target.close(),
+  } satisfies SinkBench;
+});
+
+/** An HTTP API that does what it is told. */
+class HttpTarget {
+  mode: 'confirm' | 'fail' | 'refuseAll' | 'refuse' | 'hang' | 'answerNothing' = 'confirm';
+  refused: readonly string[] = [];
+  readonly kept: string[] = [];
+  port = 0;
+  #server: Server | null = null;
+
+  constructor(t: Test) {
+    t.teardown(() => this.close());
+  }
+
+  tell(mode: HttpTarget['mode']): () => void {
+    return () => {
+      this.mode = mode;
+    };
+  }
+
+  async listen(): Promise<void> {
+    if (this.#server !== null) return;
+    const server = createServer((req, res) => {
+      const pieces: Buffer[] = [];
+      req.on('data', (piece: Buffer) => pieces.push(piece));
+      req.on('end', () => {
+        const { status, body } = this.#answer(Buffer.concat(pieces).toString().split('\n').slice(0, -1));
+        if (this.mode === 'answerNothing') res.destroy();
+        else if (this.mode !== 'hang') res.writeHead(status).end(body);
+      });
+    });
+    this.#server = server;
+    await new Promise<void>((resolve) => {
+      server.listen(this.port, '127.0.0.1', resolve);
+    });
+    this.port = (server.address() as AddressInfo).port;
+  }
+
+  async close(): Promise<void> {
+    const server = this.#server;
+    this.#server = null;
+    if (server === null) return;
+    server.closeAllConnections();
+    await new Promise((resolve) => server.close(resolve));
+  }
+
+  #answer(lines: readonly string[]): { status: number; body: string } {
+    if (this.mode === 'fail') return { status: 503, body: 'not now' };
+    if (this.mode === 'refuseAll') return { status: 422, body: 'never' };
+    if (this.mode === 'hang' || this.mode === 'answerNothing') return { status: 0, body: '' };
+    const isRefused = (text: string): boolean =>
+      this.mode === 'refuse' && this.refused.includes((JSON.parse(text) as { id: string }).id);
+    const refused = lines.flatMap((text, index) =>
+      isRefused(text) ? [{ index, reason: 'never', status: 422 }] : [],
+    );
+    this.kept.push(...lines.filter((text) => !isRefused(text)));
+    return { status: 200, body: refused.length === 0 ? '' : JSON.stringify({ refused }) };
+  }
+}
