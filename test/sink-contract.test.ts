@@ -3,6 +3,8 @@ import { createServer } from 'node:http';
 import type { Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
+import pg from 'pg';
+import t from 'tap';
 import type { Test } from 'tap';
 import { readOptions } from '../lib/settings/option-table.js';
 import { SERVER_SETTINGS } from '../lib/settings/server-settings.js';
@@ -12,6 +14,7 @@ import { SimulatedSink } from '../lib/sinks/simulated-sink.js';
 import type { SimulatedSinkOptions } from '../lib/sinks/simulated-sink.js';
 import { StdoutSink } from '../lib/sinks/stdout-sink.js';
 import { NamedPipe } from './helpers/named-pipe.js';
+import { PostgresServer } from './helpers/postgres-server.js';
 import { sinkContract } from './helpers/sink-contract.js';
 import type { SinkBench } from './helpers/sink-contract.js';
 import { tempDir } from './helpers/temp-dir.js';
@@ -126,6 +129,72 @@ sinkContract('http', async (t) => {
     vanish: () => target.close(),
   } satisfies SinkBench;
 });
+
+const noPostgres = PostgresServer.missing();
+if (noPostgres === false) {
+  const server = await PostgresServer.start(t);
+  sinkContract('postgres', async (t) => postgresBench(t, server));
+} else t.pass('postgres', { skip: noPostgres });
+
+async function postgresBench(t: Test, server: PostgresServer): Promise<SinkBench> {
+  const database = await server.database();
+  const url = server.url(database);
+  const flags = [
+    '--sink',
+    'postgres',
+    '--sink-postgres-url',
+    url,
+    '--sink-create-table',
+    '--sink-concurrency',
+    '4',
+  ];
+  const run = async (sql: string): Promise<void> => void (await server.query(sql, database));
+  let locking: pg.Client | null = null;
+  const release = async (): Promise<void> => {
+    await locking?.end();
+    locking = null;
+  };
+  t.teardown(release);
+  const sink = await chooseSink(readOptions(SERVER_SETTINGS, flags));
+  await sink.deliver({ name: 'none', events: 0, bytes: Buffer.alloc(0) }, new AbortController().signal);
+  await run(`CREATE FUNCTION leave() RETURNS trigger LANGUAGE plpgsql AS
+    'BEGIN PERFORM pg_terminate_backend(pg_backend_pid()); RETURN NULL; END'`);
+  const refuse = async (condition: string): Promise<void> =>
+    run(`ALTER TABLE events ADD CONSTRAINT never CHECK (${condition}) NOT VALID`);
+  return {
+    sink,
+    kept: async () => {
+      const rows = await server.query(
+        'SELECT json_build_array(id, type, data, timestamp) FROM events ORDER BY ctid',
+        database,
+      );
+      return rows
+        .split('\n')
+        .filter((row) => row !== '')
+        .map((row) => JSON.parse(row) as unknown[])
+        .map(([id, type, data, timestamp]) => JSON.stringify({ id, type, data, timestamp }));
+    },
+    keepsText: { cannot: 'jsonb keeps values, not texts' },
+    confirm: async () => {
+      await release();
+      await server.start();
+      await run('ALTER TABLE events RENAME COLUMN hidden TO extra').catch(() => undefined);
+      await run('ALTER TABLE events DROP CONSTRAINT IF EXISTS never');
+      await run('DROP TRIGGER IF EXISTS leave ON events');
+    },
+    // a column is missing: no event is to blame
+    fail: () => run('ALTER TABLE events RENAME COLUMN extra TO hidden'),
+    refuseAll: () => refuse('false'),
+    refuse: (ids) => refuse(`id NOT IN (${ids.map((id) => `'${id}'`).join()})`),
+    hang: async () => {
+      locking = new pg.Client({ connectionString: url });
+      await locking.connect();
+      await locking.query('BEGIN; LOCK TABLE events');
+    },
+    answerNothing: () => run('CREATE TRIGGER leave BEFORE INSERT ON events EXECUTE FUNCTION leave()'),
+    vanish: () => server.stop(),
+  };
+}
 
 /** An HTTP API that does what it is told. */
 class HttpTarget {

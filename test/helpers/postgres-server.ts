@@ -71,8 +71,9 @@ export class PostgresServer {
     return server;
   }
 
-  /** Starts it, again, on the same folder and port; resolves once it answers. */
+  /** Starts it, again, on the same folder and port, unless it runs; resolves once it answers. */
   async start(): Promise<void> {
+    if (this.#process !== null) return;
     const settings = ['listen_addresses=127.0.0.1', 'unix_socket_directories=', 'max_connections=40'];
     if (this.ca !== null) settings.push('ssl=on');
     const flags = settings.flatMap((each) => ['-c', each]);
@@ -122,7 +123,7 @@ export class PostgresServer {
     const { stdout } = await promisify(execFile)(
       join(this.#programs, 'psql'),
       [...flags, '-v', 'ON_ERROR_STOP=1', '-c', sql],
-      { env },
+      { env, maxBuffer: 64 * 2 ** 20 },
     );
     return stdout.trimEnd();
   }
