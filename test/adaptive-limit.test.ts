@@ -168,6 +168,50 @@ void t.test('follows a sink that gets more places, and one that loses them', (t)
   t.end();
 });
 
+void t.test('a sink that was busy, slow or measured when it was slow is found anew', (t) => {
+  const sink: HiddenSink = { places: 5, takesMs: 500, busy: null };
+  const limit = new AdaptiveLimit(64);
+  const trial = new Trial(sink, limit);
+  performance.now = () => trial.nowMs;
+  trial.runUntil(60_000);
+  sink.takesMs = 10;
+  trial.runUntil(300_000);
+  t.ok(limit.current <= 10, `${limit.current} of 5 once it is fast`);
+  sink.places = 40;
+  sink.takesMs = 20_000; // everything takes so long for a while
+  trial.runUntil(400_000);
+  sink.takesMs = 20;
+  trial.runUntil(1_400_000);
+  t.ok(limit.current >= 35, `${limit.current} of 40 after it was slow`);
+  t.end();
+});
+
+void t.test(
+  'a probe that is answered with 503 is not too many, and no wait is longer than the quarter of an hour',
+  (t) => {
+    let nowMs = 0;
+    performance.now = () => nowMs;
+    const limit = new AdaptiveLimit(64);
+    const answer = (running: number, error: Error | null): void => {
+      const begun = limit.began(running);
+      nowMs += 10;
+      limit.ended(begun, error);
+    };
+    const busy = (retryAfterMs: number): SinkError => new SinkError('busy', { status: 503, retryAfterMs });
+    for (let n = 0; n < 3; n++) answer(1, busy(120_000));
+    for (let n = 0; n < 200; n++) answer(limit.current, null);
+    t.ok(limit.current >= 16, `${limit.current}`);
+    for (const ms of [NaN, Infinity, 10_000_000]) {
+      answer(limit.current, busy(ms));
+      nowMs += 900_001;
+      const before = limit.current;
+      for (let n = 0; n < 200; n++) answer(limit.current, null);
+      t.ok(limit.current > before, `goes on after ${ms}`);
+    }
+    t.end();
+  },
+);
+
 void t.test('does not grow where fewer run than may, nor shrink where the sink is out of reach', (t) => {
   let nowMs = 0;
   performance.now = () => nowMs;

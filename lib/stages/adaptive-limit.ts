@@ -11,10 +11,15 @@ const BUSY = new Set<number | string>([429, 503]);
 const FEW = 0.75;
 /** How long the limit rests after trouble, in times of what an attempt takes, or of what the sink asked to wait. */
 const REST = 100;
+/** But no longer than a minute, or ten times that, and never longer than a quarter of an hour, in milliseconds. */
+const REST_MS = 60_000;
+const REST_MS_MAX = 900_000;
 /** So much more than were served goes to a sink that made others wait: a place must not stand empty between two. */
 const HEADROOM = 1.25;
 /** Attempts that are measured before the limit moves, at least. */
 const WINDOW_MIN = 20;
+/** One that takes so much less than was measured before shows that the measurement is out of date. */
+const FASTER = 0.7;
 /** So many measurements in a row must be slower: one may be by chance. */
 const SLOWER_WINDOWS = 2;
 
@@ -22,6 +27,8 @@ const SLOWER_WINDOWS = 2;
 export interface Begun {
   readonly window: number;
   readonly atMs: number;
+  /** Attempts that ran then, with this one. */
+  readonly running: number;
 }
 
 /**
@@ -58,14 +65,15 @@ export class AdaptiveLimit {
   /** @param running with this one */
   began(running: number): Begun {
     if (running >= this.current) this.#isReached = true;
-    return { window: this.#window, atMs: performance.now() };
+    return { window: this.#window, atMs: performance.now(), running };
   }
 
   /** @param error why it failed; `null`: the sink answered, if only with a refusal */
-  ended({ window, atMs }: Begun, error: Error | null): void {
+  ended({ window, atMs, running }: Begun, error: Error | null): void {
     if (window !== this.#window) return;
     if (error !== null) {
-      if (isBusy(error)) this.#decrease(error);
+      // one alone is not too many: a probe of the breaker, say
+      if (isBusy(error) && running > 1) this.#decrease(error);
       return;
     }
     this.#tookMs.push(performance.now() - atMs);
@@ -74,7 +82,9 @@ export class AdaptiveLimit {
 
   #judge(tookMs: number): void {
     const { current } = this;
-    const aloneMs = (this.#aloneMs ??= tookMs);
+    // a sink that was slow when it was measured may have become well
+    if (this.#aloneMs === null || tookMs < this.#aloneMs * FASTER) this.#aloneMs = tookMs;
+    const aloneMs = this.#aloneMs;
     this.#slower = tookMs > aloneMs * SLOWER ? this.#slower + 1 : 0;
     if (this.#slower >= SLOWER_WINDOWS) {
       // so many were served at once, if the others waited (J. Little, 1961)
@@ -103,7 +113,9 @@ export class AdaptiveLimit {
   }
 
   #rest(ms: number): void {
-    this.#restUntilMs = performance.now() + REST * ms;
+    const known = Number.isFinite(ms) ? ms : 0;
+    const most = Math.min(REST_MS_MAX, Math.max(REST_MS, 10 * known));
+    this.#restUntilMs = performance.now() + Math.min(REST * known, most);
     this.#slower = 0;
     this.#isFirstClimb = false;
   }
