@@ -1,28 +1,40 @@
 import { statfs } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { DEAD_LETTERS, namesIn, sizesOf } from './directory-listing.js';
 import type { FileSystem } from './file-system.js';
 import { QUARANTINE } from './quarantine.js';
 
-/** What the log directory holds beside batches, and what its disk still takes, in bytes. */
+/** What the log directory holds beside batches, and what its disk still takes, in bytes; `null`: it is not known. */
 export interface DiskUsage {
-  readonly deadLetterFiles: number;
-  readonly deadLetterBytes: number;
-  readonly quarantineFiles: number;
-  readonly quarantineBytes: number;
-  /** `null` where the system does not say. */
+  readonly deadLetterFiles: number | null;
+  readonly deadLetterBytes: number | null;
+  readonly quarantineFiles: number | null;
+  readonly quarantineBytes: number | null;
   readonly freeBytes: number | null;
   readonly sizeBytes: number | null;
 }
 
+const UNKNOWN: DiskUsage = {
+  deadLetterFiles: null,
+  deadLetterBytes: null,
+  quarantineFiles: null,
+  quarantineBytes: null,
+  freeBytes: null,
+  sizeBytes: null,
+};
+
 /** A listing of 10,000 files takes some 30 ms of the disk's time: it is not asked for at each look. */
 const KEPT_MS = 5000;
+/** A disk that hangs is not waited for. */
+const WAIT_MS = 1000;
 
-/** Looks at the disk at most once in 5 seconds, whoever asks. */
+/** Looks at the disk at most once in 5 seconds, and never twice at a time, whoever asks. */
 export class DiskUsageReader {
   readonly #fs: FileSystem;
   readonly #dir: string;
-  #usage: Promise<DiskUsage> | null = null;
+  #known = UNKNOWN;
+  #looking: Promise<void> | null = null;
   #atMs = -Infinity;
 
   constructor(fs: FileSystem, dir: string) {
@@ -30,26 +42,34 @@ export class DiskUsageReader {
     this.#dir = dir;
   }
 
+  /** What is known, at most 5 seconds old unless the disk hangs. Never rejects. */
   async read(): Promise<DiskUsage> {
-    if (this.#usage === null || performance.now() - this.#atMs > KEPT_MS) {
+    if (this.#looking === null && performance.now() - this.#atMs > KEPT_MS) {
       this.#atMs = performance.now();
-      this.#usage = this.#look();
-      this.#usage.catch(() => (this.#usage = null));
+      this.#looking = this.#look().finally(() => {
+        this.#looking = null;
+      });
     }
-    return this.#usage;
+    if (this.#looking !== null) {
+      const waiting = new AbortController();
+      const tooLong = sleep(WAIT_MS, undefined, { signal: waiting.signal }).catch(() => undefined);
+      await Promise.race([this.#looking, tooLong]);
+      waiting.abort();
+    }
+    return this.#known;
   }
 
-  async #look(): Promise<DiskUsage> {
+  async #look(): Promise<void> {
     const [letters, aside, disk] = await Promise.all([
-      this.#sizesIn(DEAD_LETTERS),
-      this.#sizesIn(QUARANTINE),
+      this.#sizesIn(DEAD_LETTERS).catch(() => null),
+      this.#sizesIn(QUARANTINE).catch(() => null),
       statfs(this.#dir).catch(() => null),
     ]);
-    return {
-      deadLetterFiles: letters.files,
-      deadLetterBytes: letters.bytes,
-      quarantineFiles: aside.files,
-      quarantineBytes: aside.bytes,
+    this.#known = {
+      deadLetterFiles: letters?.files ?? null,
+      deadLetterBytes: letters?.bytes ?? null,
+      quarantineFiles: aside?.files ?? null,
+      quarantineBytes: aside?.bytes ?? null,
       freeBytes: disk === null ? null : disk.bavail * disk.bsize,
       sizeBytes: disk === null ? null : disk.blocks * disk.bsize,
     };

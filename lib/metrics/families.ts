@@ -45,8 +45,9 @@ function counter(name: string, help: string, samples: number | readonly Sample[]
   return { name: `forebay_${name}_total`, help, type: 'counter', samples: asSamples(samples) };
 }
 
-function gauge(name: string, help: string, samples: number | readonly Sample[]): Family {
-  return { name: `forebay_${name}`, help, type: 'gauge', samples: asSamples(samples) };
+/** @param samples `null`: it is not known */
+function gauge(name: string, help: string, samples: number | null | readonly Sample[]): Family {
+  return { name: `forebay_${name}`, help, type: 'gauge', samples: asSamples(samples ?? NaN) };
 }
 
 function histogram(name: string, help: string, samples: Histogram): Family {
@@ -74,7 +75,7 @@ function doorFamilies({ forebay, server, statistics, connections }: Sources): Fa
   return [
     counter(
       'http_requests',
-      'Requests by path and status; aborted: the client was gone before its answer.',
+      'Requests by path and status; aborted: the client was gone before its answer (of pipelined ones not each).',
       requests,
     ),
     gauge('http_connections', 'Open connections.', connections),
@@ -90,7 +91,7 @@ function doorFamilies({ forebay, server, statistics, connections }: Sources): Fa
     ),
     counter(
       'events_refused',
-      'Events refused by error code, see docs/errors.md; a request refused unread counts as one.',
+      'Events refused by error code, see docs/errors.md; a request refused unread is one, IN_DOUBT may be delivered.',
       labelled('code', refusedEvents),
     ),
     gauge('queue_events', 'Events in memory that are not on disk yet.', queuedEvents),
@@ -177,8 +178,8 @@ function logFamilies({ forebay, statistics, disk }: Sources): Family[] {
       'Files in quarantine/: damage that someone should look at.',
       disk.quarantineFiles,
     ),
-    gauge('disk_free_bytes', 'What the disk of the log directory still takes.', disk.freeBytes ?? NaN),
-    gauge('disk_size_bytes', 'The size of that disk.', disk.sizeBytes ?? NaN),
+    gauge('disk_free_bytes', 'What the disk of the log directory still takes.', disk.freeBytes),
+    gauge('disk_size_bytes', 'The size of that disk.', disk.sizeBytes),
   ];
 }
 
@@ -192,7 +193,7 @@ function sinkFamilies({ statistics }: Sources): Family[] {
   return [
     counter(
       'sink_attempts',
-      'Attempts of delivery by how they ended: taken, refused for good, or failed and to be tried again.',
+      'Attempts of delivery by how they ended: taken, refused for good, or failed.',
       labelled('outcome', Object.entries({ taken, refused, failed })),
     ),
     gauge('sink_attempts_running', 'Attempts that wait for the answer of the sink.', running),

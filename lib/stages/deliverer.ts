@@ -199,7 +199,9 @@ export class Deliverer extends Writable {
     const deadLettered = await this.#settler.settle(batch);
     if (deadLettered === null) return null;
     const { name, fileBytes } = batch;
-    this.deliverySeconds.observe((Date.now() - sealed.bornMs) / 1000, batch.events - deadLettered);
+    // a name can be ahead of the clock
+    const ageMs = Math.max(0, Date.now() - sealed.bornMs);
+    this.deliverySeconds.observe(ageMs / 1000, batch.events - deadLettered);
     return { sealed, name, events: batch.events, fileBytes, deadLettered };
   }
 
