@@ -29,10 +29,12 @@ export function postgresConfig({ url, ca, timeoutMs }: PostgresAddress): ClientC
     const ssl = typeof config.ssl === 'object' ? config.ssl : {};
     config.ssl = { ...ssl, ca, rejectUnauthorized: true };
   }
-  const ownMs = config.statement_timeout ?? timeoutMs;
+  const ownMs = Number(config.statement_timeout ?? timeoutMs);
+  if (String(config.statement_timeout) === '' || !Number.isSafeInteger(ownMs) || ownMs < 0)
+    throw new Error('statement_timeout must be a whole number of milliseconds');
   return {
     ...config,
-    statement_timeout: Number(ownMs) === 0 ? false : Number(ownMs),
+    statement_timeout: ownMs === 0 ? false : ownMs,
     fallback_application_name: 'forebay',
     keepAlive: true,
     // pg asks it only where neither the URL nor PGPASSWORD has one

@@ -58,6 +58,17 @@ export class PostgresSink implements Sink {
         // an error in between attempts, or of one that is over; without a listener it would end the process
         this.on('error', () => undefined);
       }
+
+      /** The pool forgets a connection that did not come to be, and would leave its socket open. */
+      override connect(): Promise<pg.Client>;
+      override connect(done: (error: Error) => void): void;
+      override connect(done?: (error: Error) => void): Promise<pg.Client> | void {
+        if (done === undefined) return super.connect();
+        super.connect((error: Error | null) => {
+          if (error) this.connection.stream.destroy();
+          done(error as Error);
+        });
+      }
     }
     try {
       const config = postgresConfig(options);
@@ -148,7 +159,9 @@ export class PostgresSink implements Sink {
     } catch (error) {
       const code = sqlstateOf(error);
       if (code === UNDEFINED_TABLE) this.#hasTable = false;
-      throw code !== null && refusesRows(code) ? refused(error as pg.DatabaseError, code) : error;
+      throw code !== null && refusesRows(code, asError(error).message)
+        ? refused(error as pg.DatabaseError, code)
+        : error;
     }
   }
 }
