@@ -85,9 +85,11 @@ export class CircuitBreaker {
 
   /** An attempt failed that was admitted in this period. */
   failed(error: Error, period: Period): void {
-    this.failuresInARow++;
     this.lastError = error;
     const askedMs = retryAfterMs(error);
+    // one that began before the last change says nothing about what is now
+    if (period !== this.#period && askedMs === null) return;
+    this.failuresInARow++;
     if (this.state === 'open') {
       if (askedMs !== null) this.#ask(askedMs);
     } else if (this.state === 'half-open') {
