@@ -176,7 +176,14 @@ void t.test('an answer that names single events refuses these, and only these', 
   });
   body = '\uFEFF{"refused":[{"index":1}]}';
   t.match(await thrownBy(sink), { refused: [{ index: 1 }] }, 'a byte order mark goes before the JSON');
-  for (const other of ['{"refused":[]}', '{"other":"refused"}', '["refused"]', '"refused" nothing', '']) {
+  for (const other of [
+    '{"refused":[]}',
+    '{"refused":null}',
+    '{"other":"refused"}',
+    '["refused"]',
+    '"refused" nothing',
+    '',
+  ]) {
     body = other;
     t.equal(await thrownBy(sink), null, other);
   }

@@ -145,7 +145,7 @@ function checkConfirmed(answer: Dispatcher.ResponseData, text: string, events: n
     if (isJson) throw new SinkError("the sink's answer names refused events and is no JSON", { cause });
     return;
   }
-  if (named === undefined) return;
+  if (named === undefined || named === null) return; // some write an empty list so
   if (!Array.isArray(named)) throw new SinkError('"refused" in the answer of the sink is no list');
   if (named.length === 0) return;
   throw new SinkError(`${named.length} events were refused`, { status, refused: refusalsIn(named, events) });
