@@ -64,8 +64,8 @@ export class EventsRoute {
     if (waits) res.writeContinue();
     const lenient = isLenient(req);
     const events = new EventLines(this.#eventBytesMax, lenient);
-    this.#readBody(req, res, events, (error) => {
-      if (error !== null) answerError(req, res, this.#refused(error, events.lines.length + 1));
+    this.#readBody(req, res, events, (error, refused) => {
+      if (error !== null) answerError(req, res, this.#refused(error, refused));
       else this.#take(req, res, events, lenient);
     });
   }
@@ -147,12 +147,15 @@ export class EventsRoute {
     return declared > this.#bodyBytesMax ? this.#tooLarge() : null;
   }
 
-  /** Calls back once: the body is whole, or why it was refused; never if the client goes away before its end. */
+  /**
+   * Calls back once: the body is whole, or why it was refused, and so many of its events as were seen; never if the
+   * client goes away before its end.
+   */
   #readBody(
     req: IncomingMessage,
     res: ServerResponse,
     events: EventLines,
-    done: (error: ForebayError | null) => void,
+    done: (error: ForebayError | null, refused: number) => void,
   ): void {
     const decoder = createDecoder(codingOf(req.headers));
     const source: Readable = decoder === null ? req : req.pipe(decoder);
@@ -160,9 +163,10 @@ export class EventsRoute {
     let sent = 0;
     let length = 0;
     let isOver = false;
-    const finish = (error: ForebayError | null): void => {
+    // most often it is the event behind those that were read
+    const finish = (error: ForebayError | null, refused = events.lines.length + 1): void => {
       release();
-      done(error);
+      done(error, refused);
     };
     const attempt = (work: () => void): boolean => {
       try {
@@ -177,13 +181,14 @@ export class EventsRoute {
       if (isOver) return;
       length += piece.length;
       this.#bodyBytes += piece.length;
-      attempt(() => {
+      const isSound = attempt(() => {
         this.#checkSize(length, sent, decoder !== null);
         body.append(piece);
-        const taken = Math.max(1, events.lines.length);
-        const refusal = this.#forebay.refusal(taken, length, this.#bodyBytes - length);
-        if (refusal !== null) throw refusal;
       });
+      if (!isSound) return;
+      const taken = Math.max(1, events.lines.length);
+      const refusal = this.#forebay.refusal(taken, length, this.#bodyBytes - length);
+      if (refusal !== null) finish(refusal, taken);
     };
     const onEnd = (): void => {
       if (!isOver && attempt(() => body.end())) finish(null);

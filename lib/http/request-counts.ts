@@ -3,12 +3,18 @@ import type { ErrorCode } from '../errors.js';
 /** The status of a request whose connection broke before its answer was sent. */
 export const ABORTED = 0;
 
+/** What is counted from 0 on: who watches for the first time of it must have seen a number before. */
+const WATCHED_STATUSES = [202, 429, 500, 503];
+const WATCHED_CODES = ['QUEUE_FULL', 'BACKLOG_FULL', 'LOG_FAILED', 'IN_DOUBT', 'INTERNAL'] as const;
+
 /** What the door was asked and how it answered. */
 export class RequestCounts {
   /** Requests by path and status. */
-  readonly answered = new Map<string, Map<number, number>>();
+  readonly answered = new Map([
+    ['/events', new Map(WATCHED_STATUSES.map((status): [number, number] => [status, 0]))],
+  ]);
   /** Events that were refused, by why; a request that is refused unread counts as one. */
-  readonly refusedEvents = new Map<ErrorCode, number>();
+  readonly refusedEvents = new Map<ErrorCode, number>(WATCHED_CODES.map((code) => [code, 0]));
 
   /** @param path one of the server's own; any other is `other` */
   count(path: string, status: number): void {

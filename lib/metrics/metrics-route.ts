@@ -22,10 +22,11 @@ export interface MetricsOptions {
 export function metricsRoute({ forebay, server, version }: MetricsOptions): Route {
   const process = new ProcessStatistics();
   const read = async (): Promise<Family[]> => {
-    const statistics = forebay.statistics();
     const disk = await forebay.diskUsage();
-    if (statistics === null || disk === null) return [];
     const connections = await server.connections();
+    // last and at once, with nothing to wait for up to the text: all numbers are of one moment
+    const statistics = forebay.statistics();
+    if (statistics === null || disk === null) return [];
     return families({ forebay, server, statistics, disk, connections, process, version });
   };
   const answer = async (req: IncomingMessage, res: ServerResponse): Promise<void> => {
