@@ -1,6 +1,7 @@
 import { writeFileSync } from 'node:fs';
 import type { Dir } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
 import type { Test } from 'tap';
 import { request } from 'undici';
@@ -205,7 +206,7 @@ void t.test('refused events by code', async (t) => {
 });
 
 void t.test('requests by path and status, whoever reads them', async (t) => {
-  const { look, client, server, disk } = await watched(t);
+  const { look, client, server, disk, forebay } = await watched(t);
   const fast = await client();
   await fast.send(whole(eventText('a')));
   t.equal((await fast.answer()).status, 202);
@@ -243,13 +244,12 @@ void t.test('requests by path and status, whoever reads them', async (t) => {
   const [left, alsoLeft] = [await client(), await client()];
   await left.send(whole(eventText('c')));
   await alsoLeft.send(post(CHUNKED, `${chunk(eventText('d'))}0\r\n\r\n`));
-  await until(() => server.handedOverConnections === 7, 'the second is with node:http');
-  const open = (await look()).value('forebay_http_connections');
-  t.ok(open >= 10, `${open} connections`);
+  await until(() => forebay.statistics()?.queuedEvents === 2, 'both wait for the disk');
+  t.ok((await look()).value('forebay_http_connections') >= 10);
+  const open = await server.connections();
   left.abort();
   alsoLeft.abort();
-  let connections = open;
-  while (connections > open - 2) connections = (await look()).value('forebay_http_connections');
+  while ((await server.connections()) > open - 2) await sleep(1);
   disk.release();
   await until(() => server.counts.answered.get('/events')?.get(0) === 2, 'both are counted');
   const seen = await look();
@@ -401,6 +401,7 @@ void t.test('the process', async (t) => {
   t.ok(seen.value('process_resident_memory_bytes') > seen.value('nodejs_heap_used_bytes'));
   const startedMs = seen.value('process_start_time_seconds') * 1000;
   t.ok(startedMs > Date.now() - process.uptime() * 1000 - 5000 && startedMs < Date.now());
+  t.equal((await look()).value('process_start_time_seconds') * 1000, startedMs, 'it was started once');
 });
 
 void t.test('every family has a type, a help that says something, and a name of its own', async (t) => {

@@ -5,6 +5,8 @@ const TIMER_MS = 100;
 /** CPU, memory and the event loop of this process. */
 export class ProcessStatistics {
   readonly node = process.version;
+  /** Once: each reading of the two clocks would give a number that differs a little, and look like a start. */
+  readonly #startSeconds = Date.now() / 1000 - process.uptime();
   readonly #eventLoopDelay = new Histogram(SECONDS);
   readonly #timer: NodeJS.Timeout;
 
@@ -30,7 +32,7 @@ export class ProcessStatistics {
       cpuSeconds: (user + system) / 1e6,
       residentBytes: rss,
       heapBytes: heapUsed,
-      startSeconds: Date.now() / 1000 - process.uptime(),
+      startSeconds: this.#startSeconds,
       eventLoopDelay: this.#eventLoopDelay,
     };
   }
