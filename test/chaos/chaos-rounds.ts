@@ -6,6 +6,7 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { startLoad } from '../crash/crash-rounds.js';
+import { AccountWatch } from '../helpers/account-watch.js';
 import { freePort } from '../helpers/free-port.js';
 import { ServerProcess } from '../helpers/server-process.js';
 
@@ -31,6 +32,10 @@ export interface ChaosResult {
   /** What `GET /health` of the last run says once nothing is pending. */
   readonly counts: Readonly<Record<string, number>>;
   readonly duplicates: number;
+  /** How often `GET /metrics` was read while the server ran. */
+  readonly scrapes: number;
+  /** Scrapes in which an accepted event was unaccounted for: must be none. */
+  readonly unaccounted: readonly string[];
 }
 
 /**
@@ -46,11 +51,13 @@ export async function chaosRounds(options: ChaosOptions): Promise<ChaosResult> {
   const sent = new Set<string>();
   const acknowledged = new Set<string>();
   const newId = (): string => `${randomUUID()}${Math.random() < 0.002 ? '-poison' : ''}`;
+  const account = new AccountWatch();
   let sink = await startSink(port, taken, 'moody');
   try {
     for (let round = 1; round <= rounds; round++) {
       const server = await ServerProcess.start(...flags);
       const load = startLoad(server, connections, sent, acknowledged, newId);
+      const watched = account.watch(server.port);
       await load.firstAnswer;
       await sleep(roundMs / 2);
       await end(sink);
@@ -58,15 +65,18 @@ export async function chaosRounds(options: ChaosOptions): Promise<ChaosResult> {
       sink = await startSink(port, taken, 'moody');
       await sleep(roundMs / 4);
       await server.stop('SIGKILL');
-      await load.ended;
+      await Promise.all([load.ended, watched]);
       report(`round ${round}: ${acknowledged.size} events acknowledged so far`);
     }
     await end(sink);
     sink = await startSink(port, taken, 'well');
     const last = await ServerProcess.start(...flags);
+    const watched = account.watch(last.port);
     const counts = await drained(last);
     await last.stop('SIGTERM');
-    return compare(taken, join(logDir, 'dead-letters'), sent, acknowledged, counts);
+    await watched;
+    const found = compare(taken, join(logDir, 'dead-letters'), sent, acknowledged, counts);
+    return { ...found, scrapes: account.scrapes, unaccounted: account.broken };
   } finally {
     await end(sink);
   }
@@ -105,7 +115,7 @@ function compare(
   sent: ReadonlySet<string>,
   acknowledged: ReadonlySet<string>,
   counts: Readonly<Record<string, number>>,
-): ChaosResult {
+): Omit<ChaosResult, 'scrapes' | 'unaccounted'> {
   const lines = existsSync(takenFile) ? readFileSync(takenFile, 'utf8').split('\n').slice(0, -1) : [];
   const taken = new Set(lines);
   const names = existsSync(deadLetters) ? readdirSync(deadLetters) : [];

@@ -16,5 +16,8 @@ void t.test(
     const { accepted = NaN, delivered = NaN, deadLettered = NaN, quarantined } = counts;
     t.equal(accepted, delivered + deadLettered, JSON.stringify(counts));
     t.equal(quarantined, 0);
+    t.comment(`${result.scrapes} scrapes`);
+    t.ok(result.scrapes > 0, 'the metrics were read meanwhile');
+    t.same(result.unaccounted, [], 'in each scrape every event was accounted for');
   },
 );

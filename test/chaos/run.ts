@@ -20,10 +20,12 @@ acknowledged with 202:                       ${result.acknowledged}, ${result.ac
 dead letters that are no poison:             ${wronglyDead.length}   (must be 0)
 at the sink, and nobody sent them:           ${strange.length}   (must be 0)
 delivered more than once:                    ${result.duplicates}   (at least once allows it)
+scrapes with events unaccounted for:         ${result.unaccounted.length} of ${result.scrapes}   (must be 0)
 counts of the last run:                      ${JSON.stringify(result.counts)}
 `);
 const { accepted = NaN, delivered = NaN, deadLettered = NaN } = result.counts;
-const held = lost.length + wronglyDead.length + strange.length === 0 && accepted === delivered + deadLettered;
+const broken = lost.length + wronglyDead.length + strange.length + result.unaccounted.length;
+const held = broken === 0 && accepted === delivered + deadLettered;
 if (held) rmSync(dir, { recursive: true });
 else console.error(`LOST: ${lost.slice(0, 10).join(' ')}\nthe files are left in ${dir}`);
 process.exit(held ? 0 : 1);

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { createGunzip } from 'node:zlib';
 import split from 'split2';
 import { Pool } from 'undici';
+import { AccountWatch } from '../helpers/account-watch.js';
 import { ServerProcess } from '../helpers/server-process.js';
 
 export interface CrashOptions {
@@ -32,6 +33,10 @@ export interface CrashResult {
   readonly unanswered: number;
   /** Ids in the sink's files that were never sent, or lines that are no events: must be 0. */
   readonly strange: number;
+  /** How often `GET /metrics` was read while the server ran. */
+  readonly scrapes: number;
+  /** Scrapes in which an accepted event was unaccounted for: must be none. */
+  readonly unaccounted: readonly string[];
 }
 
 /** How many events are acknowledged before the first kill, at least. */
@@ -56,22 +61,25 @@ export async function crashRounds(options: CrashOptions): Promise<CrashResult> {
   ];
   const sent = new Set<string>();
   const acknowledged = new Set<string>();
+  const account = new AccountWatch();
   for (let round = 1; round <= rounds; round++) {
     const server = await ServerProcess.start(...flags, ...(options.flags ?? []));
     const before = acknowledged.size;
     const load = startLoad(server, connections, sent, acknowledged);
+    const watched = account.watch(server.port);
     await load.firstAnswer;
     const lifeMs = Math.floor(random() * lifeMsMax);
     await sleep(lifeMs);
     // rounds without load would prove nothing, however slow the machine is
     while (acknowledged.size < ACKNOWLEDGED_MIN) await sleep(10);
     await server.stop('SIGKILL');
-    await load.ended;
+    await Promise.all([load.ended, watched]);
     report(`round ${round}: killed after ${lifeMs} ms, ${acknowledged.size - before} events acknowledged`);
   }
   const last = await ServerProcess.start(...flags, '--replay-wait', '600000', ...(options.flags ?? []));
   await last.stop('SIGTERM');
-  return compare(dir, sent, acknowledged);
+  const found = await compare(dir, sent, acknowledged);
+  return { ...found, scrapes: account.scrapes, unaccounted: account.broken };
 }
 
 export interface Load {
@@ -118,7 +126,11 @@ export function startLoad(
 }
 
 /** @param dir where the sink's files are: with the rotated and the compressed ones, if it rotates */
-async function compare(dir: string, sent: Set<string>, acknowledged: Set<string>): Promise<CrashResult> {
+async function compare(
+  dir: string,
+  sent: Set<string>,
+  acknowledged: Set<string>,
+): Promise<Omit<CrashResult, 'scrapes' | 'unaccounted'>> {
   const seen = new Set<string>();
   let lines = 0;
   let strange = 0;

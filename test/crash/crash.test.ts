@@ -6,9 +6,12 @@ import { ACKNOWLEDGED_MIN, crashRounds } from './crash-rounds.js';
 void t.test('ten times kill -9 under load lose no acknowledged event', async (t) => {
   const result = await crashRounds({ rounds: 10, dir: tempDir(t), connections: 64, lifeMsMax: 300 });
   t.comment(`${result.acknowledged} acknowledged, ${result.duplicates} delivered twice`);
+  t.comment(`${result.scrapes} scrapes`);
   t.ok(result.acknowledged >= ACKNOWLEDGED_MIN, 'there was load');
   t.same(result.lost, []);
   t.equal(result.strange, 0);
+  t.ok(result.scrapes > 0, 'the metrics were read meanwhile');
+  t.same(result.unaccounted, [], 'in each scrape every event was accounted for');
 });
 
 void t.test('with --fsync never kill -9 loses nothing either', async (t) => {
@@ -22,6 +25,8 @@ void t.test('with --fsync never kill -9 loses nothing either', async (t) => {
   t.ok(result.acknowledged >= ACKNOWLEDGED_MIN, 'there was load');
   t.same(result.lost, []);
   t.equal(result.strange, 0);
+  t.ok(result.scrapes > 0, 'the metrics were read meanwhile');
+  t.same(result.unaccounted, [], 'in each scrape every event was accounted for');
 });
 
 void t.test(

@@ -37,8 +37,10 @@ acknowledged with 202:          ${result.acknowledged}
 delivered more than once:       ${result.duplicates}   (at least once allows it)
 delivered without an answer:    ${result.unanswered}   (the kill cut the 202 off)
 lines that nobody sent:         ${result.strange}   (must be 0)
+scrapes with events that are
+  unaccounted for:              ${result.unaccounted.length} of ${result.scrapes}   (must be 0)
 `);
-const held = result.lost.length === 0 && result.strange === 0;
+const held = result.lost.length + result.strange + result.unaccounted.length === 0;
 if (held) rmSync(dir, { recursive: true });
 else console.error(`LOST: ${result.lost.slice(0, 10).join(' ')}\nthe files are left in ${dir}`);
 process.exit(held ? 0 : 1);
