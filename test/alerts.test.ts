@@ -27,7 +27,8 @@ void t.test('every alert has a test in which it fires', (t) => {
 
 void t.test('every alert is explained in docs/operating.md, and no other', (t) => {
   const explained = [...readFileSync('docs/operating.md', 'utf8').matchAll(/^\| `(Forebay\w+)` /gm)];
-  t.same(explained.map(([, name]) => name).toSorted(), names.toSorted());
+  t.same(new Set(explained.map(([, name]) => name)), new Set(names));
+  t.equal(explained.length, names.length);
   t.end();
 });
 
