@@ -216,7 +216,7 @@ export class Forebay {
     try {
       await this.#sink.close?.();
     } catch (error) {
-      this.#lines.error('The sink could not be closed', asError(error));
+      this.#lines.error('SINK_UNUSABLE', 'The sink could not be closed', asError(error));
     }
     await stages?.log.close();
     this.#lines.sumUp();
@@ -267,7 +267,7 @@ export class Forebay {
 
   #fail(error: Error): void {
     this.#state = 'failed';
-    this.#lines.error('A stage of the pipeline broke; nothing more is taken or delivered', error);
+    this.#lines.error('INTERNAL', 'A stage of the pipeline broke; nothing more is taken or delivered', error);
     this.#break(error);
   }
 

@@ -1,3 +1,5 @@
+import type { ErrorCode } from './errors.js';
+
 /** Where log lines go: `pino` fits. */
 export interface Logger {
   debug(fields: object, message: string): void;
@@ -12,6 +14,8 @@ export const silentLogger: Logger = { debug() {}, info() {}, warn() {}, error() 
 export interface BatchLine {
   /** What happened; lines of one kind are counted together. */
   readonly kind: string;
+  /** Set where an operator may have to act: then it is a warning. */
+  readonly code?: ErrorCode;
   readonly text: string;
   readonly batch: string;
   readonly events: number;
@@ -22,14 +26,15 @@ export interface BatchLine {
 const LINES_PER_SECOND_MAX = 20;
 
 interface Count {
+  readonly kind: string;
   lines: number;
   summedBatches: number;
   summedEvents: number;
-  level: 'info' | 'warn';
+  readonly code: ErrorCode | undefined;
 }
 
 /**
- * The lines that the stages write. Lines about single batches can come thousands of times a second: of each
+ * The lines that the stages write. Each that an operator may have to act on has a code of the table of errors. Lines about single batches can come thousands of times a second: of each
  * kind the first 20 in a second are written, the others are summed up in one line at its end.
  */
 export class LogLines {
@@ -45,19 +50,21 @@ export class LogLines {
     this.#logger.info({}, text);
   }
 
-  warn(text: string): void {
-    this.#logger.warn({}, text);
+  warn(code: ErrorCode, text: string): void {
+    this.#logger.warn({ code }, text);
   }
 
-  error(text: string, error?: Error): void {
-    this.#logger.error(error === undefined ? {} : { err: error }, text);
+  error(code: ErrorCode, text: string, error?: Error): void {
+    this.#logger.error(error === undefined ? { code } : { code, err: error }, text);
   }
 
-  batch(line: BatchLine, level: 'info' | 'warn' = 'info'): void {
-    let count = this.#counts.get(line.kind);
+  batch(line: BatchLine): void {
+    const level = line.code === undefined ? 'info' : 'warn';
+    const key = `${line.kind} ${line.code}`;
+    let count = this.#counts.get(key);
     if (count === undefined) {
-      count = { lines: 0, summedBatches: 0, summedEvents: 0, level };
-      this.#counts.set(line.kind, count);
+      count = { kind: line.kind, code: line.code, lines: 0, summedBatches: 0, summedEvents: 0 };
+      this.#counts.set(key, count);
       this.#timer ??= setTimeout(() => {
         this.sumUp();
       }, 1000).unref();
@@ -76,10 +83,11 @@ export class LogLines {
   sumUp(): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;
-    for (const [kind, { level, summedBatches: batches, summedEvents: events }] of this.#counts) {
+    for (const { kind, code, summedBatches: batches, summedEvents: events } of this.#counts.values()) {
       if (batches === 0) continue;
       const text = `${kind}: ${batches} more batches in a second (${events} events)`;
-      this.#logger[level]({ batches, events }, text);
+      if (code === undefined) this.#logger.info({ batches, events }, text);
+      else this.#logger.warn({ code, batches, events }, text);
     }
     this.#counts.clear();
   }

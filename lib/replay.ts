@@ -29,7 +29,7 @@ export async function replay({ log, deliverer, lines, waitMs }: ReplayOptions): 
       clearTimeout(timer);
       deliverer.off('failure', onFailure);
       deliverer.off('close', onClose);
-      lines.warn(`${why}: replay goes on in the background, ${left} batches left`);
+      lines.warn('REPLAY_BEHIND', `${why}: replay goes on in the background, ${left} batches left`);
       resolve();
     };
     const onFailure = (): void => {

@@ -8,7 +8,7 @@ import { SERVER_SETTINGS } from '../lib/settings/server-settings.js';
 const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   'errors.ts': [],
   'json-position.ts': [],
-  'log-lines.ts': [],
+  'log-lines.ts': ['errors.ts'],
   'json-array.ts': ['errors.ts'],
   'line-buffer.ts': [],
   'histogram.ts': [],

@@ -103,10 +103,11 @@ export class AppendLog {
       await makeDirectory(fs, dir);
       lock = await lockDirectory(fs, dir);
       const found = await survey(fs, dir);
-      for (const remark of found.remarks) options.lines.warn(remark);
+      for (const { code, text } of found.remarks) options.lines.warn(code, text);
       await lock.note().catch((error: unknown) => {
         // a full disk must not keep what fills it from being delivered
-        options.lines.error(`Could not write ${join(dir, LOCK_FILE)}; the lock holds`, asError(error));
+        const text = `Could not write ${join(dir, LOCK_FILE)}; the lock holds`;
+        options.lines.error('DISK_FAILED', text, asError(error));
       });
       return new AppendLog(options, fs, lock, new BatchNames(found.newest, lock.firstSecond), found);
     } catch (error) {

@@ -35,7 +35,7 @@ export async function readBatch(
     throw error;
   });
   if (file === null) {
-    lines.error(`The batch file ${path} is gone: someone else has deleted or moved it`);
+    lines.error('BATCH_GONE', `The batch file ${path} is gone: someone else has deleted or moved it`);
     return { bytes: Buffer.alloc(0), events: 0, quarantined: 0, torn: false };
   }
   const sound = file.length < (acknowledgedBytes ?? 0) ? null : soundLines(file);
@@ -46,15 +46,15 @@ export async function readBatch(
   if (damaged.length > 0) {
     const aside = await quarantine.setAside(name, damaged);
     const all = events + damaged.length;
-    lines.error(`Damaged: ${damaged.length} of ${all} lines of ${path}, set aside in ${aside}; the rest is sound`);
+    lines.error('BATCH_DAMAGED', `Damaged: ${damaged.length} of ${all} lines of ${path}, set aside in ${aside}; the rest is sound`);
   }
-  if (lastBreakLost) lines.error(`Damaged: the last line break of ${path}; the event before it is sound`);
+  if (lastBreakLost) lines.error('BATCH_DAMAGED', `Damaged: the last line break of ${path}; the event before it is sound`);
   if (tornBytes > 0) {
-    lines.warn(`Torn end of ${path}: dropped ${tornBytes} bytes that were never acknowledged`);
+    lines.warn('BATCH_TORN', `Torn end of ${path}: dropped ${tornBytes} bytes that were never acknowledged`);
   }
   if (acknowledgedBytes !== null && file.length < acknowledgedBytes) {
     const missing = acknowledgedBytes - file.length;
-    lines.error(`Damaged: ${missing} bytes of ${path} that were acknowledged are missing`);
+    lines.error('BATCH_DAMAGED', `Damaged: ${missing} bytes of ${path} that were acknowledged are missing`);
   }
   return { bytes, events, quarantined: damaged.length, torn: tornBytes > 0 };
 }

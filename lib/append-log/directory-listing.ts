@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { compareBatchNames, isBatchName } from './batch-name.js';
 import { LOCK_FILE } from './directory-lock.js';
 import { systemCode } from '../errors.js';
+import type { ErrorCode } from '../errors.js';
 import { call, statsOf } from './file-system.js';
 import type { FileSystem } from './file-system.js';
 import { QUARANTINE } from './quarantine.js';
@@ -29,7 +30,7 @@ export interface Survey {
   /** The bytes of some of them, by name. They do not change: nobody appends to a file of an earlier run. */
   readonly sizes: Map<string, number>;
   /** What the operator should know, in words. */
-  readonly remarks: readonly string[];
+  readonly remarks: readonly { readonly code: ErrorCode; readonly text: string }[];
 }
 
 export async function survey(fs: FileSystem, dir: string): Promise<Survey> {
@@ -38,7 +39,7 @@ export async function survey(fs: FileSystem, dir: string): Promise<Survey> {
   let bytes = 0;
   let names: string[] = [];
   const sizes = new Map<string, number>();
-  const remarks: string[] = [];
+  const remarks: { code: ErrorCode; text: string }[] = [];
   const measure = async (): Promise<void> => {
     for (const [index, size] of (await sizesOf(fs, dir, names)).entries()) {
       bytes += size ?? 0;
@@ -49,7 +50,7 @@ export async function survey(fs: FileSystem, dir: string): Promise<Survey> {
   };
   for await (const { name, isBatch } of entries(fs, dir)) {
     if (!isBatch) {
-      remarks.push(`Not a batch file, left alone: ${join(dir, name)}`);
+      remarks.push({ code: 'FOREIGN_FILE', text: `Not a batch file, left alone: ${join(dir, name)}` });
       continue;
     }
     batches++;
@@ -58,8 +59,10 @@ export async function survey(fs: FileSystem, dir: string): Promise<Survey> {
   }
   await measure();
   const letters = await deadLetterFiles(fs, dir).catch(() => []);
-  if (letters.length > 0)
-    remarks.push(`There are dead letters of ${letters.length} batches in ${join(dir, DEAD_LETTERS)}`);
+  if (letters.length > 0) {
+    const text = `There are dead letters of ${letters.length} batches in ${join(dir, DEAD_LETTERS)}`;
+    remarks.push({ code: 'DEAD_LETTERS', text });
+  }
   // their names must not be given again either
   for (const name of letters.map(batchOf)) {
     if (isBatchName(name) && (newest === null || compareBatchNames(name, newest) > 0)) newest = name;

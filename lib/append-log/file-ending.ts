@@ -22,7 +22,7 @@ export async function finishFile(
       await work();
       return true;
     } catch (error) {
-      lines.error(`Could not ${what} ${path}`, asError(error));
+      lines.error('DISK_FAILED', `Could not ${what} ${path}`, asError(error));
       return false;
     }
   };
@@ -38,6 +38,7 @@ export async function finishFile(
 export async function flushLate(file: BatchFile, path: string, lines: LogLines): Promise<void> {
   await file.flush().catch((error: unknown) => {
     lines.error(
+      'DISK_FAILED',
       `Could not flush ${path}: acknowledged events may be lost if the machine fails now`,
       asError(error),
     );

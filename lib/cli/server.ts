@@ -46,7 +46,7 @@ try {
 async function run(settings: ServerSettings, logger: Logger): Promise<void> {
   if (settings.sink === 'simulated') {
     logger.warn(
-      {},
+      { code: 'SINK_SIMULATED' },
       'The simulated sink keeps nothing: events are gone once it has them (--sink file keeps them)',
     );
   }
@@ -66,6 +66,9 @@ async function run(settings: ServerSettings, logger: Logger): Promise<void> {
     if (stopping.aborted) return;
     await server.start();
   } catch (error) {
+    // for a reader of JSON, too; people get it on standard error
+    if (settings.logFormat === 'json' && error instanceof ForebayError)
+      logger.error({ code: error.code, err: error }, error.message);
     await forebay.stop(0);
     throw error;
   }
@@ -97,7 +100,10 @@ function stopOnSignals(
     logger.info({ signal }, `${signal}: stopping`);
     const end = performance.now() + shutdownTimeoutMs;
     setTimeout(() => {
-      logger.error({}, `Not stopped within ${shutdownTimeoutMs} ms (--shutdown-timeout): exiting`);
+      logger.error(
+        { code: 'STOP_TIMEOUT' },
+        `Not stopped within ${shutdownTimeoutMs} ms (--shutdown-timeout): exiting`,
+      );
       endAtOnce();
     }, shutdownTimeoutMs).unref();
     await server.stop(shutdownTimeoutMs / 2);

@@ -127,7 +127,7 @@ export class EventsRoute {
   #named(thrown: unknown): ForebayError {
     if (thrown instanceof ForebayError) return thrown;
     const cause = asError(thrown);
-    this.#logger.error({ err: cause }, 'POST /events failed');
+    this.#logger.error({ code: 'INTERNAL', err: cause }, 'POST /events failed');
     return new ForebayError('INTERNAL', { cause });
   }
 

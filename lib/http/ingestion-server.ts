@@ -72,7 +72,8 @@ export class IngestionServer {
     });
     this.#fastPath = this.#putInFront();
     this.#server.on('error', (error) => {
-      if (this.#server.listening) this.#logger.error({ err: error }, 'A connection could not be taken');
+      if (!this.#server.listening) return;
+      this.#logger.error({ code: 'CONNECTIONS_MAX', err: error }, 'A connection could not be taken');
     });
     this.#server.on('drop', () => {
       this.#drop();
@@ -173,7 +174,10 @@ export class IngestionServer {
       const dropped = this.droppedConnections - before;
       const { connectionsMax } = this.#settings;
       const why = `${connectionsMax} are open (--connections-max)`;
-      this.#logger.warn({ dropped }, `Closed ${dropped} new connections at once: ${why}`);
+      this.#logger.warn(
+        { code: 'CONNECTIONS_MAX', dropped },
+        `Closed ${dropped} new connections at once: ${why}`,
+      );
     }, 1000).unref();
   }
 

@@ -91,7 +91,11 @@ export class Backlog extends Readable {
       this.#batches = await this.#log.list(this.#last, this.#namesMax);
       this.#moreOnDisk = this.#batches.length >= this.#namesMax || this.#sealedMeanwhile;
     } catch (error) {
-      this.#lines.error(`Could not read the directory ${this.#log.dir}; trying again`, asError(error));
+      this.#lines.error(
+        'DISK_FAILED',
+        `Could not read the directory ${this.#log.dir}; trying again`,
+        asError(error),
+      );
       await new Promise((resolve) => {
         this.#listTimer = setTimeout(resolve, LIST_RETRY_MS);
       });

@@ -105,7 +105,8 @@ export class BatchWriter extends Writable {
       cause instanceof ForebayError ? cause : new ForebayError('LOG_FAILED', { cause, retryAfterMs: 1000 });
     const why = asError(error.cause).message;
     const text = `Could not put ${events} events on disk (${why}); their clients were told to retry`;
-    this.#lines.batch({ kind: 'Append failed', text, batch: '', events, error: cause }, 'warn');
+    const { code } = error;
+    this.#lines.batch({ kind: 'Append failed', code, text, batch: '', events, error: cause });
     acknowledge(ranges, error);
   }
 

@@ -101,7 +101,7 @@ export class CircuitBreaker {
       const why =
         askedMs === null ? `${this.failuresInARow} attempts in a row failed` : 'it asks to be left alone';
       const text = `The breaker is open, the sink gets one attempt in ${this.waitMs} ms: ${why}`;
-      this.#lines.warn(`${text} (${error.message})`);
+      this.#lines.warn('SINK_DOWN', `${text} (${error.message})`);
     }
   }
 

@@ -237,7 +237,8 @@ export class Deliverer extends Writable {
       if (++tries > READS_IN_PLACE && !stepsAside && this.#aside < ASIDE_MAX) {
         stepsAside = true;
         this.#aside++;
-        this.#lines.error(`${this.#log.path(sealed.name)} cannot be read: others go first, it is tried on`);
+        const text = `${this.#log.path(sealed.name)} cannot be read: others go first, it is tried on`;
+        this.#lines.error('DISK_FAILED', text);
         leavePlace();
         this.#goOn();
       }

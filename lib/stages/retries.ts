@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { asError } from '../errors.js';
+import { asError, ForebayError } from '../errors.js';
+import type { ErrorCode } from '../errors.js';
 import type { LogLines } from '../log-lines.js';
 import { backoffMs } from './backoff.js';
 
@@ -10,6 +11,14 @@ export class Stopping extends Error {
     this.name = 'Stopping';
   }
 }
+
+/** What is tried, as log lines begin, and the code of a failure that has none of its own. */
+const CODES = {
+  'Delivery failed': 'DELIVERY_FAILED',
+  'Could not keep dead letters': 'DISK_FAILED',
+  'Could not read batch': 'DISK_FAILED',
+  'Could not delete batch file': 'DISK_FAILED',
+} as const satisfies Record<string, ErrorCode>;
 
 /** The batch that something is tried for, as log lines name it. */
 export interface About {
@@ -41,7 +50,12 @@ export class Retries {
   }
 
   /** Tries once, and again until it succeeds. `false` where the server stops before. */
-  async untilDone(what: string, about: About, attempt: () => Promise<void>, wait?: Wait): Promise<boolean> {
+  async untilDone(
+    what: keyof typeof CODES,
+    about: About,
+    attempt: () => Promise<void>,
+    wait?: Wait,
+  ): Promise<boolean> {
     const { lines, stopping, random, failed } = this.#options;
     const waitFor = wait ?? ((_error: Error, failures: number): number => backoffMs(failures, random()));
     for (let failures = 1; ; failures++) {
@@ -55,7 +69,8 @@ export class Retries {
         failed(error);
         const waitMs = waitFor(error, failures);
         const text = `${about.name}, attempt ${failures}: ${error.message}; next attempt in ${waitMs} ms`;
-        lines.batch({ kind: what, text, batch: about.name, events: about.events ?? 0, error }, 'warn');
+        const code = error instanceof ForebayError ? error.code : CODES[what];
+        lines.batch({ kind: what, code, text, batch: about.name, events: about.events ?? 0, error });
         await sleep(waitMs, undefined, { signal: stopping }).catch(() => null);
         if (stopping.aborted) return false;
       }

@@ -7,6 +7,8 @@ import { AdaptiveLimit } from './adaptive-limit.js';
 import { backoffMs } from './backoff.js';
 import { CircuitBreaker } from './circuit-breaker.js';
 import type { BreakerState } from './circuit-breaker.js';
+import { shownError, withoutEvents } from './quoted-events.js';
+import { Stopping } from './retries.js';
 import type { Retries } from './retries.js';
 import { settle } from './settlement.js';
 import type { Outcome, RefusedEvent } from './settlement.js';
@@ -122,15 +124,16 @@ export class Settler {
     let attempts = 0;
     let tries = 0;
     let refusal: SinkError | null = null;
+    const shown = (error: unknown): unknown => (error instanceof Stopping ? error : shownError(error, part));
     const attempt = async (): Promise<void> => {
       try {
         refusal = await this.#attempts.run(part);
         attempts++;
       } catch (error) {
         // an attempt that did not reach the sink counts for nothing
-        if (!(error instanceof SinkError) || error.status === null) throw error;
+        if (!(error instanceof SinkError) || error.status === null) throw shown(error);
         attempts++;
-        if (!blamesBatch(error) || ++tries < this.#triesMax) throw error;
+        if (!blamesBatch(error) || ++tries < this.#triesMax) throw shown(error);
         this.#breaker.succeeded(); // it is the batch, as far as anyone knows
         refusal = new SinkError(`${error.message} (${tries} times)`, {
           status: error.status,
@@ -149,8 +152,10 @@ export class Settler {
     return this.#retries.untilDone('Could not keep dead letters', batch, async () => {
       const path = await this.#log.deadLetters.keep(batch.name, refused);
       const [first] = refused;
-      const text = `${refused.length} of ${batch.events} events of ${batch.name} are in ${path} (${first?.reason})`;
-      this.#lines.batch({ kind: 'Dead lettered', text, batch: batch.name, events: refused.length }, 'warn');
+      const why = withoutEvents(first?.reason ?? '', batch, first?.status);
+      const text = `${refused.length} of ${batch.events} events of ${batch.name} are in ${path} (${why})`;
+      const about = { batch: batch.name, events: refused.length };
+      this.#lines.batch({ kind: 'Dead lettered', code: 'DEAD_LETTERS', text, ...about });
     });
   }
 }

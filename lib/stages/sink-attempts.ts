@@ -6,6 +6,7 @@ import type { SinkError } from '../sinks/sink-error.js';
 import type { Sink } from '../sinks/sink.js';
 import type { AdaptiveLimit } from './adaptive-limit.js';
 import type { CircuitBreaker } from './circuit-breaker.js';
+import { shownError } from './quoted-events.js';
 import { Stopping } from './retries.js';
 import { asRefusal } from './settlement.js';
 
@@ -81,7 +82,7 @@ export class SinkAttempts {
     if (begun !== undefined) this.#limit?.ended(begun, failure);
     if (failure !== null) {
       this.ended.failed++;
-      this.#breaker.failed(failure, period);
+      this.#breaker.failed(shownError(failure, batch), period);
       throw failure;
     }
     this.#breaker.succeeded();
@@ -129,7 +130,7 @@ export class SinkAttempts {
       // the first look may come at once
       if (attempt.looks++ === 0 || (attempt.looks - 1) % (SILENCE_MS / LOOK_MS) > 0) continue;
       const text = `The sink has not answered ${attempt.batch} for another ${SILENCE_MS / 1000} seconds`;
-      this.#lines.warn(text);
+      this.#lines.warn('SINK_SILENT', text);
     }
   }
 }

@@ -1,0 +1,201 @@
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { pino } from 'pino';
+import t from 'tap';
+import type { Test } from 'tap';
+import { markedLine } from '../lib/append-log/line-mark.js';
+import { ERRORS } from '../lib/errors.js';
+import type { ForebayOptions } from '../lib/forebay.js';
+import { SinkError } from '../lib/sinks/sink-error.js';
+import { shownError, withoutEvents } from '../lib/stages/quoted-events.js';
+import { CollectingSink } from './helpers/collecting-sink.js';
+import { heldDisk } from './helpers/held-disk.js';
+import { leftName } from './helpers/left-files.js';
+import { buildForebay, codeOf, eventText, until } from './helpers/running-forebay.js';
+import type { RunningForebay } from './helpers/running-forebay.js';
+import { ServerProcess } from './helpers/server-process.js';
+import { tempDir } from './helpers/temp-dir.js';
+
+const codes = Object.keys(ERRORS);
+/** Lines that an operator has caused by a second signal: there is nothing to act on. */
+const NO_CODE = /logger\.error\(\{ signal \}/;
+
+interface JsonLine {
+  readonly level: string;
+  readonly msg: string;
+  readonly code?: string;
+}
+
+/** A Forebay whose lines are kept as pino writes them. */
+function logged(
+  t: Test,
+  options: Partial<Omit<ForebayOptions, 'sink'>> = {},
+  sink?: CollectingSink,
+): RunningForebay & { readonly text: () => string; readonly complaints: () => readonly JsonLine[] } {
+  const written: string[] = [];
+  const logger = pino(
+    { base: null, level: 'debug', formatters: { level: (level) => ({ level }) } },
+    { write: (line: string) => written.push(line) },
+  );
+  const running = buildForebay(t, { ...options, logger }, sink);
+  const complaints = (): JsonLine[] =>
+    written.map((line) => JSON.parse(line) as JsonLine).filter(({ level }) => level !== 'info');
+  return { ...running, text: () => written.join(''), complaints };
+}
+
+void t.test('every line that warns has a code, and every code stands in the table of errors', (t) => {
+  let lines = 0;
+  for (const path of readdirSync('lib', { recursive: true, encoding: 'utf8' })) {
+    if (!path.endsWith('.ts')) continue;
+    const text = readFileSync(join('lib', path), 'utf8');
+    for (const [call = '', args = ''] of text.matchAll(/logger\.(?:warn|error)\(\s*(.{0,60})/g)) {
+      lines++;
+      if (path === 'log-lines.ts' || NO_CODE.test(call)) continue;
+      t.match(args, /^\{ code: ?('|error\.code)/, `${path}: ${call}`);
+    }
+    for (const [, code = ''] of text.matchAll(/\bcode: '([A-Z_]+)'/g))
+      t.ok(codes.includes(code), `${path}: ${code}`);
+  }
+  t.ok(lines > 7);
+  t.end();
+});
+
+void t.test('what goes wrong in a run is told with its code', async (t) => {
+  const dir = tempDir(t);
+  const [sound, other] = [markedLine(eventText('a')), markedLine(eventText('b'))];
+  writeFileSync(join(dir, leftName(1)), `damage\n${sound}`);
+  writeFileSync(join(dir, leftName(2)), `${sound}${other.slice(0, 10)}`);
+  writeFileSync(join(dir, 'notes.txt'), 'mine');
+  const disk = heldDisk();
+  const { forebay, sink, complaints } = logged(t, { logDir: dir, fs: disk.fs, replayWaitMs: 600_000 });
+  await forebay.start();
+  const seen = (): Record<string, number> => {
+    const counts: Record<string, number> = {};
+    for (const { code = 'none' } of complaints()) counts[code] = (counts[code] ?? 0) + 1;
+    return counts;
+  };
+  t.same(seen(), { FOREIGN_FILE: 1, BATCH_DAMAGED: 1, BATCH_TORN: 1 });
+  disk.fail('write', 'ENOSPC');
+  t.equal(await codeOf(forebay.write(eventText('c'))), 'LOG_FAILED');
+  disk.fail('write', null);
+  t.match(seen(), { LOG_FAILED: 1 });
+  sink.error = new SinkError('no', { status: 400, refused: 'all' });
+  await forebay.write(eventText('d'));
+  await until(() => forebay.counts().deadLettered === 1, 'a dead letter');
+  sink.error = new SinkError('later', { status: 503, retryAfterMs: 3_600_000 });
+  await forebay.write(eventText('e'));
+  await until(() => forebay.sinkState()?.breaker === 'open', 'the breaker is open');
+  await until(() => 'DELIVERY_FAILED' in seen(), 'it is told');
+  t.match(seen(), { DEAD_LETTERS: 1, SINK_DOWN: 1, DELIVERY_FAILED: 1 });
+  for (const { code = 'none', msg } of complaints()) t.ok(codes.includes(code), `${code}: ${msg}`);
+});
+
+void t.test('dead letters that are full, and a delivery that fails at start, have their codes', async (t) => {
+  const dir = tempDir(t);
+  writeFileSync(join(dir, leftName(1)), markedLine(eventText('a', 'x'.repeat(2000))));
+  const sink = new CollectingSink();
+  sink.error = new SinkError('no', { status: 400, refused: 'all' });
+  const { forebay, complaints } = logged(t, { logDir: dir, deadLettersBytesMax: 1024 }, sink);
+  await forebay.start();
+  const seen = new Set(complaints().map(({ code }) => code));
+  t.same(seen, new Set(['DEAD_LETTERS_FULL', 'REPLAY_BEHIND']));
+});
+
+void t.test('no line has what a sink quotes of an event', async (t) => {
+  const sink = new CollectingSink();
+  const { forebay, text, complaints, dir } = logged(t, {}, sink);
+  await forebay.start();
+  const event = JSON.stringify({
+    id: 'evt-77',
+    type: 'card',
+    data: { owner: 'Ada Lovelace', card: '4111222' },
+  });
+  const quotes = 'no evt-77 for "Ada Lovelace": bad value 4111222 in column card of relation events';
+  // as a driver of a database does it
+  const driven = Object.assign(new Error(quotes), {
+    code: '22P02',
+    detail: 'Failing row contains (Lovelace)',
+  });
+  sink.error = new SinkError(quotes, { status: 500, cause: driven });
+  await forebay.write(event);
+  await until(() => complaints().length > 0, 'a SinkError');
+  sink.error = driven;
+  await until(() => forebay.sinkState()?.breaker === 'open', 'an error of a driver');
+  const { lastError } = forebay.sinkState() ?? {};
+  sink.error = new SinkError(quotes, { status: 422, refused: 'all' });
+  await until(() => forebay.counts().deadLettered === 1, 'a refusal');
+  for (const word of ['evt-77', 'Ada', 'Lovelace', '4111222']) {
+    t.notOk(text().includes(word), word);
+    t.notOk(lastError?.includes(word), `${word} in lastError`);
+  }
+  const shown = 'no … for "… …": bad value … in column … of relation events';
+  const delivery = complaints().filter(({ msg }) => msg.startsWith('Delivery failed'));
+  t.ok(delivery.length > 1);
+  for (const line of delivery) t.ok(line.msg.includes(shown), line.msg);
+  t.equal(lastError, shown);
+  t.ok(complaints().some(({ msg }) => msg.startsWith('Dead lettered') && msg.includes(shown)));
+  t.match(text(), /"code":"22P02"/, 'the code of the database stays');
+  const [name = ''] = readdirSync(join(dir, 'dead-letters'));
+  const letter = readFileSync(join(dir, 'dead-letters', name), 'utf8');
+  t.equal((JSON.parse(letter) as { reason: string }).reason, quotes, 'a dead letter has it whole');
+});
+
+void t.test('words that stand in an event are hidden, others stay', (t) => {
+  const batch = {
+    bytes: Buffer.from(
+      '{"id":"evt-1","type":"signup","data":{"mail":"a.b@example.com","n":503,"s":"Jürgen"}}\n',
+    ),
+  };
+  const cases: readonly (readonly [string, string])[] = [
+    ['no evt-1', 'no …'],
+    ['evt-1, evt-2', '…, …-2'],
+    ['key=evt-1:signup', 'key=…:…'],
+    ['mail a.b@example.com is known', '… … is known'],
+    ['Jürgen', '…'],
+    ['connect ECONNREFUSED 127.0.0.1:9000', 'connect ECONNREFUSED 127.0.0.1:9000'],
+    ['type and data', 'type and data'],
+    ['50 and 3', '50 and 3'],
+    ['exampl', '…'],
+    ['sign', 'sign'],
+    ['', ''],
+  ];
+  for (const [said, shown] of cases) t.equal(withoutEvents(said, batch), shown, said);
+  t.equal(
+    withoutEvents('the sink answered 503', batch, 503),
+    'the sink answered 503',
+    'the status is its own',
+  );
+  t.equal(withoutEvents('the sink answered 503', batch), 'the sink answered …');
+  t.equal(withoutEvents('x'.repeat(1000), batch), `${'x'.repeat(500)}…`);
+  t.end();
+});
+
+void t.test('an error is shown with what the breaker needs, and with its calls', (t) => {
+  const batch = { name: 'b', events: 1, bytes: Buffer.from('{"id":"evt-1"}\n') };
+  const error = new SinkError('no evt-1\nevt-1', { status: 429, retryAfterMs: 7 });
+  const shown = shownError(error, batch);
+  t.match(shown, { message: 'no …\n…', status: 429, retryAfterMs: 7 });
+  t.ok(shown instanceof SinkError);
+  t.match(shown.stack, /^SinkError: no …\n…\n +at /);
+  t.notMatch(shown.stack, /evt-1/);
+  t.equal(shownError('evt-1', batch).message, '…', 'also what is no error');
+  const noStack = new Error('evt-1');
+  delete noStack.stack;
+  t.equal(shownError(noStack, batch).stack, 'Error: …');
+  t.end();
+});
+
+void t.test('as JSON, lines of the server have their codes, also why it does not start', async (t) => {
+  const flags = ['--log-format', 'json', '--log-dir', tempDir(t)];
+  const server = new ServerProcess(['--port', '0', ...flags]);
+  t.match(JSON.parse(await server.line(/keeps nothing/)), { level: 'warn', code: 'SINK_SIMULATED' });
+  const { port } = JSON.parse(await server.line(/IngestionServer started/)) as { port: number };
+  const second = new ServerProcess(['--port', String(port), '--log-format', 'json', '--log-dir', tempDir(t)]);
+  t.equal(await second.exited, 1);
+  t.match(JSON.parse(await second.line(/in use/)), { level: 'error', code: 'PORT_UNAVAILABLE' });
+  t.match(second.stderr, /^forebay-server: Cannot listen/);
+  const third = new ServerProcess(['--port', '0', ...flags]);
+  t.equal(await third.exited, 1);
+  t.match(JSON.parse(await third.line(/LOCKED/)), { level: 'error', code: 'LOG_DIR_LOCKED' });
+  t.equal(await server.stop('SIGTERM'), 0);
+});
