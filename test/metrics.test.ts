@@ -374,7 +374,11 @@ void t.test('histograms: buckets add up to the count, and the sum is that of the
   );
   t.equal(atMost1, 30, 'groups of one event');
   t.equal(atMost20, 30, 'and one of forty');
-  for (const name of ['ack', 'group_commit', 'delivery']) t.ok(seen.value(`forebay_${name}_seconds_sum`) > 0);
+  const { ackSeconds, groupSeconds, deliverySeconds } = forebay.statistics() ?? {};
+  t.ok(ackSeconds && ackSeconds.sum > 0);
+  t.equal(seen.value('forebay_ack_seconds_sum'), ackSeconds?.sum);
+  t.equal(seen.value('forebay_group_commit_seconds_sum'), groupSeconds?.sum);
+  t.equal(seen.value('forebay_delivery_seconds_sum'), deliverySeconds?.sum);
 });
 
 void t.test('all numbers are of one moment, however long the disk takes to say how full it is', async (t) => {
