@@ -45,9 +45,9 @@ function counter(name: string, help: string, samples: number | readonly Sample[]
   return { name: `forebay_${name}_total`, help, type: 'counter', samples: asSamples(samples) };
 }
 
-/** @param samples `null`: it is not known */
+/** @param samples `null`: it is not known, and left out */
 function gauge(name: string, help: string, samples: number | null | readonly Sample[]): Family {
-  return { name: `forebay_${name}`, help, type: 'gauge', samples: asSamples(samples ?? NaN) };
+  return { name: `forebay_${name}`, help, type: 'gauge', samples: asSamples(samples ?? []) };
 }
 
 function histogram(name: string, help: string, samples: Histogram): Family {
