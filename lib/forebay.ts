@@ -21,7 +21,7 @@ import { Batcher } from './stages/batcher.js';
 import { BatchWriter } from './stages/batch-writer.js';
 import { Deliverer } from './stages/deliverer.js';
 import type { SinkState } from './stages/settler.js';
-import type { Stages } from './stages/stages.js';
+import type { RecentBatches, Stages } from './stages/stages.js';
 import { eventCounts, NO_EVENTS, statistics } from './statistics.js';
 import type { EventCounts, Statistics } from './statistics.js';
 import { WaitingRequests } from './waiting-requests.js';
@@ -186,6 +186,11 @@ export class Forebay {
   /** What the log directory holds beside batches, and what its disk still takes; `null` before the start. */
   async diskUsage(): Promise<DiskUsage | null> {
     return this.#stages === null ? null : this.#diskUsage.read();
+  }
+
+  /** What happened to batches lately, and those that are at the sink. */
+  recentBatches(): RecentBatches {
+    return { recent: this.#lines.recent, active: this.#stages?.deliverer.active ?? [] };
   }
 
   /** How the sink does; `null` before the start. */

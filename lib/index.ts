@@ -18,3 +18,5 @@ export { IngestionServer } from './http/ingestion-server.js';
 export type { IngestionServerOptions, Route } from './http/ingestion-server.js';
 export { metricsRoute } from './metrics/metrics-route.js';
 export type { MetricsOptions } from './metrics/metrics-route.js';
+export { pageRoutes } from './page/page-routes.js';
+export type { PageOptions } from './page/page-routes.js';

@@ -1,4 +1,5 @@
 import type { ErrorCode } from './errors.js';
+import { RecentLines } from './recent-lines.js';
 
 /** Where log lines go: `pino` fits. */
 export interface Logger {
@@ -10,10 +11,24 @@ export interface Logger {
 
 export const silentLogger: Logger = { debug() {}, info() {}, warn() {}, error() {} };
 
+/** What can happen to a batch, as log lines begin. */
+export type BatchLineKind =
+  | 'Append failed'
+  | 'Wrote batch to'
+  | 'Could not read batch'
+  | 'Replaying batch'
+  | 'Delivery failed'
+  | 'SinkAPI'
+  | 'Could not keep dead letters'
+  | 'Dead lettered'
+  | 'Could not delete batch file'
+  | 'Deleted batch file'
+  | 'Successfully replayed and deleted';
+
 /** A line about one batch, as an operator reads it: `kind: text`. */
 export interface BatchLine {
   /** What happened; lines of one kind are counted together. */
-  readonly kind: string;
+  readonly kind: BatchLineKind;
   /** Set where an operator may have to act: then it is a warning. */
   readonly code?: ErrorCode;
   readonly text: string;
@@ -38,6 +53,7 @@ interface Count {
  * kind the first 20 in a second are written, the others are summed up in one line at its end.
  */
 export class LogLines {
+  readonly recent = new RecentLines();
   readonly #logger: Logger;
   readonly #counts = new Map<string, Count>();
   #timer: NodeJS.Timeout | undefined;
@@ -59,6 +75,7 @@ export class LogLines {
   }
 
   batch(line: BatchLine): void {
+    this.recent.add(line);
     const level = line.code === undefined ? 'info' : 'warn';
     const key = `${line.kind} ${line.code}`;
     let count = this.#counts.get(key);

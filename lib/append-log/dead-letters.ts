@@ -28,6 +28,18 @@ export interface DeadLetter {
   readonly event: Buffer;
 }
 
+/** What stands about a dead letter in front of its event. */
+export interface LetterAbout {
+  readonly batch: string;
+  readonly index: number;
+  readonly reason: string;
+  readonly status: number | string | null;
+  readonly attempts: number;
+  readonly time: string;
+}
+
+const EVENT = Buffer.from(',"event":');
+
 export class DeadLetters {
   readonly #fs: FileSystem;
   readonly #dir: string;
@@ -107,6 +119,23 @@ export class DeadLetters {
 
   async close(): Promise<void> {
     await this.#turn;
+  }
+}
+
+/**
+ * A line with its line feed, or the begin of one, in its two parts; the event's text is not looked at.
+ *
+ * @returns `null` for a line that no server has written
+ */
+export function aboutLetter(line: Buffer): { about: LetterAbout; event: Buffer } | null {
+  const at = line.indexOf(EVENT);
+  if (at === -1) return null;
+  const event = line.subarray(at + EVENT.length, line.at(-1) === 0x0a ? -2 : undefined);
+  try {
+    const about = JSON.parse(`${line.toString('utf8', 0, at)}}`) as LetterAbout;
+    return typeof about.reason === 'string' && typeof about.time === 'string' ? { about, event } : null;
+  } catch {
+    return null;
   }
 }
 

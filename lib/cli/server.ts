@@ -6,6 +6,7 @@ import { IngestionServer } from '../http/ingestion-server.js';
 import type { Logger } from '../log-lines.js';
 import { HTTP_SETTINGS } from '../settings/http-settings.js';
 import { metricsRoute } from '../metrics/metrics-route.js';
+import { pageRoutes } from '../page/page-routes.js';
 import { helpText, readOptions } from '../settings/option-table.js';
 import type { OptionTable, Values } from '../settings/option-table.js';
 import { checkRelations, PIPELINE_SETTINGS, SERVER_SETTINGS } from '../settings/server-settings.js';
@@ -57,6 +58,10 @@ async function run(settings: ServerSettings, logger: Logger): Promise<void> {
   });
   const server = new IngestionServer({ ...ofTable(HTTP_SETTINGS, settings), forebay, logger });
   server.addRoute('/metrics', metricsRoute({ forebay, server, version: version() }));
+  if (settings.page === 'on') {
+    const routes = pageRoutes({ forebay, server, version: version() });
+    for (const [path, route] of routes) server.addRoute(path, route);
+  }
   const stopping = stopOnSignals(settings, forebay, server, logger);
   forebay.broken.catch(() => process.exit(1)); // a restart begins with what is on disk
   try {

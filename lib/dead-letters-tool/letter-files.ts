@@ -1,4 +1,6 @@
 import { basename, join } from 'node:path';
+import { aboutLetter } from '../append-log/dead-letters.js';
+import type { LetterAbout } from '../append-log/dead-letters.js';
 import { batchOf, DEAD_LETTERS, deadLetterFiles } from '../append-log/directory-listing.js';
 import { unlink } from '../append-log/file-ending.js';
 import { callVoid, flushDirectory, readAll, statsOf, writeAll } from '../append-log/file-system.js';
@@ -7,13 +9,7 @@ import { flush, withFile } from '../log-tool/tool-file-system.js';
 import type { ToolFileSystem } from '../log-tool/tool-file-system.js';
 
 /** A dead letter as it stands in its file. */
-export interface Letter {
-  readonly batch: string;
-  readonly index: number;
-  readonly reason: string;
-  readonly status: number | string | null;
-  readonly attempts: number;
-  readonly time: string;
+export interface Letter extends LetterAbout {
   /** The whole line, with its line feed. */
   readonly line: Buffer;
   /** The event's own text. */
@@ -26,7 +22,6 @@ const NEW = '.new';
 const LOCK = '.lock';
 
 const LINE_FEED = 0x0a;
-const EVENT = Buffer.from(',"event":');
 
 /** The files of dead letters of a log directory. */
 export class LetterFiles {
@@ -152,15 +147,11 @@ export class LetterFiles {
 
 /** `null` for a line that no server has written. */
 function letterIn(line: Buffer): Letter | null {
-  const at = line.indexOf(EVENT);
-  if (at === -1) return null;
-  const event = line.subarray(at + EVENT.length, -2);
+  const letter = aboutLetter(line);
+  if (letter === null) return null;
   try {
-    JSON.parse(event.toString('utf8'));
-    const about = JSON.parse(`${line.toString('utf8', 0, at)}}`) as Omit<Letter, 'line' | 'event'>;
-    return typeof about.reason === 'string' && typeof about.time === 'string'
-      ? { ...about, line, event }
-      : null;
+    JSON.parse(letter.event.toString('utf8'));
+    return { ...letter.about, line, event: letter.event };
   } catch {
     return null;
   }

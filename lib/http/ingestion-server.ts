@@ -85,7 +85,7 @@ export class IngestionServer {
     return this.#fastPath.handedOver;
   }
 
-  /** Adds what is at a path. */
+  /** Adds what is at a path. One that has an end of its own is stopped with the server. */
   addRoute(path: string, route: Route): void {
     this.#routes[path] = route;
   }
@@ -137,6 +137,7 @@ export class IngestionServer {
     });
     this.#fastPath.close();
     this.#exchanges.close();
+    for (const route of Object.values(this.#routes)) route.stop?.();
     const timer = setTimeout(() => {
       this.#fastPath.destroy();
       this.#server.closeAllConnections();
@@ -268,4 +269,6 @@ function pathOf({ url = '' }: IncomingMessage): string {
 export interface Route {
   readonly methods: readonly string[];
   readonly handle: (req: IncomingMessage, res: ServerResponse, waits: boolean) => void;
+  /** Ends the answers that would go on without end: the server stops. */
+  readonly stop?: () => void;
 }

@@ -141,6 +141,13 @@ export const SERVER_SETTINGS = {
   ...HTTP_SETTINGS,
   ...PIPELINE_SETTINGS,
   ...SINK_SETTINGS,
+  page: {
+    flag: 'page',
+    initial: 'on',
+    unit: 'on|off',
+    help: 'the live page at /, for whoever reaches the port; it shows events that the sink refused',
+    check: oneOf('on', 'off'),
+  },
   logLevel: {
     flag: 'log-level',
     initial: 'info',

@@ -4,7 +4,7 @@ import type { AppendLog } from '../append-log/append-log.js';
 import type { Batch, SealedBatch, StoredBatch } from '../append-log/batch.js';
 import { asError } from '../errors.js';
 import { Histogram, LONG_SECONDS } from '../histogram.js';
-import type { LogLines } from '../log-lines.js';
+import type { BatchLineKind, LogLines } from '../log-lines.js';
 import type { Sink } from '../sinks/sink.js';
 import { ReadAhead } from './read-ahead.js';
 import type { Waiting } from './read-ahead.js';
@@ -101,6 +101,11 @@ export class Deliverer extends Writable {
   get oldestBornMs(): number | null {
     const [oldest = this.#ahead.first] = this.#active;
     return oldest?.bornMs ?? null;
+  }
+
+  /** The batches that have had a place at the sink and are not off the disk, oldest first. */
+  get active(): readonly SealedBatch[] {
+    return [...this.#active];
   }
 
   /** How the sink does. */
@@ -250,7 +255,7 @@ export class Deliverer extends Writable {
     return batch;
   }
 
-  #line(kind: string, text: string, { name, events }: Omit<Batch, 'bytes'>): void {
+  #line(kind: BatchLineKind, text: string, { name, events }: Omit<Batch, 'bytes'>): void {
     this.#lines.batch({ kind, text, batch: name, events });
   }
 }

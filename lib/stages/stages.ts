@@ -1,4 +1,6 @@
 import type { AppendLog } from '../append-log/append-log.js';
+import type { SealedBatch } from '../append-log/batch.js';
+import type { RecentLines } from '../recent-lines.js';
 import type { Backlog } from './backlog.js';
 import type { Batcher } from './batcher.js';
 import type { BatchWriter } from './batch-writer.js';
@@ -11,4 +13,11 @@ export interface Stages {
   readonly log: AppendLog;
   readonly backlog: Backlog;
   readonly deliverer: Deliverer;
+}
+
+/** What goes on with batches. */
+export interface RecentBatches {
+  readonly recent: RecentLines;
+  /** Those that have had a place at the sink and are not off the disk, oldest first. */
+  readonly active: readonly SealedBatch[];
 }

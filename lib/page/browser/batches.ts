@@ -1,0 +1,41 @@
+import type { BatchState, Snapshot } from '../messages.js';
+import { byId, create, fill, setText, within } from './dom.js';
+import { count, plural } from './format.js';
+import type { Level } from './verdict.js';
+
+/** The newest batches with their state. */
+export function showBatches({ batches }: Snapshot): void {
+  setText(
+    byId('batches-none'),
+    batches.length === 0 ? 'None yet: a batch ends a second after its first event.' : '',
+  );
+  byId('batches-section').classList.toggle('empty', batches.length === 0);
+  fill(byId('batches'), batches, makeRow, (row, batch) => {
+    row.dataset['level'] = levelOf(batch);
+    row.dataset['stage'] = batch.stage;
+    setText(within(row, '.name'), batch.name.replace(/^batch_|\.jsonl$/g, ''));
+    within(row, '.name').title = batch.name;
+    setText(within(row, '.number'), batch.events === null ? '?' : count(batch.events));
+    setText(within(row, '.state'), stateWords(batch));
+    setText(within(row, '.why'), batch.error);
+  });
+}
+
+function makeRow(): HTMLElement {
+  const row = create('tr');
+  const state = create('td');
+  state.append(create('span', 'state'), create('span', 'why'));
+  row.append(create('td', 'name'), create('td', 'number'), state);
+  return row;
+}
+
+function stateWords({ stage, refused, events }: BatchState): string {
+  if (refused === 0) return stage;
+  const letters = plural(refused, 'dead letter');
+  return refused === events && stage === 'delivered' ? letters : `${stage}, ${letters}`;
+}
+
+function levelOf({ stage, refused }: BatchState): Level {
+  if (stage === 'trying again') return 'trouble';
+  return stage === 'held back' || refused > 0 ? 'attention' : 'well';
+}

@@ -1,0 +1,246 @@
+import type { Column, HistoryMessage, Point } from '../messages.js';
+import { byId, create, setText, within } from './dom.js';
+import { bytes, count, duration, milliseconds, plain, rate } from './format.js';
+
+const WINDOW_SECONDS = 900;
+const HEIGHT = 168;
+
+interface Line {
+  readonly column: Column;
+  readonly name: string;
+  /** A custom property of the style sheet. */
+  readonly color: string;
+  readonly isFilled?: true;
+  /** Not drawn, only said. */
+  readonly isHidden?: true;
+  readonly text: (value: number | null) => string;
+}
+
+interface ChartOptions {
+  readonly id: string;
+  readonly title: string;
+  readonly lines: readonly Line[];
+  readonly tick: (value: number) => string;
+  /** The least that the axis goes up to. */
+  readonly least: number;
+}
+
+const perSecond = (value: number | null): string => `${rate(value ?? 0)} /s`;
+const latency = (value: number | null): string => plain(milliseconds(value));
+
+const CHARTS: readonly ChartOptions[] = [
+  {
+    id: 'rates',
+    title: 'Events per second',
+    lines: [
+      { column: 'in', name: 'in', color: '--accent', isFilled: true, text: perSecond },
+      { column: 'out', name: 'out', color: '--ink-soft', text: perSecond },
+      { column: 'refused', name: '429', color: '--attention', text: perSecond },
+    ],
+    tick: count,
+    least: 10,
+  },
+  {
+    id: 'latency',
+    title: 'Latency to 202',
+    lines: [
+      { column: 'p50Ms', name: 'p50', color: '--accent', isFilled: true, text: latency },
+      { column: 'p99Ms', name: 'p99', color: '--ink-soft', text: latency },
+    ],
+    tick: (value) => plain(milliseconds(value)).replace('.0 ', ' '),
+    least: 2,
+  },
+  {
+    id: 'backlog',
+    title: 'Backlog on disk',
+    lines: [
+      {
+        column: 'backlogBytes',
+        name: 'waits',
+        color: '--accent',
+        isFilled: true,
+        text: (value) => plain(bytes(value ?? 0)),
+      },
+      {
+        column: 'drainSeconds',
+        name: 'time to drain',
+        color: '--ink-soft',
+        isHidden: true,
+        text: (value) => (value === null ? 'never, as it is' : duration(value)),
+      },
+    ],
+    tick: (value) => plain(bytes(value)),
+    least: 65_536,
+  },
+];
+
+/** A second without a value: no line is drawn across it. */
+const GAP_SECONDS = 3;
+
+/** The last 15 minutes as charts. */
+export class Charts {
+  #points: Point[] = [];
+  #plots: { readonly plot: uPlot; readonly options: ChartOptions; readonly figure: HTMLElement }[] = [];
+
+  constructor() {
+    this.#draw();
+    matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => {
+      this.#draw();
+    });
+    new ResizeObserver(() => {
+      for (const { plot, figure } of this.#plots) {
+        const width = within(figure, '.plot').clientWidth;
+        if (width !== plot.width) plot.setSize({ width, height: HEIGHT });
+      }
+    }).observe(byId('charts'));
+  }
+
+  /** What the server knows; what it does not know any more, after a restart, stays. */
+  begin(history: HistoryMessage): void {
+    const columns = Object.keys(history) as Column[];
+    const points = history.atSeconds.map(
+      (_at, index) =>
+        Object.fromEntries(columns.map((column) => [column, history[column][index] ?? null])) as Point,
+    );
+    const first = points[0]?.atSeconds ?? Infinity;
+    this.#points = [...this.#points.filter(({ atSeconds }) => (atSeconds ?? 0) < first), ...points];
+    this.#show();
+  }
+
+  add(point: Point): void {
+    // the first one after the history is its last
+    if ((point.atSeconds ?? 0) <= (this.#points.at(-1)?.atSeconds ?? 0)) return;
+    this.#points.push(point);
+    this.#show();
+  }
+
+  #draw(): void {
+    for (const { plot } of this.#plots) plot.destroy();
+    byId('charts').replaceChildren();
+    this.#plots = CHARTS.map((options) => {
+      const figure = makeFigure(options);
+      byId('charts').append(figure);
+      const plot = makePlot(options, within(figure, '.plot'), () => {
+        this.#say();
+      });
+      return { plot, options, figure };
+    });
+    this.#show();
+  }
+
+  #show(): void {
+    const last = this.#points.at(-1)?.atSeconds ?? Date.now() / 1000;
+    this.#points = this.#points.filter(({ atSeconds }) => (atSeconds ?? 0) > last - WINDOW_SECONDS - 1);
+    const drawn = withGaps(this.#points);
+    for (const { plot, options } of this.#plots) {
+      const columns: Column[] = ['atSeconds', ...options.lines.map(({ column }) => column)];
+      const data = columns.map((column) => drawn.map((point) => point[column]));
+      plot.batch(() => {
+        plot.setData(data as unknown as uPlot.AlignedData, false);
+        plot.setScale('x', { min: last - WINDOW_SECONDS, max: last });
+      });
+    }
+    this.#say();
+  }
+
+  /** The values under the cursor, or the newest. */
+  #say(): void {
+    for (const { plot, options, figure } of this.#plots) {
+      const index = plot.cursor.idx ?? null;
+      const at = index ?? (plot.data[0]?.length ?? 0) - 1;
+      const time = plot.data[0]?.[at];
+      setText(within(figure, '.at'), index === null || time === undefined ? '' : clock(time));
+      for (const [line, { text }] of options.lines.entries()) {
+        const value = plot.data[line + 1]?.[at] ?? null;
+        setText(within(figure, `.value${line}`), at < 0 ? '–' : text(value));
+      }
+    }
+  }
+}
+
+function withGaps(points: readonly Point[]): Point[] {
+  const drawn: Point[] = [];
+  for (const point of points) {
+    const before = drawn.at(-1)?.atSeconds ?? Infinity;
+    if ((point.atSeconds ?? 0) - before > GAP_SECONDS) {
+      const nothing = Object.fromEntries(Object.keys(point).map((column) => [column, null])) as Point;
+      drawn.push({ ...nothing, atSeconds: before + 1 });
+    }
+    drawn.push(point);
+  }
+  return drawn;
+}
+
+function makeFigure({ id, title, lines }: ChartOptions): HTMLElement {
+  const figure = create('figure');
+  figure.id = id;
+  const caption = create('figcaption');
+  const heading = create('h2', '', title);
+  heading.append(create('span', 'at'));
+  const legend = create('ul', 'legend');
+  for (const [line, { name, color, isHidden }] of lines.entries()) {
+    const item = create('li', isHidden === true ? '' : `key key${color}`, `${name} `);
+    item.append(create('b', `value${line}`));
+    legend.append(item);
+  }
+  caption.append(heading, legend);
+  figure.append(caption, create('div', 'plot'));
+  return figure;
+}
+
+function makePlot({ lines, tick, least }: ChartOptions, into: HTMLElement, onCursor: () => void): uPlot {
+  const style = getComputedStyle(document.documentElement);
+  const color = (property: string): string => style.getPropertyValue(property).trim();
+  const axis: uPlot.Axis = {
+    stroke: color('--ink-quiet'),
+    font: '11px system-ui, sans-serif',
+    grid: { stroke: color('--line'), width: 1 },
+    ticks: { show: false },
+  };
+  const series = lines.map(({ color: property, isFilled, isHidden }): uPlot.Series => {
+    return {
+      show: isHidden !== true,
+      stroke: color(property),
+      width: 1.5,
+      points: { show: false },
+      ...(isFilled === true && { fill: color('--accent-faint') }),
+    };
+  });
+  return new uPlot(
+    {
+      width: Math.max(200, into.clientWidth),
+      height: HEIGHT,
+      legend: { show: false },
+      cursor: { y: false, points: { size: 6 }, drag: { x: false, y: false }, sync: { key: 'forebay' } },
+      scales: {
+        x: { time: true },
+        y: { range: (_plot, _min, max) => [0, Math.max(least, (max ?? 0) * 1.1)] },
+      },
+      axes: [
+        {
+          ...axis,
+          grid: { show: false },
+          space: 60,
+          values: (_plot, times) => times.map(hourMinute),
+          size: 28,
+        },
+        { ...axis, size: 56, space: 34, values: (_plot, values) => values.map((value) => tick(value)) },
+      ],
+      series: [{}, ...series],
+      hooks: { setCursor: [onCursor] },
+    },
+    [[], ...lines.map(() => [])] as unknown as uPlot.AlignedData,
+    into,
+  );
+}
+
+function hourMinute(seconds: number): string {
+  return clock(seconds).slice(0, 5);
+}
+
+function clock(seconds: number): string {
+  const at = new Date(seconds * 1000);
+  return [at.getHours(), at.getMinutes(), at.getSeconds()]
+    .map((part) => String(part).padStart(2, '0'))
+    .join(':');
+}

@@ -1,0 +1,168 @@
+import type { Snapshot } from '../messages.js';
+import { byId, create, fill, setText, within } from './dom.js';
+import { bytes, count, duration, milliseconds, NOTHING, plain, rate } from './format.js';
+import type { Shown } from './format.js';
+import type { Level, Part, Verdict } from './verdict.js';
+
+interface Row {
+  readonly name: string;
+  readonly value: string;
+  readonly level?: Level;
+}
+
+interface Stage {
+  readonly big: Shown;
+  readonly rows: readonly Row[];
+  /** How full it is, from 0 to 1. */
+  readonly fullness?: number;
+  readonly level: Level;
+}
+
+/** So full a bounded thing wants to be looked at. */
+const FULL = 0.8;
+
+/** The pipeline as it is, with live numbers on each part. */
+export function showPipeline(snapshot: Snapshot, { bottleneck, level }: Verdict): void {
+  const stages: Readonly<Record<Part, Stage>> = {
+    door: door(snapshot),
+    queue: queue(snapshot),
+    disk: disk(snapshot),
+    sink: sink(snapshot),
+  };
+  for (const [part, stage] of Object.entries(stages) as [Part, Stage][]) {
+    const isBottleneck = part === bottleneck;
+    showStage(byId(part), stage, isBottleneck ? level : stage.level, isBottleneck);
+  }
+  const { door: at, sink: to, events } = snapshot;
+  const flows = [at.inPerSecond > 0, at.inPerSecond > 0, to.outPerSecond > 0];
+  for (const [index, pipe] of [...document.querySelectorAll('.pipe')].entries()) {
+    const isCut = index === 2 && to.breaker !== 'closed';
+    pipe.className = `pipe${flows[index] === true ? ' flows' : ''}${isCut ? ' cut' : ''}`;
+  }
+  const { accepted, delivered, deadLettered, quarantined, pending } = events;
+  const parts = [
+    `${count(accepted)} accepted`,
+    `${count(delivered)} delivered`,
+    `${count(pending)} pending`,
+    `${count(deadLettered)} dead lettered`,
+    ...(quarantined > 0 ? [`${count(quarantined)} quarantined`] : []),
+  ];
+  setText(byId('sum'), `This run: ${parts[0]} = ${parts.slice(1).join(' + ')}`);
+}
+
+function door({
+  door: { inPerSecond, refusedPerSecond, failedPerSecond, p50Ms, p99Ms, connections },
+}: Snapshot): Stage {
+  const isRefusing = refusedPerSecond > 0;
+  return {
+    big: { value: rate(inPerSecond), unit: 'events/s in' },
+    rows: [
+      { name: '202 after, p50', value: plain(milliseconds(p50Ms)) },
+      { name: '202 after, p99', value: plain(milliseconds(p99Ms)) },
+      { name: '429', value: `${rate(refusedPerSecond)} /s`, level: isRefusing ? 'attention' : 'well' },
+      ...(failedPerSecond > 0
+        ? [{ name: '503', value: `${rate(failedPerSecond)} /s`, level: 'trouble' as const }]
+        : []),
+      { name: 'connections', value: connections === null ? NOTHING.value : count(connections) },
+    ],
+    level: failedPerSecond > 0 ? 'trouble' : isRefusing ? 'attention' : 'well',
+  };
+}
+
+function queue({ queue: at }: Snapshot): Stage {
+  const fullness = Math.max(at.events / at.eventsMax, at.bytes / at.bytesMax);
+  return {
+    big: { value: count(at.events), unit: 'events' },
+    rows: [
+      { name: 'room for', value: count(at.eventsMax) },
+      { name: 'bytes', value: `${plain(bytes(at.bytes))} of ${plain(bytes(at.bytesMax))}` },
+    ],
+    fullness,
+    level: fullness >= FULL ? 'attention' : 'well',
+  };
+}
+
+function disk({ disk: at, events }: Snapshot): Stage {
+  const fullness = at.bytes / at.bytesMax;
+  const drain =
+    at.bytes === 0
+      ? 'nothing waits'
+      : at.drainSeconds === null
+        ? 'never, as it is'
+        : duration(at.drainSeconds);
+  const unread = events.unreadBatches;
+  return {
+    big: { value: count(events.pending), unit: 'events wait' },
+    rows: [
+      ...(unread > 0 ? [{ name: 'earlier runs', value: `${count(unread)} batches` }] : []),
+      { name: 'backlog', value: `${plain(bytes(at.bytes))} of ${plain(bytes(at.bytesMax))}` },
+      { name: 'time to drain', value: drain },
+      { name: 'oldest', value: at.oldestSeconds === 0 ? NOTHING.value : duration(at.oldestSeconds) },
+      { name: 'disk free', value: at.freeBytes === null ? NOTHING.value : plain(bytes(at.freeBytes)) },
+    ],
+    fullness,
+    level: fullness >= FULL ? 'attention' : 'well',
+  };
+}
+
+function sink({ sink: at }: Snapshot): Stage {
+  const level: Level = at.breaker !== 'closed' ? 'trouble' : at.failuresInARow > 0 ? 'attention' : 'well';
+  return {
+    big: { value: rate(at.outPerSecond), unit: 'events/s out' },
+    rows: [
+      { name: 'breaker', value: at.breaker, level },
+      { name: 'attempts now', value: `${count(at.running)} of ${count(at.concurrency)}` },
+      {
+        name: 'failed in a row',
+        value: count(at.failuresInARow),
+        level: at.failuresInARow > 0 ? level : 'well',
+      },
+      { name: 'failed attempts', value: count(at.failedAttempts) },
+    ],
+    level,
+  };
+}
+
+function showStage(
+  element: HTMLElement,
+  { big, rows, fullness }: Stage,
+  level: Level,
+  isBottleneck: boolean,
+): void {
+  element.dataset['level'] = level;
+  element.classList.toggle('bottleneck', isBottleneck);
+  fill(
+    within(element, '.big'),
+    [big.value, ` ${big.unit}`],
+    () => create('span'),
+    (span, text) => {
+      setText(span, text);
+    },
+  );
+  const list = within(element, 'dl');
+  fill(list, rows, makeRow, (child, { name, value, level: rowLevel = 'well' }) => {
+    child.dataset['level'] = rowLevel;
+    setText(within(child, 'dt'), name);
+    setText(within(child, 'dd'), value);
+  });
+  if (fullness !== undefined) showMeter(element, list, fullness);
+}
+
+function makeRow(): HTMLElement {
+  const row = create('div');
+  row.append(create('dt'), create('dd'));
+  return row;
+}
+
+function showMeter(element: HTMLElement, before: HTMLElement, fullness: number): void {
+  let meter = element.querySelector('meter');
+  if (meter === null) {
+    meter = document.createElement('meter');
+    meter.max = 1;
+    meter.high = FULL;
+    meter.optimum = 0;
+    meter.setAttribute('aria-label', 'how full');
+    element.insertBefore(meter, before);
+  }
+  meter.value = Math.min(1, fullness);
+}

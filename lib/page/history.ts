@@ -1,0 +1,44 @@
+import { COLUMNS } from './messages.js';
+import type { Column, HistoryMessage, Point } from './messages.js';
+
+/** A quarter of an hour, a point a second: some 65 KB, whatever happens. */
+export const POINTS_MAX = 900;
+
+/** The last 15 minutes, also for a page that is opened later. */
+export class History {
+  readonly #columns = new Map<Column, Float64Array>(
+    COLUMNS.map((column) => [column, new Float64Array(POINTS_MAX)]),
+  );
+  /** How many there ever were. */
+  #points = 0;
+
+  add(point: Point): void {
+    // NaN stands for `null`: an array of numbers holds no other nothing
+    for (const [column, values] of this.#columns) values[this.#points % POINTS_MAX] = point[column] ?? NaN;
+    this.#points++;
+  }
+
+  /** The oldest value of a column that is still there; `null` where there is none. */
+  oldest(column: Column): number | null {
+    if (this.#points === 0) return null;
+    const first = this.#points > POINTS_MAX ? this.#points % POINTS_MAX : 0;
+    return orNull(this.#columns.get(column)?.[first]);
+  }
+
+  /** Oldest first. */
+  message(): HistoryMessage {
+    const next = this.#points % POINTS_MAX;
+    const entries = [...this.#columns].map(([column, values]) => {
+      const ordered =
+        this.#points < POINTS_MAX
+          ? [...values.subarray(0, next)]
+          : [...values.subarray(next), ...values.subarray(0, next)];
+      return [column, ordered.map(orNull)];
+    });
+    return Object.fromEntries(entries) as HistoryMessage;
+  }
+}
+
+function orNull(value: number | undefined): number | null {
+  return value === undefined || Number.isNaN(value) ? null : value;
+}

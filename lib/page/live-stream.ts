@@ -1,0 +1,55 @@
+import type { ServerResponse } from 'node:http';
+
+/** So many pages may be open; each costs a write a second. */
+export const STREAMS_MAX = 200;
+/** A page that does not read is told no more until it has: what waits for it is bounded. */
+const WAITING_BYTES_MAX = 65_536;
+
+/** An event as server-sent events put it. JSON has no line breaks. */
+export function sseText(event: string, data: object): string {
+  return `event: ${event}\ndata: ${JSON.stringify(data)}\n\n`;
+}
+
+/** The open pages. All get the same bytes. */
+export class LiveStream {
+  readonly #pages = new Set<ServerResponse>();
+  #isClosed = false;
+
+  get pages(): number {
+    return this.#pages.size;
+  }
+
+  /** Whether one more page may be opened. */
+  get hasRoom(): boolean {
+    return !this.#isClosed && this.#pages.size < STREAMS_MAX;
+  }
+
+  /** Begins a stream of server-sent events that goes on until the page is closed. */
+  open(res: ServerResponse, begin: string): void {
+    res.shouldKeepAlive = false; // the stream ends with its connection
+    res.writeHead(200, {
+      'Content-Type': 'text/event-stream',
+      'Cache-Control': 'no-store',
+      'X-Accel-Buffering': 'no', // nginx would keep it back
+      'X-Content-Type-Options': 'nosniff',
+    });
+    this.#pages.add(res);
+    res.on('error', () => undefined);
+    res.once('close', () => this.#pages.delete(res));
+    res.write(begin);
+  }
+
+  send(text: string): void {
+    const bytes = Buffer.from(text);
+    for (const res of this.#pages) if (res.writableLength <= WAITING_BYTES_MAX) res.write(bytes);
+  }
+
+  /** Ends all streams, at once also where a page does not read. */
+  close(): void {
+    this.#isClosed = true;
+    for (const res of this.#pages) {
+      if (res.writableLength === 0) res.end();
+      else res.destroy();
+    }
+  }
+}

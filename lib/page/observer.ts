@@ -1,0 +1,172 @@
+import type { DiskUsage } from '../append-log/disk-usage.js';
+import { nodeFileSystem } from '../append-log/file-system.js';
+import { NewestLetters } from '../append-log/newest-letters.js';
+import type { LetterLook } from '../append-log/newest-letters.js';
+import type { ErrorCode } from '../errors.js';
+import type { Forebay } from '../forebay.js';
+import { SECONDS } from '../histogram.js';
+import type { IngestionServer } from '../http/ingestion-server.js';
+import type { Statistics } from '../statistics.js';
+import { batchStates } from './batch-states.js';
+import { History } from './history.js';
+import { letterReasons } from './letter-reasons.js';
+import type { HistoryMessage, Point, Snapshot } from './messages.js';
+import { RateWindow } from './rates.js';
+import type { Rates } from './rates.js';
+
+export interface ObserverOptions {
+  readonly forebay: Forebay;
+  readonly server: IngestionServer;
+  /** Of Forebay. */
+  readonly version: string;
+}
+
+const ERROR_LENGTH_MAX = 500;
+/** What a client is answered that comes too early, by the codes of its error. */
+const TOO_MANY: readonly ErrorCode[] = ['QUEUE_FULL', 'BACKLOG_FULL'];
+
+/** What the last look found. */
+interface Look {
+  readonly statistics: Statistics;
+  readonly rates: Rates;
+  readonly point: Point;
+}
+
+/** Looks at the pipeline once a second, and can tell how it does. */
+export class Observer {
+  readonly #options: ObserverOptions;
+  readonly #history = new History();
+  readonly #rates = new RateWindow(SECONDS);
+  readonly #letters: NewestLetters;
+  #look: Look | null = null;
+  /** Since when the breaker has not been closed, on the clock of `performance.now()`. */
+  #troubleSinceMs: number | null = null;
+  /** What the disk said last. It is asked, and never waited for: one that hangs is what is to be seen. */
+  #usage: DiskUsage | null = null;
+  #newest: readonly LetterLook[] = [];
+  #connections: number | null = null;
+  #isAsking = false;
+
+  constructor(options: ObserverOptions) {
+    this.#options = options;
+    this.#letters = new NewestLetters(nodeFileSystem, options.forebay.settings.logDir);
+  }
+
+  /** To be called once a second, whether or not someone looks; costs some microseconds. */
+  tick(): void {
+    const { forebay, server } = this.#options;
+    const statistics = forebay.statistics();
+    if (statistics === null) return;
+    const { events, groupEvents, failedEvents, ackSeconds, pendingBytes, drainSeconds } = statistics;
+    const nowMs = performance.now();
+    const rates = this.#rates.add({
+      atMs: nowMs,
+      // what an earlier run left counts as accepted when it is read, and did not come in now
+      taken: groupEvents.sum - failedEvents,
+      delivered: events.delivered,
+      refused: TOO_MANY.reduce((sum, code) => sum + (server.counts.refusedEvents.get(code) ?? 0), 0),
+      failed: failedEvents,
+      ack: [...ackSeconds.counts],
+    });
+    const point: Point = {
+      atSeconds: Math.round(Date.now() / 1000),
+      in: rounded(rates.in),
+      out: rounded(rates.out),
+      refused: rounded(rates.refused),
+      p50Ms: rounded(rates.p50Ms),
+      p99Ms: rounded(rates.p99Ms),
+      backlogBytes: pendingBytes,
+      drainSeconds: rounded(drainSeconds),
+      deadLettered: events.deadLettered,
+    };
+    this.#history.add(point);
+    this.#look = { statistics, rates, point };
+    if (statistics.sink.breaker === 'closed') this.#troubleSinceMs = null;
+    else this.#troubleSinceMs ??= nowMs;
+  }
+
+  history(): HistoryMessage {
+    return this.#history.message();
+  }
+
+  /** How everything does, as of the last look; `null` before the first. */
+  snapshot(): Snapshot | null {
+    if (this.#look === null) return null;
+    this.#ask();
+    const { forebay, version } = this.#options;
+    const { queueSize, queueBytes, backlogBytesMax } = forebay.settings;
+    const { statistics, rates, point } = this.#look;
+    const { events, sink, queuedEvents, queuedBytes, pendingBytes, oldestPendingSeconds } = statistics;
+    const { recent, active } = forebay.recentBatches();
+    const failure = recent.lastFailure;
+    return {
+      version,
+      upSeconds: Math.round(process.uptime()),
+      isHealthy: forebay.healthy,
+      refusal: forebay.refusal(1, 1)?.code ?? null,
+      events,
+      door: {
+        inPerSecond: rates.in,
+        refusedPerSecond: rates.refused,
+        failedPerSecond: rates.failed,
+        p50Ms: point.p50Ms,
+        p99Ms: point.p99Ms,
+        connections: this.#connections,
+      },
+      queue: { events: queuedEvents, eventsMax: queueSize, bytes: queuedBytes, bytesMax: queueBytes },
+      disk: {
+        bytes: pendingBytes,
+        bytesMax: backlogBytesMax,
+        oldestSeconds: rounded(oldestPendingSeconds) ?? 0,
+        drainSeconds: point.drainSeconds,
+        freeBytes: this.#usage?.freeBytes ?? null,
+        sizeBytes: this.#usage?.sizeBytes ?? null,
+        quarantineFiles: this.#usage?.quarantineFiles ?? null,
+      },
+      sink: {
+        outPerSecond: rates.out,
+        breaker: sink.breaker,
+        troubleSeconds:
+          this.#troubleSinceMs === null
+            ? null
+            : Math.round((performance.now() - this.#troubleSinceMs) / 1000),
+        running: sink.attempts.running,
+        concurrency: sink.concurrency,
+        failuresInARow: sink.failuresInARow,
+        failedAttempts: sink.attempts.failed,
+        lastError: failure && {
+          text: (failure.line.error?.message ?? failure.line.text).slice(0, ERROR_LENGTH_MAX),
+          agoSeconds: Math.max(0, Math.round((Date.now() - failure.atMs) / 1000)),
+        },
+      },
+      batches: batchStates(recent.lines, active, sink.breaker !== 'closed'),
+      deadLetters: {
+        files: this.#usage?.deadLetterFiles ?? null,
+        bytes: this.#usage?.deadLetterBytes ?? null,
+        lately: events.deadLettered - (this.#history.oldest('deadLettered') ?? 0),
+        reasons: letterReasons(this.#newest),
+      },
+      point,
+    };
+  }
+
+  /** Asks what does not stand in memory; the answer is for the next snapshot. */
+  #ask(): void {
+    if (this.#isAsking) return;
+    this.#isAsking = true;
+    const { forebay, server } = this.#options;
+    const keep = async (): Promise<void> => {
+      this.#connections = await server.connections();
+      this.#usage = await forebay.diskUsage();
+      this.#newest = await this.#letters.read();
+    };
+    keep()
+      .catch(() => undefined) // shown as it was
+      .finally(() => (this.#isAsking = false));
+  }
+}
+
+/** To three decimals: more is noise, and costs bytes. `null` for what is no number. */
+function rounded(value: number | null): number | null {
+  return value === null || !Number.isFinite(value) ? null : Math.round(value * 1000) / 1000;
+}

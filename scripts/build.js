@@ -1,0 +1,17 @@
+// Builds everything into `dist/`: what runs in Node.js, what runs in the browser, and the page's files as they are.
+import { spawnSync } from 'node:child_process';
+import { copyFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const ROOT = fileURLToPath(new URL('..', import.meta.url));
+const PAGE = 'lib/page/browser';
+
+const compiler = createRequire(import.meta.url).resolve('typescript/bin/tsc');
+for (const project of ['tsconfig.build.json', PAGE]) {
+  const { status } = spawnSync(process.execPath, [compiler, '-p', project], { cwd: ROOT, stdio: 'inherit' });
+  if (status !== 0) process.exit(status ?? 1);
+}
+for (const file of ['page.html', 'page.css', 'icon.svg'])
+  copyFileSync(join(ROOT, PAGE, file), join(ROOT, 'dist', PAGE, file));
