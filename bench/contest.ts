@@ -18,6 +18,7 @@ export interface Contestant {
  * @param newLoad called for each turn
  * @param rounds how often each server has its turn
  * @param seconds how long a turn takes
+ * @param around does a turn, with what else belongs to it
  */
 export async function contest(
   servers: readonly ServerUnderTest[],
@@ -25,6 +26,8 @@ export async function contest(
   rounds: number,
   seconds: number,
   signal: AbortSignal,
+  around: (server: ServerUnderTest, turn: () => Promise<WrkRun>) => Promise<WrkRun> = async (_server, turn) =>
+    turn(),
 ): Promise<Contestant[]> {
   await requireWrk();
   const contestants = servers.map((server) => ({ server, runs: [] as WrkRun[] }));
@@ -33,7 +36,8 @@ export async function contest(
   }
   for (let round = 0; round < rounds; round++) {
     for (const { server, runs } of contestants) {
-      runs.push(await audited(server, async () => runWrk(server, newLoad(), seconds, signal)));
+      const turn = async (): Promise<WrkRun> => runWrk(server, newLoad(), seconds, signal);
+      runs.push(await audited(server, async () => around(server, turn)));
     }
   }
   return contestants;

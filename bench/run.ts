@@ -7,6 +7,7 @@ import { halfRate } from './half-rate.js';
 import { latency } from './latency.js';
 import { machineLines } from './machine.js';
 import { memory } from './memory.js';
+import { page } from './page.js';
 import { replay } from './replay.js';
 import { replayHttp } from './replay-http.js';
 import { rivals } from './rivals.js';
@@ -37,6 +38,7 @@ const CASES: ReadonlyMap<string, Case> = new Map<string, Case>([
   ['replay', async (bench, { rounds, events }) => replay(bench, rounds, events)],
   ['replay-http', async (bench, { rounds, events }) => replayHttp(bench, rounds, events)],
   ['delivery', async (bench, { rounds, seconds }) => delivery(bench, rounds, seconds)],
+  ['page', async (bench, { rounds, seconds }) => page(bench, rounds, seconds)],
   ['concurrency', async (bench, { rounds, seconds }) => concurrency(bench, rounds, seconds)],
   ['rivals', async (bench, { rounds, seconds }) => rivals(bench, rounds, seconds)],
   ['latency', async (bench, { rounds }) => latency(bench, rounds)],

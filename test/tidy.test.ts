@@ -8,7 +8,8 @@ import { SERVER_SETTINGS } from '../lib/settings/server-settings.js';
 const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   'errors.ts': [],
   'json-position.ts': [],
-  'log-lines.ts': ['errors.ts'],
+  'recent-lines.ts': ['log-lines.ts'],
+  'log-lines.ts': ['errors.ts', 'recent-lines.ts'],
   'json-array.ts': ['errors.ts'],
   'line-buffer.ts': [],
   'histogram.ts': [],
@@ -17,7 +18,15 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   settings: ['errors.ts', 'json-position.ts'],
   'append-log': ['errors.ts', 'event.ts', 'log-lines.ts'],
   sinks: ['append-log', 'errors.ts', 'log-lines.ts', 'settings'],
-  stages: ['append-log', 'errors.ts', 'histogram.ts', 'line-buffer.ts', 'log-lines.ts', 'sinks'],
+  stages: [
+    'append-log',
+    'errors.ts',
+    'histogram.ts',
+    'line-buffer.ts',
+    'log-lines.ts',
+    'recent-lines.ts',
+    'sinks',
+  ],
   'replay.ts': ['append-log', 'log-lines.ts', 'stages'],
   'waiting-requests.ts': ['errors.ts', 'histogram.ts', 'line-buffer.ts', 'stages'],
   'statistics.ts': ['histogram.ts', 'stages'],
@@ -45,6 +54,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     'settings',
   ],
   metrics: ['append-log', 'errors.ts', 'forebay.ts', 'histogram.ts', 'http', 'statistics.ts'],
+  page: ['append-log', 'errors.ts', 'forebay.ts', 'histogram.ts', 'http', 'log-lines.ts', 'statistics.ts'],
   'index.ts': [
     'append-log',
     'errors.ts',
@@ -54,6 +64,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     'http',
     'log-lines.ts',
     'metrics',
+    'page',
     'sinks',
     'stages',
     'statistics.ts',
@@ -69,13 +80,14 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     'log-lines.ts',
     'log-tool',
     'metrics',
+    'page',
     'producer',
     'settings',
     'sinks',
   ],
 };
-/** Who may open files: the log, the sinks that are files, and what reads flags and writes results. */
-const MAY_USE_FILES = ['append-log', 'sinks', 'settings', 'producer', 'log-tool', 'cli'];
+/** Who may open files: the log, the sinks that are files, what reads flags and writes results, and the page its own. */
+const MAY_USE_FILES = ['append-log', 'sinks', 'settings', 'producer', 'log-tool', 'cli', 'page'];
 
 const files = readdirSync('lib', { recursive: true, encoding: 'utf8' })
   .filter((path) => path.endsWith('.ts') && !path.endsWith('.d.ts'))

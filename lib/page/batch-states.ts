@@ -3,9 +3,9 @@ import type { SealedBatch } from '../append-log/batch.js';
 import type { BatchLine } from '../log-lines.js';
 import type { BatchStage, BatchState } from './messages.js';
 
-const SHOWN_MAX = 20;
+const SHOWN_MAX = 12;
 /** Of those that are at the sink: they may be old, and the newest are to be seen as well. */
-const ACTIVE_SHOWN_MAX = 8;
+const ACTIVE_SHOWN_MAX = 6;
 const ERROR_LENGTH_MAX = 300;
 
 type State = { -readonly [Key in keyof BatchState]: BatchState[Key] };

@@ -51,6 +51,7 @@ export interface Snapshot {
     readonly p99Ms: number | null;
     readonly connections: number | null;
   };
+  /** The most that it held at any look of the last second. */
   readonly queue: {
     readonly events: number;
     readonly eventsMax: number;

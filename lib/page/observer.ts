@@ -45,6 +45,9 @@ export class Observer {
   #usage: DiskUsage | null = null;
   #newest: readonly LetterLook[] = [];
   #connections: number | null = null;
+  /** The most that the queue held at any peek since the last look, and at that one. */
+  #peak = { events: 0, bytes: 0 };
+  #lastPeak = { events: 0, bytes: 0 };
   #isAsking = false;
 
   constructor(options: ObserverOptions) {
@@ -68,6 +71,7 @@ export class Observer {
       failed: failedEvents,
       ack: [...ackSeconds.counts],
     });
+    const isCut = statistics.sink.breaker !== 'closed' && pendingBytes > 0;
     const point: Point = {
       atSeconds: Math.round(Date.now() / 1000),
       in: rounded(rates.in),
@@ -76,13 +80,26 @@ export class Observer {
       p50Ms: rounded(rates.p50Ms),
       p99Ms: rounded(rates.p99Ms),
       backlogBytes: pendingBytes,
-      drainSeconds: rounded(drainSeconds),
+      // its pace is that of a minute, which was another one
+      drainSeconds: isCut && rates.out === 0 ? null : rounded(drainSeconds),
       deadLettered: events.deadLettered,
     };
+    this.peek();
+    this.#lastPeak = this.#peak;
+    this.#peak = { events: 0, bytes: 0 };
     this.#history.add(point);
     this.#look = { statistics, rates, point };
     if (statistics.sink.breaker === 'closed') this.#troubleSinceMs = null;
     else this.#troubleSinceMs ??= nowMs;
+  }
+
+  /** The queue fills and empties many times a second: to be called some times between two looks, while someone looks. */
+  peek(): void {
+    const statistics = this.#options.forebay.statistics();
+    if (statistics === null) return;
+    const { queuedEvents, queuedBytes } = statistics;
+    const { events, bytes } = this.#peak;
+    this.#peak = { events: Math.max(events, queuedEvents), bytes: Math.max(bytes, queuedBytes) };
   }
 
   history(): HistoryMessage {
@@ -96,7 +113,7 @@ export class Observer {
     const { forebay, version } = this.#options;
     const { queueSize, queueBytes, backlogBytesMax } = forebay.settings;
     const { statistics, rates, point } = this.#look;
-    const { events, sink, queuedEvents, queuedBytes, pendingBytes, oldestPendingSeconds } = statistics;
+    const { events, sink, pendingBytes, oldestPendingSeconds } = statistics;
     const { recent, active } = forebay.recentBatches();
     const failure = recent.lastFailure;
     return {
@@ -113,7 +130,7 @@ export class Observer {
         p99Ms: point.p99Ms,
         connections: this.#connections,
       },
-      queue: { events: queuedEvents, eventsMax: queueSize, bytes: queuedBytes, bytesMax: queueBytes },
+      queue: { ...this.#lastPeak, eventsMax: queueSize, bytesMax: queueBytes },
       disk: {
         bytes: pendingBytes,
         bytesMax: backlogBytesMax,

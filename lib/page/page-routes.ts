@@ -16,6 +16,7 @@ export interface PageOptions extends ObserverOptions {
 }
 
 const LOOK_MS = 1000;
+const PEEK_MS = 100;
 /** How soon a browser comes back when the stream breaks. */
 const RETRY_MS = 1000;
 
@@ -77,10 +78,17 @@ function liveRoute(options: ObserverOptions): Route {
     const snapshot = observer.snapshot();
     return snapshot === null ? '' : sseText('snapshot', snapshot);
   };
+  /** Set while someone looks. */
+  let peeks: NodeJS.Timeout | null = null;
+  const rest = (): void => {
+    if (peeks !== null) clearInterval(peeks);
+    peeks = null;
+  };
   const timer = setInterval(() => {
     observer.tick();
     begin = null;
     if (stream.pages > 0) stream.send(now());
+    else rest();
   }, LOOK_MS).unref();
   return {
     methods: ['GET'],
@@ -92,10 +100,14 @@ function liveRoute(options: ObserverOptions): Route {
         return;
       }
       begin ??= `retry: ${RETRY_MS}\n${sseText('history', observer.history())}${now()}`;
+      peeks ??= setInterval(() => {
+        observer.peek();
+      }, PEEK_MS).unref();
       stream.open(res, begin);
     },
     stop: () => {
       clearInterval(timer);
+      rest();
       stream.close();
     },
   };

@@ -21,6 +21,8 @@ interface ChartOptions {
   readonly title: string;
   readonly lines: readonly Line[];
   readonly tick: (value: number) => string;
+  /** Steps of the axis, where those of ten look odd. */
+  readonly steps?: number[];
   /** The least that the axis goes up to. */
   readonly least: number;
 }
@@ -47,7 +49,7 @@ const CHARTS: readonly ChartOptions[] = [
       { column: 'p50Ms', name: 'p50', color: '--accent', isFilled: true, text: latency },
       { column: 'p99Ms', name: 'p99', color: '--ink-soft', text: latency },
     ],
-    tick: (value) => plain(milliseconds(value)).replace('.0 ', ' '),
+    tick: (value) => plain(milliseconds(value)),
     least: 2,
   },
   {
@@ -66,10 +68,11 @@ const CHARTS: readonly ChartOptions[] = [
         name: 'time to drain',
         color: '--ink-soft',
         isHidden: true,
-        text: (value) => (value === null ? 'never, as it is' : duration(value)),
+        text: (value) => (value === null ? 'nothing goes out' : duration(value)),
       },
     ],
     tick: (value) => plain(bytes(value)),
+    steps: Array.from({ length: 50 }, (_each, power) => 2 ** power),
     least: 65_536,
   },
 ];
@@ -188,7 +191,11 @@ function makeFigure({ id, title, lines }: ChartOptions): HTMLElement {
   return figure;
 }
 
-function makePlot({ lines, tick, least }: ChartOptions, into: HTMLElement, onCursor: () => void): uPlot {
+function makePlot(
+  { lines, tick, steps, least }: ChartOptions,
+  into: HTMLElement,
+  onCursor: () => void,
+): uPlot {
   const style = getComputedStyle(document.documentElement);
   const color = (property: string): string => style.getPropertyValue(property).trim();
   const axis: uPlot.Axis = {
@@ -201,7 +208,7 @@ function makePlot({ lines, tick, least }: ChartOptions, into: HTMLElement, onCur
     return {
       show: isHidden !== true,
       stroke: color(property),
-      width: 1.5,
+      width: isFilled === true ? 2 : 1.25,
       points: { show: false },
       ...(isFilled === true && { fill: color('--accent-faint') }),
     };
@@ -210,6 +217,7 @@ function makePlot({ lines, tick, least }: ChartOptions, into: HTMLElement, onCur
     {
       width: Math.max(200, into.clientWidth),
       height: HEIGHT,
+      padding: [10, 8, 0, 0],
       legend: { show: false },
       cursor: { y: false, points: { size: 6 }, drag: { x: false, y: false }, sync: { key: 'forebay' } },
       scales: {
@@ -224,7 +232,13 @@ function makePlot({ lines, tick, least }: ChartOptions, into: HTMLElement, onCur
           values: (_plot, times) => times.map(hourMinute),
           size: 28,
         },
-        { ...axis, size: 56, space: 34, values: (_plot, values) => values.map((value) => tick(value)) },
+        {
+          ...axis,
+          size: 56,
+          space: 34,
+          values: (_plot, values) => values.map((value) => tick(value)),
+          ...(steps !== undefined && { incrs: steps }),
+        },
       ],
       series: [{}, ...series],
       hooks: { setCursor: [onCursor] },

@@ -12,9 +12,19 @@ export function count(value: number): string {
   return `${Math.round(value / 1e6).toLocaleString('en-US')}M`;
 }
 
+/** One decimal below a bound, unless it is 0. */
+function short(value: number, below: number = 9.95): string {
+  return (value < below ? Number(value.toFixed(1)) : Math.round(value)).toLocaleString('en-US');
+}
+
+/** Each digit. */
+export function whole(value: number): string {
+  return value.toLocaleString('en-US');
+}
+
 /** Per second: below ten one decimal tells something. */
 export function rate(value: number): string {
-  return value > 0 && value < 9.95 ? value.toFixed(1) : count(value);
+  return value < 9.95 ? short(value) : count(value);
 }
 
 const BYTES = ['B', 'KiB', 'MiB', 'GiB', 'TiB'] as const;
@@ -27,21 +37,21 @@ export function bytes(value: number): Shown {
     unit++;
   }
   return {
-    value: left < 9.95 && unit > 0 ? left.toFixed(1) : String(Math.round(left)),
+    value: short(left, unit > 0 ? 9.95 : 0),
     unit: BYTES[unit] ?? '',
   };
 }
 
 export function milliseconds(value: number | null): Shown {
   if (value === null) return NOTHING;
-  if (value < 9.95) return { value: value.toFixed(1), unit: 'ms' };
+  if (value < 9.95) return { value: short(value), unit: 'ms' };
   if (value < 999.5) return { value: String(Math.round(value)), unit: 'ms' };
-  return { value: (value / 1000).toFixed(value < 9950 ? 1 : 0), unit: 's' };
+  return { value: short(value / 1000), unit: 's' };
 }
 
 /** Two units at most. */
 export function duration(seconds: number): string {
-  if (seconds < 9.95) return `${seconds < 0.95 ? seconds.toFixed(1) : Math.round(seconds)} s`;
+  if (seconds < 0.95) return `${short(seconds)} s`;
   if (seconds < 119.5) return `${Math.round(seconds)} s`;
   const minutes = Math.round(seconds / 60);
   if (minutes < 120) return `${minutes} min`;

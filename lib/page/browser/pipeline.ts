@@ -1,6 +1,6 @@
 import type { Snapshot } from '../messages.js';
 import { byId, create, fill, setText, within } from './dom.js';
-import { bytes, count, duration, milliseconds, NOTHING, plain, rate } from './format.js';
+import { bytes, count, duration, milliseconds, NOTHING, plain, rate, whole } from './format.js';
 import type { Shown } from './format.js';
 import type { Level, Part, Verdict } from './verdict.js';
 
@@ -41,11 +41,11 @@ export function showPipeline(snapshot: Snapshot, { bottleneck, level }: Verdict)
   }
   const { accepted, delivered, deadLettered, quarantined, pending } = events;
   const parts = [
-    `${count(accepted)} accepted`,
-    `${count(delivered)} delivered`,
-    `${count(pending)} pending`,
-    `${count(deadLettered)} dead lettered`,
-    ...(quarantined > 0 ? [`${count(quarantined)} quarantined`] : []),
+    `${whole(accepted)} accepted`,
+    `${whole(delivered)} delivered`,
+    `${whole(pending)} pending`,
+    `${whole(deadLettered)} dead lettered`,
+    ...(quarantined > 0 ? [`${whole(quarantined)} quarantined`] : []),
   ];
   setText(byId('sum'), `This run: ${parts[0]} = ${parts.slice(1).join(' + ')}`);
 }
@@ -74,7 +74,7 @@ function queue({ queue: at }: Snapshot): Stage {
   return {
     big: { value: count(at.events), unit: 'events' },
     rows: [
-      { name: 'room for', value: count(at.eventsMax) },
+      { name: 'bound', value: `${count(at.eventsMax)} events` },
       { name: 'bytes', value: `${plain(bytes(at.bytes))} of ${plain(bytes(at.bytesMax))}` },
     ],
     fullness,
@@ -88,7 +88,7 @@ function disk({ disk: at, events }: Snapshot): Stage {
     at.bytes === 0
       ? 'nothing waits'
       : at.drainSeconds === null
-        ? 'never, as it is'
+        ? 'nothing goes out'
         : duration(at.drainSeconds);
   const unread = events.unreadBatches;
   return {
