@@ -22,7 +22,12 @@ mkdirSync(IMAGES, { recursive: true });
 
 /** A sink that refuses what has the type `bad`, and is slow or away when it is told to. */
 const sink = { isDown: false, delayMs: 15 };
-const sinkServer = createServer(async (req, res) => {
+const sinkServer = createServer((req, res) => {
+  answer(req, res).catch(() => res.destroy());
+}).listen(0, '127.0.0.1');
+await once(sinkServer, 'listening');
+
+async function answer(req, res) {
   let body = '';
   for await (const piece of req) body += piece;
   await sleep(sink.delayMs);
@@ -30,26 +35,30 @@ const sinkServer = createServer(async (req, res) => {
     res.writeHead(503, { 'content-type': 'text/plain' }).end('upstream connect error: connection refused');
     return;
   }
-  const refused = body
+  const types = body
     .trim()
     .split('\n')
-    .flatMap((line, index) =>
-      JSON.parse(line).type === 'bad' ? [{ index, reason: 'amount must not be negative', status: 422 }] : [],
-    );
+    .map((line) => JSON.parse(line).type);
+  const refused = types.flatMap((type, index) =>
+    type === 'bad' ? [{ index, reason: 'amount must not be negative', status: 422 }] : [],
+  );
   res.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify({ refused }));
-}).listen(0, '127.0.0.1');
-await once(sinkServer, 'listening');
+}
 
 let port = 0;
 let server = null;
 async function start() {
+  const flags = {
+    port,
+    'log-dir': join(dir, 'log'),
+    'log-format': 'json',
+    'queue-size': 2000,
+    sink: 'http',
+    'sink-url': `http://127.0.0.1:${sinkServer.address().port}/`,
+  };
   server = spawn(
     process.execPath,
-    [
-      join(ROOT, 'bin/server.js'),
-      ...['--port', port, '--log-dir', join(dir, 'log'), '--log-format', 'json', '--queue-size', 2000],
-      ...['--sink', 'http', '--sink-url', `http://127.0.0.1:${sinkServer.address().port}/`],
-    ].map(String),
+    [join(ROOT, 'bin/server.js'), ...Object.entries(flags).map(([flag, value]) => `--${flag}=${value}`)],
     { stdio: ['ignore', 'pipe', 'inherit'] },
   );
   const listening = new Promise((resolve) => {
@@ -71,10 +80,10 @@ let sent = 0;
 async function post(events) {
   const body = events.map((event) => JSON.stringify(event)).join('\n');
   const headers = { 'content-type': 'application/x-ndjson' };
-  const answer = await request(`http://127.0.0.1:${port}/events`, { method: 'POST', headers, body });
-  await answer.body.dump();
+  const { body: told } = await request(`http://127.0.0.1:${port}/events`, { method: 'POST', headers, body });
+  await told.dump();
 }
-function event(type = 'order.placed', data = { amount: 12.5 }) {
+function made(type = 'order.placed', data = { amount: 12.5 }) {
   return { id: `evt-${String(++sent).padStart(7, '0')}`, type, data };
 }
 const beginMs = Date.now();
@@ -84,7 +93,7 @@ setInterval(() => {
     1 + 0.35 * Math.sin((Date.now() - beginMs) / 70_000) + 0.12 * Math.sin((Date.now() - beginMs) / 9000);
   const events = Math.max(1, Math.round((load.perSecond * wave * (0.9 + Math.random() * 0.2)) / 50));
   for (let left = events; left > 0; left -= 20)
-    post(Array.from({ length: Math.min(20, left) }, () => event())).catch(() => undefined);
+    post(Array.from({ length: Math.min(20, left) }, () => made())).catch(() => undefined);
 }, 20);
 
 await start();
@@ -93,13 +102,13 @@ const browser = await chromium.launch({
   args: ['--no-sandbox'],
 });
 const looks = [
-  ['light', DESKTOP],
-  ['dark', DESKTOP],
-  ['light', PHONE],
-  ['dark', PHONE],
+  { colorScheme: 'light', viewport: DESKTOP },
+  { colorScheme: 'dark', viewport: DESKTOP },
+  { colorScheme: 'light', viewport: PHONE },
+  { colorScheme: 'dark', viewport: PHONE },
 ];
 const pages = await Promise.all(
-  looks.map(async ([colorScheme, viewport]) => {
+  looks.map(async ({ colorScheme, viewport }) => {
     const isPhone = viewport === PHONE;
     const page = await browser.newPage({ colorScheme, viewport, deviceScaleFactor: isPhone ? 1.5 : 1 });
     await page.goto(`http://127.0.0.1:${port}/`);
@@ -143,7 +152,7 @@ sink.isDown = false;
 await start();
 load.isOn = true;
 await sleep(15_000);
-await post([event('bad', { amount: -3 }), event('bad', { amount: -1 }), event()]);
+await post([made('bad', { amount: -3 }), made('bad', { amount: -1 }), made()]);
 await sleep(9000);
 for (const { page } of pages) await page.locator('#letters summary').first().click();
 if (wants('recovered')) await picture('recovered', ['desktop-light']);

@@ -1,14 +1,20 @@
 import { existsSync } from 'node:fs';
+import { once } from 'node:events';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
 import { chromium } from 'playwright-core';
 import t from 'tap';
 import { request } from 'undici';
+import { IngestionServer } from '../lib/http/ingestion-server.js';
+import { pageRoutes } from '../lib/page/page-routes.js';
+import { startForebay } from './helpers/running-forebay.js';
 import { ServerProcess } from './helpers/server-process.js';
 import { tempDir } from './helpers/temp-dir.js';
 
 const CHROMIUM = '/usr/bin/chromium';
+const skip = existsSync(CHROMIUM) ? false : `${CHROMIUM} is not installed`;
 
 /** In an id, in the reason of a refusal and in an error of the sink: shown as it is, or it would become a picture. */
 const HOSTILE = (n: number): string => `<img src=x onerror="document.title='taken ${n}'">`;
@@ -47,7 +53,7 @@ async function startSink(): Promise<{ port: number; fail: (text: string | null) 
 
 void t.test(
   'in a browser: a flood, a sink that fails, a server that is killed, and all is well again',
-  { skip: existsSync(CHROMIUM) ? false : `${CHROMIUM} is not installed`, timeout: 110_000 },
+  { skip, timeout: 110_000 },
   async (t) => {
     const sink = await startSink();
     t.teardown(sink.stop);
@@ -148,3 +154,29 @@ void t.test(
     t.equal(await server.stop('SIGTERM'), 0);
   },
 );
+
+void t.test('a page that stays open while its server is replaced is loaded anew', { skip }, async (t) => {
+  const { forebay } = await startForebay(t);
+  const browserDir = pathToFileURL(join(process.cwd(), 'dist/lib/page/browser/'));
+  const start = async (version: string, port: number): Promise<IngestionServer> => {
+    const server = new IngestionServer({ forebay, port });
+    for (const [path, route] of pageRoutes({ forebay, server, version, browserDir }))
+      server.addRoute(path, route);
+    await server.start();
+    t.teardown(async () => server.stop(0));
+    return server;
+  };
+  const browser = await chromium.launch({ executablePath: CHROMIUM, args: ['--no-sandbox'] });
+  t.teardown(async () => browser.close());
+  const page = await browser.newPage();
+  const first = await start('1', 0);
+  const { port } = first;
+  await page.goto(`http://127.0.0.1:${port}/`);
+  await page.locator('#about').filter({ hasText: /^1 / }).waitFor();
+  const loaded = once(page as unknown as NodeJS.EventEmitter, 'load');
+  await first.stop(0);
+  await start('2', port);
+  await loaded;
+  await page.locator('#about').filter({ hasText: /^2 / }).waitFor();
+  t.pass('the new page');
+});

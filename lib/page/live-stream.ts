@@ -32,6 +32,7 @@ export class LiveStream {
       'Cache-Control': 'no-store',
       'X-Accel-Buffering': 'no', // nginx would keep it back
       'X-Content-Type-Options': 'nosniff',
+      'Cross-Origin-Resource-Policy': 'same-origin',
     });
     this.#pages.add(res);
     res.on('error', () => undefined);

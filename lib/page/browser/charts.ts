@@ -25,6 +25,8 @@ interface ChartOptions {
   readonly steps?: number[];
   /** The least that the axis goes up to. */
   readonly least: number;
+  /** Each step of the axis is ten times the one below: what is usual and what is rare are both to be seen. */
+  readonly isLog?: true;
 }
 
 const perSecond = (value: number | null): string => `${rate(value ?? 0)} /s`;
@@ -50,7 +52,8 @@ const CHARTS: readonly ChartOptions[] = [
       { column: 'p99Ms', name: 'p99', color: '--ink-soft', text: latency },
     ],
     tick: (value) => plain(milliseconds(value)),
-    least: 2,
+    least: 10,
+    isLog: true,
   },
   {
     id: 'backlog',
@@ -192,7 +195,7 @@ function makeFigure({ id, title, lines }: ChartOptions): HTMLElement {
 }
 
 function makePlot(
-  { lines, tick, steps, least }: ChartOptions,
+  { lines, tick, steps, least, isLog }: ChartOptions,
   into: HTMLElement,
   onCursor: () => void,
 ): uPlot {
@@ -208,7 +211,7 @@ function makePlot(
     return {
       show: isHidden !== true,
       stroke: color(property),
-      width: isFilled === true ? 2 : 1.25,
+      width: isFilled === true ? 1.75 : 1.25,
       points: { show: false },
       ...(isFilled === true && { fill: color('--accent-faint') }),
     };
@@ -222,7 +225,10 @@ function makePlot(
       cursor: { y: false, points: { size: 6 }, drag: { x: false, y: false }, sync: { key: 'forebay' } },
       scales: {
         x: { time: true },
-        y: { range: (_plot, _min, max) => [0, Math.max(least, (max ?? 0) * 1.1)] },
+        y:
+          isLog === true
+            ? { distr: 3, range: (_plot, min, max) => decades(min, Math.max(least, max ?? 0)) }
+            : { range: (_plot, _min, max) => [0, Math.max(least, (max ?? 0) * 1.1)] },
       },
       axes: [
         {
@@ -246,6 +252,12 @@ function makePlot(
     [[], ...lines.map(() => [])] as unknown as uPlot.AlignedData,
     into,
   );
+}
+
+/** Whole ones around two values. */
+function decades(min: number | null, max: number): [number, number] {
+  const low = Math.min(1, Math.max(0.01, min ?? 1));
+  return [10 ** Math.floor(Math.log10(low)), 10 ** Math.ceil(Math.log10(max))];
 }
 
 function hourMinute(seconds: number): string {

@@ -12,6 +12,7 @@ import type { Verdict } from './verdict.js';
 
 const charts = new Charts();
 let current: Verdict | null = null;
+let version: string | null = null;
 
 listen({
   url: 'page/live',
@@ -23,6 +24,9 @@ listen({
 });
 
 function show(snapshot: Snapshot): void {
+  version ??= snapshot.version;
+  // another server than the one that this page came from: it may say other things
+  if (version !== snapshot.version) location.reload();
   current = verdict(snapshot);
   setText(byId('headline'), current.headline);
   setText(byId('detail'), current.detail);
