@@ -1,6 +1,6 @@
 import type { AppendLog } from '../append-log/append-log.js';
 import type { SealedBatch } from '../append-log/batch.js';
-import type { RecentLines } from '../recent-lines.js';
+import type { RecentLines } from '../log-lines.js';
 import type { Backlog } from './backlog.js';
 import type { Batcher } from './batcher.js';
 import type { BatchWriter } from './batch-writer.js';

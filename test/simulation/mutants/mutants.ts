@@ -135,7 +135,7 @@ export const MUTANTS: readonly Mutant[] = [
     edits: [
       {
         file: 'lib/stages/deliverer.ts',
-        find: 'if (this.#active === 0 && this.#ahead.isEmpty)',
+        find: 'if (this.#active.size === 0 && this.#ahead.isEmpty)',
         replace: 'if (this.#ahead.isEmpty)',
       },
     ],
