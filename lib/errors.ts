@@ -35,6 +35,11 @@ export const ERRORS = {
   NOT_RUNNING: { status: 503, retry: true, message: 'The server is starting or stopping' },
   SINK_DOWN: { status: null, retry: true, message: 'The sink fails and is left alone' },
   SINK_SILENT: { status: null, retry: true, message: 'The sink does not answer' },
+  SINK_FILE_FAILED: {
+    status: null,
+    retry: true,
+    message: 'The file of the sink could not be rotated or compressed',
+  },
   SINK_SIMULATED: { status: null, retry: false, message: 'The sink keeps nothing' },
   DELIVERY_FAILED: { status: null, retry: true, message: 'An attempt to deliver a batch failed' },
   REPLAY_BEHIND: { status: null, retry: true, message: 'Replay goes on in the background' },

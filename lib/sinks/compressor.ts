@@ -73,7 +73,7 @@ export class Compressor {
     if (failures === 0) return;
     const seconds = Math.ceil(this.#retryMs / 1000);
     const text = `${failures} rotated files could not be compressed and are left plain; next attempt in ${seconds} s`;
-    this.#logger.warn({}, `${text} (${first})`);
+    this.#logger.warn({ code: 'SINK_FILE_FAILED' }, `${text} (${first})`);
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => {
       this.#start();

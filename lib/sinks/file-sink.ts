@@ -162,7 +162,7 @@ export class FileSink implements Sink {
       this.#turn = this.#turn
         .then(() => (this.#isDue ? this.#rotate() : undefined))
         .catch((error: unknown) => {
-          this.#logger.warn({}, `${asError(error).message}; it is tried again`);
+          this.#logger.warn({ code: 'SINK_FILE_FAILED' }, `${asError(error).message}; it is tried again`);
           this.#wait(IDLE_RETRY_MS);
         });
     }, waitMs).unref();
