@@ -71,7 +71,7 @@ export async function crashRounds(options: CrashOptions): Promise<CrashResult> {
     const lifeMs = Math.floor(random() * lifeMsMax);
     await sleep(lifeMs);
     // rounds without load would prove nothing, however slow the machine is
-    while (acknowledged.size < ACKNOWLEDGED_MIN) await sleep(10);
+    while (acknowledged.size < ACKNOWLEDGED_MIN || account.scrapes === 0) await sleep(10);
     await server.stop('SIGKILL');
     await Promise.all([load.ended, watched]);
     report(`round ${round}: killed after ${lifeMs} ms, ${acknowledged.size - before} events acknowledged`);
