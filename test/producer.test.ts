@@ -1,33 +1,14 @@
-import { spawn } from 'node:child_process';
-import type { ChildProcessWithoutNullStreams } from 'node:child_process';
-import { once } from 'node:events';
 import { existsSync } from 'node:fs';
-import { readFile, writeFile } from 'node:fs/promises';
-import { createServer } from 'node:http';
-import type { IncomingMessage, Server, ServerResponse } from 'node:http';
+import { readFile } from 'node:fs/promises';
+import type { ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
-import { buffer, text } from 'node:stream/consumers';
-import { setTimeout as wait } from 'node:timers/promises';
 import t from 'tap';
-import type { Test } from 'tap';
-import { Pace } from '../lib/producer/pace.js';
-import { ProgressBar } from '../lib/producer/progress-bar.js';
+import { checkRelations, PRODUCER_SETTINGS } from '../lib/producer/producer-settings.js';
 import type { Statistics } from '../lib/producer/statistics.js';
-
-interface Request {
-  readonly req: IncomingMessage;
-  readonly res: ServerResponse;
-  readonly body: Buffer;
-}
-
-type Handler = (request: Request) => void;
-
-interface Ended {
-  readonly code: number | null;
-  readonly stdout: string;
-  readonly stderr: string;
-}
+import { readOptions } from '../lib/settings/option-table.js';
+import { answer, endOf, idOf, listen, run, runJson, serve, start } from './helpers/producer-run.js';
+import type { Handler } from './helpers/producer-run.js';
 
 void t.test('events are sent, answered and counted: exit code 0 and the block of statistics', async (t) => {
   const bodies: Buffer[] = [];
@@ -303,89 +284,6 @@ void t.test('an --accepted file that cannot be written any more ends the run', a
   return t.match(stderr, /^forebay-producer: --accepted \/dev\/full [^\n]*ENOSPC[^\n]*\n$/);
 });
 
-const LINES = [
-  Buffer.from('{"id":"a","type":"test","data":{"n":12345678901234567890,"f":1.0}}'),
-  Buffer.from('  { "type":"test", "id" : "b\\u00e9", "data":"für €\u{1F600}"}\t'),
-  Buffer.concat([Buffer.from('{"id":"c","data":"'), Buffer.from([0xff, 0xc3, 0x28]), Buffer.from('"}')]),
-  Buffer.from('no JSON'),
-  Buffer.from(`{"id":"d","data":"${'x'.repeat(200_000)}é"}`),
-  Buffer.from('{"id":7}'),
-  Buffer.from('{"id":"last"}'),
-];
-// empty lines in between, one line that ends as on Windows, and none at the end
-const FILE = Buffer.concat(
-  LINES.flatMap((line, n) => [line, Buffer.from(['\n', '\r\n', '\n\n \n', '\n', '\n', '\n', ''][n] ?? '')]),
-);
-
-for (const from of ['a file', 'standard input'] as const) {
-  void t.test(`--file sends the lines of ${from} byte for byte, in their order`, async (t) => {
-    const bodies: Buffer[] = [];
-    const url = await listen(t, ({ res, body }) => {
-      bodies.push(body);
-      answer(res, body.includes('no JSON') ? 400 : 202);
-    });
-    const dir = t.testdir();
-    const [file, ids] = [join(dir, 'events.jsonl'), join(dir, 'ids')];
-    await writeFile(file, FILE);
-    const args = ['--url', url, '--file', from === 'a file' ? file : '-', '--accepted', ids];
-    const { code, stdout } = await run([...args, '--max-in-flight', '1', '--rate', '1000'], FILE);
-    t.equal(code, 1, 'the server judges the lines');
-    t.match(stdout, 'Total sent: 7\nAccepted (202): 6\nBackpressure (429): 0\nErrors: 1\n');
-    t.same(bodies, LINES);
-    t.same((await readFile(ids, 'utf8')).split('\n'), ['a', 'bé', 'c', 'd', 'last', '']);
-  });
-}
-
-void t.test('a source is read no further ahead than events can leave', async (t) => {
-  const line = Buffer.from(`{"id":"a","data":"${'x'.repeat(100_000)}"}\n`);
-  const held: ServerResponse[] = [];
-  let hold = true;
-  const url = await listen(t, ({ res }) => (hold ? void held.push(res) : answer(res, 202)));
-  const child = start(['--url', url, '--file', '-', '--rate', '100000', '--max-in-flight', '2']);
-  const ended = endOf(child);
-  let left = 300;
-  const write = (): void => {
-    while (left > 0 && child.stdin.writableLength === 0) {
-      left -= 1;
-      child.stdin.write(line, write);
-    }
-    if (left === 0) child.stdin.end();
-  };
-  write();
-  while (held.length < 2) await wait(10);
-  // no answer yet: what the producer has taken in settles
-  for (let settled = 0, before = left; settled < 3; before = left) {
-    await wait(100);
-    settled = left === before ? settled + 1 : 0;
-  }
-  t.ok(left > 200, `${300 - left} of 300 lines were read`);
-  hold = false;
-  for (const res of held) answer(res, 202);
-  t.match((await ended).stdout, 'Accepted (202): 300');
-});
-
-void t.test('an event that did not exist before is not late, and no burst follows', async (t) => {
-  const pace = new Pace(1000, new AbortController().signal);
-  const askedMs = performance.now();
-  while (performance.now() < askedMs + 50);
-  const arrivedMs = performance.now();
-  pace.arrivedNow(askedMs);
-  const dueMs = await pace.next();
-  t.ok(dueMs >= arrivedMs, 'due when it arrived');
-  t.equal(Math.round(((await pace.next()) - dueMs) * 1000), 1000, 'the next one an interval later');
-});
-
-void t.test('a line that is too long ends the run, with the statistics of what was done', async (t) => {
-  const url = await listen(t, ({ res }) => answer(res, 202));
-  const { code, stdout, stderr } = await run(
-    ['--url', url, '--file', '-'],
-    Buffer.concat([Buffer.from('{"id":"a"}\n'), Buffer.alloc(17 * 2 ** 20, 'x')]),
-  );
-  t.equal(code, 1);
-  t.match(stdout, 'Accepted (202): 1\n');
-  t.match(stderr, /^forebay-producer: .*16 MiB.*\n$/);
-});
-
 void t.test('SIGINT stops the sending; the statistics tell what was done', async (t) => {
   let requests = 0;
   const url = await listen(t, ({ res }) => {
@@ -435,16 +333,26 @@ void t.test('a wrong flag is named in one line: exit code 2', async (t) => {
     [['--url', 'ftp://localhost/events'], /--url\b/],
     [['--url', 'localhost:8081'], /--url\b/],
     [['--id-prefix', ''], /--id-prefix\b/],
-    [['--file', join(dir, 'absent')], /--file\b.*ENOENT/],
-    [['--file', dir], /--file\b.*directory/],
-    [['--accepted', join(dir, 'absent', 'ids')], /--accepted\b.*ENOENT/],
     [['--file', file, '--burst', '5'], /--burst does not go with --file/],
     [['--file', file, '--workers', '2'], /--workers does not go with --file/],
     [['--file', file, '--id-prefix', 'x'], /--id-prefix does not go with --file/],
     [['--file', file, '--accepted', file], /--accepted does not go with --file/],
     [['events.jsonl'], /events\.jsonl/],
   ];
-  for (const [args, pattern] of wrong) {
+  for (const [args, message] of wrong) {
+    t.throws(() => checkRelations(readOptions(PRODUCER_SETTINGS, args)), {
+      code: 'SETTING_INVALID',
+      message,
+    });
+  }
+  const atStart: [string[], RegExp][] = [
+    [['--rat', '5'], /--rat\b/],
+    [['--file', join(dir, 'absent')], /--file\b.*ENOENT/],
+    [['--file', dir], /--file\b.*directory/],
+    [['--accepted', join(dir, 'absent', 'ids')], /--accepted\b.*ENOENT/],
+    [['--file', file, '--accepted', file], /--accepted does not go with --file/],
+  ];
+  for (const [args, pattern] of atStart) {
     const { code, stdout, stderr } = await run(args);
     t.equal(code, 2, args.join(' '));
     t.equal(stdout, '');
@@ -454,80 +362,8 @@ void t.test('a wrong flag is named in one line: exit code 2', async (t) => {
   t.equal(await readFile(file, 'utf8'), '{"id":"a"}\n', 'a refused start changes no file');
 });
 
-void t.test('the progress bar is one line of a terminal, no longer than that is wide', (t) => {
-  const shown = (isTTY: boolean, columns: number, total: number | null): string => {
-    let written = '';
-    const bar = new ProgressBar({ isTTY, columns, write: (part) => (written += part) }, total);
-    bar.show({ accepted: 5, backpressure: 3, errors: 2 });
-    bar.clear();
-    return written;
-  };
-  const half = '[###############---------------] 10/20  202: 5  429: 3  errors: 2';
-  const clear = '\x1b[K\r\x1b[K';
-  t.equal(shown(true, 100, 20), `\r${half}${clear}`);
-  t.equal(shown(true, 0, 20), `\r${half}${clear}`);
-  t.equal(shown(true, 21, 20), `\r${half.slice(0, 20)}${clear}`);
-  t.equal(shown(true, 100, null), `\r10  202: 5  429: 3  errors: 2${clear}`);
-  t.equal(shown(false, 100, 20), '');
-  t.end();
-});
-
 void t.test('--help prints every flag', async (t) => {
   const { code, stdout } = await run(['--help']);
   t.equal(code, 0);
-  const flags = 'url rate burst workers max-in-flight timeout retry file id-prefix accepted json help';
-  for (const flag of flags.split(' ')) t.match(stdout, `  --${flag} `);
+  for (const { flag } of Object.values(PRODUCER_SETTINGS)) t.match(stdout, `  --${flag} `);
 });
-
-/** Starts a server on any free port; gives the URL that events go to. */
-async function serve(t: Test, handler: Handler): Promise<{ url: string; server: Server }> {
-  const server = createServer((req, res) => {
-    buffer(req).then(
-      (body) => handler({ req, res, body }),
-      () => {}, // the producer went away
-    );
-  });
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  t.teardown(() => {
-    server.close();
-    server.closeAllConnections();
-  });
-  return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/events`, server };
-}
-
-async function listen(t: Test, handler: Handler): Promise<string> {
-  return (await serve(t, handler)).url;
-}
-
-function answer(res: ServerResponse, status: number, headers: Record<string, string> = {}): void {
-  res.writeHead(status, headers).end('{"status":"of the test"}');
-}
-
-function start(args: readonly string[]): ChildProcessWithoutNullStreams {
-  const child = spawn(process.execPath, ['bin/producer.js', ...args]);
-  child.stdin.on('error', () => {}); // it may end before it has read everything
-  return child;
-}
-
-async function endOf(child: ChildProcessWithoutNullStreams): Promise<Ended> {
-  const [stdout, stderr] = await Promise.all([text(child.stdout), text(child.stderr), once(child, 'close')]);
-  return { code: child.exitCode, stdout, stderr };
-}
-
-function run(args: readonly string[], stdin: Buffer = Buffer.alloc(0)): Promise<Ended> {
-  const child = start(args);
-  child.stdin.end(stdin);
-  return endOf(child);
-}
-
-/** Runs with `--json`; the run must end with exit code 0. */
-async function runJson(args: readonly string[]): Promise<Statistics> {
-  const { code, stdout, stderr } = await run([...args, '--json']);
-  if (code !== 0) throw new Error(`exit code ${code}: ${stdout}${stderr}`);
-  return JSON.parse(stdout) as Statistics;
-}
-
-function idOf(body: Buffer | string): string {
-  return (JSON.parse(body.toString()) as { id: string }).id;
-}

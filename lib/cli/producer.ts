@@ -1,20 +1,37 @@
+import { closeSync, writeFileSync } from 'node:fs';
 import { asError, ForebayError } from '../errors.js';
-import { checkRelations, PRODUCER_SETTINGS } from '../producer/producer-settings.js';
-import { produce } from '../producer/producer.js';
-import { ProgressBar } from '../producer/progress-bar.js';
+import { findMax, foundSentence, stepText } from '../producer/find-max.js';
+import type { Found, Measured } from '../producer/find-max.js';
+import { planOf } from '../producer/load.js';
+import { measuredOf, settingsAt, startRateOf, WARM_UP_MS } from '../producer/measure.js';
+import { percentileText } from '../producer/percentile-file.js';
+import { columnsIn, plotText } from '../producer/plot.js';
+import { checkRelations, PRODUCER_SETTINGS, STEP_MS } from '../producer/producer-settings.js';
+import type { ProducerSettings } from '../producer/producer-settings.js';
+import { openOutput, produce } from '../producer/producer.js';
+import type { Run } from '../producer/producer.js';
+import { ProgressDisplay } from '../producer/progress-display.js';
+import { ProgressMeter } from '../producer/progress.js';
 import { statisticsText } from '../producer/statistics.js';
+import { grouped } from '../producer/words.js';
 import { helpText, readOptions } from '../settings/option-table.js';
 
-const USAGE = `forebay-producer: sends events to a server at a steady rate, and tells what became of them.
+const USAGE = `forebay-producer: sends events to a server at a rate that you say, and tells what became of them.
 
   node bin/producer.js [--flag VALUE ...]
 
 Events leave when they are due, whether or not earlier ones were answered; latency counts from then.
 Exit code: 0 if every event was answered by 202 or 429, 1 if not, 2 for wrong flags, 130 after Ctrl-C.
+With --find-max: 0 if a rate was found, 1 if not. What is what: docs/producer.md
 
 `;
 
 const EXIT = { done: 0, failed: 1, wrongSetting: 2, interrupted: 130 } as const;
+const PROGRESS_MS = 100;
+/** The width of a plot: that of the terminal, and no more than this. */
+const PLOT_WIDTH = 80;
+const PLOT_COLUMNS_MIN = 5;
+const US_PER_MS = 1000;
 
 try {
   process.exitCode = await main(process.argv.slice(2));
@@ -33,12 +50,89 @@ async function main(argv: readonly string[]): Promise<number> {
   checkRelations(settings);
 
   const interrupt = new AbortController();
+  const { signal } = interrupt;
   process.once('SIGINT', () => interrupt.abort()); // a second one ends the process at once
-  const bar = new ProgressBar(process.stderr, settings.file === null ? settings.burst : null);
-  const { statistics, failure } = await produce(settings, interrupt.signal, (progress) => bar.show(progress));
-  bar.clear();
-  process.stdout.write(settings.json ? `${JSON.stringify(statistics)}\n` : statisticsText(statistics));
-  if (failure !== null) process.stderr.write(`forebay-producer: ${failure}\n`);
-  if (interrupt.signal.aborted) return EXIT.interrupted;
-  return failure === null && statistics.errors === 0 ? EXIT.done : EXIT.failed;
+  const hdrFile = settings.hdr === null ? null : openOutput('hdr', settings.hdr);
+  const { run, found } = settings.findMax
+    ? await search(settings, signal)
+    : { run: await watched(settings, signal), found: null };
+  report(settings, run, found);
+  const failures = [run.failure, hdrFile === null ? null : writeHistogram(hdrFile, run, settings.hdr)];
+  for (const failure of failures)
+    if (failure !== null) process.stderr.write(`forebay-producer: ${failure}\n`);
+  if (signal.aborted) return EXIT.interrupted;
+  const isDone = found === null ? run.statistics.errors === 0 : found.held !== null;
+  return isDone && failures.every((failure) => failure === null) ? EXIT.done : EXIT.failed;
+}
+
+/** A run, with its progress on standard error. */
+async function watched(
+  settings: ProducerSettings,
+  signal: AbortSignal,
+  warmUpMs = 0,
+  display = new ProgressDisplay(process.stderr),
+): Promise<Run> {
+  const meter = new ProgressMeter(planOf(settings));
+  const timer = setInterval(() => {
+    const progress = meter.read(performance.now());
+    if (progress !== null) display.show(progress);
+  }, PROGRESS_MS);
+  try {
+    const onAnswers = (answers: Float64Array): void => meter.add(answers, performance.now());
+    return await produce(settings, { signal, warmUpMs, onAnswers });
+  } finally {
+    clearInterval(timer);
+    display.clear();
+  }
+}
+
+/** The search of `--find-max`, with a line for each step. The run is the one at the rate that was found, or else the last. */
+async function search(settings: ProducerSettings, signal: AbortSignal): Promise<{ run: Run; found: Found }> {
+  const boundMs = settings.p99Ms ?? 0;
+  const runs = new Map<Measured | null, Run>();
+  const measure = async (rate: number, lengthMs: number): Promise<Measured> => {
+    const display = new ProgressDisplay(process.stderr, `${grouped(rate)}/s: `);
+    const run = await watched(settingsAt(settings, rate, lengthMs), signal, WARM_UP_MS, display);
+    const measured = measuredOf(run, rate, boundMs, lengthMs, signal.aborted);
+    runs.set(measured, run).set(null, run);
+    (settings.json ? process.stderr : process.stdout).write(`${stepText(measured, boundMs)}\n`);
+    return measured;
+  };
+  const found = await findMax({
+    startRate: startRateOf(settings),
+    stepMs: settings.stepMs ?? STEP_MS,
+    measure,
+  });
+  const run = runs.get(found.held) ?? runs.get(null);
+  if (run === undefined) throw new Error('No rate was measured');
+  return { run, found };
+}
+
+function report(settings: ProducerSettings, run: Run, found: Found | null): void {
+  const { statistics, timeline, startMs, endMs } = run;
+  const { isTTY, columns } = process.stdout;
+  const width = Math.min(PLOT_WIDTH, columns || PLOT_WIDTH);
+  const overTime = timeline.columns(startMs, endMs, columnsIn(width));
+  const sentence = found === null ? null : foundSentence(found, settings.p99Ms ?? 0);
+  if (settings.json) {
+    const findMaxResult = found === null ? {} : { findMax: { ...found, sentence } };
+    process.stdout.write(`${JSON.stringify({ ...statistics, overTime, ...findMaxResult })}\n`);
+    return;
+  }
+  process.stdout.write(statisticsText(statistics));
+  // a run of a moment has nothing to show over time
+  if (settings.plot || (isTTY && overTime.length >= PLOT_COLUMNS_MIN))
+    process.stdout.write(plotText(overTime));
+  if (sentence !== null) process.stdout.write(`${sentence}\n`);
+}
+
+/** Writes the file of `--hdr`; gives what was in the way, or `null`. */
+function writeHistogram(file: number, run: Run, name: string | null): string | null {
+  try {
+    writeFileSync(file, percentileText(run.latencyUs, US_PER_MS));
+    closeSync(file);
+    return null;
+  } catch (error) {
+    return `--hdr ${name} cannot be written: ${asError(error).message}`;
+  }
 }

@@ -5,21 +5,49 @@ import { asError } from '../errors.js';
 
 /** An event on its way to the server. */
 export interface OutgoingEvent {
-  readonly body: string | Buffer;
+  /** Its bytes. Made-up ones are made when asked for: those that wait for a place take no memory. */
+  readonly body: () => Buffer;
   /** Its id; `null` where the body holds none. */
   readonly id: () => string | null;
 }
 
 /** The longest line of a file, in bytes; no server takes an event near this size. */
 const LINE_BYTES_MAX = 16 * 2 ** 20;
+const MESSAGE = 'Test event';
+/** No run gets so far: 12 digits. */
+const SEQUENCE_MAX = 999_999_999_999;
 
-/** Made-up events: `{"id":"PREFIX-WORKER-SEQUENCE","type":"test",…}`, with the sequence from 0. */
-export function* madeUpEvents(prefix: string, worker: number, count: number): Generator<OutgoingEvent> {
+/**
+ * Made-up events: `{"id":"PREFIX-WORKER-SEQUENCE","type":"test",…}`, with the sequence from 0.
+ *
+ * @param bytes how long each is: its message is cut or filled up; `null`: as long as it comes
+ */
+export function* madeUpEvents(
+  prefix: string,
+  worker: number,
+  count: number,
+  bytes: number | null = null,
+): Generator<OutgoingEvent> {
   for (let sequence = 0; sequence < count; sequence += 1) {
     const id = `${prefix}-${worker}-${sequence}`;
-    const data = { message: 'Test event', worker_id: worker, sequence };
-    yield { body: JSON.stringify({ id, type: 'test', data, timestamp: Date.now() }), id: () => id };
+    const withMessage = (message: string): Buffer => {
+      const data = { message, worker_id: worker, sequence };
+      return Buffer.from(JSON.stringify({ id, type: 'test', data, timestamp: Date.now() }));
+    };
+    const body = (): Buffer => {
+      if (bytes === null) return withMessage(MESSAGE);
+      const length = bytes - withMessage('').length;
+      return withMessage(MESSAGE.slice(0, length).padEnd(length, 'x'));
+    };
+    yield { body, id: () => id };
   }
+}
+
+/** The least length that made-up events of some workers can all have, in bytes. */
+export function madeUpBytesMin(prefix: string, workers: number): number {
+  const [longest] = madeUpEvents(prefix, workers - 1, 1);
+  const own = (longest?.body().length ?? 0) - MESSAGE.length;
+  return own + 2 * (String(SEQUENCE_MAX).length - 1); // the sequence stands in it twice
 }
 
 /**
@@ -34,12 +62,32 @@ export async function* linesOf(source: Readable, signal: AbortSignal): AsyncGene
   try {
     for await (const line of addAbortSignal(signal, lines) as AsyncIterable<string>) {
       const body = Buffer.from(line, 'latin1');
-      yield { body, id: () => idOf(body) };
+      yield { body: () => body, id: () => idOf(body) };
     }
   } catch (error) {
     if (asError(error).message !== 'maximum buffer reached') throw error;
     throw new Error('A line is longer than 16 MiB: nothing was sent from there on', { cause: error });
   }
+}
+
+/** Events in groups of a size; the last may hold fewer. What there is goes out also where the source fails. */
+export async function* inGroups(
+  source: Iterable<OutgoingEvent> | AsyncIterable<OutgoingEvent>,
+  size: number,
+): AsyncGenerator<readonly OutgoingEvent[]> {
+  let group: OutgoingEvent[] = [];
+  try {
+    for await (const event of source) {
+      group.push(event);
+      if (group.length < size) continue;
+      yield group;
+      group = [];
+    }
+  } catch (error) {
+    if (group.length > 0) yield group;
+    throw error;
+  }
+  if (group.length > 0) yield group;
 }
 
 /** A line without its line break, which may be that of Windows; `undefined`: an empty one. */

@@ -1,34 +1,71 @@
-import { setTimeout as wait } from 'node:timers/promises';
+import { setImmediate as breathe, setTimeout as wait } from 'node:timers/promises';
+import type { Schedule } from './schedule.js';
 
 /** The longest that `setTimeout` can wait, in milliseconds: it takes 31 bits. */
 const WAIT_MS_MAX = 2 ** 31 - 1;
 
+/** How long events that are due still leave after the end of a run that ends by time, in milliseconds. */
+const GRACE_MS = 1000;
+
+/** How long events leave without a look at the answers, where many are due at once, in milliseconds. */
+const BREATH_MS = 2;
+
 /**
- * When events are due, in an open loop: event n at start + n / rate, whatever became of the ones before it.
+ * Waits until events are due, in an open loop: each at its moment of the schedule, whatever became of the ones before.
  * There is no timer for each event: after a wake-up all events that are due by then come without waiting.
  * Times are those of `performance.now()`.
  */
 export class Pace {
-  readonly #intervalMs: number;
+  readonly #schedule: Schedule;
   readonly #signal: AbortSignal;
+  readonly #stride: number;
+  readonly #phase: number;
   #startMs = performance.now();
-  #events = 0;
+  #breathMs = this.#startMs;
+  #taken = 0;
 
-  /** @param rate events a second */
-  constructor(rate: number, signal: AbortSignal) {
-    this.#intervalMs = 1000 / rate;
+  /**
+   * @param stride how many events leave together; they are due with the first of them
+   * @param phase a part of a stride by which all is later, from 0 to 1: so that workers take turns
+   */
+  constructor(schedule: Schedule, signal: AbortSignal, stride = 1, phase = 0) {
+    this.#schedule = schedule;
     this.#signal = signal;
+    this.#stride = stride;
+    this.#phase = phase;
   }
 
-  /** Waits until the next event is due. Gives the moment at which it was; throws when the signal is aborted. */
-  async next(): Promise<number> {
+  /** When its first event could be due. */
+  get startMs(): number {
+    return this.#startMs;
+  }
+
+  /** How many events were due and did not leave in time, once `next()` has given `null`. */
+  get left(): number {
+    return Math.max(0, this.#schedule.events - this.#taken * this.#stride);
+  }
+
+  /**
+   * Waits until the next is due. Gives the moment at which it was; `null`: there is none, or the time is over. Throws when the signal is
+   * aborted.
+   */
+  async next(): Promise<number | null> {
     const dueMs = this.#nextDueMs();
-    this.#events += 1;
+    if (dueMs === null || performance.now() > this.#startMs + this.#schedule.endMs + GRACE_MS) return null;
+    this.#taken += 1;
     for (;;) {
       this.#signal.throwIfAborted();
-      const leftMs = dueMs - performance.now();
-      if (leftMs <= 0) return dueMs;
+      const nowMs = performance.now();
+      const leftMs = dueMs - nowMs;
+      if (leftMs <= 0) {
+        if (nowMs - this.#breathMs > BREATH_MS) {
+          await breathe();
+          this.#breathMs = performance.now();
+        }
+        return dueMs;
+      }
       await wait(Math.min(Math.ceil(leftMs), WAIT_MS_MAX), undefined, { signal: this.#signal });
+      this.#breathMs = performance.now();
     }
   }
 
@@ -37,10 +74,14 @@ export class Pace {
    * so much later. Without this a source that pauses would be followed by a burst without any rate.
    */
   arrivedNow(askedMs: number): void {
-    this.#startMs += Math.max(0, performance.now() - Math.max(askedMs, this.#nextDueMs()));
+    const dueMs = this.#nextDueMs();
+    if (dueMs !== null) this.#startMs += Math.max(0, performance.now() - Math.max(askedMs, dueMs));
   }
 
-  #nextDueMs(): number {
-    return this.#startMs + this.#events * this.#intervalMs;
+  #nextDueMs(): number | null {
+    const dueMs =
+      this.#schedule.dueMs((this.#taken + this.#phase) * this.#stride) ??
+      this.#schedule.dueMs(this.#taken * this.#stride); // the last may have no room for the phase
+    return dueMs === null ? null : this.#startMs + dueMs;
   }
 }

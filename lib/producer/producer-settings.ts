@@ -1,14 +1,8 @@
 import { ForebayError } from '../errors.js';
-import {
-  CheckError,
-  milliseconds,
-  onOff,
-  optional,
-  positiveNumber,
-  text,
-  wholeNumber,
-} from '../settings/checks.js';
+import { bytes, CheckError, milliseconds, onOff, optional, text, wholeNumber } from '../settings/checks.js';
 import type { OptionTable, Values } from '../settings/option-table.js';
+import { madeUpBytesMin } from './outgoing-events.js';
+import { duration, ramp, rateSteps } from './shape-checks.js';
 
 function httpUrl(given: unknown): string {
   const url = typeof given === 'string' && URL.canParse(given) ? new URL(given) : null;
@@ -27,17 +21,45 @@ export const PRODUCER_SETTINGS = {
   },
   rate: {
     flag: 'rate',
-    initial: 100,
-    unit: 'NUMBER',
-    help: 'events a second, of each worker',
-    check: positiveNumber,
+    initial: null,
+    unit: 'NUMBER or STEPS',
+    help: 'events a second, of each worker, like 500, or in steps like 100:10s,500:10s,1000; otherwise 100',
+    check: optional(rateSteps),
+  },
+  ramp: {
+    flag: 'ramp',
+    initial: null,
+    unit: 'FROM:TO:TIME',
+    help: 'a rate that grows or falls evenly, like 100:5000:30s',
+    check: optional(ramp),
   },
   burst: {
     flag: 'burst',
-    initial: 500,
+    initial: null,
     unit: 'EVENTS',
-    help: 'events in all, shared out over the workers',
-    check: wholeNumber(1),
+    help: 'events in all, shared out over the workers; otherwise 500, if nothing else says when it ends',
+    check: optional(wholeNumber(1)),
+  },
+  durationMs: {
+    flag: 'duration',
+    initial: null,
+    unit: 'TIME',
+    help: 'how long events are sent, like 30s; otherwise until steps, a ramp, --burst or --file end',
+    check: optional(duration),
+  },
+  bulk: {
+    flag: 'bulk',
+    initial: null,
+    unit: 'EVENTS',
+    help: 'events of a request, as NDJSON; otherwise each event is a request, as JSON',
+    check: optional(wholeNumber(1, 1_000_000)),
+  },
+  size: {
+    flag: 'size',
+    initial: null,
+    unit: 'BYTES',
+    help: 'how long each made-up event is',
+    check: optional(bytes(1)),
   },
   workers: {
     flag: 'workers',
@@ -49,15 +71,22 @@ export const PRODUCER_SETTINGS = {
   maxInFlight: {
     flag: 'max-in-flight',
     initial: 256,
-    unit: 'EVENTS',
-    help: 'unanswered events of each worker; beyond it events leave late',
+    unit: 'REQUESTS',
+    help: 'unanswered requests of each worker; beyond it events leave late',
     check: wholeNumber(1, 65_535), // no more connections can go from one address to one port
+  },
+  connections: {
+    flag: 'connections',
+    initial: null,
+    unit: 'NUMBER',
+    help: 'connections of each worker, at most; otherwise as many as --max-in-flight',
+    check: optional(wholeNumber(1, 65_535)),
   },
   timeoutMs: {
     flag: 'timeout',
     initial: 10_000,
     unit: 'MS',
-    help: 'how long an answer may take; then the event counts as an error',
+    help: 'how long an answer may take; then its events count as errors',
     check: milliseconds(1),
   },
   retry: {
@@ -88,6 +117,41 @@ export const PRODUCER_SETTINGS = {
     help: 'write the id of each accepted event to this file, one a line',
     check: optional(text),
   },
+  hdr: {
+    flag: 'hdr',
+    initial: null,
+    unit: 'FILE',
+    help: 'write the latencies of accepted events to this file, as the percentiles of an HdrHistogram',
+    check: optional(text),
+  },
+  plot: {
+    flag: 'plot',
+    initial: false,
+    unit: '',
+    help: 'draw latency and throughput over time; on a terminal that is always done',
+    check: onOff,
+  },
+  findMax: {
+    flag: 'find-max',
+    initial: false,
+    unit: '',
+    help: 'find the highest rate at which --p99 holds, beginning with --rate',
+    check: onOff,
+  },
+  p99Ms: {
+    flag: 'p99',
+    initial: null,
+    unit: 'TIME',
+    help: 'the bound of --find-max, like 50ms: 99 of 100 events are accepted within it',
+    check: optional(duration),
+  },
+  stepMs: {
+    flag: 'step',
+    initial: null,
+    unit: 'TIME',
+    help: 'how long --find-max measures a rate; otherwise 5s',
+    check: optional(duration),
+  },
   json: {
     flag: 'json',
     initial: false,
@@ -100,15 +164,56 @@ export const PRODUCER_SETTINGS = {
 
 export type ProducerSettings = Values<typeof PRODUCER_SETTINGS>;
 
+/** How long `--find-max` measures a rate, in milliseconds. */
+export const STEP_MS = 5000;
+
 /** @throws ForebayError `SETTING_INVALID` where settings do not go together */
-export function checkRelations({ file, accepted, burst, workers, idPrefix }: ProducerSettings): void {
-  if (file === null) return;
-  const { burst: anyBurst, workers: oneWorker } = PRODUCER_SETTINGS;
-  const refuse = (flag: string, reason: string): never => {
-    throw new ForebayError('SETTING_INVALID', { message: `--${flag} does not go with --file: ${reason}` });
+export function checkRelations(settings: ProducerSettings): void {
+  const given = new Set(
+    Object.entries(PRODUCER_SETTINGS)
+      .filter(([key, { initial }]) => settings[key as keyof ProducerSettings] !== initial)
+      .map(([, { flag }]) => flag as string),
+  );
+  const refuse = (flags: readonly string[], other: string, reason: string): void => {
+    const flag = flags.find((each) => given.has(each));
+    if (flag !== undefined) throw invalid(`--${flag} does not go with ${other}: ${reason}`);
   };
-  if (burst !== anyBurst.initial) refuse('burst', 'every line is one event');
-  if (workers !== oneWorker.initial) refuse('workers', 'one worker sends all lines');
-  if (idPrefix !== null) refuse('id-prefix', 'the lines are sent as they are');
-  if (accepted === file) refuse('accepted', 'it would overwrite the same file');
+  if (given.has('find-max')) {
+    if (settings.p99Ms === null) throw invalid('--find-max needs --p99, like --p99 50ms');
+    refuse(['burst', 'duration', 'ramp'], '--find-max', 'it chooses rates and times itself');
+    refuse(['file'], '--find-max', 'its steps would need more events than a file has');
+    refuse(['retry'], '--find-max', 'an event that is refused is not accepted in time');
+    refuse(['accepted'], '--find-max', 'most of its steps are not reported');
+    if ((settings.rate?.[0]?.durationMs ?? null) !== null)
+      throw invalid('--rate in steps does not go with --find-max: it begins with one rate');
+    if (settings.p99Ms > (settings.stepMs ?? STEP_MS) / 10)
+      throw invalid('--p99 must be a tenth of --step or less: else a queue has no time to grow beyond it');
+  } else refuse(['p99', 'step'], 'a run without --find-max', 'it is a bound of that');
+  if (given.has('ramp')) refuse(['rate'], '--ramp', 'both say the rate');
+  if (given.has('json')) refuse(['plot'], '--json', 'that has the numbers of it, as overTime');
+  if ((settings.connections ?? 0) > settings.maxInFlight)
+    throw invalid('--connections must not be more than --max-in-flight: each carries one request at a time');
+  checkFiles(settings, refuse);
+  const { size, idPrefix, workers } = settings;
+  const sizeMin = madeUpBytesMin(idPrefix ?? 'evt-0123456789', workers);
+  if (size !== null && size < sizeMin)
+    throw invalid(`--size must be at least ${sizeMin}: the rest of an event`);
+}
+
+function checkFiles(
+  { file, accepted, hdr }: ProducerSettings,
+  refuse: (flags: readonly string[], other: string, reason: string) => void,
+): void {
+  if (accepted !== null && accepted === hdr)
+    refuse(['hdr'], '--accepted', 'it would overwrite the same file');
+  if (file === null) return;
+  refuse(['burst'], '--file', 'every line is one event');
+  refuse(['workers'], '--file', 'one worker sends all lines');
+  refuse(['id-prefix', 'size'], '--file', 'the lines are sent as they are');
+  if (accepted === file) refuse(['accepted'], '--file', 'it would overwrite the same file');
+  if (hdr === file) refuse(['hdr'], '--file', 'it would overwrite the same file');
+}
+
+function invalid(message: string): ForebayError {
+  return new ForebayError('SETTING_INVALID', { message });
 }

@@ -1,37 +1,50 @@
 import { randomBytes } from 'node:crypto';
 import { appendFileSync, closeSync, openSync } from 'node:fs';
 import { open } from 'node:fs/promises';
+import type { RecordableHistogram } from 'node:perf_hooks';
 import type { Readable } from 'node:stream';
 import { Worker } from 'node:worker_threads';
 import { asError, ForebayError } from '../errors.js';
+import { loadOf, shareOf } from './load.js';
 import type { ProducerSettings } from './producer-settings.js';
 import { statisticsOf } from './statistics.js';
 import type { Statistics } from './statistics.js';
 import { addUp } from './tally.js';
-import type { Progress, WorkerMessage, WorkerReport, WorkerTask } from './worker.js';
+import { Timeline } from './timeline.js';
+import type { WorkerMessage, WorkerReport, WorkerTask } from './worker.js';
 
 export interface Run {
   readonly statistics: Statistics;
+  /** Of the accepted events that were counted: for `--hdr`. */
+  readonly latencyUs: RecordableHistogram;
+  readonly timeline: Timeline;
+  /** When it began to count and ended, on the clock of the timeline. */
+  readonly startMs: number;
+  readonly endMs: number;
   /** Why not all events could be sent; `null` where nothing was in the way. */
   readonly failure: string | null;
+}
+
+export interface RunOptions {
+  /** Aborted: stops sending; the statistics then tell what was done. */
+  readonly signal: AbortSignal;
+  /** Events that are due before, from the start on, are sent and not counted. */
+  readonly warmUpMs?: number;
+  /** Told a few times a second which answers came. */
+  readonly onAnswers: (answers: Float64Array) => void;
 }
 
 /**
  * Sends events from worker threads and adds up what became of them.
  *
- * @param signal aborted: stops sending; the statistics then tell what was done
- * @param onProgress told a few times a second how far all workers are together
  * @throws ForebayError `SETTING_INVALID` where a file cannot be opened
  */
-export async function produce(
-  settings: ProducerSettings,
-  signal: AbortSignal,
-  onProgress: (progress: Progress) => void,
-): Promise<Run> {
+export async function produce(settings: ProducerSettings, options: RunOptions): Promise<Run> {
+  const { signal, warmUpMs = 0, onAnswers } = options;
   const lines = settings.file === null ? null : await openLines(settings.file);
-  const acceptedFile = settings.accepted === null ? null : openAccepted(settings.accepted);
+  const acceptedFile = settings.accepted === null ? null : openOutput('accepted', settings.accepted);
   const stop = new AbortController();
-  const progress = new Map<number, Progress>();
+  const timeline = new Timeline();
   let failure: string | null = null;
   const fail = (reason: string): void => {
     failure ??= reason;
@@ -39,10 +52,10 @@ export async function produce(
   };
   lines?.on('error', (error) => fail(`--file ${settings.file} cannot be read: ${error.message}`));
   const reports = await Promise.all(
-    tasksOf(settings).map((task, worker) =>
+    tasksOf(settings, warmUpMs).map((task) =>
       runWorker(task, lines, AbortSignal.any([signal, stop.signal]), (message) => {
-        progress.set(worker, message.progress);
-        onProgress(sumOfProgress([...progress.values()]));
+        timeline.add(message.answers);
+        onAnswers(message.answers);
         if (acceptedFile === null || message.ids.length === 0) return;
         try {
           appendFileSync(acceptedFile, `${message.ids.join('\n')}\n`);
@@ -56,21 +69,35 @@ export async function produce(
   if (acceptedFile !== null) closeSync(acceptedFile);
   for (const report of reports) if (report.failure !== null) failure ??= report.failure;
   const startMs = Math.min(...reports.map((report) => report.startMs));
-  const endMs = Math.max(...reports.map((report) => report.endMs));
-  return { statistics: statisticsOf(addUp(reports.map(({ tally }) => tally)), endMs - startMs), failure };
+  const endMs = Math.max(startMs, ...reports.map((report) => report.endMs));
+  const tally = addUp(reports.map((report) => report.tally));
+  const statistics = statisticsOf(
+    tally,
+    endMs - startMs,
+    reports.reduce((sum, report) => sum + report.neverSent, 0),
+  );
+  return { statistics, latencyUs: tally.latencyUs, timeline, startMs, endMs, failure };
 }
 
 /** One task for each worker that has anything to send. */
-function tasksOf(settings: ProducerSettings): WorkerTask[] {
-  const { url, rate, maxInFlight, timeoutMs, retry, file, burst, workers, accepted } = settings;
-  const common = { url, rate, maxInFlight, timeoutMs, retry, postIds: accepted !== null };
-  if (file !== null) return [{ ...common, events: { kind: 'lines', live: file === '-' } }];
+function tasksOf(settings: ProducerSettings, warmUpMs: number): WorkerTask[] {
+  const { url, bulk, maxInFlight, timeoutMs, retry, file, workers, accepted, size } = settings;
+  const connections = settings.connections ?? maxInFlight;
+  const postIds = accepted !== null;
+  const { segments, durationMs, events } = loadOf(settings);
+  const common = { url, bulk, maxInFlight, connections, timeoutMs, retry, postIds, warmUpMs };
+  if (file !== null) {
+    const load = { segments, durationMs, events: null };
+    return [{ ...common, load, phase: 0, events: { kind: 'lines', live: file === '-' } }];
+  }
   // 40 random bits: runs to come will not repeat an id
   const prefix = settings.idPrefix ?? `evt-${randomBytes(5).toString('hex')}`;
-  return Array.from({ length: Math.min(workers, burst) }, (_, worker) => {
-    const count = Math.floor(burst / workers) + (worker < burst % workers ? 1 : 0);
-    return { ...common, events: { kind: 'made up', prefix, worker, count } };
-  });
+  return Array.from({ length: Math.min(workers, events ?? workers) }, (_, worker) => ({
+    ...common,
+    load: { segments, durationMs, events: events === null ? null : shareOf(events, worker, workers) },
+    phase: worker / workers,
+    events: { kind: 'made up', prefix, worker, bytes: size },
+  }));
 }
 
 /** Runs a task in a thread; lines are its standard input, which waits for the thread when that cannot follow. */
@@ -100,14 +127,6 @@ function runWorker(
   });
 }
 
-function sumOfProgress(parts: readonly Progress[]): Progress {
-  return parts.reduce((sum, part) => ({
-    accepted: sum.accepted + part.accepted,
-    backpressure: sum.backpressure + part.backpressure,
-    errors: sum.errors + part.errors,
-  }));
-}
-
 async function openLines(file: string): Promise<Readable> {
   if (file === '-') return process.stdin;
   try {
@@ -121,12 +140,13 @@ async function openLines(file: string): Promise<Readable> {
   throw new ForebayError('SETTING_INVALID', { message: `--file cannot be read: ${file} is a directory` });
 }
 
-function openAccepted(file: string): number {
+/** Opens a file that a flag names, to be written anew. */
+export function openOutput(flag: string, file: string): number {
   try {
     return openSync(file, 'w');
   } catch (error) {
     throw new ForebayError('SETTING_INVALID', {
-      message: `--accepted cannot be written: ${asError(error).message}`,
+      message: `--${flag} cannot be written: ${asError(error).message}`,
     });
   }
 }

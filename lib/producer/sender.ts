@@ -2,87 +2,104 @@ import { setMaxListeners } from 'node:events';
 import { setTimeout as wait } from 'node:timers/promises';
 import pLimit from 'p-limit';
 import type { LimitFunction } from 'p-limit';
-import { errors, Pool } from 'undici';
-import { systemCode } from '../errors.js';
+import { Pool } from 'undici';
+import { noAnswer, readAnswer } from './answer.js';
+import type { Answer } from './answer.js';
 import type { OutgoingEvent } from './outgoing-events.js';
-import { count, newTally, recordAccepted, recordSent } from './tally.js';
+import { count, newTally, recordAccepted, recordMs, recordSent } from './tally.js';
+import type { Outcome } from './timeline.js';
+
+/** Events that go out in one request. */
+type Events = readonly OutgoingEvent[];
 
 export interface SenderOptions {
   readonly url: string;
-  /** How many events may be unanswered at once. */
+  /** Whether requests are NDJSON, of one event or more; else each is one event as JSON. */
+  readonly isBulk: boolean;
+  /** How many requests may be unanswered at once. */
   readonly maxInFlight: number;
+  /** How many connections there are at most; each carries one request at a time. */
+  readonly connections: number;
   /** How long the connection, the head of an answer and each part of its body may take, in milliseconds. */
   readonly timeoutMs: number;
   /** Whether events that got 429, 503 or no answer are sent again until they are accepted. */
   readonly retry: boolean;
+  /** Events that are due before this moment are sent and not counted, as `performance.now()` tells it. */
+  readonly countFromMs: number;
   /** Aborted: nothing more is sent. */
   readonly signal: AbortSignal;
   readonly onAccepted: (event: OutgoingEvent) => void;
+  /** Told when it is settled what became of events. */
+  readonly onOutcome: (outcome: Outcome, dueMs: number, events: number) => void;
 }
 
-/** What came of sending an event once. */
-interface Answer {
-  /** `202`, `429`, `status 500`, `timeout`, `ECONNRESET`, … */
-  readonly kind: string;
-  /** Whether the event is to be sent again. */
-  readonly again: boolean;
-  /** When the server wants it again, in milliseconds from now. */
-  readonly retryAfterMs: number | null;
-}
-
-/** The wait before an event is sent again where the server names none, in milliseconds; give or take a half. */
+/** The wait before a request is sent again where the server names none, in milliseconds; give or take a half. */
 const RETRY_AFTER_MS = 1000;
 
 /** How long answers are awaited after the signal, in milliseconds: a person waits for the statistics. */
 const STOP_MS = 1000;
 
-const HEADERS = { 'content-type': 'application/json' };
+const LINE_END = Buffer.from('\n');
 
 /**
- * Sends events over a pool of connections, at most `maxInFlight` at once, and tallies the answers.
+ * Sends events over a pool of connections, at most `maxInFlight` requests at once, and tallies the answers.
  *
- * An event that waits to be sent again keeps its place among the `maxInFlight`: refused events never pile up in
+ * A request that waits to be sent again keeps its place among the `maxInFlight`: refused events never pile up in
  * memory. Sending again after a lost or late answer can make a duplicate; the server promises at-least-once, and
  * the id stays the same.
  */
 export class Sender {
   readonly tally = newTally();
+  /** What was due before `countFromMs`. */
+  readonly #uncounted = newTally();
   readonly #options: SenderOptions;
   readonly #path: string;
   readonly #pool: Pool;
-  readonly #limit: LimitFunction;
+  readonly #places: LimitFunction;
+  readonly #connections: LimitFunction;
+  /** More requests at once than this wait for a place or a connection: the server's doing, not the producer's. */
+  readonly #full: number;
   #unfinished = 0;
+  /** The last moment at which there was no place. */
+  #fullMs = -Infinity;
   #wake: () => void = () => {};
 
   constructor(options: SenderOptions) {
-    const { url, maxInFlight, timeoutMs, signal } = options;
+    const { url, maxInFlight, connections, timeoutMs, signal } = options;
     const { origin, pathname, search } = new URL(url);
     this.#options = options;
     this.#path = pathname + search;
     this.#pool = new Pool(origin, {
-      connections: maxInFlight,
+      connections,
       headersTimeout: timeoutMs,
       bodyTimeout: timeoutMs,
       connect: { timeout: timeoutMs },
     });
-    this.#limit = pLimit(maxInFlight);
-    setMaxListeners(0, signal); // every event that waits to be sent again listens
+    this.#places = pLimit(maxInFlight);
+    this.#connections = pLimit(connections);
+    this.#full = Math.min(maxInFlight, connections);
+    setMaxListeners(0, signal); // every request that waits to be sent again listens
     signal.addEventListener('abort', () => setTimeout(() => void this.#pool.destroy(), STOP_MS).unref());
   }
 
   /**
-   * Takes an event that is due. Resolves before it was answered, even before it left: as soon as no more than
+   * Takes events that are due. Resolves before they were answered, even before they left: as soon as no more than
    * `maxInFlight` others wait for a place. So a slow server makes events late, and never fills the memory.
    *
-   * @param dueMs when it was due, as `performance.now()` tells it
+   * @param dueMs when they were due, as `performance.now()` tells it
    */
-  async take(event: OutgoingEvent, dueMs: number): Promise<void> {
+  async take(events: Events, dueMs: number): Promise<void> {
+    const nowMs = performance.now();
+    const ownDelayMs = this.#unfinished >= this.#full ? 0 : nowMs - Math.max(dueMs, this.#fullMs);
+    recordMs(this.#tallyOf(dueMs).ownDelayUs, ownDelayMs, events.length);
     this.#unfinished += 1;
-    void this.#limit(() => this.#send(event, dueMs)).then(() => {
+    void this.#places(() => this.#send(events, dueMs)).then(() => {
+      if (this.#unfinished >= this.#full) this.#fullMs = performance.now();
       this.#unfinished -= 1;
       this.#wake();
     });
-    while (this.#limit.pendingCount > this.#options.maxInFlight) await this.#nextFinished();
+    const waitingMax = Math.ceil(this.#options.maxInFlight / events.length);
+    while (this.#places.pendingCount > waitingMax) await this.#nextFinished();
   }
 
   /** Waits until all that was taken is answered; after the signal no longer than a moment. */
@@ -95,59 +112,66 @@ export class Sender {
     return new Promise((resolve) => (this.#wake = resolve));
   }
 
-  async #send(event: OutgoingEvent, dueMs: number): Promise<void> {
-    const { signal, onAccepted } = this.#options;
-    if (signal.aborted) return;
-    recordSent(this.tally, performance.now() - dueMs);
-    let answer = await this.#attempt(event);
-    while (answer.again && (await this.#waited(answer))) {
-      count(this.tally.sentAgain, answer.kind);
-      answer = await this.#attempt(event);
-    }
-    if (answer.kind === '202') {
-      recordAccepted(this.tally, performance.now() - dueMs);
-      onAccepted(event);
-    } else if (answer.kind === '429') this.tally.backpressure += 1;
-    else count(this.tally.errors, answer.kind);
+  #tallyOf(dueMs: number): typeof this.tally {
+    return dueMs < this.#options.countFromMs ? this.#uncounted : this.tally;
   }
 
-  async #attempt({ body }: OutgoingEvent): Promise<Answer> {
-    const { retry } = this.#options;
-    try {
-      const answer = await this.#pool.request({ path: this.#path, method: 'POST', headers: HEADERS, body });
-      await answer.body.dump();
-      const { statusCode: status, headers } = answer;
-      return {
-        kind: status === 202 || status === 429 ? `${status}` : `status ${status}`,
-        again: retry && (status === 429 || status === 503),
-        retryAfterMs: retryAfterMs(headers['retry-after']),
-      };
-    } catch (error) {
-      return { kind: kindOf(error), again: retry, retryAfterMs: null };
-    }
-  }
-
-  /** Waits before an event is sent again; `false` when the signal ends the wait. */
-  async #waited({ retryAfterMs: askedMs }: Answer): Promise<boolean> {
+  async #send(events: Events, dueMs: number): Promise<void> {
     const { signal } = this.#options;
+    const tally = this.#tallyOf(dueMs);
+    let body: Buffer | null = null;
+    const attempt = (): Promise<Answer | null> =>
+      this.#connections(async () => {
+        if (body !== null) return this.#attempt(body, events.length);
+        if (signal.aborted) return null;
+        recordSent(tally, performance.now() - dueMs, events.length);
+        body = this.#bodyOf(events);
+        return this.#attempt(body, events.length);
+      });
+    let answer = await attempt();
+    while (answer?.canRetry === true && (await this.#waited(answer))) {
+      count(tally.sentAgain, answer.kind, events.length);
+      answer = await attempt();
+    }
+    if (answer !== null) this.#settle(events, dueMs, answer);
+  }
+
+  #settle(events: Events, dueMs: number, { kind, accepted }: Answer): void {
+    const { onAccepted, onOutcome } = this.#options;
+    const tally = this.#tallyOf(dueMs);
+    const others = events.length - accepted;
+    if (accepted > 0) {
+      recordAccepted(tally, performance.now() - dueMs, accepted);
+      onOutcome('accepted', dueMs, accepted);
+      if (others === 0) events.forEach(onAccepted); // else it is not known which they are
+    }
+    if (others === 0) return;
+    if (kind === '429') tally.backpressure += others;
+    else count(tally.errors, kind === '202' ? '202 with a lower count' : kind, others);
+    onOutcome(kind === '429' ? 'backpressure' : 'errors', dueMs, others);
+  }
+
+  #bodyOf(events: Events): Buffer {
+    if (this.#options.isBulk) return Buffer.concat(events.flatMap((event) => [event.body(), LINE_END]));
+    return events[0]?.body() ?? Buffer.alloc(0);
+  }
+
+  async #attempt(body: Buffer, events: number): Promise<Answer> {
+    const { isBulk } = this.#options;
+    const headers = { 'content-type': isBulk ? 'application/x-ndjson' : 'application/json' };
+    try {
+      const answer = await this.#pool.request({ path: this.#path, method: 'POST', headers, body });
+      return await readAnswer(answer, events, isBulk);
+    } catch (error) {
+      return noAnswer(error);
+    }
+  }
+
+  /** Waits before a request is sent again; `false`: it is not, by its options or because the signal ends the wait. */
+  async #waited({ retryAfterMs: askedMs }: Answer): Promise<boolean> {
+    const { signal, retry } = this.#options;
+    if (!retry) return false;
     const waitMs = askedMs ?? RETRY_AFTER_MS * (0.5 + Math.random());
     return wait(waitMs, true, { signal }).catch(() => false);
   }
-}
-
-/** RFC 9110, 10.2.3; of its two forms only the one in seconds, and no longer than `setTimeout` can wait. */
-function retryAfterMs(header: string | string[] | undefined): number | null {
-  return typeof header === 'string' && /^\d+$/.test(header)
-    ? Math.min(Number(header) * 1000, 2 ** 31 - 1)
-    : null;
-}
-
-/** What kept an event from being answered, in a word or two. */
-function kindOf(error: unknown): string {
-  if (error instanceof errors.HeadersTimeoutError || error instanceof errors.BodyTimeoutError)
-    return 'timeout';
-  if (error instanceof errors.ConnectTimeoutError) return 'connect timeout';
-  if (error instanceof errors.ClientDestroyedError) return 'no answer before the stop';
-  if (error instanceof errors.SocketError) return 'connection closed';
-  return systemCode(error) ?? (error instanceof Error ? error.name : String(error));
 }

@@ -19,15 +19,25 @@ export interface Statistics {
     readonly thresholdMs: number;
     readonly delayMsMax: number;
   };
+  /** Events that were due, and had not left a second after the end of a run that ends by time. */
+  readonly neverSent: number;
+  /**
+   * How late the producer itself was, from when an event was due, or from when a place was free for it: in
+   * milliseconds; `null` where none was sent.
+   */
+  readonly ownDelayMs: Readonly<Record<'p50' | 'p90' | 'p99' | 'max', number>> | null;
+  /** Whether the producer was the bottleneck, not the server. */
+  readonly isProducerBehind: boolean;
   /** How many events were errors, of each kind. */
   readonly errorsByKind: Readonly<Record<string, number>>;
   /** How many times an event was sent again, by the kind of answer before. */
   readonly sentAgainByKind: Readonly<Record<string, number>>;
 }
 
-export function statisticsOf(tally: Tally, durationMs: number): Statistics {
-  const { sent, accepted, backpressure, errors, sentAgain, latencyUs, late, delayMsMax } = tally;
+export function statisticsOf(tally: Tally, durationMs: number, neverSent: number): Statistics {
+  const { sent, accepted, backpressure, errors, sentAgain, latencyUs, ownDelayUs, late, delayMsMax } = tally;
   const atPercent = (percent: number): number => latencyUs.percentile(percent) / 1000;
+  const ownAtPercent = (percent: number): number => ownDelayUs.percentile(percent) / 1000;
   return {
     totalSent: sent,
     accepted,
@@ -46,16 +56,30 @@ export function statisticsOf(tally: Tally, durationMs: number): Statistics {
             max: latencyUs.max / 1000,
           },
     late: { events: late, thresholdMs: LATE_MS, delayMsMax: Math.round(delayMsMax * 1000) / 1000 },
+    neverSent,
+    ownDelayMs:
+      ownDelayUs.count === 0
+        ? null
+        : {
+            p50: ownAtPercent(50),
+            p90: ownAtPercent(90),
+            p99: ownAtPercent(99),
+            max: ownDelayUs.max / 1000,
+          },
+    isProducerBehind: durationMs >= BEHIND_DURATION_MS && ownDelayUs.count > 0 && ownAtPercent(90) > LATE_MS,
     errorsByKind: Object.fromEntries(errors),
     sentAgainByKind: Object.fromEntries(sentAgain),
   };
 }
 
+/** A shorter run says nothing about the producer: it may only have begun slowly. In milliseconds. */
+const BEHIND_DURATION_MS = 1000;
+
 const RULE = '='.repeat(40);
 
 /** The statistics as people read them. */
 export function statisticsText(statistics: Statistics): string {
-  const { latencyMs, late, errorsByKind, sentAgainByKind } = statistics;
+  const { latencyMs, late, neverSent, errorsByKind, sentAgainByKind } = statistics;
   const latencies = Object.entries(latencyMs ?? {}).map(([name, ms]) => `${name} ${ms.toFixed(1)}`);
   const again = Object.entries(sentAgainByKind);
   const lines = [
@@ -71,8 +95,18 @@ export function statisticsText(statistics: Statistics): string {
     RULE,
     `Latency of accepted events, from when each was due (ms): ${latencies.join(', ') || 'none'}`,
     `Left more than ${late.thresholdMs} ms late: ${late.events} events; the greatest delay: ${late.delayMsMax.toFixed(1)} ms`,
+    ...(neverSent > 0 ? [`Due and never sent: ${neverSent} events`] : []),
+    ...(statistics.isProducerBehind ? [behindText(statistics)] : []),
     ...again.map(([kind, times]) => `Sent again after ${kind}: ${times}`),
     ...Object.entries(errorsByKind).map(([kind, times]) => `Error ${kind}: ${times}`),
   ];
   return `${lines.join('\n')}\n`;
+}
+
+function behindText({ ownDelayMs }: Statistics): string {
+  const [p90, max] = [ownDelayMs?.p90 ?? 0, ownDelayMs?.max ?? 0];
+  return (
+    `The producer itself was the bottleneck: a place was free, and yet events left late (p90 ${p90.toFixed(1)} ms, ` +
+    `max ${max.toFixed(1)} ms). The server may take more: try --workers, --bulk or an idler machine.`
+  );
 }

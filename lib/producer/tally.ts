@@ -20,7 +20,7 @@ export interface Tally {
   backpressure: number;
   /** Events with any other answer, or none: how many of each kind (`status 500`, `timeout`, `ECONNRESET`). */
   readonly errors: Map<string, number>;
-  /** Answers after which an event was sent again, of each kind. */
+  /** Events that were sent again, by the kind of answer before. */
   readonly sentAgain: Map<string, number>;
   /** Events that left more than `LATE_MS` after they were due. */
   late: number;
@@ -28,23 +28,43 @@ export interface Tally {
   delayMsMax: number;
   /** From when an event was due until it was accepted, in whole microseconds. */
   readonly latencyUs: RecordableHistogram;
+  /**
+   * How late the producer itself was with an event, in whole microseconds: from when it was due, or from when a place
+   * was free for it if that was later.
+   */
+  readonly ownDelayUs: RecordableHistogram;
+}
+
+/** @param figures how many digits of a value are kept: with 2 it takes 27 KB, with 3 180 KB */
+export function latencyHistogram(figures: 2 | 3): RecordableHistogram {
+  return createHistogram({ lowest: 1, highest: LATENCY_US_MAX, figures });
 }
 
 export function newTally(): Tally {
-  const latencyUs = createHistogram({ lowest: 1, highest: LATENCY_US_MAX });
   const counts = { sent: 0, accepted: 0, backpressure: 0, late: 0, delayMsMax: 0 };
-  return { ...counts, errors: new Map(), sentAgain: new Map(), latencyUs };
+  return {
+    ...counts,
+    errors: new Map(),
+    sentAgain: new Map(),
+    latencyUs: latencyHistogram(3),
+    ownDelayUs: latencyHistogram(2),
+  };
 }
 
-export function recordSent(tally: Tally, delayMs: number): void {
-  tally.sent += 1;
-  if (delayMs > LATE_MS) tally.late += 1;
+export function recordSent(tally: Tally, delayMs: number, events: number): void {
+  tally.sent += events;
+  if (delayMs > LATE_MS) tally.late += events;
   tally.delayMsMax = Math.max(tally.delayMsMax, delayMs);
 }
 
-export function recordAccepted(tally: Tally, latencyMs: number): void {
-  tally.accepted += 1;
-  tally.latencyUs.record(Math.min(LATENCY_US_MAX, Math.max(1, Math.round(latencyMs * 1000))));
+export function recordAccepted(tally: Tally, latencyMs: number, events: number): void {
+  tally.accepted += events;
+  recordMs(tally.latencyUs, latencyMs, events);
+}
+
+export function recordMs(histogram: RecordableHistogram, ms: number, times: number): void {
+  const us = Math.min(LATENCY_US_MAX, Math.max(1, Math.round(ms * 1000)));
+  for (let time = 0; time < times; time += 1) histogram.record(us);
 }
 
 export function count(kinds: Map<string, number>, kind: string, times = 1): void {
@@ -67,6 +87,7 @@ export function addUp(tallies: readonly Tally[]): Tally {
     sum.late += tally.late;
     sum.delayMsMax = Math.max(sum.delayMsMax, tally.delayMsMax);
     sum.latencyUs.add(tally.latencyUs);
+    sum.ownDelayUs.add(tally.ownDelayUs);
   }
   return sum;
 }

@@ -1,45 +1,58 @@
 /** A worker thread of the producer: sends its share of the events and posts what became of them. */
 import { parentPort, workerData } from 'node:worker_threads';
 import { asError } from '../errors.js';
-import { linesOf, madeUpEvents } from './outgoing-events.js';
+import { inGroups, linesOf, madeUpEvents } from './outgoing-events.js';
 import { Pace } from './pace.js';
+import { Schedule } from './schedule.js';
+import type { Segment } from './schedule.js';
 import { Sender } from './sender.js';
-import { sumOf } from './tally.js';
 import type { Tally } from './tally.js';
+import { AnswerLog } from './timeline.js';
 
 /** What a worker is to do. */
 export interface WorkerTask {
   readonly url: string;
-  /** Events a second. */
-  readonly rate: number;
+  /** Its own rate over time, when it ends, and how many events there are. */
+  readonly load: {
+    readonly segments: readonly Segment[];
+    readonly durationMs: number | null;
+    readonly events: number | null;
+  };
+  /** By which part of the time between two of its requests all of them are later: workers take turns. */
+  readonly phase: number;
+  /** Events of a request; `null`: one, as JSON. */
+  readonly bulk: number | null;
   readonly maxInFlight: number;
+  readonly connections: number;
   readonly timeoutMs: number;
   readonly retry: boolean;
+  /** What is due before this, from its start, is not counted. */
+  readonly warmUpMs: number;
   /** Made-up events, or the lines of the worker's standard input; `live` lines come from someone who may pause. */
   readonly events:
-    | { readonly kind: 'made up'; readonly prefix: string; readonly worker: number; readonly count: number }
+    | {
+        readonly kind: 'made up';
+        readonly prefix: string;
+        readonly worker: number;
+        readonly bytes: number | null;
+      }
     | { readonly kind: 'lines'; readonly live: boolean };
   /** Whether it posts the ids of accepted events. */
   readonly postIds: boolean;
 }
 
-/** How far a worker is, in events. */
-export interface Progress {
-  readonly accepted: number;
-  readonly backpressure: number;
-  readonly errors: number;
-}
-
 /** What a worker posts: how far it is, from time to time, and once at the end what became of its events. */
 export type WorkerMessage =
-  | { readonly kind: 'progress'; readonly progress: Progress; readonly ids: readonly string[] }
+  | { readonly kind: 'progress'; readonly answers: Float64Array; readonly ids: readonly string[] }
   | { readonly kind: 'done'; readonly report: WorkerReport };
 
 export interface WorkerReport {
   readonly tally: Tally;
-  /** When it began and ended, in milliseconds of the clock that all threads share. */
+  /** When it began to count and ended, in milliseconds of the clock that all threads share. */
   readonly startMs: number;
   readonly endMs: number;
+  /** Events that were due and had not left when its time was over. */
+  readonly neverSent: number;
   /** Why it could not go on with its events; `null` where nothing was in the way. */
   readonly failure: string | null;
 }
@@ -49,42 +62,59 @@ const PROGRESS_INTERVAL_MS = 100;
 if (parentPort === null) throw new Error('This file is started by the producer, as a worker thread');
 const port = parentPort;
 const task = workerData as WorkerTask;
-const { events } = task;
+const { events, load } = task;
 
 const stop = new AbortController();
 port.once('message', () => stop.abort()); // the producer has only one thing to say: stop
 const { signal } = stop;
 
+/** From this thread's `performance.now()` to the clock that all threads share. */
+const sharedMs = Number(process.hrtime.bigint()) / 1e6 - performance.now();
+const schedule = new Schedule(load.segments, load.durationMs, load.events);
+const pace = new Pace(schedule, signal, task.bulk ?? 1, task.phase);
+const answers = new AnswerLog();
 let ids: string[] = [];
 const sender = new Sender({
   ...task,
+  isBulk: task.bulk !== null,
+  countFromMs: pace.startMs + task.warmUpMs,
   signal,
   onAccepted: (event) => {
     const id = task.postIds ? event.id() : null;
     if (id !== null) ids.push(id);
   },
+  onOutcome: (outcome, dueMs, times) => {
+    answers.push(outcome, sharedMs + dueMs, sharedMs + performance.now(), times);
+  },
 });
 
-const startMs = sharedClockMs();
+const startMs = sharedMs + pace.startMs + task.warmUpMs;
+postProgress(); // it begins
 const interval = setInterval(postProgress, PROGRESS_INTERVAL_MS);
+let neverSent = 0;
 const failure = await sendAll();
 await sender.finish();
 clearInterval(interval);
 postProgress();
-post({ kind: 'done', report: { tally: sender.tally, startMs, endMs: sharedClockMs(), failure } });
+const endMs = sharedMs + performance.now();
+post({ kind: 'done', report: { tally: sender.tally, startMs, endMs, neverSent, failure } });
 
 /** Sends the events as they become due. Gives the reason why not all could be. */
 async function sendAll(): Promise<string | null> {
   const source =
     events.kind === 'lines'
       ? linesOf(process.stdin, signal)
-      : madeUpEvents(events.prefix, events.worker, events.count);
-  const pace = new Pace(task.rate, signal);
+      : madeUpEvents(events.prefix, events.worker, schedule.events, events.bytes);
   try {
     let askedMs = performance.now();
-    for await (const event of source) {
+    for await (const group of inGroups(source, task.bulk ?? 1)) {
       if (events.kind === 'lines' && events.live) pace.arrivedNow(askedMs);
-      await sender.take(event, await pace.next());
+      const dueMs = await pace.next();
+      if (dueMs === null) {
+        neverSent = pace.left;
+        break;
+      }
+      await sender.take(group, dueMs);
       askedMs = performance.now();
     }
     return null;
@@ -94,15 +124,10 @@ async function sendAll(): Promise<string | null> {
 }
 
 function postProgress(): void {
-  const { accepted, backpressure, errors } = sender.tally;
-  post({ kind: 'progress', progress: { accepted, backpressure, errors: sumOf(errors) }, ids });
+  post({ kind: 'progress', answers: answers.take(), ids });
   ids = [];
 }
 
 function post(message: WorkerMessage): void {
   port.postMessage(message);
-}
-
-function sharedClockMs(): number {
-  return Number(process.hrtime.bigint()) / 1e6;
 }

@@ -1,0 +1,81 @@
+import { errors } from 'undici';
+import type { Dispatcher } from 'undici';
+import { systemCode } from '../errors.js';
+
+/** What came of sending a request once. */
+export interface Answer {
+  /** `202`, `429`, `status 500`, `timeout`, `ECONNRESET`, … */
+  readonly kind: string;
+  /** How many of its events are accepted; the others are errors, unless the kind is `429`. */
+  readonly accepted: number;
+  /** Whether sending it again can help. */
+  readonly canRetry: boolean;
+  /** When the server wants it again, in milliseconds from now. */
+  readonly retryAfterMs: number | null;
+}
+
+/** The longest body of an answer that is read for its count, in bytes: lists of refused events may be long. */
+const BODY_BYTES_MAX = 2 ** 20;
+
+/** Reads an answer to its end. An event counts, not a request: a bulk is accepted as far as its answer says so. */
+export async function readAnswer(
+  { statusCode: status, headers, body }: Dispatcher.ResponseData,
+  events: number,
+  isBulk: boolean,
+): Promise<Answer> {
+  let counted: number | null = events;
+  if (status === 202 && isBulk) counted = countIn(await text(body));
+  else await body.dump();
+  const retryAfterMs = secondsIn(headers['retry-after']);
+  if (counted === null) return { kind: '202 without a count', accepted: 0, canRetry: false, retryAfterMs };
+  const accepted = status === 202 ? Math.min(events, counted) : 0;
+  return {
+    kind: status === 202 || status === 429 ? `${status}` : `status ${status}`,
+    accepted,
+    canRetry: status === 429 || status === 503,
+    retryAfterMs,
+  };
+}
+
+/** What a request that got no answer counts as. */
+export function noAnswer(error: unknown): Answer {
+  return { kind: kindOf(error), accepted: 0, canRetry: true, retryAfterMs: null };
+}
+
+async function text(body: Dispatcher.ResponseData['body']): Promise<string> {
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  for await (const chunk of body as AsyncIterable<Buffer>) {
+    bytes += chunk.length;
+    if (bytes <= BODY_BYTES_MAX) chunks.push(chunk);
+  }
+  return Buffer.concat(chunks).toString();
+}
+
+/** The `count` of `{"status":"accepted","count":100}`. */
+function countIn(body: string): number | null {
+  try {
+    const answer: unknown = JSON.parse(body);
+    const count = typeof answer === 'object' && answer !== null && 'count' in answer ? answer.count : null;
+    return typeof count === 'number' && Number.isSafeInteger(count) && count >= 0 ? count : null;
+  } catch {
+    return null;
+  }
+}
+
+/** RFC 9110, 10.2.3; of its two forms only the one in seconds, and no longer than `setTimeout` can wait. */
+function secondsIn(header: string | string[] | undefined): number | null {
+  return typeof header === 'string' && /^\d+$/.test(header)
+    ? Math.min(Number(header) * 1000, 2 ** 31 - 1)
+    : null;
+}
+
+/** What kept a request from being answered, in a word or two. */
+function kindOf(error: unknown): string {
+  if (error instanceof errors.HeadersTimeoutError || error instanceof errors.BodyTimeoutError)
+    return 'timeout';
+  if (error instanceof errors.ConnectTimeoutError) return 'connect timeout';
+  if (error instanceof errors.ClientDestroyedError) return 'no answer before the stop';
+  if (error instanceof errors.SocketError) return 'connection closed';
+  return systemCode(error) ?? (error instanceof Error ? error.name : String(error));
+}

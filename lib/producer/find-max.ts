@@ -1,0 +1,165 @@
+import { grouped, msText, secondsText } from './words.js';
+
+/**
+ * The search for the highest rate at which p99 stays below a bound: doubling until a rate does not hold, bisecting
+ * between the highest that held and the lowest that did not, and a longer run at the result.
+ */
+
+/** What was measured at a rate. */
+export interface Measured {
+  /** In events a second. */
+  readonly rate: number;
+  readonly lengthMs: number;
+  /** Of accepted events; `null`: there were none. */
+  readonly p99Ms: number | null;
+  /** The part of the events that was accepted within the bound. */
+  readonly inTime: number;
+  /** The part that was refused, failed, or never left. */
+  readonly refused: number;
+  /** Its commonest kind (`429`, `ECONNREFUSED`); `null`: there was none. */
+  readonly refusal: string | null;
+  /** Whether the producer itself was so late that the bound says nothing about the server. */
+  readonly isProducerBehind: boolean;
+  /** Whether it was broken off. */
+  readonly isStopped: boolean;
+}
+
+export interface Found {
+  /** The longer run at the highest rate that held; `null`: none did. */
+  readonly held: Measured | null;
+  /** The lowest rate that did not hold; `null`: none was met. */
+  readonly exceeded: Measured | null;
+  /** Why it ended before its end; `null`: it did not. */
+  readonly ended: 'stopped' | 'no event was accepted' | null;
+}
+
+export interface Search {
+  readonly startRate: number;
+  readonly stepMs: number;
+  readonly measure: (rate: number, lengthMs: number) => Promise<Measured>;
+}
+
+/** The part of the events that must be accepted in time: the 99 of p99. */
+const PART = 0.99;
+/** The search ends when the rates that held and did not are this near to each other. */
+const NEAR = 1.05;
+/** How long the run at the end is, in steps. */
+const CONFIRM_STEPS = 2;
+/** How often a rate is measured that does not hold. */
+const MEASURES_MAX = { exceeded: 2, behind: 3 };
+/** No producer gets so far, in events a second. */
+const RATE_MAX = 1e7;
+
+export function holds({ inTime }: Measured): boolean {
+  return inTime >= PART;
+}
+
+export async function findMax({ startRate, stepMs, measure }: Search): Promise<Found> {
+  const quick = await narrow([rounded(startRate)], null, stepMs, measure);
+  if (quick.ended !== null) return foundBy(quick);
+  // longer runs decide: at the highest rate that held, then below it if they must
+  const rates = quick.held.map(({ rate }) => rate);
+  const slow = await narrow(rates, quick.exceeded, CONFIRM_STEPS * stepMs, measure);
+  if (slow.ended === null || slow.held.length > 0) return foundBy(slow);
+  const { exceeded } = slow;
+  const held = quick.held.filter(({ rate }) => rate < (exceeded?.rate ?? Infinity));
+  return foundBy({ ...slow, held });
+}
+
+interface Narrowed extends Pick<Found, 'exceeded' | 'ended'> {
+  /** Each at a higher rate than the one before. */
+  readonly held: readonly Measured[];
+}
+
+function foundBy({ held, exceeded, ended }: Narrowed): Found {
+  return { held: held.at(-1) ?? null, exceeded, ended };
+}
+
+/**
+ * Measures until the rates that held and did not are near to each other: first at the candidates, the last of them
+ * first, until one holds; below them if none does; then between that one and what did not hold.
+ */
+async function narrow(
+  candidates: readonly number[],
+  above: Measured | null,
+  lengthMs: number,
+  measure: Search['measure'],
+): Promise<Narrowed> {
+  const untried = [...candidates];
+  const held: Measured[] = [];
+  let exceeded = above;
+  for (let rate = untried.pop() ?? null; rate !== null;) {
+    const measured = await measureAgain(measure, rate, lengthMs);
+    if (measured.isStopped) return { held, exceeded, ended: 'stopped' };
+    if (holds(measured)) held.push(measured);
+    else exceeded = measured;
+    if (measured.p99Ms === null) return { held, exceeded, ended: 'no event was accepted' };
+    const highest = held.at(-1)?.rate ?? null;
+    const hint = highest === null ? untried.pop() : undefined;
+    rate = hint ?? nextRate(highest, exceeded?.rate ?? null);
+  }
+  return { held, exceeded, ended: null };
+}
+
+/**
+ * A rate that does not hold is measured again: something else may have been busy, all the more where the producer fell
+ * behind. Not if nothing was accepted.
+ */
+async function measureAgain(measure: Search['measure'], rate: number, lengthMs: number): Promise<Measured> {
+  for (let times = 1; ; times += 1) {
+    const measured = await measure(rate, lengthMs);
+    const most = measured.isProducerBehind ? MEASURES_MAX.behind : MEASURES_MAX.exceeded;
+    if (holds(measured) || measured.isStopped || measured.p99Ms === null || times >= most) return measured;
+  }
+}
+
+/** The rate to try next; `null`: the answer is near enough. */
+export function nextRate(held: number | null, exceeded: number | null): number | null {
+  if (exceeded === null) return held === null || held >= RATE_MAX ? null : rounded(held * 2);
+  if (held === null) return exceeded <= 1 ? null : rounded(exceeded / 2);
+  if (exceeded / held <= NEAR) return null;
+  const middle = rounded((held + exceeded) / 2);
+  return middle > held && middle < exceeded ? middle : null;
+}
+
+/** To three digits, and a whole number: a rate that people can say. */
+function rounded(rate: number): number {
+  return Math.max(1, Math.round(Number(rate.toPrecision(3))));
+}
+
+/** What came out, in one sentence. */
+export function foundSentence({ held, exceeded, ended }: Found, boundMs: number): string {
+  const bound = `p99 below ${msText(boundMs)} ms`;
+  const more: string[] = [];
+  if (held !== null) more.push(`p99 ${msText(held.p99Ms ?? 0)} ms over ${secondsText(held.lengthMs)}`);
+  if (exceeded !== null) more.push(`at ${grouped(exceeded.rate)} ${reasonText(exceeded, boundMs)}`);
+  if (ended === 'stopped') more.push('stopped before the search was done');
+  const reasons = more.join('; ');
+  if (held === null) return `No rate with ${bound} was found${reasons === '' ? '' : ` (${reasons})`}`;
+  const mayBeMore = ended !== null || exceeded === null || exceeded.isProducerBehind;
+  return `Highest rate with ${bound}: ${mayBeMore ? 'at least ' : ''}${grouped(held.rate)} events/s (${reasons})`;
+}
+
+/** Why a rate did not hold. */
+export function reasonText(measured: Measured, boundMs: number): string {
+  const { p99Ms, refused, refusal, isProducerBehind } = measured;
+  const percent = `${Number((refused * 100).toPrecision(2))} %`;
+  if (p99Ms === null) return `no event was accepted${refusal === null ? '' : ` (${refusal})`}`;
+  if (isProducerBehind) return 'the producer itself fell behind: the server may take more';
+  if (p99Ms >= boundMs) return `it was ${msText(p99Ms)} ms`;
+  return `${percent} were refused or failed${refusal === null ? '' : ` (${refusal})`}`;
+}
+
+/** A line for each step, while they go on. */
+export function stepText(measured: Measured, boundMs: number): string {
+  const { rate, lengthMs, p99Ms, isStopped } = measured;
+  const what = `${grouped(rate).padStart(9)} events/s for ${secondsText(lengthMs)}:`;
+  if (isStopped) return `${what} stopped`;
+  const p99 = p99Ms === null ? '' : `p99 ${msText(p99Ms)} ms, `;
+  if (holds(measured)) return `${what} ${p99}holds`;
+  const reason =
+    p99Ms !== null && p99Ms >= boundMs && !measured.isProducerBehind
+      ? 'too long'
+      : reasonText(measured, boundMs);
+  return `${what} ${p99}${reason}`;
+}

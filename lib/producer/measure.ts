@@ -1,0 +1,50 @@
+import type { Measured } from './find-max.js';
+import { RATE } from './load.js';
+import { countWithin } from './percentile-file.js';
+import type { ProducerSettings } from './producer-settings.js';
+import type { Run } from './producer.js';
+
+/** How long `--find-max` warms up before it counts, at each rate, in milliseconds: connections open, code is compiled. */
+export const WARM_UP_MS = 1000;
+
+/** The rate of all workers together with which the search begins. */
+export function startRateOf({ rate, workers }: ProducerSettings): number {
+  return (rate?.[0]?.from ?? RATE) * workers;
+}
+
+/** The settings of a run at a rate of all workers together, warm-up included. */
+export function settingsAt(settings: ProducerSettings, rate: number, lengthMs: number): ProducerSettings {
+  const workers = Math.min(settings.workers, rate);
+  const each = rate / workers;
+  return {
+    ...settings,
+    workers,
+    rate: [{ from: each, to: each, durationMs: null }],
+    durationMs: WARM_UP_MS + lengthMs,
+  };
+}
+
+/** What a run says about its rate. */
+export function measuredOf(
+  run: Run,
+  rate: number,
+  boundMs: number,
+  lengthMs: number,
+  isStopped: boolean,
+): Measured {
+  const { statistics, latencyUs } = run;
+  const { totalSent, accepted, backpressure, neverSent, errorsByKind, latencyMs, ownDelayMs } = statistics;
+  const events = Math.max(1, totalSent + neverSent);
+  const kinds = Object.entries({ ...errorsByKind, 429: backpressure, 'never sent': neverSent });
+  const [refusal, times] = kinds.reduce((most, kind) => (kind[1] > most[1] ? kind : most), ['', 0]);
+  return {
+    rate,
+    lengthMs,
+    p99Ms: latencyMs?.p99 ?? null,
+    inTime: countWithin(latencyUs, boundMs * 1000) / events,
+    refused: (events - accepted) / events,
+    refusal: times === 0 ? null : refusal,
+    isProducerBehind: (ownDelayMs?.p99 ?? 0) > boundMs / 2,
+    isStopped,
+  };
+}

@@ -1,0 +1,64 @@
+import type { RecordableHistogram } from 'node:perf_hooks';
+
+/**
+ * The percentile text of an HdrHistogram, as its `outputPercentileDistribution` writes it and plotters read it: a line
+ * for each of a series of percentiles, five each time the distance to 100 % is halved, with the value, the percentile
+ * as a part of 1, the number of values up to there, and 1 / (1 - percentile), which the last line leaves out.
+ */
+
+/** Lines between 0 and 50 %, between 50 and 75 %, and so on. */
+const TICKS_PER_HALF = 5;
+
+/** What an HdrHistogram of 3 digits is made of: with 2,048 sub-buckets each value is right within 0.1 %. */
+const SUB_BUCKETS = 2048;
+
+/** @param unit how many of the histogram's units make one of the file */
+export function percentileText(histogram: RecordableHistogram, unit: number): string {
+  const lines = ['       Value     Percentile TotalCount 1/(1-Percentile)', ''];
+  const total = histogram.count;
+  let level = 0;
+  let upTo = 0;
+  while (upTo < total) {
+    const value = valueAt(histogram, Math.max(1, Math.ceil((level / 100) * total)), total);
+    upTo = countWithin(histogram, value);
+    const isLast = upTo >= total;
+    const part = isLast ? 1 : level / 100;
+    const columns = [fixed(value / unit, 12, 3), part.toFixed(12), String(upTo).padStart(10)];
+    if (!isLast) columns.push(fixed(1 / (1 - part), 14, 2));
+    lines.push(columns.join(' '));
+    level += 100 / (TICKS_PER_HALF * 2 ** (Math.floor(Math.log2(100 / (100 - level))) + 1));
+  }
+  const [mean, deviation, max] =
+    total === 0 ? [0, 0, 0] : [histogram.mean / unit, histogram.stddev / unit, histogram.max / unit];
+  lines.push(`#[Mean    = ${fixed(mean, 12, 3)}, StdDeviation   = ${fixed(deviation, 12, 3)}]`);
+  lines.push(`#[Max     = ${fixed(max, 12, 3)}, Total count    = ${String(total).padStart(12)}]`);
+  lines.push(
+    `#[Buckets = ${fixed(bucketsUpTo(3_600_000_000), 12, 0)}, SubBuckets     = ${fixed(SUB_BUCKETS, 12, 0)}]`,
+  );
+  return `${lines.join('\n')}\n`;
+}
+
+/** The value at a rank, from 1. */
+function valueAt(histogram: RecordableHistogram, rank: number, total: number): number {
+  return histogram.percentile(Math.min(100, (100 * rank) / total));
+}
+
+/** How many values are no greater: the highest rank with such a value. Node.js gives values at percentiles only. */
+export function countWithin(histogram: RecordableHistogram, value: number): number {
+  const total = histogram.count;
+  let [low, high] = [0, total];
+  while (low < high) {
+    const middle = Math.ceil((low + high) / 2);
+    if (valueAt(histogram, middle, total) <= value) low = middle;
+    else high = middle - 1;
+  }
+  return low;
+}
+
+function bucketsUpTo(highest: number): number {
+  return 1 + Math.ceil(Math.log2(highest / SUB_BUCKETS));
+}
+
+function fixed(number: number, width: number, digits: number): string {
+  return number.toFixed(digits).padStart(width);
+}

@@ -1,0 +1,114 @@
+import type { Plan } from './load.js';
+import { sumOfOutcomes } from './timeline.js';
+import { clock, grouped, short } from './words.js';
+
+/** How far a run is at a moment. */
+export interface Progress {
+  readonly accepted: number;
+  readonly backpressure: number;
+  readonly errors: number;
+  /** Events answered a second, of late. */
+  readonly rate: number;
+  readonly elapsedMs: number;
+  /** From 0 to 1; `null`: nobody knows. */
+  readonly part: number | null;
+  /** `null`: nobody knows. */
+  readonly leftMs: number | null;
+}
+
+/** The rate is that of at least so long, in milliseconds. */
+const RATE_MS = 1000;
+
+/** Follows the answers of a run and tells how far it is. */
+export class ProgressMeter {
+  readonly #plan: Plan;
+  readonly #sum = { accepted: 0, backpressure: 0, errors: 0 };
+  #startMs: number | null = null;
+  /** What had been answered at moments of the last while, oldest first. */
+  #samples: { readonly atMs: number; readonly answered: number }[] = [];
+
+  constructor(plan: Plan) {
+    this.#plan = plan;
+  }
+
+  /** The run begins with the first of these. Takes what an `AnswerLog` gave. */
+  add(answers: Float64Array, nowMs: number): void {
+    this.#startMs ??= nowMs;
+    const sum = sumOfOutcomes(answers);
+    this.#sum.accepted += sum.accepted;
+    this.#sum.backpressure += sum.backpressure;
+    this.#sum.errors += sum.errors;
+  }
+
+  /** `null` before it began. */
+  read(nowMs: number): Progress | null {
+    if (this.#startMs === null) return null;
+    const { events, lengthMs, dueBefore } = this.#plan;
+    const answered = this.#sum.accepted + this.#sum.backpressure + this.#sum.errors;
+    const elapsedMs = nowMs - this.#startMs;
+    const rate = this.#rate(nowMs, answered);
+    const byTime = Number.isFinite(lengthMs) ? Math.min(1, elapsedMs / lengthMs) : null;
+    const part = Number.isFinite(events) ? Math.min(1, answered / events) : byTime;
+    // what is due and not answered comes on top of what is not due yet
+    const behind = Number.isFinite(events) ? Math.max(0, dueBefore(elapsedMs) - answered) : 0;
+    const behindMs = behind === 0 ? 0 : (behind * 1000) / rate;
+    const leftMs = Math.max(0, lengthMs - elapsedMs) + behindMs;
+    return { ...this.#sum, rate, elapsedMs, part, leftMs: Number.isFinite(leftMs) ? leftMs : null };
+  }
+
+  #rate(nowMs: number, answered: number): number {
+    this.#samples.push({ atMs: nowMs, answered });
+    while ((this.#samples[1]?.atMs ?? Infinity) <= nowMs - RATE_MS) this.#samples.shift();
+    const oldest = this.#samples[0];
+    const first = oldest !== undefined && nowMs - oldest.atMs >= RATE_MS ? oldest : null;
+    const sinceMs = nowMs - (first?.atMs ?? this.#startMs ?? nowMs);
+    return sinceMs <= 0 ? 0 : ((answered - (first?.answered ?? 0)) * 1000) / sinceMs;
+  }
+}
+
+/** A bar is no shorter and no longer than this. */
+const BAR = { least: 10, most: 30 };
+
+/** The progress in one line of a terminal: the first of its forms that fits into the width. */
+export function progressLine(progress: Progress, width: number): string {
+  const { accepted, backpressure, errors, rate, part, leftMs, elapsedMs } = progress;
+  const percent = part === null ? clock(elapsedMs) : `${Math.floor(part * 100)}%`;
+  const left = leftMs === null ? [] : [`${leftText(leftMs)} left`];
+  const long = [`${grouped(rate)}/s`, `accepted ${grouped(accepted)}`, `refused ${grouped(backpressure)}`];
+  const middle = [`${short(rate)}/s`, `202 ${short(accepted)}`, `429 ${short(backpressure)}`];
+  const ending = leftMs === null ? '' : ` ${leftText(leftMs)}`;
+  const tight = `${short(rate)}/s 202 ${short(accepted)} 429 ${short(backpressure)} err ${short(errors)}`;
+  const forms = [
+    [percent, ...long, `errors ${grouped(errors)}`, ...left].join('  '),
+    [percent, ...middle, `errors ${short(errors)}`, ...left].join('  '),
+  ];
+  if (part !== null) {
+    for (const form of forms) {
+      const room = Math.min(BAR.most, width - form.length - 3);
+      if (room < BAR.least) continue;
+      return `[${'#'.repeat(Math.floor(part * room)).padEnd(room, '-')}] ${form}`;
+    }
+  }
+  forms.push(`${percent} ${tight}${ending}`, `${tight}${ending}`, tight);
+  return forms.find((form) => form.length <= width) ?? tight.slice(0, width);
+}
+
+/** The same where there is no terminal: a line that stays. */
+export function progressText(progress: Progress): string {
+  const { accepted, backpressure, errors, rate, part, leftMs, elapsedMs } = progress;
+  const parts = [
+    `after ${clock(elapsedMs)}`,
+    `${grouped(rate)} events/s`,
+    `accepted ${grouped(accepted)}`,
+    `refused ${grouped(backpressure)}`,
+    `errors ${grouped(errors)}`,
+  ];
+  if (part !== null) parts.push(`${Math.floor(part * 100)} %`);
+  if (leftMs !== null) parts.push(`${leftText(leftMs)} left`);
+  return parts.join(', ');
+}
+
+/** 0:00 is left when nothing is. */
+function leftText(ms: number): string {
+  return clock(Math.ceil(ms / 1000) * 1000);
+}

@@ -1,0 +1,94 @@
+/** A part of a load: its rate goes evenly from one to another, or stays. */
+export interface Segment {
+  /** Events a second at its beginning and at its end. */
+  readonly from: number;
+  readonly to: number;
+  /** `null`: it goes on for ever; only the last may. */
+  readonly durationMs: number | null;
+}
+
+/** A segment, with what was due and how much time had passed before it. */
+interface Placed extends Segment {
+  readonly startMs: number;
+  readonly startEvents: number;
+}
+
+/**
+ * When events are due: pure arithmetic, with times in milliseconds from the start.
+ *
+ * In a segment from rate a to rate b that lasts T, after t the events a t + (b - a) t² / 2T were due. Event n (from 0)
+ * is due at the moment at which that sum reaches n, so each moment has the rate that was asked for, and no rounding
+ * adds up.
+ */
+export class Schedule {
+  readonly #segments: readonly Placed[];
+  /** When nothing more is due; infinite where the number of events ends it, or a stop. */
+  readonly endMs: number;
+  #eventsMax: number;
+
+  /**
+   * @param durationMs when it ends, though a segment or the last rate would go on; `null`: with the last segment
+   * @param events how many events there are; `null`: as many as become due
+   */
+  constructor(segments: readonly Segment[], durationMs: number | null, events: number | null) {
+    let startMs = 0;
+    let startEvents = 0;
+    const placed: Placed[] = [];
+    for (const segment of segments) {
+      placed.push({ ...segment, startMs, startEvents });
+      const { from, to, durationMs: lastsMs } = segment;
+      startMs += lastsMs ?? Infinity;
+      startEvents += lastsMs === null ? Infinity : (((from + to) / 2) * lastsMs) / 1000;
+    }
+    const last = segments.at(-1);
+    const goesOn = Number.isFinite(startMs) && last !== undefined && last.to > 0;
+    const isLonger = durationMs !== null || events !== null;
+    if (goesOn && isLonger) {
+      placed.push({ from: last.to, to: last.to, durationMs: null, startMs, startEvents }); // it stays at the last rate
+    }
+    this.#segments = placed;
+    this.endMs = Math.min(durationMs ?? Infinity, goesOn && isLonger ? Infinity : startMs);
+    this.#eventsMax = events ?? Infinity;
+    this.#eventsMax = this.countBefore(Infinity); // those that are due before its end
+  }
+
+  /** When event n is due; `null`: there is none. A fraction is a moment between two events. */
+  dueMs(n: number): number | null {
+    if (n >= this.#eventsMax) return null;
+    const segment = this.#segments.findLast(({ startEvents }) => startEvents <= n) ?? this.#segments[0];
+    if (segment === undefined) return null;
+    const dueMs = segment.startMs + reachedMs(segment, n - segment.startEvents);
+    return dueMs < this.endMs ? dueMs : null;
+  }
+
+  /** How many events are due before a moment, of all that there are. */
+  countBefore(ms: number): number {
+    const untilMs = Math.min(ms, this.endMs);
+    const segment = this.#segments.findLast(({ startMs }) => startMs <= untilMs);
+    if (segment === undefined || untilMs <= 0) return 0;
+    const { from, to, durationMs, startMs, startEvents } = segment;
+    const t = untilMs - startMs;
+    if (t === Infinity) return this.#eventsMax;
+    const slope = durationMs === null ? 0 : (to - from) / durationMs;
+    const due = startEvents + (from * t + (slope * t * t) / 2) / 1000;
+    // an event that is due at the very end is not before it; what floating point adds to a whole number is none
+    return Math.min(this.#eventsMax, Math.ceil(due - 1e-6));
+  }
+
+  /** How many events there are; infinite where only a stop ends it. */
+  get events(): number {
+    return this.#eventsMax;
+  }
+
+  /** When the last event is due; infinite where only a stop ends it. */
+  get lengthMs(): number {
+    return Number.isFinite(this.#eventsMax) ? (this.dueMs(this.#eventsMax - 1) ?? this.endMs) : this.endMs;
+  }
+}
+
+/** After how many milliseconds of a segment so many events were due: the root that stays exact where a is b, or 0. */
+function reachedMs({ from, to, durationMs }: Segment, events: number): number {
+  if (events <= 0) return 0;
+  const slope = durationMs === null ? 0 : (to - from) / (durationMs / 1000);
+  return (2000 * events) / (from + Math.sqrt(Math.max(0, from * from + 2 * slope * events)));
+}

@@ -1,0 +1,158 @@
+import type { RecordableHistogram } from 'node:perf_hooks';
+import { latencyHistogram, recordMs } from './tally.js';
+
+/** What was answered within a slice of time, and how long what was due in it took. */
+interface Slice {
+  readonly index: number;
+  accepted: number;
+  backpressure: number;
+  errors: number;
+  /** Of the accepted events that were due in it; `null`: none. */
+  latencyUs: RecordableHistogram | null;
+}
+
+const OUTCOMES = ['accepted', 'backpressure', 'errors'] as const;
+export type Outcome = (typeof OUTCOMES)[number];
+
+/** The numbers of an answer in an `AnswerLog`: its outcome, when its events were due, when it came, how many they are. */
+const FIELDS = 4;
+
+/** Answers on their way from a worker thread to the `Timeline`: four numbers each. */
+export class AnswerLog {
+  #numbers: number[] = [];
+
+  /** @param dueMs like `atMs`, on the clock that all threads share */
+  push(outcome: Outcome, dueMs: number, atMs: number, events: number): void {
+    this.#numbers.push(OUTCOMES.indexOf(outcome), dueMs, atMs, events);
+  }
+
+  /** Hands over what it holds; then it is empty. */
+  take(): Float64Array {
+    const numbers = Float64Array.from(this.#numbers);
+    this.#numbers = [];
+    return numbers;
+  }
+}
+
+/** How many events came to what in what an `AnswerLog` gave. */
+export function sumOfOutcomes(answers: Float64Array): Record<Outcome, number> {
+  const sum = { accepted: 0, backpressure: 0, errors: 0 };
+  for (let at = 0; at < answers.length; at += FIELDS) {
+    sum[OUTCOMES[answers[at] ?? 0] ?? 'errors'] += answers[at + FIELDS - 1] ?? 0;
+  }
+  return sum;
+}
+
+/** A part of a run. */
+export interface Column {
+  /** Its beginning and its length, in milliseconds from the beginning of the run. */
+  readonly atMs: number;
+  readonly lengthMs: number;
+  /** Answers a second. */
+  readonly accepted: number;
+  readonly backpressure: number;
+  readonly errors: number;
+  /** In milliseconds; `null` where nothing was due that was accepted. */
+  readonly p50: number | null;
+  readonly p99: number | null;
+}
+
+const SLICE_MS = 100;
+/** More slices than this are joined, two to one: at 27 KB each they never take more than 7 MB. */
+const SLICES_MAX = 240;
+
+/**
+ * A run over time, in slices of 100 ms, or of twice as long each time there are too many. Answers belong to the moment
+ * at which they came, latencies to the moment at which their event was due: when a server hangs for two seconds, the
+ * answers stop there, and the latency begins
+ * with two seconds and falls.
+ */
+export class Timeline {
+  #slices = new Map<number, Slice>();
+  #sliceMs = SLICE_MS;
+  /** When the first event was due that was answered: slices begin with the run. */
+  #originMs: number | null = null;
+
+  /** Adds what an `AnswerLog` gave. */
+  add(answers: Float64Array): void {
+    for (let at = 0; at < answers.length; at += FIELDS) {
+      const [code = 0, dueMs = 0, atMs = 0, events = 0] = answers.subarray(at, at + FIELDS);
+      const outcome = OUTCOMES[code] ?? 'errors';
+      this.#originMs ??= dueMs;
+      this.#at(atMs)[outcome] += events;
+      if (outcome !== 'accepted') continue;
+      const slice = this.#at(dueMs);
+      slice.latencyUs ??= latencyHistogram(2);
+      recordMs(slice.latencyUs, atMs - dueMs, events);
+    }
+  }
+
+  /** The run from start to end in at most so many columns; the last may be half as long as the others, or longer. */
+  columns(startMs: number, endMs: number, most: number): Column[] {
+    const originMs = this.#originMs ?? startMs;
+    const first = Math.floor((startMs - originMs) / this.#sliceMs);
+    const slices = (endMs - originMs) / this.#sliceMs - first;
+    const each = Math.max(1, Math.ceil(slices / most));
+    const columns = Math.max(1, Math.round(slices / each));
+    return Array.from({ length: columns }, (_, column) => {
+      const from = first + column * each;
+      const isLast = column === columns - 1;
+      const fromMs = Math.max(startMs, originMs + from * this.#sliceMs);
+      const untilMs = isLast ? endMs : originMs + (from + each) * this.#sliceMs;
+      const until = isLast ? first + Math.ceil(slices) + 1 : from + each;
+      return this.#column(from, until, fromMs - startMs, Math.max(1, untilMs - fromMs));
+    });
+  }
+
+  #column(from: number, until: number, atMs: number, lengthMs: number): Column {
+    const sum = { accepted: 0, backpressure: 0, errors: 0 };
+    const latencyUs = latencyHistogram(2);
+    for (let index = from; index < until; index += 1) {
+      const slice = this.#slices.get(index);
+      if (slice === undefined) continue;
+      sum.accepted += slice.accepted;
+      sum.backpressure += slice.backpressure;
+      sum.errors += slice.errors;
+      if (slice.latencyUs !== null) latencyUs.add(slice.latencyUs);
+    }
+    const perSecond = (events: number): number => Math.round((events * 1000) / lengthMs);
+    const atPercent = (percent: number): number | null =>
+      latencyUs.count === 0 ? null : latencyUs.percentile(percent) / 1000;
+    return {
+      atMs: Math.round(atMs),
+      lengthMs: Math.round(lengthMs),
+      accepted: perSecond(sum.accepted),
+      backpressure: perSecond(sum.backpressure),
+      errors: perSecond(sum.errors),
+      p50: atPercent(50),
+      p99: atPercent(99),
+    };
+  }
+
+  #at(ms: number): Slice {
+    const index = Math.floor((ms - (this.#originMs ?? ms)) / this.#sliceMs);
+    const found = this.#slices.get(index);
+    if (found !== undefined) return found;
+    if (this.#slices.size >= SLICES_MAX) {
+      this.#joinPairs();
+      return this.#at(ms);
+    }
+    const slice = { index, accepted: 0, backpressure: 0, errors: 0, latencyUs: null };
+    this.#slices.set(index, slice);
+    return slice;
+  }
+
+  #joinPairs(): void {
+    const before = [...this.#slices.values()];
+    this.#slices = new Map();
+    this.#sliceMs *= 2;
+    for (const { index, accepted, backpressure, errors, latencyUs } of before) {
+      const slice = this.#at((this.#originMs ?? 0) + (Math.floor(index / 2) + 0.5) * this.#sliceMs);
+      slice.accepted += accepted;
+      slice.backpressure += backpressure;
+      slice.errors += errors;
+      if (slice.latencyUs === null) slice.latencyUs = latencyUs;
+      else if (latencyUs !== null) slice.latencyUs.add(latencyUs);
+    }
+  }
+}

@@ -1,0 +1,396 @@
+import { existsSync, readFileSync } from 'node:fs';
+import { readFile, writeFile } from 'node:fs/promises';
+import type { ServerResponse } from 'node:http';
+import { join } from 'node:path';
+import { setTimeout as wait } from 'node:timers/promises';
+import t from 'tap';
+import { madeUpEvents } from '../lib/producer/outgoing-events.js';
+import { checkRelations, PRODUCER_SETTINGS } from '../lib/producer/producer-settings.js';
+import { Sender } from '../lib/producer/sender.js';
+import { statisticsOf, statisticsText } from '../lib/producer/statistics.js';
+import type { Statistics } from '../lib/producer/statistics.js';
+import { newTally } from '../lib/producer/tally.js';
+import type { Column } from '../lib/producer/timeline.js';
+import { readOptions } from '../lib/settings/option-table.js';
+import { answer, idOf, listen, run, runJson } from './helpers/producer-run.js';
+import { ServerProcess } from './helpers/server-process.js';
+
+/** The lines of an NDJSON body, which ends with a line break. */
+function linesIn(body: Buffer): string[] {
+  const lines = body.toString().split('\n');
+  if (lines.pop() !== '') throw new Error('no line break at the end');
+  return lines;
+}
+
+void t.test('--bulk sends NDJSON requests of so many events, and each event counts', async (t) => {
+  const requests: string[][] = [];
+  const url = await listen(t, ({ req, res, body }) => {
+    t.equal(req.headers['content-type'], 'application/x-ndjson');
+    requests.push(linesIn(body).map(idOf));
+    res.writeHead(202).end(`{"status":"accepted","count":${linesIn(body).length}}`);
+  });
+  const ids = join(t.testdir(), 'ids');
+  const statistics = await runJson([
+    '--url',
+    url,
+    '--rate',
+    '1000',
+    '--burst',
+    '25',
+    '--bulk',
+    '10',
+    '--accepted',
+    ids,
+  ]);
+  t.same(
+    requests.map((each) => each.length).toSorted((a, b) => b - a),
+    [10, 10, 5],
+  );
+  t.match(statistics, { totalSent: 25, accepted: 25, backpressure: 0, errors: 0 });
+  const sent = requests.flat().toSorted();
+  t.equal(new Set(sent).size, 25);
+  t.same((await readFile(ids, 'utf8')).trimEnd().split('\n').toSorted(), sent);
+});
+
+void t.test('a bulk is accepted as far as its answer says so', async (t) => {
+  const answers: [number, string][] = [
+    [202, '{"status":"accepted","count":7}'],
+    [202, '{"status":"accepted","count":12}'],
+    [202, '{"status":"accepted"}'],
+    [202, '{"count":-1}'],
+    [202, 'null'],
+    [202, 'no JSON'],
+    [429, ''],
+    [400, '{"count":10}'],
+  ];
+  const left = [...answers];
+  let whole: string[] = [];
+  const url = await listen(t, ({ res, body: sent }) => {
+    const [status, body] = left.shift() ?? [500, ''];
+    if (body.includes('12')) whole = linesIn(sent).map(idOf);
+    res.writeHead(status).end(body);
+  });
+  const ids = join(t.testdir(), 'ids');
+  const flags = ['--rate', '1000', '--burst', `${10 * answers.length}`, '--bulk', '10', '--accepted', ids];
+  const { code, stdout } = await run(['--url', url, ...flags, '--json']);
+  t.equal(code, 1);
+  t.match(JSON.parse(stdout), { totalSent: 80, accepted: 7 + 10, backpressure: 10, errors: 3 + 40 + 10 });
+  t.same((JSON.parse(stdout) as Statistics).errorsByKind, {
+    '202 with a lower count': 3,
+    '202 without a count': 40,
+    'status 400': 10,
+  });
+  t.equal(
+    await readFile(ids, 'utf8'),
+    `${whole.join('\n')}\n`,
+    'ids only where all of a request are accepted',
+  );
+});
+
+void t.test('a refused bulk is sent again whole with --retry', async (t) => {
+  let refused: string | null = null;
+  const url = await listen(t, ({ res, body }) => {
+    if (refused === null) {
+      refused = body.toString();
+      return answer(res, 429, { 'Retry-After': '0' });
+    }
+    t.equal(body.toString(), refused, 'the same bytes');
+    res.writeHead(202).end('{"count":5}');
+  });
+  const statistics = await runJson([
+    '--url',
+    url,
+    '--rate',
+    '1000',
+    '--burst',
+    '5',
+    '--bulk',
+    '5',
+    '--retry',
+  ]);
+  t.match(statistics, { accepted: 5, totalSent: 5, sentAgainByKind: { 429: 5 } });
+});
+
+void t.test(
+  '--file goes with --bulk: the lines byte for byte, in their order, empty ones left out',
+  async (t) => {
+    const bodies: string[] = [];
+    const url = await listen(t, ({ res, body }) => {
+      bodies.push(body.toString('latin1'));
+      res.writeHead(202).end(`{"count":${linesIn(body).length}}`);
+    });
+    const file = join(t.testdir(), 'events.jsonl');
+    await writeFile(
+      file,
+      Buffer.from('{"id":"a"}\n\n{"id":"b\xff"}\r\n  {"id":"c"}\n{"id":"d"}\n{"id":"e"}', 'latin1'),
+    );
+    const args = ['--url', url, '--file', file, '--bulk', '2', '--rate', '1000', '--max-in-flight', '1'];
+    const statistics = await runJson(args);
+    t.same(bodies, ['{"id":"a"}\n{"id":"b\xff"}\n', '  {"id":"c"}\n{"id":"d"}\n', '{"id":"e"}\n']);
+    t.equal(statistics.accepted, 5);
+  },
+);
+
+void t.test('--bulk and a real server agree on what was accepted', async (t) => {
+  const dir = t.testdir();
+  const server = await ServerProcess.start('--log-dir', join(dir, 'log'));
+  t.teardown(() => server.stop('SIGKILL'));
+  const statistics = await runJson([
+    '--url',
+    server.url,
+    '--rate',
+    '5000',
+    '--burst',
+    '505',
+    '--bulk',
+    '50',
+    '--workers',
+    '2',
+  ]);
+  t.match(statistics, { totalSent: 505, accepted: 505 });
+  const health = (await (await fetch(server.url.replace('/events', '/health'))).json()) as {
+    events: { accepted: number };
+  };
+  t.equal(health.events.accepted, 505);
+});
+
+void t.test('--size is the length of each event, whatever its number', async (t) => {
+  for (const [size, prefix] of [
+    [150, 'short'],
+    [1000, 'für "uns"'],
+  ] as const) {
+    const bodies: Buffer[] = [];
+    const url = await listen(t, ({ res, body }) => {
+      bodies.push(body);
+      answer(res, 202);
+    });
+    await runJson([
+      '--url',
+      url,
+      '--rate',
+      '2000',
+      '--burst',
+      '120',
+      '--size',
+      `${size}`,
+      '--id-prefix',
+      prefix,
+    ]);
+    t.equal(bodies.length, 120);
+    t.same(new Set(bodies.map((body) => body.length)), new Set([size]));
+    t.ok(
+      bodies.some((body) => idOf(body) === `${prefix}-0-100`),
+      'each is JSON still',
+    );
+  }
+});
+
+void t.test('steps, a ramp and a duration say how many events there are', async (t) => {
+  for (const [flags, expected] of [
+    [['--rate', '100:100ms,1000:50ms'], 60],
+    [['--ramp', '200:200:100ms', '--duration', '200ms', '--bulk', '3', '--workers', '2'], 80],
+  ] as const) {
+    const url = await listen(t, ({ res }) => res.writeHead(202).end('{"count":3}'));
+    const { stdout } = await run(['--url', url, ...flags, '--json']);
+    const { totalSent, neverSent } = JSON.parse(stdout) as Statistics;
+    t.equal(totalSent + neverSent, expected, flags.join(' '));
+  }
+});
+
+void t.test('a run that ends by time ends, and says what was due and never left', async (t) => {
+  let waiting: (() => void)[] = [];
+  const url = await listen(t, ({ res }) => {
+    // each answer comes when the time of the run is over, or after it
+    waiting.push(() => answer(res, 202));
+    setTimeout(() => {
+      for (const each of waiting) each();
+      waiting = [];
+    }, 1400);
+  });
+  const flags = ['--url', url, '--rate', '100', '--duration', '200ms', '--max-in-flight', '2'];
+  const { code, stdout } = await run(flags);
+  t.equal(code, 0);
+  const [, sent, neverSent] = /Total sent: (\d+)\n[^]*Due and never sent: (\d+) events\n/.exec(stdout) ?? [];
+  t.equal(Number(sent) + Number(neverSent), 20);
+  t.ok(Number(neverSent) >= 10, `${neverSent}`);
+});
+
+void t.test("where no place is free, the delay is not the producer's own", async (t) => {
+  const held: ServerResponse[] = [];
+  const url = await listen(t, ({ res }) => void held.push(res));
+  const sender = new Sender({
+    url,
+    isBulk: false,
+    maxInFlight: 1,
+    connections: 1,
+    timeoutMs: 60_000,
+    retry: false,
+    countFromMs: -Infinity,
+    signal: new AbortController().signal,
+    onAccepted: () => {},
+    onOutcome: () => {},
+  });
+  const [event] = madeUpEvents('x', 0, 1);
+  if (event === undefined) throw new Error('no event');
+  const { ownDelayUs } = sender.tally;
+  await sender.take([event], performance.now() - 1_000_000);
+  t.ok(ownDelayUs.max > 900_000_000, 'a place was free and the event was due long ago');
+  ownDelayUs.reset();
+  await sender.take([event], performance.now() - 1_000_000);
+  t.same([ownDelayUs.count, ownDelayUs.max], [1, 1], 'there was no place');
+  while (held.length < 1) await wait(5);
+  for (const res of held.splice(0)) answer(res, 202);
+  while (held.length < 1) await wait(5);
+  for (const res of held.splice(0)) answer(res, 202);
+  while (sender.tally.accepted < 2) await wait(5);
+  await sender.take([event], performance.now() - 1_000_000);
+  t.ok(ownDelayUs.max < 900_000_000, 'it counts from when the place was free');
+  while (held.length < 1) await wait(5);
+  for (const res of held.splice(0)) answer(res, 202);
+  await sender.finish();
+  t.ok(sender.tally.latencyUs.min > 900_000_000, 'latency counts from when it was due, all the same');
+});
+
+void t.test('no more connections are opened than --connections, and all are in use', async (t) => {
+  const sockets = new Set<unknown>();
+  const held: (() => void)[] = [];
+  const url = await listen(t, ({ req, res }) => {
+    sockets.add(req.socket);
+    held.push(() => answer(res, 202));
+    if (held.length % 3 === 0) for (const each of held.slice(-3)) each();
+  });
+  const flags = ['--rate', '1000', '--burst', '21', '--connections', '3', '--max-in-flight', '10'];
+  const statistics = await runJson(['--url', url, ...flags]);
+  t.equal(statistics.accepted, 21);
+  t.equal(sockets.size, 3);
+});
+
+void t.test('--hdr holds the latencies of all accepted events', async (t) => {
+  const url = await listen(t, ({ res, body }) => answer(res, idOf(body).endsWith('7') ? 500 : 202));
+  const file = join(t.testdir(), 'latency.hgrm');
+  await run(['--url', url, '--rate', '1000', '--burst', '30', '--hdr', file]);
+  const text = await readFile(file, 'utf8');
+  t.match(
+    text,
+    /^ {7}Value {5}Percentile TotalCount 1\/\(1-Percentile\)\n\n( *\d+\.\d{3} [01]\.\d{12} +\d+( +\d+\.\d\d)?\n)+#\[/,
+  );
+  t.match(text, / 1\.000000000000 {9}27\n#\[Mean /);
+});
+
+void t.test('a file that cannot be written ends with exit code 1, after the statistics', async (t) => {
+  if (!existsSync('/dev/full')) return t.pass('this system has no device that is always full');
+  const url = await listen(t, ({ res }) => answer(res, 202));
+  const { code, stdout, stderr } = await run([
+    '--url',
+    url,
+    '--rate',
+    '1000',
+    '--burst',
+    '3',
+    '--hdr',
+    '/dev/full',
+  ]);
+  t.equal(code, 1);
+  t.match(stdout, 'Accepted (202): 3\n');
+  return t.match(stderr, /^forebay-producer: --hdr \/dev\/full cannot be written: ENOSPC[^\n]*\n$/);
+});
+
+void t.test('--plot draws after the statistics; --json has the numbers', async (t) => {
+  const url = await listen(t, ({ res }) => answer(res, 202));
+  const flags = ['--url', url, '--rate', '100', '--burst', '30'];
+  const { stdout } = await run([...flags, '--plot']);
+  t.match(
+    stdout,
+    /greatest delay: [\d.]+ ms\n(.*\n)*Latency in ms \(o p50, \* p99\)\n( .*\|.*\n){8} .*\+-+\n/,
+  );
+  t.match(stdout, /\nEvents a second \(# 202, : 429, ! errors\)\n( .*\|[# ]*\n)+ +\+-+\n +0 s.* s\n$/);
+  const { overTime } = (await runJson(flags)) as Statistics & { overTime: Column[] };
+  t.ok(overTime.length >= 2);
+  const accepted = overTime.reduce((sum, each) => sum + (each.accepted * each.lengthMs) / 1000, 0);
+  t.ok(Math.abs(accepted - 30) < 2, `${accepted} of 30`);
+});
+
+void t.test('whether the producer was the bottleneck is said, and only then', (t) => {
+  const text = (ownDelayMs: number, durationMs: number): string => {
+    const tally = newTally();
+    for (let n = 0; n < 80; n += 1) tally.ownDelayUs.record(1);
+    for (let n = 0; n < 20; n += 1) tally.ownDelayUs.record(ownDelayMs * 1000);
+    return statisticsText(statisticsOf(tally, durationMs, 0));
+  };
+  t.match(text(70, 5000), /\nThe producer itself was the bottleneck: .*\(p90 70\.\d ms, max 70\.\d ms\)/);
+  t.notMatch(text(9, 5000), 'bottleneck');
+  t.notMatch(text(70, 900), 'bottleneck', 'a short run may only have begun slowly');
+  t.notMatch(statisticsText(statisticsOf(newTally(), 5000, 0)), 'bottleneck', 'nothing was sent');
+  t.end();
+});
+
+void t.test('wrong flags, and flags that do not go together, are named', (t) => {
+  const file = 'events.jsonl';
+  const find = ['--find-max', '--p99', '50ms'];
+  const wrong: [string[], RegExp][] = [
+    [['--rate', '100:5'], /--rate must be/],
+    [['--ramp', '100:200'], /--ramp must be/],
+    [['--duration', '30'], /--duration must be a time with its unit/],
+    [['--bulk', '0'], /--bulk\b/],
+    [['--size', '20'], /--size must be at least 1\d\d/],
+    [['--connections', '0'], /--connections\b/],
+    [['--connections', '300'], /--connections must not be more than --max-in-flight/],
+    [['--hdr', 'x', '--accepted', 'x'], /--hdr does not go with --accepted/],
+    [['--hdr', file, '--file', file], /--hdr does not go with --file/],
+    [['--size', '500', '--file', file], /--size does not go with --file/],
+    [['--ramp', '1:2:3s', '--rate', '5'], /--rate does not go with --ramp/],
+    [['--plot', '--json'], /--plot does not go with --json/],
+    [['--find-max'], /--find-max needs --p99/],
+    [['--p99', '50ms'], /--p99 does not go with a run without --find-max/],
+    [['--step', '5s'], /--step does not go with a run without --find-max/],
+    [[...find, '--burst', '5'], /--burst does not go with --find-max/],
+    [[...find, '--duration', '5s'], /--duration does not go with --find-max/],
+    [[...find, '--ramp', '1:2:3s'], /--ramp does not go with --find-max/],
+    [[...find, '--rate', '1:2s,3'], /--rate in steps does not go with --find-max/],
+    [[...find, '--file', file], /--file does not go with --find-max/],
+    [[...find, '--retry'], /--retry does not go with --find-max/],
+    [[...find, '--accepted', 'ids'], /--accepted does not go with --find-max/],
+    [[...find, '--step', '400ms'], /--p99 must be a tenth of --step or less/],
+  ];
+  for (const [args, message] of wrong) {
+    t.throws(() => checkRelations(readOptions(PRODUCER_SETTINGS, args)), {
+      code: 'SETTING_INVALID',
+      message,
+    });
+  }
+  const right = ['--find-max', '--p99', '50ms', '--rate', '10', '--hdr', 'x', '--bulk', '5', '--json'];
+  t.doesNotThrow(() => checkRelations(readOptions(PRODUCER_SETTINGS, right)));
+  t.end();
+});
+
+void t.test(
+  'a --hdr file that cannot be opened stops the start, and a start that is refused changes no file',
+  async (t) => {
+    const dir = t.testdir({ 'events.jsonl': '{"id":"a"}\n' });
+    const file = join(dir, 'events.jsonl');
+    const absent = await run(['--hdr', join(dir, 'absent', 'file')]);
+    t.match(absent, {
+      code: 2,
+      stdout: '',
+      stderr: /^forebay-producer: --hdr cannot be written: ENOENT[^\n]*\n$/,
+    });
+    const same = await run(['--file', file, '--hdr', file]);
+    t.match(same, {
+      code: 2,
+      stdout: '',
+      stderr: /^forebay-producer: --hdr does not go with --file[^\n]*\n$/,
+    });
+    t.equal(await readFile(file, 'utf8'), '{"id":"a"}\n');
+  },
+);
+
+void t.test('every flag stands in docs/producer.md with its default, and no other', (t) => {
+  const rows = readFileSync('docs/producer.md', 'utf8').matchAll(/^\| `--([a-z0-9-]+)` +\| ([^|]*)\|/gm);
+  const explained = Object.fromEntries([...rows].map(([, flag, initial]) => [flag, initial?.trim()]));
+  const expected = Object.values(PRODUCER_SETTINGS).map(({ flag, initial }) => [
+    flag,
+    initial === null || initial === false ? '' : `\`${initial}\``,
+  ]);
+  t.same(explained, Object.fromEntries(expected));
+  t.end();
+});
