@@ -3,12 +3,14 @@ import { connect } from 'node:net';
 import type { Socket } from 'node:net';
 import { join } from 'node:path';
 import { contest, contestRows, p99Ratios, rateRatios } from './contest.js';
-import { spread } from './numbers.js';
+import { ratios, spread } from './numbers.js';
 import { requirement } from './requirement.js';
 import { forebay } from './server-under-test.js';
+import type { ServerUnderTest } from './server-under-test.js';
 import { table } from './table.js';
 import type { Workbench } from './workbench.js';
 import { singleEvents } from './wrk.js';
+import type { WrkRun } from './wrk.js';
 
 const CONNECTIONS = 64;
 const EVENT_BYTES = 200;
@@ -24,9 +26,18 @@ export async function page(bench: Workbench, rounds: number, seconds: number): P
     { ...forebay(join(bench.dir, 'page-many')), name: many ?? '' },
   ]);
   const newLoad = () => singleEvents(CONNECTIONS, EVENT_BYTES);
-  const found = await contest(servers, newLoad, rounds, seconds, bench.signal, async (server, turn) =>
-    server.name === many ? withPages(server.port, turn) : turn(),
-  );
+  /** What an event takes of the processor, in microseconds, by server and round. */
+  const costs = new Map<ServerUnderTest, number[]>(servers.map((server) => [server, []]));
+  const around = async (server: ServerUnderTest, turn: () => Promise<WrkRun>): Promise<WrkRun> => {
+    const timed = async (): Promise<WrkRun> => {
+      const beforeMs = server.cpuMs();
+      const run = await turn();
+      costs.get(server)?.push(((server.cpuMs() - beforeMs) * 1000) / run.answered);
+      return run;
+    };
+    return server.name === many ? withPages(server.port, timed) : timed();
+  };
+  const found = await contest(servers, newLoad, rounds, seconds, bench.signal, around);
   const [without, unseen, seen] = found;
   if (without === undefined || unseen === undefined || seen === undefined)
     throw new Error('a server is missing');
@@ -37,6 +48,11 @@ export async function page(bench: Workbench, rounds: number, seconds: number): P
   console.log(`\nnone open / no page, rate: ${spread(rateRatios(unseen, without), 2)}`);
   const bound = { least: RATE_LEAST };
   console.log(requirement(`${PAGES} open / no page, rate`, rateRatios(seen, without), bound));
+  const [costWithout = [], costUnseen = [], costSeen = []] = [...costs.values()];
+  console.log(`none open / no page, processor time an event: ${spread(ratios(costUnseen, costWithout), 2)}`);
+  console.log(
+    `${PAGES} open / no page, processor time an event: ${spread(ratios(costSeen, costWithout), 2)}`,
+  );
   console.log(`${PAGES} open / no page, p99:  ${spread(p99Ratios(seen, without), 2)}`);
 }
 

@@ -6,6 +6,7 @@ import split from 'split2';
 import { ROOT } from './paths.js';
 import { memoryOf } from './process-memory.js';
 import type { ProcessMemory } from './process-memory.js';
+import { cpuMsOf } from './process-time.js';
 
 /** A start that takes longer than this has failed, in milliseconds. */
 const START_MS_MAX = 30_000;
@@ -100,6 +101,11 @@ export class ServerUnderTest {
   /** @throws where the system has no `/proc` */
   memory(): ProcessMemory {
     return memoryOf(this.#child.pid);
+  }
+
+  /** @throws where the system has no `/proc` */
+  cpuMs(): number {
+    return cpuMsOf(this.#child.pid);
   }
 
   async stop(): Promise<void> {

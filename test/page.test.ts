@@ -175,6 +175,7 @@ void t.test('a page that does not read is told no more, and holds up no stop', (
     const add = (what: string): void => void told.push(`${name} ${what}`);
     return {
       writableLength,
+      removeHeader: () => undefined,
       writeHead: () => undefined,
       on: () => undefined,
       once: () => undefined,

@@ -27,6 +27,7 @@ export class LiveStream {
   /** Begins a stream of server-sent events that goes on until the page is closed. */
   open(res: ServerResponse, begin: string): void {
     res.shouldKeepAlive = false; // the stream ends with its connection
+    res.removeHeader('Transfer-Encoding'); // and needs no other end: in chunks each write would be three
     res.writeHead(200, {
       'Content-Type': 'text/event-stream',
       'Cache-Control': 'no-store',

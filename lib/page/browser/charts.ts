@@ -244,6 +244,7 @@ function makePlot(
           space: 34,
           values: (_plot, values) => values.map((value) => tick(value)),
           ...(steps !== undefined && { incrs: steps }),
+          ...(isLog === true && { splits: powersOfTen, filter: (_plot: uPlot, splits: number[]) => splits }),
         },
       ],
       series: [{}, ...series],
@@ -252,6 +253,11 @@ function makePlot(
     [[], ...lines.map(() => [])] as unknown as uPlot.AlignedData,
     into,
   );
+}
+
+function powersOfTen(_plot: uPlot, _axis: number, min: number, max: number): number[] {
+  const [low, high] = [Math.round(Math.log10(min)), Math.round(Math.log10(max))];
+  return Array.from({ length: high - low + 1 }, (_each, power) => 10 ** (low + power));
 }
 
 /** Whole ones around two values. */
