@@ -168,7 +168,8 @@ export class Deliverer extends Writable {
   }
 
   #begin(first: Waiting): void {
-    this.#active.add(first.sealed);
+    const { sealed } = first; // not `first`: what is read of it would be held until the file is deleted
+    this.#active.add(sealed);
     this.#placesTaken++;
     let hasPlace = true;
     const leavePlace = (): void => {
@@ -179,7 +180,7 @@ export class Deliverer extends Writable {
       .then((confirmed) => (confirmed === null ? undefined : this.#remove(confirmed, leavePlace)))
       .then(
         () => {
-          this.#active.delete(first.sealed);
+          this.#active.delete(sealed);
           leavePlace();
           this.#goOn();
         },
