@@ -27,7 +27,7 @@ export const SECONDS = [
   0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.03, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 60,
 ] as const;
 
-/** From a second to a week, in seconds: a sink can be away for long. */
+/** From a tenth of a second to a week, in seconds: a sink can be away for long. */
 export const LONG_SECONDS = [
   0.1, 0.5, 1, 2, 5, 10, 30, 60, 300, 1800, 3600, 21_600, 86_400, 604_800,
 ] as const;

@@ -70,8 +70,9 @@ interface Count {
 }
 
 /**
- * The lines that the stages write. Each that an operator may have to act on has a code of the table of errors. Lines about single batches can come thousands of times a second: of each
- * kind the first 20 in a second are written, the others are summed up in one line at its end.
+ * The lines that the stages write. Each that an operator may have to act on has a code of the table of errors. Lines
+ * about single batches can come thousands of times a second: of each kind the first 20 in a second are written, the
+ * others are summed up in one line at its end.
  */
 export class LogLines {
   readonly recent = new RecentLines();

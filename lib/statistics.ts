@@ -30,7 +30,7 @@ export interface Statistics {
   readonly pendingBytes: number;
   /** How long the oldest pending event has been on disk; 0 where there is none. */
   readonly oldestPendingSeconds: number;
-  /** How long what is pending takes at the pace of the last minute or so; `Infinity` where nothing is delivered. */
+  /** How long what is pending takes at the pace of the last half minute; `Infinity` where nothing is delivered. */
   readonly drainSeconds: number;
   /** Batches sealed, by the limit that ended them. */
   readonly sealedBy: Readonly<Record<string, number>>;

@@ -114,6 +114,7 @@ void t.test('an answer to an earlier attempt closes one that is open after failu
   t.equal(breaker.state, 'closed');
   for (let n = 0; n < 20; n++) breaker.failed(broken, early);
   t.equal(breaker.state, 'closed', 'those that began before do not open it again');
+  t.match(breaker, { failuresInARow: 0, lastError: null }, 'nor say anything of now');
   t.equal(breaker.openings, 1);
 });
 

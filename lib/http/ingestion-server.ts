@@ -269,6 +269,6 @@ function pathOf({ url = '' }: IncomingMessage): string {
 export interface Route {
   readonly methods: readonly string[];
   readonly handle: (req: IncomingMessage, res: ServerResponse, waits: boolean) => void;
-  /** Ends the answers that would go on without end: the server stops. */
+  /** Ends what would go on without end, timers and answers: the server stops. */
   readonly stop?: () => void;
 }

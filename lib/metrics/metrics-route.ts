@@ -45,6 +45,9 @@ export function metricsRoute({ forebay, server, version }: MetricsOptions): Rout
         res.end(text);
       });
     },
+    stop: () => {
+      process.close();
+    },
   };
 }
 

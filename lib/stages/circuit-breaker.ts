@@ -85,10 +85,10 @@ export class CircuitBreaker {
 
   /** An attempt failed that was admitted in this period. */
   failed(error: Error, period: Period): void {
-    this.lastError = error;
     const askedMs = retryAfterMs(error);
     // one that began before the last change says nothing about what is now
     if (period !== this.#period && askedMs === null) return;
+    this.lastError = error;
     this.failuresInARow++;
     if (this.state === 'open') {
       if (askedMs !== null) this.#ask(askedMs);
