@@ -58,6 +58,8 @@ async function simulate(
 const limit = pLimit(availableParallelism());
 
 t.jobs = availableParallelism();
+// more than another file: each mutant alone is a run of the simulation
+t.setTimeout(400_000);
 
 void t.test('without a fault such a copy breaks no promise', async (t) => {
   const { code, output } = await limit(() => simulate([], CUTS / 4));
