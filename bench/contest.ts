@@ -6,38 +6,50 @@ import { requireWrk, runWrk } from './wrk.js';
 
 const WARM_UP_SECONDS = 1;
 
-export interface Contestant {
+/** Who takes part: a server, which may do so more than once, with what belongs to its turns. */
+export interface Side {
+  /** As the table calls it. */
+  readonly name: string;
   readonly server: ServerUnderTest;
+  /** Does a turn, with what else belongs to it. */
+  readonly around?: (turn: () => Promise<WrkRun>) => Promise<WrkRun>;
+}
+
+export interface Contestant {
+  readonly name: string;
   readonly runs: WrkRun[];
 }
 
+/** A server that takes part as it is. */
+export function asItIs(server: ServerUnderTest): Side {
+  return { name: server.name, server };
+}
+
 /**
- * Servers that take turns under the same load, so that what the machine does meanwhile meets all of them. Each has
- * a warm-up first.
+ * Servers that take turns under the same load, so that what the machine does meanwhile meets all of them; every other
+ * round goes backwards, so that what grows with time does too. Each has a warm-up first.
  *
  * @param newLoad called for each turn
- * @param rounds how often each server has its turn
+ * @param rounds how often each side has its turn
  * @param seconds how long a turn takes
- * @param around does a turn, with what else belongs to it
  */
 export async function contest(
-  servers: readonly ServerUnderTest[],
+  sides: readonly Side[],
   newLoad: () => Load,
   rounds: number,
   seconds: number,
   signal: AbortSignal,
-  around: (server: ServerUnderTest, turn: () => Promise<WrkRun>) => Promise<WrkRun> = async (_server, turn) =>
-    turn(),
 ): Promise<Contestant[]> {
   await requireWrk();
-  const contestants = servers.map((server) => ({ server, runs: [] as WrkRun[] }));
-  for (const { server } of contestants) {
+  for (const { server } of sides) {
     await audited(server, async () => runWrk(server, newLoad(), WARM_UP_SECONDS, signal));
   }
+  const contestants = sides.map((side) => ({ ...side, runs: [] as WrkRun[] }));
   for (let round = 0; round < rounds; round++) {
-    for (const { server, runs } of contestants) {
+    const order = round % 2 === 0 ? contestants : contestants.toReversed();
+    for (const { server, runs, around } of order) {
       const turn = async (): Promise<WrkRun> => runWrk(server, newLoad(), seconds, signal);
-      runs.push(await audited(server, async () => around(server, turn)));
+      runs.push(await audited(server, async () => (around === undefined ? turn() : around(turn))));
     }
   }
   return contestants;
@@ -50,9 +62,9 @@ export function column({ runs }: Contestant, of: Exclude<keyof WrkRun, 'answered
 
 /** Rows of a table, headed: each contestant's rate and latencies, and what they are of those of the base. */
 export function contestRows(contestants: readonly Contestant[], base: Contestant): string[][] {
-  const heading = ['', 'events/s', `of ${base.server.name}`, 'p50 ms', 'p99 ms', 'p99 ratio'];
+  const heading = ['', 'events/s', `of ${base.name}`, 'p50 ms', 'p99 ms', 'p99 ratio'];
   const rows = contestants.map((contestant) => [
-    contestant.server.name,
+    contestant.name,
     spread(column(contestant, 'eventsPerSecond'), 0),
     spread(rateRatios(contestant, base), 2),
     spread(column(contestant, 'p50Ms'), 2),

@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { contest, contestRows, p99Ratios, rateRatios } from './contest.js';
+import { asItIs, contest, contestRows, p99Ratios, rateRatios } from './contest.js';
 import { spread } from './numbers.js';
 import { forebay } from './server-under-test.js';
 import { table } from './table.js';
@@ -22,7 +22,7 @@ export async function delivery(bench: Workbench, rounds: number, seconds: number
     { ...forebay(join(bench.dir, 'delivery-off'), down), name: 'Forebay, sink down', books: 'accepted' },
   ]);
   const newLoad = () => singleEvents(CONNECTIONS, EVENT_BYTES);
-  const [up, failing] = await contest(servers, newLoad, rounds, seconds, bench.signal);
+  const [up, failing] = await contest(servers.map(asItIs), newLoad, rounds, seconds, bench.signal);
   if (up === undefined || failing === undefined) throw new Error('a server is missing');
 
   const what = `one event of ${EVENT_BYTES} bytes a request, ${CONNECTIONS} connections`;

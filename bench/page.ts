@@ -2,58 +2,66 @@ import { once } from 'node:events';
 import { connect } from 'node:net';
 import type { Socket } from 'node:net';
 import { join } from 'node:path';
-import { contest, contestRows, p99Ratios, rateRatios } from './contest.js';
+import { asItIs, contest, contestRows, p99Ratios, rateRatios } from './contest.js';
+import type { Side } from './contest.js';
 import { ratios, spread } from './numbers.js';
 import { requirement } from './requirement.js';
 import { forebay } from './server-under-test.js';
-import type { ServerUnderTest } from './server-under-test.js';
 import { table } from './table.js';
 import type { Workbench } from './workbench.js';
 import { singleEvents } from './wrk.js';
-import type { WrkRun } from './wrk.js';
 
 const CONNECTIONS = 64;
 const EVENT_BYTES = 200;
 const PAGES = 100;
 const RATE_LEAST = 0.95;
 
-/** The door while nobody looks at the page, and while many do, beside one that has none. */
+/**
+ * The door with a page that nobody has open beside one without a page: two processes. Then with nobody at the page
+ * and with many: the same process in turns, because two of them differ by more than what is to be seen.
+ */
 export async function page(bench: Workbench, rounds: number, seconds: number): Promise<void> {
-  const [off, none, many] = ['Forebay, no page', 'Forebay, none open', `Forebay, ${PAGES} open`];
-  const servers = await bench.start([
-    { ...forebay(join(bench.dir, 'page-off'), { page: 'off' }), name: off ?? '' },
-    { ...forebay(join(bench.dir, 'page-none')), name: none ?? '' },
-    { ...forebay(join(bench.dir, 'page-many')), name: many ?? '' },
+  const [off, on] = await bench.start([
+    { ...forebay(join(bench.dir, 'page-off'), { page: 'off' }), name: 'Forebay, no page' },
+    { ...forebay(join(bench.dir, 'page-on')), name: 'Forebay, none open' },
   ]);
-  const newLoad = () => singleEvents(CONNECTIONS, EVENT_BYTES);
-  /** What an event takes of the processor, in microseconds, by server and round. */
-  const costs = new Map<ServerUnderTest, number[]>(servers.map((server) => [server, []]));
-  const around = async (server: ServerUnderTest, turn: () => Promise<WrkRun>): Promise<WrkRun> => {
-    const timed = async (): Promise<WrkRun> => {
+  if (off === undefined || on === undefined) throw new Error('a server is missing');
+  const open: Side['around'] = async (turn) => withPages(on.port, turn);
+  const pairs: [Side, Side][] = [
+    [asItIs(off), asItIs(on)],
+    [asItIs(on), { name: `Forebay, ${PAGES} open`, server: on, around: open }],
+  ];
+  const what = `one event of ${EVENT_BYTES} bytes a request, ${CONNECTIONS} connections`;
+  console.log(`\npage: ${what}, ${rounds} rounds of ${seconds} s; median (min–max)`);
+  for (const pair of pairs) await compare(bench, pair, rounds, seconds);
+}
+
+async function compare(
+  bench: Workbench,
+  pair: readonly [Side, Side],
+  rounds: number,
+  seconds: number,
+): Promise<void> {
+  /** What an event takes of the processor, in microseconds, by side and round. */
+  const costs: number[][] = pair.map(() => []);
+  const sides = pair.map((side, index): Side => {
+    const { server, around = async (turn) => turn() } = side;
+    const timed: Side['around'] = async (turn) => {
       const beforeMs = server.cpuMs();
       const run = await turn();
-      costs.get(server)?.push(((server.cpuMs() - beforeMs) * 1000) / run.answered);
+      costs[index]?.push(((server.cpuMs() - beforeMs) * 1000) / run.answered);
       return run;
     };
-    return server.name === many ? withPages(server.port, timed) : timed();
-  };
-  const found = await contest(servers, newLoad, rounds, seconds, bench.signal, around);
-  const [without, unseen, seen] = found;
-  if (without === undefined || unseen === undefined || seen === undefined)
-    throw new Error('a server is missing');
-
-  const what = `one event of ${EVENT_BYTES} bytes a request, ${CONNECTIONS} connections`;
-  console.log(`\npage: ${what}, ${rounds} rounds of ${seconds} s; median (min–max)\n`);
-  console.log(table(contestRows([without, unseen, seen], without)));
-  console.log(`\nnone open / no page, rate: ${spread(rateRatios(unseen, without), 2)}`);
-  const bound = { least: RATE_LEAST };
-  console.log(requirement(`${PAGES} open / no page, rate`, rateRatios(seen, without), bound));
-  const [costWithout = [], costUnseen = [], costSeen = []] = [...costs.values()];
-  console.log(`none open / no page, processor time an event: ${spread(ratios(costUnseen, costWithout), 2)}`);
-  console.log(
-    `${PAGES} open / no page, processor time an event: ${spread(ratios(costSeen, costWithout), 2)}`,
-  );
-  console.log(`${PAGES} open / no page, p99:  ${spread(p99Ratios(seen, without), 2)}`);
+    return { ...side, around: async (turn) => around(async () => timed(turn)) };
+  });
+  const newLoad = () => singleEvents(CONNECTIONS, EVENT_BYTES);
+  const [without, seen] = await contest(sides, newLoad, rounds, seconds, bench.signal);
+  const [costWithout = [], costSeen = []] = costs;
+  if (without === undefined || seen === undefined) throw new Error('a side is missing');
+  console.log(`\n${table(contestRows([without, seen], without))}\n`);
+  console.log(requirement(`${seen.name}, rate`, rateRatios(seen, without), { least: RATE_LEAST }));
+  console.log(`${seen.name}, processor time an event: ${spread(ratios(costSeen, costWithout), 2)}`);
+  console.log(`${seen.name}, p99: ${spread(p99Ratios(seen, without), 2)}`);
 }
 
 /** @throws where a page was told nothing: then it cost nothing */

@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { contest, contestRows, rateRatios } from './contest.js';
+import { asItIs, contest, contestRows, rateRatios } from './contest.js';
 import { spread } from './numbers.js';
 import { ROOT } from './paths.js';
 import { requirement } from './requirement.js';
@@ -48,7 +48,7 @@ export async function rivals(bench: Workbench, rounds: number, seconds: number):
   }
   const servers = await bench.start(commands);
   const newLoad = () => singleEvents(CONNECTIONS, EVENT_BYTES);
-  const [own, ...others] = await contest(servers, newLoad, rounds, seconds, bench.signal);
+  const [own, ...others] = await contest(servers.map(asItIs), newLoad, rounds, seconds, bench.signal);
   if (own === undefined) throw new Error('Forebay is missing');
 
   const what = `one event of ${EVENT_BYTES} bytes a request, ${CONNECTIONS} connections`;

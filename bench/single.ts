@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { contest, contestRows, p99Ratios, rateRatios } from './contest.js';
+import { asItIs, contest, contestRows, p99Ratios, rateRatios } from './contest.js';
 import { requirement } from './requirement.js';
 import { bareServer, forebay } from './server-under-test.js';
 import type { Flags } from './server-under-test.js';
@@ -81,7 +81,7 @@ export async function single(bench: Workbench, name: string, rounds: number, sec
     ...subjects.map(({ flags }, index) => forebay(join(bench.dir, `${name}-${index}`), flags)),
   ]);
   const newLoad = () => singleEvents(connections, eventBytes);
-  const [bare, ...forebays] = await contest(servers, newLoad, rounds, seconds, bench.signal);
+  const [bare, ...forebays] = await contest(servers.map(asItIs), newLoad, rounds, seconds, bench.signal);
   if (bare === undefined) throw new Error('the bare server is missing');
 
   const what = `one event of ${eventBytes} bytes a request, ${connections} connections`;
@@ -89,7 +89,7 @@ export async function single(bench: Workbench, name: string, rounds: number, sec
   console.log(`${table(contestRows([bare, ...forebays], bare))}\n`);
   for (const [index, contestant] of forebays.entries()) {
     const { rateLeast, p99Most } = subjects[index] ?? {};
-    const label = contestant.server.name;
+    const label = contestant.name;
     if (rateLeast !== undefined) {
       console.log(requirement(`${label}, rate`, rateRatios(contestant, bare), { least: rateLeast }));
     }
