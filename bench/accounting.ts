@@ -1,15 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
+import type { EventCounts } from '../lib/event-counts.js';
 import type { ServerUnderTest } from './server-under-test.js';
-
-/** Events since the server's start, as `GET /health` shows them. */
-interface Counts {
-  readonly accepted: number;
-  readonly delivered: number;
-  readonly deadLettered: number;
-  readonly quarantined: number;
-  readonly pending: number;
-  readonly unreadBatches: number;
-}
 
 /** How long delivery may take to catch up after a run, and between two looks at it, in milliseconds. */
 const DRAIN_MS_MAX = 60_000;
@@ -63,7 +54,7 @@ async function taken(server: ServerUnderTest): Promise<number> {
 }
 
 /** The counts once nothing is pending. */
-async function drained(server: ServerUnderTest): Promise<Counts> {
+async function drained(server: ServerUnderTest): Promise<EventCounts> {
   const end = performance.now() + DRAIN_MS_MAX;
   for (;;) {
     const counts = await readCounts(server);
@@ -77,8 +68,8 @@ async function drained(server: ServerUnderTest): Promise<Counts> {
 }
 
 /** @throws where the counts do not add up, or events were set aside */
-async function readCounts({ name, port }: ServerUnderTest): Promise<Counts> {
-  const { status, events } = (await readJson(port, '/health')) as { status: string; events: Counts };
+async function readCounts({ name, port }: ServerUnderTest): Promise<EventCounts> {
+  const { status, events } = (await readJson(port, '/health')) as { status: string; events: EventCounts };
   const { accepted, delivered, deadLettered, quarantined, pending } = events;
   const aside = deadLettered + quarantined;
   if (status === 'ok' && aside === 0 && accepted === delivered + pending) return events;

@@ -8,6 +8,7 @@ import { markedBytes } from './append-log/line-mark.js';
 import { asError, ForebayError } from './errors.js';
 import { eventLine, wellFormed } from './event.js';
 import type { Event } from './event.js';
+import type { EventCounts } from './event-counts.js';
 import { LineBuffer } from './line-buffer.js';
 import { LogLines } from './log-lines.js';
 import type { Logger } from './log-lines.js';
@@ -23,7 +24,7 @@ import { Deliverer } from './stages/deliverer.js';
 import type { SinkState } from './stages/settler.js';
 import type { RecentBatches, Stages } from './stages/stages.js';
 import { eventCounts, NO_EVENTS, statistics } from './statistics.js';
-import type { EventCounts, Statistics } from './statistics.js';
+import type { Statistics } from './statistics.js';
 import { WaitingRequests } from './waiting-requests.js';
 import type { Answer } from './waiting-requests.js';
 

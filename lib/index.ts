@@ -1,7 +1,8 @@
 export { createForebay, Forebay } from './forebay.js';
 export type { ForebayOptions } from './forebay.js';
 export { Histogram } from './histogram.js';
-export type { EventCounts, Statistics } from './statistics.js';
+export type { EventCounts } from './event-counts.js';
+export type { Statistics } from './statistics.js';
 export { ERRORS, ForebayError } from './errors.js';
 export type { ErrorCode, ErrorDetail } from './errors.js';
 export type { Event } from './event.js';

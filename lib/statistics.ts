@@ -1,22 +1,7 @@
+import type { EventCounts } from './event-counts.js';
 import type { Histogram } from './histogram.js';
 import type { SinkState } from './stages/settler.js';
 import type { Stages } from './stages/stages.js';
-
-/** `accepted = delivered + deadLettered + quarantined + pending`, at any moment. */
-export interface EventCounts {
-  /** Acknowledged in this run, or read from a batch file that an earlier run left. */
-  readonly accepted: number;
-  /** Confirmed by the sink, and off the disk. */
-  readonly delivered: number;
-  /** Set aside with the sink's reason. */
-  readonly deadLettered: number;
-  /** Found damaged on disk and set aside, or missing on it; 0 on a sound disk. */
-  readonly quarantined: number;
-  /** On disk, neither confirmed nor set aside. */
-  readonly pending: number;
-  /** Batches of earlier runs that are on disk and not read yet: their events are not in the numbers above. */
-  readonly unreadBatches: number;
-}
 
 /** What the pipeline counts, as of now. Times are in seconds, sizes in bytes. */
 export interface Statistics {

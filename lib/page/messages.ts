@@ -1,6 +1,8 @@
+import type { EventCounts } from '../event-counts.js';
+
 /**
- * What the server tells an open page, as JSON over server-sent events: `history` once at the begin, then a `snapshot` each
- * second. The server and the browser both know this file, and nothing else of each other.
+ * What the server tells an open page, as JSON over server-sent events: `history` once at the begin, then a `snapshot`
+ * each second. The server and the browser both know this file, and nothing else of each other.
  *
  * Whatever stands in a text may come from a client or from a sink: it is shown as text, never as anything else.
  */
@@ -33,14 +35,7 @@ export interface Snapshot {
   readonly isHealthy: boolean;
   /** The code of the error that a client would get now; `null`: its event would be taken. */
   readonly refusal: string | null;
-  readonly events: {
-    readonly accepted: number;
-    readonly delivered: number;
-    readonly deadLettered: number;
-    readonly quarantined: number;
-    readonly pending: number;
-    readonly unreadBatches: number;
-  };
+  readonly events: EventCounts;
   readonly door: {
     readonly inPerSecond: number;
     /** Events that got `429`. */
