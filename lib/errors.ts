@@ -110,7 +110,12 @@ export class ForebayError extends Error {
 
 /** What was thrown, as an `Error`. */
 export function asError(thrown: unknown): Error {
-  return thrown instanceof Error ? thrown : new Error(String(thrown));
+  if (thrown instanceof Error) return thrown;
+  try {
+    return new Error(String(thrown));
+  } catch {
+    return new Error(`no error and no text was thrown, but ${typeof thrown}`);
+  }
 }
 
 /** The system's code of an error (`ENOSPC`, `EADDRINUSE`), if it has one. */

@@ -156,6 +156,17 @@ void t.test(
   },
 );
 
+void t.test('a sink that throws what has no text is tried again, also by the probes', async (t) => {
+  const sink = new CollectingSink();
+  sink.error = Object.create(null) as Error;
+  const { forebay } = await startForebay(t, { batchSize: 1, batchWaitMs: 10 }, sink);
+  await forebay.write(eventText('e1'));
+  await until(() => (forebay.sinkState()?.attempts.failed ?? 0) >= 7, 'two probes have failed');
+  t.match(forebay.sinkState()?.lastError, /no text/);
+  sink.error = null;
+  await until(() => forebay.counts().delivered === 1, 'delivered');
+});
+
 void t.test('a refusal is an answer: it does not open the breaker', async (t) => {
   const sink = new CollectingSink();
   sink.error = new SinkError('no', { status: 400, refused: 'all' });

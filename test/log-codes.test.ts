@@ -166,19 +166,53 @@ void t.test('words that stand in an event are hidden, others stay', (t) => {
     'the status is its own',
   );
   t.equal(withoutEvents('the sink answered 503', batch), 'the sink answered …');
-  t.equal(withoutEvents('x'.repeat(1000), batch), `${'x'.repeat(500)}…`);
+  t.equal(withoutEvents('x y '.repeat(1000), batch), `${'x y '.repeat(125)}…`);
+  t.equal(
+    withoutEvents(`${'x y '.repeat(124)}Jürgen`, batch),
+    `${'x y '.repeat(124)}…`,
+    'cut off within a word',
+  );
+  t.equal(withoutEvents('Jürg… is long', batch), '… is long', 'which the sink has cut off');
+  t.equal(withoutEvents('no\u001b[31m\r\nTLS\n', batch), 'no [31m TLS ', 'a log line is one line');
   t.end();
 });
 
+void t.test('a word behind an escape stands alone, too', (t) => {
+  for (const before of ['\t', '\n', '\r', '\b', '\f', '\u0001', '"', '\\'])
+    t.equal(
+      withoutEvents('pin 4321 is wrong', { bytes: Buffer.from(JSON.stringify(`pin${before}4321`)) }),
+      '… … is wrong',
+      JSON.stringify(before),
+    );
+  t.equal(withoutEvents('no 432', { bytes: Buffer.from('{"at":1432}') }), 'no 432');
+  t.end();
+});
+
+void t.test(
+  'a large batch is looked through for so long and no longer: words that are left are hidden',
+  (t) => {
+    const batch = { bytes: Buffer.alloc(4 * 1024 * 1024, 'a') };
+    t.equal(withoutEvents('zzz aaa', batch), 'zzz …');
+    t.equal(
+      withoutEvents('aaa zzz', batch),
+      '… …',
+      'at each place of the first the word does not stand alone',
+    );
+    t.equal(withoutEvents('zzz '.repeat(100), batch), 'zzz '.repeat(100), 'a word is looked for once');
+    const words = Array.from({ length: 20 }, (_, n) => `z${n}z`);
+    t.match(withoutEvents(words.join(' '), batch), /^z0z z1z z2z z3z .* … … …$/);
+    t.end();
+  },
+);
+
 void t.test('an error is shown with what the breaker needs, and with its calls', (t) => {
   const batch = { name: 'b', events: 1, bytes: Buffer.from('{"id":"evt-1"}\n') };
-  const error = new SinkError('no evt-1\nevt-1', { status: 429, retryAfterMs: 7 });
+  const error = new SinkError('no evt-1\nevt-1\n  at evt-1', { status: 429, retryAfterMs: 7 });
   const shown = shownError(error, batch);
-  t.match(shown, { message: 'no …\n…', status: 429, retryAfterMs: 7 });
+  t.match(shown, { message: 'no … …   at …', status: 429, retryAfterMs: 7 });
   t.ok(shown instanceof SinkError);
-  t.match(shown.stack, /^SinkError: no …\n…\n +at /);
+  t.match(shown.stack, /^SinkError: no … … {3}at …\n +at /);
   t.notMatch(shown.stack, /evt-1/);
-  t.equal(shownError('evt-1', batch).message, '…', 'also what is no error');
   const noStack = new Error('evt-1');
   delete noStack.stack;
   t.equal(shownError(noStack, batch).stack, 'Error: …');

@@ -41,21 +41,21 @@ export async function settle(
   offer: (part: Batch) => Promise<Outcome | null>,
 ): Promise<RefusedEvent[] | null> {
   const refused: RefusedEvent[] = [];
-  let starts: number[] | null = null;
+  let known: readonly number[] | null = null;
+  const starts = (): readonly number[] => (known ??= lineStarts(batch.bytes));
   const parts: Part[] = [{ from: 0, to: batch.events, attempts: 0 }];
   for (let part = parts.pop(); part !== undefined; part = parts.pop()) {
     const { from, to } = part;
-    const outcome = await offer(partOf(batch, part));
+    const outcome = await offer(partOf(batch, part, starts));
     if (outcome === null) return null;
     const { refusal } = outcome;
     if (refusal === null) continue;
     const attempts = part.attempts + outcome.attempts;
     const add = ({ index, reason, status }: { index: number; reason: unknown; status: unknown }): void => {
-      starts ??= lineStarts(batch.bytes);
-      const event = batch.bytes.subarray(starts[from + index], (starts[from + index + 1] ?? 0) - 1);
-      const known = typeof status === 'number' || typeof status === 'string' ? status : null;
+      const event = linesOf(batch, starts(), from + index, from + index + 1).subarray(0, -1);
+      const given = typeof status === 'number' || typeof status === 'string' ? status : null;
       const why = typeof reason === 'string' ? reason : 'refused by the sink';
-      refused.push({ index: from + index, reason: why, status: known, event, attempts });
+      refused.push({ index: from + index, reason: why, status: given, event, attempts });
     };
     if (Array.isArray(refusal.refused)) {
       const byIndex = new Map((refusal.refused as readonly Refusal[]).map((each) => [each.index, each]));
@@ -87,19 +87,15 @@ export function asRefusal(thrown: unknown, { events }: Batch): SinkError | null 
   return [...refused].every(isInBatch) ? thrown : null;
 }
 
-function partOf(batch: Batch, { from, to }: Part): Batch {
+function partOf(batch: Batch, { from, to }: Part, starts: () => readonly number[]): Batch {
   if (to - from === batch.events) return batch;
-  return { name: `${batch.name}#${from}-${to}`, events: to - from, bytes: linesOf(batch, from, to) };
+  const bytes = linesOf(batch, starts(), from, to);
+  return { name: `${batch.name}#${from}-${to}`, events: to - from, bytes };
 }
 
 /** Some lines of a batch, with their line feeds. */
-function linesOf({ bytes }: Batch, from: number, to: number): Buffer<ArrayBuffer> {
-  let line = 0;
-  let start = 0;
-  for (; line < from; line++) start = bytes.indexOf(LINE_FEED, start) + 1;
-  let end = start;
-  for (; line < to; line++) end = bytes.indexOf(LINE_FEED, end) + 1;
-  return bytes.subarray(start, end);
+function linesOf({ bytes }: Batch, starts: readonly number[], from: number, to: number): Buffer<ArrayBuffer> {
+  return bytes.subarray(starts[from], starts[to]);
 }
 
 /** Where each line begins, and where the last one ends. */

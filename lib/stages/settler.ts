@@ -7,8 +7,7 @@ import { AdaptiveLimit } from './adaptive-limit.js';
 import { backoffMs } from './backoff.js';
 import { CircuitBreaker } from './circuit-breaker.js';
 import type { BreakerState } from './circuit-breaker.js';
-import { shownError, withoutEvents } from './quoted-events.js';
-import { Stopping } from './retries.js';
+import { withoutEvents } from './quoted-events.js';
 import type { Retries } from './retries.js';
 import { settle } from './settlement.js';
 import type { Outcome, RefusedEvent } from './settlement.js';
@@ -124,22 +123,20 @@ export class Settler {
     let attempts = 0;
     let tries = 0;
     let refusal: SinkError | null = null;
-    const shown = (error: unknown): unknown => (error instanceof Stopping ? error : shownError(error, part));
     const attempt = async (): Promise<void> => {
-      try {
-        refusal = await this.#attempts.run(part);
+      const { refusal: refused, failure } = await this.#attempts.run(part);
+      if (failure === null) {
+        refusal = refused;
         attempts++;
-      } catch (error) {
-        // an attempt that did not reach the sink counts for nothing
-        if (!(error instanceof SinkError) || error.status === null) throw shown(error);
-        attempts++;
-        if (!blamesBatch(error) || ++tries < this.#triesMax) throw shown(error);
-        this.#breaker.succeeded(); // it is the batch, as far as anyone knows
-        refusal = new SinkError(`${error.message} (${tries} times)`, {
-          status: error.status,
-          refused: 'all',
-        });
+        return;
       }
+      const { error, shown } = failure;
+      // one that did not reach the sink counts for nothing
+      if (!(error instanceof SinkError) || error.status === null) throw shown;
+      attempts++;
+      if (!blamesBatch(error) || ++tries < this.#triesMax) throw shown;
+      this.#breaker.succeeded(); // it is the batch, as far as anyone knows
+      refusal = new SinkError(`${error.message} (${tries} times)`, { status: error.status, refused: 'all' });
     };
     const wait = (_error: Error, failures: number): number =>
       this.#breaker.state === 'closed' ? backoffMs(failures, this.#random()) : this.#breaker.waitMs;

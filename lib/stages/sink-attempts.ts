@@ -22,6 +22,14 @@ interface Attempt {
   readonly fail: (error: Error) => void;
 }
 
+/** How an attempt ended: both `null`: the sink has the batch. */
+export interface Ended {
+  /** What the sink refused. */
+  readonly refusal: SinkError | null;
+  /** Why it failed, where another attempt can help, as it is and as log lines may have it. */
+  readonly failure: { readonly error: Error; readonly shown: Error } | null;
+}
+
 export interface SinkAttemptsOptions {
   readonly sink: Sink;
   readonly lines: LogLines;
@@ -63,10 +71,9 @@ export class SinkAttempts {
   /**
    * One attempt, once the breaker lets it through.
    *
-   * @returns what the sink refused; `null`: it has the batch
-   * @throws what the sink throws where another attempt can help; Stopping
+   * @throws Stopping
    */
-  async run(batch: Batch): Promise<SinkError | null> {
+  async run(batch: Batch): Promise<Ended> {
     const admitted = this.#breaker.admit();
     const period = typeof admitted === 'number' ? admitted : await admitted;
     const begun = this.#limit?.began(this.running + 1);
@@ -78,16 +85,16 @@ export class SinkAttempts {
       error = asError(thrown);
     }
     const refusal = error === null ? null : asRefusal(error, batch);
-    const failure = refusal === null ? error : null;
-    if (begun !== undefined) this.#limit?.ended(begun, failure);
-    if (failure !== null) {
+    if (begun !== undefined) this.#limit?.ended(begun, refusal === null ? error : null);
+    if (error !== null && refusal === null) {
       this.ended.failed++;
-      this.#breaker.failed(shownError(failure, batch), period);
-      throw failure;
+      const shown = shownError(error, batch);
+      this.#breaker.failed(shown, period);
+      return { refusal, failure: { error, shown } };
     }
     this.#breaker.succeeded();
     this.ended[refusal === null ? 'taken' : 'refused']++;
-    return refusal;
+    return { refusal, failure: null };
   }
 
   /** Waits no longer for those that run: a sink that does not listen to its signal goes on alone. */
