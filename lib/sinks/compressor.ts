@@ -54,6 +54,8 @@ export class Compressor {
     if (this.#closing.signal.aborted) return;
     this.#running ??= this.#run().finally(() => {
       this.#running = null;
+      // what came after the last look, where no next attempt is due
+      if (this.#waiting.size > 0 && this.#timer === undefined) this.#start();
     });
   }
 
@@ -76,6 +78,7 @@ export class Compressor {
     this.#logger.warn({ code: 'SINK_FILE_FAILED' }, `${text} (${first})`);
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => {
+      this.#timer = undefined;
       this.#start();
     }, this.#retryMs).unref();
   }

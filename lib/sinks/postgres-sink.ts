@@ -1,4 +1,3 @@
-import { once } from 'node:events';
 import pg from 'pg';
 import type { Batch } from '../append-log/batch.js';
 import { asError, ForebayError } from '../errors.js';
@@ -118,12 +117,13 @@ export class PostgresSink implements Sink {
 
   async close(): Promise<void> {
     if (this.#pool.ending) return;
-    const ended = [this.#pool.end(), ...[...this.#clients].map((client) => once(client, 'end'))];
+    // also where one ends with an error
+    const ends = [...this.#clients].map((client) => new Promise((resolve) => client.once('end', resolve)));
     // those to a server that hangs, or is only being reached for
     const timer = setTimeout(() => {
       for (const client of this.#clients) client.connection.stream.destroy();
     }, CLOSING_MS);
-    await Promise.all(ended);
+    await Promise.all([this.#pool.end(), ...ends]);
     clearTimeout(timer);
   }
 

@@ -114,9 +114,11 @@ export class Charts {
   }
 
   add(point: Point): void {
+    const at = point.atSeconds ?? 0;
     // the first one after the history is its last
-    if ((point.atSeconds ?? 0) <= (this.#points.at(-1)?.atSeconds ?? 0)) return;
-    this.#points.push(point);
+    if (at === this.#points.at(-1)?.atSeconds) return;
+    // the server's clock can go back
+    this.#points = [...this.#points.filter(({ atSeconds }) => (atSeconds ?? 0) < at), point];
     this.#show();
   }
 
