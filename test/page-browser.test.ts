@@ -121,7 +121,7 @@ void t.test(
     await says('#sink.bottleneck[data-level=trouble] dd', /^(open|half-open)$/);
     await says('#breaker', /The breaker is (open|half-open)/);
     await says('#error', /^the sink answered 500: down <img src=x onerror=.*taken 3/);
-    await says('#disk .big', /^1 events wait$/);
+    await says('#disk .big', /^1 event waits$/);
     t.match(await page.title(), /^● Forebay: The sink is down/);
 
     isDown = true;

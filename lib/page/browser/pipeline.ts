@@ -92,7 +92,7 @@ function disk({ disk: at, events }: Snapshot): Stage {
         : duration(at.drainSeconds);
   const unread = events.unreadBatches;
   return {
-    big: { value: count(events.pending), unit: 'events wait' },
+    big: { value: count(events.pending), unit: events.pending === 1 ? 'event waits' : 'events wait' },
     rows: [
       ...(unread > 0 ? [{ name: 'earlier runs', value: `${count(unread)} batches` }] : []),
       { name: 'backlog', value: `${plain(bytes(at.bytes))} of ${plain(bytes(at.bytesMax))}` },
