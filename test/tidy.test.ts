@@ -145,14 +145,28 @@ void t.test('every error code is explained in docs/errors.md with its status, an
   t.end();
 });
 
-void t.test('every setting stands in docs/settings.md with its default, and no other', (t) => {
-  const rows = readFileSync('docs/settings.md', 'utf8').matchAll(/^\| `--([a-z-]+)` +\| ([^|]*)\|/gm);
-  const explained = Object.fromEntries([...rows].map(([, flag, initial]) => [flag, initial?.trim()]));
-  const expected = Object.values(SERVER_SETTINGS).map(({ flag, initial }) => [
-    flag,
-    initial === null || initial === false ? '' : `\`${initial}\``,
+void t.test('docs/settings.md has one table, with every setting as --help tells it, and no other', (t) => {
+  const lines = readFileSync('docs/settings.md', 'utf8').split('\n');
+  const first = lines.findIndex((line) => line.startsWith('|'));
+  const table = lines.filter((line) => line.startsWith('|'));
+  t.same(lines.slice(first, first + table.length), table, 'one table');
+  const cells = (line: string): string[] =>
+    line
+      .split('|')
+      .slice(1, 5)
+      .map((cell) => cell.replaceAll('`', '').trim());
+  const [heading = '', rule = '', ...rows] = table;
+  t.same(cells(heading), ['flag', 'default', 'value', 'what it does']);
+  t.match(rule, /^\|(?: -+ \|){5}$/);
+  const expected = Object.values(SERVER_SETTINGS).map(({ flag, initial, unit, help }) => [
+    `--${flag}`,
+    initial === null || initial === false ? '' : String(initial),
+    unit.replaceAll('|', ' or '),
+    help,
   ]);
-  t.same(explained, Object.fromEntries(expected));
+  const byFlag = (each: string[][]) => Object.fromEntries(each.map(([flag, ...rest]) => [flag, rest]));
+  t.same(byFlag(rows.map(cells)), byFlag(expected));
+  t.equal(rows.length, expected.length);
   t.end();
 });
 
