@@ -1,4 +1,5 @@
 import { pipeline } from 'node:stream/promises';
+import { Admission } from './admission.js';
 import { AppendLog } from './append-log/append-log.js';
 import { DiskUsageReader } from './append-log/disk-usage.js';
 import type { DiskUsage } from './append-log/disk-usage.js';
@@ -41,18 +42,11 @@ type State = 'new' | 'starting' | 'running' | 'stopping' | 'stopped' | 'failed';
 
 /** The stages, and the pipelines they run in. */
 interface Running extends Stages {
+  readonly admission: Admission;
   /** Settle when the stages have ended. */
   readonly ingest: Promise<void>;
   readonly delivery: Promise<void>;
 }
-
-/** The bounds of `retryAfterMs`: HTTP counts in seconds, and a disk that stalled may be well again soon. */
-const RETRY_AFTER_MS_MIN = 1000;
-const RETRY_AFTER_MS_MAX = 30_000;
-/** A backlog can take hours, but the sink may be faster soon, and `Infinity` is none of its rates. */
-const BACKLOG_RETRY_AFTER_MS_MAX = 300_000;
-/** So much of `backlogBytesMax` is free again when clients are told to come back. */
-const BACKLOG_ROOM = 0.1;
 
 /** So much of `queueBytes` again may be taken by events that are on disk and not delivered yet. */
 const RECENT_SHARE = 0.25;
@@ -84,7 +78,7 @@ export class Forebay {
     this.#lines = new LogLines(logger);
     this.#fs = fs;
     this.#diskUsage = new DiskUsageReader(fs, this.settings.logDir);
-    this.#waiting = new WaitingRequests(this.settings.ackTimeoutMs);
+    this.#waiting = new WaitingRequests(this.settings.ackTimeoutMs, this.#lines);
     this.broken = new Promise((_resolve, reject) => {
       this.#break = reject;
     });
@@ -147,32 +141,14 @@ export class Forebay {
    * @param heldBytes what else the caller holds in memory on behalf of clients
    */
   refusal(events: number, bytes: number, heldBytes: number = 0): ForebayError | null {
-    if (this.#state !== 'running' || this.#stages === null) {
-      return new ForebayError('NOT_RUNNING', { retryAfterMs: 1000 });
-    }
-    const { batcher, log } = this.#stages;
-    const { ackTimeoutMs, backlogBytesMax } = this.settings;
-    if (!batcher.canEverAdmit(events, bytes) || bytes > backlogBytesMax) {
-      const message = 'The request is larger than the whole queue, or than all that may wait on disk';
-      return new ForebayError('BODY_TOO_LARGE', { message });
-    }
-    if (this.#waiting.overdue > 0) {
-      const message = `The disk has not answered for ${ackTimeoutMs} ms (--ack-timeout): the event was not taken`;
-      return new ForebayError('LOG_FAILED', { message, retryAfterMs: RETRY_AFTER_MS_MIN });
-    }
-    if (!batcher.admits(events, bytes + heldBytes)) {
-      return new ForebayError('QUEUE_FULL', { retryAfterMs: bounded(batcher.drainMs, RETRY_AFTER_MS_MAX) });
-    }
-    const over = log.pendingBytes + batcher.queuedBytes + heldBytes + bytes - backlogBytesMax;
-    if (over <= 0) return null;
-    if (over <= heldBytes) {
-      return new ForebayError('QUEUE_FULL', { retryAfterMs: bounded(batcher.drainMs, RETRY_AFTER_MS_MAX) });
-    }
-    // not for the first byte that fits: all clients would be back for it
-    const room = over + backlogBytesMax * BACKLOG_ROOM;
-    const message = `${log.pendingBytes} bytes wait on disk for the sink (--backlog-max): please retry later`;
-    const retryAfterMs = bounded(log.drainMs(room), BACKLOG_RETRY_AFTER_MS_MAX);
-    return new ForebayError('BACKLOG_FULL', { message, retryAfterMs });
+    if (this.#state !== 'running' || this.#stages === null) return notRunning();
+    return this.#stages.admission.refusal(events, bytes, heldBytes);
+  }
+
+  /** Why an event would be refused now, as the error for its client; `null`: as far as is known it would be taken. */
+  unready(): ForebayError | null {
+    if (this.#state !== 'running' || this.#stages === null) return notRunning();
+    return this.#stages.admission.unready();
   }
 
   counts(): EventCounts {
@@ -251,10 +227,12 @@ export class Forebay {
       },
     });
     const deliverer = new Deliverer({ ...this.settings, log, sink: this.#sink, lines });
+    const waiting = this.#waiting;
+    const admission = new Admission({ ...this.settings, log, batcher, writer, deliverer, waiting, lines });
     const ingest = pipeline(batcher, writer);
     const delivery = pipeline(backlog, deliverer);
     for (const running of [ingest, delivery]) running.catch((error: unknown) => this.#fail(asError(error)));
-    return { log, batcher, writer, backlog, deliverer, ingest, delivery };
+    return { log, batcher, writer, backlog, deliverer, admission, ingest, delivery };
   }
 
   async #end(stages: Running, waitMs: number): Promise<void> {
@@ -287,6 +265,6 @@ export function createForebay(options: ForebayOptions): Forebay {
   return new Forebay(options);
 }
 
-function bounded(ms: number, most: number): number {
-  return Math.min(most, Math.max(RETRY_AFTER_MS_MIN, ms));
+function notRunning(): ForebayError {
+  return new ForebayError('NOT_RUNNING', { retryAfterMs: 1000 });
 }

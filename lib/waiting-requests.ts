@@ -1,7 +1,9 @@
 import { ForebayError } from './errors.js';
 import { Histogram, SECONDS } from './histogram.js';
 import type { LineBuffer } from './line-buffer.js';
+import type { LogLines } from './log-lines.js';
 import type { QueuedEvents } from './stages/batcher.js';
+import { Trouble } from './trouble.js';
 
 /** Gets the outcome of a request, once. */
 export type Answer = (error: Error | null) => void;
@@ -79,11 +81,14 @@ export class WaitingRequests {
   /** How long those waited that were put on disk, in seconds. */
   readonly ackSeconds = new Histogram(SECONDS);
   readonly #timeoutMs: number;
+  readonly #hanging: Trouble;
   readonly #waiting = new Set<WaitingRequest>();
   #timer: NodeJS.Timeout | null = null;
 
-  constructor(timeoutMs: number) {
+  constructor(timeoutMs: number, lines: LogLines) {
     this.#timeoutMs = timeoutMs;
+    const text = `The disk has not answered for ${timeoutMs} ms (--ack-timeout): clients get 503 until it does`;
+    this.#hanging = new Trouble(lines, text);
   }
 
   add(lines: LineBuffer, answer: Answer): QueuedEvents {
@@ -94,8 +99,10 @@ export class WaitingRequests {
   }
 
   readonly #done = (request: WaitingRequest): void => {
-    if (!this.#waiting.delete(request) && request.withdrawn) this.overdue--;
-    else if (request.isOnDisk)
+    if (!this.#waiting.delete(request) && request.withdrawn) {
+      this.overdue--;
+      if (this.overdue === 0) this.#hanging.end('The disk answers again');
+    } else if (request.isOnDisk)
       this.ackSeconds.observe((performance.now() - request.dueMs + this.#timeoutMs) / 1000);
   };
 
@@ -123,7 +130,9 @@ export class WaitingRequests {
       this.#waiting.delete(request);
       this.overdue++;
       const message = `Not on disk within ${this.#timeoutMs} ms (--ack-timeout); it may still be delivered`;
-      request.withdraw(new ForebayError('IN_DOUBT', { message, retryAfterMs: this.#timeoutMs }));
+      const error = new ForebayError('IN_DOUBT', { message, retryAfterMs: this.#timeoutMs });
+      this.#hanging.refuses(error);
+      request.withdraw(error);
     }
   }
 }

@@ -3,6 +3,7 @@ import t from 'tap';
 import type { Test } from 'tap';
 import { ForebayError } from '../lib/errors.js';
 import { LineBuffer } from '../lib/line-buffer.js';
+import { LogLines } from '../lib/log-lines.js';
 import { WaitingRequests } from '../lib/waiting-requests.js';
 import { heldDisk } from './helpers/held-disk.js';
 import type { HeldDisk } from './helpers/held-disk.js';
@@ -67,6 +68,11 @@ void t.test(
     t.ok(forebay.healthy);
     disk.release();
     t.same(await arrivedBefore(t, running), ['e0'], 'the one that was being written');
+    const told = running.said.filter(({ text }) => /^The disk (?:has not answered|answers)/.test(text));
+    t.same(
+      told.map(({ level }) => level),
+      ['warn', 'info'],
+    );
   },
 );
 
@@ -181,7 +187,7 @@ void t.test('a disk that is slow, and in time, disturbs nobody', async (t) => {
 
 void t.test('all requests share one timer, which ends when none of them waits', async (t) => {
   const before = timers();
-  const waiting = new WaitingRequests(100);
+  const waiting = new WaitingRequests(100, new LogLines());
   const answers: (Error | null)[] = [];
   const queued = numbered(0, 10_000).map(() =>
     waiting.add(LineBuffer.of('a'), (error) => answers.push(error)),
@@ -206,7 +212,7 @@ void t.test('a request is in doubt if one of its events is, whatever became of t
     [[inDoubt, failed], 'IN_DOUBT'],
     [[null, failed], 'IN_DOUBT'],
   ] as const) {
-    const waiting = new WaitingRequests(1000);
+    const waiting = new WaitingRequests(1000, new LogLines());
     let answer: unknown = 'none';
     const request = waiting.add(LineBuffer.of('a', 'b'), (error) => (answer = error));
     for (const outcome of outcomes) request.acknowledge(1, outcome);

@@ -69,6 +69,30 @@ void t.test(
   },
 );
 
+void t.test(
+  'a backlog with room for less than an event is not ready, and the log says when it begins and ends',
+  async (t) => {
+    const { forebay, sink, said } = await startForebay(
+      t,
+      { backlogBytesMax: FULL + 10, batchSize: 10 },
+      heldSink(),
+    );
+    const { post, get } = await openHttp(t, forebay);
+    for (let n = 0; n < 100; n++) t.match(await post(numbered(n)), { status: 202 });
+    t.match(await get('/ready'), { status: 200 }, 'nobody knows better');
+    for (let n = 0; n < 3; n++) t.match(await post(numbered(n)), { status: 429, code: 'BACKLOG_FULL' });
+    t.equal(forebay.refusal(1, 10), null, 'a shorter one would fit');
+    t.match(await get('/ready'), { status: 503, code: 'BACKLOG_FULL', retryAfter: 300 });
+    const lines = (): string[] => said.filter(({ text }) => /backlog/i.test(text)).map(({ level }) => level);
+    t.same(lines(), ['warn']);
+    sink.release();
+    await until(() => forebay.counts().pending === 0, 'all is delivered');
+    t.match(await post(numbered(0)), { status: 202 });
+    t.match(await get('/ready'), { status: 200 });
+    t.same(lines(), ['warn', 'info']);
+  },
+);
+
 /** Delivers one batch each time it is allowed to. */
 class PacedSink extends CollectingSink {
   #allowed = 0;

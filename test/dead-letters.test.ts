@@ -227,8 +227,10 @@ void t.test(
     await forebay.write(eventText('bad'));
     await until(() => warnings.some((each) => /--dead-letters-max/.test(each)));
     t.match(forebay.counts(), { accepted: 1, deadLettered: 0, pending: 1 });
+    t.equal(forebay.sinkState()?.deadLettersFull, true);
     rmSync(old);
     await until(() => forebay.counts().deadLettered === 1);
+    t.equal(forebay.sinkState()?.deadLettersFull, false);
     t.equal(lettersIn(dir).letters.length, 1);
   },
 );

@@ -92,7 +92,7 @@ void t.test('delivery goes on while the disk is full of something else', { skip 
     batchSize: 10,
     batchWaitMs: 600_000,
   });
-  const { forebay, sink, dir } = running;
+  const { forebay, sink, dir, said } = running;
   sink.held = true;
   const door = await openHttp(t, forebay);
   const sender = new Sender();
@@ -103,11 +103,15 @@ void t.test('delivery goes on while the disk is full of something else', { skip 
   for (const name of batchFiles(dir)) linkSync(join(dir, name), join(disk.dir, name));
   disk.fill();
   t.equal(await sender.send(door, 10), 0);
+  t.match(await door.get('/ready'), { status: 503, code: 'LOG_FAILED', retryAfter: 1 });
   sink.release();
   await until(() => forebay.counts().delivered === 50, 'all is delivered');
   t.equal(await sender.send(door, 10), 0, 'the disk is still full');
   disk.free();
   t.equal(await sender.send(door, 10), 10, 'the same server takes events again by itself');
+  t.match(await door.get('/ready'), { status: 200 });
+  const well = said.filter(({ text }) => text.startsWith('The disk takes events again'));
+  t.match(well, [{ level: 'info' }]);
   await until(() => forebay.counts().pending === 0, 'all is delivered');
   t.same(idsOf(sink.lines).toSorted(), sender.acknowledged.toSorted());
   t.same(sender.strange, []);

@@ -9,7 +9,15 @@ const WELL: Snapshot = {
   isHealthy: true,
   refusal: null,
   events: { accepted: 10, delivered: 10, deadLettered: 0, quarantined: 0, pending: 0, unreadBatches: 0 },
-  door: { inPerSecond: 0, refusedPerSecond: 0, failedPerSecond: 0, p50Ms: 1, p99Ms: 2, connections: 1 },
+  door: {
+    inPerSecond: 0,
+    refusedPerSecond: 0,
+    backlogFullPerSecond: 0,
+    failedPerSecond: 0,
+    p50Ms: 1,
+    p99Ms: 2,
+    connections: 1,
+  },
   queue: { events: 0, eventsMax: 10_000, bytes: 0, bytesMax: 2 ** 26 },
   disk: {
     bytes: 0,
@@ -31,7 +39,7 @@ const WELL: Snapshot = {
     lastError: null,
   },
   batches: [],
-  deadLetters: { files: 0, bytes: 0, lately: 0, reasons: [] },
+  deadLetters: { isFull: false, files: 0, bytes: 0, lately: 0, reasons: [] },
   point: {
     atSeconds: 1,
     in: 0,
@@ -52,6 +60,8 @@ const CASES: readonly [Record<string, unknown>, string, string, string | null][]
   [{ door: { failedPerSecond: 1 } }, 'trouble', 'The disk takes no events', 'disk'],
   [{ refusal: 'NOT_RUNNING' }, 'trouble', 'The server takes no events', null],
   [{ refusal: 'BACKLOG_FULL' }, 'trouble', 'The backlog is full: clients get 429', 'sink'],
+  [{ door: { backlogFullPerSecond: 1 } }, 'trouble', 'The backlog is full: clients get 429', 'sink'],
+  [{ deadLetters: { isFull: true } }, 'trouble', 'The dead letters are full', 'sink'],
   [{ sink: { breaker: 'half-open' } }, 'trouble', 'The sink is down', 'sink'],
   [{ sink: { breaker: 'open', troubleSeconds: 3 } }, 'trouble', 'The sink is down', 'sink'],
   [{ refusal: 'QUEUE_FULL' }, 'attention', 'Clients get 429: more comes in than the disk takes', 'disk'],
@@ -64,13 +74,19 @@ const CASES: readonly [Record<string, unknown>, string, string, string | null][]
   [{ disk: { freeBytes: 2 ** 29 } }, 'attention', 'The disk is nearly full', 'disk'],
   [{ sink: { failuresInARow: 2 } }, 'attention', 'The sink fails now and then', 'sink'],
   [
+    { disk: { oldestSeconds: 11, drainSeconds: null }, sink: { running: 1 } },
+    'attention',
+    'Nothing is delivered',
+    'sink',
+  ],
+  [
     { disk: { oldestSeconds: 11 }, door: { inPerSecond: 9 } },
     'attention',
     'The sink is slower than what comes in',
     'sink',
   ],
   [{ events: { unreadBatches: 3 } }, 'attention', 'The sink catches up', 'sink'],
-  [{ deadLetters: { lately: 2 } }, 'attention', 'The sink refused 2 events for good', null],
+  [{ deadLetters: { lately: 2, files: 1 } }, 'attention', 'The sink refused 2 events for good', null],
   [{ disk: { quarantineFiles: 1 } }, 'attention', 'Damaged data was set aside', null],
   [{ door: { inPerSecond: 9 } }, 'well', 'All is well', null],
   [{}, 'well', 'All is well', null],
@@ -93,12 +109,12 @@ void t.test('the page says whether all is well, and what the bottleneck is', (t)
     t.notMatch(said.detail, /NaN|null|undefined|Infinity/, what);
   }
   const all = verdict(
-    changed({ refusal: 'QUEUE_FULL', sink: { breaker: 'open' }, deadLetters: { lately: 1 } }),
+    changed({ refusal: 'QUEUE_FULL', sink: { breaker: 'open' }, deadLetters: { lately: 1, files: 1 } }),
   );
   t.equal(all.headline, 'The sink is down', 'the worst is said');
   t.match(
     verdict(changed({ events: { pending: 0, unreadBatches: 1 }, disk: { drainSeconds: null } })).detail,
-    '1 batch of an earlier run wait on disk, the oldest for 0 s. Nothing is delivered now.',
+    '1 batch of an earlier run wait on disk, the oldest for 0 s. No attempt runs now.',
   );
   t.end();
 });

@@ -208,7 +208,7 @@ void t.test('while nobody looks, the disk is not asked', async (t) => {
     statistics: { value: () => forebay.statistics() },
     healthy: { value: true },
     settings: { value: forebay.settings },
-    refusal: { value: () => null },
+    unready: { value: () => null },
     recentBatches: { value: () => forebay.recentBatches() },
     diskUsage: {
       value: async () => {
@@ -266,7 +266,7 @@ void t.test('rates and latencies are those of the last seconds', (t) => {
   const ack = SECONDS.map(() => 0).concat(0);
   const at = (second: number, taken: number): ReturnType<RateWindow['add']> => {
     ack[0] = second === 0 ? 1000 : 1000 + taken;
-    const total = { taken, delivered: taken / 2, refused: 0, failed: 0, ack: [...ack] };
+    const total = { taken, delivered: taken / 2, refused: 0, backlogFull: 0, failed: 0, ack: [...ack] };
     return window.add({ atMs: second * 1000, ...total });
   };
   t.match(at(0, 0), { in: 0, p50Ms: null });

@@ -228,7 +228,7 @@ export class IngestionServer {
     '/ready': {
       methods: ['GET', 'HEAD'],
       handle: (req, res) => {
-        const refusal = this.#forebay.refusal(1, 1);
+        const refusal = this.#forebay.unready();
         if (refusal === null) {
           // the sink is shown and makes no difference: the door never waits for it
           const sink = this.#forebay.sinkState();

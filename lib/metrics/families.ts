@@ -152,7 +152,7 @@ function logFamilies({ forebay, statistics, disk }: Sources): Family[] {
     ),
     gauge(
       'drain_seconds',
-      'How long what is pending takes at the pace of the last half minute.',
+      'How long what is pending takes at the mean pace of lately, in which half a minute counts most.',
       statistics.drainSeconds,
     ),
     histogram('group_commit_events', 'Events written and flushed together.', statistics.groupEvents),
@@ -172,6 +172,11 @@ function logFamilies({ forebay, statistics, disk }: Sources): Family[] {
       'dead_letter_bytes_max',
       'The bound of these bytes (--dead-letters-max).',
       settings.deadLettersBytesMax,
+    ),
+    gauge(
+      'dead_letters_full',
+      '1 while refused events have no room below that bound: their batches wait on disk.',
+      Number(statistics.sink.deadLettersFull),
     ),
     gauge(
       'quarantine_files',

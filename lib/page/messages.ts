@@ -40,6 +40,8 @@ export interface Snapshot {
     readonly inPerSecond: number;
     /** Events that got `429`. */
     readonly refusedPerSecond: number;
+    /** Those of them for which the backlog had no room. */
+    readonly backlogFullPerSecond: number;
     /** Events that could not be put on disk. */
     readonly failedPerSecond: number;
     readonly p50Ms: number | null;
@@ -102,6 +104,8 @@ export interface BatchState {
 }
 
 export interface DeadLetterState {
+  /** What the sink refuses has no room any more: those batches wait. */
+  readonly isFull: boolean;
   /** `null`: not looked at yet. */
   readonly files: number | null;
   readonly bytes: number | null;

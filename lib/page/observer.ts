@@ -22,8 +22,8 @@ export interface ObserverOptions {
 }
 
 const ERROR_LENGTH_MAX = 500;
-/** What a client is answered that comes too early, by the codes of its error. */
-const TOO_MANY: readonly ErrorCode[] = ['QUEUE_FULL', 'BACKLOG_FULL'];
+/** What has waited so long shows that nothing is delivered: batches come in pieces. */
+const STALLED_SECONDS = 5;
 
 /** What the last look found. */
 interface Look {
@@ -60,18 +60,28 @@ export class Observer {
     const { forebay, server } = this.#options;
     const statistics = forebay.statistics();
     if (statistics === null) return;
-    const { events, groupEvents, failedEvents, ackSeconds, pendingBytes, drainSeconds } = statistics;
+    const {
+      events,
+      groupEvents,
+      failedEvents,
+      ackSeconds,
+      pendingBytes,
+      oldestPendingSeconds,
+      drainSeconds,
+    } = statistics;
     const nowMs = performance.now();
+    const backlogFull = refusedFor(server, 'BACKLOG_FULL');
     const rates = this.#rates.add({
       atMs: nowMs,
       // what an earlier run left counts as accepted when it is read, and did not come in now
       taken: groupEvents.sum - failedEvents,
       delivered: events.delivered,
-      refused: TOO_MANY.reduce((sum, code) => sum + (server.counts.refusedEvents.get(code) ?? 0), 0),
+      refused: backlogFull + refusedFor(server, 'QUEUE_FULL'),
+      backlogFull,
       failed: failedEvents,
       ack: [...ackSeconds.counts],
     });
-    const isCut = statistics.sink.breaker !== 'closed' && pendingBytes > 0;
+    const isStalled = pendingBytes > 0 && oldestPendingSeconds > STALLED_SECONDS && rates.out === 0;
     const point: Point = {
       atSeconds: Math.round(Date.now() / 1000),
       in: rounded(rates.in),
@@ -80,8 +90,8 @@ export class Observer {
       p50Ms: rounded(rates.p50Ms),
       p99Ms: rounded(rates.p99Ms),
       backlogBytes: pendingBytes,
-      // its pace is that of a minute, which was another one
-      drainSeconds: isCut && rates.out === 0 ? null : rounded(drainSeconds),
+      // its pace is that of half a minute, which was another one
+      drainSeconds: isStalled ? null : rounded(drainSeconds),
       deadLettered: events.deadLettered,
     };
     this.peek();
@@ -120,11 +130,12 @@ export class Observer {
       version,
       upSeconds: Math.round(process.uptime()),
       isHealthy: forebay.healthy,
-      refusal: forebay.refusal(1, 1)?.code ?? null,
+      refusal: forebay.unready()?.code ?? null,
       events,
       door: {
         inPerSecond: rates.in,
         refusedPerSecond: rates.refused,
+        backlogFullPerSecond: rates.backlogFull,
         failedPerSecond: rates.failed,
         p50Ms: point.p50Ms,
         p99Ms: point.p99Ms,
@@ -158,6 +169,7 @@ export class Observer {
       },
       batches: batchStates(recent.lines, active, sink.breaker !== 'closed'),
       deadLetters: {
+        isFull: sink.deadLettersFull,
         files: this.#usage?.deadLetterFiles ?? null,
         bytes: this.#usage?.deadLetterBytes ?? null,
         lately: events.deadLettered - (this.#history.oldest('deadLettered') ?? 0),
@@ -181,6 +193,10 @@ export class Observer {
       .catch(() => undefined) // shown as it was
       .finally(() => (this.#isAsking = false));
   }
+}
+
+function refusedFor({ counts }: IngestionServer, code: ErrorCode): number {
+  return counts.refusedEvents.get(code) ?? 0;
 }
 
 /** To three decimals: more is noise, and costs bytes. `null` for what is no number. */

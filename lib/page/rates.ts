@@ -8,6 +8,8 @@ export interface Totals {
   readonly taken: number;
   readonly delivered: number;
   readonly refused: number;
+  /** Those of them for which the backlog had no room. */
+  readonly backlogFull: number;
   readonly failed: number;
   /** Requests that waited so long for their `202`, by bucket. */
   readonly ack: readonly number[];
@@ -18,6 +20,7 @@ export interface Rates {
   readonly in: number;
   readonly out: number;
   readonly refused: number;
+  readonly backlogFull: number;
   readonly failed: number;
   readonly p50Ms: number | null;
   readonly p99Ms: number | null;
@@ -42,7 +45,7 @@ export class RateWindow {
     if (this.#looks.length > SECONDS + 1) this.#looks.shift();
     const first = this.#looks[0] ?? now;
     const seconds = Math.max(0.001, (now.atMs - first.atMs) / 1000);
-    const rate = (key: 'taken' | 'delivered' | 'refused' | 'failed'): number =>
+    const rate = (key: 'taken' | 'delivered' | 'refused' | 'backlogFull' | 'failed'): number =>
       Math.max(0, now[key] - first[key]) / seconds;
     const counts = now.ack.map((count, bucket) => count - (first.ack[bucket] ?? 0));
     const ms = (share: number): number | null => {
@@ -53,6 +56,7 @@ export class RateWindow {
       in: rate('taken'),
       out: rate('delivered'),
       refused: rate('refused'),
+      backlogFull: rate('backlogFull'),
       failed: rate('failed'),
       p50Ms: ms(0.5),
       p99Ms: ms(0.99),

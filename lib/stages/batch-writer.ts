@@ -6,6 +6,7 @@ import { writeMarkedLine } from '../append-log/line-mark.js';
 import { asError, ForebayError } from '../errors.js';
 import { EVENTS, Histogram, SECONDS } from '../histogram.js';
 import type { LogLines } from '../log-lines.js';
+import { Trouble } from '../trouble.js';
 import type { BatchEnd, BatchPart, EventRange, Group } from './batcher.js';
 
 export interface BatchWriterOptions {
@@ -38,6 +39,8 @@ export class BatchWriter extends Writable {
   /** How many events were written and flushed together, and what that took. */
   readonly groupEvents = new Histogram(EVENTS);
   readonly groupSeconds = new Histogram(SECONDS);
+  /** The disk does not take what it is given. */
+  readonly trouble: Trouble;
   readonly #log: AppendLog;
   readonly #lines: LogLines;
   readonly #sealed: (batch: SealedBatch) => void;
@@ -49,6 +52,7 @@ export class BatchWriter extends Writable {
     this.#log = log;
     this.#lines = lines;
     this.#sealed = sealed;
+    this.trouble = new Trouble(lines, null);
   }
 
   /** When the file was made that is written, in milliseconds since 1970; `null` where there is none with events. */
@@ -92,6 +96,7 @@ export class BatchWriter extends Writable {
       file ??= await this.#log.create();
       await this.#log.append(file, logLines(part), part.events);
       this.accepted += part.events;
+      if (this.trouble.lasts) this.trouble.end(`The disk takes events again: ${this.#log.path('')}`);
       acknowledge(part.ranges, null);
     } catch (error) {
       this.#refuse(part, asError(error));
@@ -104,8 +109,9 @@ export class BatchWriter extends Writable {
     const error =
       cause instanceof ForebayError ? cause : new ForebayError('LOG_FAILED', { cause, retryAfterMs: 1000 });
     const why = asError(error.cause).message;
-    const text = `Could not put ${events} events on disk (${why}); their clients were told to retry`;
+    const text = `${events} events could not be put into ${this.#log.path('')} (${why}); their clients were told to retry`;
     const { code } = error;
+    this.trouble.refuses(error);
     this.#lines.batch({ kind: 'Append failed', code, text, batch: '', events, error: cause });
     acknowledge(ranges, error);
   }

@@ -1,5 +1,6 @@
 import type { AppendLog } from '../append-log/append-log.js';
 import type { Batch } from '../append-log/batch.js';
+import { ForebayError } from '../errors.js';
 import type { LogLines } from '../log-lines.js';
 import type { Sink } from '../sinks/sink.js';
 import { SinkError } from '../sinks/sink-error.js';
@@ -32,6 +33,8 @@ export interface SinkState {
   };
   /** Batches that may be on their way at once, now. */
   readonly concurrency: number;
+  /** Whether events that it refused have no room among the dead letters: their batches wait on disk. */
+  readonly deadLettersFull: boolean;
 }
 
 export interface SettlerOptions {
@@ -63,6 +66,8 @@ export class Settler {
   readonly #places: number | AdaptiveLimit;
   readonly #triesMax: number;
   readonly #attempts: SinkAttempts;
+  /** Batches whose refused events have no room. */
+  readonly #withoutRoom = new Set<Batch>();
 
   constructor(options: SettlerOptions) {
     const { log, lines, retries, stopping, random, sinkConcurrency, sinkConcurrencyMax } = options;
@@ -87,6 +92,7 @@ export class Settler {
     const { state: breaker, openings, failuresInARow, lastError } = this.#breaker;
     const attempts = { ...this.#attempts.ended, running: this.#attempts.running };
     const { concurrency } = this;
+    const deadLettersFull = this.#withoutRoom.size > 0;
     return {
       breaker,
       openings,
@@ -94,6 +100,7 @@ export class Settler {
       lastError: lastError?.message ?? null,
       attempts,
       concurrency,
+      deadLettersFull,
     };
   }
 
@@ -147,7 +154,11 @@ export class Settler {
   /** `false` where the server stops before they are kept. */
   async #keepRefused(batch: Batch, refused: readonly RefusedEvent[]): Promise<boolean> {
     return this.#retries.untilDone('Could not keep dead letters', batch, async () => {
-      const path = await this.#log.deadLetters.keep(batch.name, refused);
+      const path = await this.#log.deadLetters.keep(batch.name, refused).catch((error: unknown) => {
+        if (error instanceof ForebayError && error.code === 'DEAD_LETTERS_FULL') this.#withoutRoom.add(batch);
+        throw error;
+      });
+      this.#withoutRoom.delete(batch);
       const [first] = refused;
       const why = withoutEvents(first?.reason ?? '', batch, first?.status);
       const text = `${refused.length} of ${batch.events} events of ${batch.name} are in ${path} (${why})`;

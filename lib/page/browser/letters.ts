@@ -6,8 +6,8 @@ import { bytes, plain, plural } from './format.js';
 const items = new Map<string, HTMLElement>();
 
 /** Dead letters by reason, with a look at the newest event of each. */
-export function showLetters({ deadLetters: { files, bytes: size, reasons } }: Snapshot): void {
-  setText(byId('letters-sum'), sum(files, size));
+export function showLetters({ deadLetters: { files, bytes: size, reasons }, events }: Snapshot): void {
+  setText(byId('letters-sum'), sum(files, size, events.deadLettered));
   const list = byId('letters');
   for (const [reason, item] of items) {
     if (reasons.some((each) => each.reason === reason)) continue;
@@ -25,9 +25,9 @@ export function showLetters({ deadLetters: { files, bytes: size, reasons } }: Sn
   }
 }
 
-function sum(files: number | null, size: number | null): string {
+function sum(files: number | null, size: number | null, refused: number): string {
   if (files === null) return 'Looking…';
-  if (files === 0) return 'None: the sink has refused nothing.';
+  if (files === 0) return refused === 0 ? 'None: the sink has refused nothing.' : 'None any more.';
   return `${plural(files, 'file')}, ${plain(bytes(size ?? 0))}. Of the newest, by reason:`;
 }
 

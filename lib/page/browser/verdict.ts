@@ -24,7 +24,7 @@ export function verdict(snapshot: Snapshot): Verdict {
   return trouble(snapshot) ?? attention(snapshot) ?? well(snapshot);
 }
 
-function trouble({ isHealthy, refusal, door, disk, sink, events }: Snapshot): Verdict | null {
+function trouble({ isHealthy, refusal, door, disk, sink, events, deadLetters }: Snapshot): Verdict | null {
   const say = (headline: string, detail: string, bottleneck: Part | null): Verdict => {
     return { level: 'trouble', headline, detail, bottleneck };
   };
@@ -43,11 +43,18 @@ function trouble({ isHealthy, refusal, door, disk, sink, events }: Snapshot): Ve
     );
   }
   if (refusal === 'NOT_RUNNING') return say('The server takes no events', 'It starts, or it stops.', null);
-  if (refusal === 'BACKLOG_FULL') {
-    const full = plain(bytes(disk.bytesMax));
+  if (refusal === 'BACKLOG_FULL' || door.backlogFullPerSecond > 0) {
+    const [waits, bound] = [plain(bytes(disk.bytes)), plain(bytes(disk.bytesMax))];
     return say(
       'The backlog is full: clients get 429',
-      `${full} wait on disk for the sink (--backlog-max). ${drains(disk.drainSeconds)}`,
+      `${waits} wait on disk for the sink, of ${bound} (--backlog-max). ${drains(disk.drainSeconds)}`,
+      'sink',
+    );
+  }
+  if (deadLetters.isFull) {
+    return say(
+      'The dead letters are full',
+      `What the sink refuses has no room any more (--dead-letters-max): its batches wait, and hold up others. Send the dead letters again or drop them with bin/dead-letters.js. ${waiting(events)} on disk.`,
       'sink',
     );
   }
@@ -91,6 +98,11 @@ function attention(snapshot: Snapshot): Verdict | null {
   }
   if (events.unreadBatches > 0 || disk.oldestSeconds > BEHIND_SECONDS) {
     const waits = `${waiting(events)} on disk, the oldest for ${duration(disk.oldestSeconds)}.`;
+    if (disk.drainSeconds === null && sink.outPerSecond === 0) {
+      const attempts = `${plural(sink.running, 'attempt')} ${sink.running === 1 ? 'waits' : 'wait'}`;
+      const why = sink.running === 0 ? 'No attempt runs now' : `${attempts} for the answer of the sink`;
+      return say('Nothing is delivered', `${waits} ${why}.`, 'sink');
+    }
     return door.inPerSecond > sink.outPerSecond
       ? say(
           'The sink is slower than what comes in',
@@ -99,7 +111,7 @@ function attention(snapshot: Snapshot): Verdict | null {
         )
       : say('The sink catches up', `${waits} ${drains(disk.drainSeconds)}`, 'sink');
   }
-  if (deadLetters.lately > 0) {
+  if (deadLetters.lately > 0 && deadLetters.files !== 0) {
     return say(
       `The sink refused ${plural(deadLetters.lately, 'event')} for good`,
       'They are dead letters, kept with the reason. Everything else is delivered.',
