@@ -110,6 +110,48 @@ void t.test('a stop does not wait for a sink longer than the shutdown timeout', 
   t.equal(await server.stop('SIGTERM'), 0);
 });
 
+void t.test('while it stops, the server says so to probes and to clients', async (t) => {
+  const dir = tempDir(t);
+  const server = await ServerProcess.start(
+    '--log-dir',
+    dir,
+    '--sink-latency',
+    '600000',
+    '--batch-size',
+    '1',
+    '--shutdown-timeout',
+    '4000',
+  );
+  t.equal(await post(server, 'a'), 202);
+  const get = async (path: string): Promise<Record<string, unknown>> => {
+    const { statusCode, headers, body } = await request(new URL(path, server.url));
+    return { statusCode, headers, ...((await body.json()) as object) };
+  };
+  t.match(await get('/ready'), { statusCode: 200, status: 'ready' });
+  server.signal('SIGTERM');
+  await server.line(/SIGTERM: stopping/);
+  for (let n = 0; n < 100 && (await get('/ready').catch(() => null)) === null; n++) await sleep(10); // between two doors
+  const closing = { 'retry-after': '1', connection: 'close' };
+  t.match(await get('/ready'), {
+    statusCode: 503,
+    headers: closing,
+    status: 'not ready',
+    code: 'NOT_RUNNING',
+    reason: 'The server stops',
+  });
+  t.match(await get('/health'), { statusCode: 200, status: 'ok', events: { accepted: 1, pending: 1 } });
+  t.match(await get('/metrics'), { statusCode: 503, code: 'NOT_RUNNING' });
+  const { statusCode, headers, body } = await request(server.url, {
+    method: 'POST',
+    body: 'x'.repeat(100_000),
+  });
+  t.match({ statusCode, headers }, { statusCode: 503, headers: closing });
+  t.match(await body.json(), { error: 'The server stops', code: 'NOT_RUNNING' });
+  t.equal(await server.exited, 0);
+  t.equal(batchFiles(dir).length, 1);
+  t.match(server.lines.at(-1), /Stopped; 1 events wait on disk/);
+});
+
 void t.test('a stop during replay exits with 0, without having listened', async (t) => {
   const dir = tempDir(t);
   writeFileSync(join(dir, 'batch_20250101_000000_1.jsonl'), '{"id":"a","type":"t","data":1,"timestamp":1}\n');

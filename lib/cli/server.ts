@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { asError, ForebayError } from '../errors.js';
 import { createForebay } from '../forebay.js';
 import type { Forebay } from '../forebay.js';
+import { ClosedDoor } from '../http/closed-door.js';
 import { IngestionServer } from '../http/ingestion-server.js';
 import type { Logger } from '../log-lines.js';
 import { metricsRoute } from '../metrics/metrics-route.js';
@@ -86,7 +87,7 @@ async function run(settings: ServerSettings, logger: Logger): Promise<void> {
  * @returns aborted with the first signal
  */
 function stopOnSignals(
-  { shutdownTimeoutMs }: ServerSettings,
+  { shutdownTimeoutMs, host }: ServerSettings,
   forebay: Forebay,
   server: IngestionServer,
   logger: Logger,
@@ -111,15 +112,34 @@ function stopOnSignals(
       );
       endAtOnce();
     }, shutdownTimeoutMs).unref();
-    await server.stop(shutdownTimeoutMs / 2);
+    const port = server.listening ? server.port : null;
+    const stopped = server.stop(shutdownTimeoutMs / 2);
+    const door = port === null ? null : await closedDoor(forebay, host, port, logger);
+    await stopped;
     await forebay.stop(Math.max(0, end - performance.now() - CLOSING_MS));
     const { pending, unreadBatches } = forebay.counts();
     const unread = unreadBatches === 0 ? '' : ` and ${unreadBatches} batches of earlier runs`;
+    door?.close();
     logger.info({ ...forebay.counts() }, `Stopped; ${pending} events${unread} wait on disk`);
     process.exit(0);
   };
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, (name) => void stop(name));
   return stopping.signal;
+}
+
+/** `null` where it cannot listen: clients get no connection then, and come back as well. */
+async function closedDoor(
+  forebay: Forebay,
+  host: string,
+  port: number,
+  logger: Logger,
+): Promise<ClosedDoor | null> {
+  try {
+    return await ClosedDoor.open(forebay, host, port);
+  } catch (error) {
+    logger.info({ err: error }, `While it stops the server answers nobody: ${asError(error).message}`);
+    return null;
+  }
 }
 
 /** `process.exit` waits for the calls to the file system that run, and a disk that hangs never ends them. */

@@ -2,18 +2,20 @@ import { createServer } from 'node:http';
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import { once } from 'node:events';
 import type { AddressInfo, Socket } from 'node:net';
-import { asError, ForebayError, systemCode } from '../errors.js';
+import { ForebayError } from '../errors.js';
 import type { Forebay } from '../forebay.js';
 import { silentLogger } from '../log-lines.js';
 import type { Logger } from '../log-lines.js';
 import { HTTP_SETTINGS } from '../settings/http-settings.js';
 import type { HttpSettings } from '../settings/http-settings.js';
 import { fromObject } from '../settings/option-table.js';
-import { answerError, answerJson, retryAfter } from './answers.js';
+import { answerError } from './answers.js';
 import { answerConnectionErrors } from './connection-errors.js';
 import { EventsRoute } from './events-route.js';
 import { Exchanges } from './exchanges.js';
 import { FastPath } from './fast-path.js';
+import { listen } from './listen.js';
+import { answerHealth, answerReady } from './probes.js';
 import { ABORTED, RequestCounts } from './request-counts.js';
 
 /** What `IngestionServer` takes: the pipeline, and any of the door's settings. */
@@ -98,6 +100,10 @@ export class IngestionServer {
         else reject(error);
       });
     });
+  }
+
+  get listening(): boolean {
+    return this.#server.listening;
   }
 
   /** The port it listens on. */
@@ -218,46 +224,18 @@ export class IngestionServer {
     '/health': {
       methods: ['GET', 'HEAD'],
       handle: (req, res) => {
-        const forebay = this.#forebay;
-        const status = forebay.healthy ? 'ok' : 'failed';
-        const sink = forebay.sinkState();
-        answerJson(res, forebay.healthy ? 200 : 503, { status, events: forebay.counts(), sink });
+        answerHealth(res, this.#forebay);
         req.resume();
       },
     },
     '/ready': {
       methods: ['GET', 'HEAD'],
       handle: (req, res) => {
-        const refusal = this.#forebay.unready();
-        if (refusal === null) {
-          // the sink is shown and makes no difference: the door never waits for it
-          const sink = this.#forebay.sinkState();
-          answerJson(res, 200, {
-            status: 'ready',
-            sink: { breaker: sink?.breaker, lastError: sink?.lastError },
-          });
-        } else {
-          const { message: reason, code } = refusal;
-          answerJson(res, 503, { status: 'not ready', reason, code }, retryAfter(refusal));
-        }
+        answerReady(res, this.#forebay, this.#forebay.unready());
         req.resume();
       },
     },
   };
-}
-
-/** @throws ForebayError `PORT_UNAVAILABLE` */
-async function listen(server: Server, host: string, port: number): Promise<void> {
-  try {
-    server.listen({ host, port });
-    await once(server, 'listening');
-  } catch (error) {
-    const why = systemCode(error) === 'EADDRINUSE' ? 'it is in use' : asError(error).message;
-    throw new ForebayError('PORT_UNAVAILABLE', {
-      message: `Cannot listen on ${host}, port ${port}: ${why}`,
-      cause: error,
-    });
-  }
 }
 
 /** The path that is asked for; a client may send a whole URI (RFC 9112, 3.2.2). */

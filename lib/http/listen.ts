@@ -1,0 +1,17 @@
+import { once } from 'node:events';
+import type { Server } from 'node:net';
+import { asError, ForebayError, systemCode } from '../errors.js';
+
+/** Resolves when the server listens. @throws ForebayError `PORT_UNAVAILABLE` */
+export async function listen(server: Server, host: string, port: number): Promise<void> {
+  try {
+    server.listen({ host, port });
+    await once(server, 'listening');
+  } catch (error) {
+    const why = systemCode(error) === 'EADDRINUSE' ? 'it is in use' : asError(error).message;
+    throw new ForebayError('PORT_UNAVAILABLE', {
+      message: `Cannot listen on ${host}, port ${port}: ${why}`,
+      cause: error,
+    });
+  }
+}
