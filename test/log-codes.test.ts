@@ -226,10 +226,20 @@ void t.test('as JSON, lines of the server have their codes, also why it does not
   const { port } = JSON.parse(await server.line(/IngestionServer started/)) as { port: number };
   const second = new ServerProcess(['--port', String(port), '--log-format', 'json', '--log-dir', tempDir(t)]);
   t.equal(await second.exited, 1);
-  t.match(JSON.parse(await second.line(/in use/)), { level: 'error', code: 'PORT_UNAVAILABLE' });
-  t.match(second.stderr, /^forebay-server: Cannot listen/);
-  const third = new ServerProcess(['--port', '0', ...flags]);
-  t.equal(await third.exited, 1);
-  t.match(JSON.parse(await third.line(/LOCKED/)), { level: 'error', code: 'LOG_DIR_LOCKED' });
+  t.match(JSON.parse(second.stderr), { level: 'error', code: 'PORT_UNAVAILABLE', msg: /in use/ });
+  const wrong: [string[], string][] = [
+    [['--port', '0', ...flags], 'LOG_DIR_LOCKED'],
+    [['--port', 'x', ...flags], 'SETTING_INVALID'],
+    [['--log-format=json', '--no-such-flag'], 'SETTING_INVALID'],
+    [['--port', '0', ...flags, '--sink', 'file', '--sink-file', tempDir(t)], 'SINK_UNUSABLE'],
+  ];
+  for (const [given, code] of wrong) {
+    const other = new ServerProcess(given);
+    t.equal(await other.exited, 1);
+    t.match(JSON.parse(other.stderr), { level: 'error', code });
+  }
+  const variable = new ServerProcess(['--port', 'x'], { FOREBAY_LOG_FORMAT: 'json' });
+  t.equal(await variable.exited, 1);
+  t.match(JSON.parse(variable.stderr), { code: 'SETTING_INVALID', msg: /^--port must be/ });
   t.equal(await server.stop('SIGTERM'), 0);
 });

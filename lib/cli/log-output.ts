@@ -15,6 +15,7 @@ interface Line {
   readonly level: string;
   readonly time: number;
   readonly msg: string;
+  readonly code?: string;
   readonly err?: { readonly message: string; readonly stack?: string };
 }
 
@@ -50,10 +51,10 @@ function writeLine(stream: LogStream, line: string): void {
   stream.write(line);
 }
 
-/** `12:00:00.000 message`, with the level where it is not `info`. */
-export function asText({ level, time, msg, err }: Line, colour: boolean): string {
+/** `12:00:00.000 message`, with the level where it is not `info`, and the code where it has one. */
+export function asText({ level, time, msg, code, err }: Line, colour: boolean): string {
   const clock = new Date(time).toISOString().slice(11, 23);
-  const name = level === 'info' ? '' : `${level.toUpperCase()} `;
+  const name = (level === 'info' ? '' : `${level.toUpperCase()} `) + (code === undefined ? '' : `${code} `);
   const cause = err === undefined || msg.includes(err.message) ? '' : ` (${err.message})`;
   if (!colour) return `${clock} ${name}${msg}${cause}\n`;
   return `${DIM}${clock}${RESET} ${COLOURS[level] ?? ''}${name}${msg}${cause}${RESET}\n`;

@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { asError, ForebayError } from '../errors.js';
+import type { ErrorCode } from '../errors.js';
 import { createForebay } from '../forebay.js';
 import type { Forebay } from '../forebay.js';
 import { ClosedDoor } from '../http/closed-door.js';
@@ -31,8 +32,13 @@ const goOn = (): void => undefined;
 // Who reads the log lines may go away (a pipe that is closed); the door stays open.
 process.stderr.on('error', goOn);
 
+// Settings that are wrong cannot be asked; neither can their file.
+let wantsJson =
+  /--log-format[= ]json\b/.test(process.argv.join(' ')) || process.env['FOREBAY_LOG_FORMAT'] === 'json';
+
 try {
   const settings = readOptions(SERVER_SETTINGS, process.argv.slice(2), process.env);
+  wantsJson = settings.logFormat === 'json';
   checkRelations(settings);
   if (settings.help) process.stdout.on('error', goOn).write(USAGE + helpText(SERVER_SETTINGS, true));
   else if (settings.version) process.stdout.on('error', goOn).write(`${version()}\n`);
@@ -40,12 +46,14 @@ try {
   else if (settings.sink === 'stdout') await run(settings, createLogger(settings, process.stderr));
   else await run(settings, createLogger(settings, process.stdout.on('error', goOn)));
 } catch (error) {
-  const shown = error instanceof ForebayError ? error.message : (asError(error).stack ?? String(error));
-  process.stderr.write(`forebay-server: ${shown}\n`);
+  tellEnd(asError(error));
   process.exit(1);
 }
 
 async function run(settings: ServerSettings, logger: Logger): Promise<void> {
+  const { sink: kind, fsync } = settings;
+  const about = { version: version(), node: process.versions.node, sink: kind, fsync };
+  logger.info(about, `Forebay ${about.version}, Node.js ${about.node}, sink ${kind}, fsync ${fsync}`);
   if (settings.sink === 'simulated') {
     logger.warn(
       { code: 'SINK_SIMULATED' },
@@ -72,13 +80,23 @@ async function run(settings: ServerSettings, logger: Logger): Promise<void> {
     if (stopping.aborted) return;
     await server.start();
   } catch (error) {
-    // for a reader of JSON, too; people get it on standard error
-    if (settings.logFormat === 'json' && error instanceof ForebayError)
-      logger.error({ code: error.code, err: error }, error.message);
     await forebay.stop(0);
     throw error;
   }
   logger.info({ host: settings.host, port: server.port }, `IngestionServer started on port ${server.port}`);
+}
+
+/** Why the server does not start, or breaks: on standard error, as standard output may be the sink's. */
+function tellEnd(error: Error): void {
+  const isKnown = error instanceof ForebayError;
+  if (wantsJson) {
+    const code: ErrorCode = isKnown ? error.code : 'INTERNAL';
+    createLogger({ logLevel: 'error', logFormat: 'json' }, process.stderr).error(
+      { code, err: error },
+      error.message,
+    );
+  } else
+    process.stderr.write(`forebay-server: ${isKnown ? error.message : (error.stack ?? String(error))}\n`);
 }
 
 /**

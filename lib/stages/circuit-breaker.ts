@@ -99,9 +99,14 @@ export class CircuitBreaker {
       this.#openedAtMs = performance.now();
       this.#open(askedMs);
       const why =
-        askedMs === null ? `${this.failuresInARow} attempts in a row failed` : 'it asks to be left alone';
-      const text = `The breaker is open, the sink gets one attempt in ${this.waitMs} ms: ${why}`;
-      this.#lines.warn('SINK_DOWN', `${text} (${error.message})`);
+        askedMs === null
+          ? `${this.failuresInARow} attempts in a row failed`
+          : 'the sink asks to be left alone';
+      const text = `The breaker is open: ${why} (${error.message})`;
+      this.#lines.warn(
+        'SINK_DOWN',
+        `${text}; from now on one attempt at a time, the next in ${this.waitMs} ms`,
+      );
     }
   }
 

@@ -136,8 +136,8 @@ export class SinkAttempts {
     for (const attempt of this.#running) {
       // the first look may come at once
       if (attempt.looks++ === 0 || (attempt.looks - 1) % (SILENCE_MS / LOOK_MS) > 0) continue;
-      const text = `The sink has not answered ${attempt.batch} for another ${SILENCE_MS / 1000} seconds`;
-      this.#lines.warn('SINK_SILENT', text);
+      const seconds = ((attempt.looks - 1) * LOOK_MS) / 1000;
+      this.#lines.warn('SINK_SILENT', `The sink has not answered ${attempt.batch} for ${seconds} seconds`);
     }
   }
 }
