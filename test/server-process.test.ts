@@ -1,3 +1,4 @@
+import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { connect, createServer } from 'node:net';
@@ -6,6 +7,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
 import { request } from 'undici';
+import { eventText, until } from './helpers/running-forebay.js';
 import { ServerProcess } from './helpers/server-process.js';
 import { tempDir } from './helpers/temp-dir.js';
 
@@ -252,6 +254,42 @@ void t.test('settings come from environment variables, log lines as JSON for mac
     port: Number,
   });
   t.equal(await server.stop('SIGTERM'), 0);
+});
+
+/** `script` of util-linux gives a program a terminal. */
+const NO_TERMINAL = /util-linux/.test(String(spawnSync('script', ['--version']).stdout))
+  ? false
+  : 'no script of util-linux';
+
+void t.test('a terminal that is stopped stops no event', { skip: NO_TERMINAL }, async (t) => {
+  // two lines a batch with this path fill what lies between a terminal and its reader, some 100 kB, in a second
+  const dir = join(tempDir(t), ...Array.from({ length: 12 }, () => 'x'.repeat(200)));
+  const flags = ['--port', '0', '--log-dir', dir, '--batch-size', '1', '--sink-latency', '0'];
+  const command = ['exec', process.execPath, join(process.cwd(), 'bin/server.js'), ...flags].join(' ');
+  const child = spawn('script', ['-qec', command, '/dev/null'], { stdio: ['ignore', 'pipe', 'ignore'] });
+  t.teardown(() => child.kill('SIGKILL'));
+  let said = '';
+  const onData = (text: Buffer): void => void (said += text.toString());
+  child.stdout.on('data', onData);
+  await until(() => said.includes('started on port'), 'it listens');
+  const port = Number(/started on port (\d+)/.exec(said)?.[1]);
+  child.stdout.off('data', onData).pause();
+  const url = `http://127.0.0.1:${port}/events`;
+  const postTo = async (id: string): Promise<number> => {
+    const { statusCode, body } = await request(url, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: eventText(id),
+      headersTimeout: 10_000,
+    });
+    await body.dump();
+    return statusCode;
+  };
+  for (const endMs = performance.now() + 3000; performance.now() < endMs;)
+    if ((await postTo('a')) !== 202) t.fail('an event is not taken');
+  child.stdout.on('data', onData).resume();
+  await until(() => /more batches in a second/.test(said), 'its reader is back');
+  t.equal(await postTo('b'), 202);
 });
 
 void t.test('connections closed for their number are told', async (t) => {

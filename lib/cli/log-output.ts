@@ -36,6 +36,16 @@ export function createLogger(
   });
 }
 
+/**
+ * Node.js writes to a terminal synchronously: one that is stopped (Ctrl-S, a window that hangs) would stop the door. Like
+ * a pipe it is waited for in the event loop then. A handle that does not know how stays as it is.
+ */
+export function neverWait(stream: NodeJS.WriteStream): NodeJS.WriteStream {
+  const { _handle: handle } = stream as { _handle?: { setBlocking?: (isBlocking: boolean) => number } };
+  if (stream.isTTY) handle?.setBlocking?.(false);
+  return stream;
+}
+
 /** Lines that wait for a reader who does not read, in bytes: beyond it they are dropped, and memory stays bounded. */
 const WAITING_BYTES_MAX = 2 ** 20;
 let dropped = 0;

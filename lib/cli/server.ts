@@ -14,7 +14,7 @@ import type { OptionTable, Values } from '../settings/option-table.js';
 import { checkRelations, PIPELINE_SETTINGS, SERVER_SETTINGS } from '../settings/server-settings.js';
 import type { ServerSettings } from '../settings/server-settings.js';
 import { chooseSink } from '../sinks/choose-sink.js';
-import { createLogger } from './log-output.js';
+import { createLogger, neverWait } from './log-output.js';
 
 /** What closing files takes at the end of a stop, in milliseconds, with room to spare. */
 const CLOSING_MS = 500;
@@ -30,7 +30,7 @@ const USAGE = `forebay-server: takes events by HTTP, puts them on disk, answers 
 
 const goOn = (): void => undefined;
 // Who reads the log lines may go away (a pipe that is closed); the door stays open.
-process.stderr.on('error', goOn);
+neverWait(process.stderr).on('error', goOn);
 
 // Settings that are wrong cannot be asked; neither can their file.
 let wantsJson =
@@ -44,7 +44,7 @@ try {
   else if (settings.version) process.stdout.on('error', goOn).write(`${version()}\n`);
   // the sink has standard output for itself: `process.stdout` is not even touched
   else if (settings.sink === 'stdout') await run(settings, createLogger(settings, process.stderr));
-  else await run(settings, createLogger(settings, process.stdout.on('error', goOn)));
+  else await run(settings, createLogger(settings, neverWait(process.stdout.on('error', goOn))));
 } catch (error) {
   tellEnd(asError(error));
   process.exit(1);
