@@ -52,15 +52,13 @@ export class Admission {
    * @param heldBytes what else the caller holds in memory on behalf of clients
    */
   refusal(events: number, bytes: number, heldBytes: number): ForebayError | null {
-    const { batcher, log, waiting, ackTimeoutMs, backlogBytesMax } = this.#options;
+    const { batcher, log, backlogBytesMax } = this.#options;
     if (!batcher.canEverAdmit(events, bytes) || bytes > backlogBytesMax) {
       const message = 'The request is larger than the whole queue, or than all that may wait on disk';
       return new ForebayError('BODY_TOO_LARGE', { message });
     }
-    if (waiting.overdue > 0) {
-      const message = `The disk has not answered for ${ackTimeoutMs} ms (--ack-timeout): the event was not taken`;
-      return new ForebayError('LOG_FAILED', { message, retryAfterMs: RETRY_AFTER_MS_MIN });
-    }
+    const hanging = this.#hanging();
+    if (hanging !== null) return hanging;
     const over = log.pendingBytes + batcher.queuedBytes + heldBytes + bytes - backlogBytesMax;
     if (!batcher.admits(events, bytes + heldBytes) || (over > 0 && over <= heldBytes)) {
       return new ForebayError('QUEUE_FULL', { retryAfterMs: bounded(batcher.drainMs, RETRY_AFTER_MS_MAX) });
@@ -74,10 +72,21 @@ export class Admission {
    * later one was taken.
    */
   unready(): ForebayError | null {
-    const { writer } = this.#options;
-    const refusal = this.refusal(1, 1, 0) ?? writer.trouble.recent;
+    const refusal = this.refusal(1, 1, 0) ?? this.logFailure();
     if (refusal !== null) return refusal;
-    return writer.accepted > this.#takenBefore ? null : this.#backlogFull.recent;
+    return this.#options.writer.accepted > this.#takenBefore ? null : this.#backlogFull.recent;
+  }
+
+  /** Why the disk takes no event, as far as the last ones have found out; `null`: it does. */
+  logFailure(): ForebayError | null {
+    return this.#hanging() ?? this.#options.writer.trouble.recent;
+  }
+
+  #hanging(): ForebayError | null {
+    const { waiting, ackTimeoutMs } = this.#options;
+    if (waiting.overdue === 0) return null;
+    const message = `The disk has not answered for ${ackTimeoutMs} ms (--ack-timeout): the event was not taken`;
+    return new ForebayError('LOG_FAILED', { message, retryAfterMs: RETRY_AFTER_MS_MIN });
   }
 
   #refuseForBacklog(over: number): ForebayError {

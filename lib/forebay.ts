@@ -151,6 +151,11 @@ export class Forebay {
     return this.#stages.admission.unready();
   }
 
+  /** Why the disk takes no event, as far as the last ones have found out, with the system's error as cause. */
+  logFailure(): ForebayError | null {
+    return this.#stages?.admission.logFailure() ?? null;
+  }
+
   counts(): EventCounts {
     return this.#stages === null ? NO_EVENTS : eventCounts(this.#stages);
   }

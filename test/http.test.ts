@@ -475,9 +475,10 @@ void tap.test('a disk that fails', async (group) => {
           t.match(JSON.parse(text), { code: method === 'fdatasync' ? 'IN_DOUBT' : 'LOG_FAILED' });
           t.notMatch(text, code, 'what is inside stays inside');
         }
-        t.equal((await ask(pool, { path: '/health' })).status, 200);
+        t.equal((await ask(pool, { path: '/health' })).status, code === 'ENOSPC' ? 200 : 503);
         disk.fail(method, null);
         t.equal((await post(pool, event('after'))).status, 202);
+        t.equal((await ask(pool, { path: '/health' })).status, 200);
         await hasTaken(t, door, ['before', 'after']);
       },
     );
@@ -541,6 +542,30 @@ void tap.test('GET /health and GET /ready', async (group) => {
     t.equal((await answer).status, 202);
     t.equal((await ask(pool, { path: '/ready' })).status, 200);
   });
+
+  void group.test(
+    'a disk that fails is neither healthy nor ready; one that is full gets well by itself',
+    async (t) => {
+      const { disk, pool } = await open(t);
+      const health = async (): Promise<unknown> => {
+        const { status: code, text } = await ask(pool, { path: '/health' });
+        return { code, ...(JSON.parse(text) as object) };
+      };
+      t.match(await health(), { code: 200, status: 'ok', log: { writable: true } });
+      for (const [why, code, status] of [
+        ['EIO', 503, 'failed'],
+        ['ENOSPC', 200, 'ok'],
+      ] as const) {
+        disk.fail('write', why);
+        t.equal((await post(pool, event('a'))).status, 503);
+        t.match(await health(), { code, status, log: { writable: false, reason: new RegExp(why) } });
+        t.equal((await ask(pool, { path: '/ready' })).status, 503);
+        disk.fail('write', null);
+        t.equal((await post(pool, event('b'))).status, 202);
+        t.match(await health(), { code: 200, status: 'ok', log: { writable: true } });
+      }
+    },
+  );
 
   void group.test('a stopped pipeline is not ready, and its 503 says when to retry', async (t) => {
     const { forebay, pool } = await open(t);
