@@ -169,6 +169,26 @@ void t.test('a bound on open pages; a page that is closed makes room', async (t)
   while (!(await isOpen())) await sleep(10);
 });
 
+void t.test('requests that are pipelined take no places', async (t) => {
+  const { forebay } = await startForebay(t);
+  const server = await serverWithPage(t, forebay);
+  const pipelined = new Listener(server.port);
+  const one = 'GET /page/live HTTP/1.1\r\nHost: localhost\r\n\r\n';
+  pipelined.socket.write(`GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n${one.repeat(STREAMS_MAX)}`);
+  await until(() => pipelined.snapshots.length > 0, 'the first is a stream');
+  await sleep(50);
+  const next = new Listener(server.port);
+  await until(() => next.text.includes('\r\n\r\n'), 'an answer');
+  t.match(next.text, /^HTTP\/1.1 200/);
+  const behind = connect(server.port, '127.0.0.1').on('error', () => undefined);
+  let text = '';
+  behind.on('data', (bytes: Buffer) => (text += bytes.toString()));
+  behind.write(`GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n${one}`);
+  await until(() => text.includes('pipelined'), 'the second answer');
+  t.match(text, /^HTTP\/1.1 200 .*HTTP\/1.1 400 /s);
+  behind.destroy();
+});
+
 void t.test('a page that does not read is told no more, and holds up no stop', (t) => {
   const told: string[] = [];
   const page = (name: string, writableLength: number): ServerResponse => {
@@ -193,9 +213,16 @@ void t.test('a page that does not read is told no more, and holds up no stop', (
   const stream = new LiveStream();
   stream.open(page('fast', 0), 'begin');
   stream.open(page('slow', 65_537), 'begin');
+  stream.open(page('slower', 65_537), 'begin');
+  for (let n = 0; n < 60; n++) stream.send('next');
+  t.same(
+    told.splice(3),
+    Array.from({ length: 60 }, () => 'fast next'),
+  );
   stream.send('next');
+  t.same(told.splice(3), ['fast next', 'slow destroy', 'slower destroy'], 'after a minute it is closed');
   stream.close();
-  t.same(told, ['fast begin', 'slow begin', 'fast next', 'fast end', 'slow destroy']);
+  t.same(told, ['fast begin', 'slow begin', 'slower begin', 'fast end', 'slow destroy', 'slower destroy']);
   t.notOk(stream.hasRoom, 'none is opened any more');
   t.end();
 });

@@ -4,6 +4,8 @@ import type { ServerResponse } from 'node:http';
 export const STREAMS_MAX = 200;
 /** A page that does not read is told no more until it has: what waits for it is bounded. */
 const WAITING_BYTES_MAX = 65_536;
+/** One that has not read for so many sends, a minute, is closed: it keeps a place from others. */
+const SKIPPED_MAX = 60;
 
 /** An event as server-sent events put it. JSON has no line breaks. */
 export function sseText(event: string, data: object): string {
@@ -12,7 +14,8 @@ export function sseText(event: string, data: object): string {
 
 /** The open pages. All get the same bytes. */
 export class LiveStream {
-  readonly #pages = new Set<ServerResponse>();
+  /** With how many sends in a row each was not told of. */
+  readonly #pages = new Map<ServerResponse, number>();
   #isClosed = false;
 
   get pages(): number {
@@ -35,7 +38,7 @@ export class LiveStream {
       'X-Content-Type-Options': 'nosniff',
       'Cross-Origin-Resource-Policy': 'same-origin',
     });
-    this.#pages.add(res);
+    this.#pages.set(res, 0);
     res.on('error', () => undefined);
     res.once('close', () => this.#pages.delete(res));
     res.write(begin);
@@ -43,13 +46,18 @@ export class LiveStream {
 
   send(text: string): void {
     const bytes = Buffer.from(text);
-    for (const res of this.#pages) if (res.writableLength <= WAITING_BYTES_MAX) res.write(bytes);
+    for (const [res, skipped] of this.#pages) {
+      const isReading = res.writableLength <= WAITING_BYTES_MAX;
+      this.#pages.set(res, isReading ? 0 : skipped + 1);
+      if (isReading) res.write(bytes);
+      else if (skipped >= SKIPPED_MAX) res.destroy();
+    }
   }
 
   /** Ends all streams, at once also where a page does not read. */
   close(): void {
     this.#isClosed = true;
-    for (const res of this.#pages) {
+    for (const res of this.#pages.keys()) {
       if (res.writableLength === 0) res.end();
       else res.destroy();
     }

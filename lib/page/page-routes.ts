@@ -94,9 +94,15 @@ function liveRoute(options: ObserverOptions): Route {
     methods: ['GET'],
     handle: (req, res) => {
       req.resume();
+      const headers = { ...HEADERS, 'Content-Type': 'text/plain' };
+      if (res.socket === null) {
+        // behind another answer of its connection, whose end it would never be told
+        answer(res, 400, 'The live page takes no request that is pipelined\n', headers);
+        return;
+      }
       if (!stream.hasRoom) {
         const text = `The server stops, or ${STREAMS_MAX} pages are open already\n`;
-        answer(res, 503, text, { ...HEADERS, 'Content-Type': 'text/plain', 'Retry-After': '5' });
+        answer(res, 503, text, { ...headers, 'Retry-After': '5' });
         return;
       }
       begin ??= `retry: ${RETRY_MS}\n${sseText('history', observer.history())}${now()}`;
