@@ -1,10 +1,24 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
+import type { Dir } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
+import type { Test } from 'tap';
 import { DiskUsageReader } from '../lib/append-log/disk-usage.js';
 import { nodeFileSystem } from '../lib/append-log/file-system.js';
 import type { FileSystem } from '../lib/append-log/file-system.js';
+import { NewestLetters } from '../lib/append-log/newest-letters.js';
 import { tempDir } from './helpers/temp-dir.js';
+
+/** `performance.now()`, so much ahead of its time. */
+function movedClock(t: Test): { aheadMs: number } {
+  const clock = { aheadMs: 0 };
+  const now = performance.now.bind(performance);
+  performance.now = () => now() + clock.aheadMs;
+  t.teardown(() => {
+    performance.now = now;
+  });
+  return clock;
+}
 
 void t.test('says what stands in the folders, and how much room there is', async (t) => {
   const dir = tempDir(t);
@@ -34,16 +48,67 @@ void t.test('a disk that hangs is asked once, and waited for a second', async (t
       },
     },
   }) as FileSystem;
-  let nowMs = 0;
-  const now = performance.now.bind(performance);
-  performance.now = () => now() + nowMs;
-  t.teardown(() => {
-    performance.now = now;
-  });
+  const clock = movedClock(t);
   const reader = new DiskUsageReader(fs, tempDir(t));
   for (let n = 0; n < 3; n++) {
     t.match(await reader.read(), { deadLetterFiles: null, freeBytes: null });
-    nowMs += 60_000;
+    clock.aheadMs += 60_000;
   }
   t.equal(asked, 2, 'each folder once');
+});
+
+void t.test('where a look takes long, the next one comes much later', async (t) => {
+  const dir = tempDir(t);
+  mkdirSync(join(dir, 'dead-letters'));
+  const clock = movedClock(t);
+  let looks = 0;
+  let tookMs = 0;
+  const fs = Object.create(nodeFileSystem, {
+    opendir: {
+      value: (path: string, done: (error: Error | null, handle: Dir) => void) => {
+        if (path.endsWith('dead-letters')) {
+          looks++;
+          clock.aheadMs += tookMs;
+        }
+        nodeFileSystem.opendir(path, done);
+      },
+    },
+  }) as FileSystem;
+  const usage = new DiskUsageReader(fs, dir);
+  const letters = new NewestLetters(fs, dir);
+  for (const read of [async () => usage.read(), async () => letters.read()]) {
+    looks = 0;
+    const looksAfter = async (ms: number): Promise<number> => {
+      clock.aheadMs += ms;
+      await read();
+      return looks;
+    };
+    tookMs = 0;
+    t.equal(await looksAfter(0), 1);
+    t.equal(await looksAfter(4000), 1);
+    tookMs = 2000;
+    t.equal(await looksAfter(2000), 2, 'five seconds after a short one');
+    t.equal(await looksAfter(38_000), 2);
+    t.equal(await looksAfter(3000), 3, 'forty after one of two seconds');
+  }
+});
+
+void t.test('of many dead letters the newest are found, in whatever order they are listed', async (t) => {
+  const dir = tempDir(t);
+  mkdirSync(join(dir, 'dead-letters'));
+  const numbers = Array.from({ length: 3000 }, (_, n) => (n * 1999) % 3000);
+  for (const n of numbers) {
+    const name = `batch_20261126_010203_${n}.jsonl`;
+    writeFileSync(
+      join(dir, 'dead-letters', name),
+      `{"batch":"${name}","index":0,"reason":"${n}","status":422,"attempts":1,"time":"2026-11-26T01:02:03.000Z","event":{}}\n`,
+    );
+  }
+  writeFileSync(join(dir, 'dead-letters', 'batch_20271126_010203_1.jsonl.new'), '');
+  writeFileSync(join(dir, 'dead-letters', 'zzz'), '');
+  const found = await new NewestLetters(nodeFileSystem, dir).read();
+  t.same(
+    found.map(({ reason }) => reason),
+    ['2999', '2998', '2997', '2996', '2995'],
+  );
 });

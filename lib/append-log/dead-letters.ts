@@ -10,10 +10,11 @@
  */
 import { join } from 'node:path';
 import { ForebayError } from '../errors.js';
-import { DEAD_LETTERS, namesIn, sizesOf } from './directory-listing.js';
+import { DEAD_LETTERS, filesIn } from './directory-listing.js';
 import { unlink } from './file-ending.js';
 import { call, callVoid, flushDirectory, makeMissing, statsOf, writeAll } from './file-system.js';
 import type { FileSystem } from './file-system.js';
+import { LookPace } from './look-pace.js';
 import type { NameFlush } from './name-flush.js';
 
 /** An event that the sink refused. */
@@ -39,6 +40,8 @@ export interface LetterAbout {
 }
 
 const EVENT = Buffer.from(',"event":');
+/** So soon it is seen that someone has made room. */
+const KEPT_MS = 1000;
 
 export class DeadLetters {
   readonly #fs: FileSystem;
@@ -47,6 +50,8 @@ export class DeadLetters {
   readonly #logNames: NameFlush;
   /** What stands there, as far as is known; `null`: it was not looked at yet. */
   #bytes: number | null = null;
+  /** All batches that wait for room ask, again and again. */
+  readonly #pace = new LookPace(KEPT_MS);
   /** One file after another: each must fit below the bound. */
   #turn: Promise<void> = Promise.resolve();
 
@@ -76,8 +81,12 @@ export class DeadLetters {
   }
 
   async #write(path: string, lines: Buffer): Promise<void> {
-    if (this.#bytes === null || this.#bytes + lines.length > this.#bytesMax) this.#bytes = await this.#measure();
-    const bytes = this.#bytes;
+    let bytes = this.#bytes;
+    if (bytes === null || (bytes + lines.length > this.#bytesMax && this.#pace.isDue)) {
+      // someone may have taken some away
+      bytes = (await this.#pace.look(async () => filesIn(this.#fs, this.#dir))).bytes;
+      this.#bytes = bytes;
+    }
     if (bytes + lines.length > this.#bytesMax) {
       throw new ForebayError('DEAD_LETTERS_FULL', {
         message: `${bytes} bytes of dead letters in ${this.#dir} (--dead-letters-max): the batches that the sink refuses wait on disk`,
@@ -109,12 +118,6 @@ export class DeadLetters {
       throw error;
     }
     this.#bytes = bytes + lines.length;
-  }
-
-  /** Someone may have taken some away. */
-  async #measure(): Promise<number> {
-    const sizes = await sizesOf(this.#fs, this.#dir, await namesIn(this.#fs, this.#dir));
-    return sizes.reduce<number>((sum, size) => sum + (size ?? 0), 0);
   }
 
   async close(): Promise<void> {

@@ -129,24 +129,60 @@ export function batchOf(deadLetterFile: string): string {
 
 /** The files of dead letters of a log directory, oldest batch first; none that is being written by the tool. */
 export async function deadLetterFiles(fs: FileSystem, logDir: string): Promise<string[]> {
-  const names = await namesIn(fs, join(logDir, DEAD_LETTERS));
-  return names
-    .filter((name) => isBatchName(batchOf(name)) && !name.endsWith('.new'))
-    .toSorted((a, b) => compareBatchNames(batchOf(a), batchOf(b)) || (a < b ? -1 : 1));
+  const names: string[] = [];
+  for await (const name of namesIn(fs, join(logDir, DEAD_LETTERS))) if (isDeadLetterFile(name)) names.push(name);
+  return names.toSorted(compareDeadLetterFiles);
+}
+
+/** The newest of them, newest first. Neither memory nor the longest pause grows with the directory. */
+export async function newestDeadLetterFiles(fs: FileSystem, logDir: string, most: number): Promise<string[]> {
+  let newest: string[] = [];
+  for await (const name of namesIn(fs, join(logDir, DEAD_LETTERS))) {
+    const oldest = newest[most - 1];
+    if (oldest !== undefined && compareDeadLetterFiles(name, oldest) < 0) continue;
+    if (isDeadLetterFile(name)) {
+      newest = [...newest, name].toSorted((a, b) => compareDeadLetterFiles(b, a)).slice(0, most);
+    }
+  }
+  return newest;
+}
+
+function isDeadLetterFile(name: string): boolean {
+  return isBatchName(batchOf(name)) && !name.endsWith('.new');
+}
+
+function compareDeadLetterFiles(a: string, b: string): number {
+  return compareBatchNames(batchOf(a), batchOf(b)) || (a < b ? -1 : 1);
+}
+
+/** How many plain files stand in a directory, and their bytes; a hidden one is a tool's. Memory does not grow with it. */
+export async function filesIn(fs: FileSystem, dir: string): Promise<{ files: number; bytes: number }> {
+  let files = 0;
+  let bytes = 0;
+  let names: string[] = [];
+  const measure = async (): Promise<void> => {
+    for (const size of await sizesOf(fs, dir, names)) bytes += size ?? 0;
+    names = [];
+  };
+  for await (const name of namesIn(fs, dir)) {
+    if (name.startsWith('.')) continue;
+    files++;
+    if (names.push(name) >= SIZES_AT_ONCE) await measure();
+  }
+  await measure();
+  return { files, bytes };
 }
 
 /** The names of the plain files in a directory; none where there is no such directory. */
-export async function namesIn(fs: FileSystem, dir: string): Promise<string[]> {
-  const names: string[] = [];
+async function* namesIn(fs: FileSystem, dir: string): AsyncGenerator<string, void, undefined> {
   try {
     const handle = await call<Dir>((done) => {
       fs.opendir(dir, done);
     });
-    for await (const entry of handle) if (entry.isFile()) names.push(entry.name);
+    for await (const entry of handle) if (entry.isFile()) yield entry.name;
   } catch (error) {
     if (systemCode(error) !== 'ENOENT') throw error;
   }
-  return names;
 }
 
 async function* entries(

@@ -1,8 +1,9 @@
 import { statfs } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { DEAD_LETTERS, namesIn, sizesOf } from './directory-listing.js';
+import { DEAD_LETTERS, filesIn } from './directory-listing.js';
 import type { FileSystem } from './file-system.js';
+import { LookPace } from './look-pace.js';
 import { QUARANTINE } from './quarantine.js';
 
 /** What the log directory holds beside batches, and what its disk still takes, in bytes; `null`: it is not known. */
@@ -24,29 +25,28 @@ const UNKNOWN: DiskUsage = {
   sizeBytes: null,
 };
 
-/** A listing of 10,000 files takes some 30 ms of the disk's time: it is not asked for at each look. */
+/** The sizes of 10,000 files take some 100 ms: they are not asked for at each look. */
 const KEPT_MS = 5000;
 /** A disk that hangs is not waited for. */
 const WAIT_MS = 1000;
 
-/** Looks at the disk at most once in 5 seconds, and never twice at a time, whoever asks. */
+/** Looks at the disk at most once in 5 seconds, whoever asks; seldom where it has very many files to look at. */
 export class DiskUsageReader {
   readonly #fs: FileSystem;
   readonly #dir: string;
   #known = UNKNOWN;
   #looking: Promise<void> | null = null;
-  #atMs = -Infinity;
+  readonly #pace = new LookPace(KEPT_MS);
 
   constructor(fs: FileSystem, dir: string) {
     this.#fs = fs;
     this.#dir = dir;
   }
 
-  /** What is known, at most 5 seconds old unless the disk hangs. Never rejects. */
+  /** What is known, at most 5 seconds old unless the disk hangs or has very many files. Never rejects. */
   async read(): Promise<DiskUsage> {
-    if (this.#looking === null && performance.now() - this.#atMs > KEPT_MS) {
-      this.#atMs = performance.now();
-      this.#looking = this.#look().finally(() => {
+    if (this.#pace.isDue) {
+      this.#looking = this.#pace.look(async () => this.#look()).finally(() => {
         this.#looking = null;
       });
     }
@@ -61,8 +61,8 @@ export class DiskUsageReader {
 
   async #look(): Promise<void> {
     const [letters, aside, disk] = await Promise.all([
-      this.#sizesIn(DEAD_LETTERS).catch(() => null),
-      this.#sizesIn(QUARANTINE).catch(() => null),
+      filesIn(this.#fs, join(this.#dir, DEAD_LETTERS)).catch(() => null),
+      filesIn(this.#fs, join(this.#dir, QUARANTINE)).catch(() => null),
       statfs(this.#dir).catch(() => null),
     ]);
     this.#known = {
@@ -73,12 +73,5 @@ export class DiskUsageReader {
       freeBytes: disk === null ? null : disk.bavail * disk.bsize,
       sizeBytes: disk === null ? null : disk.blocks * disk.bsize,
     };
-  }
-
-  async #sizesIn(folder: string): Promise<{ files: number; bytes: number }> {
-    const dir = join(this.#dir, folder);
-    const names = (await namesIn(this.#fs, dir)).filter((name) => !name.startsWith('.'));
-    const sizes = await sizesOf(this.#fs, dir, names);
-    return { files: names.length, bytes: sizes.reduce((sum: number, size) => sum + (size ?? 0), 0) };
   }
 }

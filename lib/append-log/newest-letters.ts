@@ -1,9 +1,10 @@
 import { join } from 'node:path';
 import { aboutLetter } from './dead-letters.js';
 import type { LetterAbout } from './dead-letters.js';
-import { DEAD_LETTERS, deadLetterFiles } from './directory-listing.js';
+import { DEAD_LETTERS, newestDeadLetterFiles } from './directory-listing.js';
 import { call, callVoid, readToEnd } from './file-system.js';
 import type { FileSystem } from './file-system.js';
+import { LookPace } from './look-pace.js';
 
 /** A dead letter with the begin of its event. */
 export interface LetterLook extends LetterAbout {
@@ -16,16 +17,16 @@ export interface LetterLook extends LetterAbout {
 const FILES_MAX = 5;
 const FILE_BYTES_MAX = 65_536;
 const EVENT_LENGTH_MAX = 500;
-/** A listing of 10,000 files takes some 10 ms of the disk's time: it is not asked for at each look. */
+/** A listing of 10,000 files takes some 50 ms: it is not asked for at each look. */
 const KEPT_MS = 5000;
 const LINE_FEED = 0x0a;
 
-/** Looks at the newest dead letters, at most once in 5 seconds, whoever asks. */
+/** Looks at the newest dead letters, at most once in 5 seconds, whoever asks; seldom where there are very many. */
 export class NewestLetters {
   readonly #fs: FileSystem;
   readonly #logDir: string;
-  #letters: Promise<readonly LetterLook[]> | null = null;
-  #atMs = -Infinity;
+  #letters: Promise<readonly LetterLook[]> = Promise.resolve([]);
+  readonly #pace = new LookPace(KEPT_MS);
 
   constructor(fs: FileSystem, logDir: string) {
     this.#fs = fs;
@@ -34,16 +35,15 @@ export class NewestLetters {
 
   /** Newest file first; in a file, as they stand there. */
   async read(): Promise<readonly LetterLook[]> {
-    if (this.#letters === null || performance.now() - this.#atMs > KEPT_MS) {
-      this.#atMs = performance.now();
-      this.#letters = this.#look();
-      this.#letters.catch(() => (this.#letters = null));
+    if (this.#pace.isDue) {
+      this.#letters = this.#pace.look(async () => this.#look());
+      this.#letters.catch(() => undefined);
     }
     return this.#letters;
   }
 
   async #look(): Promise<LetterLook[]> {
-    const names = (await deadLetterFiles(this.#fs, this.#logDir)).slice(-FILES_MAX).toReversed();
+    const names = await newestDeadLetterFiles(this.#fs, this.#logDir, FILES_MAX);
     // one that is gone meanwhile, or cannot be read, hides no other
     const files = await Promise.all(names.map((name) => this.#begin(name).catch(() => Buffer.alloc(0))));
     return files.flatMap(lettersIn);
