@@ -7,7 +7,7 @@ import type { AddressInfo } from 'node:net';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
-import { gunzipSync, gzipSync } from 'node:zlib';
+import { brotliCompressSync, deflateSync, gunzipSync, gzipSync } from 'node:zlib';
 import t from 'tap';
 import type { Test } from 'tap';
 import type { Batch } from '../lib/append-log/batch.js';
@@ -210,13 +210,91 @@ void t.test('a broken answer that may name events is tried again, if it should b
   for (type of ['text/plain', 'text/html; charset=utf-8']) t.equal(await thrownBy(sink), null, type);
 });
 
-void t.test('an answer in a coding that was not asked for is tried again', async (t) => {
+void t.test('an answer in a coding that was not asked for is read, or tried again', async (t) => {
+  let [status, coding] = [200, 'gzip'];
   let body = gzipSync('{"refused":[{"index":1}]}');
-  const { address } = await serve(t, (res) => res.writeHead(200, { 'Content-Encoding': 'gzip' }).end(body));
+  const { address } = await serve(t, (res) =>
+    res.writeHead(status, { 'Content-Encoding': coding }).end(body),
+  );
   const sink = await sinkOf(t, '--sink-url', `http://${address}/`);
-  t.match(await thrownBy(sink), { refused: null, message: /the sink's answer is in gzip/ });
-  body = Buffer.alloc(0);
-  t.equal(await thrownBy(sink), null, 'nothing is in no coding');
+  const one = { refused: [{ index: 1 }], message: '1 events were refused' };
+  t.match(await thrownBy(sink), one);
+  body = body.subarray(0, -12);
+  const unread = { refused: null, message: /the sink's answer is in gzip, unasked for/ };
+  t.match(await thrownBy(sink), unread, 'it may name more');
+  body = gzipSync(Buffer.alloc(3 * 2 ** 20));
+  t.match(await thrownBy(sink), unread, 'much from little');
+  coding = 'Identity, X-GZIP, utf-8';
+  body = gzipSync('{"refused":[{"index":1}]}');
+  t.match(await thrownBy(sink), one);
+  coding = 'deflate, br';
+  body = brotliCompressSync(deflateSync('{"refused":[{"index":1}]}'));
+  t.match(await thrownBy(sink), one);
+  for (coding of ['zstd', 'compress', 'constructor'])
+    t.match(await thrownBy(sink), { refused: null }, coding);
+  for (coding of ['zstd', 'gzip', 'constructor']) {
+    body = Buffer.alloc(0);
+    t.equal(await thrownBy(sink), null, 'nothing is in no coding');
+  }
+  for (coding of ['utf-8', 'Identity', '', ' ']) {
+    body = Buffer.from('{"refused":[{"index":1}]}');
+    t.match(await thrownBy(sink), one, `"${coding}" changes nothing`);
+    body = Buffer.from('thanks');
+    t.equal(await thrownBy(sink), null);
+  }
+  [status, coding] = [422, 'gzip'];
+  body = gzipSync(`no such table ${'x'.repeat(50)}`);
+  t.match(await thrownBy(sink), { refused: 'all', message: /^the sink answered 422: no such table x+$/ });
+  body = body.subarray(0, -8);
+  t.match(await thrownBy(sink), { refused: 'all', message: /^the sink answered 422: no such table x+$/ });
+  body = Buffer.from('not gzip');
+  t.match(await thrownBy(sink), { refused: 'all', message: 'the sink answered 422' });
+});
+
+void t.test('a list of refused events that is empty in other words refuses none', async (t) => {
+  let body = '';
+  const { address } = await serve(t, (res) => res.writeHead(200).end(body));
+  const sink = await sinkOf(t, '--sink-url', `http://${address}/`);
+  for (const none of ['[]', 'null', 'false', '0']) {
+    body = `{"accepted":3,"refused":${none}}`;
+    t.equal(await thrownBy(sink), null, none);
+  }
+  for (const some of ['1', 'true', '"a"', '{}']) {
+    body = `{"accepted":3,"refused":${some}}`;
+    t.match(await thrownBy(sink), { refused: null, message: /is no list/ }, some);
+  }
+});
+
+void t.test('what identifies Forebay to the sink is hidden where the sink repeats it', async (t) => {
+  let status = 200;
+  let answer: (got: Got) => string = () => '';
+  const { address } = await serve(t, (res, got) => res.writeHead(status).end(answer(got)));
+  const flags = (url: string): string[] => ['--sink-url', url, '--sink-header', 'X-Api: s3cret-api-value'];
+  const bearer = ['--sink-header', 'Authorization: Bearer s3cret.abc'];
+  const sinks: [Sink, string][] = [
+    [
+      await sinkOf(t, ...flags(`http://${address}/in?token=s3cret%20tok&query=INSERT%20x`), ...bearer),
+      's3cret tok',
+    ],
+    [await sinkOf(t, ...flags(`http://joe:s3cret%21pw@${address}/in`)), 's3cret!pw'],
+  ];
+  for (const [sink, decoded] of sinks) {
+    answer = ({ headers, url }) => {
+      const token = headers.authorization?.replace(/^\w+ /, '') ?? '';
+      const pair = Buffer.from(token, 'base64').toString();
+      const said = `no ${headers.authorization}, ${token}, ${pair}, ${String(headers['x-api'])}, ${url}, ${decoded} at INSERT x`;
+      return status === 200 ? JSON.stringify({ refused: [{ index: 1, reason: said, status: said }] }) : said;
+    };
+    for (status of [200, 401, 503]) {
+      const { message, refused } = (await thrownBy(sink)) as { message: string; refused: unknown };
+      const all = message + JSON.stringify(refused);
+      t.match(all, /no ….* at INSERT x/);
+      t.notMatch(all, /s3cret/);
+    }
+    answer = () => `${'x'.repeat(295)}s3cret-api-value`;
+    const { message } = (await thrownBy(sink)) as { message: string };
+    t.notMatch(message, /s3c/, 'also where it is cut');
+  }
 });
 
 void t.test('what the sink says is cut, and steers no terminal', async (t) => {
@@ -225,7 +303,7 @@ void t.test('what the sink says is cut, and steers no terminal', async (t) => {
   const { address } = await serve(t, (res) => res.writeHead(status).end(body));
   const sink = await sinkOf(t, '--sink-url', `http://${address}/`);
   const evil = `\u001b[2Jno\r\n\u0000\u0085${'x'.repeat(1000)}`;
-  const harmless = ` [2Jno    ${'x'.repeat(290)}`;
+  const harmless = ` [2Jno    ${'x'.repeat(290)}…`;
   body = JSON.stringify({ refused: [{ index: 1, reason: evil, status: evil }] });
   const { refused } = (await thrownBy(sink)) as Partial<SinkError>;
   t.same(refused, [{ index: 1, reason: harmless, status: harmless }]);
@@ -236,7 +314,7 @@ void t.test('what the sink says is cut, and steers no terminal', async (t) => {
   for (status of [422, 503]) {
     body = `n${evil}`;
     const error = (await thrownBy(sink)) as Partial<SinkError>;
-    t.equal(error.message, `the sink answered ${status}: n${harmless.slice(0, -1)}`);
+    t.equal(error.message, `the sink answered ${status}: n${harmless.slice(0, -2)}…`);
   }
 });
 
@@ -270,7 +348,7 @@ void t.test('where the status says all, the body changes nothing', async (t) => 
       // the one that stops is waited for that long; the one without end must not be read until then
       const timeoutMs = what === 'a body that stops' ? '300' : '3600000';
       const sink = await sinkOf(t, '--sink-url', `http://${address}/`, '--sink-timeout', timeoutMs);
-      const message = /^the sink answered \d{3}: x{300}$/;
+      const message = /^the sink answered \d{3}: x{300}…$/;
       status = 422;
       t.match(await thrownBy(sink), { status, refused: 'all', message });
       status = 503;

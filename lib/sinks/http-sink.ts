@@ -1,11 +1,10 @@
 import { promisify } from 'node:util';
 import { gzip } from 'node:zlib';
 import { Pool } from 'undici';
-import type { Dispatcher } from 'undici';
 import type { Batch } from '../append-log/batch.js';
 import { asError, ForebayError } from '../errors.js';
+import { HttpAnswers } from './http-answers.js';
 import { SinkError } from './sink-error.js';
-import type { Refusal } from './sink-error.js';
 import type { Sink } from './sink.js';
 
 const compress = promisify(gzip);
@@ -25,15 +24,6 @@ export interface HttpSinkOptions {
   readonly ca: string | null;
 }
 
-/** So much of an answer is read: enough to name all events of a large batch. */
-const ANSWER_BYTES_MAX = 2 ** 20;
-/** So much of it stands in errors and dead letters, in characters. */
-const REASON_LENGTH_MAX = 300;
-/** So much of it is read where its status says all. */
-const REASON_BYTES_MAX = 65_536;
-/** Statuses of 4xx that say "not now" (RFC 9110, 8470, 6585); 409: an attempt with the same key still runs there. */
-const NOT_NOW = new Set([408, 409, 425, 429]);
-
 /**
  * Posts each batch to a URL, with `Idempotency-Key: <batch name>`, the same at each attempt and after a crash.
  *
@@ -46,6 +36,7 @@ export class HttpSink implements Sink {
   readonly #pool: Pool;
   readonly #path: string;
   readonly #headers: Readonly<Record<string, string>>;
+  readonly #answers: HttpAnswers;
 
   /** @throws ForebayError `SINK_UNUSABLE` */
   constructor(options: HttpSinkOptions) {
@@ -60,6 +51,7 @@ export class HttpSink implements Sink {
       ...(options.gzip && { 'content-encoding': 'gzip' }),
       'accept-encoding': 'identity',
     };
+    this.#answers = new HttpAnswers(secretsOf(url, this.#headers));
     try {
       this.#pool = new Pool(url.origin, {
         connections,
@@ -95,13 +87,7 @@ export class HttpSink implements Sink {
         body,
         signal: attempt.signal,
       });
-      const { statusCode: status } = answer;
-      if (status >= 200 && status < 300) {
-        const text = await readText(answer.body, ANSWER_BYTES_MAX + 2 * batch.bytes.length);
-        checkConfirmed(answer, text, batch.events);
-      } else {
-        throw notTaken(answer, await readReason(answer.body, signal));
-      }
+      await this.#answers.take(answer, batch, signal);
     } catch (error) {
       // undici says only that it was aborted
       throw attempt.signal.aborted && !(error instanceof SinkError) ? attempt.signal.reason : error;
@@ -114,100 +100,6 @@ export class HttpSink implements Sink {
   async close(): Promise<void> {
     await this.#pool.destroy();
   }
-}
-
-/** What an answer that is not 2xx means. */
-function notTaken({ statusCode: status, headers }: Dispatcher.ResponseData, text: string): SinkError {
-  const reason = shown(text.trim());
-  const message = `the sink answered ${status}${reason === '' ? '' : `: ${reason}`}`;
-  if (status >= 400 && status < 500 && !NOT_NOW.has(status))
-    return new SinkError(message, { status, refused: 'all' });
-  const retryAfterMs = retryAfter(headers['retry-after']);
-  return new SinkError(message, { status, ...(retryAfterMs !== null && { retryAfterMs }) });
-}
-
-/**
- * Looks for events that an answer with 2xx names.
- *
- * @throws SinkError with these; or to try again, where it may name some and nobody knows which
- */
-function checkConfirmed(answer: Dispatcher.ResponseData, text: string, events: number): void {
-  const { statusCode: status, headers } = answer;
-  const coding = String(headers['content-encoding'] ?? 'identity');
-  if (text !== '' && coding !== 'identity')
-    throw new SinkError(`the sink's answer is in ${coding}, unasked for`);
-  if (!text.includes('"refused"')) return;
-  const isJson = /[/+]json\b/i.test(String(headers['content-type'] ?? ''));
-  let named: unknown;
-  try {
-    named = (JSON.parse(text.replace(/^\uFEFF/, '')) as { refused?: unknown } | null)?.refused;
-  } catch (cause) {
-    if (isJson) throw new SinkError("the sink's answer names refused events and is no JSON", { cause });
-    return;
-  }
-  if (named === undefined || named === null) return; // some write an empty list so
-  if (!Array.isArray(named)) throw new SinkError('"refused" in the answer of the sink is no list');
-  if (named.length === 0) return;
-  throw new SinkError(`${named.length} events were refused`, { status, refused: refusalsIn(named, events) });
-}
-
-/** @throws SinkError where it names what is not in the batch: then nobody knows what it means */
-function refusalsIn(named: readonly unknown[], events: number): Refusal[] {
-  return named.map((each) => {
-    const { index, reason, status } = (each ?? {}) as { index?: unknown; reason?: unknown; status?: unknown };
-    if (typeof index !== 'number' || !Number.isInteger(index) || index < 0 || index >= events) {
-      throw new SinkError(
-        `the sink refused event ${shown(JSON.stringify(index ?? null))} of a batch of ${events}: indices go from 0`,
-      );
-    }
-    return {
-      index,
-      reason: typeof reason === 'string' ? shown(reason) : 'refused by the sink',
-      status: typeof status === 'string' ? shown(status) : typeof status === 'number' ? status : null,
-    };
-  });
-}
-
-/** What the sink says, as it may stand in logs and dead letters: short, and it cannot steer a terminal. */
-function shown(text: string): string {
-  return text.slice(0, REASON_LENGTH_MAX).replace(/\p{Cc}/gu, ' ');
-}
-
-/** In milliseconds, from seconds or a date (RFC 9110, 10.2.3); `null` where there is none that can be read. */
-function retryAfter(value: string | string[] | undefined): number | null {
-  const text = [value].flat()[0]?.trim() ?? '';
-  if (/^\d{1,9}$/.test(text)) return Number(text) * 1000;
-  if (!/[a-z]/i.test(text)) return null;
-  const dateMs = Date.parse(text);
-  return Number.isNaN(dateMs) ? null : Math.max(0, dateMs - Date.now());
-}
-
-/** @throws where the answer is longer than any that makes sense, or ends too early */
-async function readText(body: Dispatcher.ResponseData['body'], bytesMax: number): Promise<string> {
-  const pieces: Buffer[] = [];
-  let length = 0;
-  for await (const piece of body as AsyncIterable<Buffer>) {
-    length += piece.length;
-    if (length > bytesMax) throw new SinkError(`the answer is longer than ${bytesMax} bytes`);
-    pieces.push(piece);
-  }
-  return Buffer.concat(pieces).toString('utf8');
-}
-
-/** The begin of an answer whose status says all; that it does not end well changes nothing. */
-async function readReason(body: Dispatcher.ResponseData['body'], stopping: AbortSignal): Promise<string> {
-  const pieces: Buffer[] = [];
-  let length = 0;
-  try {
-    for await (const piece of body as AsyncIterable<Buffer>) {
-      pieces.push(piece);
-      length += piece.length;
-      if (length > REASON_BYTES_MAX) break;
-    }
-  } catch (error) {
-    if (stopping.aborted) throw error;
-  }
-  return Buffer.concat(pieces).toString('utf8');
 }
 
 const LINE_FEED = 0x0a;
@@ -225,6 +117,23 @@ function asArray({ bytes }: Batch): Buffer {
 
 function lowerCased(headers: Readonly<Record<string, string>>): Record<string, string> {
   return Object.fromEntries(Object.entries(headers).map(([name, value]) => [name.toLowerCase(), value]));
+}
+
+/** Headers that are no credentials, whoever sets them. */
+const OPEN_HEADERS = /^(?:content-.*|accept.*|user-agent)$/;
+/** Parameters of a URL that are; others, such as a query, would only be missing in what the sink says about them. */
+const SECRET_PARAMETERS = /auth|pass|pwd|secret|token|key|sig|cred/i;
+
+/** What identifies Forebay to the sink, in the forms in which the sink may repeat it. */
+function secretsOf({ password, searchParams }: URL, headers: Readonly<Record<string, string>>): string[] {
+  const values = Object.entries(headers).flatMap(([name, value]) =>
+    // also without its scheme (RFC 9110, 11.4)
+    OPEN_HEADERS.test(name) ? [] : [value, value.replace(/^\S+ +/, '')],
+  );
+  const parameters = [...searchParams].flatMap(([name, value]) =>
+    SECRET_PARAMETERS.test(name) ? [value, encodeURIComponent(value)] : [],
+  );
+  return [...values, ...parameters, password, decodeURIComponent(password)];
 }
 
 /** @throws ForebayError `SINK_UNUSABLE` */

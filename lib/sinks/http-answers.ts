@@ -1,0 +1,185 @@
+import { promisify } from 'node:util';
+import { brotliDecompress, constants, gunzip, inflate } from 'node:zlib';
+import type { ZlibOptions } from 'node:zlib';
+import type { Dispatcher } from 'undici';
+import type { Batch } from '../append-log/batch.js';
+import { SinkError } from './sink-error.js';
+import type { Refusal } from './sink-error.js';
+
+type Answer = Dispatcher.ResponseData;
+
+/** So much of an answer is read: enough to name all events of a large batch. */
+const ANSWER_BYTES_MAX = 2 ** 20;
+/** So much of it stands in errors and dead letters, in characters. */
+const REASON_LENGTH_MAX = 300;
+/** So much of it is read where its status says all. */
+const REASON_BYTES_MAX = 65_536;
+/** Statuses of 4xx that say "not now" (RFC 9110, 8470, 6585); 409: an attempt with the same key still runs there. */
+const NOT_NOW = new Set([408, 409, 425, 429]);
+/** Shorter texts are hidden nowhere: they would be found in half of all words. */
+const SECRET_LENGTH_MIN = 6;
+
+/** Values of `Content-Encoding` that change nothing; the last ones stand there by mistake for a charset. */
+const PLAIN = new Set(['', 'identity', 'utf-8', 'utf8']);
+const [gunzipped, inflated, unbrotlied] = [
+  promisify(gunzip),
+  promisify(inflate),
+  promisify(brotliDecompress),
+];
+const DECODERS: Readonly<Record<string, (bytes: Buffer, options: ZlibOptions) => Promise<Buffer>>> = {
+  gzip: gunzipped,
+  'x-gzip': gunzipped,
+  deflate: inflated,
+  br: async (bytes, { maxOutputLength }) => unbrotlied(bytes, { maxOutputLength }),
+};
+
+/** What answers to a batch mean. */
+export class HttpAnswers {
+  readonly #secrets: readonly string[];
+
+  /** @param secrets what no error and no reason may show, also where the sink repeats it */
+  constructor(secrets: readonly string[]) {
+    this.#secrets = secrets
+      .filter(({ length }) => length >= SECRET_LENGTH_MIN)
+      .toSorted((a, b) => b.length - a.length);
+  }
+
+  /**
+   * Resolves if the sink has the batch.
+   *
+   * @param stopping nothing is refused any more once it is aborted: only the begin of the answer may have come
+   * @throws SinkError what the sink says; another error where its answer does not end well
+   */
+  async take(answer: Answer, batch: Batch, stopping: AbortSignal): Promise<void> {
+    const { statusCode: status } = answer;
+    if (status < 200 || status >= 300) throw this.#notTaken(answer, await readReason(answer, stopping));
+    const bytesMax = ANSWER_BYTES_MAX + 2 * batch.bytes.length;
+    this.#checkConfirmed(answer, await this.#read(answer, bytesMax), batch.events);
+  }
+
+  /** What an answer that is not 2xx means. */
+  #notTaken({ statusCode: status, headers }: Answer, text: string): SinkError {
+    const reason = this.#shown(text.trim());
+    const message = `the sink answered ${status}${reason === '' ? '' : `: ${reason}`}`;
+    if (status >= 400 && status < 500 && !NOT_NOW.has(status))
+      return new SinkError(message, { status, refused: 'all' });
+    const retryAfterMs = retryAfter(headers['retry-after']);
+    return new SinkError(message, { status, ...(retryAfterMs !== null && { retryAfterMs }) });
+  }
+
+  /**
+   * Looks for events that an answer with 2xx names.
+   *
+   * @throws SinkError with these; or to try again, where it may name some and nobody knows which
+   */
+  #checkConfirmed({ statusCode: status, headers }: Answer, text: string, events: number): void {
+    if (!text.includes('"refused"')) return;
+    const isJson = /[/+]json\b/i.test(String(headers['content-type'] ?? ''));
+    let named: unknown;
+    try {
+      named = (JSON.parse(text.replace(/^\uFEFF/, '')) as { refused?: unknown } | null)?.refused;
+    } catch (cause) {
+      if (isJson) throw new SinkError("the sink's answer names refused events and is no JSON", { cause });
+      return;
+    }
+    // some write an empty list so, or how many there are
+    if (named === undefined || named === null || named === false || named === 0) return;
+    if (!Array.isArray(named)) throw new SinkError('"refused" in the answer of the sink is no list');
+    if (named.length === 0) return;
+    const refused = this.#refusalsIn(named, events);
+    throw new SinkError(`${named.length} events were refused`, { status, refused });
+  }
+
+  /** @throws SinkError where it names what is not in the batch: then nobody knows what it means */
+  #refusalsIn(named: readonly unknown[], events: number): Refusal[] {
+    return named.map((each) => {
+      const { index, reason, status } = (each ?? {}) as {
+        index?: unknown;
+        reason?: unknown;
+        status?: unknown;
+      };
+      if (typeof index !== 'number' || !Number.isInteger(index) || index < 0 || index >= events) {
+        throw new SinkError(
+          `the sink refused event ${this.#shown(JSON.stringify(index ?? null))} of a batch of ${events}: indices go from 0`,
+        );
+      }
+      return {
+        index,
+        reason: typeof reason === 'string' ? this.#shown(reason) : 'refused by the sink',
+        status: typeof status === 'string' ? this.#shown(status) : typeof status === 'number' ? status : null,
+      };
+    });
+  }
+
+  /** What the sink says, as it may stand in logs and dead letters: short, no secret, and it cannot steer a terminal. */
+  #shown(text: string): string {
+    const open = this.#secrets.reduce((rest, secret) => rest.replaceAll(secret, '…'), text);
+    const cut = open.length > REASON_LENGTH_MAX ? `${open.slice(0, REASON_LENGTH_MAX)}…` : open;
+    return cut.replace(/\p{Cc}/gu, ' ');
+  }
+
+  /** @throws where the answer is longer than any that makes sense, ends too early, or is in a coding that hides it */
+  async #read({ body, headers }: Answer, bytesMax: number): Promise<string> {
+    const pieces: Buffer[] = [];
+    let length = 0;
+    for await (const piece of body as AsyncIterable<Buffer>) {
+      length += piece.length;
+      if (length > bytesMax) throw new SinkError(`the answer is longer than ${bytesMax} bytes`);
+      pieces.push(piece);
+    }
+    if (length === 0) return '';
+    try {
+      return await decoded(Buffer.concat(pieces), headers, { maxOutputLength: bytesMax });
+    } catch (cause) {
+      const coding = this.#shown(String(headers['content-encoding']));
+      throw new SinkError(`the sink's answer is in ${coding}, unasked for, and cannot be read`, { cause });
+    }
+  }
+}
+
+/** The begin of an answer whose status says all; that it does not end well, or cannot be read, changes nothing. */
+async function readReason({ body, headers }: Answer, stopping: AbortSignal): Promise<string> {
+  const pieces: Buffer[] = [];
+  let length = 0;
+  try {
+    for await (const piece of body as AsyncIterable<Buffer>) {
+      pieces.push(piece);
+      length += piece.length;
+      if (length > REASON_BYTES_MAX) break;
+    }
+  } catch (error) {
+    if (stopping.aborted) throw error;
+  }
+  // what is there is decoded also where the rest is missing
+  const options = { maxOutputLength: 16 * REASON_BYTES_MAX, finishFlush: constants.Z_SYNC_FLUSH };
+  return decoded(Buffer.concat(pieces), headers, options).catch(() => '');
+}
+
+/**
+ * The text of an answer. It was asked for as it is; some servers and proxies compress all the same.
+ *
+ * @throws where a coding is not known, or the bytes are not in it
+ */
+async function decoded(bytes: Buffer, headers: Answer['headers'], options: ZlibOptions): Promise<string> {
+  const codings = String(headers['content-encoding'] ?? '')
+    .split(',')
+    .map((name) => name.trim().toLowerCase())
+    .filter((name) => !PLAIN.has(name));
+  let plain = bytes;
+  // in the order in which they were applied (RFC 9110, 8.4)
+  for (const coding of codings.toReversed()) {
+    const decode = Object.hasOwn(DECODERS, coding) ? DECODERS[coding] : undefined;
+    if (decode === undefined) throw new Error(`${coding} is not known`);
+    plain = await decode(plain, options);
+  }
+  return plain.toString('utf8');
+}
+
+/** In milliseconds, from seconds or a date (RFC 9110, 10.2.3); `null` where there is none that can be read. */
+function retryAfter(value: string | string[] | undefined): number | null {
+  const text = [value].flat()[0]?.trim() ?? '';
+  if (/^\d{1,9}$/.test(text)) return Number(text) * 1000;
+  if (!/[a-z]/i.test(text)) return null;
+  const dateMs = Date.parse(text);
+  return Number.isNaN(dateMs) ? null : Math.max(0, dateMs - Date.now());
+}
