@@ -1,6 +1,15 @@
-import { execFile, spawn } from 'node:child_process';
+import { execFile, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  chownSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { createServer } from 'node:http';
 import type { ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -11,6 +20,7 @@ import { createForebay } from '../lib/index.js';
 import { SinkError } from '../lib/sinks/sink-error.js';
 import { openHttpServer } from './helpers/http-door.js';
 import { tempDir } from './helpers/temp-dir.js';
+import { NO_TERMINAL } from './helpers/terminal.js';
 
 const letter = (batch: string, index: number, id: string, reason: string): string =>
   `{"batch":"${batch}","index":${index},"reason":"${reason}","status":422,"attempts":1,"time":"2025-01-01T00:00:0${index}.000Z",` +
@@ -328,8 +338,40 @@ void t.test('what stands in the folder steers no terminal, and what is no letter
   t.equal(readFileSync(join(folder, 'notes.txt'), 'utf8'), 'mine');
 });
 
+void t.test('nor does what is printed, where there is one', { skip: NO_TERMINAL }, async (t) => {
+  const { dir, folder } = filled(t);
+  rmSync(join(folder, name(1)));
+  const evil = 'a\u009b2J\u007fb';
+  writeFileSync(join(folder, name(2)), letter(name(2), 1, evil, 'x'));
+  const show = `${process.execPath} bin/dead-letters.js show --log-dir ${dir}`;
+  const { stdout } = spawnSync('script', ['-qec', show, '/dev/null'], { encoding: 'utf8' });
+  t.match(stdout, String.raw`"id":"a\u009b2J\u007fb"`);
+  t.match(JSON.parse(stdout), { event: { id: evil } }, 'the same JSON');
+  t.match(await tool(dir, 'show'), { out: evil }, 'elsewhere it is as it stands');
+});
+
+void t.test(
+  'files are changed by the user that the server runs as',
+  { skip: process.geteuid?.() !== 0 },
+  async (t) => {
+    const { dir, folder } = filled(t);
+    chownSync(folder, 12_345, 12_345);
+    for (const args of [['drop', '--yes'], ['redrive']]) {
+      t.match(await tool(dir, ...args), {
+        code: 2,
+        err: `${args[0]} must run as the user that the server runs as, 12345`,
+      });
+    }
+    t.same(readdirSync(folder).toSorted(), [name(1), name(2)]);
+    t.match(await tool(dir, 'ls'), { code: 0 });
+  },
+);
+
 void t.test('a command line that cannot be says why', async (t) => {
   const dir = tempDir(t);
+  for (const command of ['ls', 'show', 'redrive']) {
+    t.match(await tool(join(dir, 'none'), command), { code: 2, err: /there is no log directory .*none\n$/ });
+  }
   t.match(await tool(dir), { code: 2, err: /Say what to do: one of ls, show, redrive, drop/ });
   t.match(await tool(dir, 'list'), { code: 2, err: /Unknown command list/ });
   t.match(await tool(dir, 'show', '--yes'), { code: 2, err: /--yes goes with drop/ });

@@ -194,6 +194,16 @@ void t.test('verify names each kind of damage with its line and byte', async (t)
   );
 });
 
+void t.test('verify tells of damage that was set aside before', async (t) => {
+  const dir = tempDir(t);
+  mkdirSync(join(dir, 'quarantine'));
+  writeFileSync(join(dir, 'quarantine', name(1)), 'x');
+  t.match(await verified(dir), {
+    code: 0,
+    out: /all are sound\n1 file in quarantine\/: damage that was set aside\nThere is no/,
+  });
+});
+
 void t.test('a torn end alone is a warning, an empty directory is sound', async (t) => {
   const dir = tempDir(t);
   t.match(await tool('ls', '--log-dir', dir), { code: 0, out: /^No batch files in .*\nThere is no/ });

@@ -1,4 +1,4 @@
-import { spawn, spawnSync } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { connect, createServer } from 'node:net';
@@ -10,6 +10,7 @@ import { request } from 'undici';
 import { eventText, until } from './helpers/running-forebay.js';
 import { ServerProcess } from './helpers/server-process.js';
 import { tempDir } from './helpers/temp-dir.js';
+import { NO_TERMINAL } from './helpers/terminal.js';
 
 const post = async (server: ServerProcess, id: string): Promise<number> => {
   const { statusCode, body } = await request(server.url, {
@@ -255,11 +256,6 @@ void t.test('settings come from environment variables, log lines as JSON for mac
   });
   t.equal(await server.stop('SIGTERM'), 0);
 });
-
-/** `script` of util-linux gives a program a terminal. */
-const NO_TERMINAL = /util-linux/.test(String(spawnSync('script', ['--version']).stdout))
-  ? false
-  : 'no script of util-linux';
 
 void t.test('a terminal that is stopped stops no event', { skip: NO_TERMINAL }, async (t) => {
   // two lines a batch with this path fill what lies between a terminal and its reader, some 100 kB, in a second

@@ -53,11 +53,11 @@ async function run({ command, names: wanted, settings }: CommandLine): Promise<E
     case 'drop':
       return names.length === 0
         ? drop(files, names, isWanted)
-        : files.exclusively(() => drop(files, names, isWanted));
+        : files.exclusively(command, () => drop(files, names, isWanted));
     case 'redrive':
       return names.length === 0
         ? sendAgain(files, names, isWanted, url)
-        : files.exclusively(() => sendAgain(files, names, isWanted, url));
+        : files.exclusively(command, () => sendAgain(files, names, isWanted, url));
   }
 }
 

@@ -5,6 +5,7 @@ import { batchOf, DEAD_LETTERS, deadLetterFiles } from '../append-log/directory-
 import { unlink } from '../append-log/file-ending.js';
 import { callVoid, flushDirectory, readAll, statsOf, writeAll } from '../append-log/file-system.js';
 import { asError, ForebayError, systemCode } from '../errors.js';
+import { refuseOtherUser } from '../log-tool/log-directory.js';
 import { flush, withFile } from '../log-tool/tool-file-system.js';
 import type { ToolFileSystem } from '../log-tool/tool-file-system.js';
 
@@ -44,6 +45,8 @@ export class LetterFiles {
     let all: string[];
     try {
       all = await deadLetterFiles(this.#fs, this.#logDir);
+      if (all.length === 0 && (await statsOf(this.#fs, this.#logDir)) === null)
+        throw new Error(`there is no log directory ${this.#logDir}`);
     } catch (error) {
       const message = `${this.dir} cannot be read: ${asError(error).message}`;
       throw new ForebayError('LOG_DIR_UNUSABLE', { message, cause: error });
@@ -79,9 +82,11 @@ export class LetterFiles {
   /**
    * Runs one change at a time: two tools would take each other's files.
    *
-   * @throws ForebayError `LOG_DIR_LOCKED`
+   * @param command for the error
+   * @throws ForebayError `LOG_DIR_LOCKED`, `LOG_DIR_UNUSABLE`
    */
-  async exclusively<T>(work: () => Promise<T>): Promise<T> {
+  async exclusively<T>(command: string, work: () => Promise<T>): Promise<T> {
+    await refuseOtherUser(this.#fs, this.dir, command);
     return withFile(this.#fs, join(this.dir, LOCK), 'a', async (fd) => {
       if (!this.#fs.tryLock(fd)) {
         const message = `Another run of this tool changes ${this.dir}`;

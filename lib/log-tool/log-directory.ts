@@ -1,4 +1,4 @@
-import type { Dir, Dirent } from 'node:fs';
+import type { Dir, Dirent, Stats } from 'node:fs';
 import { join } from 'node:path';
 import { isBatchName } from '../append-log/batch-name.js';
 import { LOCK_FILE } from '../append-log/directory-lock.js';
@@ -106,6 +106,22 @@ async function* entries(
     if (silent.includes(systemCode(error) ?? '')) return;
     throw unusable(dir, error);
   }
+}
+
+/**
+ * Files that another user than the server's makes, for example root, the server could not use.
+ *
+ * @param path what belongs to the server's user
+ * @throws ForebayError `LOG_DIR_UNUSABLE`
+ */
+export async function refuseOtherUser(fs: FileSystem, path: string, command: string): Promise<void> {
+  const { uid } = await call<Stats>((done) => {
+    fs.lstat(path, done);
+  });
+  const own = process.geteuid?.() ?? uid;
+  if (own === uid) return;
+  const message = `${command} must run as the user that the server runs as, ${uid} (${path} is theirs), not as ${own}`;
+  throw new ForebayError('LOG_DIR_UNUSABLE', { message });
 }
 
 /** The error for a directory that cannot be worked on. */

@@ -1,6 +1,8 @@
 import { write } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { isatty } from 'node:tty';
 import { systemCode } from '../errors.js';
+import { harmless } from './words.js';
 
 /** Where results go. */
 export interface Output {
@@ -18,19 +20,22 @@ export interface Output {
 const FULL_PIPE_MS = 5;
 
 /**
- * An open file, pipe or terminal. Node's own `process.stdout` is not used: to a file it may write less than it was
+ * An open file, pipe or terminal; a terminal is not steered by what is written, whoever it came from. Node's own `process.stdout` is not used: to a file it may write less than it was
  * given without saying so, and a copy of the events that is cut short must not look like a whole one.
  */
 export class DescriptorOutput implements Output {
   closed = false;
   readonly #fd: number;
+  readonly #isTerminal: boolean;
 
   constructor(fd: number) {
     this.#fd = fd;
+    this.#isTerminal = isatty(fd);
   }
 
   async write(chunk: string | Buffer): Promise<void> {
-    const bytes = typeof chunk === 'string' ? Buffer.from(chunk) : chunk;
+    const shown = this.#isTerminal ? harmless(chunk.toString()) : chunk;
+    const bytes = typeof shown === 'string' ? Buffer.from(shown) : shown;
     for (let done = 0; done < bytes.length && !this.closed;) {
       done += await this.#writeSome(bytes.subarray(done));
     }

@@ -1,15 +1,14 @@
-import type { Stats } from 'node:fs';
 import { join } from 'node:path';
 import { LOCK_FILE, lockDirectory } from '../append-log/directory-lock.js';
 import type { DirectoryLock } from '../append-log/directory-lock.js';
-import { call, flushDirectory } from '../append-log/file-system.js';
+import { flushDirectory } from '../append-log/file-system.js';
 import { asError, ForebayError } from '../errors.js';
 import { tryRead } from './batch-file-reading.js';
 import { inspectBatch } from './batch-inspection.js';
 import { doRepair, planRepair, repairTexts } from './batch-repair.js';
 import { EXIT } from './exit-code.js';
 import type { ExitCode } from './exit-code.js';
-import { listDirectory, unusable } from './log-directory.js';
+import { listDirectory, refuseOtherUser, unusable } from './log-directory.js';
 import type { LogDirectory } from './log-directory.js';
 import { reportLock } from './lock-report.js';
 import type { Output } from './output.js';
@@ -66,7 +65,7 @@ async function refuseIfHeld(dir: string): Promise<void> {
 
 async function takeLock({ fs, dir, output }: RepairOptions, hasLockFile: boolean): Promise<DirectoryLock> {
   try {
-    await refuseOtherUser(fs, hasLockFile ? join(dir, LOCK_FILE) : dir);
+    await refuseOtherUser(fs, hasLockFile ? join(dir, LOCK_FILE) : dir, 'repair');
     const lock = await lockDirectory(fs, dir);
     // a server that starts now is told of this process
     await lock.note().catch(async (error: unknown) => {
@@ -76,17 +75,6 @@ async function takeLock({ fs, dir, output }: RepairOptions, hasLockFile: boolean
   } catch (error) {
     throw unusable(dir, error);
   }
-}
-
-/** Files that another user than the server's makes, for example root, the server could not use. */
-async function refuseOtherUser(fs: ToolFileSystem, path: string): Promise<void> {
-  const { uid } = await call<Stats>((done) => {
-    fs.lstat(path, done);
-  });
-  const own = process.geteuid?.() ?? uid;
-  if (own === uid) return;
-  const message = `repair must run as the user that the server runs as, ${uid} (${path} is theirs), not as ${own}`;
-  throw new ForebayError('LOG_DIR_UNUSABLE', { message });
 }
 
 async function repairAll(options: RepairOptions, listing: LogDirectory): Promise<ExitCode> {

@@ -3,7 +3,7 @@ import { tryRead } from './batch-file-reading.js';
 import { inspectBatch } from './batch-inspection.js';
 import { EXIT } from './exit-code.js';
 import type { ExitCode } from './exit-code.js';
-import { listDirectory } from './log-directory.js';
+import { listDirectory, listQuarantine } from './log-directory.js';
 import { lockText, mayBeWritten, reportLock } from './lock-report.js';
 import type { LockReport } from './lock-report.js';
 import type { Output } from './output.js';
@@ -48,7 +48,10 @@ export async function verify(fs: FileSystem, dir: string, output: Output): Promi
   for (const name of listing.batches) {
     for (const line of await look(fs, dir, name, lock, found)) await output.write(`${name}: ${line}\n`);
   }
-  await output.write(`${summary(found)}\n${lockText(lock)}\n`);
+  const aside = await listQuarantine(fs, dir);
+  const set =
+    aside.length === 0 ? '' : `${count(aside.length, 'file')} in quarantine/: damage that was set aside\n`;
+  await output.write(`${summary(found)}\n${set}${lockText(lock)}\n`);
   return found.damagedFiles + found.unreadable === 0 ? EXIT.sound : EXIT.damaged;
 }
 

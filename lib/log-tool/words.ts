@@ -27,3 +27,10 @@ export function duration(seconds: number): string {
 export function printable(text: string): string {
   return text.replace(/\p{Cc}/gu, '?');
 }
+
+/** The same for what is JSON, and stays it: control characters become escapes, but for line breaks and tabs. */
+export function harmless(json: string): string {
+  return json.replace(/[^\P{Cc}\n\t]/gu, (character) => {
+    return `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`;
+  });
+}

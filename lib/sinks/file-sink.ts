@@ -51,15 +51,12 @@ export class FileSink implements Sink {
 
   /** @throws ForebayError `SINK_UNUSABLE` */
   static async open(path: string, options: FileSinkOptions = {}): Promise<FileSink> {
-    const { fs = nodeFiles, rotateBytes = null, rotateAfterMs = null, gzip = false } = options;
+    const { fs = nodeFiles, gzip = false } = options;
     let file: LineFile | undefined;
     try {
       file = await LineFile.open(fs, path);
-      if (!file.isRegular) {
-        if (rotateBytes !== null || rotateAfterMs !== null)
-          throw new Error('only a regular file can be rotated');
-        return new FileSink(path, file, new RotatedNames(fs, path), null, options);
-      }
+      // a pipe has no end to append to, a device keeps nothing
+      if (!file.isRegular) throw new Error('it is no regular file');
       // behind a symbolic link the file is rotated, not the link
       const real = await fs.realpath(path);
       const names = new RotatedNames(fs, real);
