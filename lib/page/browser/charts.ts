@@ -222,7 +222,7 @@ function makePlot(
     {
       width: Math.max(200, into.clientWidth),
       height: HEIGHT,
-      padding: [10, 8, 0, 0],
+      padding: [10, 18, 0, 0],
       legend: { show: false },
       cursor: { y: false, points: { size: 6 }, drag: { x: false, y: false }, sync: { key: 'forebay' } },
       scales: {
