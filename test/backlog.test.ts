@@ -8,6 +8,7 @@ import { AppendLog } from '../lib/append-log/append-log.js';
 import { isBatchName } from '../lib/append-log/batch-name.js';
 import type { FileSystem } from '../lib/append-log/file-system.js';
 import { LogLines } from '../lib/log-lines.js';
+import { DrainRate } from '../lib/append-log/drain-rate.js';
 import { Backlog } from '../lib/stages/backlog.js';
 import { heldDisk } from './helpers/held-disk.js';
 import { tempDir } from './helpers/temp-dir.js';
@@ -59,6 +60,26 @@ async function bench(t: Test, leftovers: number, namesMax: number, fs?: FileSyst
     },
   };
 }
+
+void t.test('what has not moved for a minute stands still, however much moved before', (t) => {
+  const now = performance.now.bind(performance);
+  let aheadMs = 0;
+  performance.now = () => now() + aheadMs;
+  t.teardown(() => {
+    performance.now = now;
+  });
+  const rate = new DrainRate();
+  aheadMs += 30_000;
+  rate.add(1e9);
+  t.ok(rate.msFor(1e9) < 40_000);
+  aheadMs += 59_000;
+  t.ok(rate.msFor(1e9) < Infinity);
+  aheadMs += 2000;
+  t.equal(rate.msFor(1e9), Infinity);
+  rate.add(1);
+  t.ok(rate.msFor(1) < Infinity);
+  t.end();
+});
 
 void t.test('leftovers come first, then what was sealed, each once and in order', async (t) => {
   const { backlog, seal, next } = await bench(t, 3, 100);

@@ -87,6 +87,7 @@ const CASES: readonly [Record<string, unknown>, string, string, string | null][]
   ],
   [{ events: { unreadBatches: 3 } }, 'attention', 'The sink catches up', 'sink'],
   [{ deadLetters: { lately: 2, files: 1 } }, 'attention', 'The sink refused 2 events for good', null],
+  [{ deadLetters: { files: 2 } }, 'attention', 'There are dead letters', null],
   [{ disk: { quarantineFiles: 1 } }, 'attention', 'Damaged data was set aside', null],
   [{ door: { inPerSecond: 9 } }, 'well', 'All is well', null],
   [{}, 'well', 'All is well', null],
@@ -114,7 +115,11 @@ void t.test('the page says whether all is well, and what the bottleneck is', (t)
   t.equal(all.headline, 'The sink is down', 'the worst is said');
   t.match(
     verdict(changed({ events: { pending: 0, unreadBatches: 1 }, disk: { drainSeconds: null } })).detail,
-    '1 batch of an earlier run wait on disk, the oldest for 0 s. No attempt runs now.',
+    '1 batch of an earlier run waits on disk, the oldest for 0 s. No attempt runs now.',
+  );
+  t.match(
+    verdict(changed({ events: { pending: 2, unreadBatches: 3 }, sink: { breaker: 'open' } })).detail,
+    '2 events and 3 batches of an earlier run wait safely on disk',
   );
   t.end();
 });
@@ -143,5 +148,9 @@ void t.test('numbers are as long as they can be read', (t) => {
     '12 days',
   ]);
   t.same([plural(1, 'event'), plural(2, 'batch', 'batches')], ['1 event', '2 batches']);
+  t.match(
+    verdict(changed({ events: { pending: 2, unreadBatches: 3 }, sink: { breaker: 'open' } })).detail,
+    '2 events and 3 batches of an earlier run wait safely on disk',
+  );
   t.end();
 });

@@ -1,6 +1,9 @@
 /** A delivery weighs less the longer it is ago: half as much after 20 seconds. */
 const TIME_CONSTANT_MS = 30_000;
 
+/** What has not moved for so long stands still, whatever the mean says. */
+const STILL_MS = 60_000;
+
 /** How fast bytes leave the disk, measured over about the last half minute. */
 export class DrainRate {
   readonly #bornMs = performance.now();
@@ -12,12 +15,13 @@ export class DrainRate {
     this.#atMs = performance.now();
   }
 
-  /** How long so many bytes take at this rate, in milliseconds; `Infinity` where none left for minutes. */
+  /** How long so many bytes take at this rate, in milliseconds; `Infinity` where none left for a minute. */
   msFor(bytes: number): number {
     const ageMs = performance.now() - this.#bornMs;
     const windowMs = TIME_CONSTANT_MS * (1 - Math.exp(-ageMs / TIME_CONSTANT_MS));
     const left = this.#decayed();
-    return left < 1 ? Infinity : (bytes * windowMs) / left;
+    const isStill = performance.now() - this.#atMs > STILL_MS;
+    return left < 1 || isStill ? Infinity : (bytes * windowMs) / left;
   }
 
   #decayed(): number {

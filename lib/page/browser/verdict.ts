@@ -1,5 +1,5 @@
 import type { Snapshot } from '../messages.js';
-import { bytes, count, duration, plain, plural, rate } from './format.js';
+import { bytes, duration, plain, plural, rate } from './format.js';
 
 export type Level = 'well' | 'attention' | 'trouble';
 export type Part = 'door' | 'queue' | 'disk' | 'sink';
@@ -62,7 +62,7 @@ function trouble({ isHealthy, refusal, door, disk, sink, events, deadLetters }: 
     const since = sink.troubleSeconds === null ? '' : ` for ${duration(sink.troubleSeconds)}`;
     return say(
       'The sink is down',
-      `It has failed${since} and is left alone between attempts. Events are still taken: ${plural(events.pending, 'event')} ${events.pending === 1 ? 'waits' : 'wait'} safely on disk, ${plain(bytes(disk.bytes))} of ${plain(bytes(disk.bytesMax))}.`,
+      `It has failed${since} and is left alone between attempts. Events are still taken: ${waiting(events)} safely on disk, ${plain(bytes(disk.bytes))} of ${plain(bytes(disk.bytesMax))}.`,
       'sink',
     );
   }
@@ -114,7 +114,14 @@ function attention(snapshot: Snapshot): Verdict | null {
   if (deadLetters.lately > 0 && deadLetters.files !== 0) {
     return say(
       `The sink refused ${plural(deadLetters.lately, 'event')} for good`,
-      'They are dead letters, kept with the reason. Everything else is delivered.',
+      'They are dead letters, kept with the reason: see below.',
+      null,
+    );
+  }
+  if ((deadLetters.files ?? 0) > 0) {
+    return say(
+      'There are dead letters',
+      `${plural(deadLetters.files ?? 0, 'file')} of events that the sink refused some time ago: send them again or drop them with bin/dead-letters.js.`,
       null,
     );
   }
@@ -139,8 +146,9 @@ function well({ events, door, sink }: Snapshot): Verdict {
 
 function waiting({ pending, unreadBatches }: Snapshot['events']): string {
   const unread = unreadBatches === 0 ? '' : `${plural(unreadBatches, 'batch', 'batches')} of an earlier run`;
-  if (pending === 0 && unread !== '') return `${unread} wait`;
-  return `${count(pending)}${unread === '' ? ' events' : ` events and ${unread}`} wait`;
+  if (unread === '') return `${plural(pending, 'event')} ${pending === 1 ? 'waits' : 'wait'}`;
+  if (pending === 0) return `${unread} ${unreadBatches === 1 ? 'waits' : 'wait'}`;
+  return `${plural(pending, 'event')} and ${unread} wait`;
 }
 
 function drains(seconds: number | null): string {
