@@ -4,6 +4,7 @@ import { once } from 'node:events';
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
+import { userInfo } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
@@ -16,6 +17,7 @@ import { readOptions } from '../lib/settings/option-table.js';
 import { checkRelations, SERVER_SETTINGS } from '../lib/settings/server-settings.js';
 import { chooseSink } from '../lib/sinks/choose-sink.js';
 import { SinkError } from '../lib/sinks/sink-error.js';
+import { postgresConfig } from '../lib/sinks/postgres-config.js';
 import { refusesRows } from '../lib/sinks/sqlstate.js';
 import type { Sink } from '../lib/sinks/sink.js';
 import { PostgresServer } from './helpers/postgres-server.js';
@@ -644,4 +646,21 @@ void t.test('a statement_timeout that is no number of milliseconds stops the sta
       message: /statement_timeout must be a whole number/,
     });
   }
+});
+
+void t.test('without a name the user is the one of the process, also where no variable says so', (t) => {
+  const { USER: user, PGUSER: pgUser } = process.env;
+  t.teardown(() => {
+    for (const [name, value] of Object.entries({ USER: user, PGUSER: pgUser }))
+      if (value === undefined) delete process.env[name];
+      else process.env[name] = value;
+  });
+  delete process.env['USER'];
+  delete process.env['PGUSER'];
+  const userOf = (url: string): unknown => postgresConfig({ url, ca: null, timeoutMs: 1000 }).user;
+  t.equal(userOf('postgres:///shop?host=/run'), userInfo().username);
+  t.equal(userOf('postgres://joe@db/shop'), 'joe');
+  process.env['PGUSER'] = 'joe';
+  t.notOk(userOf('postgres:///shop'), 'pg knows it');
+  t.end();
 });

@@ -1,3 +1,4 @@
+import { userInfo } from 'node:os';
 import pgpass from 'pgpass';
 import { parseIntoClientConfig } from 'pg-connection-string';
 import type { ClientConfig } from 'pg';
@@ -37,9 +38,21 @@ export function postgresConfig({ url, ca, timeoutMs }: PostgresAddress): ClientC
     statement_timeout: ownMs === 0 ? false : ownMs,
     fallback_application_name: 'forebay',
     keepAlive: true,
+    ...(isMissing(config.user) && namedUser()),
     // pg asks it only where neither the URL nor PGPASSWORD has one
     ...(isMissing(config.password) && isMissing(process.env['PGPASSWORD']) && { password: passwordInFile }),
   };
+}
+
+/** As libpq does; pg itself knows only the variables, and a container or cron may not have `USER`. */
+function namedUser(): { user?: string } {
+  const { PGUSER, USER } = process.env;
+  if (!isMissing(PGUSER) || !isMissing(USER)) return {};
+  try {
+    return { user: userInfo().username };
+  } catch {
+    return {}; // no such user on this system: the database says what it misses
+  }
 }
 
 /** As libpq does: from the file that `PGPASSFILE` names, or `~/.pgpass`. */
