@@ -55,7 +55,7 @@ void t.test('values are read by their kind', (t) => {
   t.match(read(['--fsync=never']), { fsync: 'never' });
   t.match(read(['--fsync', '50']), { fsync: 50 });
   t.match(read(['--body-max', '64KiB']), { bodyBytesMax: 65_536 });
-  t.match(read(['--batch-wait', '2s', '--replay-wait', '1h', '--sink-timeout', '15min']), {
+  t.match(read(['--batch-wait', '2s', '--replay-wait', '1h', '--sink-timeout', '15m']), {
     batchWaitMs: 2000,
     replayWaitMs: 3_600_000,
     sinkTimeoutMs: 900_000,
@@ -64,6 +64,7 @@ void t.test('values are read by their kind', (t) => {
     batchWaitMs: 7,
     requestTimeoutMs: 172_800_000,
   });
+  t.match(read(['--batch-wait', '2min']), { batchWaitMs: 120_000 });
   t.match(read(['--sink-failure-rate', '0.25']), { sinkFailureRate: 0.25 });
   t.match(
     read(['--sink', 'file', '--sink-file', '007']),

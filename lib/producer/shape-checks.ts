@@ -1,8 +1,8 @@
 import { CheckError } from '../settings/checks.js';
 import type { Segment } from './schedule.js';
 
-const UNITS_MS = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 } as const;
-const DURATION = /^(\d+(?:\.\d+)?)(ms|s|m|h)$/;
+const UNITS_MS = { ms: 1, s: 1000, m: 60_000, min: 60_000, h: 3_600_000 } as const;
+const DURATION = /^(\d+(?:\.\d+)?)(ms|s|m|min|h)$/;
 /** A rate that no machine reaches: a typing error, not a load. */
 const RATE_MAX = 1e8;
 

@@ -27,12 +27,12 @@ export function wholeNumber(least: number, most: number = Number.MAX_SAFE_INTEGE
 /** `setTimeout` takes 31 bits: a longer wait would end at once. */
 const MILLISECONDS_MAX = 2 ** 31 - 1;
 
-const TIME_UNITS = { ms: 1, s: 1000, min: 60_000, h: 3_600_000, d: 86_400_000 } as const;
+const TIME_UNITS = { ms: 1, s: 1000, m: 60_000, min: 60_000, h: 3_600_000, d: 86_400_000 } as const;
 
 /** A number of milliseconds, or one with a unit: `15min`. */
 export function milliseconds(least: number): Check<number> {
   return (given) => {
-    const parts = /^(\d+)(ms|s|min|h|d)?$/.exec(String(given));
+    const parts = /^(\d+)(ms|s|m|min|h|d)?$/.exec(String(given));
     const value =
       parts === null ? NaN : Number(parts[1]) * TIME_UNITS[(parts[2] ?? 'ms') as keyof typeof TIME_UNITS];
     if (value >= least && value <= MILLISECONDS_MAX) return value;
