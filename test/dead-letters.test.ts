@@ -252,6 +252,13 @@ void t.test(
   },
 );
 
+void t.test('the letters of one batch have room in an empty folder, however small the bound', async (t) => {
+  const { forebay, dir } = await start(t, { sink: new PickySink(false), deadLettersBytesMax: 1024 });
+  await forebay.write(eventText('bad').replace('1.0', JSON.stringify('x'.repeat(2000))));
+  await until(() => forebay.counts().deadLettered === 1);
+  t.equal(lettersIn(dir).letters.length, 1);
+});
+
 void t.test(
   'after a crash between the dead letter and the deletion there is still one dead letter',
   async (t) => {

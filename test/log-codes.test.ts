@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { pino } from 'pino';
 import t from 'tap';
@@ -93,12 +93,14 @@ void t.test('what goes wrong in a run is told with its code', async (t) => {
 void t.test('dead letters that are full, and a delivery that fails at start, have their codes', async (t) => {
   const dir = tempDir(t);
   writeFileSync(join(dir, leftName(1)), markedLine(eventText('a', 'x'.repeat(2000))));
+  mkdirSync(join(dir, 'dead-letters'));
+  writeFileSync(join(dir, 'dead-letters', leftName(2)), 'x');
   const sink = new CollectingSink();
   sink.error = new SinkError('no', { status: 400, refused: 'all' });
   const { forebay, complaints } = logged(t, { logDir: dir, deadLettersBytesMax: 1024 }, sink);
   await forebay.start();
   const seen = new Set(complaints().map(({ code }) => code));
-  t.same(seen, new Set(['DEAD_LETTERS_FULL', 'REPLAY_BEHIND']));
+  t.same(seen, new Set(['DEAD_LETTERS', 'DEAD_LETTERS_FULL', 'REPLAY_BEHIND']));
 });
 
 void t.test('no line has what a sink quotes of an event', async (t) => {

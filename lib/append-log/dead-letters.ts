@@ -57,7 +57,7 @@ export class DeadLetters {
 
   /**
    * @param logNames makes names in the log directory durable, for all that make some
-   * @param bytesMax so many bytes may stand there
+   * @param bytesMax so many bytes may stand there; those of one batch always
    */
   constructor(fs: FileSystem, logDir: string, logNames: NameFlush, bytesMax: number) {
     this.#fs = fs;
@@ -87,7 +87,8 @@ export class DeadLetters {
       bytes = (await this.#pace.look(async () => filesIn(this.#fs, this.#dir))).bytes;
       this.#bytes = bytes;
     }
-    if (bytes + lines.length > this.#bytesMax) {
+    // one that is larger than the bound would wait for ever: nobody could make more room than an empty folder has
+    if (bytes > 0 && bytes + lines.length > this.#bytesMax) {
       throw new ForebayError('DEAD_LETTERS_FULL', {
         message: `${bytes} bytes of dead letters in ${this.#dir} (--dead-letters-max): the batches that the sink refuses wait on disk`,
       });
