@@ -25,6 +25,8 @@ export class ClosedDoor {
       connectionsCheckingInterval: REQUEST_TIMEOUT_MS / 2,
     });
     this.#server.maxConnections = CONNECTIONS_MAX;
+    // a connection that cannot be taken must not break the stop; before it listens, `listen` hears of it
+    this.#server.on('error', () => undefined);
     this.#server.on('request', (req, res) => {
       // behind the body: a connection that is closed under it takes the answer with it
       const late = setTimeout(answer, BODY_MS, forebay, req, res);
