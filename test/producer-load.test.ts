@@ -12,8 +12,9 @@ import type { Statistics } from '../lib/producer/statistics.js';
 import { newTally } from '../lib/producer/tally.js';
 import type { Column } from '../lib/producer/timeline.js';
 import { readOptions } from '../lib/settings/option-table.js';
-import { answer, idOf, listen, run, runJson } from './helpers/producer-run.js';
+import { answer, endOf, idOf, listen, run, runJson, start } from './helpers/producer-run.js';
 import { ServerProcess } from './helpers/server-process.js';
+import { tempDir } from './helpers/temp-dir.js';
 
 /** The lines of an NDJSON body, which ends with a line break. */
 function linesIn(body: Buffer): string[] {
@@ -215,6 +216,42 @@ void t.test('a run that ends by time ends, and says what was due and never left'
   t.ok(Number(neverSent) >= 10, `${neverSent}`);
 });
 
+void t.test('nor is what waits for a connection sent after the end, or sent again', async (t) => {
+  const slow = await listen(t, ({ res }) => void setTimeout(() => answer(res, 202), 200));
+  const flags = ['--rate', '200', '--duration', '500ms'];
+  const waiting = await runJson(['--url', slow, ...flags, '--connections', '1']);
+  t.equal(waiting.totalSent + waiting.neverSent, 100);
+  t.ok(waiting.totalSent <= 9, `${waiting.totalSent} sent one after another in 1.5 s`);
+  const full = await listen(t, ({ res }) => answer(res, 429, { 'retry-after': '1' }));
+  const again = await runJson(['--url', full, ...flags, '--retry']);
+  t.match(again, { totalSent: 100, backpressure: 100, neverSent: 0 });
+  t.ok(again.durationMs < 4000, `${again.durationMs} ms`);
+});
+
+void t.test('a stop in a hang tells what was due in it', async (t) => {
+  const url = await listen(t, () => {});
+  const child = start(['--url', url, '--rate', '200', '--burst', '100000', '--max-in-flight', '2', '--json']);
+  child.stdin.end();
+  setTimeout(() => child.kill('SIGINT'), 2500);
+  const { code, stdout } = await endOf(child);
+  t.equal(code, 130);
+  const { totalSent, neverSent, durationMs } = JSON.parse(stdout) as Statistics;
+  t.equal(totalSent, 2);
+  const due = (durationMs / 1000) * 200;
+  t.ok(neverSent > due - 300 && neverSent < due, `${neverSent} of ${due}`); // answers are awaited for another second
+});
+
+void t.test('a file has no more to send than its lines', async (t) => {
+  const url = await listen(t, ({ res }) => void setTimeout(() => answer(res, 202), 1600));
+  const file = join(tempDir(t), 'events.jsonl');
+  await writeFile(file, '{"id":"a","type":"t","data":1}\n'.repeat(300));
+  const flags = ['--rate', '1000', '--duration', '500ms', '--max-in-flight', '1', '--bulk', '7'];
+  const { stdout } = await run(['--url', url, '--file', file, ...flags, '--json']);
+  const { totalSent, neverSent } = JSON.parse(stdout) as Statistics;
+  t.equal(totalSent + neverSent, 300);
+  t.ok(neverSent > 200, `${neverSent}`);
+});
+
 void t.test("where no place is free, the delay is not the producer's own", async (t) => {
   const held: ServerResponse[] = [];
   const url = await listen(t, ({ res }) => void held.push(res));
@@ -227,6 +264,7 @@ void t.test("where no place is free, the delay is not the producer's own", async
     retry: false,
     countFromMs: -Infinity,
     signal: new AbortController().signal,
+    isOver: () => false,
     onAccepted: () => {},
     onOutcome: () => {},
   });

@@ -116,10 +116,13 @@ void t.test('when its time is over nothing more leaves, and what was due is coun
   const startMs = pace.startMs;
   while (performance.now() < startMs + 20 + 1001);
   t.equal(await pace.next(), null);
-  t.equal(pace.left, 19);
+  t.ok(pace.isOver);
+  t.equal(pace.leftAt(performance.now()), 19);
+  t.equal(pace.leftAt(startMs + 10), 9);
   const whole = new Pace(new Schedule([constant(1000)], null, 2), new AbortController().signal);
   for (let n = 0; n < 3; n += 1) await whole.next();
-  t.equal(whole.left, 0);
+  t.equal(whole.leftAt(performance.now()), 0);
+  t.notOk(whole.isOver);
 });
 
 void t.test('the plan of a run is that of all its workers', (t) => {

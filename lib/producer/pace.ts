@@ -40,9 +40,15 @@ export class Pace {
     return this.#startMs;
   }
 
-  /** How many events were due and did not leave in time, once `next()` has given `null`. */
-  get left(): number {
-    return Math.max(0, this.#schedule.events - this.#taken * this.#stride);
+  /** Whether the time is over, with its grace; never where the number of events ends the run. */
+  get isOver(): boolean {
+    return performance.now() > this.#startMs + this.#schedule.endMs + GRACE_MS;
+  }
+
+  /** How many events were due before a moment, and not after the end, and were not taken. */
+  leftAt(ms: number): number {
+    const due = this.#schedule.countBefore(ms - this.#startMs);
+    return Math.max(0, due - this.#taken * this.#stride);
   }
 
   /**
@@ -51,8 +57,7 @@ export class Pace {
    */
   async next(): Promise<number | null> {
     const dueMs = this.#nextDueMs();
-    if (dueMs === null || performance.now() > this.#startMs + this.#schedule.endMs + GRACE_MS) return null;
-    this.#taken += 1;
+    if (dueMs === null || this.isOver) return null;
     for (;;) {
       this.#signal.throwIfAborted();
       const nowMs = performance.now();
@@ -62,6 +67,7 @@ export class Pace {
           await breathe();
           this.#breathMs = performance.now();
         }
+        this.#taken += 1;
         return dueMs;
       }
       await wait(Math.min(Math.ceil(leftMs), WAIT_MS_MAX), undefined, { signal: this.#signal });

@@ -28,6 +28,8 @@ export interface SenderOptions {
   readonly countFromMs: number;
   /** Aborted: nothing more is sent. */
   readonly signal: AbortSignal;
+  /** Whether the time of the run is over: then nothing is sent for the first time, and nothing again. */
+  readonly isOver: () => boolean;
   readonly onAccepted: (event: OutgoingEvent) => void;
   /** Told when it is settled what became of events. */
   readonly onOutcome: (outcome: Outcome, dueMs: number, events: number) => void;
@@ -35,6 +37,9 @@ export interface SenderOptions {
 
 /** The wait before a request is sent again where the server names none, in milliseconds; give or take a half. */
 const RETRY_AFTER_MS = 1000;
+
+/** How soon a wait sees that the run is over, in milliseconds. */
+const LOOK_MS = 1000;
 
 /** How long answers are awaited after the signal, in milliseconds: a person waits for the statistics. */
 const STOP_MS = 1000;
@@ -50,6 +55,8 @@ const LINE_END = Buffer.from('\n');
  */
 export class Sender {
   readonly tally = newTally();
+  /** Events that were taken and never left, as the run was over before. */
+  neverSent = 0;
   /** What was due before `countFromMs`. */
   readonly #uncounted = newTally();
   readonly #options: SenderOptions;
@@ -117,13 +124,16 @@ export class Sender {
   }
 
   async #send(events: Events, dueMs: number): Promise<void> {
-    const { signal } = this.#options;
+    const { signal, isOver } = this.#options;
     const tally = this.#tallyOf(dueMs);
     let body: Buffer | null = null;
     const attempt = (): Promise<Answer | null> =>
       this.#connections(async () => {
         if (body !== null) return this.#attempt(body, events.length);
-        if (signal.aborted) return null;
+        if (signal.aborted || isOver()) {
+          if (tally === this.tally) this.neverSent += events.length;
+          return null;
+        }
         recordSent(tally, performance.now() - dueMs, events.length);
         body = this.#bodyOf(events);
         return this.#attempt(body, events.length);
@@ -167,11 +177,15 @@ export class Sender {
     }
   }
 
-  /** Waits before a request is sent again; `false`: it is not, by its options or because the signal ends the wait. */
+  /** Waits before a request is sent again; `false`: it is not, by its options or because the run is over. */
   async #waited({ retryAfterMs: askedMs }: Answer): Promise<boolean> {
-    const { signal, retry } = this.#options;
+    const { signal, retry, isOver } = this.#options;
     if (!retry) return false;
-    const waitMs = askedMs ?? RETRY_AFTER_MS * (0.5 + Math.random());
-    return wait(waitMs, true, { signal }).catch(() => false);
+    const endMs = performance.now() + (askedMs ?? RETRY_AFTER_MS * (0.5 + Math.random()));
+    for (let leftMs = endMs - performance.now(); leftMs > 0; leftMs = endMs - performance.now()) {
+      if (isOver() || !(await wait(Math.min(leftMs, LOOK_MS), true, { signal }).catch(() => false)))
+        return false;
+    }
+    return true;
   }
 }

@@ -51,7 +51,7 @@ export interface WorkerReport {
   /** When it began to count and ended, in milliseconds of the clock that all threads share. */
   readonly startMs: number;
   readonly endMs: number;
-  /** Events that were due and had not left when its time was over. */
+  /** Events that were due and had not left when its time was over, or when it was stopped. */
   readonly neverSent: number;
   /** Why it could not go on with its events; `null` where nothing was in the way. */
   readonly failure: string | null;
@@ -65,7 +65,12 @@ const task = workerData as WorkerTask;
 const { events, load } = task;
 
 const stop = new AbortController();
-port.once('message', () => stop.abort()); // the producer has only one thing to say: stop
+let stoppedMs = Infinity;
+// the producer has only one thing to say: stop
+port.once('message', () => {
+  stoppedMs = performance.now();
+  stop.abort();
+});
 const { signal } = stop;
 
 /** From this thread's `performance.now()` to the clock that all threads share. */
@@ -79,6 +84,7 @@ const sender = new Sender({
   isBulk: task.bulk !== null,
   countFromMs: pace.startMs + task.warmUpMs,
   signal,
+  isOver: () => pace.isOver,
   onAccepted: (event) => {
     const id = task.postIds ? event.id() : null;
     if (id !== null) ids.push(id);
@@ -97,6 +103,7 @@ await sender.finish();
 clearInterval(interval);
 postProgress();
 const endMs = sharedMs + performance.now();
+neverSent += sender.neverSent;
 post({ kind: 'done', report: { tally: sender.tally, startMs, endMs, neverSent, failure } });
 
 /** Sends the events as they become due. Gives the reason why not all could be. */
@@ -105,21 +112,29 @@ async function sendAll(): Promise<string | null> {
     events.kind === 'lines'
       ? linesOf(process.stdin, signal)
       : madeUpEvents(events.prefix, events.worker, schedule.events, events.bytes);
+  const isLive = events.kind === 'lines' && events.live;
+  let leftOver = 0;
   try {
     let askedMs = performance.now();
     for await (const group of inGroups(source, task.bulk ?? 1)) {
-      if (events.kind === 'lines' && events.live) pace.arrivedNow(askedMs);
-      const dueMs = await pace.next();
+      if (isLive) pace.arrivedNow(askedMs);
+      const dueMs = leftOver > 0 ? null : await pace.next();
       if (dueMs === null) {
-        neverSent = pace.left;
-        break;
+        // of a file not all that could have been due is there; what is still to come from someone was not due
+        leftOver += events.kind === 'made up' ? Infinity : group.length;
+        neverSent = Math.min(leftOver, pace.leftAt(performance.now()));
+        if (isLive || neverSent < leftOver) break;
+        continue;
       }
       await sender.take(group, dueMs);
       askedMs = performance.now();
     }
     return null;
   } catch (error) {
-    return signal.aborted ? null : asError(error).message;
+    if (!signal.aborted) return asError(error).message;
+    // a server that hangs keeps them from being taken: without them a stop would hide how long
+    if (events.kind === 'made up') neverSent = pace.leftAt(stoppedMs);
+    return null;
   }
 }
 
