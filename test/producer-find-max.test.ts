@@ -187,6 +187,13 @@ void t.test('each step says in a line what it found', (t) => {
     stepText({ ...GOOD, inTime: 0.5, refused: 0.5, refusal: '429' }, 50),
     /: p99 31 ms, 50 % were refused or failed \(429\)$/,
   );
+  const full = { inTime: 0.4, refused: 0.6, refusal: '429', isProducerBehind: true };
+  t.match(stepText({ ...GOOD, ...full }, 50), /: p99 31 ms, 60 % were refused or failed \(429\)$/);
+  t.match(stepText({ ...GOOD, ...full, refusal: 'never sent' }, 50), /the producer itself fell behind/);
+  t.match(
+    stepText({ ...GOOD, inTime: 0.985, refused: 0.005, refusal: '429' }, 50),
+    /: p99 31 ms, 1.5 % were late, refused or failed \(429\)$/,
+  );
   t.match(stepText({ ...GOOD, p99Ms: null, inTime: 0, refused: 1 }, 50), /: no event was accepted$/);
   t.match(stepText({ ...GOOD, isStopped: true }, 50), /: stopped$/);
   t.end();
@@ -216,6 +223,15 @@ void t.test('a rate holds when 99 of 100 events were accepted within the bound',
     measuredOf(runOf(...args), 100, 50, 5000, false);
   t.ok(holds(measured(99, 1, 0, 1)));
   t.notOk(holds(measured(98, 2, 0, 1)), 'too late');
+  t.equal(Math.round(measured(98, 2, 0, 1).p99Ms ?? 0), 400, 'and the number says so');
+  t.equal(Math.round(measured(99, 1, 0, 1).p99Ms ?? 0), 40);
+  for (let late = 0; late <= 5; late += 1)
+    for (let all = 60; all < 500; all += 7)
+      t.equal(
+        holds(measured(all - late, late, 0, 1)),
+        (measured(all - late, late, 0, 1).p99Ms ?? 0) < 50,
+        `${late} of ${all}`,
+      );
   t.ok(holds(measured(99, 0, 1, 1)));
   t.notOk(holds(measured(98, 0, 2, 1)), 'refused');
   t.notOk(holds(measured(98, 1, 1, 1)), 'both together');

@@ -9,7 +9,7 @@ import { checkRelations, PRODUCER_SETTINGS } from '../lib/producer/producer-sett
 import { Sender } from '../lib/producer/sender.js';
 import { statisticsOf, statisticsText } from '../lib/producer/statistics.js';
 import type { Statistics } from '../lib/producer/statistics.js';
-import { newTally } from '../lib/producer/tally.js';
+import { newTally, recordAccepted, recordMs } from '../lib/producer/tally.js';
 import type { Column } from '../lib/producer/timeline.js';
 import { readOptions } from '../lib/settings/option-table.js';
 import { answer, endOf, idOf, listen, run, runJson, start } from './helpers/producer-run.js';
@@ -214,6 +214,23 @@ void t.test('a run that ends by time ends, and says what was due and never left'
   const [, sent, neverSent] = /Total sent: (\d+)\n[^]*Due and never sent: (\d+) events\n/.exec(stdout) ?? [];
   t.equal(Number(sent) + Number(neverSent), 20);
   t.ok(Number(neverSent) >= 10, `${neverSent}`);
+});
+
+void t.test('each percentile is the one that it is called, and the throughput is per second', (t) => {
+  const tally = newTally();
+  for (let ms = 1; ms <= 1000; ms += 1) recordAccepted(tally, ms, 1);
+  for (let ms = 1; ms <= 1000; ms += 1) recordMs(tally.ownDelayUs, ms, 1);
+  tally.sent = 1000;
+  const { latencyMs, ownDelayMs, throughput, durationMs } = statisticsOf(tally, 2000, 0);
+  const near = (found: object | null, expected: Record<string, number>): void => {
+    t.same(Object.keys(found ?? {}), Object.keys(expected));
+    for (const [name, ms] of Object.entries(found ?? {}) as [string, number][])
+      t.ok(Math.abs(ms - (expected[name] ?? 0)) <= 0.01 * ms, `${name} ${ms}`);
+  };
+  near(latencyMs, { p50: 500, p90: 900, p99: 990, 'p99.9': 999, max: 1000 });
+  near(ownDelayMs, { p50: 500, p90: 900, p99: 990, max: 1000 });
+  t.same([throughput, durationMs], [500, 2000]);
+  t.end();
 });
 
 void t.test('nor is what waits for a connection sent after the end, or sent again', async (t) => {

@@ -47,6 +47,8 @@ const NEAR = 1.05;
 const CONFIRM_STEPS = 2;
 /** How often a rate is measured that does not hold. */
 const MEASURES_MAX = { exceeded: 2, behind: 3 };
+/** What kept events from being accepted that never left. */
+export const NEVER_SENT = 'never sent';
 /** No producer gets so far, in events a second. */
 const RATE_MAX = 1e7;
 
@@ -108,7 +110,7 @@ async function narrow(
 async function measureAgain(measure: Search['measure'], rate: number, lengthMs: number): Promise<Measured> {
   for (let times = 1; ; times += 1) {
     const measured = await measure(rate, lengthMs);
-    const most = measured.isProducerBehind ? MEASURES_MAX.behind : MEASURES_MAX.exceeded;
+    const most = isProducersDoing(measured) ? MEASURES_MAX.behind : MEASURES_MAX.exceeded;
     if (holds(measured) || measured.isStopped || measured.p99Ms === null || times >= most) return measured;
   }
 }
@@ -136,18 +138,30 @@ export function foundSentence({ held, exceeded, ended }: Found, boundMs: number)
   if (ended === 'stopped') more.push('stopped before the search was done');
   const reasons = more.join('; ');
   if (held === null) return `No rate with ${bound} was found${reasons === '' ? '' : ` (${reasons})`}`;
-  const mayBeMore = ended !== null || exceeded === null || exceeded.isProducerBehind;
+  const mayBeMore = ended !== null || exceeded === null || isProducersDoing(exceeded);
   return `Highest rate with ${bound}: ${mayBeMore ? 'at least ' : ''}${grouped(held.rate)} events/s (${reasons})`;
 }
 
 /** Why a rate did not hold. */
 export function reasonText(measured: Measured, boundMs: number): string {
-  const { p99Ms, refused, refusal, isProducerBehind } = measured;
-  const percent = `${Number((refused * 100).toPrecision(2))} %`;
-  if (p99Ms === null) return `no event was accepted${refusal === null ? '' : ` (${refusal})`}`;
-  if (isProducerBehind) return 'the producer itself fell behind: the server may take more';
+  const { p99Ms, inTime, refused, refusal } = measured;
+  const why = refusal === null ? '' : ` (${refusal})`;
+  if (p99Ms === null) return `no event was accepted${why}`;
+  if (isProducersDoing(measured)) return 'the producer itself fell behind: the server may take more';
   if (p99Ms >= boundMs) return `it was ${msText(p99Ms)} ms`;
-  return `${percent} were refused or failed${refusal === null ? '' : ` (${refusal})`}`;
+  // each alone may be within what p99 allows
+  return refused > 1 - PART
+    ? `${percentText(refused)} were refused or failed${why}`
+    : `${percentText(1 - inTime)} were late, refused or failed${why}`;
+}
+
+function percentText(part: number): string {
+  return `${Number((part * 100).toPrecision(2))} %`;
+}
+
+/** What the server refused is its own answer, however late the producer was. */
+function isProducersDoing({ isProducerBehind, refused, refusal }: Measured): boolean {
+  return isProducerBehind && (refused <= 1 - PART || refusal === NEVER_SENT);
 }
 
 /** A line for each step, while they go on. */
@@ -158,7 +172,7 @@ export function stepText(measured: Measured, boundMs: number): string {
   const p99 = p99Ms === null ? '' : `p99 ${msText(p99Ms)} ms, `;
   if (holds(measured)) return `${what} ${p99}holds`;
   const reason =
-    p99Ms !== null && p99Ms >= boundMs && !measured.isProducerBehind
+    p99Ms !== null && p99Ms >= boundMs && !isProducersDoing(measured)
       ? 'too long'
       : reasonText(measured, boundMs);
   return `${what} ${p99}${reason}`;

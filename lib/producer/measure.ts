@@ -1,3 +1,4 @@
+import { NEVER_SENT } from './find-max.js';
 import type { Measured } from './find-max.js';
 import { RATE } from './load.js';
 import { countWithin } from './percentile-file.js';
@@ -35,7 +36,7 @@ export function measuredOf(
   const { statistics, latencyUs } = run;
   const { totalSent, accepted, backpressure, neverSent, errorsByKind, latencyMs, ownDelayMs } = statistics;
   const events = Math.max(1, totalSent + neverSent);
-  const kinds = Object.entries({ ...errorsByKind, 429: backpressure, 'never sent': neverSent });
+  const kinds = Object.entries({ ...errorsByKind, 429: backpressure, [NEVER_SENT]: neverSent });
   const [refusal, times] = kinds.reduce((most, kind) => (kind[1] > most[1] ? kind : most), ['', 0]);
   return {
     rate,

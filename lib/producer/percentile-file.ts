@@ -19,7 +19,7 @@ export function percentileText(histogram: RecordableHistogram, unit: number): st
   let level = 0;
   let upTo = 0;
   while (upTo < total) {
-    const value = valueAt(histogram, Math.max(1, Math.ceil((level / 100) * total)), total);
+    const value = valueAtPercent(histogram, level);
     upTo = countWithin(histogram, value);
     const isLast = upTo >= total;
     const part = isLast ? 1 : level / 100;
@@ -36,6 +36,16 @@ export function percentileText(histogram: RecordableHistogram, unit: number): st
     `#[Buckets = ${fixed(bucketsUpTo(3_600_000_000), 12, 0)}, SubBuckets     = ${fixed(SUB_BUCKETS, 12, 0)}]`,
   );
   return `${lines.join('\n')}\n`;
+}
+
+/**
+ * The least value that so many of 100 values do not exceed. Node.js rounds the rank, which with few values shows a p99
+ * that less than 99 of 100 keep to.
+ */
+export function valueAtPercent(histogram: RecordableHistogram, percent: number): number {
+  const total = histogram.count;
+  // what floating point adds to a whole number is no rank
+  return valueAt(histogram, Math.max(1, Math.ceil((percent / 100) * total - 1e-6)), total);
 }
 
 /** The value at a rank, from 1. */

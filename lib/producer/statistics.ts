@@ -1,3 +1,4 @@
+import { valueAtPercent } from './percentile-file.js';
 import { LATE_MS, sumOf } from './tally.js';
 import type { Tally } from './tally.js';
 
@@ -36,8 +37,8 @@ export interface Statistics {
 
 export function statisticsOf(tally: Tally, durationMs: number, neverSent: number): Statistics {
   const { sent, accepted, backpressure, errors, sentAgain, latencyUs, ownDelayUs, late, delayMsMax } = tally;
-  const atPercent = (percent: number): number => latencyUs.percentile(percent) / 1000;
-  const ownAtPercent = (percent: number): number => ownDelayUs.percentile(percent) / 1000;
+  const atPercent = (percent: number): number => valueAtPercent(latencyUs, percent) / 1000;
+  const ownAtPercent = (percent: number): number => valueAtPercent(ownDelayUs, percent) / 1000;
   return {
     totalSent: sent,
     accepted,

@@ -1,4 +1,5 @@
 import type { RecordableHistogram } from 'node:perf_hooks';
+import { valueAtPercent } from './percentile-file.js';
 import { latencyHistogram, recordMs } from './tally.js';
 
 /** What was answered within a slice of time, and how long what was due in it took. */
@@ -117,7 +118,7 @@ export class Timeline {
     }
     const perSecond = (events: number): number => Math.round((events * 1000) / lengthMs);
     const atPercent = (percent: number): number | null =>
-      latencyUs.count === 0 ? null : latencyUs.percentile(percent) / 1000;
+      latencyUs.count === 0 ? null : valueAtPercent(latencyUs, percent) / 1000;
     return {
       atMs: Math.round(atMs),
       lengthMs: Math.round(lengthMs),
