@@ -71,19 +71,20 @@ void t.test('the plot of any run is no wider than asked for, and has no row with
 });
 
 /** A timeline of answers: outcome, due, answered (ms), events. */
-function timelineOf(...answers: [Outcome, number, number, number][]): Timeline {
+function timelineOf(startMs: number, ...answers: [Outcome, number, number, number][]): Timeline {
   const log = new AnswerLog();
   for (const answer of answers) log.push(...answer);
   const timeline = new Timeline();
   const numbers = log.take();
   t.equal(log.take().length, 0, 'what is taken is gone');
-  timeline.add(numbers);
+  timeline.add(numbers, startMs);
   return timeline;
 }
 
 void t.test('an answer belongs to when it came, a latency to when its event was due', (t) => {
   const start = 50_000;
   const timeline = timelineOf(
+    start,
     ['accepted', start, start + 10, 5],
     ['accepted', start + 20, start + 320, 1], // a hang of 300 ms
     ['backpressure', start + 150, start + 151, 3],
@@ -112,7 +113,7 @@ void t.test('a long run has longer columns and the same sums, and takes no more 
   const timeline = new Timeline();
   const log = new AnswerLog();
   for (let ms = 0; ms < 600_000; ms += 20) log.push('accepted', 7000 + ms, 7005 + ms, 2);
-  timeline.add(log.take());
+  timeline.add(log.take(), 7000);
   const columns = timeline.columns(7000, 607_000, 50);
   t.ok(columns.length > 25 && columns.length <= 50, `${columns.length} columns`);
   for (const { accepted, p50 } of columns) {
@@ -127,7 +128,7 @@ void t.test('a long run has longer columns and the same sums, and takes no more 
 });
 
 void t.test('the last column is not so short that its rate says nothing', (t) => {
-  const timeline = timelineOf(['accepted', 0, 5, 1], ['accepted', 195, 203, 50]);
+  const timeline = timelineOf(0, ['accepted', 0, 5, 1], ['accepted', 195, 203, 50]);
   t.same(
     timeline.columns(0, 205, 60).map(({ lengthMs, accepted }) => [lengthMs, accepted]),
     [
@@ -136,6 +137,26 @@ void t.test('the last column is not so short that its rate says nothing', (t) =>
     ],
   );
   t.same(new Timeline().columns(0, 5, 60).length, 1, 'nothing was answered');
+  t.end();
+});
+
+void t.test('a warm-up, and workers that begin one after another, make no column of their own', (t) => {
+  for (const skewMs of [0.4, 20, 67]) {
+    const timeline = new Timeline();
+    const starts = [5000 + skewMs, 5000];
+    for (const startMs of starts) {
+      const log = new AnswerLog();
+      for (let ms = -1000; ms < 1000; ms += 2) log.push('accepted', startMs + ms, startMs + ms + 1, 1);
+      timeline.add(log.take(), startMs);
+    }
+    const columns = timeline.columns(5000, 6000 + skewMs, 60);
+    const sum = columns.reduce((total, { accepted, lengthMs }) => total + (accepted * lengthMs) / 1000, 0);
+    t.ok(Math.abs(sum - 1000) < 12, `${sum} of 1000, without the warm-up`);
+    for (const { lengthMs, accepted } of columns) {
+      t.ok(lengthMs >= 50, `${lengthMs} ms`);
+      t.ok(accepted <= 1060, `${accepted} a second`);
+    }
+  }
   t.end();
 });
 

@@ -54,7 +54,7 @@ export async function produce(settings: ProducerSettings, options: RunOptions): 
   const reports = await Promise.all(
     tasksOf(settings, warmUpMs).map((task) =>
       runWorker(task, lines, AbortSignal.any([signal, stop.signal]), (message) => {
-        timeline.add(message.answers);
+        timeline.add(message.answers, message.startMs);
         onAnswers(message.answers);
         if (acceptedFile === null || message.ids.length === 0) return;
         try {

@@ -71,15 +71,20 @@ const SLICES_MAX = 240;
 export class Timeline {
   #slices = new Map<number, Slice>();
   #sliceMs = SLICE_MS;
-  /** When the first event was due that was answered: slices begin with the run. */
+  /** Slices begin with the run: when the first worker began to count. */
   #originMs: number | null = null;
 
-  /** Adds what an `AnswerLog` gave. */
-  add(answers: Float64Array): void {
+  /**
+   * Adds what an `AnswerLog` of a worker gave.
+   *
+   * @param countFromMs what was due before belongs to no run: it warmed up
+   */
+  add(answers: Float64Array, countFromMs: number): void {
+    this.#originMs ??= countFromMs;
     for (let at = 0; at < answers.length; at += FIELDS) {
       const [code = 0, dueMs = 0, atMs = 0, events = 0] = answers.subarray(at, at + FIELDS);
+      if (dueMs < countFromMs) continue;
       const outcome = OUTCOMES[code] ?? 'errors';
-      this.#originMs ??= dueMs;
       this.#at(atMs)[outcome] += events;
       if (outcome !== 'accepted') continue;
       const slice = this.#at(dueMs);
@@ -88,20 +93,30 @@ export class Timeline {
     }
   }
 
-  /** The run from start to end in at most so many columns; the last may be half as long as the others, or longer. */
+  /**
+   * The run from start to end in at most so many columns; the first and the last may be half as long as the others, or
+   * longer.
+   */
   columns(startMs: number, endMs: number, most: number): Column[] {
     const originMs = this.#originMs ?? startMs;
-    const first = Math.floor((startMs - originMs) / this.#sliceMs);
+    const start = (startMs - originMs) / this.#sliceMs;
+    const first = Math.round(start);
     const slices = (endMs - originMs) / this.#sliceMs - first;
     const each = Math.max(1, Math.ceil(slices / most));
     const columns = Math.max(1, Math.round(slices / each));
     return Array.from({ length: columns }, (_, column) => {
       const from = first + column * each;
+      const isFirst = column === 0;
       const isLast = column === columns - 1;
-      const fromMs = Math.max(startMs, originMs + from * this.#sliceMs);
+      const fromMs = isFirst ? startMs : originMs + from * this.#sliceMs;
       const untilMs = isLast ? endMs : originMs + (from + each) * this.#sliceMs;
       const until = isLast ? first + Math.ceil(slices) + 1 : from + each;
-      return this.#column(from, until, fromMs - startMs, Math.max(1, untilMs - fromMs));
+      return this.#column(
+        isFirst ? Math.floor(start) : from,
+        until,
+        fromMs - startMs,
+        Math.max(1, untilMs - fromMs),
+      );
     });
   }
 

@@ -43,7 +43,13 @@ export interface WorkerTask {
 
 /** What a worker posts: how far it is, from time to time, and once at the end what became of its events. */
 export type WorkerMessage =
-  | { readonly kind: 'progress'; readonly answers: Float64Array; readonly ids: readonly string[] }
+  | {
+      readonly kind: 'progress';
+      /** When it began to count, in milliseconds of the clock that all threads share. */
+      readonly startMs: number;
+      readonly answers: Float64Array;
+      readonly ids: readonly string[];
+    }
   | { readonly kind: 'done'; readonly report: WorkerReport };
 
 export interface WorkerReport {
@@ -139,7 +145,7 @@ async function sendAll(): Promise<string | null> {
 }
 
 function postProgress(): void {
-  post({ kind: 'progress', answers: answers.take(), ids });
+  post({ kind: 'progress', startMs, answers: answers.take(), ids });
   ids = [];
 }
 
