@@ -3,7 +3,7 @@ import { asError, ForebayError } from '../errors.js';
 import { findMax, foundSentence, stepText } from '../producer/find-max.js';
 import type { Found, Measured } from '../producer/find-max.js';
 import { planOf } from '../producer/load.js';
-import { measuredOf, settingsAt, startRateOf, WARM_UP_MS } from '../producer/measure.js';
+import { measuredOf, rateMinOf, settingsAt, startRateOf, WARM_UP_MS } from '../producer/measure.js';
 import { percentileText } from '../producer/percentile-file.js';
 import { columnsIn, plotText } from '../producer/plot.js';
 import { checkRelations, PRODUCER_SETTINGS, STEP_MS } from '../producer/producer-settings.js';
@@ -98,11 +98,9 @@ async function search(settings: ProducerSettings, signal: AbortSignal): Promise<
     (settings.json ? process.stderr : process.stdout).write(`${stepText(measured, boundMs)}\n`);
     return measured;
   };
-  const found = await findMax({
-    startRate: startRateOf(settings),
-    stepMs: settings.stepMs ?? STEP_MS,
-    measure,
-  });
+  const stepMs = settings.stepMs ?? STEP_MS;
+  const rateMin = rateMinOf(settings, stepMs);
+  const found = await findMax({ startRate: startRateOf(settings), rateMin, stepMs, measure });
   const run = runs.get(found.held) ?? runs.get(null);
   if (run === undefined) throw new Error('No rate was measured');
   return { run, found };

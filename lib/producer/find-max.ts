@@ -35,6 +35,8 @@ export interface Found {
 
 export interface Search {
   readonly startRate: number;
+  /** No lower rate is measured: a step must have enough requests to tell. */
+  readonly rateMin: number;
   readonly stepMs: number;
   readonly measure: (rate: number, lengthMs: number) => Promise<Measured>;
 }
@@ -56,12 +58,13 @@ export function holds({ inTime }: Measured): boolean {
   return inTime >= PART;
 }
 
-export async function findMax({ startRate, stepMs, measure }: Search): Promise<Found> {
-  const quick = await narrow([rounded(startRate)], null, stepMs, measure);
+export async function findMax(search: Search): Promise<Found> {
+  const { startRate, rateMin, stepMs } = search;
+  const quick = await narrow([rounded(Math.max(startRate, rateMin))], null, stepMs, search);
   if (quick.ended !== null) return foundBy(quick);
   // longer runs decide: at the highest rate that held, then below it if they must
   const rates = quick.held.map(({ rate }) => rate);
-  const slow = await narrow(rates, quick.exceeded, CONFIRM_STEPS * stepMs, measure);
+  const slow = await narrow(rates, quick.exceeded, CONFIRM_STEPS * stepMs, search);
   if (slow.ended === null || slow.held.length > 0) return foundBy(slow);
   const { exceeded } = slow;
   const held = quick.held.filter(({ rate }) => rate < (exceeded?.rate ?? Infinity));
@@ -85,7 +88,7 @@ async function narrow(
   candidates: readonly number[],
   above: Measured | null,
   lengthMs: number,
-  measure: Search['measure'],
+  { measure, rateMin }: Search,
 ): Promise<Narrowed> {
   const untried = [...candidates];
   const held: Measured[] = [];
@@ -98,7 +101,7 @@ async function narrow(
     if (measured.p99Ms === null) return { held, exceeded, ended: 'no event was accepted' };
     const highest = held.at(-1)?.rate ?? null;
     const hint = highest === null ? untried.pop() : undefined;
-    rate = hint ?? nextRate(highest, exceeded?.rate ?? null);
+    rate = hint ?? nextRate(highest, exceeded?.rate ?? null, rateMin);
   }
   return { held, exceeded, ended: null };
 }
@@ -116,9 +119,9 @@ async function measureAgain(measure: Search['measure'], rate: number, lengthMs: 
 }
 
 /** The rate to try next; `null`: the answer is near enough. */
-export function nextRate(held: number | null, exceeded: number | null): number | null {
+export function nextRate(held: number | null, exceeded: number | null, rateMin = 1): number | null {
   if (exceeded === null) return held === null || held >= RATE_MAX ? null : rounded(held * 2);
-  if (held === null) return exceeded <= 1 ? null : rounded(exceeded / 2);
+  if (held === null) return exceeded <= rounded(rateMin) ? null : rounded(Math.max(rateMin, exceeded / 2));
   if (exceeded / held <= NEAR) return null;
   const middle = rounded((held + exceeded) / 2);
   return middle > held && middle < exceeded ? middle : null;

@@ -13,6 +13,14 @@ export function startRateOf({ rate, workers }: ProducerSettings): number {
   return (rate?.[0]?.from ?? RATE) * workers;
 }
 
+/** So many requests a step has at least, of each worker: of a few, one decides what 99 of 100 do. */
+const REQUESTS_MIN = 20;
+
+/** The lowest rate of all workers together at which a step says anything; single events may be as few as they like. */
+export function rateMinOf({ bulk, workers }: ProducerSettings, stepMs: number): number {
+  return bulk === null ? 1 : (REQUESTS_MIN * bulk * workers * 1000) / stepMs;
+}
+
 /** The settings of a run at a rate of all workers together, warm-up included. */
 export function settingsAt(settings: ProducerSettings, rate: number, lengthMs: number): ProducerSettings {
   const workers = Math.min(settings.workers, rate);
