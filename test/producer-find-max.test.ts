@@ -227,14 +227,21 @@ void t.test('each step says in a line what it found', (t) => {
 });
 
 /** A run of 100 events: so many accepted within 40 ms, the others accepted late or refused. */
-function runOf(inTime: number, late: number, refused: number, ownDelayMs: number, neverSent = 0): Run {
+function runOf(
+  inTime: number,
+  late: number,
+  refused: number,
+  ownDelayMs: number,
+  neverSent = 0,
+  busy = 0,
+): Run {
   const tally = newTally();
   tally.sent = inTime + late + refused;
   tally.backpressure = refused;
   if (inTime > 0) recordAccepted(tally, 40, inTime);
   if (late > 0) recordAccepted(tally, 400, late);
   for (let times = 0; times < 100; times += 1) tally.ownDelayUs.record(Math.max(1, ownDelayMs * 1000));
-  const statistics = statisticsOf(tally, 5000, neverSent);
+  const statistics = statisticsOf(tally, 5000, neverSent, busy);
   return {
     statistics,
     latencyUs: tally.latencyUs,
@@ -267,6 +274,8 @@ void t.test('a rate holds when 99 of 100 events were accepted within the bound',
   t.match(measured(90, 0, 0, 1, 10), { refusal: 'never sent' });
   t.match(measured(100, 0, 0, 1), { refused: 0, refusal: null, isProducerBehind: false });
   t.ok(measured(100, 0, 0, 30).isProducerBehind, 'more than half of the bound is the producer');
+  t.ok(measured(100, 0, 0, 1, 0, 0.95).isProducerBehind, 'or that its thread had no time');
+  t.notOk(measured(100, 0, 0, 1, 0, 0.85).isProducerBehind);
   t.equal(measured(0, 0, 100, 1).p99Ms, null);
   t.end();
 });

@@ -238,6 +238,7 @@ void t.test('nor is what waits for a connection sent after the end, or sent agai
   const flags = ['--rate', '200', '--duration', '500ms'];
   const waiting = await runJson(['--url', slow, ...flags, '--connections', '1']);
   t.equal(waiting.totalSent + waiting.neverSent, 100);
+  t.ok(waiting.busy > 0 && waiting.busy < 0.9, `a slow server leaves time: ${waiting.busy}`);
   t.ok(waiting.totalSent <= 9, `${waiting.totalSent} sent one after another in 1.5 s`);
   const full = await listen(t, ({ res }) => answer(res, 429, { 'retry-after': '1' }));
   const again = await runJson(['--url', full, ...flags, '--retry']);
@@ -376,6 +377,14 @@ void t.test('whether the producer was the bottleneck is said, and only then', (t
   t.notMatch(text(9, 5000), 'bottleneck');
   t.notMatch(text(70, 900), 'bottleneck', 'a short run may only have begun slowly');
   t.notMatch(statisticsText(statisticsOf(newTally(), 5000, 0)), 'bottleneck', 'nothing was sent');
+  const busyText = (late: number, busy: number): string =>
+    statisticsText(statisticsOf({ ...newTally(), sent: 100, late }, 5000, 0, busy));
+  t.match(
+    busyText(20, 0.97),
+    /\nThe producer itself was the bottleneck: its thread was busy for 97 % of the time\. /,
+  );
+  t.notMatch(busyText(5, 0.97), 'bottleneck', 'it could follow');
+  t.notMatch(busyText(20, 0.8), 'bottleneck', 'the server was slow');
   t.end();
 });
 

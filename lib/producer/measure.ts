@@ -4,6 +4,7 @@ import { RATE } from './load.js';
 import { countWithin } from './percentile-file.js';
 import type { ProducerSettings } from './producer-settings.js';
 import type { Run } from './producer.js';
+import { BUSY_MAX } from './statistics.js';
 
 /** How long `--find-max` warms up before it counts, at each rate, in milliseconds: connections open, code is compiled. */
 export const WARM_UP_MS = 1000;
@@ -42,7 +43,8 @@ export function measuredOf(
   isStopped: boolean,
 ): Measured {
   const { statistics, latencyUs } = run;
-  const { totalSent, accepted, backpressure, neverSent, errorsByKind, latencyMs, ownDelayMs } = statistics;
+  const { totalSent, accepted, backpressure, neverSent, errorsByKind, latencyMs, ownDelayMs, busy } =
+    statistics;
   const events = Math.max(1, totalSent + neverSent);
   const kinds = Object.entries({ ...errorsByKind, 429: backpressure, [NEVER_SENT]: neverSent });
   const [refusal, times] = kinds.reduce((most, kind) => (kind[1] > most[1] ? kind : most), ['', 0]);
@@ -53,7 +55,7 @@ export function measuredOf(
     inTime: countWithin(latencyUs, boundMs * 1000) / events,
     refused: (events - accepted) / events,
     refusal: times === 0 ? null : refusal,
-    isProducerBehind: (ownDelayMs?.p99 ?? 0) > boundMs / 2,
+    isProducerBehind: (ownDelayMs?.p99 ?? 0) > boundMs / 2 || busy > BUSY_MAX,
     isStopped,
   };
 }

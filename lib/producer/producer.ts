@@ -75,6 +75,7 @@ export async function produce(settings: ProducerSettings, options: RunOptions): 
     tally,
     endMs - startMs,
     reports.reduce((sum, report) => sum + report.neverSent, 0),
+    Math.max(...reports.map((report) => report.busy)),
   );
   return { statistics, latencyUs: tally.latencyUs, timeline, startMs, endMs, failure };
 }

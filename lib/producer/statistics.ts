@@ -27,6 +27,8 @@ export interface Statistics {
    * milliseconds; `null` where none was sent.
    */
   readonly ownDelayMs: Readonly<Record<'p50' | 'p90' | 'p99' | 'max', number>> | null;
+  /** The part of its time in which the busiest worker thread was not waiting for anything, from 0 to 1. */
+  readonly busy: number;
   /** Whether the producer was the bottleneck, not the server. */
   readonly isProducerBehind: boolean;
   /** How many events were errors, of each kind. */
@@ -35,7 +37,10 @@ export interface Statistics {
   readonly sentAgainByKind: Readonly<Record<string, number>>;
 }
 
-export function statisticsOf(tally: Tally, durationMs: number, neverSent: number): Statistics {
+/** A thread that is busy for more of its time cannot follow: it looks as if all places were taken by a slow server. */
+export const BUSY_MAX = 0.9;
+
+export function statisticsOf(tally: Tally, durationMs: number, neverSent: number, busy = 0): Statistics {
   const { sent, accepted, backpressure, errors, sentAgain, latencyUs, ownDelayUs, late, delayMsMax } = tally;
   const atPercent = (percent: number): number => valueAtPercent(latencyUs, percent) / 1000;
   const ownAtPercent = (percent: number): number => valueAtPercent(ownDelayUs, percent) / 1000;
@@ -67,7 +72,10 @@ export function statisticsOf(tally: Tally, durationMs: number, neverSent: number
             p99: ownAtPercent(99),
             max: ownDelayUs.max / 1000,
           },
-    isProducerBehind: durationMs >= BEHIND_DURATION_MS && ownDelayUs.count > 0 && ownAtPercent(90) > LATE_MS,
+    busy: Math.round(busy * 1000) / 1000,
+    isProducerBehind:
+      durationMs >= BEHIND_DURATION_MS &&
+      ((ownDelayUs.count > 0 && ownAtPercent(90) > LATE_MS) || (busy > BUSY_MAX && late > sent / 10)),
     errorsByKind: Object.fromEntries(errors),
     sentAgainByKind: Object.fromEntries(sentAgain),
   };
@@ -104,10 +112,11 @@ export function statisticsText(statistics: Statistics): string {
   return `${lines.join('\n')}\n`;
 }
 
-function behindText({ ownDelayMs }: Statistics): string {
+function behindText({ ownDelayMs, busy }: Statistics): string {
   const [p90, max] = [ownDelayMs?.p90 ?? 0, ownDelayMs?.max ?? 0];
-  return (
-    `The producer itself was the bottleneck: a place was free, and yet events left late (p90 ${p90.toFixed(1)} ms, ` +
-    `max ${max.toFixed(1)} ms). The server may take more: try --workers, --bulk or an idler machine.`
-  );
+  const why =
+    busy > BUSY_MAX
+      ? `its thread was busy for ${Math.round(busy * 100)} % of the time`
+      : `a place was free, and yet events left late (p90 ${p90.toFixed(1)} ms, max ${max.toFixed(1)} ms)`;
+  return `The producer itself was the bottleneck: ${why}. The server may take more: try --workers, --bulk or an idler machine.`;
 }

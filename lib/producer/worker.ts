@@ -59,6 +59,8 @@ export interface WorkerReport {
   readonly endMs: number;
   /** Events that were due and had not left when its time was over, or when it was stopped. */
   readonly neverSent: number;
+  /** The part of its time in which the thread was not waiting for anything, from 0 to 1. */
+  readonly busy: number;
   /** Why it could not go on with its events; `null` where nothing was in the way. */
   readonly failure: string | null;
 }
@@ -103,14 +105,17 @@ const sender = new Sender({
 const startMs = sharedMs + pace.startMs + task.warmUpMs;
 postProgress(); // it begins
 const interval = setInterval(postProgress, PROGRESS_INTERVAL_MS);
+let before = performance.eventLoopUtilization();
+if (task.warmUpMs > 0) setTimeout(() => (before = performance.eventLoopUtilization()), task.warmUpMs).unref();
 let neverSent = 0;
 const failure = await sendAll();
 await sender.finish();
 clearInterval(interval);
 postProgress();
 const endMs = sharedMs + performance.now();
+const { utilization: busy } = performance.eventLoopUtilization(before);
 neverSent += sender.neverSent;
-post({ kind: 'done', report: { tally: sender.tally, startMs, endMs, neverSent, failure } });
+post({ kind: 'done', report: { tally: sender.tally, startMs, endMs, neverSent, busy, failure } });
 
 /** Sends the events as they become due. Gives the reason why not all could be. */
 async function sendAll(): Promise<string | null> {
