@@ -1,11 +1,15 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { existsSync, readFileSync } from 'node:fs';
 import { readFile, writeFile } from 'node:fs/promises';
 import type { ServerResponse } from 'node:http';
 import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
 import { setTimeout as wait } from 'node:timers/promises';
 import t from 'tap';
 import { madeUpEvents } from '../lib/producer/outgoing-events.js';
 import { checkRelations, PRODUCER_SETTINGS } from '../lib/producer/producer-settings.js';
+import { tasksOf } from '../lib/producer/producer.js';
 import { Sender } from '../lib/producer/sender.js';
 import { statisticsOf, statisticsText } from '../lib/producer/statistics.js';
 import type { Statistics } from '../lib/producer/statistics.js';
@@ -15,6 +19,7 @@ import { readOptions } from '../lib/settings/option-table.js';
 import { answer, endOf, idOf, listen, run, runJson, start } from './helpers/producer-run.js';
 import { ServerProcess } from './helpers/server-process.js';
 import { tempDir } from './helpers/temp-dir.js';
+import { NO_TERMINAL } from './helpers/terminal.js';
 
 /** The lines of an NDJSON body, which ends with a line break. */
 function linesIn(body: Buffer): string[] {
@@ -387,6 +392,78 @@ void t.test('whether the producer was the bottleneck is said, and only then', (t
   t.notMatch(busyText(20, 0.8), 'bottleneck', 'the server was slow');
   t.end();
 });
+
+void t.test('an answer that comes a byte at a time is over at --timeout, too', async (t) => {
+  const timers: NodeJS.Timeout[] = [];
+  t.teardown(() => timers.forEach((timer) => clearInterval(timer)));
+  const url = await listen(t, ({ res }) => {
+    res.writeHead(202);
+    timers.push(setInterval(() => res.write('x'), 50));
+  });
+  const flags = ['--url', url, '--burst', '1', '--timeout', '500', '--json'];
+  const [{ code, stdout }, bulk] = await Promise.all([run(flags), run([...flags, '--bulk', '1'])]);
+  t.match(JSON.parse(bulk.stdout), { errorsByKind: { timeout: 1 } });
+  t.equal(code, 1);
+  const { errorsByKind, durationMs } = JSON.parse(stdout) as Statistics;
+  t.same(errorsByKind, { timeout: 1 });
+  t.ok(durationMs >= 500 && durationMs < 5000, `${durationMs} ms`);
+});
+
+void t.test('a reader that goes ends the producer without a word, a full disk with one', async (t) => {
+  const url = await listen(t, ({ res }) => answer(res, 202));
+  const shell = async (rest: string): Promise<{ code: number; err: string }> => {
+    const command = `node bin/producer.js --url ${url} --rate 1000 --burst 20 ${rest}`;
+    const child = spawn('bash', ['-c', `set -o pipefail; ${command}`], {
+      stdio: ['ignore', 'ignore', 'pipe'],
+    });
+    const [err, [code]] = await Promise.all([text(child.stderr), once(child, 'close') as Promise<[number]>]);
+    return { code, err };
+  };
+  t.same(await shell('| true'), { code: 1, err: '' });
+  if (!existsSync('/dev/full')) return t.comment('no device that is always full');
+  return t.match(await shell('> /dev/full'), { code: 1, err: /^forebay-producer: [^\n]*ENOSPC[^\n]*\n$/ });
+});
+
+void t.test('--hdr is in milliseconds', async (t) => {
+  const url = await listen(t, ({ res }) => void setTimeout(() => answer(res, 202), 50));
+  const file = join(tempDir(t), 'latency.hgrm');
+  const { latencyMs } = await runJson(['--url', url, '--rate', '100', '--burst', '20', '--hdr', file]);
+  const max = Number(/#\[Max +=\s+([\d.]+)/.exec(await readFile(file, 'utf8'))?.[1]);
+  t.ok(max >= 50 && Math.abs(max - (latencyMs?.max ?? 0)) < 1, `${max} ms`);
+});
+
+void t.test('workers are each given their share and their turn', (t) => {
+  const settings = readOptions(PRODUCER_SETTINGS, ['--workers', '4', '--burst', '10']);
+  t.same(
+    tasksOf(settings, 0).map(({ phase, load }) => [phase, load.events]),
+    [
+      [0, 3],
+      [0.25, 3],
+      [0.5, 2],
+      [0.75, 2],
+    ],
+  );
+  t.end();
+});
+
+void t.test(
+  'on a terminal there is a bar while it goes on, and a plot after it',
+  { skip: NO_TERMINAL },
+  async (t) => {
+    const url = await listen(t, ({ res }) => answer(res, 202));
+    const command = `${process.execPath} bin/producer.js --url ${url} --rate 100 --burst 100`;
+    const child = spawn('script', ['-qec', `stty cols 80; ${command}`, '/dev/null'], {
+      stdio: ['ignore', 'pipe', 'ignore'],
+    });
+    const shown = (await text(child.stdout)).replaceAll('\u001b', 'ESC');
+    t.match(
+      shown,
+      /\r\[#+-+\] \d+% {2}[\d,]+\/s {2}accepted \d+ {2}refused 0 {2}errors 0 {2}0:0\d leftESC\[K/,
+    );
+    t.match(shown, /\rESC\[K=+\r\nProducer Statistics/, 'which gives way to the statistics');
+    t.match(shown, /Latency in ms \(o p50, \* p99\)\r\n/);
+  },
+);
 
 void t.test('wrong flags, and flags that do not go together, are named', (t) => {
   const file = 'events.jsonl';

@@ -119,6 +119,7 @@ void t.test('the meter tells the rate of the last second, and the time left by p
   const meter = new ProgressMeter({
     events: 1000,
     lengthMs: 10_000,
+    endMs: Infinity,
     dueBefore: (ms) => Math.min(1000, ms / 10),
   });
   t.equal(meter.read(400), null, 'it has not begun');
@@ -137,15 +138,54 @@ void t.test('the meter tells the rate of the last second, and the time left by p
   const progress = meter.read(3600);
   t.match(progress, { accepted: 200, backpressure: 30, errors: 20, part: 0.25 });
   t.equal(progress?.rate, 50);
-  t.equal(progress?.leftMs, 6900 + (60 * 1000) / 50, 'what is due and not answered comes on top');
+  t.equal(
+    progress?.leftMs,
+    (750 * 1000) / 50,
+    'more than a second behind: all that is left comes at its rate',
+  );
+  for (let nowMs = 3700; nowMs <= 4600; nowMs += 100) {
+    meter.add(answers('accepted', 15), nowMs);
+    meter.read(nowMs);
+  }
+  t.equal(
+    meter.read(4600)?.leftMs,
+    5900 + (10 * 1000) / 150,
+    'else what is due and not answered comes on top',
+  );
+  t.end();
+});
+
+void t.test('a run that ends by time is as far as its time, however slow the server', (t) => {
+  const meter = new ProgressMeter({
+    events: 1000,
+    lengthMs: 9990,
+    endMs: 10_000,
+    dueBefore: (ms) => ms / 10,
+  });
+  meter.add(answers('accepted', 0), 0);
+  for (let nowMs = 100; nowMs <= 9000; nowMs += 100) {
+    meter.add(answers('accepted', 1), nowMs);
+    meter.read(nowMs);
+  }
+  t.match(meter.read(9000), { part: 0.9, leftMs: 2000 }, 'a second after its end the rest is given up');
   t.end();
 });
 
 void t.test('the meter of a file without end has neither part nor time left', (t) => {
-  const meter = new ProgressMeter({ events: Infinity, lengthMs: Infinity, dueBefore: () => Infinity });
+  const meter = new ProgressMeter({
+    events: Infinity,
+    lengthMs: Infinity,
+    endMs: Infinity,
+    dueBefore: () => Infinity,
+  });
   meter.add(answers('accepted', 10), 0);
   t.match(meter.read(100), { accepted: 10, rate: 100, part: null, leftMs: null });
-  const timed = new ProgressMeter({ events: Infinity, lengthMs: 1000, dueBefore: () => Infinity });
+  const timed = new ProgressMeter({
+    events: Infinity,
+    lengthMs: 1000,
+    endMs: 1000,
+    dueBefore: () => Infinity,
+  });
   timed.add(answers('accepted', 10), 0);
   t.match(timed.read(250), { part: 0.25, leftMs: 750 });
   t.end();

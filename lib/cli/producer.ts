@@ -1,5 +1,5 @@
 import { closeSync, writeFileSync } from 'node:fs';
-import { asError, ForebayError } from '../errors.js';
+import { asError, ForebayError, systemCode } from '../errors.js';
 import { findMax, foundSentence, stepText } from '../producer/find-max.js';
 import type { Found, Measured } from '../producer/find-max.js';
 import { planOf } from '../producer/load.js';
@@ -32,6 +32,14 @@ const PROGRESS_MS = 100;
 const PLOT_WIDTH = 80;
 const PLOT_COLUMNS_MIN = 5;
 const US_PER_MS = 1000;
+
+for (const stream of [process.stdout, process.stderr]) {
+  stream.on('error', (error) => {
+    // a reader that has gone (`| head`) wants nothing more, and needs no word about it
+    if (systemCode(error) !== 'EPIPE') process.stderr.write(`forebay-producer: ${error.message}\n`);
+    process.exit(EXIT.failed);
+  });
+}
 
 try {
   process.exitCode = await main(process.argv.slice(2));

@@ -35,6 +35,8 @@ export interface Plan {
   /** Infinite where only the end of a file or a stop ends it. */
   readonly events: number;
   readonly lengthMs: number;
+  /** When time ends it; infinite where the number of events does. */
+  readonly endMs: number;
   readonly dueBefore: (ms: number) => number;
 }
 
@@ -50,6 +52,7 @@ export function planOf(settings: LoadSettings & Pick<ProducerSettings, 'workers'
   return {
     events: file === null ? sum((schedule) => schedule.events) : Infinity,
     lengthMs: Math.max(...schedules.map((schedule) => schedule.lengthMs)),
+    endMs: Math.max(...schedules.map((schedule) => schedule.endMs)),
     dueBefore: (ms) => sum((schedule) => schedule.countBefore(ms)),
   };
 }

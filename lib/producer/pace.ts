@@ -5,7 +5,7 @@ import type { Schedule } from './schedule.js';
 const WAIT_MS_MAX = 2 ** 31 - 1;
 
 /** How long events that are due still leave after the end of a run that ends by time, in milliseconds. */
-const GRACE_MS = 1000;
+export const GRACE_MS = 1000;
 
 /** How long events leave without a look at the answers, where many are due at once, in milliseconds. */
 const BREATH_MS = 2;

@@ -81,7 +81,7 @@ export async function produce(settings: ProducerSettings, options: RunOptions): 
 }
 
 /** One task for each worker that has anything to send. */
-function tasksOf(settings: ProducerSettings, warmUpMs: number): WorkerTask[] {
+export function tasksOf(settings: ProducerSettings, warmUpMs: number): WorkerTask[] {
   const { url, bulk, maxInFlight, timeoutMs, retry, file, workers, accepted, size } = settings;
   const connections = settings.connections ?? maxInFlight;
   const postIds = accepted !== null;

@@ -1,4 +1,5 @@
 import type { Plan } from './load.js';
+import { GRACE_MS } from './pace.js';
 import { sumOfOutcomes } from './timeline.js';
 import { clock, grouped, short } from './words.js';
 
@@ -43,16 +44,19 @@ export class ProgressMeter {
   /** `null` before it began. */
   read(nowMs: number): Progress | null {
     if (this.#startMs === null) return null;
-    const { events, lengthMs, dueBefore } = this.#plan;
+    const { events, lengthMs, endMs, dueBefore } = this.#plan;
     const answered = this.#sum.accepted + this.#sum.backpressure + this.#sum.errors;
     const elapsedMs = nowMs - this.#startMs;
     const rate = this.#rate(nowMs, answered);
-    const byTime = Number.isFinite(lengthMs) ? Math.min(1, elapsedMs / lengthMs) : null;
-    const part = Number.isFinite(events) ? Math.min(1, answered / events) : byTime;
-    // what is due and not answered comes on top of what is not due yet
+    const untilDueMs = Math.max(0, lengthMs - elapsedMs);
     const behind = Number.isFinite(events) ? Math.max(0, dueBefore(elapsedMs) - answered) : 0;
-    const behindMs = behind === 0 ? 0 : (behind * 1000) / rate;
-    const leftMs = Math.max(0, lengthMs - elapsedMs) + behindMs;
+    const msFor = (count: number): number => (count === 0 ? 0 : (count * 1000) / rate);
+    // a server that is more than a second behind answers what is not due yet no faster than what is
+    const untilAnsweredMs =
+      msFor(behind) <= RATE_MS ? untilDueMs + msFor(behind) : Math.max(untilDueMs, msFor(events - answered));
+    const leftMs = Math.min(untilAnsweredMs, Math.max(0, endMs + GRACE_MS - elapsedMs));
+    const byEvents = Number.isFinite(events) ? Math.min(1, answered / events) : null;
+    const part = Number.isFinite(endMs) ? Math.min(1, elapsedMs / endMs) : byEvents;
     return { ...this.#sum, rate, elapsedMs, part, leftMs: Number.isFinite(leftMs) ? leftMs : null };
   }
 

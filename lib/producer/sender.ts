@@ -2,7 +2,7 @@ import { setMaxListeners } from 'node:events';
 import { setTimeout as wait } from 'node:timers/promises';
 import pLimit from 'p-limit';
 import type { LimitFunction } from 'p-limit';
-import { Pool } from 'undici';
+import { errors, Pool } from 'undici';
 import { noAnswer, readAnswer } from './answer.js';
 import type { Answer } from './answer.js';
 import type { OutgoingEvent } from './outgoing-events.js';
@@ -20,7 +20,7 @@ export interface SenderOptions {
   readonly maxInFlight: number;
   /** How many connections there are at most; each carries one request at a time. */
   readonly connections: number;
-  /** How long the connection, the head of an answer and each part of its body may take, in milliseconds. */
+  /** How long the connection, the head of an answer and its body may take, each, in milliseconds. */
   readonly timeoutMs: number;
   /** Whether events that got 429, 503 or no answer are sent again until they are accepted. */
   readonly retry: boolean;
@@ -79,7 +79,7 @@ export class Sender {
     this.#pool = new Pool(origin, {
       connections,
       headersTimeout: timeoutMs,
-      bodyTimeout: timeoutMs,
+      bodyTimeout: 0, // it would begin anew with each byte
       connect: { timeout: timeoutMs },
     });
     this.#places = pLimit(maxInFlight);
@@ -171,7 +171,18 @@ export class Sender {
     const headers = { 'content-type': isBulk ? 'application/x-ndjson' : 'application/json' };
     try {
       const answer = await this.#pool.request({ path: this.#path, method: 'POST', headers, body });
-      return await readAnswer(answer, events, isBulk);
+      let isLate = false;
+      const timer = setTimeout(() => {
+        isLate = true; // a body that is thrown away does not tell how it ended
+        answer.body.destroy(new errors.BodyTimeoutError());
+      }, this.#options.timeoutMs);
+      try {
+        const read = await readAnswer(answer, events, isBulk);
+        if (isLate) throw new errors.BodyTimeoutError();
+        return read;
+      } finally {
+        clearTimeout(timer);
+      }
     } catch (error) {
       return noAnswer(error);
     }
