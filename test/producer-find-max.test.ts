@@ -206,6 +206,8 @@ void t.test('the next rate lies between the two, or there is none', (t) => {
 void t.test('each step says in a line what it found', (t) => {
   t.equal(stepText({ ...GOOD, rate: 12_300 }, 50), '   12,300 events/s for 5 s: p99 31 ms, holds');
   t.match(stepText({ ...GOOD, ...TOO_LONG }, 50), /: p99 83 ms, too long$/);
+  t.match(stepText({ ...GOOD, ...TOO_LONG, p99Ms: 50.3 }, 50), /: p99 50\.3 ms, too long$/, 'and says why');
+  t.match(stepText({ ...GOOD, p99Ms: 49.96 }, 50), /: p99 49\.96 ms, holds$/);
   t.match(
     stepText({ ...GOOD, ...TOO_LONG, isProducerBehind: true }, 50),
     /: p99 83 ms, the producer itself fell behind/,

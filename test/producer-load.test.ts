@@ -427,7 +427,9 @@ void t.test('a reader that goes ends the producer without a word, a full disk wi
 void t.test('--hdr is in milliseconds', async (t) => {
   const url = await listen(t, ({ res }) => void setTimeout(() => answer(res, 202), 50));
   const file = join(tempDir(t), 'latency.hgrm');
+  await writeFile(file, 'a longer file than the run before, '.repeat(1000));
   const { latencyMs } = await runJson(['--url', url, '--rate', '100', '--burst', '20', '--hdr', file]);
+  t.notMatch(await readFile(file, 'utf8'), 'the run before');
   const max = Number(/#\[Max +=\s+([\d.]+)/.exec(await readFile(file, 'utf8'))?.[1]);
   t.ok(max >= 50 && Math.abs(max - (latencyMs?.max ?? 0)) < 1, `${max} ms`);
 });
@@ -446,22 +448,38 @@ void t.test('workers are each given their share and their turn', (t) => {
   t.end();
 });
 
+/** What a run of the producer shows on a terminal of so many columns. */
+async function onTerminal(columns: number, flags: string): Promise<string> {
+  const command = `stty cols ${columns}; ${process.execPath} bin/producer.js ${flags}`;
+  const child = spawn('script', ['-qec', command, '/dev/null'], { stdio: ['ignore', 'pipe', 'ignore'] });
+  return (await text(child.stdout)).replaceAll('\u001b', 'ESC');
+}
+
 void t.test(
   'on a terminal there is a bar while it goes on, and a plot after it',
   { skip: NO_TERMINAL },
   async (t) => {
     const url = await listen(t, ({ res }) => answer(res, 202));
-    const command = `${process.execPath} bin/producer.js --url ${url} --rate 100 --burst 100`;
-    const child = spawn('script', ['-qec', `stty cols 80; ${command}`, '/dev/null'], {
-      stdio: ['ignore', 'pipe', 'ignore'],
-    });
-    const shown = (await text(child.stdout)).replaceAll('\u001b', 'ESC');
+    const shown = await onTerminal(80, `--url ${url} --rate 100 --burst 100`);
     t.match(
       shown,
       /\r\[#+-+\] \d+% {2}[\d,]+\/s {2}accepted \d+ {2}refused 0 {2}errors 0 {2}0:0\d leftESC\[K/,
     );
     t.match(shown, /\rESC\[K=+\r\nProducer Statistics/, 'which gives way to the statistics');
     t.match(shown, /Latency in ms \(o p50, \* p99\)\r\n/);
+  },
+);
+
+void t.test(
+  'on a narrow terminal no number and no word is cut, and what is sent again shows',
+  { skip: NO_TERMINAL },
+  async (t) => {
+    const url = await listen(t, ({ res }) => answer(res, 429, { 'Retry-After': '1' }));
+    const shown = await onTerminal(40, `--url ${url} --rate 20 --duration 1500ms --retry`);
+    t.match(shown, /\r\d+% 0\/s 202 0 429 0 err 0 again [1-9]\d*(?: \d:\d\d)?ESC\[K/);
+    const [, statistics = ''] = shown.split('Producer Statistics');
+    t.match(statistics, /Latency of accepted events, from when\r\n {2}each was due \(ms\): none\r\n/);
+    for (const line of statistics.split('\r\n')) t.ok(line.length <= 40, line);
   },
 );
 
@@ -474,6 +492,8 @@ void t.test('wrong flags, and flags that do not go together, are named', (t) => 
     [['--duration', '30'], /--duration must be a time with its unit/],
     [['--bulk', '0'], /--bulk\b/],
     [['--size', '20'], /--size must be at least 1\d\d/],
+    [['--size', '1GiB'], /--size must be a number of bytes from 1 to 16777216, like/],
+    [['--size', '2MiB', '--bulk', '1000'], /--size does not go with --bulk 1000: a request would be larger/],
     [['--connections', '0'], /--connections\b/],
     [['--connections', '300'], /--connections must not be more than --max-in-flight/],
     [['--hdr', 'x', '--accepted', 'x'], /--hdr does not go with --accepted/],
@@ -509,6 +529,12 @@ void t.test(
   async (t) => {
     const dir = t.testdir({ 'events.jsonl': '{"id":"a"}\n' });
     const file = join(dir, 'events.jsonl');
+    const other = await run(['--file', join(dir, 'absent'), '--hdr', file]);
+    t.match(other, {
+      code: 2,
+      stdout: '',
+      stderr: /^forebay-producer: --file cannot be read: ENOENT[^\n]*\n$/,
+    });
     const absent = await run(['--hdr', join(dir, 'absent', 'file')]);
     t.match(absent, {
       code: 2,

@@ -4,7 +4,7 @@ import { countWithin, percentileText } from '../lib/producer/percentile-file.js'
 import { columnsIn, plotText } from '../lib/producer/plot.js';
 import { AnswerLog, sumOfOutcomes, Timeline } from '../lib/producer/timeline.js';
 import type { Column, Outcome } from '../lib/producer/timeline.js';
-import { clock, grouped, msText, secondsText, short } from '../lib/producer/words.js';
+import { clock, grouped, msText, secondsText, short, wrapped } from '../lib/producer/words.js';
 
 function column(
   accepted: number,
@@ -239,5 +239,20 @@ void t.test('numbers are written as people read them', (t) => {
   ]);
   t.same([0, 5000, 65_999, 720_000, 3_600_000].map(clock), ['0:00', '0:05', '1:05', '12:00', '1:00:00']);
   t.same([500, 10_000, 12_345].map(secondsText), ['0.5 s', '10 s', '12.3 s']);
+  t.end();
+});
+
+void t.test('what is longer than a terminal is broken between words', (t) => {
+  t.equal(wrapped('Total sent: 5\nErrors: 0\n', 40), 'Total sent: 5\nErrors: 0\n');
+  t.equal(wrapped('a place was free, and yet late', 12), 'a place was\n  free, and\n  yet late');
+  t.equal(wrapped('exactly ten', 11), 'exactly ten');
+  t.equal(
+    wrapped(`${'='.repeat(40)}\nhttp://long/and-longer`, 10),
+    `${'='.repeat(40)}\nhttp://long/and-longer`,
+  );
+  for (let width = 1; width < 60; width += 1) {
+    const words = wrapped('Latency from when each was due (ms): p50 3.8, p90 23.6', width).split(/\s+/);
+    t.equal(words.join(' '), 'Latency from when each was due (ms): p50 3.8, p90 23.6');
+  }
   t.end();
 });

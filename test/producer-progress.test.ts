@@ -9,6 +9,7 @@ const HALF: Progress = {
   accepted: 22_511,
   backpressure: 12,
   errors: 3,
+  again: 0,
   rate: 4998.4,
   elapsedMs: 4600,
   part: 0.5,
@@ -28,6 +29,19 @@ void t.test('the line of a terminal has all the numbers, and a bar where there i
   t.equal(progressLine(HALF, 39), '50% 5.0k/s 202 22.5k 429 12 err 3 0:05');
   t.equal(progressLine(HALF, 36), '5.0k/s 202 22.5k 429 12 err 3 0:05', 'the time left goes last');
   t.equal(progressLine(HALF, 30), '5.0k/s 202 22.5k 429 12 err 3');
+  t.equal(progressLine(HALF, 28), '202 22.5k 429 12 err 3', 'no number is cut off');
+  t.equal(progressLine(HALF, 20), '429 12 err 3', 'and what went wrong is shown longest');
+  t.equal(progressLine(HALF, 10), 'err 3');
+  t.equal(progressLine(HALF, 4), '');
+  t.end();
+});
+
+void t.test('what is sent again shows as soon as there is any', (t) => {
+  const again = { ...HALF, again: 12_345 };
+  t.match(progressLine(again, 120), / errors 3 {2}again 12,345 {2}0:05 left$/);
+  t.match(progressLine(again, 70), / errors 3 {2}again 12.3k {2}0:05 left$/);
+  t.equal(progressLine(again, 44), '5.0k/s 202 22.5k 429 12 err 3 again 12.3k');
+  t.match(progressText(again), /, errors 3, sent again 12,345, 50 %/);
   t.end();
 });
 

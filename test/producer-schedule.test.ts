@@ -152,6 +152,8 @@ void t.test('times and shapes have one form, and anything else is refused', (t) 
     '-1',
     'many',
     '1e9',
+    '0x10',
+    ' 5',
     '100:10s,',
     '100,200',
     '100:10',

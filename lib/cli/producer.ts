@@ -1,4 +1,4 @@
-import { closeSync, writeFileSync } from 'node:fs';
+import { closeSync, fstatSync, ftruncateSync, writeFileSync } from 'node:fs';
 import { asError, ForebayError, systemCode } from '../errors.js';
 import { findMax, foundSentence, stepText } from '../producer/find-max.js';
 import type { Found, Measured } from '../producer/find-max.js';
@@ -13,7 +13,7 @@ import type { Run } from '../producer/producer.js';
 import { ProgressDisplay } from '../producer/progress-display.js';
 import { ProgressMeter } from '../producer/progress.js';
 import { statisticsText } from '../producer/statistics.js';
-import { grouped } from '../producer/words.js';
+import { grouped, wrapped } from '../producer/words.js';
 import { helpText, readOptions } from '../settings/option-table.js';
 
 const USAGE = `forebay-producer: sends events to a server at a rate that you say, and tells what became of them.
@@ -60,7 +60,8 @@ async function main(argv: readonly string[]): Promise<number> {
   const interrupt = new AbortController();
   const { signal } = interrupt;
   process.once('SIGINT', () => interrupt.abort()); // a second one ends the process at once
-  const hdrFile = settings.hdr === null ? null : openOutput('hdr', settings.hdr);
+  // what it held stays until there is a run to write
+  const hdrFile = settings.hdr === null ? null : openOutput('hdr', settings.hdr, 'a');
   const { run, found } = settings.findMax
     ? await search(settings, signal)
     : { run: await watched(settings, signal), found: null };
@@ -125,16 +126,18 @@ function report(settings: ProducerSettings, run: Run, found: Found | null): void
     process.stdout.write(`${JSON.stringify({ ...statistics, overTime, ...findMaxResult })}\n`);
     return;
   }
-  process.stdout.write(statisticsText(statistics));
+  const fitted = (lines: string): string => (isTTY ? wrapped(lines, columns || PLOT_WIDTH) : lines);
+  process.stdout.write(fitted(statisticsText(statistics)));
   // a run of a moment has nothing to show over time
   if (settings.plot || (isTTY && overTime.length >= PLOT_COLUMNS_MIN))
     process.stdout.write(plotText(overTime));
-  if (sentence !== null) process.stdout.write(`${sentence}\n`);
+  if (sentence !== null) process.stdout.write(fitted(`${sentence}\n`));
 }
 
 /** Writes the file of `--hdr`; gives what was in the way, or `null`. */
 function writeHistogram(file: number, run: Run, name: string | null): string | null {
   try {
+    if (fstatSync(file).isFile()) ftruncateSync(file);
     writeFileSync(file, percentileText(run.latencyUs, US_PER_MS));
     closeSync(file);
     return null;

@@ -136,7 +136,8 @@ function rounded(rate: number): number {
 export function foundSentence({ held, exceeded, ended }: Found, boundMs: number): string {
   const bound = `p99 below ${msText(boundMs)} ms`;
   const more: string[] = [];
-  if (held !== null) more.push(`p99 ${msText(held.p99Ms ?? 0)} ms over ${secondsText(held.lengthMs)}`);
+  if (held !== null)
+    more.push(`p99 ${besideText(held.p99Ms ?? 0, boundMs)} ms over ${secondsText(held.lengthMs)}`);
   if (exceeded !== null) more.push(`at ${grouped(exceeded.rate)} ${reasonText(exceeded, boundMs)}`);
   if (ended === 'stopped') more.push('stopped before the search was done');
   const reasons = more.join('; ');
@@ -151,11 +152,16 @@ export function reasonText(measured: Measured, boundMs: number): string {
   const why = refusal === null ? '' : ` (${refusal})`;
   if (p99Ms === null) return `no event was accepted${why}`;
   if (isProducersDoing(measured)) return 'the producer itself fell behind: the server may take more';
-  if (p99Ms >= boundMs) return `it was ${msText(p99Ms)} ms`;
+  if (p99Ms >= boundMs) return `it was ${besideText(p99Ms, boundMs)} ms`;
   // each alone may be within what p99 allows
   return refused > 1 - PART
     ? `${percentText(refused)} were refused or failed${why}`
     : `${percentText(1 - inTime)} were late, refused or failed${why}`;
+}
+
+/** With enough digits to see on which side of the bound it is. */
+function besideText(ms: number, boundMs: number): string {
+  return msText(ms) === msText(boundMs) ? String(Number(ms.toPrecision(4))) : msText(ms);
 }
 
 function percentText(part: number): string {
@@ -172,7 +178,7 @@ export function stepText(measured: Measured, boundMs: number): string {
   const { rate, lengthMs, p99Ms, isStopped } = measured;
   const what = `${grouped(rate).padStart(9)} events/s for ${secondsText(lengthMs)}:`;
   if (isStopped) return `${what} stopped`;
-  const p99 = p99Ms === null ? '' : `p99 ${msText(p99Ms)} ms, `;
+  const p99 = p99Ms === null ? '' : `p99 ${besideText(p99Ms, boundMs)} ms, `;
   if (holds(measured)) return `${what} ${p99}holds`;
   const reason =
     p99Ms !== null && p99Ms >= boundMs && !isProducersDoing(measured)

@@ -11,8 +11,8 @@ export interface OutgoingEvent {
   readonly id: () => string | null;
 }
 
-/** The longest line of a file, in bytes; no server takes an event near this size. */
-const LINE_BYTES_MAX = 16 * 2 ** 20;
+/** The longest event, of a file or made up, in bytes; no server takes one near this size. */
+export const EVENT_BYTES_MAX = 16 * 2 ** 20;
 const MESSAGE = 'Test event';
 /** No run gets so far: 12 digits. */
 const SEQUENCE_MAX = 999_999_999_999;
@@ -53,11 +53,11 @@ export function madeUpBytesMin(prefix: string, workers: number): number {
 /**
  * The lines of a stream, byte for byte, without the empty ones. A line that is no event goes out too: the server
  * judges it. No more is read ahead than the streams' own buffers hold. Ends with an error when the signal is
- * aborted, and at a line longer than `LINE_BYTES_MAX`.
+ * aborted, and at a line longer than `EVENT_BYTES_MAX`.
  */
 export async function* linesOf(source: Readable, signal: AbortSignal): AsyncGenerator<OutgoingEvent> {
   // as latin1 each byte is one character and comes back as the same byte; as UTF-8 invalid bytes would not
-  const lines = source.setEncoding('latin1').pipe(split2('\n', lineOf, { maxLength: LINE_BYTES_MAX }));
+  const lines = source.setEncoding('latin1').pipe(split2('\n', lineOf, { maxLength: EVENT_BYTES_MAX }));
   lines.on('error', () => {}); // the loop below throws it, except while it is not waiting for a line
   try {
     for await (const line of addAbortSignal(signal, lines) as AsyncIterable<string>) {

@@ -1,7 +1,7 @@
 import { ForebayError } from '../errors.js';
 import { bytes, CheckError, milliseconds, onOff, optional, text, wholeNumber } from '../settings/checks.js';
 import type { OptionTable, Values } from '../settings/option-table.js';
-import { madeUpBytesMin } from './outgoing-events.js';
+import { EVENT_BYTES_MAX, madeUpBytesMin } from './outgoing-events.js';
 import { duration, ramp, rateSteps } from './shape-checks.js';
 
 function httpUrl(given: unknown): string {
@@ -59,7 +59,7 @@ export const PRODUCER_SETTINGS = {
     initial: null,
     unit: 'BYTES',
     help: 'how long each made-up event is',
-    check: optional(bytes(1)),
+    check: optional(bytes(1, EVENT_BYTES_MAX)),
   },
   workers: {
     flag: 'workers',
@@ -86,7 +86,7 @@ export const PRODUCER_SETTINGS = {
     flag: 'timeout',
     initial: 10_000,
     unit: 'MS',
-    help: 'how long an answer may take; then its events count as errors',
+    help: 'how long a connection, the head of an answer and its body may take, each; then its events are errors',
     check: milliseconds(1),
   },
   retry: {
@@ -164,6 +164,9 @@ export const PRODUCER_SETTINGS = {
 
 export type ProducerSettings = Values<typeof PRODUCER_SETTINGS>;
 
+/** The largest request, in bytes: it is made in memory, and no server takes one near this size. */
+const REQUEST_BYTES_MAX = 2 ** 30;
+
 /** How long `--find-max` measures a rate, in milliseconds. */
 export const STEP_MS = 5000;
 
@@ -198,6 +201,8 @@ export function checkRelations(settings: ProducerSettings): void {
   const sizeMin = madeUpBytesMin(idPrefix ?? 'evt-0123456789', workers);
   if (size !== null && size < sizeMin)
     throw invalid(`--size must be at least ${sizeMin}: the rest of an event`);
+  if ((size ?? 0) * (settings.bulk ?? 1) > REQUEST_BYTES_MAX)
+    throw invalid(`--size does not go with --bulk ${settings.bulk}: a request would be larger than 1 GiB`);
 }
 
 function checkFiles(

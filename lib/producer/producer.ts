@@ -42,7 +42,7 @@ export interface RunOptions {
 export async function produce(settings: ProducerSettings, options: RunOptions): Promise<Run> {
   const { signal, warmUpMs = 0, onAnswers } = options;
   const lines = settings.file === null ? null : await openLines(settings.file);
-  const acceptedFile = settings.accepted === null ? null : openOutput('accepted', settings.accepted);
+  const acceptedFile = settings.accepted === null ? null : openOutput('accepted', settings.accepted, 'w');
   const stop = new AbortController();
   const timeline = new Timeline();
   let failure: string | null = null;
@@ -141,10 +141,10 @@ async function openLines(file: string): Promise<Readable> {
   throw new ForebayError('SETTING_INVALID', { message: `--file cannot be read: ${file} is a directory` });
 }
 
-/** Opens a file that a flag names, to be written anew. */
-export function openOutput(flag: string, file: string): number {
+/** Opens a file that a flag names, to be written anew (`w`), or behind what it holds (`a`). */
+export function openOutput(flag: string, file: string, mode: 'w' | 'a'): number {
   try {
-    return openSync(file, 'w');
+    return openSync(file, mode);
   } catch (error) {
     throw new ForebayError('SETTING_INVALID', {
       message: `--${flag} cannot be written: ${asError(error).message}`,

@@ -8,6 +8,8 @@ export interface Progress {
   readonly accepted: number;
   readonly backpressure: number;
   readonly errors: number;
+  /** How many times an event was sent again. */
+  readonly again: number;
   /** Events answered a second, of late. */
   readonly rate: number;
   readonly elapsedMs: number;
@@ -23,7 +25,7 @@ const RATE_MS = 1000;
 /** Follows the answers of a run and tells how far it is. */
 export class ProgressMeter {
   readonly #plan: Plan;
-  readonly #sum = { accepted: 0, backpressure: 0, errors: 0 };
+  readonly #sum = { accepted: 0, backpressure: 0, errors: 0, again: 0 };
   #startMs: number | null = null;
   /** What had been answered at moments of the last while, oldest first. */
   #samples: { readonly atMs: number; readonly answered: number }[] = [];
@@ -39,6 +41,7 @@ export class ProgressMeter {
     this.#sum.accepted += sum.accepted;
     this.#sum.backpressure += sum.backpressure;
     this.#sum.errors += sum.errors;
+    this.#sum.again += sum.again;
   }
 
   /** `null` before it began. */
@@ -75,16 +78,25 @@ const BAR = { least: 10, most: 30 };
 
 /** The progress in one line of a terminal: the first of its forms that fits into the width. */
 export function progressLine(progress: Progress, width: number): string {
-  const { accepted, backpressure, errors, rate, part, leftMs, elapsedMs } = progress;
+  const { accepted, backpressure, errors, again, rate, part, leftMs, elapsedMs } = progress;
   const percent = part === null ? clock(elapsedMs) : `${Math.floor(part * 100)}%`;
   const left = leftMs === null ? [] : [`${leftText(leftMs)} left`];
+  const sentAgain = (number: (of: number) => string): string[] =>
+    again === 0 ? [] : [`again ${number(again)}`];
   const long = [`${grouped(rate)}/s`, `accepted ${grouped(accepted)}`, `refused ${grouped(backpressure)}`];
   const middle = [`${short(rate)}/s`, `202 ${short(accepted)}`, `429 ${short(backpressure)}`];
   const ending = leftMs === null ? '' : ` ${leftText(leftMs)}`;
-  const tight = `${short(rate)}/s 202 ${short(accepted)} 429 ${short(backpressure)} err ${short(errors)}`;
+  const fields = [
+    `${short(rate)}/s`,
+    `202 ${short(accepted)}`,
+    `429 ${short(backpressure)}`,
+    `err ${short(errors)}`,
+    ...sentAgain(short),
+  ];
+  const tight = fields.join(' ');
   const forms = [
-    [percent, ...long, `errors ${grouped(errors)}`, ...left].join('  '),
-    [percent, ...middle, `errors ${short(errors)}`, ...left].join('  '),
+    [percent, ...long, `errors ${grouped(errors)}`, ...sentAgain(grouped), ...left].join('  '),
+    [percent, ...middle, `errors ${short(errors)}`, ...sentAgain(short), ...left].join('  '),
   ];
   if (part !== null) {
     for (const form of forms) {
@@ -93,13 +105,15 @@ export function progressLine(progress: Progress, width: number): string {
       return `[${'#'.repeat(Math.floor(part * room)).padEnd(room, '-')}] ${form}`;
     }
   }
-  forms.push(`${percent} ${tight}${ending}`, `${tight}${ending}`, tight);
-  return forms.find((form) => form.length <= width) ?? tight.slice(0, width);
+  forms.push(`${percent} ${tight}${ending}`, `${tight}${ending}`);
+  // a number is shown whole or not at all; what went wrong, the longest
+  forms.push(...fields.map((_, index) => fields.slice(index).join(' ')));
+  return forms.find((form) => form.length <= width) ?? '';
 }
 
 /** The same where there is no terminal: a line that stays. */
 export function progressText(progress: Progress): string {
-  const { accepted, backpressure, errors, rate, part, leftMs, elapsedMs } = progress;
+  const { accepted, backpressure, errors, again, rate, part, leftMs, elapsedMs } = progress;
   const parts = [
     `after ${clock(elapsedMs)}`,
     `${grouped(rate)} events/s`,
@@ -107,6 +121,7 @@ export function progressText(progress: Progress): string {
     `refused ${grouped(backpressure)}`,
     `errors ${grouped(errors)}`,
   ];
+  if (again > 0) parts.push(`sent again ${grouped(again)}`);
   if (part !== null) parts.push(`${Math.floor(part * 100)} %`);
   if (leftMs !== null) parts.push(`${leftText(leftMs)} left`);
   return parts.join(', ');

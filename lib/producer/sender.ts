@@ -31,7 +31,7 @@ export interface SenderOptions {
   /** Whether the time of the run is over: then nothing is sent for the first time, and nothing again. */
   readonly isOver: () => boolean;
   readonly onAccepted: (event: OutgoingEvent) => void;
-  /** Told when it is settled what became of events. */
+  /** Told when it is settled what became of events, and each time they are sent again. */
   readonly onOutcome: (outcome: Outcome, dueMs: number, events: number) => void;
 }
 
@@ -141,6 +141,7 @@ export class Sender {
     let answer = await attempt();
     while (answer?.canRetry === true && (await this.#waited(answer))) {
       count(tally.sentAgain, answer.kind, events.length);
+      this.#options.onOutcome('again', dueMs, events.length);
       answer = await attempt();
     }
     if (answer !== null) this.#settle(events, dueMs, answer);

@@ -3,6 +3,7 @@ import type { Segment } from './schedule.js';
 
 const UNITS_MS = { ms: 1, s: 1000, m: 60_000, min: 60_000, h: 3_600_000 } as const;
 const DURATION = /^(\d+(?:\.\d+)?)(ms|s|m|min|h)$/;
+const NUMBER = /^\d+(?:\.\d+)?(?:e\d+)?$/i;
 /** A rate that no machine reaches: a typing error, not a load. */
 const RATE_MAX = 1e8;
 
@@ -39,7 +40,7 @@ export function ramp(given: unknown): readonly Segment[] {
 }
 
 function rateOf(text: string): number | null {
-  const rate = text.trim() === '' ? NaN : Number(text);
+  const rate = NUMBER.test(text) ? Number(text) : NaN;
   return rate >= 0 && rate <= RATE_MAX ? rate : null;
 }
 

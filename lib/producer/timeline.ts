@@ -12,7 +12,8 @@ interface Slice {
   latencyUs: RecordableHistogram | null;
 }
 
-const OUTCOMES = ['accepted', 'backpressure', 'errors'] as const;
+/** What an answer made of events; `again`: they are sent again, and have another answer still. */
+const OUTCOMES = ['accepted', 'backpressure', 'errors', 'again'] as const;
 export type Outcome = (typeof OUTCOMES)[number];
 
 /** The numbers of an answer in an `AnswerLog`: its outcome, when its events were due, when it came, how many they are. */
@@ -37,7 +38,7 @@ export class AnswerLog {
 
 /** How many events came to what in what an `AnswerLog` gave. */
 export function sumOfOutcomes(answers: Float64Array): Record<Outcome, number> {
-  const sum = { accepted: 0, backpressure: 0, errors: 0 };
+  const sum = { accepted: 0, backpressure: 0, errors: 0, again: 0 };
   for (let at = 0; at < answers.length; at += FIELDS) {
     sum[OUTCOMES[answers[at] ?? 0] ?? 'errors'] += answers[at + FIELDS - 1] ?? 0;
   }
@@ -85,6 +86,7 @@ export class Timeline {
       const [code = 0, dueMs = 0, atMs = 0, events = 0] = answers.subarray(at, at + FIELDS);
       if (dueMs < countFromMs) continue;
       const outcome = OUTCOMES[code] ?? 'errors';
+      if (outcome === 'again') continue;
       this.#at(atMs)[outcome] += events;
       if (outcome !== 'accepted') continue;
       const slice = this.#at(dueMs);

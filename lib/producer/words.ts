@@ -1,5 +1,7 @@
 /** Numbers as people read them. */
 
+const INDENT = '  ';
+
 /** `1234567` as `1,234,567`. */
 export function grouped(number: number): string {
   return String(Math.round(number)).replace(/\B(?=(\d{3})+$)/g, ',');
@@ -22,6 +24,15 @@ export function short(number: number): string {
 export function msText(ms: number): string {
   if (ms >= 9.95) return grouped(ms);
   return ms < 0.995 ? ms.toFixed(2) : ms.toFixed(1);
+}
+
+/** Lines no longer than a width, broken between words where they can be; the rest of a line stands under it, indented. */
+export function wrapped(text: string, width: number): string {
+  const lineOf = (line: string): string => {
+    const at = line.length <= width ? -1 : line.lastIndexOf(' ', width);
+    return at <= INDENT.length ? line : `${line.slice(0, at)}\n${lineOf(INDENT + line.slice(at + 1))}`;
+  };
+  return text.split('\n').map(lineOf).join('\n');
 }
 
 /** A time of a clock: `0:05`, `12:00`, `1:00:00`. */

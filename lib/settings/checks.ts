@@ -44,12 +44,13 @@ export function milliseconds(least: number): Check<number> {
 const UNITS = { B: 1, KiB: 2 ** 10, MiB: 2 ** 20, GiB: 2 ** 30 } as const;
 
 /** A number of bytes, or one with a unit: `64MiB`. */
-export function bytes(least: number): Check<number> {
+export function bytes(least: number, most: number = Number.MAX_SAFE_INTEGER): Check<number> {
+  const range = most === Number.MAX_SAFE_INTEGER ? `of at least ${least}` : `from ${least} to ${most}`;
   return (given) => {
     const parts = /^(\d+)\s*(B|KiB|MiB|GiB)?$/.exec(String(given));
     const value = parts === null ? NaN : Number(parts[1]) * UNITS[(parts[2] ?? 'B') as keyof typeof UNITS];
-    if (Number.isSafeInteger(value) && value >= least) return value;
-    throw new CheckError(`must be a number of bytes of at least ${least}, like 65536 or 64KiB, MiB, GiB`);
+    if (Number.isSafeInteger(value) && value >= least && value <= most) return value;
+    throw new CheckError(`must be a number of bytes ${range}, like 65536 or 64KiB, MiB, GiB`);
   };
 }
 
