@@ -89,6 +89,7 @@ void t.test('an answer belongs to when it came, a latency to when its event was 
     ['accepted', start + 20, start + 320, 1], // a hang of 300 ms
     ['backpressure', start + 150, start + 151, 3],
     ['errors', start + 250, start + 390, 2],
+    ['again', start + 150, start + 160, 50], // their last answer counts
   );
   const columns = timeline.columns(start, start + 400, 60);
   t.same(
@@ -166,7 +167,8 @@ void t.test('outcomes are summed up over events, not requests', (t) => {
   log.push('errors', 0, 1, 3);
   log.push('accepted', 1, 2, 7);
   log.push('backpressure', 1, 2, 20);
-  t.same(sumOfOutcomes(log.take()), { accepted: 107, backpressure: 20, errors: 3 });
+  log.push('again', 1, 2, 4);
+  t.same(sumOfOutcomes(log.take()), { accepted: 107, backpressure: 20, errors: 3, again: 4 });
   t.end();
 });
 
