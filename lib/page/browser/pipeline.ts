@@ -72,7 +72,7 @@ function door({
 function queue({ queue: at }: Snapshot): Stage {
   const fullness = Math.max(at.events / at.eventsMax, at.bytes / at.bytesMax);
   return {
-    big: { value: count(at.events), unit: 'events' },
+    big: { value: count(at.events), unit: at.events === 1 ? 'event' : 'events' },
     rows: [
       { name: 'bound', value: `${count(at.eventsMax)} events` },
       { name: 'bytes', value: `${plain(bytes(at.bytes))} of ${plain(bytes(at.bytesMax))}` },
@@ -105,7 +105,7 @@ function disk({ disk: at, events }: Snapshot): Stage {
   };
 }
 
-function sink({ sink: at }: Snapshot): Stage {
+function sink({ sink: at, events: { deadLettered } }: Snapshot): Stage {
   const level: Level = at.breaker !== 'closed' ? 'trouble' : at.failuresInARow > 0 ? 'attention' : 'well';
   return {
     big: { value: rate(at.outPerSecond), unit: 'events/s out' },
@@ -118,6 +118,7 @@ function sink({ sink: at }: Snapshot): Stage {
         level: at.failuresInARow > 0 ? level : 'well',
       },
       { name: 'failed attempts', value: count(at.failedAttempts) },
+      ...(deadLettered > 0 ? [{ name: 'dead letters', value: count(deadLettered) }] : []),
     ],
     level,
   };
