@@ -487,7 +487,7 @@ void t.test(
     const shown = await onTerminal(40, `--url ${url} --rate 20 --duration 1500ms --retry`);
     t.match(shown, /\r\d+% 0\/s 202 0 429 0 err 0 again [1-9]\d*(?: \d:\d\d)?ESC\[K/);
     const [, statistics = ''] = shown.split('Producer Statistics');
-    t.match(statistics, /Latency of accepted events, from when\r\n {2}each was due \(ms\): none\r\n/);
+    t.match(statistics, /Latency of accepted events,\r\n {2}from when each was due \(ms\): none\r\n/);
     for (const line of statistics.split('\r\n')) t.ok(line.length <= 40, line);
   },
 );

@@ -246,12 +246,13 @@ void t.test('numbers are written as people read them', (t) => {
 
 void t.test('what is longer than a terminal is broken between words', (t) => {
   t.equal(wrapped('Total sent: 5\nErrors: 0\n', 40), 'Total sent: 5\nErrors: 0\n');
-  t.equal(wrapped('a place was free, and yet late', 12), 'a place was\n  free, and\n  yet late');
+  t.equal(wrapped('a place was free, and yet late', 12), 'a place was\n  free,\n  and yet\n  late');
   t.equal(wrapped('exactly ten', 11), 'exactly ten');
   t.equal(
     wrapped(`${'='.repeat(40)}\nhttp://long/and-longer`, 10),
     `${'='.repeat(40)}\nhttp://long/and-longer`,
   );
+  t.equal(wrapped('due (ms): p50 3.8, p90 23.6, p99 91.3', 34), 'due (ms): p50 3.8, p90 23.6,\n  p99 91.3');
   for (let width = 1; width < 60; width += 1) {
     const words = wrapped('Latency from when each was due (ms): p50 3.8, p90 23.6', width).split(/\s+/);
     t.equal(words.join(' '), 'Latency from when each was due (ms): p50 3.8, p90 23.6');

@@ -1,6 +1,8 @@
 /** Numbers as people read them. */
 
 const INDENT = '  ';
+/** In characters. */
+const COMMA_NEAR = 16;
 
 /** `1234567` as `1,234,567`. */
 export function grouped(number: number): string {
@@ -26,10 +28,15 @@ export function msText(ms: number): string {
   return ms < 0.995 ? ms.toFixed(2) : ms.toFixed(1);
 }
 
-/** Lines no longer than a width, broken between words where they can be; the rest of a line stands under it, indented. */
+/**
+ * Lines no longer than a width, broken between words where they can be, behind a comma if one is near; the rest of a
+ * line stands under it, indented.
+ */
 export function wrapped(text: string, width: number): string {
   const lineOf = (line: string): string => {
-    const at = line.length <= width ? -1 : line.lastIndexOf(' ', width);
+    if (line.length <= width) return line;
+    const comma = line.lastIndexOf(', ', width - 1);
+    const at = comma > Math.max(INDENT.length, width - COMMA_NEAR) ? comma + 1 : line.lastIndexOf(' ', width);
     return at <= INDENT.length ? line : `${line.slice(0, at)}\n${lineOf(INDENT + line.slice(at + 1))}`;
   };
   return text.split('\n').map(lineOf).join('\n');
