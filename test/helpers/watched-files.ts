@@ -19,13 +19,16 @@ export class WatchedFiles implements SinkFiles {
   readonly readdir = nodeFs.readdir;
   readonly realpath = nodeFs.realpath;
   readonly #handles = new Set<FileHandle>();
+  /** Calls that the system is at. */
+  readonly #running = new Set<Promise<unknown>>();
+  #isKilled = false;
 
   readonly open = async (path: PathLike, flags?: string | number, mode?: Mode): Promise<FileHandle> => {
     const name = shown(path);
     // a string is from the compressor, a number from who appends
     const makes = flags === 'w' || (typeof flags === 'number' && !(await isThere(path)));
     if (makes) await this.#note(`make ${name}`);
-    const handle = await nodeFs.open(path, flags, mode);
+    const handle = await this.#run(() => nodeFs.open(path, flags, mode));
     this.#handles.add(handle);
     const isDirectory = (await handle.stat()).isDirectory();
     for (const method of ['write', 'datasync', 'sync', 'truncate'] as const) {
@@ -35,7 +38,7 @@ export class WatchedFiles implements SinkFiles {
           // half of it has gone out when the process is killed
           method === 'write' && Buffer.isBuffer(args[0]) ? half(call, args) : Promise.resolve(),
         );
-        return call(...args);
+        return this.#run(() => call(...args));
       };
       Object.defineProperty(handle, method, { value: watched });
     }
@@ -44,12 +47,12 @@ export class WatchedFiles implements SinkFiles {
 
   readonly rename = async (from: PathLike, to: PathLike): Promise<void> => {
     await this.#note(`rename ${shown(from)} > ${shown(to)}`);
-    await nodeFs.rename(from, to);
+    await this.#run(() => nodeFs.rename(from, to));
   };
 
   readonly unlink = async (path: PathLike): Promise<void> => {
     await this.#note(`unlink ${shown(path)}`);
-    await nodeFs.unlink(path);
+    await this.#run(() => nodeFs.unlink(path));
   };
 
   /** From this call on nothing happens any more, as after `kill -9`; of a write, half. */
@@ -59,18 +62,31 @@ export class WatchedFiles implements SinkFiles {
       this.#kill = async (partly) => {
         if (left-- > 0) return;
         if (left === -1) await partly();
+        this.#isKilled = true;
         killed();
         await new Promise(() => undefined);
       };
     });
   }
 
-  /** What the system does when a process has ended. */
+  /** What the system does when a process has ended: a call that it is at comes to its end before. */
   async closeAll(): Promise<void> {
+    await Promise.allSettled(this.#running);
     for (const handle of this.#handles) await handle.close().catch(() => undefined);
   }
 
   #kill: (partly: () => Promise<unknown>) => Promise<void> = async () => undefined;
+
+  async #run<T>(call: () => Promise<T>): Promise<T> {
+    if (this.#isKilled) await new Promise(() => undefined);
+    const running = call();
+    this.#running.add(running);
+    try {
+      return await running;
+    } finally {
+      this.#running.delete(running);
+    }
+  }
 
   async #note(call: Call, partly: () => Promise<unknown> = async () => undefined): Promise<void> {
     await this.#kill(partly);
