@@ -264,14 +264,21 @@ void t.test(
   async (t) => {
     const dir = tempDir(t);
     const disk = heldDisk();
-    const first = createForebay({ sink: new PickySink(false), logDir: dir, batchWaitMs: 10, fs: disk.fs });
+    const deadLettersBytesMax = 1024; // the letter that is there must not stand in the way of itself
+    const first = createForebay({
+      sink: new PickySink(false),
+      logDir: dir,
+      batchWaitMs: 10,
+      fs: disk.fs,
+      deadLettersBytesMax,
+    });
     await first.start();
-    await first.write(eventText('bad'));
+    await first.write(eventText('bad').replace('1.0', JSON.stringify('x'.repeat(2000))));
     disk.fail('unlink', 'EIO');
     await until(() => lettersIn(dir).letters.length === 1);
     await first.stop(0);
     t.equal(readdirSync(dir).filter((name) => name.startsWith('batch_')).length, 1);
-    const { forebay } = await start(t, { sink: new PickySink(false), logDir: dir });
+    const { forebay } = await start(t, { sink: new PickySink(false), logDir: dir, deadLettersBytesMax });
     await until(() => forebay.counts().deadLettered === 1);
     t.equal(lettersIn(dir).letters.length, 1);
   },

@@ -249,6 +249,27 @@ void t.test('nor is what waits for a connection sent after the end, or sent agai
   const again = await runJson(['--url', full, ...flags, '--retry']);
   t.match(again, { totalSent: 100, backpressure: 100, neverSent: 0 });
   t.ok(again.durationMs < 4000, `${again.durationMs} ms`);
+  const atOnce = await listen(
+    t,
+    ({ res }) => void setTimeout(() => answer(res, 429, { 'retry-after': '0' }), 20),
+  );
+  for (const more of [[], ['--connections', '1']]) {
+    const ended = await runJson(['--url', atOnce, ...flags, '--retry', ...more]);
+    t.equal(ended.totalSent + ended.neverSent, 100);
+    t.equal(ended.totalSent, ended.backpressure, 'what was refused last is refused');
+    t.ok(ended.durationMs < 4000, `${ended.durationMs} ms, though it need not wait`);
+  }
+});
+
+void t.test('--duration ends a run from standard input though nothing comes', async (t) => {
+  const url = await listen(t, ({ res }) => answer(res, 202));
+  const child = start(['--url', url, '--file', '-', '--duration', '500ms', '--json']);
+  child.stdin.write('{"id":"a","type":"t","data":1}\n');
+  const { code, stdout } = await endOf(child);
+  t.equal(code, 0);
+  const { totalSent, neverSent, durationMs } = JSON.parse(stdout) as Statistics;
+  t.same([totalSent, neverSent], [1, 0]);
+  t.ok(durationMs >= 490, `${durationMs} ms`);
 });
 
 void t.test('a stop in a hang tells what was due in it', async (t) => {
@@ -381,8 +402,9 @@ void t.test('--plot draws after the statistics; --json has the numbers', async (
 });
 
 void t.test('whether the producer was the bottleneck is said, and only then', (t) => {
-  const text = (ownDelayMs: number, durationMs: number): string => {
+  const text = (ownDelayMs: number, durationMs: number, sent = 100): string => {
     const tally = newTally();
+    tally.sent = sent;
     for (let n = 0; n < 80; n += 1) tally.ownDelayUs.record(1);
     for (let n = 0; n < 20; n += 1) tally.ownDelayUs.record(ownDelayMs * 1000);
     return statisticsText(statisticsOf(tally, durationMs, 0));
@@ -390,6 +412,7 @@ void t.test('whether the producer was the bottleneck is said, and only then', (t
   t.match(text(70, 5000), /\nThe producer itself was the bottleneck: .*\(p90 70\.\d ms, max 70\.\d ms\)/);
   t.notMatch(text(9, 5000), 'bottleneck');
   t.notMatch(text(70, 900), 'bottleneck', 'a short run may only have begun slowly');
+  t.notMatch(text(70, 5000, 99), 'bottleneck', 'so have a few events');
   t.notMatch(statisticsText(statisticsOf(newTally(), 5000, 0)), 'bottleneck', 'nothing was sent');
   const busyText = (late: number, busy: number): string =>
     statisticsText(statisticsOf({ ...newTally(), sent: 100, late }, 5000, 0, busy));

@@ -182,6 +182,16 @@ void t.test('a run that ends by time is as far as its time, however slow the ser
     meter.read(nowMs);
   }
   t.match(meter.read(9000), { part: 0.9, leftMs: 2000 }, 'a second after its end the rest is given up');
+  t.match(meter.read(11_500), { part: 1, leftMs: null }, 'and what has left has its --timeout');
+  const burst = new ProgressMeter({
+    events: 100,
+    lengthMs: 1000,
+    endMs: 3_600_000,
+    dueBefore: (ms) => Math.min(100, ms / 10),
+  });
+  burst.add(answers('accepted', 0), 0);
+  burst.add(answers('accepted', 90), 900);
+  t.match(burst.read(900), { part: 0.9 }, 'or as far as its events, if they end it before');
   t.end();
 });
 

@@ -125,6 +125,20 @@ void t.test('when its time is over nothing more leaves, and what was due is coun
   t.notOk(whole.isOver);
 });
 
+void t.test('requests of many events are due as a whole, with their turn, and without the warm-up', (t) => {
+  const { signal } = new AbortController();
+  // ten events each 10 ms, half of that later
+  const pace = new Pace(new Schedule([constant(1000)], null, 35), signal, 10, 0.5);
+  const left = (ms: number, fromMs?: number): number =>
+    pace.leftAt(pace.startMs + ms, fromMs === undefined ? undefined : pace.startMs + fromMs);
+  t.same(
+    [1, 4, 7, 14, 17, 27, 1000].map((ms) => left(ms)),
+    [0, 0, 10, 10, 20, 30, 35],
+  );
+  t.same([left(27, 12), left(27, 27), left(1000, 17)], [20, 0, 15]);
+  t.end();
+});
+
 void t.test('the plan of a run is that of all its workers', (t) => {
   const none = { rate: null, ramp: null, burst: null, durationMs: null, file: null };
   const whole = planOf({ ...none, workers: 3 });

@@ -87,8 +87,11 @@ export class DeadLetters {
       bytes = (await this.#pace.look(async () => filesIn(this.#fs, this.#dir))).bytes;
       this.#bytes = bytes;
     }
+    // one of an earlier attempt gives way to this one
+    const earlier = await statsOf(this.#fs, path);
+    const others = Math.max(0, bytes - (earlier?.size ?? 0));
     // one that is larger than the bound would wait for ever: nobody could make more room than an empty folder has
-    if (bytes > 0 && bytes + lines.length > this.#bytesMax) {
+    if (others > 0 && others + lines.length > this.#bytesMax) {
       throw new ForebayError('DEAD_LETTERS_FULL', {
         message: `${bytes} bytes of dead letters in ${this.#dir} (--dead-letters-max): the batches that the sink refuses wait on disk`,
       });
@@ -96,8 +99,9 @@ export class DeadLetters {
     const flushDirectoryName = this.#logNames.forNewName();
     await makeMissing(this.#fs, this.#dir);
     await flushDirectoryName();
-    // one of an earlier attempt: after a failed flush neither its bytes nor its name could be trusted
-    if ((await statsOf(this.#fs, path)) !== null) await unlink(this.#fs, path);
+    // after a failed flush neither its bytes nor its name could be trusted
+    if (earlier !== null) await unlink(this.#fs, path);
+    this.#bytes = others;
     try {
       const fd = await call<number>((done) => {
         this.#fs.open(path, 'wx', 0o640, done);
@@ -118,7 +122,7 @@ export class DeadLetters {
       await unlink(this.#fs, path).catch(() => undefined);
       throw error;
     }
-    this.#bytes = bytes + lines.length;
+    this.#bytes = others + lines.length;
   }
 
   async close(): Promise<void> {

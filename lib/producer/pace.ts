@@ -45,10 +45,24 @@ export class Pace {
     return performance.now() > this.#startMs + this.#schedule.endMs + GRACE_MS;
   }
 
-  /** How many events were due before a moment, and not after the end, and were not taken. */
-  leftAt(ms: number): number {
+  /**
+   * How many events were due before a moment, and not after the end, and were not taken.
+   *
+   * @param countFromMs what was due before this does not count
+   */
+  leftAt(ms: number, countFromMs = -Infinity): number {
+    return Math.max(
+      0,
+      this.#dueBefore(ms) - Math.max(this.#taken * this.#stride, this.#dueBefore(countFromMs)),
+    );
+  }
+
+  /** Events are due with the first of those that leave together; of the last of them all that there are. */
+  #dueBefore(ms: number): number {
     const due = this.#schedule.countBefore(ms - this.#startMs);
-    return Math.max(0, due - this.#taken * this.#stride);
+    if (due >= this.#schedule.events) return due;
+    const together = due === 0 ? 0 : Math.floor((due - 1) / this.#stride - this.#phase) + 1;
+    return Math.min(Math.max(0, together) * this.#stride, this.#schedule.events);
   }
 
   /**

@@ -128,7 +128,7 @@ export const PRODUCER_SETTINGS = {
     flag: 'plot',
     initial: false,
     unit: '',
-    help: 'draw latency and throughput over time; on a terminal that is always done',
+    help: 'draw latency and throughput over time; on a terminal that is done without it',
     check: onOff,
   },
   findMax: {

@@ -57,9 +57,15 @@ export class ProgressMeter {
     // a server that is more than a second behind answers what is not due yet no faster than what is
     const untilAnsweredMs =
       msFor(behind) <= RATE_MS ? untilDueMs + msFor(behind) : Math.max(untilDueMs, msFor(events - answered));
-    const leftMs = Math.min(untilAnsweredMs, Math.max(0, endMs + GRACE_MS - elapsedMs));
-    const byEvents = Number.isFinite(events) ? Math.min(1, answered / events) : null;
-    const part = Number.isFinite(endMs) ? Math.min(1, elapsedMs / endMs) : byEvents;
+    // what has left by then is awaited as long as --timeout allows: nobody knows how long
+    const untilOverMs = endMs + GRACE_MS - elapsedMs;
+    const leftMs = untilOverMs > 0 ? Math.min(untilAnsweredMs, untilOverMs) : Infinity;
+    // whichever comes first ends it
+    const byEvents = Number.isFinite(events) ? answered / events : 0;
+    const part =
+      Number.isFinite(endMs) || Number.isFinite(events)
+        ? Math.min(1, Math.max(elapsedMs / endMs, byEvents))
+        : null;
     return { ...this.#sum, rate, elapsedMs, part, leftMs: Number.isFinite(leftMs) ? leftMs : null };
   }
 

@@ -124,27 +124,28 @@ export class Sender {
   }
 
   async #send(events: Events, dueMs: number): Promise<void> {
-    const { signal, isOver } = this.#options;
+    const { signal, isOver, onOutcome } = this.#options;
     const tally = this.#tallyOf(dueMs);
     let body: Buffer | null = null;
-    const attempt = (): Promise<Answer | null> =>
+    // `null`: it is too late to send anything
+    const attempt = (before: Answer | null): Promise<Answer | null> =>
       this.#connections(async () => {
-        if (body !== null) return this.#attempt(body, events.length);
-        if (signal.aborted || isOver()) {
-          if (tally === this.tally) this.neverSent += events.length;
-          return null;
+        if (signal.aborted || isOver()) return null;
+        if (before === null) recordSent(tally, performance.now() - dueMs, events.length);
+        else {
+          count(tally.sentAgain, before.kind, events.length);
+          onOutcome('again', dueMs, events.length);
         }
-        recordSent(tally, performance.now() - dueMs, events.length);
-        body = this.#bodyOf(events);
+        body ??= this.#bodyOf(events);
         return this.#attempt(body, events.length);
       });
-    let answer = await attempt();
-    while (answer?.canRetry === true && (await this.#waited(answer))) {
-      count(tally.sentAgain, answer.kind, events.length);
-      this.#options.onOutcome('again', dueMs, events.length);
-      answer = await attempt();
+    let answer: Answer | null = null;
+    for (let next = await attempt(null); next !== null; next = await attempt(next)) {
+      answer = next;
+      if (!next.canRetry || !(await this.#waited(next))) break;
     }
     if (answer !== null) this.#settle(events, dueMs, answer);
+    else if (tally === this.tally) this.neverSent += events.length;
   }
 
   #settle(events: Events, dueMs: number, { kind, accepted }: Answer): void {

@@ -75,14 +75,16 @@ export function statisticsOf(tally: Tally, durationMs: number, neverSent: number
     busy: Math.round(busy * 1000) / 1000,
     isProducerBehind:
       durationMs >= BEHIND_DURATION_MS &&
+      sent >= BEHIND_EVENTS &&
       ((ownDelayUs.count > 0 && ownAtPercent(90) > LATE_MS) || (busy > BUSY_MAX && late > sent / 10)),
     errorsByKind: Object.fromEntries(errors),
     sentAgainByKind: Object.fromEntries(sentAgain),
   };
 }
 
-/** A shorter run says nothing about the producer: it may only have begun slowly. In milliseconds. */
+/** A shorter run (in milliseconds), or one of fewer events, says nothing about the producer: it may only have begun slowly. */
 const BEHIND_DURATION_MS = 1000;
+const BEHIND_EVENTS = 100;
 
 const RULE = '='.repeat(40);
 

@@ -85,12 +85,13 @@ const { signal } = stop;
 const sharedMs = Number(process.hrtime.bigint()) / 1e6 - performance.now();
 const schedule = new Schedule(load.segments, load.durationMs, load.events);
 const pace = new Pace(schedule, signal, task.bulk ?? 1, task.phase);
+const countFromMs = pace.startMs + task.warmUpMs;
 const answers = new AnswerLog();
 let ids: string[] = [];
 const sender = new Sender({
   ...task,
   isBulk: task.bulk !== null,
-  countFromMs: pace.startMs + task.warmUpMs,
+  countFromMs,
   signal,
   isOver: () => pace.isOver,
   onAccepted: (event) => {
@@ -102,7 +103,7 @@ const sender = new Sender({
   },
 });
 
-const startMs = sharedMs + pace.startMs + task.warmUpMs;
+const startMs = sharedMs + countFromMs;
 postProgress(); // it begins
 const interval = setInterval(postProgress, PROGRESS_INTERVAL_MS);
 let before = performance.eventLoopUtilization();
@@ -119,11 +120,15 @@ post({ kind: 'done', report: { tally: sender.tally, startMs, endMs, neverSent, b
 
 /** Sends the events as they become due. Gives the reason why not all could be. */
 async function sendAll(): Promise<string | null> {
+  const isLive = events.kind === 'lines' && events.live;
+  const over = new AbortController();
+  // who pauses makes the events after it due later, but the run no longer
+  const timer =
+    isLive && Number.isFinite(schedule.endMs) ? setTimeout(() => over.abort(), schedule.endMs) : undefined;
   const source =
     events.kind === 'lines'
-      ? linesOf(process.stdin, signal)
+      ? linesOf(process.stdin, AbortSignal.any([signal, over.signal]))
       : madeUpEvents(events.prefix, events.worker, schedule.events, events.bytes);
-  const isLive = events.kind === 'lines' && events.live;
   let leftOver = 0;
   try {
     let askedMs = performance.now();
@@ -133,7 +138,7 @@ async function sendAll(): Promise<string | null> {
       if (dueMs === null) {
         // of a file not all that could have been due is there; what is still to come from someone was not due
         leftOver += events.kind === 'made up' ? Infinity : group.length;
-        neverSent = Math.min(leftOver, pace.leftAt(performance.now()));
+        neverSent = Math.min(leftOver, pace.leftAt(performance.now(), countFromMs));
         if (isLive || neverSent < leftOver) break;
         continue;
       }
@@ -142,10 +147,12 @@ async function sendAll(): Promise<string | null> {
     }
     return null;
   } catch (error) {
-    if (!signal.aborted) return asError(error).message;
+    if (!signal.aborted) return over.signal.aborted ? null : asError(error).message;
     // a server that hangs keeps them from being taken: without them a stop would hide how long
-    if (events.kind === 'made up') neverSent = pace.leftAt(stoppedMs);
+    if (events.kind === 'made up') neverSent = pace.leftAt(stoppedMs, countFromMs);
     return null;
+  } finally {
+    clearTimeout(timer);
   }
 }
 
