@@ -270,6 +270,12 @@ void t.test('--duration ends a run from standard input though nothing comes', as
   const { totalSent, neverSent, durationMs } = JSON.parse(stdout) as Statistics;
   t.same([totalSent, neverSent], [1, 0]);
   t.ok(durationMs >= 1490, `${durationMs} ms`);
+  const slow = await listen(t, ({ res }) => void setTimeout(() => answer(res, 202), 100));
+  const more = ['--rate', '200', '--duration', '300ms', '--max-in-flight', '1'];
+  const busy = start(['--url', slow, '--file', '-', ...more, '--json']);
+  busy.stdin.write('{"id":"a","type":"t","data":1}\n'.repeat(60));
+  const late = JSON.parse((await endOf(busy)).stdout) as Statistics;
+  t.ok(late.totalSent >= 7, `${late.totalSent} sent: what was due may leave for a second`);
 });
 
 void t.test('a stop in a hang tells what was due in it', async (t) => {

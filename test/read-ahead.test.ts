@@ -188,10 +188,14 @@ void t.test('deletions that wait hold no events in memory', async (t) => {
   sink.release();
   await until(() => held.length === DELETIONS_MAX);
   sink.batches.length = 0;
-  await turns();
-  gc();
-  const grown = process.memoryUsage().arrayBuffers - before;
-  t.ok(grown < 24 * bytes, `${grown} bytes for what is read ahead, not for ${DELETIONS_MAX} batches`);
+  let grown = Infinity;
+  // what nobody holds is given back when the collector comes to it
+  for (let tries = 0; tries < 20 && grown >= 12 * bytes; tries++) {
+    await turns();
+    gc();
+    grown = process.memoryUsage().arrayBuffers - before;
+  }
+  t.ok(grown < 12 * bytes, `${grown} bytes for what is read ahead, not for ${DELETIONS_MAX} batches`);
 });
 
 void t.test('a file that no memory can hold is read in vain, not for ever', async (t) => {

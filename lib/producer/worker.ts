@@ -2,7 +2,7 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { asError } from '../errors.js';
 import { inGroups, linesOf, madeUpEvents } from './outgoing-events.js';
-import { Pace } from './pace.js';
+import { GRACE_MS, Pace } from './pace.js';
 import { Schedule } from './schedule.js';
 import type { Segment } from './schedule.js';
 import { Sender } from './sender.js';
@@ -122,9 +122,11 @@ post({ kind: 'done', report: { tally: sender.tally, startMs, endMs, neverSent, b
 async function sendAll(): Promise<string | null> {
   const isLive = events.kind === 'lines' && events.live;
   const over = new AbortController();
-  // who pauses makes the events after it due later, but the run no longer
+  // who pauses makes the events after it due later, but the run no longer; what was due before still leaves
   const timer =
-    isLive && Number.isFinite(schedule.endMs) ? setTimeout(() => over.abort(), schedule.endMs) : undefined;
+    isLive && Number.isFinite(schedule.endMs)
+      ? setTimeout(() => over.abort(), schedule.endMs + GRACE_MS)
+      : undefined;
   const source =
     events.kind === 'lines'
       ? linesOf(process.stdin, AbortSignal.any([signal, over.signal]))
