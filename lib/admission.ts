@@ -1,7 +1,8 @@
 import type { AppendLog } from './append-log/append-log.js';
+import { RUN_MARK_BYTES } from './append-log/run-mark.js';
+import type { DiskWatch } from './disk-watch.js';
 import { ForebayError } from './errors.js';
 import type { LogLines } from './log-lines.js';
-import type { BatchWriter } from './stages/batch-writer.js';
 import type { Batcher } from './stages/batcher.js';
 import type { Deliverer } from './stages/deliverer.js';
 import { Trouble } from './trouble.js';
@@ -11,12 +12,14 @@ import type { WaitingRequests } from './waiting-requests.js';
 export interface AdmissionOptions {
   readonly log: AppendLog;
   readonly batcher: Batcher;
-  readonly writer: BatchWriter;
+  readonly disk: DiskWatch;
   readonly deliverer: Deliverer;
   readonly waiting: WaitingRequests;
   readonly lines: LogLines;
   readonly ackTimeoutMs: number;
   readonly backlogBytesMax: number;
+  readonly batchSize: number;
+  readonly batchBytes: number;
 }
 
 /** The bounds of `retryAfterMs`: HTTP counts in seconds, and a disk that stalled may be well again soon. */
@@ -27,12 +30,19 @@ const BACKLOG_RETRY_AFTER_MS_MAX = 300_000;
 /** So much of `backlogBytesMax` is free again when clients are told to come back. */
 const BACKLOG_ROOM = 0.1;
 
-/** Whether the running pipeline takes more events, and what their clients are told where it does not. */
+/** A request weighs so much in the mean of the last ones. */
+const REQUEST_WEIGHT = 1 / 8;
+/** The size of a request as long as there was none, in bytes. */
+const REQUEST_BYTES = 1024;
+
+/** Whether the running pipeline takes more events, and what their clients are told if not. */
 export class Admission {
   readonly #options: AdmissionOptions;
   readonly #backlogFull: Trouble;
-  /** Events that were taken before the last one that was refused because of the backlog. */
-  #takenBefore = 0;
+  /** What the last requests had on average. */
+  #requestEvents = 1;
+  #requestBytes = REQUEST_BYTES;
+  #hasSeenRequest = false;
 
   constructor(options: AdmissionOptions) {
     const { log, deliverer, lines, backlogBytesMax } = options;
@@ -47,39 +57,68 @@ export class Admission {
   }
 
   /**
-   * Why so many events would be refused now, as the error for their client; `null` if they would be taken.
+   * Why so many events are refused, as the error for their client; `null`: they may be queued.
    *
    * @param heldBytes what else the caller holds in memory on behalf of clients
    */
   refusal(events: number, bytes: number, heldBytes: number): ForebayError | null {
+    const error = this.#refusal(events, bytes, heldBytes);
+    if (error?.code === 'BACKLOG_FULL') this.#backlogFull.met(error);
+    return error;
+  }
+
+  /** A request came to its end: the next ones may be like it, if there could be room for it. */
+  saw(events: number, bytes: number): void {
+    if (!this.#fitsAlone(events, bytes)) return;
+    const weight = this.#hasSeenRequest ? REQUEST_WEIGHT : 1;
+    this.#hasSeenRequest = true;
+    this.#requestEvents += (events - this.#requestEvents) * weight;
+    this.#requestBytes += (bytes - this.#requestBytes) * weight;
+  }
+
+  /** Why a request like the last ones would be refused now; `null`: it would be taken. */
+  unready(heldBytes: number): ForebayError | null {
+    const events = Math.max(1, Math.floor(this.#requestEvents));
+    return this.#refusal(events, Math.floor(this.#requestBytes), heldBytes) ?? this.logFailure();
+  }
+
+  /** Why the disk takes no event, as far as is known; `null`: it does. */
+  logFailure(): ForebayError | null {
+    return this.#hanging() ?? this.#options.disk.failure(Math.floor(this.#requestBytes));
+  }
+
+  #refusal(events: number, bytes: number, heldBytes: number): ForebayError | null {
     const { batcher, log, backlogBytesMax } = this.#options;
-    if (!batcher.canEverAdmit(events, bytes) || bytes > backlogBytesMax) {
+    const waiting = batcher.queuedBytes + bytes;
+    if (!this.#fitsAlone(events, bytes)) {
       const message = 'The request is larger than the whole queue, or than all that may wait on disk';
       return new ForebayError('BODY_TOO_LARGE', { message });
     }
     const hanging = this.#hanging();
     if (hanging !== null) return hanging;
-    const over = log.pendingBytes + batcher.queuedBytes + heldBytes + bytes - backlogBytesMax;
+    const marks = this.#runMarkBytes(events, waiting);
+    const over = log.pendingBytes + waiting + marks + heldBytes - backlogBytesMax;
     if (!batcher.admits(events, bytes + heldBytes) || (over > 0 && over <= heldBytes)) {
       return new ForebayError('QUEUE_FULL', { retryAfterMs: bounded(batcher.drainMs, RETRY_AFTER_MS_MAX) });
     }
-    return over > 0 ? this.#refuseForBacklog(over) : null;
+    return over > 0 ? this.#backlogFullError(over) : null;
   }
 
   /**
-   * Why an event would be refused now; `null`: as far as is known it would be taken. Whether the disk takes one, and
-   * whether the backlog has room for more than a byte, is what the last event has found out, for 5 seconds or until a
-   * later one was taken.
+   * What the files that queued events and these begin take at most for the mark of the run: also if the batches of those
+   * that are being written and of those that wait end by time.
    */
-  unready(): ForebayError | null {
-    const refusal = this.refusal(1, 1, 0) ?? this.logFailure();
-    if (refusal !== null) return refusal;
-    return this.#options.writer.accepted > this.#takenBefore ? null : this.#backlogFull.recent;
+  #runMarkBytes(events: number, bytes: number): number {
+    const { batcher, batchSize, batchBytes } = this.#options;
+    const bySize = Math.floor((batcher.queuedEvents + events) / batchSize);
+    return RUN_MARK_BYTES * (2 + bySize + Math.floor(bytes / batchBytes));
   }
 
-  /** Why the disk takes no event, as far as the last ones have found out; `null`: it does. */
-  logFailure(): ForebayError | null {
-    return this.#hanging() ?? this.#options.writer.trouble.recent;
+  /** Whether events have room if nothing else waits. If each of some requests has, one like their mean has, too. */
+  #fitsAlone(events: number, bytes: number): boolean {
+    const { batcher, batchSize, batchBytes, backlogBytesMax } = this.#options;
+    const marks = RUN_MARK_BYTES * (2 + events / batchSize + bytes / batchBytes);
+    return batcher.canEverAdmit(events, bytes) && bytes + marks <= backlogBytesMax;
   }
 
   #hanging(): ForebayError | null {
@@ -89,16 +128,15 @@ export class Admission {
     return new ForebayError('LOG_FAILED', { message, retryAfterMs: RETRY_AFTER_MS_MIN });
   }
 
-  #refuseForBacklog(over: number): ForebayError {
-    const { batcher, log, writer, backlogBytesMax } = this.#options;
+  #backlogFullError(over: number): ForebayError {
+    const { log, backlogBytesMax } = this.#options;
     // not for the first byte that fits: all clients would be back for it
     const room = over + backlogBytesMax * BACKLOG_ROOM;
     const message = `${log.pendingBytes} bytes wait on disk for the sink (--backlog-max): please retry later`;
-    const retryAfterMs = bounded(log.drainMs(room), BACKLOG_RETRY_AFTER_MS_MAX);
-    const error = new ForebayError('BACKLOG_FULL', { message, retryAfterMs });
-    this.#backlogFull.refuses(error);
-    this.#takenBefore = writer.accepted + batcher.queuedEvents;
-    return error;
+    return new ForebayError('BACKLOG_FULL', {
+      message,
+      retryAfterMs: bounded(log.drainMs(room), BACKLOG_RETRY_AFTER_MS_MAX),
+    });
   }
 }
 

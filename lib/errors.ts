@@ -23,6 +23,8 @@ export const ERRORS = {
   },
   EXPECTATION_FAILED: { status: 417, retry: false, message: 'Only Expect: 100-continue is understood' },
   QUEUE_FULL: { status: 429, retry: true, message: 'Queue full, please retry later' },
+  // what its clients get is what they know: see errorBody
+  CONNECTIONS_MAX: { status: 429, retry: true, message: 'Queue full, please retry later' },
   BACKLOG_FULL: { status: 429, retry: true, message: 'Too much waits on disk, please retry later' },
   HEADERS_TOO_LARGE: { status: 431, retry: false, message: 'The request headers are too large' },
   INTERNAL: { status: 500, retry: true, message: 'An unexpected error in the server' },
@@ -40,6 +42,11 @@ export const ERRORS = {
     retry: true,
     message: 'The file of the sink could not be rotated or compressed',
   },
+  SINK_DISCARDS: {
+    status: null,
+    retry: false,
+    message: 'The sink keeps nothing, and the backlog was accepted for another one',
+  },
   SINK_SIMULATED: { status: null, retry: false, message: 'The sink keeps nothing' },
   DELIVERY_FAILED: { status: null, retry: true, message: 'An attempt to deliver a batch failed' },
   REPLAY_BEHIND: { status: null, retry: true, message: 'Replay goes on in the background' },
@@ -50,7 +57,6 @@ export const ERRORS = {
   FOREIGN_FILE: { status: null, retry: false, message: 'There is a foreign file in the log directory' },
   DEAD_LETTERS: { status: null, retry: false, message: 'There are dead letters' },
   DEAD_LETTERS_FULL: { status: null, retry: true, message: 'The dead letters have reached their bound' },
-  CONNECTIONS_MAX: { status: null, retry: true, message: 'A connection was closed at once' },
   STOP_TIMEOUT: { status: null, retry: false, message: 'The server did not stop in time' },
   SETTING_INVALID: { status: null, retry: false, message: 'A setting is unknown or malformed' },
   LOG_DIR_UNUSABLE: { status: null, retry: false, message: 'The log directory cannot be used' },

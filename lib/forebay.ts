@@ -1,23 +1,26 @@
 import { pipeline } from 'node:stream/promises';
 import { Admission } from './admission.js';
 import { AppendLog } from './append-log/append-log.js';
+import { backlogOfOther, noteOwner } from './backlog-owner.js';
 import { DiskUsageReader } from './append-log/disk-usage.js';
 import type { DiskUsage } from './append-log/disk-usage.js';
 import { nodeFileSystem } from './append-log/file-system.js';
 import type { FileSystem } from './append-log/file-system.js';
 import { markedBytes } from './append-log/line-mark.js';
 import { asError, ForebayError } from './errors.js';
+import { DiskWatch } from './disk-watch.js';
 import { eventLine, wellFormed } from './event.js';
 import type { Event } from './event.js';
 import type { EventCounts } from './event-counts.js';
 import { LineBuffer } from './line-buffer.js';
 import { LogLines } from './log-lines.js';
 import type { Logger } from './log-lines.js';
-import { replay } from './replay.js';
+import { Replay } from './replay.js';
 import { fromObject } from './settings/option-table.js';
 import { PIPELINE_SETTINGS } from './settings/server-settings.js';
 import type { PipelineSettings } from './settings/server-settings.js';
-import type { Sink } from './sinks/sink.js';
+import { CUSTOM_SINK } from './sinks/sink.js';
+import type { Sink, SinkDescription } from './sinks/sink.js';
 import { Backlog } from './stages/backlog.js';
 import { Batcher } from './stages/batcher.js';
 import { BatchWriter } from './stages/batch-writer.js';
@@ -43,12 +46,13 @@ type State = 'new' | 'starting' | 'running' | 'stopping' | 'stopped' | 'failed';
 /** The stages, and the pipelines they run in. */
 interface Running extends Stages {
   readonly admission: Admission;
+  readonly disk: DiskWatch;
   /** Settle when the stages have ended. */
   readonly ingest: Promise<void>;
   readonly delivery: Promise<void>;
 }
 
-/** So much of `queueBytes` again may be taken by events that are on disk and not delivered yet. */
+/** Events that are on disk and not delivered yet may take this part of `queueBytes` again. */
 const RECENT_SHARE = 0.25;
 
 /** A durable front door for events, in process. The server is this behind HTTP. */
@@ -56,6 +60,8 @@ export class Forebay {
   readonly settings: PipelineSettings;
   /** Rejects if a stage breaks, which is a programming error; what is on disk is safe. Never resolves. */
   readonly broken: Promise<never>;
+  /** What the sink says about itself. */
+  readonly sink: SinkDescription;
   readonly #sink: Sink;
   readonly #lines: LogLines;
   readonly #fs: FileSystem;
@@ -64,6 +70,7 @@ export class Forebay {
   #state: State = 'new';
   #building: Promise<Running> | null = null;
   #stages: Running | null = null;
+  #replay: Replay | null = null;
   #stopped: Promise<void> | null = null;
   #break: (error: Error) => void = () => undefined;
 
@@ -75,6 +82,7 @@ export class Forebay {
       throw new ForebayError('SETTING_INVALID', { message: 'sink must be an object with a method deliver' });
     }
     this.#sink = sink;
+    this.sink = sink.description ?? CUSTOM_SINK;
     this.#lines = new LogLines(logger);
     this.#fs = fs;
     this.#diskUsage = new DiskUsageReader(fs, this.settings.logDir);
@@ -89,7 +97,7 @@ export class Forebay {
    * Opens the append log and delivers what an earlier run left. Resolves when that is done, or when the sink
    * fails or `replayWaitMs` is over: the rest is delivered in the background then. From then on events are taken.
    *
-   * @throws ForebayError `LOG_DIR_UNUSABLE`, `LOG_DIR_LOCKED`
+   * @throws ForebayError `LOG_DIR_UNUSABLE`, `LOG_DIR_LOCKED`, `SINK_DISCARDS`
    */
   async start(): Promise<void> {
     if (this.#state !== 'new') throw new Error('start() is called once, before stop()');
@@ -98,7 +106,8 @@ export class Forebay {
     this.#stages = await this.#building;
     if (!this.#is('starting')) return;
     const { log, deliverer } = this.#stages;
-    await replay({ log, deliverer, lines: this.#lines, waitMs: this.settings.replayWaitMs });
+    this.#replay = new Replay({ log, deliverer, lines: this.#lines, waitMs: this.settings.replayWaitMs });
+    await this.#replay.run();
     if (this.#is('starting')) this.#state = 'running';
   }
 
@@ -130,7 +139,9 @@ export class Forebay {
    */
   take(lines: LineBuffer, answer: Answer): void {
     const events = lines.length;
-    const refusal = this.refusal(events, markedBytes(events, lines.startOf(events)));
+    const bytes = markedBytes(events, lines.startOf(events));
+    const refusal = this.refusal(events, bytes);
+    this.#stages?.admission.saw(events, bytes);
     if (refusal === null) this.#stages?.batcher.queue(this.#waiting.add(lines, answer));
     else answer(refusal);
   }
@@ -141,23 +152,26 @@ export class Forebay {
    * @param heldBytes what else the caller holds in memory on behalf of clients
    */
   refusal(events: number, bytes: number, heldBytes: number = 0): ForebayError | null {
-    if (this.#state !== 'running' || this.#stages === null) return notRunning();
+    if (this.#state !== 'running' || this.#stages === null) return this.#notRunning();
     return this.#stages.admission.refusal(events, bytes, heldBytes);
   }
 
-  /** Why an event would be refused now, as the error for its client; `null`: as far as is known it would be taken. */
-  unready(): ForebayError | null {
-    if (this.#state !== 'running' || this.#stages === null) return notRunning();
-    return this.#stages.admission.unready();
+  /**
+   * The same for a request like the last ones; what is said of the disk is at most some seconds old, whether or not
+   * requests come.
+   */
+  unready(heldBytes: number = 0): ForebayError | null {
+    if (this.#state !== 'running' || this.#stages === null) return this.#notRunning();
+    return this.#stages.admission.unready(heldBytes);
   }
 
-  /** Why the disk takes no event, as far as the last ones have found out, with the system's error as cause. */
+  /** Why the disk takes no event, with the system's error as cause; `null`: it does. */
   logFailure(): ForebayError | null {
     return this.#stages?.admission.logFailure() ?? null;
   }
 
   counts(): EventCounts {
-    return this.#stages === null ? NO_EVENTS : eventCounts(this.#stages);
+    return this.#stages ? eventCounts(this.#stages) : NO_EVENTS;
   }
 
   /** What the pipeline counts; `null` before the start. */
@@ -167,7 +181,7 @@ export class Forebay {
 
   /** What the log directory holds beside batches, and what its disk still takes; `null` before the start. */
   async diskUsage(): Promise<DiskUsage | null> {
-    return this.#stages === null ? null : this.#diskUsage.read();
+    return this.#stages && this.#diskUsage.read();
   }
 
   /** What happened to batches lately, and those that are at the sink. */
@@ -221,11 +235,19 @@ export class Forebay {
       lines,
       fs: this.#fs,
     });
+    const wrong = this.settings.discardBacklog ? null : backlogOfOther(log, this.sink);
+    if (wrong !== null) {
+      await log.close();
+      throw wrong;
+    }
+    await noteOwner(log, this.sink, lines);
     lines.info(`AppendLog initialized: ${logDir}`);
     const batcher = new Batcher(this.settings);
     const backlog = new Backlog(log, lines);
+    const disk = new DiskWatch(log, lines, this.settings.ackTimeoutMs);
     const writer = new BatchWriter({
       log,
+      disk,
       lines,
       sealed: (batch) => {
         backlog.offer(batch);
@@ -233,31 +255,37 @@ export class Forebay {
     });
     const deliverer = new Deliverer({ ...this.settings, log, sink: this.#sink, lines });
     const waiting = this.#waiting;
-    const admission = new Admission({ ...this.settings, log, batcher, writer, deliverer, waiting, lines });
+    const admission = new Admission({ ...this.settings, log, batcher, disk, deliverer, waiting, lines });
     const ingest = pipeline(batcher, writer);
     const delivery = pipeline(backlog, deliverer);
     for (const running of [ingest, delivery]) running.catch((error: unknown) => this.#fail(asError(error)));
-    return { log, batcher, writer, backlog, deliverer, admission, ingest, delivery };
+    return { log, disk, batcher, writer, backlog, deliverer, admission, ingest, delivery };
   }
 
-  async #end(stages: Running, waitMs: number): Promise<void> {
-    const { batcher, backlog, deliverer, ingest, delivery } = stages;
+  async #end({ disk, batcher, backlog, deliverer, ...running }: Running, waitMs: number): Promise<void> {
     batcher.end();
-    await ingest.catch(() => undefined);
+    await running.ingest.catch(() => undefined);
     this.#waiting.close();
     deliverer.stop();
     backlog.stop();
     const abandon = setTimeout(() => {
       deliverer.abandon();
     }, waitMs);
-    await delivery.catch(() => undefined);
+    await running.delivery.catch(() => undefined);
     clearTimeout(abandon);
+    await disk.close();
   }
 
   #fail(error: Error): void {
     this.#state = 'failed';
     this.#lines.error('INTERNAL', 'A stage of the pipeline broke; nothing more is taken or delivered', error);
     this.#break(error);
+  }
+
+  #notRunning(): ForebayError {
+    if (this.#is('starting') && this.#replay !== null) return this.#replay.refusal;
+    const message = this.#is('new') || this.#is('starting') ? 'The server is starting' : 'The server stops';
+    return new ForebayError('NOT_RUNNING', { message, retryAfterMs: 1000 });
   }
 
   #is(state: State): boolean {
@@ -268,8 +296,4 @@ export class Forebay {
 /** A front door that is not started yet. @throws ForebayError `SETTING_INVALID` */
 export function createForebay(options: ForebayOptions): Forebay {
   return new Forebay(options);
-}
-
-function notRunning(): ForebayError {
-  return new ForebayError('NOT_RUNNING', { retryAfterMs: 1000 });
 }

@@ -1,5 +1,6 @@
 import type { AppendLog } from './append-log/append-log.js';
 import type { SealedBatch } from './append-log/batch.js';
+import { ForebayError } from './errors.js';
 import type { LogLines } from './log-lines.js';
 import type { Deliverer } from './stages/deliverer.js';
 
@@ -11,47 +12,70 @@ export interface ReplayOptions {
   readonly waitMs: number;
 }
 
+const RETRY_AFTER_MS_MIN = 1000;
+
 /**
  * Waits until what an earlier run left is delivered. Delivery itself is the Backlog's and the Deliverer's, as
  * at any other time. An unwell sink or a large backlog must not keep the door shut: at the first failure of
  * the sink, or after `waitMs`, the wait ends and the replay goes on in the background.
  */
-export async function replay({ log, deliverer, lines, waitMs }: ReplayOptions): Promise<void> {
-  let left = log.leftoverBatches;
-  lines.info('Replaying pending batches...');
-  if (left === 0) {
-    lines.info('No pending batches to replay');
-    return;
+export class Replay {
+  readonly #options: ReplayOptions;
+  /** When the door opens, whatever is left then, on the clock of `performance.now()`. */
+  readonly #endMs: number;
+  /** Batches of earlier runs that are not delivered yet. */
+  #left: number;
+
+  constructor(options: ReplayOptions) {
+    this.#options = options;
+    this.#endMs = performance.now() + options.waitMs;
+    this.#left = options.log.leftoverBatches;
   }
-  lines.info(`Found ${left} pending batches`);
-  await new Promise<void>((resolve) => {
-    const background = (why: string): void => {
-      clearTimeout(timer);
-      deliverer.off('failure', onFailure);
-      deliverer.off('close', onClose);
-      lines.warn('REPLAY_BEHIND', `${why}: replay goes on in the background, ${left} batches left`);
-      resolve();
-    };
-    const onFailure = (): void => {
-      background('Delivery fails');
-    };
-    const onClose = (): void => {
-      background('The server stops');
-    };
-    const onGone = (batch: SealedBatch): void => {
-      if (!batch.leftover || --left > 0) return;
-      clearTimeout(timer);
-      deliverer.off('failure', onFailure);
-      deliverer.off('gone', onGone);
-      deliverer.off('close', onClose);
-      lines.info('Replay complete');
-      resolve();
-    };
-    const timer = setTimeout(() => {
-      background(`Replay takes longer than ${waitMs} ms`);
-    }, waitMs);
-    deliverer.on('failure', onFailure);
-    deliverer.on('gone', onGone);
-    deliverer.on('close', onClose);
-  });
+
+  /** Resolves when the door may open. */
+  async run(): Promise<void> {
+    const { deliverer, lines, waitMs } = this.#options;
+    lines.info('Replaying pending batches...');
+    if (this.#left === 0) {
+      lines.info('No pending batches to replay');
+      return;
+    }
+    lines.info(`Found ${this.#left} pending batches`);
+    await new Promise<void>((resolve) => {
+      const openDoor = (): void => {
+        clearTimeout(timer);
+        deliverer.off('failure', onFailure).off('close', onClose);
+        resolve();
+      };
+      const background = (why: string): void => {
+        lines.warn('REPLAY_BEHIND', `${why}: replay goes on in the background, ${this.#left} batches left`);
+        openDoor();
+      };
+      const onFailure = (): void => {
+        background('Delivery fails');
+      };
+      const onClose = (): void => {
+        background('The server stops');
+      };
+      const onGone = (batch: SealedBatch): void => {
+        if (!batch.leftover || --this.#left > 0) return;
+        deliverer.off('gone', onGone);
+        lines.info('Replay complete');
+        openDoor();
+      };
+      const timer = setTimeout(() => {
+        background(`Replay takes longer than ${waitMs} ms`);
+      }, waitMs);
+      deliverer.on('failure', onFailure).on('gone', onGone).on('close', onClose);
+    });
+  }
+
+  /** What an event is refused with until then. */
+  get refusal(): ForebayError {
+    const { log } = this.#options;
+    const untilEndMs = this.#endMs - performance.now();
+    const retryAfterMs = Math.max(RETRY_AFTER_MS_MIN, Math.min(untilEndMs, log.drainMs(log.pendingBytes)));
+    const message = `The server is starting: it first delivers what an earlier run left (${this.#left} of ${log.leftoverBatches} batches left)`;
+    return new ForebayError('NOT_RUNNING', { message, retryAfterMs });
+  }
 }

@@ -12,6 +12,8 @@ export interface Statistics {
   readonly tornFiles: number;
   readonly queuedEvents: number;
   readonly queuedBytes: number;
+  /** About how long the disk needs for the queue, in seconds. */
+  readonly queueDrainSeconds: number;
   readonly pendingBytes: number;
   /** How long the oldest pending event has been on disk; 0 where there is none. */
   readonly oldestPendingSeconds: number;
@@ -61,6 +63,7 @@ export function statistics(stages: Stages, ackSeconds: Histogram): Statistics {
     tornFiles: log.torn,
     queuedEvents: batcher.queuedEvents,
     queuedBytes: batcher.queuedBytes,
+    queueDrainSeconds: batcher.drainMs / 1000,
     pendingBytes: log.pendingBytes,
     oldestPendingSeconds: bornMs === null ? 0 : Math.max(0, (Date.now() - bornMs) / 1000),
     drainSeconds: log.pendingBytes === 0 ? 0 : log.drainMs(log.pendingBytes) / 1000,

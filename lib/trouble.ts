@@ -1,46 +1,49 @@
 import type { ForebayError } from './errors.js';
 import type { LogLines } from './log-lines.js';
 
-/** So long the last refusal tells what the next event would get, in milliseconds; then only an event finds out. */
-const RECENT_MS = 5000;
+/** How long after a line the next trouble is not worth one, unless it lasts: a disk may fail at every second write. */
+const QUIET_MS = 10_000;
 
-/** What keeps events from being taken, for a while: the log says when it begins and when it is over. */
+/** What keeps events from being taken, for a while: the log says when it starts and when it is over. */
 export class Trouble {
   readonly #lines: LogLines;
-  readonly #begin: string | null;
+  readonly #text: string | null;
   #sinceMs = 0;
-  #last: { readonly error: ForebayError; readonly atMs: number } | null = null;
+  /** Whether the log has said that it is there. */
+  #isSaid = false;
+  #saidAtMs = -Infinity;
+  #error: ForebayError | null = null;
 
-  /** @param begin what the log says once when it begins; `null`: others say it */
-  constructor(lines: LogLines, begin: string | null) {
+  /** @param text what the log says once when it starts; `null`: others say it */
+  constructor(lines: LogLines, text: string | null) {
     this.#lines = lines;
-    this.#begin = begin;
+    this.#text = text;
   }
 
-  get lasts(): boolean {
-    return this.#last !== null;
+  /** What the last event got that was refused for it; `null`: it is over. */
+  get error(): ForebayError | null {
+    return this.#error;
   }
 
-  /** What the last event got that was refused for it, if that is a matter of seconds. */
-  get recent(): ForebayError | null {
-    if (this.#last === null || performance.now() - this.#last.atMs > RECENT_MS) return null;
-    return this.#last.error;
-  }
-
-  /** An event is refused for it. */
-  refuses(error: ForebayError): void {
-    const atMs = performance.now();
-    if (this.#last === null) {
-      this.#sinceMs = atMs;
-      if (this.#begin !== null) this.#lines.warn(error.code, this.#begin);
+  /** It is there, as something has found out: an event that was refused, or a look. */
+  met(error: ForebayError): void {
+    const nowMs = performance.now();
+    if (this.#error === null) {
+      this.#sinceMs = nowMs;
+      this.#isSaid = false;
     }
-    this.#last = { error, atMs };
+    this.#error = error;
+    if (this.#isSaid || nowMs - this.#saidAtMs < QUIET_MS) return;
+    this.#isSaid = true;
+    this.#saidAtMs = nowMs;
+    if (this.#text !== null) this.#lines.warn(error.code, this.#text);
   }
 
   /** It is over. */
   end(text: string): void {
-    if (this.#last === null) return;
-    this.#last = null;
+    if (this.#error === null) return;
+    this.#error = null;
+    if (!this.#isSaid) return;
     const seconds = Math.ceil((performance.now() - this.#sinceMs) / 1000);
     this.#lines.info(`${text}, after ${seconds} s`);
   }

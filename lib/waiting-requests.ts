@@ -94,7 +94,8 @@ export class WaitingRequests {
   add(lines: LineBuffer, answer: Answer): QueuedEvents {
     const request = new WaitingRequest(lines, performance.now() + this.#timeoutMs, answer, this.#done);
     this.#waiting.add(request);
-    if (this.#timer === null) this.#timer = this.#startTimer(this.#timeoutMs);
+    this.#timer ??= this.#startTimer(this.#timeoutMs);
+    this.#timer.ref();
     return request;
   }
 
@@ -104,6 +105,7 @@ export class WaitingRequests {
       if (this.overdue === 0) this.#hanging.end('The disk answers again');
     } else if (request.isOnDisk)
       this.ackSeconds.observe((performance.now() - request.dueMs + this.#timeoutMs) / 1000);
+    if (this.#waiting.size === 0) this.#timer?.unref();
   };
 
   /** Ends the timer. To be called when no request waits any more. */
@@ -112,7 +114,7 @@ export class WaitingRequests {
     this.#timer = null;
   }
 
-  /** One timer for all: whoever came later is due later. */
+  /** One timer for all: whoever came later is due later. It keeps the process alive only while a request waits. */
   #startTimer(ms: number): NodeJS.Timeout {
     return setTimeout(() => {
       this.#withdrawDue();
@@ -131,7 +133,7 @@ export class WaitingRequests {
       this.overdue++;
       const message = `Not on disk within ${this.#timeoutMs} ms (--ack-timeout); it may still be delivered`;
       const error = new ForebayError('IN_DOUBT', { message, retryAfterMs: this.#timeoutMs });
-      this.#hanging.refuses(error);
+      this.#hanging.met(error);
       request.withdraw(error);
     }
   }

@@ -6,6 +6,7 @@ import type { Test } from 'tap';
 import type { Batch } from '../lib/append-log/batch.js';
 import { isBatchName } from '../lib/append-log/batch-name.js';
 import { markedLine } from '../lib/append-log/line-mark.js';
+import { RUN_MARK_BYTES } from '../lib/append-log/run-mark.js';
 import { CollectingSink } from './helpers/collecting-sink.js';
 import { heldDisk } from './helpers/held-disk.js';
 import { clientsOf, openHttp } from './helpers/http-door.js';
@@ -25,8 +26,8 @@ import { tempDir } from './helpers/temp-dir.js';
 const MAX = 20_000;
 const numbered = (n: number): string => eventText(`e${String(n).padStart(5, '0')}`, 'x'.repeat(60));
 const LINE_BYTES = markedLine(numbered(0)).length;
-/** No byte is left over. */
-const FULL = 100 * LINE_BYTES;
+/** Room for 100 events in batches of 10. */
+const FULL = 100 * LINE_BYTES + 10 * RUN_MARK_BYTES;
 
 function heldSink(): CollectingSink {
   return Object.assign(new CollectingSink(), { held: true });
@@ -41,7 +42,7 @@ function bytesOnDisk(dir: string): number {
 void t.test(
   'a full backlog is 429 with Retry-After; the door opens by itself, and nothing taken is lost',
   async (t) => {
-    const running = await startForebay(t, { backlogBytesMax: FULL, batchSize: 7 }, heldSink());
+    const running = await startForebay(t, { backlogBytesMax: FULL, batchSize: 10 }, heldSink());
     const { forebay, sink, dir } = running;
     const { post, get } = await openHttp(t, forebay);
     const taken: string[] = [];
@@ -55,8 +56,10 @@ void t.test(
     t.ok(taken.length > 0 && statuses.includes(429));
     let n = 300;
     while ((await send(n)) === 202) n++;
-    t.equal(bytesOnDisk(dir), taken.length * LINE_BYTES);
-    t.equal(bytesOnDisk(dir), FULL, 'no more than the bound, and no less');
+    const files = readdirSync(dir).filter(isBatchName).length;
+    t.equal(bytesOnDisk(dir), taken.length * LINE_BYTES + files * RUN_MARK_BYTES);
+    t.ok(bytesOnDisk(dir) <= FULL, 'no more than the bound');
+    t.ok(bytesOnDisk(dir) > FULL - LINE_BYTES - 3 * RUN_MARK_BYTES, 'and hardly less');
     t.match(await get('/ready'), { status: 503, code: 'BACKLOG_FULL', retryAfter: 300 });
     t.match(await get('/health'), { status: 200 });
     t.equal(forebay.counts().pending, taken.length, 'nothing was deleted to make room');
@@ -72,14 +75,25 @@ void t.test(
 void t.test(
   'a backlog with room for less than an event is not ready, and the log says when it begins and ends',
   async (t) => {
+    // ten files of ten events, and two more marks: the next event lacks ten bytes
+    const backlogBytesMax = 101 * LINE_BYTES + 12 * RUN_MARK_BYTES - 10;
     const { forebay, sink, said } = await startForebay(
       t,
-      { backlogBytesMax: FULL + 10, batchSize: 10 },
+      { backlogBytesMax, batchSize: 10, batchWaitMs: 60_000 },
       heldSink(),
     );
     const { post, get } = await openHttp(t, forebay);
-    for (let n = 0; n < 100; n++) t.match(await post(numbered(n)), { status: 202 });
-    t.match(await get('/ready'), { status: 200 }, 'nobody knows better');
+    let taken = 0;
+    while ((await get('/ready')).status === 200) {
+      t.match(await post(numbered(taken)), { status: 202 }, 'what is ready takes an event');
+      taken++;
+    }
+    t.equal(taken, 100);
+    t.match(
+      await get('/ready'),
+      { status: 503, code: 'BACKLOG_FULL', retryAfter: 300 },
+      'before one is refused',
+    );
     for (let n = 0; n < 3; n++) t.match(await post(numbered(n)), { status: 429, code: 'BACKLOG_FULL' });
     t.equal(forebay.refusal(1, 10), null, 'a shorter one would fit');
     t.match(await get('/ready'), { status: 503, code: 'BACKLOG_FULL', retryAfter: 300 });
@@ -170,7 +184,8 @@ void t.test('what earlier runs left counts from the start, also after kill -9', 
     'the first event it is asked to take',
   );
   await second.stop('SIGKILL');
-  t.equal(bytesOnDisk(dir), taken * LINE_BYTES, 'nothing was deleted');
+  const files = readdirSync(dir).filter(isBatchName).length;
+  t.equal(bytesOnDisk(dir), taken * LINE_BYTES + files * RUN_MARK_BYTES, 'nothing was deleted');
   const third = await ServerProcess.start(...flags, '--sink-latency', '0');
   await third.line(/Replay complete/);
   t.equal((await clientsOf(t, third.port).post(numbered(0))).status, 202);
@@ -203,7 +218,10 @@ void t.test('a batch file that is deleted by hand frees its bytes', async (t) =>
   const { forebay, sink } = running;
   await until(() => sink.attempts.length === 1, 'the first is on its way');
   await forebay.write(numbered(1)); // is kept in memory
-  await until(() => pendingBytes(forebay) === left * content.length + LINE_BYTES, 'all count');
+  await until(
+    () => pendingBytes(forebay) === left * content.length + LINE_BYTES + RUN_MARK_BYTES,
+    'all count',
+  );
   for (const name of readdirSync(dir).filter(isBatchName)) {
     if (name !== sink.attempts[0]) unlinkSync(join(dir, name));
   }

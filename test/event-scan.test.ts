@@ -3,6 +3,7 @@ import fc from 'fast-check';
 import t from 'tap';
 import { eventLine, timestampEnd } from '../lib/event.js';
 import { EventScan, NOT_CERTAIN } from '../lib/event-scan.js';
+import { SEED } from './helpers/seed.js';
 
 const ARRIVED_MS = 7;
 const scan = new EventScan();
@@ -163,7 +164,7 @@ void t.test('every event that JSON.stringify makes is found', (t) => {
       (line === null && Object.keys(rest).some((name) => JSON.stringify(name).includes('\\')))
     );
   });
-  fc.assert(check, { numRuns: 3000 });
+  fc.assert(check, { seed: SEED, numRuns: 3000 });
   t.ok(found > 1000);
   t.end();
 });
@@ -181,7 +182,7 @@ void t.test('whatever is put together from pieces of JSON, the scan agrees with 
     if (scan.endOf(bytes, 0) === bytes.length) found++;
     return agrees(bytes);
   });
-  fc.assert(check, { numRuns: 20_000 });
+  fc.assert(check, { seed: SEED, numRuns: 20_000 });
   t.ok(found > 50, `${found}`);
   t.end();
 });

@@ -11,9 +11,12 @@ import { chooseSink } from '../lib/sinks/choose-sink.js';
 import { Compressor } from '../lib/sinks/compressor.js';
 import { FileSink } from '../lib/sinks/file-sink.js';
 import type { FileSinkOptions } from '../lib/sinks/file-sink.js';
+import { batchOfLines } from './helpers/batches.js';
 import { until } from './helpers/running-forebay.js';
+import { SEED } from './helpers/seed.js';
 import { tempDir } from './helpers/temp-dir.js';
 import { WatchedFiles } from './helpers/watched-files.js';
+import { Random } from './simulation/random.js';
 
 const never = new AbortController().signal;
 setMaxListeners(0, never); // attempts that were killed listen on
@@ -21,11 +24,8 @@ const ROTATED = /^out-\d{8}T\d{6}\.\d{3}Z\.jsonl$/;
 
 /** 20 bytes for each event, with a number that says which it is. */
 const lineOf = (n: number): string => `{"id":"e${String(n).padStart(9, '0')}"}`;
-const batchOf = (...numbers: number[]): Batch => ({
-  name: `batch_20250101_000000_${numbers[0]}.jsonl`,
-  events: numbers.length,
-  bytes: Buffer.from(numbers.map((n) => `${lineOf(n)}\n`).join('')),
-});
+const batchOf = (...numbers: number[]): Batch =>
+  batchOfLines(numbers.map(lineOf), `batch_20250101_000000_${numbers[0]}.jsonl`);
 
 interface Bench {
   readonly sink: FileSink;
@@ -351,7 +351,8 @@ void t.test('delivery does not wait for compression', async (t) => {
 void t.test('a large file is compressed in pieces, whole, and closing does not wait for it', async (t) => {
   const dir = tempDir(t);
   const path = join(dir, 'out-20250101T000000.000Z.jsonl');
-  const numbers = Array.from({ length: 200_000 }, () => Math.random());
+  const random = new Random(SEED);
+  const numbers = Array.from({ length: 200_000 }, () => random.next());
   writeFileSync(path, numbers.join('\n'));
   const { sink, fs } = await openIn(t, dir, { gzip: true, rotateBytes: 1 });
   await until(() => fs.calls.some((call) => call.startsWith('write out-TIME.jsonl.gz.tmp')), 'it has begun');

@@ -10,21 +10,17 @@ import { Readable } from 'node:stream';
 import { brotliCompressSync, deflateSync, gunzipSync, gzipSync } from 'node:zlib';
 import t from 'tap';
 import type { Test } from 'tap';
-import type { Batch } from '../lib/append-log/batch.js';
 import { createForebay } from '../lib/index.js';
 import { readOptions } from '../lib/settings/option-table.js';
 import { checkRelations, SERVER_SETTINGS } from '../lib/settings/server-settings.js';
 import { chooseSink } from '../lib/sinks/choose-sink.js';
 import { SinkError } from '../lib/sinks/sink-error.js';
 import type { Sink } from '../lib/sinks/sink.js';
+import { batchOfLines } from './helpers/batches.js';
 import { tempDir } from './helpers/temp-dir.js';
 
 const LINES = ['{"id":"a","n":1.0}', '{"id":"b","n":12345678901234567890}', '{"id":"c","s":"\\n,]"}'];
-const BATCH: Batch = {
-  name: 'batch_20250101_000000_1.jsonl',
-  events: LINES.length,
-  bytes: Buffer.from(LINES.map((line) => `${line}\n`).join('')),
-};
+const BATCH = batchOfLines(LINES);
 const never = new AbortController().signal;
 
 interface Got {

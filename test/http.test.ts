@@ -122,7 +122,7 @@ void tap.test('POST /events', async (group) => {
     disk.release();
     const { status, headers, text } = await answer;
     t.equal(status, 202);
-    t.equal(text, '{"status":"accepted"}');
+    t.equal(text, '{"status":"accepted"}\n');
     t.equal(headers['content-type'], 'application/json');
   });
 
@@ -407,7 +407,7 @@ void tap.test('a full queue', async (group) => {
       for (const id of ['f', 'g', 'h']) {
         const { status, headers, text } = await post(pool, event(id));
         t.equal(status, 429);
-        t.equal(text, '{"error":"Queue full, please retry later"}');
+        t.equal(text, '{"error":"Queue full, please retry later"}\n');
         t.match(headers['retry-after'], /^[1-9]\d*$/);
       }
       t.equal(forebay.counts().accepted, 0, 'the disk still holds the accepted ones');

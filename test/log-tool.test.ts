@@ -21,6 +21,7 @@ import { lockDirectory } from '../lib/append-log/directory-lock.js';
 import { markedLine } from '../lib/append-log/line-mark.js';
 import { readCommandLine } from '../lib/log-tool/command-line.js';
 import { list } from '../lib/log-tool/list.js';
+import { inspectBatch } from '../lib/log-tool/batch-inspection.js';
 import { lockText, mayBeWritten, reportLock } from '../lib/log-tool/lock-report.js';
 import { print } from '../lib/log-tool/print.js';
 import { repair } from '../lib/log-tool/repair.js';
@@ -66,6 +67,7 @@ const flipped = (bytes: Buffer, at: number, bit = 0): Buffer => {
   return copy;
 };
 const LENGTH = line('a').length;
+const RUN = '0123456789abcdef';
 
 /** Each kind of damage in a file of its own: what the file holds, its sound events, what verify and repair make of it. */
 const KINDS: readonly {
@@ -495,7 +497,10 @@ void t.test('a repair flushes what replaces something before it replaces it', as
     t.ok(flushed > lastBefore(`write ${aside}`, changed), 'the quarantined lines are');
     const named = lastBefore(`fsync ${join(dir, 'quarantine')}`, changed);
     t.ok(named > flushed, 'their name is');
-    t.ok(lastBefore(`fsync ${dir}`, changed) > lastBefore(`mkdir ${join(dir, 'quarantine')}`, changed));
+    const first = calls.indexOf(`write ${aside}`);
+    const created = calls.indexOf(`mkdir ${join(dir, 'quarantine')}`);
+    t.ok(created >= 0 && first > created, 'the folder is created first');
+    t.ok(lastBefore(`fsync ${dir}`, first) > created, 'and its name flushed');
   }
 });
 
@@ -536,7 +541,7 @@ void t.test('an unreadable file is named and counted, and the others go on', asy
 void t.test('ls, verify and cat change nothing and never try the lock', async (t) => {
   const dir = damagedDir(t);
   const lock = await lockDirectory(toolFileSystem, dir);
-  await lock.note();
+  await lock.note({ runId: RUN, sink: 'http' });
   await lock.release();
   const before = snapshot(dir);
   const fs = Object.create(toolFileSystem) as ToolFileSystem;
@@ -557,33 +562,29 @@ void t.test('whether a server runs is known, or said not to be', async (t) => {
   t.match(await reportLock(dir), { state: 'missing', owner: null });
   const lock = await lockDirectory(toolFileSystem, dir);
   t.match(await reportLock(dir), { state: /held|unknown/, owner: null }, 'before its note');
-  await lock.note();
-  const [first, before] = [lock.firstSecond, lock.firstSecond - 1].map(
-    (second) =>
-      `batch_${new Date(second * 1000).toISOString().slice(0, 19).replace(/[-:]/g, '').replace('T', '_')}_1.jsonl`,
-  ) as [string, string];
+  await lock.note({ runId: RUN, sink: 'http' });
   const held = await reportLock(dir);
-  t.match(held, {
-    state: /held|unknown/,
-    owner: `process ${process.pid}, started `,
-    firstSecond: lock.firstSecond,
-  });
+  t.match(held, { state: /held|unknown/, owner: `process ${process.pid}, started `, runId: RUN });
   t.notMatch(lockText(held), /[Nn]o server/);
-  t.ok(mayBeWritten(held, first));
-  t.notOk(mayBeWritten(held, before), 'a file of an earlier run is not written');
-  for (const [file, code] of [
-    [first, 0],
-    [before, 1],
+  const [own, earlier] = [RUN, 'fedcba9876543210'].map((runId) => markedLine(text('a'), runId).slice(0, -1));
+  for (const [file, content, code] of [
+    [name(1), own, 0],
+    [name(2), earlier, 1],
+    [name(3), line('a').subarray(0, -1), 1],
+    [name(4), '{"id":"a","ty', 0],
   ] as const) {
-    writeFileSync(join(dir, file), line('a').subarray(0, -1));
+    const written = mayBeWritten(held, inspectBatch(Buffer.from(content ?? '')));
+    t.equal(written, code === 0, `${file} is being written, or of an earlier run`);
+    writeFileSync(join(dir, file), content ?? '');
     const said = code === 0 ? /line 1, byte 0: the end is being written/ : /line break is lost/;
     t.match(await verified(dir), { code, out: said }, file);
+    rmSync(join(dir, file));
   }
   await t.rejects(repaired(writeOne(dir), toolFileSystem, true), { code: 'LOG_DIR_LOCKED' });
   await t.rejects(repaired(dir), { code: 'LOG_DIR_LOCKED', message: `process ${process.pid}, started ` });
   await lock.release();
   t.match(await reportLock(dir), { state: /free|unknown/ });
-  const unknown = { state: 'unknown', firstSecond: null, why: 'so' } as const;
+  const unknown = { state: 'unknown', runId: null, why: 'so' } as const;
   t.match(lockText({ ...unknown, owner: `process ${process.pid}, x` }), 'Not known');
   t.match(lockText({ ...unknown, owner: `process ${process.pid}, x` }), 'that process lives');
   t.match(lockText({ ...unknown, owner: 'process 999999999, x' }), 'cannot be seen from here');
@@ -594,14 +595,14 @@ function writeOne(dir: string): string {
   return dir;
 }
 
-void t.test('after a repair names go on behind those of the run before', async (t) => {
+void t.test('a repair leaves in the lock file which sink the directory was written for', async (t) => {
   const dir = writeOne(tempDir(t));
   const lock = await lockDirectory(toolFileSystem, dir);
-  await lock.note();
+  await lock.note({ runId: RUN, sink: 'http' });
   await lock.release();
   await repaired(dir);
   const next = await lockDirectory(toolFileSystem, dir);
-  t.ok(next.firstSecond > lock.firstSecond);
+  t.match(next.before, { runId: RUN, sink: 'http', owner: `process ${process.pid}, started ` });
   await next.release();
 });
 
@@ -649,7 +650,7 @@ void t.test('wrong words and directories are named, with exit 2', async (t) => {
     code: 0,
     out: `No batch files in ${dir}`,
   });
-  t.equal(readCommandLine(['ls'], {}).settings.logDir, 'append-log');
+  t.equal(readCommandLine(['ls'], {}).settings.logDir, './append-log');
   t.same([0, 59, 61, 3600, 90_061].map(duration), ['0s', '59s', '1m 1s', '1h 0m', '1d 1h']);
 });
 

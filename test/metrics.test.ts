@@ -12,6 +12,7 @@ import type { ForebayOptions } from '../lib/forebay.js';
 import type { IngestionServer } from '../lib/http/ingestion-server.js';
 import { metricsRoute } from '../lib/metrics/metrics-route.js';
 import { SinkError } from '../lib/sinks/sink-error.js';
+import { VERSION } from '../lib/version.js';
 import { CollectingSink } from './helpers/collecting-sink.js';
 import { heldDisk } from './helpers/held-disk.js';
 import type { HeldDisk } from './helpers/held-disk.js';
@@ -50,7 +51,7 @@ async function watched(
   });
   await started;
   const server = await openHttpServer(t, forebay);
-  server.addRoute('/metrics', metricsRoute({ forebay, server, version: '1.2.3' }));
+  server.addRoutes([['/metrics', metricsRoute({ forebay, door: server })]]);
   const { port } = server;
   const look = async (): Promise<Scrape> => {
     const seen = await scrape(port);
@@ -85,6 +86,7 @@ function listedBy(list: Listing): FileSystem {
   return Object.create(nodeFileSystem, { opendir: { value: opendir } }) as FileSystem;
 }
 
+const RUN = '0123456789abcdef';
 const NDJSON = { 'content-type': 'application/x-ndjson' };
 
 /** Requests by `path status`, but for the scrapes. */
@@ -121,7 +123,7 @@ void t.test('events: accepted, delivered, dead lettered, pending', async (t) => 
   t.equal(seen.value('forebay_events_delivered_total'), 3);
   t.equal(seen.value('forebay_events_dead_lettered_total'), 1);
   t.equal(seen.value('forebay_pending_events'), 1);
-  t.equal(seen.value('forebay_pending_bytes'), Buffer.byteLength(markedLine(eventText('e'))));
+  t.equal(seen.value('forebay_pending_bytes'), Buffer.byteLength(markedLine(eventText('e'), RUN)));
   t.equal(seen.value('forebay_pending_bytes_max'), forebay.settings.backlogBytesMax);
   t.ok(seen.value('forebay_drain_seconds') > 0);
   t.same(seen.by('outcome', 'forebay_sink_attempts_total'), { taken: 3, refused: 1 });
@@ -188,6 +190,7 @@ void t.test('refused events by code', async (t) => {
   const seen = await look();
   t.equal(seen.value('forebay_queue_events'), 3);
   t.equal(seen.value('forebay_queue_events_max'), 3);
+  t.same(onlyOnes(seen), ['QUEUE_FULL']);
   t.ok(seen.value('forebay_queue_bytes') > 0);
   t.equal(seen.value('forebay_queue_bytes_max'), forebay.settings.queueBytes);
   disk.release();
@@ -207,6 +210,27 @@ void t.test('refused events by code', async (t) => {
     '/events 415': 1,
     '/events 429': 2,
   });
+});
+
+function onlyOnes(seen: Scrape): string[] {
+  const codes = Object.entries(seen.by('code', 'forebay_refusing'));
+  return codes.filter(([, value]) => value !== 0).map(([code]) => code);
+}
+
+void t.test('what a POST would be refused with now, also if its end is in doubt', async (t) => {
+  const { look, send, disk, forebay } = await watched(t);
+  t.same(onlyOnes(await look()), []);
+  disk.fail('write', 'EIO');
+  t.equal(await send(eventText('a')), 503);
+  t.same(onlyOnes(await look()), ['LOG_FAILED']);
+  disk.fail('ftruncate', 'EIO');
+  t.equal(await send(eventText('b')), 503);
+  t.same(onlyOnes(await look()), [forebay.unready()?.code]);
+  t.match(forebay.unready()?.code, /^IN_DOUBT$|^LOG_FAILED$/);
+  disk.fail('write', null);
+  disk.fail('ftruncate', null);
+  await until(() => forebay.unready() === null, 'the disk takes events again');
+  t.same(onlyOnes(await look()), []);
 });
 
 void t.test('requests by path and status, whoever reads them', async (t) => {
@@ -250,10 +274,10 @@ void t.test('requests by path and status, whoever reads them', async (t) => {
   await alsoLeft.send(post(CHUNKED, `${chunk(eventText('d'))}0\r\n\r\n`));
   await until(() => forebay.statistics()?.queuedEvents === 2, 'both wait for the disk');
   t.ok((await look()).value('forebay_http_connections') >= 10);
-  const open = await server.connections();
+  const open = server.connections;
   left.abort();
   alsoLeft.abort();
-  while ((await server.connections()) > open - 2) await sleep(1);
+  while (server.connections > open - 2) await sleep(1);
   disk.release();
   await until(() => server.counts.answered.get('/events')?.get(0) === 2, 'both are counted');
   const seen = await look();
@@ -404,7 +428,7 @@ void t.test('all numbers are of one moment, however long the disk takes to say h
 void t.test('the process', async (t) => {
   const { look } = await watched(t);
   const seen = await look();
-  t.equal(seen.value('forebay_build_info', { version: '1.2.3', node: process.version }), 1);
+  t.equal(seen.value('forebay_build_info', { version: VERSION, node: process.version }), 1);
   t.ok(seen.value('process_cpu_seconds_total') > 0);
   t.ok(seen.value('process_resident_memory_bytes') > seen.value('nodejs_heap_used_bytes'));
   const startedMs = seen.value('process_start_time_seconds') * 1000;

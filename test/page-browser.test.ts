@@ -160,8 +160,7 @@ void t.test('a page that stays open while its server is replaced is loaded anew'
   const browserDir = pathToFileURL(join(process.cwd(), 'dist/lib/page/browser/'));
   const start = async (version: string, port: number): Promise<IngestionServer> => {
     const server = new IngestionServer({ forebay, port });
-    for (const [path, route] of pageRoutes({ forebay, server, version, browserDir }))
-      server.addRoute(path, route);
+    server.addRoutes(pageRoutes({ forebay, door: server, version, browserDir }));
     await server.start();
     t.teardown(async () => server.stop(0));
     return server;

@@ -7,28 +7,35 @@ const WELL: Snapshot = {
   version: '1',
   upSeconds: 100,
   isHealthy: true,
+  logDir: './append-log',
   refusal: null,
   events: { accepted: 10, delivered: 10, deadLettered: 0, quarantined: 0, pending: 0, unreadBatches: 0 },
   door: {
     inPerSecond: 0,
     refusedPerSecond: 0,
     backlogFullPerSecond: 0,
+    connectionsFullPerSecond: 0,
     failedPerSecond: 0,
     p50Ms: 1,
     p99Ms: 2,
     connections: 1,
   },
-  queue: { events: 0, eventsMax: 10_000, bytes: 0, bytesMax: 2 ** 26 },
+  queue: { events: 0, eventsMax: 10_000, bytes: 0, bytesMax: 2 ** 26, drainMs: 500 },
   disk: {
     bytes: 0,
     bytesMax: 2 ** 30,
     oldestSeconds: 0,
     drainSeconds: 0,
+    roomSeconds: null,
     freeBytes: 2 ** 36,
     sizeBytes: 2 ** 37,
     quarantineFiles: 0,
   },
   sink: {
+    kind: 'http',
+    target: 'https://x.example/in',
+    keepsNothing: false,
+    nextAttemptSeconds: null,
     outPerSecond: 0,
     breaker: 'closed',
     troubleSeconds: null,
@@ -53,18 +60,39 @@ const WELL: Snapshot = {
   },
 };
 
+function refused(code: string): NonNullable<Snapshot['refusal']> {
+  return { code, reason: 'The server is starting' };
+}
+
 /** Changes of some parts, worst first: each also has all that stand below it. */
 const CASES: readonly [Record<string, unknown>, string, string, string | null][] = [
   [{ isHealthy: false }, 'trouble', 'The pipeline broke', null],
-  [{ refusal: 'LOG_FAILED' }, 'trouble', 'The disk takes no events', 'disk'],
+  [{ refusal: refused('LOG_FAILED') }, 'trouble', 'The disk takes no events', 'disk'],
   [{ door: { failedPerSecond: 1 } }, 'trouble', 'The disk takes no events', 'disk'],
-  [{ refusal: 'NOT_RUNNING' }, 'trouble', 'The server takes no events', null],
-  [{ refusal: 'BACKLOG_FULL' }, 'trouble', 'The backlog is full: clients get 429', 'sink'],
+  [{ refusal: refused('NOT_RUNNING') }, 'trouble', 'The server takes no events', null],
+  [{ refusal: refused('BACKLOG_FULL') }, 'trouble', 'The backlog is full: clients get 429', 'sink'],
   [{ door: { backlogFullPerSecond: 1 } }, 'trouble', 'The backlog is full: clients get 429', 'sink'],
   [{ deadLetters: { isFull: true } }, 'trouble', 'The dead letters are full', 'sink'],
   [{ sink: { breaker: 'half-open' } }, 'trouble', 'The sink is down', 'sink'],
   [{ sink: { breaker: 'open', troubleSeconds: 3 } }, 'trouble', 'The sink is down', 'sink'],
-  [{ refusal: 'QUEUE_FULL' }, 'attention', 'Clients get 429: more comes in than the disk takes', 'disk'],
+  [
+    { refusal: refused('QUEUE_FULL') },
+    'attention',
+    'Clients get 429: more comes in than the disk takes',
+    'disk',
+  ],
+  [
+    { refusal: refused('QUEUE_FULL'), queue: { events: 10, eventsMax: 10, drainMs: 1 } },
+    'attention',
+    'Clients get 429: the queue is full',
+    'queue',
+  ],
+  [
+    { door: { refusedPerSecond: 3, connectionsFullPerSecond: 2 } },
+    'attention',
+    'Clients get 429: too many connections',
+    'door',
+  ],
   [
     { door: { refusedPerSecond: 1 } },
     'attention',
@@ -110,7 +138,11 @@ void t.test('the page says whether all is well, and what the bottleneck is', (t)
     t.notMatch(said.detail, /NaN|null|undefined|Infinity/, what);
   }
   const all = verdict(
-    changed({ refusal: 'QUEUE_FULL', sink: { breaker: 'open' }, deadLetters: { lately: 1, files: 1 } }),
+    changed({
+      refusal: refused('QUEUE_FULL'),
+      sink: { breaker: 'open' },
+      deadLetters: { lately: 1, files: 1 },
+    }),
   );
   t.equal(all.headline, 'The sink is down', 'the worst is said');
   t.match(
@@ -121,6 +153,43 @@ void t.test('the page says whether all is well, and what the bottleneck is', (t)
     verdict(changed({ events: { pending: 2, unreadBatches: 3 }, sink: { breaker: 'open' } })).detail,
     '2 events and 3 batches of an earlier run wait safely on disk',
   );
+  t.end();
+});
+
+void t.test('in trouble the page names the sink, the bound, the time there is, and what helps', (t) => {
+  const down = {
+    sink: { breaker: 'open', troubleSeconds: 30, nextAttemptSeconds: 12 },
+    events: { pending: 2 },
+    disk: { bytes: 2 ** 20, roomSeconds: 7200 },
+  };
+  t.match(verdict(changed(down)), {
+    detail:
+      'The http sink (https://x.example/in) has failed for 30 s; the next attempt is due in 12 s. Events are still taken: 2 events wait safely on disk, 1 MiB of 1 GiB. At this rate there is room for 2 h.',
+    command: 'node bin/log.js ls',
+  });
+  const full = verdict(changed({ ...down, refusal: refused('BACKLOG_FULL') }));
+  t.match(
+    full.detail,
+    /1 MiB wait on disk for the http sink .*, of 1 GiB \(--backlog-max\). .* due in 12 s\./,
+  );
+  t.notMatch(full.detail, 'still taken');
+  t.equal(full.command, 'node bin/server.js --backlog-max 2GiB …');
+  const small = { refusal: refused('QUEUE_FULL'), queue: { events: 10, eventsMax: 10, drainMs: 1 } };
+  t.match(
+    verdict(changed(small)).detail,
+    'The queue holds 10 events (--queue-size), which the disk takes in 1 ms',
+  );
+  const bytesFull = { refusal: refused('QUEUE_FULL'), queue: { bytes: 2 ** 26, drainMs: 300 } };
+  t.match(
+    verdict(changed(bytesFull)).detail,
+    'The queue in front of the disk is full: 64 MiB (--queue-bytes).',
+  );
+  t.match(
+    verdict(changed({ sink: { kind: 'simulated', keepsNothing: true } })).detail,
+    'The simulated sink keeps nothing',
+  );
+  const elsewhere = { logDir: '/var/lib/forebay', deadLetters: { files: 1 } };
+  t.equal(verdict(changed(elsewhere)).command, 'node bin/dead-letters.js ls --log-dir /var/lib/forebay');
   t.end();
 });
 

@@ -44,8 +44,7 @@ const NO_POINT: Point = {
 
 async function serverWithPage(t: Test, forebay: Forebay): Promise<IngestionServer> {
   const server = new IngestionServer({ forebay, port: 0 });
-  for (const [path, route] of pageRoutes({ forebay, server, version: '1', browserDir: BROWSER_DIR }))
-    server.addRoute(path, route);
+  server.addRoutes(pageRoutes({ forebay, door: server, browserDir: BROWSER_DIR }));
   await server.start();
   t.teardown(async () => server.stop(0));
   return server;
@@ -247,7 +246,7 @@ void t.test('while nobody looks, the disk is not asked', async (t) => {
   const listening = server.start();
   t.teardown(async () => server.stop(0));
   await listening;
-  const observer = new Observer({ forebay: watched, server, version: '1' });
+  const observer = new Observer({ forebay: watched, door: server });
   t.equal(observer.snapshot(), null);
   for (let tick = 0; tick < 10; tick++) observer.tick();
   await sleep(20);
@@ -281,6 +280,8 @@ void t.test('the history is a quarter of an hour, however long the run', (t) => 
   t.same([atSeconds[0], atSeconds.at(-1)], [50, POINTS_MAX + 49]);
   t.same(p99Ms.slice(0, 2), [null, 51]);
   t.equal(history.oldest('atSeconds'), 50);
+  t.equal(history.growth('atSeconds', 30), 1);
+  t.equal(new History().growth('atSeconds', 30), null);
   t.end();
 });
 
@@ -293,7 +294,15 @@ void t.test('rates and latencies are those of the last seconds', (t) => {
   const ack = SECONDS.map(() => 0).concat(0);
   const at = (second: number, taken: number): ReturnType<RateWindow['add']> => {
     ack[0] = second === 0 ? 1000 : 1000 + taken;
-    const total = { taken, delivered: taken / 2, refused: 0, backlogFull: 0, failed: 0, ack: [...ack] };
+    const total = {
+      taken,
+      delivered: taken / 2,
+      refused: 0,
+      backlogFull: 0,
+      connectionsFull: 0,
+      failed: 0,
+      ack: [...ack],
+    };
     return window.add({ atMs: second * 1000, ...total });
   };
   t.match(at(0, 0), { in: 0, p50Ms: null });

@@ -20,6 +20,7 @@ import { SinkError } from '../lib/sinks/sink-error.js';
 import { postgresConfig } from '../lib/sinks/postgres-config.js';
 import { refusesRows } from '../lib/sinks/sqlstate.js';
 import type { Sink } from '../lib/sinks/sink.js';
+import { batchOfLines } from './helpers/batches.js';
 import { PostgresServer } from './helpers/postgres-server.js';
 import { until } from './helpers/running-forebay.js';
 import { ServerProcess } from './helpers/server-process.js';
@@ -30,10 +31,7 @@ const never = new AbortController().signal;
 /** One server for all tests, each with a database of its own. */
 const server = skip === false ? await PostgresServer.start(t) : (null as unknown as PostgresServer);
 
-function batch(...lines: string[]): Batch {
-  const bytes = Buffer.from(lines.map((line) => `${line}\n`).join(''));
-  return { name: 'batch_20250101_000000_1.jsonl', events: lines.length, bytes };
-}
+const batch = (...lines: string[]): Batch => batchOfLines(lines);
 
 const event = (id: string, data: string = '1'): string =>
   `{"id":${JSON.stringify(id)},"type":"t","data":${data},"timestamp":1}`;

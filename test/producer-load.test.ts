@@ -325,6 +325,7 @@ void t.test("where no place is free, the delay is not the producer's own", async
     signal: new AbortController().signal,
     isOver: () => false,
     onAccepted: () => {},
+    onHopeless: () => {},
     onOutcome: () => {},
   });
   const [event] = madeUpEvents('x', 0, 1);

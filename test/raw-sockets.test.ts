@@ -546,36 +546,56 @@ void tap.test('a slow client', async (group) => {
 async function roomComesBack(t: Test, { connect }: Door): Promise<void> {
   for (let served = false; !served;) {
     const next = await connect();
-    await next.send(GET_HEALTH);
-    served = await next.answer().then(
-      ({ status }) => status === 200,
-      () => false,
-    );
+    await next.send(whole(event('room')));
+    served = (await next.answer()).status === 202;
+    if (!served) await next.closed;
   }
   t.pass('the connection is gone');
 }
 
 void tap.test('open connections', async (group) => {
-  void group.test('are bounded: one more is closed at once, and room comes back', async (t) => {
-    const { connect, server } = await open(t, { connectionsMax: 2 });
+  void group.test('are bounded: one more gets 429, probes get theirs, and room comes back', async (t) => {
+    const door = await open(t, { connectionsMax: 2 });
+    const { connect, server } = door;
     const clients = [await connect(), await connect()];
     for (const client of clients) {
       await client.send(GET_HEALTH);
       t.equal((await client.answer()).status, 200);
     }
     const third = await connect();
+    await third.send(whole(event('a')));
+    const refused = await third.answer();
+    t.match(refused, { status: 429, body: FULL, headers: { connection: 'close', 'retry-after': '1' } });
     await third.closed;
     t.equal(third.unread, '');
-    t.equal(server.droppedConnections, 1);
+    t.equal(server.refusedConnections, 1);
+    t.equal(server.droppedConnections, 0);
+    const probe = await connect();
+    await probe.send(GET_HEALTH);
+    t.equal((await probe.answer()).status, 200, 'a probe is answered however many there are');
+    await probe.closed;
+    const head = await connect();
+    await head.send('HEAD /ready HTTP/1.1\r\nHost: t\r\n\r\n');
+    await head.closed;
+    t.match(head.unread, /^HTTP\/1\.1 503 [^]*\r\n\r\n$/, 'one more would be refused, and HEAD has no body');
     for (const client of clients) {
       await client.send(whole(event('a')));
       t.equal((await client.answer()).status, 202, 'those that were there stay');
     }
     clients[0]?.socket.end();
     await clients[0]?.closed;
-    const next = await connect();
-    await next.send(GET_HEALTH);
-    t.equal((await next.answer()).status, 200);
+    await roomComesBack(t, door);
+  });
+
+  void group.test('beyond the bound that send nothing are counted', async (t) => {
+    const { connect, server } = await open(t, { connectionsMax: 1 });
+    const first = await connect();
+    await first.send(GET_HEALTH);
+    t.equal((await first.answer()).status, 200);
+    const silent = await connect();
+    await silent.closed;
+    t.equal(server.droppedConnections, 1);
+    t.equal(server.refusedConnections, 0);
   });
 
   void group.test('are not held by a client that sends garbage and never closes', async (t) => {

@@ -76,7 +76,9 @@ void t.test('values are read by their kind', (t) => {
 });
 
 void t.test('a directory is the same for all who use its path, also behind a symbolic link', (t) => {
-  t.equal(read(['--log-dir', 'current/../log']).logDir, 'log');
+  t.equal(read(['--log-dir', 'current/../log']).logDir, './log');
+  t.equal(read(['--log-dir', '../log']).logDir, '../log');
+  t.equal(read([]).logDir, './append-log', 'as the log says it');
   t.equal(read(['--log-dir', '/var/lib/./forebay/']).logDir, '/var/lib/forebay/');
   t.end();
 });
@@ -84,7 +86,9 @@ void t.test('a directory is the same for all who use its path, also behind a sym
 void t.test('an unknown or malformed setting is refused by its name', (t) => {
   const file = join(tempDir(t), 'settings.json');
   const cases: [string[], Record<string, string>, RegExp][] = [
-    [['--batchsize', '1'], {}, /^Unknown flag --batchsize$/],
+    [['--batchsize', '1'], {}, /^Unknown flag --batchsize: did you mean --batch-size\?$/],
+    [['--batch_wiat=1'], {}, /^Unknown flag --batch_wiat: did you mean --batch-wait\?$/],
+    [['--no-such-thing-here'], {}, /^Unknown flag --no-such-thing-here$/],
     [['-p', '1'], {}, /^Unknown flag -p$/],
     [['extra'], {}, /^Unexpected argument extra$/],
     [['--port', '1', '--port', '2'], {}, /^--port is given more than once$/],
@@ -107,7 +111,7 @@ void t.test('an unknown or malformed setting is refused by its name', (t) => {
     [['--sink-file', 'x'], {}, /^--sink-file goes with --sink file/],
     [['--queue-bytes', '1MiB'], {}, /^--body-max must be smaller than --queue-bytes/],
     [['--request-timeout', '5'], {}, /^--headers-timeout must not be above/],
-    [[], { FOREBAY_PROT: '1' }, /^Unknown environment variable FOREBAY_PROT$/],
+    [[], { FOREBAY_PROT: '1' }, /^Unknown environment variable FOREBAY_PROT: did you mean FOREBAY_PORT\?$/],
     [[], { FOREBAY_PORT: 'tcp://10.0.0.1:80' }, /^FOREBAY_PORT must be a whole number/],
     [['--config', join(file, 'none')], {}, /settings.json\/none \(--config\) cannot be read: ENOTDIR|ENOENT/],
   ];
@@ -118,7 +122,7 @@ void t.test('an unknown or malformed setting is refused by its name', (t) => {
     ['{', /settings.json \(--config\) cannot be read: it is no JSON, see line 1$/],
     ['{\n"port": 1,\n}', /it is no JSON, see line 3$/],
     ['[]', /must hold a JSON object/],
-    ['{"prot":1}', /^Unknown setting "prot" in .*settings.json$/],
+    ['{"prot":1}', /^Unknown setting "prot" in .*settings.json: did you mean "port"\?$/],
     ['{"port":"x"}', /^"port" in .*settings.json must be a whole number from 0 to 65535, not "x"$/],
   ] as const) {
     writeFileSync(file, content);

@@ -13,6 +13,7 @@ import { FileSink } from '../lib/sinks/file-sink.js';
 import { SimulatedSink } from '../lib/sinks/simulated-sink.js';
 import type { SimulatedSinkOptions } from '../lib/sinks/simulated-sink.js';
 import { StdoutSink } from '../lib/sinks/stdout-sink.js';
+import { batchOfLines } from './helpers/batches.js';
 import { NamedPipe } from './helpers/named-pipe.js';
 import { PostgresServer } from './helpers/postgres-server.js';
 import { sinkContract } from './helpers/sink-contract.js';
@@ -156,7 +157,7 @@ async function postgresBench(t: Test, server: PostgresServer): Promise<SinkBench
   };
   t.teardown(release);
   const sink = await chooseSink(readOptions(SERVER_SETTINGS, flags));
-  await sink.deliver({ name: 'none', events: 0, bytes: Buffer.alloc(0) }, new AbortController().signal);
+  await sink.deliver(batchOfLines([]), new AbortController().signal);
   await run(`CREATE FUNCTION leave() RETURNS trigger LANGUAGE plpgsql AS
     'BEGIN PERFORM pg_terminate_backend(pg_backend_pid()); RETURN NULL; END'`);
   const refuse = async (condition: string): Promise<void> =>

@@ -10,14 +10,11 @@ import { SimulatedSink } from '../lib/sinks/simulated-sink.js';
 import { readOptions } from '../lib/settings/option-table.js';
 import { SERVER_SETTINGS } from '../lib/settings/server-settings.js';
 import { backoffMs } from '../lib/stages/backoff.js';
+import { batchOfLines } from './helpers/batches.js';
 import { tempDir } from './helpers/temp-dir.js';
 
 const never = new AbortController().signal;
-const batch = (...lines: string[]): Batch => ({
-  name: 'batch_20250101_000000_1.jsonl',
-  events: lines.length,
-  bytes: Buffer.from(lines.map((line) => `${line}\n`).join('')),
-});
+const batch = (...lines: string[]): Batch => batchOfLines(lines);
 
 void t.test('the file sink appends each event on a line of its own', async (t) => {
   const path = join(tempDir(t), 'out.jsonl');

@@ -7,6 +7,7 @@ import type { Test } from 'tap';
 import { request } from 'undici';
 import { createLogger } from '../lib/cli/log-output.js';
 import { StdoutSink } from '../lib/sinks/stdout-sink.js';
+import { batchOfBytes, batchOfLines } from './helpers/batches.js';
 import { NamedPipe } from './helpers/named-pipe.js';
 import { eventText, idsOf, until } from './helpers/running-forebay.js';
 import { ServerProcess } from './helpers/server-process.js';
@@ -191,7 +192,7 @@ void t.test('behind a batch that was cut off the next begins on a line of its ow
   const sink = StdoutSink.open(pipe.fd);
   pipe.pause();
   const texts = many(0, 300);
-  const batch = { name: 'batch_1.jsonl', events: 300, bytes: Buffer.from(`${texts.join('\n')}\n`) };
+  const batch = batchOfLines(texts);
   const attempt = sink.deliver(batch, never);
   attempt.catch(() => undefined);
   await new Promise((resolve) => setImmediate(resolve)); // the pipe is full, the rest waits
@@ -210,10 +211,10 @@ void t.test('so it is where the pipe was full at first, and the reader left late
   const pipe = new NamedPipe(t);
   const sink = StdoutSink.open(pipe.fd);
   pipe.pause();
-  const full = { name: 'batch_1.jsonl', events: 1, bytes: Buffer.from(`${'x'.repeat(65_535)}\n`) };
+  const full = batchOfLines(['x'.repeat(65_535)]);
   await sink.deliver(full, never);
   const texts = many(0, 1000);
-  const batch = { name: 'batch_2.jsonl', events: 1000, bytes: Buffer.from(`${texts.join('\n')}\n`) };
+  const batch = batchOfLines(texts);
   const attempt = sink.deliver(batch, never);
   attempt.catch(() => undefined);
   await new Promise((resolve) => setImmediate(resolve));
@@ -233,7 +234,7 @@ void t.test('a write that closing has cut off is not taken for one that succeede
   const pipe = new NamedPipe(t);
   const sink = StdoutSink.open(pipe.fd);
   pipe.pause();
-  const batch = { name: 'batch_1.jsonl', events: 1, bytes: Buffer.alloc(300_000, 'x') };
+  const batch = batchOfBytes(Buffer.alloc(300_000, 'x'), 1);
   const attempt = sink.deliver(batch, never);
   attempt.catch(() => undefined);
   await new Promise((resolve) => setImmediate(resolve));
@@ -282,7 +283,7 @@ void t.test(
     t.equal(readFileSync(path, 'utf8'), `before\n${eventText('a')}\n`);
     const full = openSync('/dev/full', 'w');
     const sink = StdoutSink.open(full);
-    await t.rejects(sink.deliver({ name: 'b', events: 1, bytes: Buffer.from('{}\n') }, never), {
+    await t.rejects(sink.deliver(batchOfLines(['{}']), never), {
       code: 'ENOSPC',
     });
     await sink.close();

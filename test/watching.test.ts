@@ -33,7 +33,7 @@ const operating = readFileSync('docs/operating.md', 'utf8');
 async function served(t: Test): Promise<Scrape> {
   const { forebay } = await startForebay(t);
   const server = await openHttpServer(t, forebay);
-  server.addRoute('/metrics', metricsRoute({ forebay, server, version: '1.2.3' }));
+  server.addRoutes([['/metrics', metricsRoute({ forebay, door: server })]]);
   return scrape(server.port);
 }
 

@@ -5,11 +5,12 @@
  *   append-log/quarantine/                     damaged lines, byte for byte
  *   append-log/forebay.lock                    locked while a server uses the directory
  *
- * A line is an event's JSON text, a mark (its CRC-32 as white space, see line-mark.ts) and a line feed. A file is
- * written by one run only, appended to, never changed. A line is valid once it is flushed (with a weaker
- * `--fsync`: written); only then is its event acknowledged. There is no ledger: the batch files that exist are
- * what is pending, in the order of their names (time, then N as a number), and deleting a file is the checkpoint.
- * A deletion is not flushed: if a power cut takes it back, the batch is delivered twice, which at least once allows.
+ * A line is an event's JSON text, a mark (its CRC-32 as white space, see line-mark.ts) and a line feed; the first one
+ * of a file also names the run that wrote it (run-mark.ts). A file is written by one run only, appended to, never
+ * changed. A line is valid once it is flushed (with a weaker `--fsync`: written); only then is its event acknowledged.
+ * There is no ledger: the batch files that exist are what is pending, in the order of their names (time, then N as a
+ * number), and deleting a file is the checkpoint. A deletion is not flushed: if a power cut takes it back, the batch is
+ * delivered twice, which at least once allows.
  *
  * A crash can leave bytes after the last line feed: never acknowledged, dropped. Any other line that its mark does
  * not fit is damage: it goes to the quarantine, and the rest is delivered. What a failed write or flush may have
@@ -18,7 +19,8 @@
 import { join, sep } from 'node:path';
 import { asError, ForebayError } from '../errors.js';
 import type { LogLines } from '../log-lines.js';
-import type { SealedBatch, StoredBatch } from './batch.js';
+import { StoredBatch } from './batch.js';
+import type { DeletedBatch, SealedBatch } from './batch.js';
 import { BatchFile } from './batch-file.js';
 import type { Fsync } from './batch-file.js';
 import { BatchNames, compareBatchNames, timeOf } from './batch-name.js';
@@ -27,14 +29,16 @@ import { DeadLetters } from './dead-letters.js';
 import { oldestBatchNames, sizesOf, survey } from './directory-listing.js';
 import type { Survey } from './directory-listing.js';
 import { finishFile, flushLate, unlink } from './file-ending.js';
-import { LOCK_FILE, lockDirectory } from './directory-lock.js';
+import { lockDirectory } from './directory-lock.js';
 import type { DirectoryLock } from './directory-lock.js';
+import { PROBE_FILE, probeDisk } from './disk-probe.js';
 import { DrainRate } from './drain-rate.js';
 import { makeDirectory, nodeFileSystem } from './file-system.js';
 import type { FileSystem } from './file-system.js';
 import { NameFlush } from './name-flush.js';
 import { Quarantine } from './quarantine.js';
 import { RecentBatches } from './recent-batches.js';
+import { keyOf, newRunId, runMark } from './run-mark.js';
 
 /** A disk that failed may work again soon. */
 const RETRY_AFTER_MS = 1000;
@@ -67,15 +71,19 @@ export class AppendLog {
   torn = 0;
   /** Lines set aside as damaged, and acknowledged events of this run that are missing on disk. */
   quarantined = 0;
-  /** The directory with a separator behind it. */
+  /** The directory as it is told, with a separator at its end: `./append-log/`. */
   readonly #prefix: string;
+  /** Of this run, at random. */
+  readonly runId = newRunId();
+  /** Goes into the first line of each file. */
+  readonly runMark = runMark(this.runId);
   /** Events that the sink refused. */
   readonly deadLetters: DeadLetters;
   readonly #recent: RecentBatches;
   readonly #drainRate = new DrainRate();
   readonly #fs: FileSystem;
   readonly #lines: LogLines;
-  readonly #lock: DirectoryLock;
+  readonly lock: DirectoryLock;
   readonly #names: BatchNames;
   readonly #nameFlush: NameFlush;
   readonly #quarantine: Quarantine;
@@ -104,12 +112,7 @@ export class AppendLog {
       lock = await lockDirectory(fs, dir);
       const found = await survey(fs, dir);
       for (const { code, text } of found.remarks) options.lines.warn(code, text);
-      await lock.note().catch((error: unknown) => {
-        // a full disk must not keep what fills it from being delivered
-        const text = `Could not write ${join(dir, LOCK_FILE)}; the lock holds`;
-        options.lines.error('DISK_FAILED', text, asError(error));
-      });
-      return new AppendLog(options, fs, lock, new BatchNames(found.newest, lock.firstSecond), found);
+      return new AppendLog(options, fs, lock, found);
     } catch (error) {
       await lock?.release();
       if (error instanceof ForebayError) throw error;
@@ -124,7 +127,6 @@ export class AppendLog {
     options: AppendLogOptions,
     fs: FileSystem,
     lock: DirectoryLock,
-    names: BatchNames,
     found: Survey,
   ) {
     this.dir = options.dir;
@@ -136,8 +138,8 @@ export class AppendLog {
     this.#recent = new RecentBatches(options.recentBytesMax ?? 0);
     this.#fs = fs;
     this.#lines = options.lines;
-    this.#lock = lock;
-    this.#names = names;
+    this.lock = lock;
+    this.#names = new BatchNames(found.newest);
     this.#nameFlush = new NameFlush(fs, options.dir);
     this.#quarantine = new Quarantine(fs, options.dir, this.#nameFlush);
     this.deadLetters = new DeadLetters(fs, options.dir, this.#nameFlush, options.deadLettersBytesMax ?? Infinity);
@@ -145,7 +147,7 @@ export class AppendLog {
     this.#sizes = found.sizes;
     if (typeof this.fsync === 'number') {
       this.#flushTimer = setInterval(() => {
-        for (const file of this.#unsealed.values()) if (file !== null) void flushLate(file, this.path(file.name), this.#lines);
+        for (const file of this.#unsealed.values()) if (file !== null) void flushLate(file, this.#lines);
       }, this.fsync).unref();
     }
   }
@@ -156,7 +158,6 @@ export class AppendLog {
 
   /** A new batch file, after all others in the order of delivery. */
   async create(): Promise<BatchFile> {
-    await this.#lock.note();
     const name = this.#names.next();
     this.#unsealed.set(name, null); // before the name can be seen in the directory
     try {
@@ -169,6 +170,11 @@ export class AppendLog {
       this.#unsealed.delete(name);
       throw error;
     }
+  }
+
+  /** Tries what `create` and `append` do, and leaves nothing behind. @throws the system's error */
+  async probe(bytes: number): Promise<void> {
+    await probeDisk(this.#fs, this.path(PROBE_FILE), this.#nameFlush.forNewName(), this.fsync === 'always', bytes);
   }
 
   /** How long so many bytes take to be delivered, in milliseconds. */
@@ -212,12 +218,7 @@ export class AppendLog {
     return { name, acknowledgedBytes: bytes, events, fileBytes: bytes, bornMs, leftover: false };
   }
 
-  /**
-   * Sealed batch files, oldest first.
-   *
-   * @param after only names after this one
-   * @param most at most so many
-   */
+  /** Sealed batch files, oldest first: at most so many, and only names after this one. */
   async list(after: string | null, most: number): Promise<SealedBatch[]> {
     // As of now: a file that is made while the directory is read may show up in it.
     const unsealed = new Set(this.#unsealed.keys());
@@ -252,7 +253,10 @@ export class AppendLog {
   async read(batch: SealedBatch): Promise<StoredBatch> {
     const { name, fileBytes, leftover } = batch;
     const recent = this.#recent.read(name);
-    if (recent !== null) return { ...recent, fileBytes };
+    if (recent !== null) {
+      const { runId, ...lines } = recent;
+      return new StoredBatch({ name, key: keyOf(runId, name), ...lines }, fileBytes);
+    }
     const read = await readBatch(this.#fs, this.path(name), batch, this.#quarantine, this.#lines);
     const { events, bytes } = read;
     const gone = batch.events === null ? read.quarantined : batch.events - events;
@@ -263,11 +267,11 @@ export class AppendLog {
       this.unreadBatches--;
     }
     this.pendingEvents += leftover ? events : -gone;
-    return { name, events, bytes, fileBytes };
+    return new StoredBatch({ name, key: keyOf(read.runId, name), events, bytes }, fileBytes);
   }
 
   /** Deletes a batch file: its events are somewhere else now. One that is gone already is no error. */
-  async delete({ name, events, fileBytes }: Omit<StoredBatch, 'bytes'>): Promise<void> {
+  async delete({ name, events, fileBytes }: DeletedBatch): Promise<void> {
     this.#recent.delete(name);
     await unlink(this.#fs, this.path(name));
     this.#uncut.delete(name);
@@ -280,17 +284,15 @@ export class AppendLog {
   async close(): Promise<void> {
     this.#closed ??= (async () => {
       clearInterval(this.#flushTimer);
-      await Promise.all(this.#closing);
-      await Promise.all([this.#quarantine.close(), this.deadLetters.close()]);
+      await Promise.all([...this.#closing, this.#quarantine.close(), this.deadLetters.close()]);
       await this.#nameFlush.close();
-      await this.#lock.release();
+      await this.lock.release();
     })();
     await this.#closed;
   }
 
   async #finish(file: BatchFile): Promise<void> {
-    const path = this.path(file.name);
-    const { isCut, isDeleted } = await finishFile(file, path, typeof this.fsync === 'number', this.#fs, this.#lines);
+    const { isCut, isDeleted } = await finishFile(file, this.path(file.name), typeof this.fsync === 'number', this.#fs, this.#lines);
     if (isCut) this.#uncut.delete(file.name);
     if (isDeleted) this.#unsealed.delete(file.name);
   }

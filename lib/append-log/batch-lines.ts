@@ -1,6 +1,7 @@
 import { isUtf8 } from 'node:buffer';
 import { isEventLine } from '../event.js';
 import { beginsMarked, checkedText, looksMarked, withoutMarkBegin } from './line-mark.js';
+import { RUN_MARK_BYTES, runIdAt } from './run-mark.js';
 
 const LINE_FEED = 10;
 const OPENING_BRACE = 0x7b;
@@ -11,6 +12,8 @@ export interface BatchLines {
   readonly bytes: Buffer<ArrayBuffer>;
   /** How many that is. */
   readonly events: number;
+  /** The run that wrote the file; `null`: an earlier version did, or its first line is damaged. */
+  readonly runId: string | null;
   /** Bytes after the last line feed: a line that a crash cut off, never acknowledged. */
   readonly tornBytes: number;
   /** Whether only the line feed of the last line is missing or damaged: its event is one of `events`. */
@@ -34,20 +37,28 @@ export function readBatchLines(file: Buffer<ArrayBuffer>, isAcknowledged: boolea
   const textOf = hasMarks ? checkedText : eventText;
   const texts: Buffer[] = [];
   const damaged: Buffer[] = [];
+  let runId: string | null = null;
+  /** Only the first line of a file may name the run. */
+  const withoutRun = (text: Buffer<ArrayBuffer>): Buffer<ArrayBuffer> => {
+    if (texts.length + damaged.length > 0 || !hasMarks) return text;
+    runId = runIdAt(text, text.length);
+    return runId === null ? text : text.subarray(0, -RUN_MARK_BYTES);
+  };
   for (const line of lines) {
     const text = textOf(line);
-    if (text !== null) texts.push(text);
+    if (text !== null) texts.push(withoutRun(text));
     else damaged.push(Buffer.concat([line, Buffer.of(LINE_FEED)]));
   }
   const endOf = hasMarks ? checkedText : (end: Buffer<ArrayBuffer>) => eventText(withoutMarkBegin(end));
   const last = endOf(tail) ?? endOf(cutTail);
   const isTorn =
     last === null && !isAcknowledged && couldBeTorn(tail) && !beginsMarked(tail) && (hasMarks || !isJson(tail));
-  if (last !== null) texts.push(last);
+  if (last !== null) texts.push(withoutRun(last));
   else if (!isTorn && tail.length > 0) damaged.push(tail);
   return {
     bytes: joinLines(texts),
     events: texts.length,
+    runId,
     tornBytes: isTorn ? tail.length : 0,
     lastBreakLost: last !== null,
     damaged,

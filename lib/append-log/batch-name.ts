@@ -56,21 +56,19 @@ function numberOf(name: string): number {
 }
 
 /**
- * Gives each new batch file a name that comes after all names before it, also where the clock goes back, and
- * that was never given before, also by an earlier run: a sink may take the name for the batch's identity. (A
- * clock set back between two runs is not covered: see docs/append-log.md.)
+ * Gives each new batch file a name that comes after all names before it and all in the directory, also where the clock
+ * goes back. A name of an earlier run may come again once its file is gone; what a batch is known by is its key, which
+ * has the run in front (run-mark.ts).
  */
 export class BatchNames {
   #last: BatchName;
   readonly #nowMs: () => number;
 
-  /**
-   * @param newest the newest name in the directory, if there is one
-   * @param firstSecond no name is given for a time before this, in seconds since 1970
-   */
-  constructor(newest: string | null, firstSecond: number, nowMs: () => number = Date.now) {
+  /** @param newest the newest name in the directory, if there is one */
+  constructor(newest: string | null, nowMs: () => number = Date.now) {
     const left = newest === null ? null : parse(newest);
-    this.#last = left !== null && left.second >= firstSecond ? left : { second: firstSecond, n: 0 };
+    const second = Math.floor(nowMs() / 1000);
+    this.#last = left !== null && left.second >= second ? left : { second, n: 0 };
     this.#nowMs = nowMs;
   }
 

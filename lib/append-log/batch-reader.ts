@@ -12,6 +12,8 @@ export interface BatchContent {
   /** Its sound events, as NDJSON. */
   readonly bytes: Buffer<ArrayBuffer>;
   readonly events: number;
+  /** The run that wrote it, as far as it says so. */
+  readonly runId: string | null;
   /** Lines set aside in the quarantine. */
   readonly quarantined: number;
   /** Whether a torn end was dropped. */
@@ -35,26 +37,26 @@ export async function readBatch(
     throw error;
   });
   if (file === null) {
-    lines.error('BATCH_GONE', `The batch file ${path} is gone: someone else has deleted or moved it`);
-    return { bytes: Buffer.alloc(0), events: 0, quarantined: 0, torn: false };
+    lines.error('BATCH_GONE', `The batch file ${name} is gone: someone else has deleted or moved it`);
+    return { bytes: Buffer.alloc(0), events: 0, runId: null, quarantined: 0, torn: false };
   }
   const sound = file.length < (acknowledgedBytes ?? 0) ? null : soundLines(file);
   if (sound !== null) return { ...sound, quarantined: 0, torn: false };
   // a file of this run was acknowledged to its end, or its failed end is cut off
   const isAcknowledged = acknowledgedBytes !== null || !leftover;
-  const { bytes, events, tornBytes, lastBreakLost, damaged } = readBatchLines(file, isAcknowledged);
+  const { bytes, events, runId, tornBytes, lastBreakLost, damaged } = readBatchLines(file, isAcknowledged);
   if (damaged.length > 0) {
     const aside = await quarantine.setAside(name, damaged);
     const all = events + damaged.length;
-    lines.error('BATCH_DAMAGED', `Damaged: ${damaged.length} of ${all} lines of ${path}, set aside in ${aside}; the rest is sound`);
+    lines.error('BATCH_DAMAGED', `Damaged: ${damaged.length} of ${all} lines of ${name}, set aside in ${aside}; the rest is sound`);
   }
-  if (lastBreakLost) lines.error('BATCH_DAMAGED', `Damaged: the last line break of ${path}; the event before it is sound`);
+  if (lastBreakLost) lines.error('BATCH_DAMAGED', `Damaged: the last line break of ${name}; the event before it is sound`);
   if (tornBytes > 0) {
-    lines.warn('BATCH_TORN', `Torn end of ${path}: dropped ${tornBytes} bytes that were never acknowledged`);
+    lines.warn('BATCH_TORN', `Torn end of ${name}: dropped ${tornBytes} bytes that were never acknowledged`);
   }
   if (acknowledgedBytes !== null && file.length < acknowledgedBytes) {
     const missing = acknowledgedBytes - file.length;
-    lines.error('BATCH_DAMAGED', `Damaged: ${missing} bytes of ${path} that were acknowledged are missing`);
+    lines.error('BATCH_DAMAGED', `Damaged: ${missing} bytes of ${name} that were acknowledged are missing`);
   }
-  return { bytes, events, quarantined: damaged.length, torn: tornBytes > 0 };
+  return { bytes, events, runId, quarantined: damaged.length, torn: tornBytes > 0 };
 }

@@ -1,3 +1,5 @@
+import type { Event } from '../event.js';
+
 /** A sealed batch file. */
 export interface SealedBatch {
   readonly name: string;
@@ -13,17 +15,53 @@ export interface SealedBatch {
   readonly leftover: boolean;
 }
 
-/** A batch as a sink gets it. */
-export interface Batch {
-  /** The name of its file: the same at each attempt, also after a crash. */
+const LINE_FEED = 0x0a;
+
+/** A batch as a sink gets it. Iterating it gives its events, each parsed when it is asked for. */
+export class Batch implements Iterable<Event> {
+  /** The name of its file, as it stands in log lines; a part of a batch has its range behind it: `….jsonl#0-50`. */
   readonly name: string;
+  /**
+   * What it is known by, to recognise one that comes again: the same at each attempt, also after a crash, and never
+   * that of another batch, of whichever server. The sink `http` sends it as `Idempotency-Key`.
+   */
+  readonly key: string;
   /** How many events. */
   readonly events: number;
-  /** NDJSON: one event a line, each ended by LF. */
+  /** NDJSON: one event a line, each ended by LF. Numbers have all their digits, as they were sent. */
   readonly bytes: Buffer<ArrayBuffer>;
+
+  constructor({ name, key, events, bytes }: Pick<Batch, 'name' | 'key' | 'events' | 'bytes'>) {
+    this.name = name;
+    this.key = key;
+    this.events = events;
+    this.bytes = bytes;
+  }
+
+  /** As `JSON.parse` reads them: an integer of more than 15 digits may lose some. */
+  *[Symbol.iterator](): Generator<Event, void, undefined> {
+    for (let start = 0; start < this.bytes.length;) {
+      const end = this.bytes.indexOf(LINE_FEED, start);
+      yield JSON.parse(this.bytes.toString('utf8', start, end)) as Event;
+      start = end + 1;
+    }
+  }
 }
 
 /** A batch that was read from its file. */
-export interface StoredBatch extends Batch {
+export class StoredBatch extends Batch {
+  /** How much its file takes of the disk. */
+  readonly fileBytes: number;
+
+  constructor(batch: Pick<Batch, 'name' | 'key' | 'events' | 'bytes'>, fileBytes: number) {
+    super(batch);
+    this.fileBytes = fileBytes;
+  }
+}
+
+/** What is known of a batch when its file is deleted: not its bytes, which are let go before. */
+export interface DeletedBatch {
+  readonly name: string;
+  readonly events: number;
   readonly fileBytes: number;
 }

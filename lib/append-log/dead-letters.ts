@@ -2,20 +2,24 @@
  * Dead letters: events that the sink refused for good, with its reason. A file for each batch that had some, named like
  * it, in `append-log/dead-letters/`; each line is one of them:
  *
- *   {"batch":"batch_….jsonl","index":7,"reason":"…","status":400,"attempts":3,"time":"2026-11-25T09:00:00.000Z","event":{…}}
+ *   {"batch":"batch_….jsonl","key":"…","index":7,"reason":"…","status":400,"attempts":3,"time":"2026-11-25T09:00:00.000Z","event":{…}}
  *
  * `event` is last, and its text is the client's own. A file is written once, whole, and flushed with its name before its
- * batch file is deleted, so it may be cut off only while the batch file is still there; then it is written anew. Once the
- * batch file is gone the server never touches it: then `bin/dead-letters.js` may take events out.
+ * batch file is deleted, so it may be cut off only while the batch file is still there; then it is written again. Once
+ * the batch file is gone the server never touches it: then `bin/dead-letters.js` may take events out. A name may come
+ * again in a later run, a key does not: beside a file with another key the next one ends in `.2`, and so on.
  */
+import type { Stats } from 'node:fs';
 import { join } from 'node:path';
 import { ForebayError } from '../errors.js';
 import { DEAD_LETTERS, filesIn } from './directory-listing.js';
 import { unlink } from './file-ending.js';
-import { call, callVoid, flushDirectory, makeMissing, statsOf, writeAll } from './file-system.js';
+import type { Batch } from './batch.js';
+import { call, callVoid, flushDirectory, readAll, statsOf, writeAll } from './file-system.js';
 import type { FileSystem } from './file-system.js';
 import { LookPace } from './look-pace.js';
 import type { NameFlush } from './name-flush.js';
+import { Subdirectory } from './subdirectory.js';
 
 /** An event that the sink refused. */
 export interface DeadLetter {
@@ -32,6 +36,8 @@ export interface DeadLetter {
 /** What stands about a dead letter in front of its event. */
 export interface LetterAbout {
   readonly batch: string;
+  /** Earlier versions wrote none. */
+  readonly key?: string;
   readonly index: number;
   readonly reason: string;
   readonly status: number | string | null;
@@ -39,21 +45,26 @@ export interface LetterAbout {
   readonly time: string;
 }
 
+type BatchName = Pick<Batch, 'name' | 'key'>;
+
 const EVENT = Buffer.from(',"event":');
+/** How a file starts. Earlier versions wrote no key. */
+const START = /^\{"batch":"([^"]*)",(?:"key":"([^"]*)",)?"index":/;
+const START_BYTES = 256;
 /** So soon it is seen that someone has made room. */
 const KEPT_MS = 1000;
 
 export class DeadLetters {
   readonly #fs: FileSystem;
   readonly #dir: string;
+  readonly #subdirectory: Subdirectory;
   readonly #bytesMax: number;
-  readonly #logNames: NameFlush;
   /** What stands there, as far as is known; `null`: it was not looked at yet. */
   #bytes: number | null = null;
   /** All batches that wait for room ask, again and again. */
   readonly #pace = new LookPace(KEPT_MS);
   /** One file after another: each must fit below the bound. */
-  #turn: Promise<void> = Promise.resolve();
+  #turn: Promise<unknown> = Promise.resolve();
 
   /**
    * @param logNames makes names in the log directory durable, for all that make some
@@ -62,8 +73,8 @@ export class DeadLetters {
   constructor(fs: FileSystem, logDir: string, logNames: NameFlush, bytesMax: number) {
     this.#fs = fs;
     this.#dir = join(logDir, DEAD_LETTERS);
+    this.#subdirectory = new Subdirectory(fs, this.#dir, logNames);
     this.#bytesMax = bytesMax;
-    this.#logNames = logNames;
   }
 
   /**
@@ -72,23 +83,20 @@ export class DeadLetters {
    * @returns the path of the file
    * @throws ForebayError `DEAD_LETTERS_FULL`; the system's error where it cannot be written
    */
-  async keep(batch: string, letters: readonly DeadLetter[]): Promise<string> {
-    const path = join(this.#dir, batch);
-    const kept = this.#turn.then(() => this.#write(path, linesOf(batch, letters)));
-    this.#turn = kept.catch(() => undefined);
-    await kept;
+  async keep(batch: BatchName, letters: readonly DeadLetter[]): Promise<string> {
+    const path = this.#turn.then(() => this.#write(batch, linesOf(batch, letters)));
+    this.#turn = path.catch(() => undefined);
     return path;
   }
 
-  async #write(path: string, lines: Buffer): Promise<void> {
+  async #write(batch: BatchName, lines: Buffer): Promise<string> {
     let bytes = this.#bytes;
     if (bytes === null || (bytes + lines.length > this.#bytesMax && this.#pace.isDue)) {
       // someone may have taken some away
       bytes = (await this.#pace.look(async () => filesIn(this.#fs, this.#dir))).bytes;
       this.#bytes = bytes;
     }
-    // one of an earlier attempt gives way to this one
-    const earlier = await statsOf(this.#fs, path);
+    const { path, earlier } = await this.#place(batch);
     const others = Math.max(0, bytes - (earlier?.size ?? 0));
     // one that is larger than the bound would wait for ever: nobody could make more room than an empty folder has
     if (others > 0 && others + lines.length > this.#bytesMax) {
@@ -96,9 +104,7 @@ export class DeadLetters {
         message: `${bytes} bytes of dead letters in ${this.#dir} (--dead-letters-max): the batches that the sink refuses wait on disk`,
       });
     }
-    const flushDirectoryName = this.#logNames.forNewName();
-    await makeMissing(this.#fs, this.#dir);
-    await flushDirectoryName();
+    await this.#subdirectory.ensure();
     // after a failed flush neither its bytes nor its name could be trusted
     if (earlier !== null) await unlink(this.#fs, path);
     this.#bytes = others;
@@ -123,6 +129,24 @@ export class DeadLetters {
       throw error;
     }
     this.#bytes = others + lines.length;
+    return path;
+  }
+
+  /** The file for the letters of a batch. One of an earlier attempt gives way to it. */
+  async #place({ name, key }: BatchName): Promise<{ path: string; earlier: Stats | null }> {
+    for (let number = 1; ; number++) {
+      const path = join(this.#dir, number === 1 ? name : `${name}.${number}`);
+      const there = await statsOf(this.#fs, path);
+      if (there === null) return { path, earlier: null };
+      if (there.isFile() && (await this.#isOf(path, key))) return { path, earlier: there };
+    }
+  }
+
+  /** Whether a file is of this batch. One that does not say of which one it is was cut off, so its batch is there. */
+  async #isOf(path: string, key: string): Promise<boolean> {
+    const start = await readAll(this.#fs, path, START_BYTES);
+    const names = START.exec(start.toString('latin1'));
+    return names === null || (names[2] ?? names[1]) === key;
   }
 
   async close(): Promise<void> {
@@ -147,11 +171,11 @@ export function aboutLetter(line: Buffer): { about: LetterAbout; event: Buffer }
   }
 }
 
-function linesOf(batch: string, letters: readonly DeadLetter[]): Buffer {
+function linesOf({ name, key }: BatchName, letters: readonly DeadLetter[]): Buffer {
   const time = new Date(Date.now()).toISOString();
   return Buffer.concat(
     letters.flatMap(({ index, reason, status, attempts, event }) => {
-      const about = JSON.stringify({ batch, index, reason, status, attempts, time });
+      const about = JSON.stringify({ batch: name, key, index, reason, status, attempts, time });
       return [Buffer.from(`${about.slice(0, -1)},"event":`), event, Buffer.from('}\n')];
     }),
   );

@@ -2,7 +2,8 @@ import type { Dir } from 'node:fs';
 import { join } from 'node:path';
 import { compareBatchNames, isBatchName } from './batch-name.js';
 import { LOCK_FILE } from './directory-lock.js';
-import { systemCode } from '../errors.js';
+import { PROBE_FILE } from './disk-probe.js';
+import { asError, systemCode } from '../errors.js';
 import type { ErrorCode } from '../errors.js';
 import { call, statsOf } from './file-system.js';
 import type { FileSystem } from './file-system.js';
@@ -11,7 +12,8 @@ import { QUARANTINE } from './quarantine.js';
 /** The folder of the dead letters. */
 export const DEAD_LETTERS = 'dead-letters';
 
-const OURS = new Set([LOCK_FILE, QUARANTINE, DEAD_LETTERS, '.gitignore']);
+/** Names in a log directory that are its own beside batch files. */
+export const OURS: ReadonlySet<string> = new Set([LOCK_FILE, PROBE_FILE, QUARANTINE, DEAD_LETTERS, '.gitignore']);
 
 /** Keeps the system's threads busy, and memory small. */
 const SIZES_AT_ONCE = 256;
@@ -58,12 +60,16 @@ export async function survey(fs: FileSystem, dir: string): Promise<Survey> {
     if (names.push(name) >= SIZES_AT_ONCE) await measure();
   }
   await measure();
-  const letters = await deadLetterFiles(fs, dir).catch(() => []);
+  const letters = await deadLetterFiles(fs, dir).catch((error: unknown) => {
+    const text = `Could not look for dead letters in ${join(dir, DEAD_LETTERS)}: ${asError(error).message}`;
+    remarks.push({ code: 'DISK_FAILED', text });
+    return [];
+  });
   if (letters.length > 0) {
     const text = `There are dead letters of ${letters.length} batches in ${join(dir, DEAD_LETTERS)}`;
     remarks.push({ code: 'DEAD_LETTERS', text });
   }
-  // their names must not be given again either
+  // their names are not given again either, as far as can be
   for (const name of letters.map(batchOf)) {
     if (isBatchName(name) && (newest === null || compareBatchNames(name, newest) > 0)) newest = name;
   }

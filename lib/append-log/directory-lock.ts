@@ -5,11 +5,17 @@ import { call, callVoid, readToEnd, writeAll } from './file-system.js';
 import type { FileSystem } from './file-system.js';
 
 export const LOCK_FILE = 'forebay.lock';
-const NOTE_BYTES = 120;
-/** The year in a name has four digits. */
-const NAMES_END_MS = Date.UTC(9999, 0, 1);
-/** Each restart within a second puts the names a second ahead of the clock; nobody restarts so often in a row. */
-const SECONDS_AHEAD_MAX = 60;
+export const NOTE_BYTES = 160;
+const NOTE_RETRY_MS = 10_000;
+
+/** What the lock file says about who holds the lock, or held it last; `null`: it does not say. */
+export interface LockNote {
+  /** `process 17, started 2026-11-25T09:00:00.000Z`. */
+  readonly owner: string | null;
+  readonly runId: string | null;
+  /** The kind of sink that the directory was written for. */
+  readonly sink: string | null;
+}
 
 /**
  * The right to use a log directory. The lock belongs to the open file (an OFD lock on Linux), so the system
@@ -17,13 +23,13 @@ const SECONDS_AHEAD_MAX = 60;
  * process id is compared. It does not reach across machines on a network file system.
  */
 export interface DirectoryLock {
+  /** What the run before noted. */
+  readonly before: LockNote;
   /**
-   * From which second on this run gives names. The run before may have given some up to now, or up to a second
-   * after its own first one.
+   * Notes who holds the lock now, on the device. No event rests on it. If it fails it throws, and is tried again every
+   * ten seconds.
    */
-  readonly firstSecond: number;
-  /** Notes who holds the lock and that second, once, on the device. No name may be given before. */
-  note(): Promise<void>;
+  note(about: Omit<LockNote, 'owner'>): Promise<void>;
   release(): Promise<void>;
 }
 
@@ -32,50 +38,63 @@ export async function lockDirectory(fs: FileSystem, dir: string): Promise<Direct
   const fd = await call<number>((done) => {
     fs.open(join(dir, LOCK_FILE), constants.O_RDWR | constants.O_CREAT, 0o640, done);
   });
-  const release = (): Promise<void> =>
-    callVoid((done) => {
+  let isReleased = false;
+  let writing: Promise<void> = Promise.resolve();
+  let retry: NodeJS.Timeout | undefined;
+  const release = async (): Promise<void> => {
+    isReleased = true;
+    clearTimeout(retry);
+    await writing.catch(() => undefined);
+    await callVoid((done) => {
       fs.close(fd, done);
     });
+  };
   try {
-    const before = await readToEnd(fs, fd, NOTE_BYTES).then(String, () => 'unreadable'); // never blocks a start
+    const before = readNote(await readToEnd(fs, fd, NOTE_BYTES).then(String, () => '')); // never blocks a start
     if (!fs.tryLock(fd)) throw locked(dir, before);
-    const now = Math.floor(Date.now() / 1000);
-    const firstSecond = before === '' ? now : Math.max(now, firstSecondIn(before) ?? now + SECONDS_AHEAD_MAX) + 1;
-    const started = new Date(Date.now()).toISOString();
-    const names = new Date(firstSecond * 1000).toISOString();
-    const text = `process ${process.pid}, started ${started}, names from ${names}`;
-    const write = async (): Promise<void> => {
+    const write = async ({ runId, sink }: Omit<LockNote, 'owner'>): Promise<void> => {
+      const started = new Date(Date.now()).toISOString();
+      const text = `process ${process.pid}, started ${started}${part('run', runId)}${part('sink', sink)}`;
       // always as long and in place, which needs no space on a full disk and leaves no moment without a note
-      await writeAll(fs, fd, Buffer.from(`${text.padEnd(NOTE_BYTES - 1)}\n`), 0);
+      const bytes = Buffer.alloc(NOTE_BYTES, ' ');
+      bytes.write(text, 0, NOTE_BYTES - 1);
+      bytes.write('\n', NOTE_BYTES - 1);
+      await writeAll(fs, fd, bytes, 0);
       await callVoid((done) => {
         fs.fdatasync(fd, done);
       });
     };
-    // one for all who wait, in their order, until one has succeeded
-    let noting: Promise<void> | null = null;
-    const note = (): Promise<void> => {
-      noting ??= write().catch((error: unknown) => {
-        noting = null;
+    const note = async (about: Omit<LockNote, 'owner'>): Promise<void> => {
+      writing = write(about);
+      await writing.catch((error: unknown) => {
+        retry = isReleased
+          ? undefined
+          : setTimeout(() => void note(about).catch(() => undefined), NOTE_RETRY_MS).unref();
         throw error;
       });
-      return noting;
     };
-    return { firstSecond, note, release };
+    return { before, note, release };
   } catch (error) {
     await release();
     throw error;
   }
 }
 
-/** `null` where it cannot be read. */
-function firstSecondIn(note: string): number | null {
-  const ms = Date.parse(/names from (\S+)/.exec(note)?.[1] ?? '');
-  return ms >= 0 && ms < NAMES_END_MS ? Math.floor(ms / 1000) : null;
+export function readNote(note: string): LockNote {
+  const owner = /^process \d+, started [^\s,]+/.exec(note)?.[0] ?? null;
+  return { owner, runId: valueOf('run', note), sink: valueOf('sink', note) };
 }
 
-function locked(dir: string, note: string): ForebayError {
-  const owner = note.trim() === '' ? 'of unknown process id' : note.trim().replace(/, names from .*/, '');
+function part(name: string, value: string | null): string {
+  return value === null ? '' : `, ${name} ${value}`;
+}
+
+function valueOf(name: string, note: string): string | null {
+  return new RegExp(`, ${name} ([\\w-]+)`).exec(note)?.[1] ?? null;
+}
+
+function locked(dir: string, { owner }: LockNote): ForebayError {
   return new ForebayError('LOG_DIR_LOCKED', {
-    message: `Another server uses the log directory ${dir}: ${owner}`,
+    message: `Another server uses the log directory ${dir}: ${owner ?? 'of unknown process id'}`,
   });
 }

@@ -22,24 +22,24 @@ export async function finishFile(
       await work();
       return true;
     } catch (error) {
-      lines.error('DISK_FAILED', `Could not ${what} ${path}`, asError(error));
+      lines.error('DISK_FAILED', `Could not ${what} ${file.name}`, asError(error));
       return false;
     }
   };
   let isCut = false;
   if (file.hasFailedEnd) isCut = await step('cut the failed end of', () => file.cut());
-  else if (flushes) await flushLate(file, path, lines);
+  else if (flushes) await flushLate(file, lines);
   await step('close', () => file.close());
   const isDeleted = file.events === 0 && (await step('delete the empty', () => unlink(fs, path)));
   return { isCut, isDeleted };
 }
 
 /** A flush that no acknowledgement waits for (`--fsync MILLISECONDS`). Never throws. */
-export async function flushLate(file: BatchFile, path: string, lines: LogLines): Promise<void> {
+export async function flushLate(file: BatchFile, lines: LogLines): Promise<void> {
   await file.flush().catch((error: unknown) => {
     lines.error(
       'DISK_FAILED',
-      `Could not flush ${path}: acknowledged events may be lost if the machine fails now`,
+      `Could not flush ${file.name}: acknowledged events may be lost if the machine fails now`,
       asError(error),
     );
   });

@@ -16,6 +16,7 @@ type Calls = Pick<
   | 'fstat'
   | 'ftruncate'
   | 'mkdir'
+  | 'rmdir'
   | 'opendir'
   | 'lstat'
   | 'unlink'
@@ -99,7 +100,8 @@ const NOT_OURS = new Set(['EACCES', 'EPERM', 'EINVAL']);
 
 /**
  * Makes a directory, and each that is missing above it, with names that are durable. Those that are there may have
- * been made by a run that was killed before it could flush their names, so all are flushed.
+ * been made by a run that was killed before it could flush their names, so all are flushed. After a failed flush those
+ * that were made go again: the next one might succeed without them.
  */
 export async function makeDirectory(fs: FileSystem, dir: string): Promise<void> {
   const firstMade = await makeMissing(fs, dir);
@@ -109,9 +111,25 @@ export async function makeDirectory(fs: FileSystem, dir: string): Promise<void> 
     try {
       await flushDirectory(fs, dirname(made));
     } catch (error) {
-      if (ours || !NOT_OURS.has(systemCode(error) ?? '')) throw error;
+      if (ours || !NOT_OURS.has(systemCode(error) ?? '')) {
+        if (topmost !== null) await removeMade(fs, absolute(dir), topmost);
+        throw error;
+      }
     }
     if (made === topmost) ours = false;
+  }
+}
+
+/** Removes directories that were made just now, as far as they are empty still. */
+async function removeMade(fs: FileSystem, deepest: string, topmost: string): Promise<void> {
+  for (let made = deepest; made.length >= topmost.length; made = dirname(made)) {
+    const isGone = await callVoid((done) => {
+      fs.rmdir(made, done);
+    }).then(
+      () => true,
+      () => false,
+    );
+    if (!isGone) return;
   }
 }
 

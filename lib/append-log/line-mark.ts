@@ -7,6 +7,7 @@
  * 2^32 (P. Koopman, "32-Bit Cyclic Redundancy Codes for Internet Applications", 2002).
  */
 import { crc32 } from 'node:zlib';
+import { RUN_MARK_BYTES, runIdAt, runMark } from './run-mark.js';
 
 const LINE_FEED = 0x0a;
 const SPACE = 0x20;
@@ -16,11 +17,12 @@ const MARK_BYTES = 32;
 /** What one flipped bit makes of a line feed. */
 const FLIPPED_LINE_FEEDS = new Set(Array.from({ length: 8 }, (_, bit) => LINE_FEED ^ (1 << bit)));
 
-/** A line of the log: the text, its mark, a line feed. */
-export function markedLine(text: string): string {
+/** A line of the log: the text, its mark, a line feed. The first one of a file names the run. */
+export function markedLine(text: string, runId: string | null = null): string {
   const source = Buffer.from(text, 'utf8');
-  const line = Buffer.allocUnsafe(markedBytes(1, source.length));
-  writeMarkedLine(line, 0, source, 0, source.length);
+  const run = runId === null ? null : runMark(runId);
+  const line = Buffer.allocUnsafe(markedBytes(1, source.length) + (run?.length ?? 0));
+  writeMarkedLine(line, 0, source, 0, source.length, run);
   return line.toString('utf8');
 }
 
@@ -33,7 +35,8 @@ export function markedBytes(lines: number, textBytes: number): number {
  * Writes a line of the log into `target`.
  *
  * @param source holds the text, from `start` to before `end`
- * @returns the position behind the line
+ * @param run the mark of the run, for the first line of a file
+ * @returns the position after the line
  */
 export function writeMarkedLine(
   target: Uint8Array,
@@ -41,12 +44,18 @@ export function writeMarkedLine(
   source: Uint8Array,
   start: number,
   end: number,
+  run: Uint8Array | null = null,
 ): number {
   // a plain view: Buffer's subarray takes three times as long, which is much beside the rest
   const text = new Uint8Array(source.buffer, source.byteOffset + start, end - start);
   target.set(text, at);
-  const sum = crc32(text);
+  let sum = crc32(text);
   let next = at + text.length;
+  if (run !== null) {
+    target.set(run, next);
+    sum = crc32(run, sum);
+    next += run.length;
+  }
   for (let bit = 31; bit >= 0; bit--) target[next++] = SPACE - (SPACE - TAB) * ((sum >>> bit) & 1);
   target[next++] = LINE_FEED;
   return next;
@@ -61,12 +70,18 @@ export function checkedText(line: Buffer<ArrayBuffer>): Buffer<ArrayBuffer> | nu
   return isSound(line, 0, line.length) ? line.subarray(0, line.length - MARK_BYTES) : null;
 }
 
+/** Lines without their marks, each with its line feed, and the run that the first of them names. */
+export interface UnmarkedLines {
+  readonly bytes: Buffer<ArrayBuffer>;
+  readonly runId: string | null;
+}
+
 /**
  * The lines of a file without marks, where the marks of all fit and a line feed ends it; `null` where not. A sound
  * file is overwritten: its memory is given back. Two passes without an object for each line take half of the time of
  * looking at the lines one by one.
  */
-export function soundLines(file: Buffer<ArrayBuffer>): { bytes: Buffer<ArrayBuffer>; events: number } | null {
+export function soundLines(file: Buffer<ArrayBuffer>): (UnmarkedLines & { events: number }) | null {
   let events = 0;
   let start = 0;
   for (let end = file.indexOf(LINE_FEED); end !== -1; end = file.indexOf(LINE_FEED, start)) {
@@ -74,26 +89,31 @@ export function soundLines(file: Buffer<ArrayBuffer>): { bytes: Buffer<ArrayBuff
     events++;
     start = end + 1;
   }
-  return start === file.length ? { bytes: withoutMarks(file), events } : null;
+  return start === file.length ? { ...withoutMarks(file), events } : null;
 }
 
-/** Sound lines without their marks, each with its line feed. */
-export function unmarkedLines(parts: readonly Buffer[]): Buffer<ArrayBuffer> {
+/** Sound lines from the start of a file without their marks. */
+export function unmarkedLines(parts: readonly Buffer[]): UnmarkedLines {
   return withoutMarks(Buffer.concat(parts));
 }
 
 /** Moves the texts of sound lines together, each with its line feed, over the marks between them. */
-function withoutMarks(lines: Buffer<ArrayBuffer>): Buffer<ArrayBuffer> {
+function withoutMarks(lines: Buffer<ArrayBuffer>): UnmarkedLines {
   let written = 0;
   let start = 0;
+  let runId: string | null = null;
   for (let end = lines.indexOf(LINE_FEED); end !== -1; end = lines.indexOf(LINE_FEED, start)) {
-    const textEnd = end - MARK_BYTES;
+    let textEnd = end - MARK_BYTES;
+    if (start === 0) {
+      runId = runIdAt(lines, textEnd);
+      if (runId !== null) textEnd -= RUN_MARK_BYTES;
+    }
     lines.copyWithin(written, start, textEnd);
     written += textEnd - start;
     lines[written++] = LINE_FEED;
     start = end + 1;
   }
-  return lines.subarray(0, written);
+  return { bytes: lines.subarray(0, written), runId };
 }
 
 /**

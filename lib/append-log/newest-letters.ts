@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import { aboutLetter } from './dead-letters.js';
 import type { LetterAbout } from './dead-letters.js';
 import { DEAD_LETTERS, newestDeadLetterFiles } from './directory-listing.js';
-import { call, callVoid, readToEnd } from './file-system.js';
+import { readAll } from './file-system.js';
 import type { FileSystem } from './file-system.js';
 import { LookPace } from './look-pace.js';
 
@@ -45,21 +45,12 @@ export class NewestLetters {
   async #look(): Promise<LetterLook[]> {
     const names = await newestDeadLetterFiles(this.#fs, this.#logDir, FILES_MAX);
     // one that is gone meanwhile, or cannot be read, hides no other
-    const files = await Promise.all(names.map((name) => this.#begin(name).catch(() => Buffer.alloc(0))));
+    const files = await Promise.all(names.map((name) => this.#start(name).catch(() => Buffer.alloc(0))));
     return files.flatMap(lettersIn);
   }
 
-  async #begin(name: string): Promise<Buffer> {
-    const fd = await call<number>((done) => {
-      this.#fs.open(join(this.#logDir, DEAD_LETTERS, name), 'r', done);
-    });
-    try {
-      return await readToEnd(this.#fs, fd, FILE_BYTES_MAX);
-    } finally {
-      await callVoid((done) => {
-        this.#fs.close(fd, done);
-      });
-    }
+  async #start(name: string): Promise<Buffer> {
+    return readAll(this.#fs, join(this.#logDir, DEAD_LETTERS, name), FILE_BYTES_MAX);
   }
 }
 

@@ -1,23 +1,22 @@
 import { join } from 'node:path';
-import { call, callVoid, makeMissing, readAll, statsOf, writeAll } from './file-system.js';
+import { call, callVoid, flushDirectory, readAll, statsOf, writeAll } from './file-system.js';
 import type { FileSystem } from './file-system.js';
-import { NameFlush } from './name-flush.js';
+import type { NameFlush } from './name-flush.js';
+import { Subdirectory } from './subdirectory.js';
 
 export const QUARANTINE = 'quarantine';
 
 /** Where damaged parts of batch files are kept. */
 export class Quarantine {
   readonly #fs: FileSystem;
-  readonly #dir: string;
-  readonly #logNames: NameFlush;
-  readonly #names: NameFlush;
+  readonly #dir: Subdirectory;
+  /** One file after another: a failed flush of the directory leaves the name of no other file in doubt. */
+  #turn: Promise<unknown> = Promise.resolve();
 
   /** @param logNames makes names in the log directory durable, for all that make some */
   constructor(fs: FileSystem, logDir: string, logNames: NameFlush) {
     this.#fs = fs;
-    this.#dir = join(logDir, QUARANTINE);
-    this.#logNames = logNames;
-    this.#names = new NameFlush(fs, this.#dir);
+    this.#dir = new Subdirectory(fs, join(logDir, QUARANTINE), logNames);
   }
 
   /**
@@ -27,12 +26,15 @@ export class Quarantine {
    * @returns the path of the file
    */
   async setAside(batchName: string, damaged: readonly Buffer[]): Promise<string> {
-    const flushDirectoryName = this.#logNames.forNewName();
-    await makeMissing(this.#fs, this.#dir);
-    await flushDirectoryName();
+    const path = this.#turn.then(() => this.#write(batchName, damaged));
+    this.#turn = path.catch(() => undefined);
+    return path;
+  }
+
+  async #write(batchName: string, damaged: readonly Buffer[]): Promise<string> {
+    await this.#dir.ensure();
     const bytes = Buffer.concat(damaged);
-    const flushName = this.#names.forNewName();
-    const { path, fd } = await openNew(this.#fs, join(this.#dir, batchName), bytes);
+    const { path, fd } = await openNew(this.#fs, join(this.#dir.path, batchName), bytes);
     try {
       try {
         await writeAll(this.#fs, fd, bytes, 0);
@@ -44,7 +46,7 @@ export class Quarantine {
           this.#fs.close(fd, done);
         });
       }
-      await flushName();
+      await flushDirectory(this.#fs, this.#dir.path);
     } catch (error) {
       // the next attempt makes a new file
       await unlink(this.#fs, path).catch(() => undefined);
@@ -54,7 +56,7 @@ export class Quarantine {
   }
 
   async close(): Promise<void> {
-    await this.#names.close();
+    await this.#turn;
   }
 }
 

@@ -1,6 +1,6 @@
-import type { Batch } from './batch.js';
 import type { BatchFile } from './batch-file.js';
 import { unmarkedLines } from './line-mark.js';
+import type { UnmarkedLines } from './line-mark.js';
 
 /**
  * What was appended lately, so that a batch that is delivered at once need not be read from its file again: opening,
@@ -42,9 +42,9 @@ export class RecentBatches {
   }
 
   /** A sealed batch; `null` where it is not known any more. */
-  read(name: string): Batch | null {
+  read(name: string): (UnmarkedLines & { readonly events: number }) | null {
     const batch = this.#sealed.get(name);
-    return batch === undefined ? null : { name, events: batch.events, bytes: unmarkedLines(batch.parts) };
+    return batch === undefined ? null : { ...unmarkedLines(batch.parts), events: batch.events };
   }
 
   /** The batch is delivered. */

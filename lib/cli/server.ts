@@ -1,4 +1,3 @@
-import { readFileSync } from 'node:fs';
 import { asError, ForebayError } from '../errors.js';
 import type { ErrorCode } from '../errors.js';
 import { createForebay } from '../forebay.js';
@@ -6,14 +5,14 @@ import type { Forebay } from '../forebay.js';
 import { ClosedDoor } from '../http/closed-door.js';
 import { IngestionServer } from '../http/ingestion-server.js';
 import type { Logger } from '../log-lines.js';
-import { metricsRoute } from '../metrics/metrics-route.js';
-import { pageRoutes } from '../page/page-routes.js';
+import { OperatorRoutes } from '../operator-routes.js';
 import { HTTP_SETTINGS } from '../settings/http-settings.js';
 import { helpText, readOptions } from '../settings/option-table.js';
 import type { OptionTable, Values } from '../settings/option-table.js';
 import { checkRelations, PIPELINE_SETTINGS, SERVER_SETTINGS } from '../settings/server-settings.js';
 import type { ServerSettings } from '../settings/server-settings.js';
 import { chooseSink } from '../sinks/choose-sink.js';
+import { VERSION } from '../version.js';
 import { createLogger, neverWait } from './log-output.js';
 
 /** What closing files takes at the end of a stop, in milliseconds, with room to spare. */
@@ -41,7 +40,7 @@ try {
   wantsJson = settings.logFormat === 'json';
   checkRelations(settings);
   if (settings.help) process.stdout.on('error', goOn).write(USAGE + helpText(SERVER_SETTINGS, true));
-  else if (settings.version) process.stdout.on('error', goOn).write(`${version()}\n`);
+  else if (settings.version) process.stdout.on('error', goOn).write(`${VERSION}\n`);
   // the sink has standard output for itself: `process.stdout` is not even touched
   else if (settings.sink === 'stdout') await run(settings, createLogger(settings, process.stderr));
   else await run(settings, createLogger(settings, neverWait(process.stdout.on('error', goOn))));
@@ -52,7 +51,7 @@ try {
 
 async function run(settings: ServerSettings, logger: Logger): Promise<void> {
   const { sink: kind, fsync } = settings;
-  const about = { version: version(), node: process.versions.node, sink: kind, fsync };
+  const about = { version: VERSION, node: process.versions.node, sink: kind, fsync };
   logger.info(about, `Forebay ${about.version}, Node.js ${about.node}, sink ${kind}, fsync ${fsync}`);
   if (settings.sink === 'simulated') {
     logger.warn(
@@ -66,21 +65,17 @@ async function run(settings: ServerSettings, logger: Logger): Promise<void> {
     logger,
   });
   const server = new IngestionServer({ ...ofTable(HTTP_SETTINGS, settings), forebay, logger });
-  server.addRoute('/metrics', metricsRoute({ forebay, server, version: version() }));
-  if (settings.page === 'on') {
-    const routes = pageRoutes({ forebay, server, version: version() });
-    for (const [path, route] of routes) server.addRoute(path, route);
-  }
+  server.addRoutes(new OperatorRoutes({ forebay, door: server, page: settings.page === 'on' }).routes);
   const stopping = stopOnSignals(settings, forebay, server, logger);
   forebay.broken.catch(() => process.exit(1)); // a restart begins with what is on disk
   try {
-    await server.tryAddress();
+    // first: a port that is in use stops the start before anything is delivered
+    await server.start();
     if (stopping.aborted) return;
     await forebay.start();
     if (stopping.aborted) return;
-    await server.start();
   } catch (error) {
-    await forebay.stop(0);
+    await Promise.all([server.stop(0), forebay.stop(0)]);
     throw error;
   }
   logger.info({ host: settings.host, port: server.port }, `IngestionServer started on port ${server.port}`);
@@ -169,9 +164,4 @@ function endAtOnce(): never {
 /** Those of the settings that stand in a table. */
 function ofTable<Table extends OptionTable>(table: Table, settings: Values<Table>): Values<Table> {
   return Object.fromEntries(Object.keys(table).map((key) => [key, settings[key]])) as Values<Table>;
-}
-
-function version(): string {
-  const path = new URL('../../../package.json', import.meta.url);
-  return (JSON.parse(readFileSync(path, 'utf8')) as { version: string }).version;
 }

@@ -2,7 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { ForebayError } from '../errors.js';
 
 /** A string: Node.js puts it behind the headers, and the answer is one write. Half of what two writes cost. */
-const ACCEPTED = '{"status":"accepted"}';
+const ACCEPTED = '{"status":"accepted"}\n';
 const ACCEPTED_HEADERS = ['Content-Type', 'application/json', 'Content-Length', String(ACCEPTED.length)];
 
 /** An upload that was refused is read on for so long, and so far, before the connection is closed under it. */
@@ -78,7 +78,7 @@ export function answerError(
 /** What the answer to an error says. */
 export function errorBody({ code, message, field, position, line, index }: ForebayError): object {
   // The answer to a full queue is fixed: its clients know it in this form.
-  if (code === 'QUEUE_FULL') return { error: message };
+  if (code === 'QUEUE_FULL' || code === 'CONNECTIONS_MAX') return { error: message };
   return { error: message, code, line, index, field, position };
 }
 
@@ -119,7 +119,7 @@ function head(
   headers: Readonly<Record<string, string>>,
   close: boolean,
 ): Buffer {
-  const bytes = Buffer.from(JSON.stringify(body));
+  const bytes = Buffer.from(`${JSON.stringify(body)}\n`);
   if (close) res.shouldKeepAlive = false;
   res.writeHead(status, { ...headers, 'Content-Type': 'application/json', 'Content-Length': bytes.length });
   return bytes;

@@ -4,7 +4,7 @@ import { ForebayError } from '../errors.js';
 import type { Forebay } from '../forebay.js';
 import { answerError } from './answers.js';
 import { listen } from './listen.js';
-import { answerHealth, answerReady } from './probes.js';
+import { answerProbe, health, readiness } from './probes.js';
 
 /** What asks here has little to say, and gets little time: a stop is a matter of seconds. */
 const REQUEST_TIMEOUT_MS = 2000;
@@ -58,7 +58,7 @@ function answer(forebay: Forebay, req: IncomingMessage, res: ServerResponse): vo
   if (res.headersSent) return;
   const error = new ForebayError('NOT_RUNNING', { message: 'The server stops', retryAfterMs: 1000 });
   res.shouldKeepAlive = false;
-  if (req.url === '/health') answerHealth(res, forebay);
-  else if (req.url === '/ready') answerReady(res, forebay, error);
+  if (req.url === '/health') answerProbe(res, health(forebay));
+  else if (req.url === '/ready') answerProbe(res, readiness(forebay, error));
   else answerError(req, res, error);
 }

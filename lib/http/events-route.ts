@@ -42,7 +42,6 @@ export class EventsRoute {
   readonly #eventBytesMax: number;
   readonly #logger: Logger;
   readonly #counts: RequestCounts;
-  /** The bytes of all bodies that are being read: they count towards the queue's bound. */
   #bodyBytes = 0;
 
   constructor({ forebay, bodyBytesMax, eventBytesMax, logger, counts }: EventsRouteOptions) {
@@ -51,6 +50,11 @@ export class EventsRoute {
     this.#eventBytesMax = eventBytesMax;
     this.#logger = logger;
     this.#counts = counts;
+  }
+
+  /** The bytes of all bodies that are being read: they count towards the queue's bound. */
+  get bodyBytes(): number {
+    return this.#bodyBytes;
   }
 
   /** @param waits whether the client waits for `100 Continue` before it sends the body */

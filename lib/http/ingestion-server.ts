@@ -1,6 +1,5 @@
 import { createServer } from 'node:http';
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
-import { once } from 'node:events';
 import type { AddressInfo, Socket } from 'node:net';
 import { ForebayError } from '../errors.js';
 import type { Forebay } from '../forebay.js';
@@ -11,12 +10,18 @@ import type { HttpSettings } from '../settings/http-settings.js';
 import { fromObject } from '../settings/option-table.js';
 import { answerError } from './answers.js';
 import { answerConnectionErrors } from './connection-errors.js';
+import { ConnectionGate } from './connection-gate.js';
+import type { Door } from './door.js';
 import { EventsRoute } from './events-route.js';
 import { Exchanges } from './exchanges.js';
 import { FastPath } from './fast-path.js';
 import { listen } from './listen.js';
-import { answerHealth, answerReady } from './probes.js';
+import { answerProbe, health, readiness } from './probes.js';
+import type { ProbeAnswer } from './probes.js';
+import { rawAnswer } from './raw-answer.js';
 import { ABORTED, RequestCounts } from './request-counts.js';
+
+const HEAD_END = '\r\n\r\n';
 
 /** What `IngestionServer` takes: the pipeline, and any of the door's settings. */
 export interface IngestionServerOptions extends Partial<HttpSettings> {
@@ -29,9 +34,7 @@ export interface IngestionServerOptions extends Partial<HttpSettings> {
 const TIMEOUT_CHECK_MS = 500;
 
 /** The HTTP door: `POST /events`, `GET /health`, `GET /ready`. */
-export class IngestionServer {
-  /** Connections closed at once, because there were `connectionsMax` already. */
-  droppedConnections = 0;
+export class IngestionServer implements Door {
   /** Requests by path and status, events refused by why. */
   readonly counts = new RequestCounts();
   readonly #settings: HttpSettings;
@@ -41,7 +44,7 @@ export class IngestionServer {
   readonly #logger: Logger;
   readonly #exchanges: Exchanges;
   readonly #fastPath: FastPath;
-  #dropTimer: NodeJS.Timeout | null = null;
+  readonly #gate: ConnectionGate;
 
   /** @throws ForebayError `SETTING_INVALID` */
   constructor({ forebay, logger = silentLogger, ...given }: IngestionServerOptions) {
@@ -57,7 +60,6 @@ export class IngestionServer {
       connectionsCheckingInterval: TIMEOUT_CHECK_MS,
       requireHostHeader: false, // Node's own refusal says nothing; see #route
     });
-    this.#server.maxConnections = settings.connectionsMax;
     // A client that has sent its request and closed its side still gets the answer.
     Object.assign(this.#server, { httpAllowHalfOpen: true });
     this.#exchanges = new Exchanges(this.#server);
@@ -72,14 +74,32 @@ export class IngestionServer {
       this.#countOnClose('other', res);
       answerError(req, res, new ForebayError('EXPECTATION_FAILED'));
     });
-    this.#fastPath = this.#putInFront();
+    const handOver = this.#takeConnections();
+    this.#fastPath = new FastPath({ ...settings, events: this.#events, counts: this.counts, handOver });
+    this.#gate = new ConnectionGate({
+      ...settings,
+      server: this.#server,
+      counts: this.counts,
+      logger,
+      admit: (socket) => {
+        this.#fastPath.take(socket);
+      },
+      answerProbe: (request) => this.#answerProbe(request),
+    });
     this.#server.on('error', (error) => {
       if (!this.#server.listening) return;
       this.#logger.error({ code: 'CONNECTIONS_MAX', err: error }, 'A connection could not be taken');
     });
-    this.#server.on('drop', () => {
-      this.#drop();
-    });
+  }
+
+  /** Connections that were answered `429` because `connectionsMax` were open. */
+  get refusedConnections(): number {
+    return this.#gate.refused;
+  }
+
+  /** Connections that were reset, as there were too many even for that. */
+  get droppedConnections(): number {
+    return this.#gate.dropped;
   }
 
   /** Connections that do not take the fast path (any more): `node:http` reads them. */
@@ -87,19 +107,19 @@ export class IngestionServer {
     return this.#fastPath.handedOver;
   }
 
-  /** Adds what is at a path. One that has an end of its own is stopped with the server. */
-  addRoute(path: string, route: Route): void {
-    this.#routes[path] = route;
+  /** Adds what is at some paths. A route that has an end of its own is stopped with the server. */
+  addRoutes(routes: Iterable<readonly [string, Route]>): void {
+    for (const [path, route] of routes) this.#routes[path] = route;
   }
 
   /** Open connections. */
-  async connections(): Promise<number> {
-    return new Promise((resolve, reject) => {
-      this.#server.getConnections((error, count) => {
-        if (error === null) resolve(count);
-        else reject(error);
-      });
-    });
+  get connections(): number {
+    return this.#gate.open;
+  }
+
+  /** Why an event would be refused now, as the error for its client; `null`: it would be taken. */
+  refusal(): ForebayError | null {
+    return this.#gate.refusal ?? this.#forebay.unready(this.#events.bodyBytes);
   }
 
   get listening(): boolean {
@@ -112,20 +132,10 @@ export class IngestionServer {
   }
 
   /**
-   * Listens for a moment, to know before a long replay whether it can.
+   * Listens. As long as the pipeline does not run, before its start and while it replays, events get `503`.
    *
    * @throws ForebayError `PORT_UNAVAILABLE`
    */
-  async tryAddress(): Promise<void> {
-    if (this.#settings.port === 0) return;
-    const { host, port } = this.#settings;
-    const server = createServer();
-    await listen(server, host, port);
-    server.close();
-    await once(server, 'close');
-  }
-
-  /** @throws ForebayError `PORT_UNAVAILABLE` */
   async start(): Promise<void> {
     await listen(this.#server, this.#settings.host, this.#settings.port);
   }
@@ -141,6 +151,7 @@ export class IngestionServer {
         resolve();
       });
     });
+    this.#gate.close();
     this.#fastPath.close();
     this.#exchanges.close();
     for (const route of Object.values(this.#routes)) route.stop?.();
@@ -152,40 +163,30 @@ export class IngestionServer {
     clearTimeout(timer);
   }
 
-  /** New connections go to the fast path first: who listened for them so far gets those that it hands over. */
-  #putInFront(): FastPath {
+  /**
+   * Takes new connections away from `node:http`.
+   *
+   * @returns gives one to it
+   */
+  #takeConnections(): (socket: Socket) => void {
     const server = this.#server;
     const listeners = server.listeners('connection') as ((socket: Socket) => void)[];
     server.removeAllListeners('connection');
-    const fastPath = new FastPath({
-      ...this.#settings,
-      events: this.#events,
-      counts: this.counts,
-      handOver: (socket) => {
-        for (const listener of listeners) listener.call(server, socket);
-      },
-    });
-    server.on('connection', (socket) => {
-      fastPath.take(socket);
-    });
-    return fastPath;
+    return (socket) => {
+      for (const listener of listeners) listener.call(server, socket);
+    };
   }
 
-  /** Told once a second at most: dropped clients come back fast. */
-  #drop(): void {
-    this.droppedConnections++;
-    if (this.#dropTimer !== null) return;
-    const before = this.droppedConnections - 1;
-    this.#dropTimer = setTimeout(() => {
-      this.#dropTimer = null;
-      const dropped = this.droppedConnections - before;
-      const { connectionsMax } = this.#settings;
-      const why = `${connectionsMax} are open (--connections-max)`;
-      this.#logger.warn(
-        { code: 'CONNECTIONS_MAX', dropped },
-        `Closed ${dropped} new connections at once: ${why}`,
-      );
-    }, 1000).unref();
+  /** Probes are answered however many connections are open: who is locked out would be taken for dead. */
+  #answerProbe(request: string): string | null {
+    const [, method, path] = /^(GET|HEAD) (\/\w+)[ ?]/.exec(request) ?? [];
+    let answer: ProbeAnswer;
+    if (path === '/health') answer = health(this.#forebay);
+    else if (path === '/ready') answer = readiness(this.#forebay, this.refusal());
+    else return null;
+    this.counts.count(path, answer.status);
+    const full = rawAnswer(answer.status, answer.body, answer.headers, null);
+    return method === 'HEAD' ? full.slice(0, full.indexOf(HEAD_END) + HEAD_END.length) : full;
   }
 
   #countOnClose(path: string, res: ServerResponse): void {
@@ -224,14 +225,14 @@ export class IngestionServer {
     '/health': {
       methods: ['GET', 'HEAD'],
       handle: (req, res) => {
-        answerHealth(res, this.#forebay);
+        answerProbe(res, health(this.#forebay));
         req.resume();
       },
     },
     '/ready': {
       methods: ['GET', 'HEAD'],
       handle: (req, res) => {
-        answerReady(res, this.#forebay, this.#forebay.unready());
+        answerProbe(res, readiness(this.#forebay, this.refusal()));
         req.resume();
       },
     },
@@ -239,7 +240,7 @@ export class IngestionServer {
 }
 
 /** The path that is asked for; a client may send a whole URI (RFC 9112, 3.2.2). */
-function pathOf({ url = '' }: IncomingMessage): string {
+export function pathOf({ url = '' }: IncomingMessage): string {
   return url.replace(/^https?:\/\/[^/?]*/i, '').split('?', 1)[0] || '/';
 }
 

@@ -7,20 +7,28 @@ import { answerJson, retryAfter } from './answers.js';
 /** A disk in this state gets well by itself, as delivery makes room: a restart would only be in its way. */
 const IS_FULL: readonly (string | undefined)[] = ['ENOSPC', 'EDQUOT'];
 
+/** An answer to a probe: of a load balancer, of a supervisor. */
+export interface ProbeAnswer {
+  readonly status: number;
+  readonly body: object;
+  readonly headers: Readonly<Record<string, string>>;
+}
+
 /**
  * `200` while the process works: no stage has broken, and the disk takes events, or takes none because it is full. With
  * what it holds, and how the sink does, for who looks.
  */
-export function answerHealth(res: ServerResponse, forebay: Forebay): void {
+export function health(forebay: Forebay): ProbeAnswer {
   const failure = forebay.logFailure();
   const isFull = IS_FULL.includes(systemCode(failure?.cause));
   const isWell = forebay.healthy && (failure === null || isFull);
-  answerJson(res, isWell ? 200 : 503, {
+  const body = {
     status: isWell ? 'ok' : 'failed',
     log: failure === null ? { writable: true } : { writable: false, reason: reasonOf(failure) },
     events: forebay.counts(),
     sink: forebay.sinkState(),
-  });
+  };
+  return { status: isWell ? 200 : 503, body, headers: {} };
 }
 
 /** In the system's own words, where it said something. */
@@ -28,14 +36,21 @@ function reasonOf({ cause, message }: ForebayError): string {
   return cause instanceof Error ? cause.message : message;
 }
 
-/** `200` if an event would be taken. The sink is shown and makes no difference: the door never waits for it. */
-export function answerReady(res: ServerResponse, forebay: Forebay, refusal: ForebayError | null): void {
-  const state = forebay.sinkState();
-  const sink = { breaker: state?.breaker, lastError: state?.lastError };
+/**
+ * `200` if an event would be taken. The sink is shown and makes no difference: the door never waits for it.
+ *
+ * @param refusal what an event would be refused with now
+ */
+export function readiness(forebay: Forebay, refusal: ForebayError | null): ProbeAnswer {
   if (refusal === null) {
-    answerJson(res, 200, { status: 'ready', sink });
-    return;
+    const state = forebay.sinkState();
+    const sink = { breaker: state?.breaker, lastError: state?.lastError };
+    return { status: 200, body: { status: 'ready', sink }, headers: {} };
   }
   const { message: reason, code } = refusal;
-  answerJson(res, 503, { status: 'not ready', reason, code }, retryAfter(refusal));
+  return { status: 503, body: { status: 'not ready', reason, code }, headers: retryAfter(refusal) };
+}
+
+export function answerProbe(res: ServerResponse, { status, body, headers }: ProbeAnswer): void {
+  answerJson(res, status, body, headers);
 }

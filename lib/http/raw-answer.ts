@@ -11,7 +11,7 @@ export function rawAnswer(
   headers: Readonly<Record<string, string>>,
   keepAliveTimeoutMs: number | null,
 ): string {
-  const text = JSON.stringify(body);
+  const text = `${JSON.stringify(body)}\n`; // a terminal wants it
   const connection =
     keepAliveTimeoutMs === null
       ? { Connection: 'close' }

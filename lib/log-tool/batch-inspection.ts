@@ -26,6 +26,8 @@ export interface BatchInspection {
   /** The sound events: NDJSON without marks. */
   readonly text: Buffer<ArrayBuffer>;
   readonly events: number;
+  /** The run that wrote the file; `null`: it names none. */
+  readonly runId: string | null;
   readonly damaged: readonly DamagedLine[];
   /** A line that a crash cut off. */
   readonly torn: FileEnd | null;
@@ -38,9 +40,9 @@ export interface BatchInspection {
 /** Looks through the bytes of a batch file. Damage never throws. */
 export function inspectBatch(file: Buffer<ArrayBuffer>): BatchInspection {
   const read = readBatchLines(file, false);
-  const { bytes: text, events, tornBytes, lastBreakLost } = read;
+  const { bytes: text, events, runId, tornBytes, lastBreakLost } = read;
   if (read.damaged.length === 0 && tornBytes === 0 && !lastBreakLost) {
-    return { text, events, damaged: [], torn: null, breakLost: null, sound: [file] };
+    return { text, events, runId, damaged: [], torn: null, breakLost: null, sound: [file] };
   }
   const lines = splitLines(file);
   const hasMarks = lines.some(({ bytes }) => looksMarked(withoutBreak(bytes)));
@@ -59,6 +61,7 @@ export function inspectBatch(file: Buffer<ArrayBuffer>): BatchInspection {
   return {
     text,
     events,
+    runId,
     damaged,
     torn: tornBytes > 0 ? end : null,
     breakLost: lastBreakLost ? end : null,

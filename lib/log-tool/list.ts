@@ -75,8 +75,9 @@ async function rowOf(fs: FileSystem, dir: string, name: string, lock: LockReport
   const nothing = { name, ageSeconds, damagedLines: 0, tornBytes: 0, lastBreakLost: false };
   if ('unreadable' in reading)
     return { ...nothing, bytes: null, events: null, unreadable: reading.unreadable };
-  const { events, damaged, torn, breakLost } = inspectBatch(reading.file);
-  const isWritten = mayBeWritten(lock, name);
+  const inspection = inspectBatch(reading.file);
+  const { events, damaged, torn, breakLost } = inspection;
+  const isWritten = mayBeWritten(lock, inspection);
   return {
     ...nothing,
     bytes: reading.file.length,

@@ -5,11 +5,9 @@
  */
 import { open, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { LOCK_FILE } from '../append-log/directory-lock.js';
+import { LOCK_FILE, NOTE_BYTES, readNote } from '../append-log/directory-lock.js';
 import { asError, systemCode } from '../errors.js';
-import { secondOf } from './log-directory.js';
-
-const NOTE_BYTES = 120;
+import type { BatchInspection } from './batch-inspection.js';
 
 /** File systems whose locks are all in `/proc/locks`, under the device and inode that `stat` gives. */
 const LISTED = new Set(['ext2', 'ext3', 'ext4', 'xfs', 'jfs', 'f2fs', 'tmpfs']);
@@ -24,8 +22,8 @@ export interface LockReport {
   readonly state: LockState;
   /** Who holds the lock, or held it last, as the lock file says: `process 17, started …`. */
   readonly owner: string | null;
-  /** That run's batch names begin with this second, since 1970. */
-  readonly firstSecond: number | null;
+  /** That run, as its files name it. */
+  readonly runId: string | null;
   /** Why it is not known. */
   readonly why: string | null;
 }
@@ -33,14 +31,14 @@ export interface LockReport {
 /** Looks whether a server uses the directory. Changes nothing and does not throw. */
 export async function reportLock(dir: string): Promise<LockReport> {
   const path = join(dir, LOCK_FILE);
-  const { owner, firstSecond } = readNote(await noteOf(path));
+  const { owner, runId } = readNote(await noteOf(path));
   try {
     const why = await stateOf(path);
-    if (why === 'held' || why === 'free') return { state: why, owner, firstSecond, why: null };
-    return { state: 'unknown', owner, firstSecond, why };
+    if (why === 'held' || why === 'free') return { state: why, owner, runId, why: null };
+    return { state: 'unknown', owner, runId, why };
   } catch (error) {
     const isMissing = systemCode(error) === 'ENOENT';
-    return { state: isMissing ? 'missing' : 'unknown', owner, firstSecond, why: asError(error).message };
+    return { state: isMissing ? 'missing' : 'unknown', owner, runId, why: asError(error).message };
   }
 }
 
@@ -60,9 +58,13 @@ export function lockText({ state, owner, why }: LockReport): string {
 }
 
 /** Whether the end of a file may just be being written by a server: files of its own run only. */
-export function mayBeWritten({ state, firstSecond }: LockReport, batchName: string): boolean {
+export function mayBeWritten(
+  { state, runId: current }: LockReport,
+  { runId, events }: BatchInspection,
+): boolean {
   if (state === 'free' || state === 'missing') return false;
-  return firstSecond === null || secondOf(batchName) >= firstSecond;
+  // the first line names the run; a file that has none yet may have just been created
+  return current === null || runId === current || (runId === null && events === 0);
 }
 
 function noteText(owner: string | null): string {
@@ -92,15 +94,6 @@ async function noteOf(path: string): Promise<string> {
   } catch {
     return '';
   }
-}
-
-function readNote(note: string): Pick<LockReport, 'owner' | 'firstSecond'> {
-  const owner = note.trim().replace(/, names from .*/, '');
-  const firstMs = Date.parse(/names from (\S+)/.exec(note)?.[1] ?? '');
-  return {
-    owner: owner === '' ? null : owner,
-    firstSecond: Number.isNaN(firstMs) ? null : Math.floor(firstMs / 1000),
-  };
 }
 
 /** `held`, `free`, or why it cannot be known. */

@@ -4,7 +4,7 @@ import { isBatchName } from '../append-log/batch-name.js';
 import { LOCK_FILE } from '../append-log/directory-lock.js';
 import { call, statsOf } from '../append-log/file-system.js';
 import type { FileSystem } from '../append-log/file-system.js';
-import { DEAD_LETTERS, deadLetterFiles } from '../append-log/directory-listing.js';
+import { deadLetterFiles, OURS } from '../append-log/directory-listing.js';
 import { QUARANTINE } from '../append-log/quarantine.js';
 import { asError, ForebayError, systemCode } from '../errors.js';
 
@@ -40,7 +40,7 @@ export async function listDirectory(fs: FileSystem, dir: string): Promise<LogDir
     if (isBatchName(name)) (entry.isFile() ? batches : notPlain).push(name);
     else if (isTemporary(name) && entry.isFile()) leftovers.push(name);
     else if (name === LOCK_FILE) hasLockFile = true;
-    else if (name !== QUARANTINE && name !== DEAD_LETTERS && name !== '.gitignore') foreign.push(name);
+    else if (!OURS.has(name)) foreign.push(name);
   }
   return {
     batches: inOrder(batches),

@@ -58,9 +58,10 @@ async function printFile(
     await output.write(file);
     return '';
   }
-  const { text, damaged, torn } = inspectBatch(file);
+  const inspection = inspectBatch(file);
+  const { text, damaged, torn } = inspection;
   await output.write(text);
-  if (torn !== null && !mayBeWritten(lock, name)) {
+  if (torn !== null && !mayBeWritten(lock, inspection)) {
     await tell(`${name}: torn end of ${count(torn.length, 'byte')} left out; it was never acknowledged`);
   }
   return damaged.length === 0 ? '' : `${count(damaged.length, 'damaged line')} left out (--raw prints them)`;

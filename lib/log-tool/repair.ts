@@ -68,7 +68,8 @@ async function takeLock({ fs, dir, output }: RepairOptions, hasLockFile: boolean
     await refuseOtherUser(fs, hasLockFile ? join(dir, LOCK_FILE) : dir, 'repair');
     const lock = await lockDirectory(fs, dir);
     // a server that starts now is told of this process
-    await lock.note().catch(async (error: unknown) => {
+    const { runId, sink } = lock.before;
+    await lock.note({ runId, sink }).catch(async (error: unknown) => {
       await output.write(`Could not write ${LOCK_FILE} (${asError(error).message}); the lock holds\n`);
     });
     return lock;

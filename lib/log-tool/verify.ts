@@ -73,11 +73,12 @@ async function look(
     found.unreadable++;
     return [`unreadable: ${reading.unreadable}`];
   }
-  const { events, damaged, torn, breakLost } = inspectBatch(reading.file);
+  const inspection = inspectBatch(reading.file);
+  const { events, damaged, torn, breakLost } = inspection;
   found.events += events;
   found.bytes += reading.file.length;
   found.damagedLines += damaged.length;
-  const isWritten = mayBeWritten(lock, name);
+  const isWritten = mayBeWritten(lock, inspection);
   const lines = damaged
     .slice(0, LINES_TOLD_MAX)
     .map(({ line, at, bytes, what }) => `${place(line, at)}: ${what} (${count(bytes.length, 'byte')})`);

@@ -1,8 +1,10 @@
 import type { DiskUsage } from '../append-log/disk-usage.js';
+import type { ErrorCode } from '../errors.js';
 import type { Forebay } from '../forebay.js';
 import type { Histogram } from '../histogram.js';
-import type { IngestionServer } from '../http/ingestion-server.js';
+import type { Door } from '../http/door.js';
 import type { Statistics } from '../statistics.js';
+import { VERSION } from '../version.js';
 import type { ProcessStatistics } from './process-statistics.js';
 
 /** A value of a metric, with its labels. */
@@ -21,13 +23,21 @@ export interface Family {
 
 export interface Sources {
   readonly forebay: Forebay;
-  readonly server: IngestionServer;
+  readonly door: Door;
   readonly statistics: Statistics;
   readonly disk: DiskUsage;
-  readonly connections: number;
   readonly process: ProcessStatistics;
-  readonly version: string;
 }
+
+/** What can keep events out. */
+const REFUSALS: readonly ErrorCode[] = [
+  'QUEUE_FULL',
+  'BACKLOG_FULL',
+  'CONNECTIONS_MAX',
+  'LOG_FAILED',
+  'IN_DOUBT',
+  'NOT_RUNNING',
+];
 
 const one = (value: number): readonly Sample[] => [{ value }];
 
@@ -62,9 +72,9 @@ function labelled(label: string, values: Iterable<readonly [string, number]>): r
   return [...values].map(([name, value]) => ({ value, labels: { [label]: name } }));
 }
 
-function doorFamilies({ forebay, server, statistics, connections }: Sources): Family[] {
+function doorFamilies({ forebay, door, statistics }: Sources): Family[] {
   const { settings } = forebay;
-  const { answered, refusedEvents } = server.counts;
+  const { answered, refusedEvents } = door.counts;
   const requests = [...answered].flatMap(([path, statuses]) =>
     [...statuses].map(([status, value]) => ({
       value,
@@ -72,27 +82,41 @@ function doorFamilies({ forebay, server, statistics, connections }: Sources): Fa
     })),
   );
   const { queuedEvents, queuedBytes, ackSeconds } = statistics;
+  const refusal = door.refusal()?.code;
   return [
     counter(
       'http_requests',
       'Requests by path and status; aborted: the client was gone before its answer (of pipelined ones not each).',
       requests,
     ),
-    gauge('http_connections', 'Open connections.', connections),
+    gauge('http_connections', 'Open connections.', door.connections),
+    counter(
+      'http_connections_refused',
+      'Connections that were answered 429, as --connections-max were open.',
+      door.refusedConnections,
+    ),
     counter(
       'http_connections_dropped',
-      'Connections closed at once (--connections-max).',
-      server.droppedConnections,
+      'Connections that were closed unanswered: too many even to be refused, or they sent nothing.',
+      door.droppedConnections,
     ),
     counter(
       'http_connections_handed_over',
       'Connections that left the fast path: slower, and no fault.',
-      server.handedOverConnections,
+      door.handedOverConnections,
     ),
     counter(
       'events_refused',
       'Events refused by error code, see docs/errors.md; a request refused unread is one, IN_DOUBT may be delivered.',
       labelled('code', refusedEvents),
+    ),
+    gauge(
+      'refusing',
+      'What a POST /events would be refused with now, by error code: 1 for that one; all 0: it would be taken.',
+      labelled(
+        'code',
+        [...new Set([...REFUSALS, refusal ?? 'QUEUE_FULL'])].map((code) => [code, Number(code === refusal)]),
+      ),
     ),
     gauge('queue_events', 'Events in memory that are not on disk yet.', queuedEvents),
     gauge('queue_events_max', 'The bound of forebay_queue_events (--queue-size).', settings.queueSize),
@@ -227,11 +251,11 @@ function sinkFamilies({ statistics }: Sources): Family[] {
   ];
 }
 
-function processFamilies({ process, version }: Sources): Family[] {
+function processFamilies({ process }: Sources): Family[] {
   const { cpuSeconds, residentBytes, heapBytes, startSeconds, eventLoopDelay } = process.read();
   return [
     gauge('build_info', 'The version of Forebay and of Node.js.', [
-      { value: 1, labels: { version, node: process.node } },
+      { value: 1, labels: { version: VERSION, node: process.node } },
     ]),
     histogram(
       'event_loop_delay_seconds',

@@ -4,7 +4,8 @@ import type { RegistryContentType } from 'prom-client';
 import { asError } from '../errors.js';
 import type { Forebay } from '../forebay.js';
 import type { Histogram } from '../histogram.js';
-import type { IngestionServer, Route } from '../http/ingestion-server.js';
+import type { Door } from '../http/door.js';
+import type { Route } from '../http/ingestion-server.js';
 import { families } from './families.js';
 import type { Family, Sample } from './families.js';
 import { ProcessStatistics } from './process-statistics.js';
@@ -13,21 +14,18 @@ const OPEN_METRICS = /application\/openmetrics-text/;
 
 export interface MetricsOptions {
   readonly forebay: Forebay;
-  readonly server: IngestionServer;
-  /** Of Forebay. */
-  readonly version: string;
+  readonly door: Door;
 }
 
 /** `GET /metrics`: the text of Prometheus, or of OpenMetrics for those who ask for it. */
-export function metricsRoute({ forebay, server, version }: MetricsOptions): Route {
+export function metricsRoute({ forebay, door }: MetricsOptions): Route {
   const process = new ProcessStatistics();
   const read = async (): Promise<Family[]> => {
     const disk = await forebay.diskUsage();
-    const connections = await server.connections();
     // last and at once, with nothing to wait for up to the text: all numbers are of one moment
     const statistics = forebay.statistics();
     if (statistics === null || disk === null) return [];
-    return families({ forebay, server, statistics, disk, connections, process, version });
+    return families({ forebay, door, statistics, disk, process });
   };
   const answer = async (req: IncomingMessage, res: ServerResponse): Promise<void> => {
     const isOpen = OPEN_METRICS.test(req.headers.accept ?? '');

@@ -18,6 +18,19 @@ export class History {
     this.#points++;
   }
 
+  /**
+   * How fast a column grew over the last points, a second; `null` if there are not so many, or not all have a value.
+   *
+   * @param points at most `POINTS_MAX`
+   */
+  growth(column: Column, points: number): number | null {
+    if (this.#points < points) return null;
+    const values = this.#columns.get(column);
+    const now = orNull(values?.[(this.#points - 1) % POINTS_MAX]);
+    const before = orNull(values?.[(this.#points - points) % POINTS_MAX]);
+    return now === null || before === null ? null : (now - before) / (points - 1);
+  }
+
   /** The oldest value of a column that is still there; `null` where there is none. */
   oldest(column: Column): number | null {
     if (this.#points === 0) return null;

@@ -33,8 +33,10 @@ export interface Snapshot {
   readonly upSeconds: number;
   /** `false`: a stage of the pipeline broke. */
   readonly isHealthy: boolean;
-  /** The code of the error that a client would get now; `null`: its event would be taken. */
-  readonly refusal: string | null;
+  /** Where events wait on disk (`--log-dir`). */
+  readonly logDir: string;
+  /** The error that a client would get now; `null`: its event would be taken. */
+  readonly refusal: { readonly code: string; readonly reason: string } | null;
   readonly events: EventCounts;
   readonly door: {
     readonly inPerSecond: number;
@@ -42,11 +44,13 @@ export interface Snapshot {
     readonly refusedPerSecond: number;
     /** Those of them for which the backlog had no room. */
     readonly backlogFullPerSecond: number;
+    /** Those of them whose connection was one too many. */
+    readonly connectionsFullPerSecond: number;
     /** Events that could not be put on disk. */
     readonly failedPerSecond: number;
     readonly p50Ms: number | null;
     readonly p99Ms: number | null;
-    readonly connections: number | null;
+    readonly connections: number;
   };
   /** The most that it held at any look of the last second. */
   readonly queue: {
@@ -54,6 +58,8 @@ export interface Snapshot {
     readonly eventsMax: number;
     readonly bytes: number;
     readonly bytesMax: number;
+    /** About how long the disk needs for all of it, in milliseconds. */
+    readonly drainMs: number;
   };
   readonly disk: {
     readonly bytes: number;
@@ -62,15 +68,23 @@ export interface Snapshot {
     readonly oldestSeconds: number;
     /** `null`: nothing is delivered. */
     readonly drainSeconds: number | null;
+    /** How long there is room for what comes, at the growth of the last half minute; `null`: it does not grow. */
+    readonly roomSeconds: number | null;
     readonly freeBytes: number | null;
     readonly sizeBytes: number | null;
     readonly quarantineFiles: number | null;
   };
   readonly sink: {
+    readonly kind: string;
+    /** Where events go, without secrets; '' where there is nothing to say. */
+    readonly target: string;
+    readonly keepsNothing: boolean;
     readonly outPerSecond: number;
     readonly breaker: 'closed' | 'open' | 'half-open';
     /** How long the breaker has not been closed; `null`: it is. */
     readonly troubleSeconds: number | null;
+    /** Until the breaker lets the next attempt through; `null`: nothing waits for it. */
+    readonly nextAttemptSeconds: number | null;
     readonly running: number;
     readonly concurrency: number;
     readonly failuresInARow: number;

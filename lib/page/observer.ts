@@ -5,8 +5,9 @@ import type { LetterLook } from '../append-log/newest-letters.js';
 import type { ErrorCode } from '../errors.js';
 import type { Forebay } from '../forebay.js';
 import { SECONDS } from '../histogram.js';
-import type { IngestionServer } from '../http/ingestion-server.js';
+import type { Door } from '../http/door.js';
 import type { Statistics } from '../statistics.js';
+import { VERSION } from '../version.js';
 import { batchStates } from './batch-states.js';
 import { History } from './history.js';
 import { letterReasons } from './letter-reasons.js';
@@ -16,14 +17,16 @@ import type { Rates } from './rates.js';
 
 export interface ObserverOptions {
   readonly forebay: Forebay;
-  readonly server: IngestionServer;
-  /** Of Forebay. */
-  readonly version: string;
+  readonly door: Door;
+  /** Of Forebay: a page that was loaded from another version loads itself again. */
+  readonly version?: string;
 }
 
 const ERROR_LENGTH_MAX = 500;
 /** What has waited so long shows that nothing is delivered: batches come in pieces. */
 const STALLED_SECONDS = 5;
+/** The growth of the backlog is taken over so many seconds: batches come and go in pieces. */
+const GROWTH_POINTS = 30;
 
 /** What the last look found. */
 interface Look {
@@ -44,7 +47,6 @@ export class Observer {
   /** What the disk said last. It is asked, and never waited for: one that hangs is what is to be seen. */
   #usage: DiskUsage | null = null;
   #newest: readonly LetterLook[] = [];
-  #connections: number | null = null;
   /** The most that the queue held at any peek since the last look, and at that one. */
   #peak = { events: 0, bytes: 0 };
   #lastPeak = { events: 0, bytes: 0 };
@@ -57,7 +59,7 @@ export class Observer {
 
   /** To be called once a second, whether or not someone looks; costs some microseconds. */
   tick(): void {
-    const { forebay, server } = this.#options;
+    const { forebay, door } = this.#options;
     const statistics = forebay.statistics();
     if (statistics === null) return;
     const {
@@ -70,14 +72,16 @@ export class Observer {
       drainSeconds,
     } = statistics;
     const nowMs = performance.now();
-    const backlogFull = refusedFor(server, 'BACKLOG_FULL');
+    const backlogFull = refusedFor(door, 'BACKLOG_FULL');
+    const connectionsFull = refusedFor(door, 'CONNECTIONS_MAX');
     const rates = this.#rates.add({
       atMs: nowMs,
       // what an earlier run left counts as accepted when it is read, and did not come in now
       taken: groupEvents.sum - failedEvents,
       delivered: events.delivered,
-      refused: backlogFull + refusedFor(server, 'QUEUE_FULL'),
+      refused: backlogFull + connectionsFull + refusedFor(door, 'QUEUE_FULL'),
       backlogFull,
+      connectionsFull,
       failed: failedEvents,
       ack: [...ackSeconds.counts],
     });
@@ -120,8 +124,10 @@ export class Observer {
   snapshot(): Snapshot | null {
     if (this.#look === null) return null;
     this.#ask();
-    const { forebay, version } = this.#options;
-    const { queueSize, queueBytes, backlogBytesMax } = forebay.settings;
+    const { forebay, door, version = VERSION } = this.#options;
+    const { logDir, queueSize, queueBytes, backlogBytesMax } = forebay.settings;
+    const { kind, target = '', keepsNothing = false } = forebay.sink;
+    const refusal = door.refusal();
     const { statistics, rates, point } = this.#look;
     const { events, sink, pendingBytes, oldestPendingSeconds } = statistics;
     const { recent, active } = forebay.recentBatches();
@@ -130,34 +136,46 @@ export class Observer {
       version,
       upSeconds: Math.round(process.uptime()),
       isHealthy: forebay.healthy,
-      refusal: forebay.unready()?.code ?? null,
+      logDir,
+      refusal: refusal && { code: refusal.code, reason: refusal.message },
       events,
       door: {
         inPerSecond: rates.in,
         refusedPerSecond: rates.refused,
         backlogFullPerSecond: rates.backlogFull,
+        connectionsFullPerSecond: rates.connectionsFull,
         failedPerSecond: rates.failed,
         p50Ms: point.p50Ms,
         p99Ms: point.p99Ms,
-        connections: this.#connections,
+        connections: door.connections,
       },
-      queue: { ...this.#lastPeak, eventsMax: queueSize, bytesMax: queueBytes },
+      queue: {
+        ...this.#lastPeak,
+        eventsMax: queueSize,
+        bytesMax: queueBytes,
+        drainMs: Math.round(statistics.queueDrainSeconds * 1000),
+      },
       disk: {
         bytes: pendingBytes,
         bytesMax: backlogBytesMax,
         oldestSeconds: rounded(oldestPendingSeconds) ?? 0,
         drainSeconds: point.drainSeconds,
+        roomSeconds: this.#roomSeconds(backlogBytesMax - pendingBytes),
         freeBytes: this.#usage?.freeBytes ?? null,
         sizeBytes: this.#usage?.sizeBytes ?? null,
         quarantineFiles: this.#usage?.quarantineFiles ?? null,
       },
       sink: {
+        kind,
+        target,
+        keepsNothing,
         outPerSecond: rates.out,
         breaker: sink.breaker,
         troubleSeconds:
           this.#troubleSinceMs === null
             ? null
             : Math.round((performance.now() - this.#troubleSinceMs) / 1000),
+        nextAttemptSeconds: sink.nextAttemptMs === null ? null : Math.ceil(sink.nextAttemptMs / 1000),
         running: sink.attempts.running,
         concurrency: sink.concurrency,
         failuresInARow: sink.failuresInARow,
@@ -179,13 +197,20 @@ export class Observer {
     };
   }
 
+  /** @param backlogRoom what `--backlog-max` still allows, in bytes */
+  #roomSeconds(backlogRoom: number): number | null {
+    const growth = this.#history.growth('backlogBytes', GROWTH_POINTS) ?? 0;
+    if (growth <= 0) return null;
+    const room = Math.min(Math.max(0, backlogRoom), this.#usage?.freeBytes ?? Infinity);
+    return Math.round(room / growth);
+  }
+
   /** Asks what does not stand in memory; the answer is for the next snapshot. */
   #ask(): void {
     if (this.#isAsking) return;
     this.#isAsking = true;
-    const { forebay, server } = this.#options;
+    const { forebay } = this.#options;
     const keep = async (): Promise<void> => {
-      this.#connections = await server.connections();
       this.#usage = await forebay.diskUsage();
       this.#newest = await this.#letters.read();
     };
@@ -195,7 +220,7 @@ export class Observer {
   }
 }
 
-function refusedFor({ counts }: IngestionServer, code: ErrorCode): number {
+function refusedFor({ counts }: Door, code: ErrorCode): number {
   return counts.refusedEvents.get(code) ?? 0;
 }
 

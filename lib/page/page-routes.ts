@@ -25,6 +25,7 @@ const FILES = [
   'icon.svg',
   'page.js',
   'batches.js',
+  'chart-points.js',
   'charts.js',
   'dom.js',
   'format.js',

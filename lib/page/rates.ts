@@ -10,6 +10,8 @@ export interface Totals {
   readonly refused: number;
   /** Those of them for which the backlog had no room. */
   readonly backlogFull: number;
+  /** Those of them whose connection was one too many. */
+  readonly connectionsFull: number;
   readonly failed: number;
   /** Requests that waited so long for their `202`, by bucket. */
   readonly ack: readonly number[];
@@ -21,10 +23,13 @@ export interface Rates {
   readonly out: number;
   readonly refused: number;
   readonly backlogFull: number;
+  readonly connectionsFull: number;
   readonly failed: number;
   readonly p50Ms: number | null;
   readonly p99Ms: number | null;
 }
+
+type RateKey = Exclude<keyof Totals, 'atMs' | 'ack'>;
 
 /** Over so many seconds: batches come in pieces, and a mean over one second would jump with them. */
 const SECONDS = 5;
@@ -45,8 +50,7 @@ export class RateWindow {
     if (this.#looks.length > SECONDS + 1) this.#looks.shift();
     const first = this.#looks[0] ?? now;
     const seconds = Math.max(0.001, (now.atMs - first.atMs) / 1000);
-    const rate = (key: 'taken' | 'delivered' | 'refused' | 'backlogFull' | 'failed'): number =>
-      Math.max(0, now[key] - first[key]) / seconds;
+    const rate = (key: RateKey): number => Math.max(0, now[key] - first[key]) / seconds;
     const counts = now.ack.map((count, bucket) => count - (first.ack[bucket] ?? 0));
     const ms = (share: number): number | null => {
       const value = quantile({ bounds: this.#bounds, counts }, share);
@@ -57,6 +61,7 @@ export class RateWindow {
       out: rate('delivered'),
       refused: rate('refused'),
       backlogFull: rate('backlogFull'),
+      connectionsFull: rate('connectionsFull'),
       failed: rate('failed'),
       p50Ms: ms(0.5),
       p99Ms: ms(0.99),

@@ -12,7 +12,18 @@ export interface Answer {
   readonly canRetry: boolean;
   /** When the server wants it again, in milliseconds from now. */
   readonly retryAfterMs: number | null;
+  /** Whether it is a `429` that ends its connection: the server has as many open as it allows. */
+  readonly isConnectionsMax: boolean;
+  /** Why no request of this kind can be accepted, as the server says it; `null`: another one may be. */
+  readonly hopeless: string | null;
 }
+
+/** Answers to the request as such, whatever its body is. */
+const HOPELESS = new Set([
+  301, 302, 303, 307, 308, 401, 403, 404, 405, 407, 410, 415, 417, 421, 426, 501, 505,
+]);
+/** At most this much of an explanation is shown, in characters. */
+const REASON_LENGTH_MAX = 200;
 
 /** The longest body of an answer that is read for its count, in bytes: lists of refused events may be long. */
 const BODY_BYTES_MAX = 2 ** 20;
@@ -24,22 +35,45 @@ export async function readAnswer(
   isBulk: boolean,
 ): Promise<Answer> {
   let counted: number | null = events;
+  let hopeless: string | null = null;
   if (status === 202 && isBulk) counted = countIn(await text(body));
+  else if (HOPELESS.has(status)) hopeless = `${status}${reasonIn(await text(body), headers['location'])}`;
   else await body.dump();
   const retryAfterMs = secondsIn(headers['retry-after']);
-  if (counted === null) return { kind: '202 without a count', accepted: 0, canRetry: false, retryAfterMs };
-  const accepted = status === 202 ? Math.min(events, counted) : 0;
+  const isConnectionsMax = status === 429 && headers['connection'] === 'close';
+  const common = { retryAfterMs, isConnectionsMax, hopeless };
+  if (counted === null) return { ...common, kind: '202 without a count', accepted: 0, canRetry: false };
   return {
+    ...common,
     kind: status === 202 || status === 429 ? `${status}` : `status ${status}`,
-    accepted,
+    accepted: status === 202 ? Math.min(events, counted) : 0,
     canRetry: status === 429 || status === 503,
-    retryAfterMs,
   };
+}
+
+/** The explanation in the body of an answer, and where it leads. */
+function reasonIn(body: string, location: string | string[] | undefined): string {
+  let reason = body.trim().replaceAll(/\p{Cc}+/gu, ' ');
+  try {
+    const answer = JSON.parse(body) as { error?: unknown } | null;
+    if (typeof answer?.error === 'string') reason = answer.error;
+  } catch {
+    // it is text, then
+  }
+  const where = location === undefined ? '' : ` (Location: ${String(location)})`;
+  return (reason === '' ? '' : `: ${reason.slice(0, REASON_LENGTH_MAX)}`) + where;
 }
 
 /** What a request that got no answer counts as. */
 export function noAnswer(error: unknown): Answer {
-  return { kind: kindOf(error), accepted: 0, canRetry: true, retryAfterMs: null };
+  return {
+    kind: kindOf(error),
+    accepted: 0,
+    canRetry: true,
+    retryAfterMs: null,
+    isConnectionsMax: false,
+    hopeless: null,
+  };
 }
 
 async function text(body: Dispatcher.ResponseData['body']): Promise<string> {

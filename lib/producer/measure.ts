@@ -43,10 +43,24 @@ export function measuredOf(
   isStopped: boolean,
 ): Measured {
   const { statistics, latencyUs } = run;
-  const { totalSent, accepted, backpressure, neverSent, errorsByKind, latencyMs, ownDelayMs, busy } =
-    statistics;
+  const {
+    totalSent,
+    accepted,
+    backpressure,
+    connectionsMax,
+    neverSent,
+    errorsByKind,
+    latencyMs,
+    ownDelayMs,
+    busy,
+  } = statistics;
   const events = Math.max(1, totalSent + neverSent);
-  const kinds = Object.entries({ ...errorsByKind, 429: backpressure, [NEVER_SENT]: neverSent });
+  const kinds = Object.entries({
+    ...errorsByKind,
+    429: backpressure - connectionsMax,
+    '429, as --connections-max were open': connectionsMax,
+    [NEVER_SENT]: neverSent,
+  });
   const [refusal, times] = kinds.reduce((most, kind) => (kind[1] > most[1] ? kind : most), ['', 0]);
   return {
     rate,
@@ -55,7 +69,7 @@ export function measuredOf(
     inTime: countWithin(latencyUs, boundMs * 1000) / events,
     refused: (events - accepted) / events,
     refusal: times === 0 ? null : refusal,
-    isProducerBehind: (ownDelayMs?.p99 ?? 0) > boundMs / 2 || busy > BUSY_MAX,
+    isProducerBehind: connectionsMax === 0 && ((ownDelayMs?.p99 ?? 0) > boundMs / 2 || busy > BUSY_MAX),
     isStopped,
   };
 }

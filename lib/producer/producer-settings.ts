@@ -4,9 +4,15 @@ import type { OptionTable, Values } from '../settings/option-table.js';
 import { EVENT_BYTES_MAX, madeUpBytesMin } from './outgoing-events.js';
 import { duration, ramp, rateSteps } from './shape-checks.js';
 
+/** Where a URL without a path leads. */
+const EVENTS_PATH = '/events';
+
 function httpUrl(given: unknown): string {
   const url = typeof given === 'string' && URL.canParse(given) ? new URL(given) : null;
-  if (url !== null && /^https?:$/.test(url.protocol) && url.username === '') return url.href;
+  if (url !== null && /^https?:$/.test(url.protocol) && url.username === '') {
+    if (url.pathname === '/' && url.search === '') url.pathname = EVENTS_PATH;
+    return url.href;
+  }
   throw new CheckError('must be a URL that begins with http:// or https:// and holds no user name');
 }
 
@@ -84,7 +90,7 @@ export const PRODUCER_SETTINGS = {
   },
   timeoutMs: {
     flag: 'timeout',
-    initial: 10_000,
+    initial: 30_000,
     unit: 'MS',
     help: 'how long a connection, the head of an answer and its body may take, each; then its events are errors',
     check: milliseconds(1),

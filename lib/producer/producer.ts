@@ -62,12 +62,14 @@ export async function produce(settings: ProducerSettings, options: RunOptions): 
         } catch (error) {
           fail(`--accepted ${settings.accepted} cannot be written: ${asError(error).message}`);
         }
+      }).then((report) => {
+        if (report.failure !== null) fail(report.failure);
+        return report;
       }),
     ),
   );
   lines?.destroy();
   if (acceptedFile !== null) closeSync(acceptedFile);
-  for (const report of reports) if (report.failure !== null) failure ??= report.failure;
   const startMs = Math.min(...reports.map((report) => report.startMs));
   const endMs = Math.max(startMs, ...reports.map((report) => report.endMs));
   const tally = addUp(reports.map((report) => report.tally));

@@ -31,6 +31,8 @@ export interface SenderOptions {
   /** Whether the time of the run is over: then nothing is sent for the first time, and nothing again. */
   readonly isOver: () => boolean;
   readonly onAccepted: (event: OutgoingEvent) => void;
+  /** Told once, with the server's reason, if the first answers say that no request will ever be accepted. */
+  readonly onHopeless: (reason: string) => void;
   /** Told when it is settled what became of events, and each time they are sent again. */
   readonly onOutcome: (outcome: Outcome, dueMs: number, events: number) => void;
 }
@@ -43,6 +45,9 @@ const LOOK_MS = 1000;
 
 /** How long answers are awaited after the signal, in milliseconds: a person waits for the statistics. */
 const STOP_MS = 1000;
+
+/** This many first answers that say so show that no request will be accepted; all are alike but for their events. */
+const HOPELESS_ANSWERS = 3;
 
 const LINE_END = Buffer.from('\n');
 
@@ -67,6 +72,8 @@ export class Sender {
   /** More requests at once than this wait for a place or a connection: the server's doing, not the producer's. */
   readonly #full: number;
   #unfinished = 0;
+  /** Answers so far, as long as all of them say that no request will be accepted; `null`: one has said otherwise. */
+  #hopeless: number | null = 0;
   /** The last moment at which there was no place. */
   #fullMs = -Infinity;
   #wake: () => void = () => {};
@@ -142,13 +149,14 @@ export class Sender {
     let answer: Answer | null = null;
     for (let next = await attempt(null); next !== null; next = await attempt(next)) {
       answer = next;
+      this.#judge(next);
       if (!next.canRetry || !(await this.#waited(next))) break;
     }
     if (answer !== null) this.#settle(events, dueMs, answer);
     else if (tally === this.tally) this.neverSent += events.length;
   }
 
-  #settle(events: Events, dueMs: number, { kind, accepted }: Answer): void {
+  #settle(events: Events, dueMs: number, { kind, accepted, isConnectionsMax }: Answer): void {
     const { onAccepted, onOutcome } = this.#options;
     const tally = this.#tallyOf(dueMs);
     const others = events.length - accepted;
@@ -158,9 +166,16 @@ export class Sender {
       if (others === 0) events.forEach(onAccepted); // else it is not known which they are
     }
     if (others === 0) return;
+    if (isConnectionsMax) tally.connectionsMax += others;
     if (kind === '429') tally.backpressure += others;
     else count(tally.errors, kind === '202' ? '202 with a lower count' : kind, others);
     onOutcome(kind === '429' ? 'backpressure' : 'errors', dueMs, others);
+  }
+
+  #judge({ hopeless }: Answer): void {
+    if (this.#hopeless === null) return;
+    this.#hopeless = hopeless === null ? null : this.#hopeless + 1;
+    if (hopeless !== null && this.#hopeless === HOPELESS_ANSWERS) this.#options.onHopeless(hopeless);
   }
 
   #bodyOf(events: Events): Buffer {

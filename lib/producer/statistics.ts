@@ -8,6 +8,8 @@ export interface Statistics {
   readonly totalSent: number;
   readonly accepted: number;
   readonly backpressure: number;
+  /** Those of them that were refused because the server had as many connections open as it allows. */
+  readonly connectionsMax: number;
   readonly errors: number;
   readonly durationMs: number;
   /** Sent events a second, over the whole duration. */
@@ -41,13 +43,25 @@ export interface Statistics {
 export const BUSY_MAX = 0.9;
 
 export function statisticsOf(tally: Tally, durationMs: number, neverSent: number, busy = 0): Statistics {
-  const { sent, accepted, backpressure, errors, sentAgain, latencyUs, ownDelayUs, late, delayMsMax } = tally;
+  const {
+    sent,
+    accepted,
+    backpressure,
+    connectionsMax,
+    errors,
+    sentAgain,
+    latencyUs,
+    ownDelayUs,
+    late,
+    delayMsMax,
+  } = tally;
   const atPercent = (percent: number): number => valueAtPercent(latencyUs, percent) / 1000;
   const ownAtPercent = (percent: number): number => valueAtPercent(ownDelayUs, percent) / 1000;
   return {
     totalSent: sent,
     accepted,
     backpressure,
+    connectionsMax,
     errors: sumOf(errors),
     durationMs: Math.round(durationMs),
     throughput: Math.round((sent * 1000) / Math.max(1, durationMs)),
@@ -107,11 +121,21 @@ export function statisticsText(statistics: Statistics): string {
     `Latency of accepted events, from when each was due (ms): ${latencies.join(', ') || 'none'}`,
     `Left more than ${late.thresholdMs} ms late: ${late.events} events; the greatest delay: ${late.delayMsMax.toFixed(1)} ms`,
     ...(neverSent > 0 ? [`Due and never sent: ${neverSent} events`] : []),
-    ...(statistics.isProducerBehind ? [behindText(statistics)] : []),
+    ...adviceOn(statistics),
     ...again.map(([kind, times]) => `Sent again after ${kind}: ${times}`),
     ...Object.entries(errorsByKind).map(([kind, times]) => `Error ${kind}: ${times}`),
   ];
   return `${lines.join('\n')}\n`;
+}
+
+/** What stood in the way, and what to do about it. */
+function adviceOn(statistics: Statistics): string[] {
+  const { connectionsMax, isProducerBehind } = statistics;
+  if (connectionsMax > 0) {
+    const why = `Refused at the connection: ${connectionsMax} events. The server allows no more connections (--connections-max)`;
+    return [`${why}: use fewer --workers or --connections, or more events a request (--bulk).`];
+  }
+  return isProducerBehind ? [behindText(statistics)] : [];
 }
 
 function behindText({ ownDelayMs, busy }: Statistics): string {

@@ -18,6 +18,8 @@ export interface Tally {
   accepted: number;
   /** Events answered by 429. */
   backpressure: number;
+  /** Those of them that were refused because the server had as many connections open as it allows. */
+  connectionsMax: number;
   /** Events with any other answer, or none: how many of each kind (`status 500`, `timeout`, `ECONNRESET`). */
   readonly errors: Map<string, number>;
   /** Events that were sent again, by the kind of answer before. */
@@ -41,7 +43,7 @@ export function latencyHistogram(figures: 2 | 3): RecordableHistogram {
 }
 
 export function newTally(): Tally {
-  const counts = { sent: 0, accepted: 0, backpressure: 0, late: 0, delayMsMax: 0 };
+  const counts = { sent: 0, accepted: 0, backpressure: 0, connectionsMax: 0, late: 0, delayMsMax: 0 };
   return {
     ...counts,
     errors: new Map(),
@@ -82,6 +84,7 @@ export function addUp(tallies: readonly Tally[]): Tally {
     sum.sent += tally.sent;
     sum.accepted += tally.accepted;
     sum.backpressure += tally.backpressure;
+    sum.connectionsMax += tally.connectionsMax;
     for (const [kind, times] of tally.errors) count(sum.errors, kind, times);
     for (const [kind, times] of tally.sentAgain) count(sum.sentAgain, kind, times);
     sum.late += tally.late;

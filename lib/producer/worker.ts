@@ -74,6 +74,7 @@ const { events, load } = task;
 
 const stop = new AbortController();
 let stoppedMs = Infinity;
+let hopeless: string | null = null;
 // the producer has only one thing to say: stop
 port.once('message', () => {
   stoppedMs = performance.now();
@@ -94,6 +95,10 @@ const sender = new Sender({
   countFromMs,
   signal,
   isOver: () => pace.isOver,
+  onHopeless: (reason) => {
+    hopeless = `stopped, as the server answers every request with ${reason}`;
+    stop.abort();
+  },
   onAccepted: (event) => {
     const id = task.postIds ? event.id() : null;
     if (id !== null) ids.push(id);
@@ -109,8 +114,9 @@ const interval = setInterval(postProgress, PROGRESS_INTERVAL_MS);
 let before = performance.eventLoopUtilization();
 if (task.warmUpMs > 0) setTimeout(() => (before = performance.eventLoopUtilization()), task.warmUpMs).unref();
 let neverSent = 0;
-const failure = await sendAll();
+const sent = await sendAll();
 await sender.finish();
+const failure = hopeless ?? sent;
 clearInterval(interval);
 postProgress();
 const endMs = sharedMs + performance.now();
@@ -151,7 +157,7 @@ async function sendAll(): Promise<string | null> {
   } catch (error) {
     if (!signal.aborted) return over.signal.aborted ? null : asError(error).message;
     // a server that hangs keeps them from being taken: without them a stop would hide how long
-    if (events.kind === 'made up') neverSent = pace.leftAt(stoppedMs, countFromMs);
+    if (events.kind === 'made up' && hopeless === null) neverSent = pace.leftAt(stoppedMs, countFromMs);
     return null;
   } finally {
     clearTimeout(timer);

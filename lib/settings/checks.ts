@@ -1,4 +1,4 @@
-import { normalize } from 'node:path';
+import { isAbsolute, normalize } from 'node:path';
 
 /** Turns what was given for a setting (text from a flag or variable, any JSON value) into its value, or throws. */
 export type Check<T> = (given: unknown) => T;
@@ -71,9 +71,13 @@ export function text(given: unknown): string {
   throw new CheckError('must be a text that is not empty');
 }
 
-/** A path, with `a/..` taken out: where `a` is a symbolic link the system would not mean the same as `join`. */
+/**
+ * A path, absolute or with `./` in front, as it is shown. `a/..` is taken out: where `a` is a symbolic link the system
+ * would not mean the same as `join`.
+ */
 export function directory(given: unknown): string {
-  return normalize(text(given));
+  const path = normalize(text(given));
+  return isAbsolute(path) || /^\.\.?(?:[/\\]|$)/.test(path) ? path : `./${path}`;
 }
 
 /** An address of HTTP. */

@@ -29,7 +29,7 @@ export const HTTP_SETTINGS = {
     flag: 'connections-max',
     initial: 2000,
     unit: 'NUMBER',
-    help: 'open connections; beyond it new ones are closed at once',
+    help: 'open connections; beyond it new ones get 429 and are closed',
     check: wholeNumber(1),
   },
   headersTimeoutMs: {

@@ -4,6 +4,7 @@ import { asError, ForebayError } from '../errors.js';
 import { jsonErrorPosition } from '../json-position.js';
 import { CheckError, onOff } from './checks.js';
 import type { Check } from './checks.js';
+import { nearest } from './nearest.js';
 
 /** One setting, as it stands once in its table. */
 export interface Option<T> {
@@ -53,7 +54,10 @@ export function fromObject<Table extends OptionTable>(table: Table, given: objec
   for (const [key, value] of Object.entries(given)) {
     if (value === undefined) continue;
     const flag = table[key]?.flag;
-    if (flag === undefined) throw invalid(`Unknown setting ${key}`);
+    if (flag === undefined) {
+      const like = nearest(key, Object.keys(table));
+      throw invalid(`Unknown setting ${key}${like === null ? '' : `: did you mean ${like}?`}`);
+    }
     found.set(flag, { value, as: key });
   }
   return check(table, found);
@@ -84,11 +88,13 @@ function fromFlags(table: OptionTable, argv: readonly string[]): Given {
     string: options.filter((option) => !isOnOff(option)).map(({ flag }) => flag),
     boolean: options.filter(isOnOff).map(({ flag }) => flag),
     unknown: (argument) => {
-      throw invalid(
-        argument.startsWith('-')
-          ? `Unknown flag ${argument.replace(/=.*/s, '')}` // a secret may stand behind it
-          : `Unexpected argument ${argument}`,
+      if (!argument.startsWith('-')) throw invalid(`Unexpected argument ${argument}`);
+      const given = argument.replace(/=.*/s, ''); // a secret may follow it
+      const like = nearest(
+        given.replace(/^-+(?:no-)?/, ''),
+        options.map(({ flag }) => flag),
       );
+      throw invalid(`Unknown flag ${given}${like === null ? '' : `: did you mean --${like}?`}`);
     },
   });
   const given: Given = new Map();
@@ -111,7 +117,10 @@ function fromEnvironment(
   for (const [name, value] of Object.entries(environment)) {
     if (!name.startsWith('FOREBAY_') || value === undefined) continue;
     const flag = flags.get(name);
-    if (flag === undefined) throw invalid(`Unknown environment variable ${name}`);
+    if (flag === undefined) {
+      const like = nearest(name, [...flags.keys()]);
+      throw invalid(`Unknown environment variable ${name}${like === null ? '' : `: did you mean ${like}?`}`);
+    }
     given.set(flag, { value, as: name });
   }
   return given;
@@ -138,7 +147,12 @@ function fromFile(table: OptionTable, path: string): Given {
   const flags = new Set(Object.values(table).map(({ flag }) => flag));
   const given: Given = new Map();
   for (const [flag, value] of Object.entries(content)) {
-    if (!flags.has(flag)) throw invalid(`Unknown setting "${flag}" in ${path}`);
+    if (!flags.has(flag)) {
+      const like = nearest(flag, [...flags]);
+      throw invalid(
+        `Unknown setting "${flag}" in ${path}${like === null ? '' : `: did you mean "${like}"?`}`,
+      );
+    }
     given.set(flag, { value, as: `"${flag}" in ${path}` });
   }
   return given;

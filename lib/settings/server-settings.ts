@@ -118,6 +118,13 @@ export const PIPELINE_SETTINGS = {
     help: 'answers 5xx (but 502 to 504) after which a batch counts as refused; without: none',
     check: optional(wholeNumber(1)),
   },
+  discardBacklog: {
+    flag: 'discard-backlog',
+    initial: false,
+    unit: '',
+    help: 'let the simulated sink have, and so throw away, a backlog that was accepted for another sink',
+    check: onOff,
+  },
   replayWaitMs: {
     flag: 'replay-wait',
     initial: 30_000,

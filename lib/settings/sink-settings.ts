@@ -25,7 +25,7 @@ export const SINK_SETTINGS = {
   },
   sinkLatencyMs: {
     flag: 'sink-latency',
-    initial: 100,
+    initial: 5,
     unit: 'MS',
     help: 'simulated: how long a batch takes, give or take a half',
     check: milliseconds(0),

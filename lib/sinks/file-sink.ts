@@ -7,7 +7,7 @@ import { LineFile } from './line-file.js';
 import { RotatedNames } from './rotated-names.js';
 import { nodeFiles } from './sink-files.js';
 import type { SinkFiles } from './sink-files.js';
-import type { Sink } from './sink.js';
+import type { Sink, SinkDescription } from './sink.js';
 import { untilAborted } from './until-aborted.js';
 
 export interface FileSinkOptions {
@@ -33,6 +33,7 @@ const IDLE_RETRY_MS = 60_000;
  * A rotation that fails is a failed attempt of the batch that waits for it. Compressing goes on beside delivery.
  */
 export class FileSink implements Sink {
+  readonly description: SinkDescription;
   readonly #path: string;
   readonly #fs: SinkFiles;
   readonly #logger: Logger;
@@ -82,6 +83,7 @@ export class FileSink implements Sink {
     compressor: Compressor | null,
     { fs = nodeFiles, logger = silentLogger, rotateBytes, rotateAfterMs }: FileSinkOptions,
   ) {
+    this.description = { kind: 'file', target: path };
     this.#path = path;
     this.#file = file;
     this.#names = names;

@@ -5,34 +5,38 @@ import type { Batch } from '../append-log/batch.js';
 import { asError, ForebayError } from '../errors.js';
 import { HttpAnswers } from './http-answers.js';
 import { SinkError } from './sink-error.js';
-import type { Sink } from './sink.js';
+import type { Sink, SinkDescription } from './sink.js';
 
 const compress = promisify(gzip);
 
 export interface HttpSinkOptions {
-  readonly url: URL;
-  /** `ndjson`: the batch's bytes as they are; `array`: a JSON array of the same texts. */
-  readonly format: 'ndjson' | 'array';
-  /** Headers of one's own, by name; they go before the sink's. */
-  readonly headers: Readonly<Record<string, string>>;
-  readonly gzip: boolean;
-  /** How long an attempt may take, from the first byte out to the last one in, in milliseconds. */
-  readonly timeoutMs: number;
-  /** Connections, as many as batches may be on their way. */
-  readonly connections: number;
+  readonly url: URL | string;
+  /** `ndjson`, the default: the batch's bytes as they are; `array`: a JSON array of the same texts. */
+  readonly format?: 'ndjson' | 'array';
+  /** Custom headers, by name; they replace the sink's. */
+  readonly headers?: Readonly<Record<string, string>>;
+  /** Whether each body is compressed. */
+  readonly gzip?: boolean;
+  /** How long an attempt may take, from the first byte out to the last one in, in milliseconds; 30,000 by default. */
+  readonly timeoutMs?: number;
+  /** Connections, as many as batches may be on their way (`sinkConcurrency`); 1 by default. */
+  readonly connections?: number;
   /** Certificates that are trusted instead of the system's, as PEM. */
-  readonly ca: string | null;
+  readonly ca?: string | null;
 }
 
 /**
- * Posts each batch to a URL, with `Idempotency-Key: <batch name>`, the same at each attempt and after a crash.
+ * Posts each batch to a URL, with its key as `Idempotency-Key`, the same at each attempt and after a crash.
  *
  * `2xx` confirms, but for events that its JSON body names: `{"refused":[{"index":3,"reason":"…","status":422}]}`, with
  * indices from 0. `408`, `409`, `425`, `429`, `5xx`, redirects and whatever is no answer are tried again, after `Retry-After`
  * if the answer has one. Any other `4xx` refuses the batch.
  */
 export class HttpSink implements Sink {
-  readonly #options: HttpSinkOptions;
+  readonly description: SinkDescription;
+  readonly #format: 'ndjson' | 'array';
+  readonly #gzip: boolean;
+  readonly #timeoutMs: number;
   readonly #pool: Pool;
   readonly #path: string;
   readonly #headers: Readonly<Record<string, string>>;
@@ -40,15 +44,20 @@ export class HttpSink implements Sink {
 
   /** @throws ForebayError `SINK_UNUSABLE` */
   constructor(options: HttpSinkOptions) {
-    const { url, format, headers, connections, timeoutMs, ca } = options;
-    this.#options = options;
+    const { format = 'ndjson', headers = {}, gzip: isGzip = false, timeoutMs = 30_000 } = options;
+    const { connections = 1, ca = null } = options;
+    const url = asUrl(options.url);
+    this.#format = format;
+    this.#gzip = isGzip;
+    this.#timeoutMs = timeoutMs;
+    this.description = { kind: 'http', target: shownUrl(url) };
     this.#path = url.pathname + url.search;
     const { 'content-type': type, ...others } = lowerCased(headers);
     this.#headers = {
       ...(url.username + url.password !== '' && { authorization: basicAuthorization(url) }),
       'content-type': type ?? (format === 'array' ? 'application/json' : 'application/x-ndjson'),
       ...others,
-      ...(options.gzip && { 'content-encoding': 'gzip' }),
+      ...(isGzip && { 'content-encoding': 'gzip' }),
       'accept-encoding': 'identity',
     };
     this.#answers = new HttpAnswers(secretsOf(url, this.#headers));
@@ -66,9 +75,9 @@ export class HttpSink implements Sink {
   }
 
   async deliver(batch: Batch, signal: AbortSignal): Promise<void> {
-    const { format, timeoutMs } = this.#options;
-    const plain = format === 'array' ? asArray(batch) : batch.bytes;
-    const body = this.#options.gzip ? await compress(plain, { level: 1 }) : plain;
+    const timeoutMs = this.#timeoutMs;
+    const plain = this.#format === 'array' ? asArray(batch) : batch.bytes;
+    const body = this.#gzip ? await compress(plain, { level: 1 }) : plain;
     const attempt = new AbortController();
     const stop = (): void => {
       attempt.abort(signal.reason);
@@ -79,7 +88,7 @@ export class HttpSink implements Sink {
     signal.addEventListener('abort', stop, { once: true });
     try {
       if (signal.aborted) stop();
-      const headers = { ...this.#headers, 'idempotency-key': batch.name };
+      const headers = { ...this.#headers, 'idempotency-key': batch.key };
       const answer = await this.#pool.request({
         path: this.#path,
         method: 'POST',
@@ -117,6 +126,21 @@ function asArray({ bytes }: Batch): Buffer {
 
 function lowerCased(headers: Readonly<Record<string, string>>): Record<string, string> {
   return Object.fromEntries(Object.entries(headers).map(([name, value]) => [name.toLowerCase(), value]));
+}
+
+/** @throws ForebayError `SINK_UNUSABLE` */
+function asUrl(given: URL | string): URL {
+  const url = URL.canParse(String(given)) ? new URL(given) : null;
+  if (url !== null && /^https?:$/.test(url.protocol)) return url;
+  throw new ForebayError('SINK_UNUSABLE', { message: 'The URL of the sink must be like https://host/path' });
+}
+
+/** A part of a path that is so long may be a secret, as in the URLs of webhooks. */
+const SECRET_SEGMENT = /[^/]{20,}/g;
+
+/** Where a URL leads, without user, password, query and whatever in the path may be a secret. */
+function shownUrl({ origin, pathname }: URL): string {
+  return origin + pathname.replaceAll(SECRET_SEGMENT, '…');
 }
 
 /** Headers that are no credentials, whoever sets them. */

@@ -3,10 +3,8 @@ import pgpass from 'pgpass';
 import { parseIntoClientConfig } from 'pg-connection-string';
 import type { ClientConfig } from 'pg';
 
-export interface PostgresAddress {
-  /** `postgres://…`; what it leaves out comes from libpq's variables: `PGHOST`, `PGUSER`, `PGPASSWORD`, … */
+interface PostgresAddress {
   readonly url: string;
-  /** Certificates that are trusted instead of the system's, as PEM. */
   readonly ca: string | null;
   /** How long the server may take for a statement, in milliseconds. */
   readonly timeoutMs: number;

@@ -2,18 +2,23 @@ import pg from 'pg';
 import type { Batch } from '../append-log/batch.js';
 import { asError, ForebayError } from '../errors.js';
 import { postgresConfig } from './postgres-config.js';
-import type { PostgresAddress } from './postgres-config.js';
 import { SinkError } from './sink-error.js';
-import type { Sink } from './sink.js';
+import type { Sink, SinkDescription } from './sink.js';
 import { refusesRows } from './sqlstate.js';
 
-export interface PostgresSinkOptions extends PostgresAddress {
-  /** `table`, or `schema.table`. */
-  readonly table: string;
-  /** Whether a table that is missing is made. */
-  readonly createTable: boolean;
-  /** Connections, as many as batches may be on their way. */
-  readonly connections: number;
+export interface PostgresSinkOptions {
+  /** `postgres://…`; what it leaves out comes from libpq's variables: `PGHOST`, `PGUSER`, `PGPASSWORD`, … */
+  readonly url: string;
+  /** `table`, or `schema.table`; `events` by default. */
+  readonly table?: string;
+  /** Whether a missing table is created. */
+  readonly createTable?: boolean;
+  /** How long an attempt may take, in milliseconds; 30,000 by default. */
+  readonly timeoutMs?: number;
+  /** Connections, as many as batches may be on their way (`sinkConcurrency`); 1 by default. */
+  readonly connections?: number;
+  /** Certificates that are trusted instead of the system's, as PEM. */
+  readonly ca?: string | null;
 }
 
 /** So much of an answer stands in errors and dead letters, in characters. */
@@ -36,7 +41,10 @@ const HINTS: Readonly<Record<string, string>> = {
  * new connection.
  */
 export class PostgresSink implements Sink {
-  readonly #options: PostgresSinkOptions;
+  readonly description: SinkDescription;
+  readonly #table: string;
+  readonly #createsTable: boolean;
+  readonly #timeoutMs: number;
   readonly #pool: pg.Pool;
   /** Connections that are not closed yet, idle, busy or on their way. */
   readonly #clients = new Set<pg.Client>();
@@ -46,8 +54,11 @@ export class PostgresSink implements Sink {
 
   /** @throws ForebayError `SINK_UNUSABLE` */
   constructor(options: PostgresSinkOptions) {
-    this.#options = options;
-    this.#insert = insertInto(quoted(options.table));
+    const { url, table = 'events', createTable = false, timeoutMs = 30_000, ca = null } = options;
+    this.#table = quoted(table);
+    this.#createsTable = createTable;
+    this.#timeoutMs = timeoutMs;
+    this.#insert = insertInto(this.#table);
     const clients = this.#clients;
     class Client extends pg.Client {
       constructor(config?: pg.ClientConfig) {
@@ -70,12 +81,13 @@ export class PostgresSink implements Sink {
       }
     }
     try {
-      const config = postgresConfig(options);
-      void new pg.Client(config); // throws now what would be thrown at each attempt
+      const config = postgresConfig({ url, timeoutMs, ca });
+      const { host, database } = new pg.Client(config); // throws now what would be thrown at each attempt
+      this.description = { kind: 'postgres', target: `${database ?? ''} on ${host}, table ${table}` };
       this.#pool = new pg.Pool({
         ...config,
-        max: options.connections,
-        connectionTimeoutMillis: options.timeoutMs,
+        max: options.connections ?? 1,
+        connectionTimeoutMillis: timeoutMs,
         Client,
       });
     } catch (error) {
@@ -87,7 +99,7 @@ export class PostgresSink implements Sink {
   }
 
   async deliver(batch: Batch, signal: AbortSignal): Promise<void> {
-    const { timeoutMs } = this.#options;
+    const timeoutMs = this.#timeoutMs;
     const attempt = new AbortController();
     const stop = (): void => {
       attempt.abort(signal.reason);
@@ -143,14 +155,14 @@ export class PostgresSink implements Sink {
   }
 
   async #write(client: pg.PoolClient, { bytes }: Batch, signal: AbortSignal): Promise<void> {
-    const { createTable, table } = this.#options;
-    if (createTable && !this.#hasTable) {
+    const table = this.#table;
+    if (this.#createsTable && !this.#hasTable) {
       const looked = client.query<{ isMissing: boolean }>('SELECT to_regclass($1) IS NULL AS "isMissing"', [
-        quoted(table),
+        table,
       ]);
       const [found] = (await orAborted(looked, signal)).rows;
       // not IF NOT EXISTS alone: it needs the right to create also where the table is there
-      if (found?.isMissing !== false) await orAborted(client.query(tableNamed(quoted(table))), signal);
+      if (found?.isMissing !== false) await orAborted(client.query(tableNamed(table)), signal);
       this.#hasTable = true;
     }
     try {

@@ -11,6 +11,7 @@ export interface SimulatedSinkOptions {
 
 /** Stands in for an API of the given latency and reliability. It keeps nothing. */
 export class SimulatedSink implements Sink {
+  readonly description = { kind: 'simulated', keepsNothing: true } as const;
   readonly #latencyMs: number;
   readonly #failureRate: number;
   readonly #random: () => number;

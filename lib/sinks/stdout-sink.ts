@@ -17,6 +17,7 @@ const LINE_FEED = Buffer.from('\n');
  * `process.stdout` must not be used beside it, not even touched: it would be a second stream on the same pipe.
  */
 export class StdoutSink implements Sink {
+  readonly description = { kind: 'stdout' };
   readonly #output: Output;
   /** One write after another, also where batches come side by side. */
   #turn: Promise<void> = Promise.resolve();

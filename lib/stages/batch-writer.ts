@@ -6,11 +6,13 @@ import { writeMarkedLine } from '../append-log/line-mark.js';
 import { asError, ForebayError } from '../errors.js';
 import { EVENTS, Histogram, SECONDS } from '../histogram.js';
 import type { LogLines } from '../log-lines.js';
-import { Trouble } from '../trouble.js';
+import type { DiskWatch } from '../disk-watch.js';
 import type { BatchEnd, BatchPart, EventRange, Group } from './batcher.js';
 
 export interface BatchWriterOptions {
   readonly log: AppendLog;
+  /** Is told whether the disk takes events. */
+  readonly disk: DiskWatch;
   readonly lines: LogLines;
   /** Takes each batch when it is sealed, in the order of names. */
   readonly sealed: (batch: SealedBatch) => void;
@@ -39,20 +41,19 @@ export class BatchWriter extends Writable {
   /** How many events were written and flushed together, and what that took. */
   readonly groupEvents = new Histogram(EVENTS);
   readonly groupSeconds = new Histogram(SECONDS);
-  /** The disk does not take what it is given. */
-  readonly trouble: Trouble;
+  readonly #disk: DiskWatch;
   readonly #log: AppendLog;
   readonly #lines: LogLines;
   readonly #sealed: (batch: SealedBatch) => void;
   /** The file of the batch that has not ended yet. */
   #file: BatchFile | null = null;
 
-  constructor({ log, lines, sealed }: BatchWriterOptions) {
+  constructor({ log, disk, lines, sealed }: BatchWriterOptions) {
     super({ objectMode: true, highWaterMark: 1 });
     this.#log = log;
     this.#lines = lines;
     this.#sealed = sealed;
-    this.trouble = new Trouble(lines, null);
+    this.#disk = disk;
   }
 
   /** When the file was made that is written, in milliseconds since 1970; `null` where there is none with events. */
@@ -94,9 +95,10 @@ export class BatchWriter extends Writable {
     if (part.events === 0) return file;
     try {
       file ??= await this.#log.create();
-      await this.#log.append(file, logLines(part), part.events);
+      const run = file.bytes === 0 ? this.#log.runMark : null;
+      await this.#log.append(file, logLines(part, run), part.events);
       this.accepted += part.events;
-      if (this.trouble.lasts) this.trouble.end(`The disk takes events again: ${this.#log.path('')}`);
+      this.#disk.took();
       acknowledge(part.ranges, null);
     } catch (error) {
       this.#refuse(part, asError(error));
@@ -111,7 +113,7 @@ export class BatchWriter extends Writable {
     const why = asError(error.cause).message;
     const text = `${events} events could not be put into ${this.#log.path('')} (${why}); their clients were told to retry`;
     const { code } = error;
-    this.trouble.refuses(error);
+    this.#disk.refused(error);
     this.#lines.batch({ kind: 'Append failed', code, text, batch: '', events, error: cause });
     acknowledge(ranges, error);
   }
@@ -121,8 +123,7 @@ export class BatchWriter extends Writable {
     if (batch === null) return;
     this.sealedBy[end]++;
     const { name, events } = file;
-    const text = `${this.#log.path(name)} (${events} events)`;
-    this.#lines.batch({ kind: 'Wrote batch to', text, batch: name, events });
+    this.#lines.batch({ kind: 'Wrote batch to', text: `${name} (${events} events)`, batch: name, events });
     this.#sealed(batch);
   }
 }
@@ -131,14 +132,19 @@ function acknowledge(ranges: readonly EventRange[], error: Error | null): void {
   for (const { request, from, to } of ranges) request.acknowledge(to - from, error);
 }
 
-/** One buffer for one write. A copy also where it is one request: what is kept of it would hold all of that. */
-function logLines({ ranges, bytes }: BatchPart): Buffer {
-  const joined = Buffer.allocUnsafe(bytes);
+/**
+ * One buffer for one write. A copy also where it is one request: what is kept of it would hold all of that.
+ *
+ * @param run the mark of the run, where they are the first lines of their file
+ */
+function logLines({ ranges, bytes }: BatchPart, run: Buffer | null): Buffer {
+  const joined = Buffer.allocUnsafe(bytes + (run?.length ?? 0));
   let at = 0;
   for (const { request, from, to } of ranges) {
     const { lines } = request;
     for (let index = from; index < to; index++) {
-      at = writeMarkedLine(joined, at, lines.bytes, lines.startOf(index), lines.startOf(index + 1));
+      const mark = at === 0 ? run : null;
+      at = writeMarkedLine(joined, at, lines.bytes, lines.startOf(index), lines.startOf(index + 1), mark);
     }
   }
   return joined;

@@ -1,7 +1,7 @@
 import { setMaxListeners } from 'node:events';
 import { Writable } from 'node:stream';
 import type { AppendLog } from '../append-log/append-log.js';
-import type { Batch, SealedBatch, StoredBatch } from '../append-log/batch.js';
+import type { DeletedBatch, SealedBatch, StoredBatch } from '../append-log/batch.js';
 import { asError } from '../errors.js';
 import { Histogram, LONG_SECONDS } from '../histogram.js';
 import type { BatchLineKind, LogLines } from '../log-lines.js';
@@ -22,7 +22,7 @@ const ASIDE_MAX = 100;
 const DELETIONS_MAX = 32;
 
 /** A batch whose events the sink has, or the dead letters. */
-interface Settled extends Omit<StoredBatch, 'bytes'> {
+interface Settled extends DeletedBatch {
   readonly sealed: SealedBatch;
   /** How many of its events are dead letters. */
   readonly deadLettered: number;
@@ -198,17 +198,14 @@ export class Deliverer extends Writable {
     }
     const batch = await this.#read(sealed, read, leavePlace);
     if (batch === null || this.#stopping.signal.aborted) return null;
-    const events = `(${batch.events} events)`;
-    if (sealed.leftover) {
-      this.#line('Replaying batch', `${batch.name} ${events}`, batch);
-    }
+    const { name, events, fileBytes } = batch;
+    if (sealed.leftover) this.#line('Replaying batch', `${name} (${events} events)`, batch);
     const deadLettered = await this.#settler.settle(batch);
     if (deadLettered === null) return null;
-    const { name, fileBytes } = batch;
     // a name can be ahead of the clock
     const ageMs = Math.max(0, Date.now() - sealed.bornMs);
-    this.deliverySeconds.observe(ageMs / 1000, batch.events - deadLettered);
-    return { sealed, name, events: batch.events, fileBytes, deadLettered };
+    this.deliverySeconds.observe(ageMs / 1000, events - deadLettered);
+    return { sealed, name, events, fileBytes, deadLettered };
   }
 
   /** Off the disk. Its bytes are let go before: many deletions may wait for a disk that hangs. */
@@ -225,8 +222,11 @@ export class Deliverer extends Writable {
     if (!deleted) return;
     this.delivered += batch.events - batch.deadLettered;
     this.deadLettered += batch.deadLettered;
-    if (sealed.leftover) this.#line('Successfully replayed and deleted', batch.name, batch);
-    else this.#line('Deleted batch file', this.#log.path(batch.name), batch);
+    this.#line(
+      sealed.leftover ? 'Successfully replayed and deleted' : 'Deleted batch file',
+      batch.name,
+      batch,
+    );
     this.emit('gone', sealed);
   }
 
@@ -243,7 +243,7 @@ export class Deliverer extends Writable {
       if (++tries > READS_IN_PLACE && !stepsAside && this.#aside < ASIDE_MAX) {
         stepsAside = true;
         this.#aside++;
-        const text = `${this.#log.path(sealed.name)} cannot be read: others go first, it is tried on`;
+        const text = `${sealed.name} cannot be read: others go first, it is tried on`;
         this.#lines.error('DISK_FAILED', text);
         leavePlace();
         this.#goOn();
@@ -256,7 +256,7 @@ export class Deliverer extends Writable {
     return batch;
   }
 
-  #line(kind: BatchLineKind, text: string, { name, events }: Omit<Batch, 'bytes'>): void {
+  #line(kind: BatchLineKind, text: string, { name, events }: Pick<DeletedBatch, 'name' | 'events'>): void {
     this.#lines.batch({ kind, text, batch: name, events });
   }
 }

@@ -1,4 +1,4 @@
-import type { Batch } from '../append-log/batch.js';
+import { Batch } from '../append-log/batch.js';
 import { SinkError } from '../sinks/sink-error.js';
 import type { Refusal } from '../sinks/sink-error.js';
 
@@ -89,8 +89,9 @@ export function asRefusal(thrown: unknown, { events }: Batch): SinkError | null 
 
 function partOf(batch: Batch, { from, to }: Part, starts: () => readonly number[]): Batch {
   if (to - from === batch.events) return batch;
+  const range = `#${from}-${to}`;
   const bytes = linesOf(batch, starts(), from, to);
-  return { name: `${batch.name}#${from}-${to}`, events: to - from, bytes };
+  return new Batch({ name: batch.name + range, key: batch.key + range, events: to - from, bytes });
 }
 
 /** Some lines of a batch, with their line feeds. */

@@ -18,6 +18,8 @@ import { SinkAttempts } from './sink-attempts.js';
 export interface SinkState {
   /** `closed`: it is well; `open`: it is left alone; `half-open`: one attempt finds out. */
   readonly breaker: BreakerState;
+  /** How long the breaker lets no attempt through, in milliseconds; `null`: it is not open. */
+  readonly nextAttemptMs: number | null;
   /** How often the breaker has opened in this run. */
   readonly openings: number;
   /** Attempts that failed since the last that the sink answered well. */
@@ -89,12 +91,13 @@ export class Settler {
   }
 
   get state(): SinkState {
-    const { state: breaker, openings, failuresInARow, lastError } = this.#breaker;
+    const { state: breaker, waitMs, openings, failuresInARow, lastError } = this.#breaker;
     const attempts = { ...this.#attempts.ended, running: this.#attempts.running };
     const { concurrency } = this;
     const deadLettersFull = this.#withoutRoom.size > 0;
     return {
       breaker,
+      nextAttemptMs: breaker === 'open' ? waitMs : null,
       openings,
       failuresInARow,
       lastError: lastError?.message ?? null,
@@ -154,7 +157,7 @@ export class Settler {
   /** `false` where the server stops before they are kept. */
   async #keepRefused(batch: Batch, refused: readonly RefusedEvent[]): Promise<boolean> {
     return this.#retries.untilDone('Could not keep dead letters', batch, async () => {
-      const path = await this.#log.deadLetters.keep(batch.name, refused).catch((error: unknown) => {
+      const path = await this.#log.deadLetters.keep(batch, refused).catch((error: unknown) => {
         if (error instanceof ForebayError && error.code === 'DEAD_LETTERS_FULL') this.#withoutRoom.add(batch);
         throw error;
       });

@@ -111,7 +111,7 @@ export class SinkAttempts {
       this.#running.add(attempt);
       this.#timer ??= setInterval(() => {
         this.#look();
-      }, LOOK_MS);
+      }, LOOK_MS).unref();
       answer.then(
         () => {
           this.#running.delete(attempt);

@@ -9,6 +9,7 @@ import { startLoad } from '../crash/crash-rounds.js';
 import { AccountWatch } from '../helpers/account-watch.js';
 import { freePort } from '../helpers/free-port.js';
 import { ServerProcess } from '../helpers/server-process.js';
+import { Random } from '../simulation/random.js';
 
 export interface ChaosOptions {
   readonly rounds: number;
@@ -17,6 +18,8 @@ export interface ChaosOptions {
   readonly connections: number;
   /** How long a round lasts, in milliseconds. */
   readonly roundMs: number;
+  /** What the sink and the clients do at random follows from it; when they are killed, and what runs at once, does not. */
+  readonly seed: number;
   readonly report?: (line: string) => void;
 }
 
@@ -38,38 +41,42 @@ export interface ChaosResult {
   readonly unaccounted: readonly string[];
 }
 
+const POISON_EVERY = 300;
+
 /**
  * A real server with a real HTTP sink that answers at random, hangs, breaks off, and is killed and started again;
  * the server is killed, too, at the end of each round. One event in some hundred is poison, which the sink refuses.
  * At the end both are well, and what was acknowledged is held against the sink and the dead letters.
  */
 export async function chaosRounds(options: ChaosOptions): Promise<ChaosResult> {
-  const { rounds, dir, connections, roundMs, report = () => undefined } = options;
+  const { rounds, dir, connections, roundMs, seed, report = () => undefined } = options;
   const [taken, logDir, port] = [join(dir, 'taken'), join(dir, 'log'), await freePort()];
   const flags = ['--log-dir', logDir, '--batch-wait', '50', '--sink', 'http', '--sink-timeout', '300'];
   flags.push('--sink-url', `http://127.0.0.1:${port}/`, '--sink-concurrency', '8', '--replay-wait', '0');
   const sent = new Set<string>();
   const acknowledged = new Set<string>();
-  const newId = (): string => `${randomUUID()}${Math.random() < 0.002 ? '-poison' : ''}`;
+  const random = new Random(seed);
+  let ids = 0;
+  const newId = (): string => `${randomUUID()}${++ids % POISON_EVERY === 0 ? '-poison' : ''}`;
   const account = new AccountWatch();
-  let sink = await startSink(port, taken, 'moody');
+  let sink = await startSink(port, taken, 'moody', random);
   try {
     for (let round = 1; round <= rounds; round++) {
       const server = await ServerProcess.start(...flags);
-      const load = startLoad(server, connections, sent, acknowledged, newId);
+      const load = startLoad({ server, connections, sent, acknowledged, random, newId });
       const watched = account.watch(server.port);
       await load.firstAnswer;
       await sleep(roundMs / 2);
       await end(sink);
       await sleep(roundMs / 4);
-      sink = await startSink(port, taken, 'moody');
+      sink = await startSink(port, taken, 'moody', random);
       await sleep(roundMs / 4);
       await server.stop('SIGKILL');
       await Promise.all([load.ended, watched]);
       report(`round ${round}: ${acknowledged.size} events acknowledged so far`);
     }
     await end(sink);
-    sink = await startSink(port, taken, 'well');
+    sink = await startSink(port, taken, 'well', random);
     const last = await ServerProcess.start(...flags);
     const watched = account.watch(last.port);
     const counts = await drained(last);
@@ -82,11 +89,15 @@ export async function chaosRounds(options: ChaosOptions): Promise<ChaosResult> {
   }
 }
 
-async function startSink(port: number, file: string, mood: string): Promise<ChildProcess> {
+async function startSink(port: number, file: string, mood: string, random: Random): Promise<ChildProcess> {
   const program = join(process.cwd(), 'dist/test/chaos/moody-server.js');
-  const child = spawn(process.execPath, [program, String(port), file, mood], {
-    stdio: ['ignore', 'pipe', 'inherit'],
-  });
+  const child = spawn(
+    process.execPath,
+    [program, String(port), file, mood, String(random.whole(0, 2 ** 31))],
+    {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    },
+  );
   await Promise.race([
     once(child.stdout, 'data'),
     once(child, 'exit').then(() => Promise.reject(new Error('the sink did not start'))),

@@ -1,11 +1,18 @@
 import t from 'tap';
+import { SEED } from '../helpers/seed.js';
 import { tempDir } from '../helpers/temp-dir.js';
 import { chaosRounds } from './chaos-rounds.js';
 
 void t.test(
   'a sink that does everything wrong loses nothing, and only poison ends as dead letters',
   async (t) => {
-    const result = await chaosRounds({ rounds: 4, dir: tempDir(t), connections: 8, roundMs: 2000 });
+    const result = await chaosRounds({
+      rounds: 4,
+      dir: tempDir(t),
+      connections: 8,
+      roundMs: 2000,
+      seed: SEED,
+    });
     const { acknowledged, acknowledgedPoison, duplicates, counts } = result;
     t.comment(`${acknowledged} acknowledged, ${acknowledgedPoison} poison, ${duplicates} delivered again`);
     t.ok(acknowledged > 500, 'there was load');

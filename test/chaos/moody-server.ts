@@ -1,12 +1,14 @@
 import { appendFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import { Random } from '../simulation/random.js';
 
 // An HTTP sink with moods, in a process of its own so that it can be killed. What it has taken stands in a file, an id
 // a line, written before it answers.
-// Called as: node dist/test/chaos/moody-server.js PORT FILE moody|well
+// Called as: node dist/test/chaos/moody-server.js PORT FILE moody|well SEED
 
-const [port = '', file = '', mood = 'well'] = process.argv.slice(2);
+const [port = '', file = '', mood = 'well', seed = '1'] = process.argv.slice(2);
+const random = new Random(Number(seed));
 
 /** What it refuses, however often it gets it. */
 const POISON = /poison$/;
@@ -36,7 +38,7 @@ const MOODS: readonly (readonly [number, Mood])[] = [
       res.write('half', () => res.destroy());
     },
   ],
-  [10, (res, _req, ids) => void setTimeout(judge, 100 * Math.random(), res, ids)],
+  [10, (res, _req, ids) => void setTimeout(judge, 100 * random.next(), res, ids)],
 ];
 
 const server = createServer((req, res) => {
@@ -45,7 +47,7 @@ const server = createServer((req, res) => {
   req.on('end', () => {
     const lines = Buffer.concat(pieces).toString('utf8').split('\n').slice(0, -1);
     const ids = lines.map((line) => (JSON.parse(line) as { id: string }).id);
-    let left = mood === 'moody' ? Math.random() * 100 : Infinity;
+    let left = mood === 'moody' ? random.next() * 100 : Infinity;
     for (const [share, act] of MOODS) {
       left -= share;
       if (left >= 0) continue;
@@ -64,7 +66,7 @@ function judge(res: ServerResponse, ids: readonly string[]): void {
   const refused = ids.flatMap((id, index) =>
     POISON.test(id) ? [{ index, reason: 'poison', status: 422 }] : [],
   );
-  if (refused.length > 0 && Math.random() < 0.5) {
+  if (refused.length > 0 && random.chance(0.5)) {
     res.writeHead(422).end('there is poison in it');
     return;
   }

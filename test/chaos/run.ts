@@ -2,17 +2,21 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import minimist from 'minimist';
+import { randomSeed } from '../simulation/random.js';
 import { chaosRounds } from './chaos-rounds.js';
 
-const flags = minimist(process.argv.slice(2), { string: ['rounds'], default: { rounds: '20' } });
+const flags = minimist(process.argv.slice(2), { string: ['rounds', 'seed'], default: { rounds: '20' } });
 const rounds = Number(flags['rounds']);
-if (!Number.isInteger(rounds) || rounds < 1) {
-  console.error('npm run chaos -- --rounds N   (N: a whole number of at least 1)');
+const seed = Number(flags['seed'] ?? randomSeed());
+if (!Number.isInteger(rounds) || rounds < 1 || !Number.isInteger(seed)) {
+  console.error('npm run chaos -- --rounds N [--seed N]   (N: a whole number of at least 1)');
   process.exit(2);
 }
 const dir = mkdtempSync(join(tmpdir(), 'forebay-chaos-'));
-console.log(`A server, and a sink that does everything wrong: both killed ${rounds} times. Files: ${dir}`);
-const result = await chaosRounds({ rounds, dir, connections: 16, roundMs: 3000, report: console.log });
+console.log(
+  `A server, and a sink that does everything wrong: both killed ${rounds} times (seed ${seed}). Files: ${dir}`,
+);
+const result = await chaosRounds({ rounds, dir, connections: 16, roundMs: 3000, seed, report: console.log });
 const { lost, wronglyDead, strange } = result;
 console.log(`
 acknowledged with 202:                       ${result.acknowledged}, ${result.acknowledgedPoison} of them poison

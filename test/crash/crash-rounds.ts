@@ -8,6 +8,7 @@ import split from 'split2';
 import { Pool } from 'undici';
 import { AccountWatch } from '../helpers/account-watch.js';
 import { ServerProcess } from '../helpers/server-process.js';
+import type { Random } from '../simulation/random.js';
 
 export interface CrashOptions {
   readonly rounds: number;
@@ -16,7 +17,7 @@ export interface CrashOptions {
   readonly connections: number;
   /** How long the server lives in a round once it answers, in milliseconds: at random up to this. */
   readonly lifeMsMax: number;
-  readonly random?: () => number;
+  readonly random: Random;
   readonly report?: (line: string) => void;
   /** More flags for the server. */
   readonly flags?: readonly string[];
@@ -47,7 +48,7 @@ export const ACKNOWLEDGED_MIN = 200;
  * more start delivers what is left, and the sink's files are held against the ids that got `202`.
  */
 export async function crashRounds(options: CrashOptions): Promise<CrashResult> {
-  const { rounds, dir, connections, lifeMsMax, random = Math.random, report = () => undefined } = options;
+  const { rounds, dir, connections, lifeMsMax, random, report = () => undefined } = options;
   const sinkFile = join(dir, 'sink.jsonl');
   const flags = [
     '--log-dir',
@@ -65,10 +66,10 @@ export async function crashRounds(options: CrashOptions): Promise<CrashResult> {
   for (let round = 1; round <= rounds; round++) {
     const server = await ServerProcess.start(...flags, ...(options.flags ?? []));
     const before = acknowledged.size;
-    const load = startLoad(server, connections, sent, acknowledged);
+    const load = startLoad({ server, connections, sent, acknowledged, random });
     const watched = account.watch(server.port);
     await load.firstAnswer;
-    const lifeMs = Math.floor(random() * lifeMsMax);
+    const lifeMs = random.whole(0, lifeMsMax - 1);
     await sleep(lifeMs);
     // rounds without load would prove nothing, however slow the machine is
     while (acknowledged.size < ACKNOWLEDGED_MIN || account.scrapes === 0) await sleep(10);
@@ -82,19 +83,24 @@ export async function crashRounds(options: CrashOptions): Promise<CrashResult> {
   return { ...found, scrapes: account.scrapes, unaccounted: account.broken };
 }
 
+export interface LoadOptions {
+  readonly server: ServerProcess;
+  readonly connections: number;
+  /** Ids, added as they are sent and as they get `202`. */
+  readonly sent: Set<string>;
+  readonly acknowledged: Set<string>;
+  readonly random: Random;
+  readonly newId?: () => string;
+}
+
 export interface Load {
   readonly firstAnswer: Promise<unknown>;
   readonly ended: Promise<unknown>;
 }
 
 /** Sends events on each connection, one after another, until the server is gone. */
-export function startLoad(
-  server: ServerProcess,
-  connections: number,
-  sent: Set<string>,
-  acknowledged: Set<string>,
-  newId: () => string = randomUUID,
-): Load {
+export function startLoad(options: LoadOptions): Load {
+  const { server, connections, sent, acknowledged, random, newId = randomUUID } = options;
   const pool = new Pool(`http://127.0.0.1:${server.port}`, { connections });
   let first: () => void = () => undefined;
   const firstAnswer = new Promise<void>((resolve) => {
@@ -103,7 +109,7 @@ export function startLoad(
   const client = async (): Promise<void> => {
     for (;;) {
       // one request in ten brings many events, more than fit into one batch
-      const count = Math.random() < 0.1 ? 1 + Math.floor(Math.random() * 250) : 1;
+      const count = random.chance(0.1) ? random.whole(1, 250) : 1;
       const ids = Array.from({ length: count }, newId);
       const texts = ids.map((id) =>
         JSON.stringify({ id, type: 'crash', data: { padding: 'x'.repeat(100) } }),

@@ -1,10 +1,18 @@
 import { readdirSync } from 'node:fs';
 import t from 'tap';
+import { SEED } from '../helpers/seed.js';
 import { tempDir } from '../helpers/temp-dir.js';
+import { Random } from '../simulation/random.js';
 import { ACKNOWLEDGED_MIN, crashRounds } from './crash-rounds.js';
 
 void t.test('ten times kill -9 under load lose no acknowledged event', async (t) => {
-  const result = await crashRounds({ rounds: 10, dir: tempDir(t), connections: 64, lifeMsMax: 300 });
+  const result = await crashRounds({
+    rounds: 10,
+    dir: tempDir(t),
+    connections: 64,
+    random: new Random(SEED),
+    lifeMsMax: 300,
+  });
   t.comment(`${result.acknowledged} acknowledged, ${result.duplicates} delivered twice`);
   t.comment(`${result.scrapes} scrapes`);
   t.ok(result.acknowledged >= ACKNOWLEDGED_MIN, 'there was load');
@@ -19,6 +27,7 @@ void t.test('with --fsync never kill -9 loses nothing either', async (t) => {
     rounds: 3,
     dir: tempDir(t),
     connections: 64,
+    random: new Random(SEED),
     lifeMsMax: 300,
     flags: ['--fsync', 'never'],
   });
@@ -34,7 +43,14 @@ void t.test(
   async (t) => {
     const dir = tempDir(t);
     const flags = ['--sink-file-rotate-bytes', '1', '--sink-file-gzip'];
-    const result = await crashRounds({ rounds: 5, dir, connections: 64, lifeMsMax: 300, flags });
+    const result = await crashRounds({
+      rounds: 5,
+      dir,
+      connections: 64,
+      random: new Random(SEED),
+      lifeMsMax: 300,
+      flags,
+    });
     t.ok(result.acknowledged >= ACKNOWLEDGED_MIN, 'there was load');
     t.ok(readdirSync(dir).filter((name) => name.endsWith('.gz')).length > 0, 'files were compressed');
     t.same(result.lost, []);

@@ -2,27 +2,32 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import minimist from 'minimist';
+import { Random, randomSeed } from '../simulation/random.js';
 import { crashRounds } from './crash-rounds.js';
 
 const flags = minimist(process.argv.slice(2), {
-  string: ['rounds', 'fsync'],
+  string: ['rounds', 'fsync', 'seed'],
   boolean: ['rotate'],
   default: { rounds: '10', fsync: 'always' },
 });
 const rounds = Number(flags['rounds']);
-if (!Number.isInteger(rounds) || rounds < 1) {
+const seed = Number(flags['seed'] ?? randomSeed());
+if (!Number.isInteger(rounds) || rounds < 1 || !Number.isInteger(seed)) {
   console.error(
-    'npm run crash -- --rounds N   (N: a whole number of at least 1) [--fsync always|MS|never] [--rotate]',
+    'npm run crash -- --rounds N   (N: a whole number of at least 1) [--fsync always|MS|never] [--rotate] [--seed N]',
   );
   process.exit(2);
 }
 const dir = mkdtempSync(join(tmpdir(), 'forebay-crash-'));
-console.log(`A server under 64 connections, ${rounds} times kill -9 at a random moment. Files: ${dir}`);
+console.log(
+  `A server under 64 connections, ${rounds} times kill -9 at a random moment (seed ${seed}). Files: ${dir}`,
+);
 const result = await crashRounds({
   rounds,
   dir,
   connections: 64,
   lifeMsMax: 1000,
+  random: new Random(seed),
   report: console.log,
   flags: [
     '--fsync',

@@ -16,16 +16,17 @@ export class AccountWatch {
     for (;;) {
       const text = await this.#ask(port);
       if (text === null) return;
-      this.#check(text);
+      if (text !== '') this.#check(text);
       await sleep(EVERY_MS);
     }
   }
 
-  /** `null`: the server is gone. */
+  /** The metrics; '' if the server starts or stops and has none. `null`: it is gone. */
   async #ask(port: number): Promise<string | null> {
     try {
-      const { body } = await request(`http://127.0.0.1:${port}/metrics`);
-      return await body.text();
+      const { statusCode, body } = await request(`http://127.0.0.1:${port}/metrics`);
+      const text = await body.text();
+      return statusCode === 503 ? '' : text;
     } catch {
       return null;
     }

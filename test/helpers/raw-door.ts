@@ -87,8 +87,8 @@ export function chunk(text: string): string {
 
 export const GET_HEALTH = 'GET /health HTTP/1.1\r\nHost: test\r\n\r\n';
 export const CHUNKED = { 'Transfer-Encoding': 'chunked' };
-export const ACCEPTED = '{"status":"accepted"}';
-export const FULL = '{"error":"Queue full, please retry later"}';
+export const ACCEPTED = '{"status":"accepted"}\n';
+export const FULL = '{"error":"Queue full, please retry later"}\n';
 
 /** Batches are delivered in order: what is there before an event that was posted last is all there will be. */
 export async function hasTaken(

@@ -79,14 +79,7 @@ export async function codeOf(write: Promise<void>): Promise<string | null> {
   );
 }
 
-/** The bytes that wait on disk, as the door sees them: `refusal` says from when on an event has no room. */
+/** The bytes that wait on disk, as the door counts them. */
 export function pendingBytes(forebay: Forebay): number {
-  const most = forebay.settings.backlogBytesMax;
-  let [fits, doesNot] = [-most, most + 1];
-  while (doesNot - fits > 1) {
-    const middle = Math.floor((fits + doesNot) / 2);
-    if (forebay.refusal(1, middle)?.code === 'BACKLOG_FULL') doesNot = middle;
-    else fits = middle;
-  }
-  return most - fits;
+  return forebay.statistics()?.pendingBytes ?? NaN;
 }

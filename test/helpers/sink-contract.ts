@@ -4,6 +4,7 @@ import type { Batch } from '../../lib/append-log/batch.js';
 import { SinkError } from '../../lib/sinks/sink-error.js';
 import type { Sink } from '../../lib/sinks/sink.js';
 import { asRefusal, settle } from '../../lib/stages/settlement.js';
+import { batchOfLines } from './batches.js';
 
 /** A case that a sink cannot have, and why. */
 export interface Cannot {
@@ -48,11 +49,7 @@ const line = (id: string, data: unknown = null): string =>
 
 /** A batch of events, as the Deliverer gives it. */
 function batchOf(...lines: readonly string[]): Batch {
-  return {
-    name: `batch_20250101_000000_${++batches}.jsonl`,
-    events: lines.length,
-    bytes: Buffer.from(lines.map((each) => `${each}\n`).join('')),
-  };
+  return batchOfLines(lines, `batch_20250101_000000_${++batches}.jsonl`);
 }
 
 const idOf = (text: string): string => (JSON.parse(text) as { id: string }).id;
@@ -137,7 +134,7 @@ export function sinkContract(name: string, open: (t: Test) => Promise<SinkBench>
   });
 
   claim('takes a part of a batch under the name of the part', ['kept'], async (t, bench) => {
-    const part = { ...batchOf(line('b')), name: 'batch_20250101_000000_1.jsonl#1-2' };
+    const part = batchOfLines([line('b')], 'batch_20250101_000000_1.jsonl#1-2');
     await bench.sink.deliver(part, never);
     await keptOnce(t, bench.kept, [line('b')]);
   });

@@ -7,6 +7,11 @@ import type { Surroundings } from './simulated-disk.js';
 /** The codes that a client may get, and what was not said to be one. */
 const REFUSALS = /^(EVENT_\w+|BODY_TOO_LARGE|QUEUE_FULL|BACKLOG_FULL|LOG_FAILED|IN_DOUBT|NOT_RUNNING)$/;
 
+/** The codes that everybody may get: the others are about one request. */
+const CLOSED = /^(QUEUE_FULL|BACKLOG_FULL|LOG_FAILED|IN_DOUBT|NOT_RUNNING)$/;
+const DISK = /^(LOG_FAILED|IN_DOUBT)$/;
+const HANGS = /has not answered/;
+
 /** Clients of one Forebay: some wait for each answer, some send many events at once. */
 export class Clients {
   readonly #around: Surroundings;
@@ -28,6 +33,18 @@ export class Clients {
       void this.#oneAfterTheOther(`client ${client}`, random.spread(0.1, 60));
     }
     if (random.chance(0.7)) void this.#bursts(random.spread(2, 300));
+    if (random.chance(0.5)) void this.#probes(random.spread(5, 5000));
+  }
+
+  /** A load balancer that asks whether the door is open. */
+  async #probes(pauseMs: number): Promise<void> {
+    for (;;) {
+      await this.#pause(pauseMs);
+      const refusal = this.#forebay.unready();
+      this.#around.trace.add(`  ready: ${refusal?.code ?? 'yes'}`);
+      if (refusal !== null && !CLOSED.test(refusal.code))
+        this.#ledger.violated(`the door is shut to everybody with ${refusal.code}`);
+    }
   }
 
   /** Sends some events and waits for their answers: all must be acknowledged. */
@@ -77,6 +94,9 @@ export class Clients {
       await this.#forebay.write(text);
       trace.add(`  acknowledged ${id}`);
       this.#ledger.acknowledged(event);
+      const refusal = this.#forebay.unready();
+      if (refusal !== null && DISK.test(refusal.code) && !HANGS.test(refusal.message))
+        this.#ledger.violated(`${id} was acknowledged, and the disk is said to take no events`);
     } catch (error) {
       const code = codeOf(error);
       trace.add(`  refused ${id}: ${code}`);

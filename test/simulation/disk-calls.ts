@@ -48,6 +48,7 @@ export function phaseOf({
     case 'unlink':
       return 'deleting a file';
     case 'mkdir':
+    case 'rmdir':
       return 'making the log directory';
     case 'open':
       if (adds === true) return isBatch ? 'creating a batch file' : 'opening the lock file';

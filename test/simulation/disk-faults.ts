@@ -12,6 +12,7 @@ export const METHODS = [
   'lstat',
   'ftruncate',
   'mkdir',
+  'rmdir',
   'opendir',
   'unlink',
 ] as const;
@@ -34,6 +35,7 @@ const CODES: Readonly<Record<Method, readonly string[]>> = {
   lstat: ['EIO'],
   ftruncate: ['EIO', 'EROFS'],
   mkdir: ['EIO', 'ENOSPC', 'EROFS'],
+  rmdir: ['EIO', 'EROFS'],
   opendir: ['EMFILE', 'EIO'],
   unlink: ['EIO', 'EROFS'],
 };

@@ -1,3 +1,4 @@
+import type { Batch } from '../../lib/append-log/batch.js';
 import type { SurvivingLog } from './surviving-log.js';
 import type { Tally } from './tally.js';
 
@@ -18,12 +19,15 @@ export interface SentEvent {
   code: string;
   /** How often it came to the sink, whatever the sink then said. */
   appearances: number;
+  /** The key of the batch that it came in; '' before the first time. */
+  key: string;
   /** Whether the sink has it. */
   taken: boolean;
   /** Its line with a bit flipped on purpose, and the batch file that holds it. */
   damaged: { readonly batch: string; readonly bytes: Buffer } | null;
 }
 
+const RANGE = /#\d+-\d+$/;
 /** One event in so many is refused by the sink for good. */
 const POISON_EVERY = 40;
 
@@ -39,8 +43,8 @@ export class Ledger {
   readonly #owed = new Set<SentEvent>();
   /** The highest number of each client that has come to the sink. */
   readonly #reached = new Map<string, number>();
-  /** The ids of the events that came under each name. */
-  readonly #batches = new Map<string, ReadonlySet<string>>();
+  /** The ids of the events that came under each key. */
+  readonly #keys = new Map<string, ReadonlySet<string>>();
   /** One flipped bit a file is enough. */
   readonly #damagedBatches = new Set<string>();
   #numbers = 1;
@@ -78,7 +82,7 @@ export class Ledger {
   }
 
   sent(id: string, line: string, client: string | null, number: number): SentEvent {
-    const fresh = { answer: 'none', code: '', appearances: 0, taken: false, damaged: null } as const;
+    const fresh = { answer: 'none', code: '', appearances: 0, key: '', taken: false, damaged: null } as const;
     const poison = number % POISON_EVERY === 0;
     const event: SentEvent = Object.assign({ id, client, number, poison, line }, fresh);
     this.#events.set(id, event);
@@ -114,9 +118,9 @@ export class Ledger {
   }
 
   /** A batch comes to the sink. Gives its events. */
-  appeared(name: string, bytes: Buffer, count: number, inOrder: boolean): SentEvent[] {
+  appeared({ name, key, bytes, events: count }: Batch, inOrder: boolean): SentEvent[] {
     // a part of a batch has its range behind the name
-    const batch = name.replace(/#\d+-\d+$/, '');
+    const batch = name.replace(RANGE, '');
     const lines = bytes.toString('utf8').split('\n');
     if (lines.pop() !== '') this.violated(`${batch} does not end with a line feed at the sink`);
     if (lines.length !== count) this.violated(`${batch} has ${lines.length} lines at the sink, not ${count}`);
@@ -128,7 +132,7 @@ export class Ledger {
       else if (event.line !== line) this.violated(`${event.id} came out changed in ${batch}: ${short(line)}`);
       else events.push(event);
     }
-    if (!this.#damagedBatches.has(batch)) this.#checkName(name, events);
+    if (!this.#damagedBatches.has(batch)) this.#checkKey(key, events);
     for (const event of events) this.#appears(event, batch, inOrder && !this.steppedAside.has(batch));
     return events;
   }
@@ -198,15 +202,20 @@ export class Ledger {
     this.#tally.count('checks', 'first deliveries held against the order of their client');
   }
 
-  /** A sink may take the name for the batch's identity. A crash may take some of its events, which nobody acknowledged. */
-  #checkName(batch: string, events: readonly SentEvent[]): void {
+  /** A sink may drop what comes again under a key. A crash may take some of its events, which nobody acknowledged. */
+  #checkKey(key: string, events: readonly SentEvent[]): void {
     if (events.length === 0) return;
+    const whole = key.replace(RANGE, '');
+    for (const event of events) {
+      if (event.key === '') event.key = whole;
+      if (event.key !== whole) this.violated(`${event.id} came under two keys, ${event.key} and ${whole}`);
+    }
     const now = new Set(events.map(({ id }) => id));
-    const before = this.#batches.get(batch) ?? now;
+    const before = this.#keys.get(key) ?? now;
     const [fewer, more] = now.size < before.size ? [now, before] : [before, now];
-    this.#batches.set(batch, more);
+    this.#keys.set(key, more);
     for (const id of fewer)
-      if (!more.has(id)) this.violated(`the name ${batch} was given twice, also for ${id}`);
+      if (!more.has(id)) this.violated(`the key ${key} was given twice, also for ${id}`);
   }
 }
 

@@ -107,6 +107,11 @@ export class Life {
     });
   }
 
+  /** Whether the door is open, as a load balancer is told. */
+  get isReady(): boolean {
+    return this.#forebay.unready() === null;
+  }
+
   /** What is going on, as the summary names it. */
   doing(): Set<string> {
     const doing = this.#options.disk.phases();

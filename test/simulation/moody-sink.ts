@@ -21,7 +21,7 @@ export function moodySink(around: Surroundings, ledger: Ledger, moods: Moods, in
   const { time, random, trace, tally } = around;
   return {
     deliver(batch, signal) {
-      const events = ledger.appeared(batch.name, Buffer.from(batch.bytes), batch.events, inOrder);
+      const events = ledger.appeared(batch, inOrder);
       const takesMs = moods.latencyMs * (0.1 + 1.8 * random.next());
       trace.add(`  to the sink: ${batch.name}, ${batch.events} events`);
       return new Promise((resolve, reject) => {

@@ -42,3 +42,8 @@ export class Random {
     return shuffled;
   }
 }
+
+/** For a run that shall differ from the last one. */
+export function randomSeed(): number {
+  return Math.floor(Math.random() * 2 ** 31);
+}

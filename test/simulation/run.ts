@@ -1,4 +1,5 @@
 import minimist from 'minimist';
+import { randomSeed } from './random.js';
 import { enough, report } from './report.js';
 import { Tally } from './tally.js';
 import { installVirtualProcess, realMs } from './virtual-process.js';
@@ -25,8 +26,7 @@ const options = {
 const asked = options.flips ? '' : ' --no-flips';
 const seedOnly = flags['seed'] === undefined ? null : Number(flags['seed']);
 const cuts = Number(flags['cuts']);
-const from =
-  seedOnly ?? (flags['from'] === undefined ? Math.floor(Math.random() * SEEDS) : Number(flags['from']));
+const from = seedOnly ?? (flags['from'] === undefined ? randomSeed() : Number(flags['from']));
 if (flags['help'] === true || ![cuts, from].every((each) => Number.isSafeInteger(each) && each >= 0)) {
   console.error(USAGE);
   process.exit(2);

@@ -4,6 +4,9 @@ import type { Tally } from './tally.js';
 
 export type Node = SimulatedFile | SimulatedDirectory;
 
+/** Directories in the log directory. */
+const IN_LOG = new Set(['quarantine', 'dead-letters']);
+
 /** How many changes of each name a flush of the directory covers. */
 export type NameFlush = ReadonlyMap<string, number>;
 
@@ -46,14 +49,15 @@ export class SimulatedDirectory {
 
   /**
    * The flush failed: some of the changes are on the device, and the others count as flushed, as pages do. (A
-   * journaling file system would remember them, one without a journal need not.) Only a directory in a directory is
-   * flushed by the next one: nobody could make one durable after a failure.
+   * journaling file system would remember them, one without a journal need not.) Only the log directory and those
+   * above it are flushed by the next one: a start that could neither flush nor remove them leaves no trace by which
+   * the next one could tell.
    */
   failFlush(flush: NameFlush, random: Random): void {
     for (const [name, length] of flush) {
       const kept = random.whole(0, length);
-      const isDirectory = this.names.get(name) instanceof SimulatedDirectory;
-      this.#settle(name, kept, isDirectory ? kept : length);
+      const isSpared = this.names.get(name) instanceof SimulatedDirectory && !IN_LOG.has(name);
+      this.#settle(name, kept, isSpared ? kept : length);
     }
   }
 

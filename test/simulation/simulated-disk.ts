@@ -188,6 +188,16 @@ export class SimulatedDisk {
     this.#submit({ method: 'mkdir', path, adds: true, apply: () => this.tree.makeDirectories(path), done });
   }
 
+  rmdir(path: string, done: Callback<void>): void {
+    const apply = (): void => {
+      const node = this.tree.find(path);
+      if (!(node instanceof SimulatedDirectory)) throw systemError('ENOENT', 'rmdir', path);
+      if (node.names.size > 0) throw systemError('ENOTEMPTY', 'rmdir', path);
+      this.tree.parent(path, 'rmdir').set(this.tree.nameOf(path), null);
+    };
+    this.#submit({ method: 'rmdir', path, apply, done });
+  }
+
   opendir(path: string, ...rest: [object, Callback<Dir>] | [Callback<Dir>]): void {
     const apply = (): Dir => {
       const node = this.tree.find(path);

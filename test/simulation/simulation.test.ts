@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import t from 'tap';
+import { SEED } from '../helpers/seed.js';
 
 const CUTS = 2000;
 
@@ -18,7 +19,7 @@ async function simulate(...flags: string[]): Promise<{ code: number | null; outp
 }
 
 void t.test(`no promise is broken at ${CUTS} power cuts`, { timeout: 180_000 }, async (t) => {
-  const { code, output } = await simulate('--cuts', String(CUTS));
+  const { code, output } = await simulate('--cuts', String(CUTS), '--from', String(SEED));
   t.comment(output);
   t.equal(code, 0, output.slice(-2000));
   t.ok(Number(/(\d+) {2}power cuts/.exec(output)?.[1]) >= CUTS);

@@ -193,6 +193,7 @@ export class Simulation {
       'what waits is not delivered, or its files not deleted',
       () => !this.#ledger.owes && batches() === 0,
     );
+    await finish('it is not ready', () => life.isReady);
     life.stop();
     await finish('stop() does not end', () => life.phase === 'stopped');
     if (this.#ledger.violation === null) await probing;

@@ -5,6 +5,8 @@ const LINE_FEED = 10;
 const TAB = 9;
 const SPACE = 32;
 const MARK_BYTES = 32;
+const RUN_MARK_BYTES = 64;
+const RUN_MARK = new RegExp(`[ \\t]{${RUN_MARK_BYTES}}$`);
 const BATCH_NAME = /^batch_\d{8}_\d{6}_\d+\.jsonl$/;
 
 /** What a log directory holds, read by the rules of docs/append-log.md and not by the code of lib/. */
@@ -35,7 +37,9 @@ export function readSurvivingLog(tree: DiskTree, dir: string): SurvivingLog {
   const deadLetters = new Set<string>();
   for (const [, file] of tree.files(`${dir}/dead-letters`)) {
     const lines = String(file.content()).split('\n').slice(0, -1);
-    for (const line of lines) deadLetters.add(line.slice(line.indexOf(',"event":') + ',"event":'.length, -1));
+    // one that is cut off is written again, as its batch file is still there
+    for (const line of lines.filter(isJson))
+      deadLetters.add(line.slice(line.indexOf(',"event":') + ',"event":'.length, -1));
   }
   return { texts, batches, quarantine, deadLetters };
 }
@@ -44,7 +48,7 @@ export function isBatchFile(name: string): boolean {
   return BATCH_NAME.test(name);
 }
 
-/** Each valid line of a batch file, without mark. */
+/** Each valid line of a batch file, without mark, and the first without that of the run. */
 export function validTexts(file: Buffer): string[] {
   const lines: Buffer[] = [];
   let start = 0;
@@ -57,7 +61,7 @@ export function validTexts(file: Buffer): string[] {
   const saved = markedText(rest) ?? markedText(rest.subarray(0, -1));
   const marked = lines.map(markedText).filter((text) => text !== null);
   if (saved !== null) marked.push(saved);
-  if (marked.length > 0) return marked.map(String);
+  if (marked.length > 0) return marked.map((text) => String(text).replace(RUN_MARK, ''));
   // of a version that wrote no marks
   return lines.map(String).filter(isEvent);
 }
@@ -80,9 +84,15 @@ function markedText(line: Buffer): Buffer | null {
 }
 
 function isEvent(line: string): boolean {
+  if (!isJson(line)) return false;
+  const event: unknown = JSON.parse(line);
+  return typeof event === 'object' && event !== null && 'id' in event && 'type' in event && 'data' in event;
+}
+
+function isJson(line: string): boolean {
   try {
-    const event: unknown = JSON.parse(line);
-    return typeof event === 'object' && event !== null && 'id' in event && 'type' in event && 'data' in event;
+    JSON.parse(line);
+    return true;
   } catch {
     return false;
   }

@@ -143,6 +143,10 @@ export function installVirtualProcess(): void {
   Date.now = () => Math.floor(current().time.nowMs);
   Object.defineProperty(performance, 'now', { value: () => current().time.nowMs });
   Math.random = () => current().random.next();
+  Object.defineProperty(crypto, 'getRandomValues', {
+    value: (bytes: Uint8Array) =>
+      bytes.map((_byte, index) => (bytes[index] = current().random.whole(0, 255))),
+  });
   // the lock file names the process: its bytes, and with them the run, must not differ from process to process
   Object.defineProperty(process, 'pid', { value: 4242 });
   // errors are part of the game here, and the stack of each one costs more than all else

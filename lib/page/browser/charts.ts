@@ -1,8 +1,12 @@
 import type { Column, HistoryMessage, Point } from '../messages.js';
+import { thinned, withGaps } from './chart-points.js';
 import { byId, create, setText, within } from './dom.js';
 import { bytes, count, duration, milliseconds, plain, rate } from './format.js';
 
 const WINDOW_SECONDS = 900;
+/** A page that was opened just now shows as much. */
+const WINDOW_SECONDS_MIN = 60;
+const PIXELS_PER_POINT = 2;
 const HEIGHT = 168;
 
 interface Line {
@@ -139,13 +143,17 @@ export class Charts {
   #show(): void {
     const last = this.#points.at(-1)?.atSeconds ?? Date.now() / 1000;
     this.#points = this.#points.filter(({ atSeconds }) => (atSeconds ?? 0) > last - WINDOW_SECONDS - 1);
-    const drawn = withGaps(this.#points);
+    const first = this.#points[0]?.atSeconds ?? last;
+    const from = Math.max(last - WINDOW_SECONDS, Math.min(first, last - WINDOW_SECONDS_MIN));
     for (const { plot, options } of this.#plots) {
       const columns: Column[] = ['atSeconds', ...options.lines.map(({ column }) => column)];
+      // with more points than pixels a line that rises and falls becomes a block
+      const seconds = Math.max(1, Math.ceil(((last - from) * PIXELS_PER_POINT) / plot.width));
+      const drawn = withGaps(thinned(this.#points, seconds), GAP_SECONDS + seconds - 1);
       const data = columns.map((column) => drawn.map((point) => point[column]));
       plot.batch(() => {
         plot.setData(data as unknown as uPlot.AlignedData, false);
-        plot.setScale('x', { min: last - WINDOW_SECONDS, max: last });
+        plot.setScale('x', { min: from, max: last });
       });
     }
     this.#say();
@@ -153,30 +161,17 @@ export class Charts {
 
   /** The values under the cursor, or the newest. */
   #say(): void {
+    const newest = this.#points.at(-1);
     for (const { plot, options, figure } of this.#plots) {
       const index = plot.cursor.idx ?? null;
-      const at = index ?? (plot.data[0]?.length ?? 0) - 1;
-      const time = plot.data[0]?.[at];
-      setText(within(figure, '.at'), index === null || time === undefined ? '' : clock(time));
-      for (const [line, { text }] of options.lines.entries()) {
-        const value = plot.data[line + 1]?.[at] ?? null;
-        setText(within(figure, `.value${line}`), at < 0 ? '–' : text(value));
+      const time = index === null ? undefined : plot.data[0]?.[index];
+      setText(within(figure, '.at'), time === undefined ? '' : clock(time));
+      for (const [line, { column, text }] of options.lines.entries()) {
+        const value = index === null ? newest?.[column] : plot.data[line + 1]?.[index];
+        setText(within(figure, `.value${line}`), value === undefined ? '–' : text(value));
       }
     }
   }
-}
-
-function withGaps(points: readonly Point[]): Point[] {
-  const drawn: Point[] = [];
-  for (const point of points) {
-    const before = drawn.at(-1)?.atSeconds ?? Infinity;
-    if ((point.atSeconds ?? 0) - before > GAP_SECONDS) {
-      const nothing = Object.fromEntries(Object.keys(point).map((column) => [column, null])) as Point;
-      drawn.push({ ...nothing, atSeconds: before + 1 });
-    }
-    drawn.push(point);
-  }
-  return drawn;
 }
 
 function makeFigure({ id, title, lines }: ChartOptions): HTMLElement {
@@ -237,7 +232,7 @@ function makePlot(
           ...axis,
           grid: { show: false },
           space: 60,
-          values: (_plot, times) => times.map(hourMinute),
+          values: (_plot, times) => times.map(isShort(times) ? clock : hourMinute),
           size: 28,
         },
         {
@@ -266,6 +261,11 @@ function powersOfTen(_plot: uPlot, _axis: number, min: number, max: number): num
 function decades(min: number | null, max: number): [number, number] {
   const low = Math.min(1, Math.max(0.01, min ?? 1));
   return [10 ** Math.floor(Math.log10(low)), 10 ** Math.ceil(Math.log10(max))];
+}
+
+/** Whether marks are so near that they need seconds. */
+function isShort([first = 0, second = Infinity]: readonly number[]): boolean {
+  return second - first < 60;
 }
 
 function hourMinute(seconds: number): string {

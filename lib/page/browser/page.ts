@@ -30,6 +30,7 @@ function show(snapshot: Snapshot): void {
   current = verdict(snapshot);
   setText(byId('headline'), current.headline);
   setText(byId('detail'), current.detail);
+  setText(byId('command'), current.command);
   setText(byId('about'), `${snapshot.version} · up ${duration(snapshot.upSeconds)}`);
   showPipeline(snapshot, current);
   showSink(snapshot);

@@ -63,7 +63,7 @@ function door({
       ...(failedPerSecond > 0
         ? [{ name: '503', value: `${rate(failedPerSecond)} /s`, level: 'trouble' as const }]
         : []),
-      { name: 'connections', value: connections === null ? NOTHING.value : count(connections) },
+      { name: 'connections', value: count(connections) },
     ],
     level: failedPerSecond > 0 ? 'trouble' : isRefusing ? 'attention' : 'well',
   };
@@ -97,6 +97,7 @@ function disk({ disk: at, events }: Snapshot): Stage {
       ...(unread > 0 ? [{ name: 'earlier runs', value: `${count(unread)} batches` }] : []),
       { name: 'backlog', value: `${plain(bytes(at.bytes))} of ${plain(bytes(at.bytesMax))}` },
       { name: 'time to drain', value: drain },
+      ...(at.roomSeconds === null ? [] : [{ name: 'room for', value: duration(at.roomSeconds) }]),
       { name: 'oldest', value: at.oldestSeconds === 0 ? NOTHING.value : duration(at.oldestSeconds) },
       { name: 'disk free', value: at.freeBytes === null ? NOTHING.value : plain(bytes(at.freeBytes)) },
     ],
@@ -110,7 +111,11 @@ function sink({ sink: at, events: { deadLettered } }: Snapshot): Stage {
   return {
     big: { value: rate(at.outPerSecond), unit: 'events/s out' },
     rows: [
+      { name: 'kind', value: at.keepsNothing ? `${at.kind}, keeps nothing` : at.kind },
       { name: 'breaker', value: at.breaker, level },
+      ...(at.nextAttemptSeconds === null
+        ? []
+        : [{ name: 'next attempt in', value: duration(at.nextAttemptSeconds) }]),
       { name: 'attempts now', value: `${count(at.running)} of ${count(at.concurrency)}` },
       {
         name: 'failed in a row',
@@ -156,14 +161,16 @@ function makeRow(): HTMLElement {
 }
 
 function showMeter(element: HTMLElement, before: HTMLElement, fullness: number): void {
-  let meter = element.querySelector('meter');
+  let meter = element.querySelector<HTMLElement>('.meter');
   if (meter === null) {
-    meter = document.createElement('meter');
-    meter.max = 1;
-    meter.high = FULL;
-    meter.optimum = 0;
+    meter = create('div', 'meter');
+    meter.setAttribute('role', 'meter');
     meter.setAttribute('aria-label', 'how full');
+    meter.append(create('div'));
     element.insertBefore(meter, before);
   }
-  meter.value = Math.min(1, fullness);
+  const percent = Math.min(100, fullness * 100);
+  meter.setAttribute('aria-valuenow', percent.toFixed(1));
+  meter.classList.toggle('high', fullness >= FULL);
+  within(meter, 'div').style.width = `${percent}%`;
 }

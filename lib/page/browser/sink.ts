@@ -4,8 +4,9 @@ import { duration, plural } from './format.js';
 
 /** The breaker and the last error, in words. */
 export function showSink({ sink }: Snapshot): void {
-  const { breaker, troubleSeconds, failuresInARow, lastError } = sink;
-  setText(byId('breaker'), breakerWords(breaker, troubleSeconds, failuresInARow));
+  const { kind, target, keepsNothing, failuresInARow, lastError } = sink;
+  setText(byId('sink-name'), [kind, target, keepsNothing ? 'keeps nothing' : ''].filter(Boolean).join(' · '));
+  setText(byId('breaker'), breakerWords(sink));
   const isNow = failuresInARow > 0;
   setText(
     byId('error-when'),
@@ -19,11 +20,12 @@ export function showSink({ sink }: Snapshot): void {
   setText(error, lastError?.text ?? '');
 }
 
-function breakerWords(
-  breaker: Snapshot['sink']['breaker'],
-  troubleSeconds: number | null,
-  failuresInARow: number,
-): string {
+function breakerWords({
+  breaker,
+  troubleSeconds,
+  nextAttemptSeconds,
+  failuresInARow,
+}: Snapshot['sink']): string {
   const since = troubleSeconds === null ? '' : ` It has not been well for ${duration(troubleSeconds)}.`;
   switch (breaker) {
     case 'closed':
@@ -31,7 +33,7 @@ function breakerWords(
         ? 'The breaker is closed: batches go to the sink as they are sealed.'
         : `The breaker is closed, but the last ${plural(failuresInARow, 'attempt')} failed. A few more, and the sink is left alone for a while.`;
     case 'open':
-      return `The breaker is open: ${plural(failuresInARow, 'attempt')} in a row failed, and the sink is left alone until the next one is due.${since}`;
+      return `The breaker is open: ${plural(failuresInARow, 'attempt')} in a row failed, and the next is due in ${duration(nextAttemptSeconds ?? 0)}.${since}`;
     case 'half-open':
       return `The breaker is half-open: one attempt finds out whether the sink is well again, all others wait for it.${since}`;
   }

@@ -1,5 +1,5 @@
 import type { Snapshot } from '../messages.js';
-import { bytes, duration, plain, plural, rate } from './format.js';
+import { bytes, duration, milliseconds, plain, plural, rate, whole } from './format.js';
 
 export type Level = 'well' | 'attention' | 'trouble';
 export type Part = 'door' | 'queue' | 'disk' | 'sink';
@@ -11,23 +11,30 @@ export interface Verdict {
   readonly detail: string;
   /** What holds everything up; `null`: nothing does. */
   readonly bottleneck: Part | null;
+  /** What an operator may run to see more, or to help; '': nothing. */
+  readonly command: string;
 }
 
 /** A batch waits a second for its end and some moments for its turn; what waits longer waits for the sink. */
 const BEHIND_SECONDS = 10;
-/** So much of the disk free is little. */
+/** If less of the disk is free than this, it is nearly full. */
 const FREE_SHARE_MIN = 0.05;
 const FREE_BYTES_MIN = 2 ** 30;
+/** A full queue that the disk empties faster than this is too small; one that takes longer shows a slow disk. */
+const QUEUE_DRAIN_MS_MIN = 100;
+const DEFAULT_LOG_DIR = './append-log';
 
 /** The worst thing first; the first that holds is said. */
 export function verdict(snapshot: Snapshot): Verdict {
   return trouble(snapshot) ?? attention(snapshot) ?? well(snapshot);
 }
 
-function trouble({ isHealthy, refusal, door, disk, sink, events, deadLetters }: Snapshot): Verdict | null {
-  const say = (headline: string, detail: string, bottleneck: Part | null): Verdict => {
-    return { level: 'trouble', headline, detail, bottleneck };
+function trouble(snapshot: Snapshot): Verdict | null {
+  const { isHealthy, refusal, logDir, door, disk, sink, events, deadLetters } = snapshot;
+  const say = (headline: string, detail: string, bottleneck: Part | null, command = ''): Verdict => {
+    return { level: 'trouble', headline, detail, bottleneck, command };
   };
+  const code = refusal?.code ?? null;
   if (!isHealthy) {
     return say(
       'The pipeline broke',
@@ -35,58 +42,65 @@ function trouble({ isHealthy, refusal, door, disk, sink, events, deadLetters }: 
       null,
     );
   }
-  if (refusal === 'LOG_FAILED' || door.failedPerSecond > 0) {
+  if (code === 'LOG_FAILED' || code === 'IN_DOUBT' || door.failedPerSecond > 0) {
     return say(
       'The disk takes no events',
-      'Clients get 503 and are told to come back. Look at the disk of --log-dir, and at the log lines.',
+      `Clients get 503 and are told to come back. Look at the disk of ${logDir}, and at the log lines.`,
       'disk',
+      `df -h ${logDir}`,
     );
   }
-  if (refusal === 'NOT_RUNNING') return say('The server takes no events', 'It starts, or it stops.', null);
-  if (refusal === 'BACKLOG_FULL' || door.backlogFullPerSecond > 0) {
+  if (code === 'NOT_RUNNING')
+    return say('The server takes no events', `${refusal?.reason ?? 'It starts, or it stops'}.`, null);
+  if (code === 'BACKLOG_FULL' || door.backlogFullPerSecond > 0) {
     const [waits, bound] = [plain(bytes(disk.bytes)), plain(bytes(disk.bytesMax))];
+    const larger = plain(bytes(2 * disk.bytesMax)).replace(/[ ,]/g, '');
     return say(
       'The backlog is full: clients get 429',
-      `${waits} wait on disk for the sink, of ${bound} (--backlog-max). ${drains(disk.drainSeconds)}`,
+      `${waits} wait on disk for ${nameOf(sink)}, of ${bound} (--backlog-max). ${sinkDoes(snapshot)} A larger bound takes more meanwhile.`,
       'sink',
+      `node bin/server.js --backlog-max ${larger} …`,
     );
   }
   if (deadLetters.isFull) {
     return say(
       'The dead letters are full',
-      `What the sink refuses has no room any more (--dead-letters-max): its batches wait, and hold up others. Send the dead letters again or drop them with bin/dead-letters.js. ${waiting(events)} on disk.`,
+      `What the sink refuses has no room any more (--dead-letters-max): its batches wait, and hold up others. Send the dead letters again or drop them. ${waiting(events)} on disk.`,
       'sink',
+      tool(snapshot, 'dead-letters', 'ls'),
     );
   }
   if (sink.breaker !== 'closed') {
-    const since = sink.troubleSeconds === null ? '' : ` for ${duration(sink.troubleSeconds)}`;
     return say(
       'The sink is down',
-      `It has failed${since} and is left alone between attempts. Events are still taken: ${waiting(events)} safely on disk, ${plain(bytes(disk.bytes))} of ${plain(bytes(disk.bytesMax))}.`,
+      `${sinkDoes(snapshot)} Events are still taken: ${waiting(events)} safely on disk, ${plain(bytes(disk.bytes))} of ${plain(bytes(disk.bytesMax))}.${roomWords(disk.roomSeconds)}`,
       'sink',
+      tool(snapshot, 'log', 'ls'),
     );
   }
   return null;
 }
 
 function attention(snapshot: Snapshot): Verdict | null {
-  const { refusal, events, door, disk, sink, deadLetters } = snapshot;
-  const say = (headline: string, detail: string, bottleneck: Part | null): Verdict => {
-    return { level: 'attention', headline, detail, bottleneck };
+  const { refusal, events, door, disk, sink, deadLetters, logDir } = snapshot;
+  const say = (headline: string, detail: string, bottleneck: Part | null, command = ''): Verdict => {
+    return { level: 'attention', headline, detail, bottleneck, command };
   };
   if (refusal !== null || door.refusedPerSecond > 0) {
+    const [headline, why, bottleneck] = refusing(snapshot);
     return say(
-      'Clients get 429: more comes in than the disk takes',
-      `${rate(door.inPerSecond)} events a second are taken, ${rate(door.refusedPerSecond)} are told to come back. The queue in front of the disk is full; nothing that was accepted is lost.`,
-      'disk',
+      headline,
+      `${rate(door.inPerSecond)} events a second are taken, ${rate(door.refusedPerSecond)} are told to come back. ${why} Nothing that was accepted is lost.`,
+      bottleneck,
     );
   }
   const { freeBytes, sizeBytes } = disk;
   if (freeBytes !== null && (freeBytes < FREE_BYTES_MIN || freeBytes < FREE_SHARE_MIN * (sizeBytes ?? 0))) {
     return say(
       'The disk is nearly full',
-      `${plain(bytes(freeBytes))} are free. When it is full, clients get 503.`,
+      `${plain(bytes(freeBytes))} are free. When it is full, clients get 503.${roomWords(disk.roomSeconds)}`,
       'disk',
+      `df -h ${logDir}`,
     );
   }
   if (sink.failuresInARow > 0) {
@@ -100,13 +114,14 @@ function attention(snapshot: Snapshot): Verdict | null {
     const waits = `${waiting(events)} on disk, the oldest for ${duration(disk.oldestSeconds)}.`;
     if (disk.drainSeconds === null && sink.outPerSecond === 0) {
       const attempts = `${plural(sink.running, 'attempt')} ${sink.running === 1 ? 'waits' : 'wait'}`;
-      const why = sink.running === 0 ? 'No attempt runs now' : `${attempts} for the answer of the sink`;
-      return say('Nothing is delivered', `${waits} ${why}.`, 'sink');
+      const why =
+        sink.running === 0 ? 'No attempt runs now' : `${attempts} for the answer of ${nameOf(sink)}`;
+      return say('Nothing is delivered', `${waits} ${why}.${roomWords(disk.roomSeconds)}`, 'sink');
     }
     return door.inPerSecond > sink.outPerSecond
       ? say(
           'The sink is slower than what comes in',
-          `${rate(door.inPerSecond)} events a second come in, ${rate(sink.outPerSecond)} go out. ${waits} Clients notice nothing.`,
+          `${rate(door.inPerSecond)} events a second come in, ${rate(sink.outPerSecond)} go out. ${waits} Clients notice nothing.${roomWords(disk.roomSeconds)}`,
           'sink',
         )
       : say('The sink catches up', `${waits} ${drains(disk.drainSeconds)}`, 'sink');
@@ -116,32 +131,80 @@ function attention(snapshot: Snapshot): Verdict | null {
       `The sink refused ${plural(deadLetters.lately, 'event')} for good`,
       'They are dead letters, kept with the reason: see below.',
       null,
+      tool(snapshot, 'dead-letters', 'show'),
     );
   }
   if ((deadLetters.files ?? 0) > 0) {
     return say(
       'There are dead letters',
-      `${plural(deadLetters.files ?? 0, 'file')} of events that the sink refused some time ago: send them again or drop them with bin/dead-letters.js.`,
+      `${plural(deadLetters.files ?? 0, 'file')} of events that the sink refused some time ago: send them again or drop them.`,
       null,
+      tool(snapshot, 'dead-letters', 'ls'),
     );
   }
   const { quarantineFiles } = disk;
   if (quarantineFiles !== null && quarantineFiles > 0) {
     return say(
       'Damaged data was set aside',
-      `${plural(quarantineFiles, 'file')} in the quarantine of --log-dir: look at them with bin/log.js.`,
+      `${plural(quarantineFiles, 'file')} in the quarantine of ${logDir}.`,
       null,
+      tool(snapshot, 'log', 'verify'),
     );
   }
   return null;
 }
 
+/** Which bound clients meet: the headline, why, and the part that it belongs to. */
+function refusing({ refusal, door, queue }: Snapshot): [string, string, Part] {
+  if (refusal?.code === 'CONNECTIONS_MAX' || door.connectionsFullPerSecond > door.refusedPerSecond / 2) {
+    const why = `${whole(door.connections)} connections are open, as many as --connections-max allows.`;
+    return ['Clients get 429: too many connections', why, 'door'];
+  }
+  const isByBytes = queue.bytes / queue.bytesMax > queue.events / queue.eventsMax;
+  const [bound, flag] = isByBytes
+    ? [plain(bytes(queue.bytesMax)), '--queue-bytes']
+    : [plural(queue.eventsMax, 'event'), '--queue-size'];
+  if (queue.drainMs < QUEUE_DRAIN_MS_MIN) {
+    const why = `The queue holds ${bound} (${flag}), which the disk takes in ${plain(milliseconds(Math.max(1, queue.drainMs)))}: a larger one refuses less.`;
+    return ['Clients get 429: the queue is full', why, 'queue'];
+  }
+  const why = `The queue in front of the disk is full: ${bound} (${flag}).`;
+  return ['Clients get 429: more comes in than the disk takes', why, 'disk'];
+}
+
 function well({ events, door, sink }: Snapshot): Verdict {
+  const keeps = sink.keepsNothing ? ` The ${sink.kind} sink keeps nothing: --sink chooses another.` : '';
   const detail =
     door.inPerSecond === 0 && sink.outPerSecond === 0
       ? `Nothing comes in. ${plural(events.delivered, 'event')} delivered since the start.`
       : `${rate(door.inPerSecond)} events a second come in, ${rate(sink.outPerSecond)} go out. No part holds the others up.`;
-  return { level: 'well', headline: 'All is well', detail, bottleneck: null };
+  return { level: 'well', headline: 'All is well', detail: detail + keeps, bottleneck: null, command: '' };
+}
+
+/** How the sink does, in a sentence or two. */
+function sinkDoes({ sink, disk }: Snapshot): string {
+  if (sink.breaker === 'closed') return drains(disk.drainSeconds);
+  const name = nameOf(sink);
+  const since = sink.troubleSeconds === null ? '' : ` for ${duration(sink.troubleSeconds)}`;
+  const next =
+    sink.nextAttemptSeconds === null
+      ? 'one attempt finds out now whether it is well again'
+      : `the next attempt is due in ${duration(sink.nextAttemptSeconds)}`;
+  return `${name[0]?.toUpperCase()}${name.slice(1)} has failed${since}; ${next}.`;
+}
+
+/** `the http sink (https://api.example.com/ingest)` */
+export function nameOf({ kind, target }: Snapshot['sink']): string {
+  return `the ${kind} sink${target === '' ? '' : ` (${target})`}`;
+}
+
+/** A command of Forebay on this log directory. */
+function tool({ logDir }: Snapshot, name: string, command: string): string {
+  return `node bin/${name}.js ${command}${logDir === DEFAULT_LOG_DIR ? '' : ` --log-dir ${logDir}`}`;
+}
+
+function roomWords(seconds: number | null): string {
+  return seconds === null ? '' : ` At this rate there is room for ${duration(seconds)}.`;
 }
 
 function waiting({ pending, unreadBatches }: Snapshot['events']): string {

@@ -187,8 +187,21 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'does not flush the name of a file in the quarantine',
-    edits: [{ file: 'lib/append-log/quarantine.ts', find: 'await flushName();', replace: '' }],
+    edits: [
+      {
+        file: 'lib/append-log/quarantine.ts',
+        find: 'await flushDirectory(this.#fs, this.#dir.path);',
+        replace: '',
+      },
+    ],
     violates: /was damaged, and its line is lost/,
+  },
+  {
+    name: 'trusts a second flush of the name of a directory after a failed one',
+    edits: [
+      { file: 'lib/append-log/subdirectory.ts', find: 'if (!this.#isDurable) {', replace: 'if (false) {' },
+    ],
+    violates: /is lost/,
   },
   {
     name: 'does not look at the mark',
@@ -224,15 +237,26 @@ export const MUTANTS: readonly Mutant[] = [
     violates: REFUSED_BUT_SENT,
   },
   {
-    name: 'gives a name a second time',
+    name: 'takes the name of a file, which comes again, for the key of a batch',
     edits: [
       {
-        file: 'lib/append-log/directory-lock.ts',
-        find: "before === '' ? now : Math.max(now, firstSecondIn(before) ?? now + SECONDS_AHEAD_MAX) + 1",
-        replace: 'now',
+        file: 'lib/append-log/run-mark.ts',
+        find: 'return runId === null ? batchName : `${runId}-${batchName}`;',
+        replace: 'return batchName;',
       },
     ],
     violates: /was given twice/,
+  },
+  {
+    name: 'forgets the run of a file that it reads from disk',
+    edits: [
+      {
+        file: 'lib/append-log/append-log.ts',
+        find: 'key: keyOf(read.runId, name)',
+        replace: 'key: keyOf(this.runId, name)',
+      },
+    ],
+    violates: /came under two keys/,
   },
   {
     name: 'delivers in the order of the letters: 10 before 9',

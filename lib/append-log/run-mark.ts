@@ -1,0 +1,40 @@
+/**
+ * The run that wrote a batch file, written as 64 characters of white space between the text of its first line and that
+ * line's mark (line-mark.ts), which covers both: the id's 64 random bits, the most significant first; a space is 0, a
+ * tab is 1. No text of an event ends in white space, so it cannot be mistaken for one.
+ *
+ * Why: a file's name is unique in its directory and at its time only. With the run in front of it, it is the batch's key
+ * everywhere and for ever: two servers, a copied directory, a clock that steps back or a lost note in the lock file give
+ * no key twice, and a file that outlives a crash has the key it had before.
+ */
+const SPACE = 0x20;
+const TAB = 0x09;
+export const RUN_MARK_BYTES = 64;
+const HEX_DIGITS = RUN_MARK_BYTES / 4;
+
+/** A new id: 16 hexadecimal digits, at random. */
+export function newRunId(): string {
+  return Buffer.from(crypto.getRandomValues(new Uint8Array(HEX_DIGITS / 2))).toString('hex');
+}
+
+export function runMark(runId: string): Buffer {
+  const bits = BigInt(`0x${runId}`).toString(2).padStart(RUN_MARK_BYTES, '0');
+  return Buffer.from(bits.replaceAll('0', ' ').replaceAll('1', '\t'));
+}
+
+/** The run in the first line of a file, which ends at `end` without its own mark; `null`: no run is named there. */
+export function runIdAt(file: Buffer, end: number): string | null {
+  if (end <= RUN_MARK_BYTES) return null;
+  let bits = 0n;
+  for (let at = end - RUN_MARK_BYTES; at < end; at++) {
+    const byte = file[at];
+    if (byte !== SPACE && byte !== TAB) return null;
+    bits = (bits << 1n) | BigInt(byte === TAB);
+  }
+  return bits.toString(16).padStart(HEX_DIGITS, '0');
+}
+
+/** What a batch is known by, everywhere and at each attempt. Files of earlier versions name no run. */
+export function keyOf(runId: string | null, batchName: string): string {
+  return runId === null ? batchName : `${runId}-${batchName}`;
+}

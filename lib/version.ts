@@ -1,0 +1,6 @@
+import { createRequire } from 'node:module';
+
+const about = createRequire(import.meta.url)('forebay/package.json') as { readonly version: string };
+
+/** Of Forebay. */
+export const VERSION = about.version;
