@@ -31,6 +31,8 @@ const LOWER_CASE = 0x20;
 export const NOT_CERTAIN = -1;
 /** Values in values beyond this are rare, and each takes a call. */
 const DEPTH_MAX = 32;
+/** The event itself. */
+const OUTERMOST = 1;
 
 const ID = Buffer.from('id');
 const TYPE = Buffer.from('type');
@@ -46,6 +48,13 @@ const ESCAPED = new Set(Buffer.from('"\\/bfnrt'));
 export class EventScan {
   /** Whether the last event that was found has a `timestamp`. */
   hasTimestamp = false;
+  /** How many values in values an event may have inside. */
+  readonly #depthMax: number;
+
+  /** @param depthMax how deep an event may be nested */
+  constructor(depthMax: number) {
+    this.#depthMax = Math.min(DEPTH_MAX, depthMax - OUTERMOST);
+  }
 
   /**
    * The position behind the event that begins at `start`, or -1 where that is not certain.
@@ -66,7 +75,7 @@ export class EventScan {
       const colon = skipSpace(bytes, nameEnd);
       if (bytes[colon] !== COLON) return NOT_CERTAIN;
       const value = skipSpace(bytes, colon + 1);
-      const valueEnd = endOfValue(bytes, value, 1);
+      const valueEnd = endOfValue(bytes, value, this.#depthMax);
       if (valueEnd === NOT_CERTAIN) return NOT_CERTAIN;
       // of members with the same name JSON.parse takes the last
       if (isName(bytes, name, nameEnd, ID)) hasId = isText(bytes, value, valueEnd);
@@ -100,18 +109,18 @@ function skipSpace(bytes: Uint8Array, from: number): number {
   return at;
 }
 
-function endOfValue(bytes: Uint8Array, at: number, depth: number): number {
+function endOfValue(bytes: Uint8Array, at: number, depthLeft: number): number {
   const first = bytes[at] ?? 0;
   if (first === QUOTE) return endOfString(bytes, at);
   if (first === MINUS || isDigit(first)) return endOfNumber(bytes, at);
-  if (first === OPENING_BRACE) return endOfObject(bytes, at, depth);
-  if (first === OPENING_BRACKET) return endOfArray(bytes, at, depth);
+  if (first === OPENING_BRACE) return endOfObject(bytes, at, depthLeft);
+  if (first === OPENING_BRACKET) return endOfArray(bytes, at, depthLeft);
   for (const word of [TRUE, FALSE, NULL]) if (isAt(bytes, at, word)) return at + word.length;
   return NOT_CERTAIN;
 }
 
-function endOfObject(bytes: Uint8Array, start: number, depth: number): number {
-  if (depth > DEPTH_MAX) return NOT_CERTAIN;
+function endOfObject(bytes: Uint8Array, start: number, depthLeft: number): number {
+  if (depthLeft <= 0) return NOT_CERTAIN;
   let at = skipSpace(bytes, start + 1);
   if (bytes[at] === CLOSING_BRACE) return at + 1;
   at = start;
@@ -120,20 +129,20 @@ function endOfObject(bytes: Uint8Array, start: number, depth: number): number {
     if (nameEnd === NOT_CERTAIN) return NOT_CERTAIN;
     const colon = skipSpace(bytes, nameEnd);
     if (bytes[colon] !== COLON) return NOT_CERTAIN;
-    const valueEnd = endOfValue(bytes, skipSpace(bytes, colon + 1), depth + 1);
+    const valueEnd = endOfValue(bytes, skipSpace(bytes, colon + 1), depthLeft - 1);
     if (valueEnd === NOT_CERTAIN) return NOT_CERTAIN;
     at = skipSpace(bytes, valueEnd);
   } while (bytes[at] === COMMA);
   return bytes[at] === CLOSING_BRACE ? at + 1 : NOT_CERTAIN;
 }
 
-function endOfArray(bytes: Uint8Array, start: number, depth: number): number {
-  if (depth > DEPTH_MAX) return NOT_CERTAIN;
+function endOfArray(bytes: Uint8Array, start: number, depthLeft: number): number {
+  if (depthLeft <= 0) return NOT_CERTAIN;
   let at = skipSpace(bytes, start + 1);
   if (bytes[at] === CLOSING_BRACKET) return at + 1;
   at = start;
   do {
-    const valueEnd = endOfValue(bytes, skipSpace(bytes, at + 1), depth + 1);
+    const valueEnd = endOfValue(bytes, skipSpace(bytes, at + 1), depthLeft - 1);
     if (valueEnd === NOT_CERTAIN) return NOT_CERTAIN;
     at = skipSpace(bytes, valueEnd);
   } while (bytes[at] === COMMA);

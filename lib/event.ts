@@ -1,6 +1,6 @@
 import { isUtf8 } from 'node:buffer';
 import { ForebayError } from './errors.js';
-import { jsonErrorPosition } from './json-position.js';
+import { isDeeper, jsonErrorPosition } from './json-position.js';
 
 /**
  * An event: an object with a non-empty string `id`, a non-empty string `type` and `data`, which is any JSON
@@ -21,9 +21,15 @@ export interface Event {
  *
  * @param text one event as JSON
  * @param arrivedMs the time of arrival, in milliseconds since 1970
- * @throws ForebayError `EVENT_NOT_JSON` with `position`, `EVENT_NOT_OBJECT`, `EVENT_FIELD` with `field`
+ * @param depthMax how deep it may be nested
+ * @throws ForebayError `EVENT_NOT_JSON` with `position`, `EVENT_TOO_DEEP`, `EVENT_NOT_OBJECT`, `EVENT_FIELD` with `field`
  */
-export function eventLine(text: string, arrivedMs: number): string {
+export function eventLine(text: string, arrivedMs: number, depthMax: number): string {
+  // before it is parsed: to build and to throw away deep values takes long, here and at the sink
+  if (isDeeper(text, depthMax)) {
+    const message = `The event is nested more than ${depthMax} levels deep (--depth-max)`;
+    throw new ForebayError('EVENT_TOO_DEEP', { message });
+  }
   let event: unknown;
   try {
     event = JSON.parse(text);
@@ -107,7 +113,12 @@ function notJson(text: string, position: number): string {
   if (text.trim() === '') return 'The event is not valid JSON: the body is empty';
   if (position >= text.length)
     return `The event is not valid JSON: it ends too early, at position ${position}`;
-  const before = text.slice(0, position).split('\n');
-  const place = `line ${before.length}, column ${(before.at(-1) ?? '').length + 1}`;
+  let line = 1;
+  let lineStart = 0;
+  for (let at = text.indexOf('\n'); at !== -1 && at < position; at = text.indexOf('\n', at + 1)) {
+    line++;
+    lineStart = at + 1;
+  }
+  const place = `line ${line}, column ${position - lineStart + 1}`;
   return `The event is not valid JSON at position ${position} (${place})`;
 }

@@ -115,13 +115,13 @@ export class Forebay {
    * Takes one event. Resolves when it is on disk, as durable as `fsync` says.
    *
    * @param event an object, or its JSON text, which is kept as it is
-   * @throws ForebayError `EVENT_NOT_JSON`, `EVENT_NOT_OBJECT`, `EVENT_FIELD`; `BODY_TOO_LARGE` if it could never
+   * @throws ForebayError `EVENT_NOT_JSON`, `EVENT_TOO_DEEP`, `EVENT_NOT_OBJECT`, `EVENT_FIELD`; `BODY_TOO_LARGE` if it could never
    *   fit; `QUEUE_FULL`, `BACKLOG_FULL` with `retryAfterMs`; `LOG_FAILED` if the disk did not take it; `IN_DOUBT`
    *   if it does not say whether it has it, also after `ackTimeoutMs`; `NOT_RUNNING`
    */
   async write(event: Event | string): Promise<void> {
     const text = typeof event === 'string' ? wellFormed(event) : JSON.stringify(event);
-    const lines = LineBuffer.of(eventLine(text, Date.now()));
+    const lines = LineBuffer.of(eventLine(text, Date.now(), this.settings.depthMax));
     await new Promise<void>((resolve, reject) => {
       this.take(lines, (error) => {
         if (error === null) resolve();

@@ -1,4 +1,5 @@
 import { ForebayError } from './errors.js';
+import { stringEnd } from './json-position.js';
 
 /** An element of a JSON array: its text in the text of the whole, from `start` to before `end`. */
 export interface Element {
@@ -6,16 +7,20 @@ export interface Element {
   readonly end: number;
 }
 
-const SPACE = new Set([0x20, 0x09, 0x0a, 0x0d]);
+const TAB = 0x09;
+const LINE_FEED = 0x0a;
+const CARRIAGE_RETURN = 0x0d;
+const SPACE = 0x20;
 const QUOTE = 0x22;
 const COMMA = 0x2c;
-const BACKSLASH = 0x5c;
-const OPENING = new Set([0x5b, 0x7b]);
-const CLOSING = new Set([0x5d, 0x7d]);
+const OPENING_BRACKET = 0x5b;
+const CLOSING_BRACKET = 0x5d;
+const OPENING_BRACE = 0x7b;
+const CLOSING_BRACE = 0x7d;
 
 /** Whether a text of JSON is an array, if it is anything. */
 export function isArrayText(text: string): boolean {
-  return text.charCodeAt(skipSpace(text, 0)) === 0x5b;
+  return text.charCodeAt(skipSpace(text, 0)) === OPENING_BRACKET;
 }
 
 /**
@@ -47,28 +52,22 @@ function elementEnd(text: string, start: number): number {
   let depth = 0;
   for (let at = start; at < text.length; at++) {
     const char = text.charCodeAt(at);
-    if (char === QUOTE) at = stringEnd(text, at);
-    else if (OPENING.has(char)) depth++;
-    else if (depth === 0 && (char === COMMA || CLOSING.has(char))) return at;
-    else if (CLOSING.has(char)) depth--;
-  }
-  return text.length;
-}
-
-/** The position of the quote that ends a string. */
-function stringEnd(text: string, start: number): number {
-  for (let at = text.indexOf('"', start + 1); at !== -1; at = text.indexOf('"', at + 1)) {
-    let escapes = 0;
-    while (text.charCodeAt(at - 1 - escapes) === BACKSLASH) escapes++;
-    if (escapes % 2 === 0) return at;
+    if (char === QUOTE) at = stringEnd(text, at) - 1;
+    else if (char === OPENING_BRACE || char === OPENING_BRACKET) depth++;
+    else if (char === COMMA) {
+      if (depth === 0) return at;
+    } else if (char === CLOSING_BRACE || char === CLOSING_BRACKET) {
+      if (depth-- === 0) return at;
+    }
   }
   return text.length;
 }
 
 function skipSpace(text: string, from: number): number {
-  let at = from;
-  while (SPACE.has(text.charCodeAt(at))) at++;
-  return at;
+  for (let at = from; ; at++) {
+    const char = text.charCodeAt(at);
+    if (char !== SPACE && char !== LINE_FEED && char !== CARRIAGE_RETURN && char !== TAB) return at;
+  }
 }
 
 function checkEnd(text: string, from: number): void {

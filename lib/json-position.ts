@@ -1,45 +1,115 @@
-/** One JSON token at the position of `lastIndex` (RFC 8259, which forbids control characters in strings). */
-const TOKEN =
-  // oxlint-disable-next-line no-control-regex
-  /[{}[\],:]|"(?:[^"\\\u0000-\u001f]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*"|-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?|true|false|null/y;
-const SPACE = /[ \t\n\r]*/y;
+/**
+ * Where a text stops being JSON. `JSON.parse` decides whether it is JSON; its message names a position in some versions
+ * of Node.js and for some mistakes only. This runs on refused input alone, in one pass and without a call for each level.
+ */
+
+const TAB = 0x09;
+const LINE_FEED = 0x0a;
+const CARRIAGE_RETURN = 0x0d;
+const SPACE = 0x20;
+const QUOTE = 0x22;
+const OPENING_BRACKET = 0x5b;
+const BACKSLASH = 0x5c;
+const CLOSING_BRACKET = 0x5d;
+const OPENING_BRACE = 0x7b;
+const CLOSING_BRACE = 0x7d;
+
+/** A number or a word at the position of `lastIndex` (RFC 8259). Both are short, or end the text. */
+const SCALAR = /-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?|true|false|null/y;
+const ESCAPE = /\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})/y;
 
 /** What may come next: a value, a key, the colon after a key, or what follows a value. */
 type Place = 'value' | 'firstElement' | 'key' | 'firstKey' | 'colon' | 'afterValue';
 
 /**
- * Where `text` stops being JSON: the index of the first token that does not fit, in UTF-16 code units, or the
- * length of the text where it ends too early. `null` if all of it is one JSON value.
+ * The index of the first token that does not fit, in UTF-16 code units, or the length of the text if it ends too early;
+ * `null` if all of it is one JSON value.
  *
- * `JSON.parse` decides whether a text is JSON; its message names a position in some versions of Node.js and
- * for some mistakes only. This runs on refused input alone.
+ * @param onKey gets each key of each object, as it stands in the text, and how many brackets are open around it
  */
-export function jsonErrorPosition(text: string): number | null {
+export function jsonErrorPosition(
+  text: string,
+  onKey: (key: string, depth: number) => void = () => undefined,
+): number | null {
   const open: ('{' | '[')[] = [];
   let place: Place = 'value';
-  let index = 0;
-  for (;;) {
-    SPACE.lastIndex = index;
-    SPACE.exec(text);
-    index = SPACE.lastIndex;
+  for (let index = 0; ;) {
+    index = skipSpace(text, index);
     if (index === text.length) return place === 'afterValue' && open.length === 0 ? null : index;
-    TOKEN.lastIndex = index;
-    const token = TOKEN.exec(text)?.[0];
-    const next: Place | null = token === undefined ? null : follow(place, token, open);
+    const end = tokenEnd(text, index);
+    if (end === null) return index;
+    const first = text[index] ?? '';
+    if (first === '"' && (place === 'key' || place === 'firstKey'))
+      onKey(text.slice(index, end), open.length);
+    const next = follow(place, first, open);
     if (next === null) return index;
     place = next;
-    index = TOKEN.lastIndex;
+    index = end;
   }
 }
 
-/** The place after `token`, or `null` where it does not fit; keeps `open`, the brackets not yet closed. */
-function follow(place: Place, token: string, open: ('{' | '[')[]): Place | null {
-  switch (token) {
+/** Whether more than so many brackets are open somewhere in a text, if it is JSON. */
+export function isDeeper(text: string, depthMax: number): boolean {
+  if (text.length <= depthMax) return false;
+  let depth = 0;
+  for (let at = 0; at < text.length; at++) {
+    const char = text.charCodeAt(at);
+    if (char === QUOTE) at = stringEnd(text, at) - 1;
+    else if (char === OPENING_BRACE || char === OPENING_BRACKET) {
+      if (++depth > depthMax) return true;
+    } else if (char === CLOSING_BRACE || char === CLOSING_BRACKET) depth--;
+  }
+  return false;
+}
+
+/** The position behind a string that begins at `start`, or of its end where it has none; escapes are not checked. */
+export function stringEnd(text: string, start: number): number {
+  for (let at = start + 1; at < text.length; at++) {
+    const char = text.charCodeAt(at);
+    if (char === QUOTE) return at + 1;
+    if (char === BACKSLASH) at++;
+  }
+  return text.length;
+}
+
+function skipSpace(text: string, from: number): number {
+  for (let at = from; ; at++) {
+    const char = text.charCodeAt(at);
+    if (char !== SPACE && char !== LINE_FEED && char !== CARRIAGE_RETURN && char !== TAB) return at;
+  }
+}
+
+/** The position behind the token at `start`; `null`: there is none. */
+function tokenEnd(text: string, start: number): number | null {
+  const first = text[start] ?? '';
+  if ('{}[],:'.includes(first)) return start + 1;
+  if (first === '"') return checkedStringEnd(text, start);
+  SCALAR.lastIndex = start;
+  return SCALAR.test(text) ? SCALAR.lastIndex : null;
+}
+
+/** The position behind a string; `null` if it has no end, a control character or an escape that is none. */
+function checkedStringEnd(text: string, start: number): number | null {
+  for (let at = start + 1; at < text.length; at++) {
+    const char = text.charCodeAt(at);
+    if (char === QUOTE) return at + 1;
+    if (char < SPACE) return null;
+    if (char !== BACKSLASH) continue;
+    ESCAPE.lastIndex = at;
+    if (!ESCAPE.test(text)) return null;
+    at = ESCAPE.lastIndex - 1;
+  }
+  return null;
+}
+
+/** The place after a token that begins with `first`, or `null` where it does not fit; keeps `open`, the open brackets. */
+function follow(place: Place, first: string, open: ('{' | '[')[]): Place | null {
+  switch (first) {
     case '{':
     case '[':
       if (place !== 'value' && place !== 'firstElement') return null;
-      open.push(token);
-      return token === '{' ? 'firstKey' : 'firstElement';
+      open.push(first);
+      return first === '{' ? 'firstKey' : 'firstElement';
     case '}':
       if (open.at(-1) !== '{' || (place !== 'firstKey' && place !== 'afterValue')) return null;
       open.pop();
@@ -54,7 +124,7 @@ function follow(place: Place, token: string, open: ('{' | '[')[]): Place | null 
     case ':':
       return place === 'colon' ? 'value' : null;
     default:
-      if (place === 'key' || place === 'firstKey') return token.startsWith('"') ? 'colon' : null;
+      if (place === 'key' || place === 'firstKey') return first === '"' ? 'colon' : null;
       return place === 'value' || place === 'firstElement' ? 'afterValue' : null;
   }
 }

@@ -2,8 +2,9 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Forebay } from './forebay.js';
 import { noDoor } from './http/door.js';
 import type { Door } from './http/door.js';
-import { pathOf } from './http/ingestion-server.js';
-import type { Route } from './http/ingestion-server.js';
+import { guard, pathOf } from './http/router.js';
+import type { Route } from './http/router.js';
+import { silentLogger } from './log-lines.js';
 import { metricsRoute } from './metrics/metrics-route.js';
 import { pageRoutes } from './page/page-routes.js';
 
@@ -34,7 +35,7 @@ export class OperatorRoutes {
   handle(req: IncomingMessage, res: ServerResponse): boolean {
     const route = this.routes.get(pathOf(req));
     if (route === undefined || !route.methods.includes(req.method ?? '')) return false;
-    route.handle(req, res, false);
+    void guard(req, res, silentLogger, () => route.handle(req, res, false));
     return true;
   }
 

@@ -175,7 +175,11 @@ void t.test('an event can be too large for one, and a request for all', async (t
     [`[${event('a')},${large}]`, JSON_TYPE, { code: 'EVENT_TOO_LARGE', index: 1 }],
     [large, JSON_TYPE, { code: 'EVENT_TOO_LARGE' }],
     [' '.repeat(1900), NDJSON, { code: 'EVENT_TOO_LARGE' }],
-    [`${event('a')}\n`.repeat(6), NDJSON, { code: 'BODY_TOO_LARGE', error: /whole queue/ }],
+    [
+      `${event('a')}\n`.repeat(6),
+      NDJSON,
+      { code: 'BODY_TOO_LARGE', error: /more than 5 events \(--queue-size\)/ },
+    ],
     [`${event('a')}\n`.repeat(50), NDJSON, { code: 'BODY_TOO_LARGE' }],
   ] as const) {
     const answer = await door.post(body, headers);

@@ -6,7 +6,7 @@ import { EventScan, NOT_CERTAIN } from '../lib/event-scan.js';
 import { SEED } from './helpers/seed.js';
 
 const ARRIVED_MS = 7;
-const scan = new EventScan();
+const scan = new EventScan(128);
 
 /** The line of the event that the scan finds at `start`; `null` where it is not certain. */
 function scanned(bytes: Buffer, start = 0): string | null {
@@ -19,7 +19,7 @@ function scanned(bytes: Buffer, start = 0): string | null {
 /** The line of the event by way of `JSON.parse`; `null` where it is none. */
 function parsed(text: string): string | null {
   try {
-    return eventLine(text, ARRIVED_MS);
+    return eventLine(text, ARRIVED_MS, 128);
   } catch {
     return null;
   }

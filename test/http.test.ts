@@ -141,23 +141,22 @@ void tap.test('POST /events', async (group) => {
   });
 
   const types = [
-    undefined,
     'application/json',
     'Application/JSON; charset=UTF-8',
     'application/json;charset="utf-8"',
     'application/cloudevents+json',
   ];
   for (const type of types) {
-    void group.test(`a body of type ${type ?? 'unknown'} is taken`, async (t) => {
+    void group.test(`a body of type ${type} is taken`, async (t) => {
       const { pool } = await open(t);
-      const headers: Record<string, string> = type === undefined ? {} : { 'content-type': type };
-      t.equal((await post(pool, event('a'), headers)).status, 202);
+      t.equal((await post(pool, event('a'), { 'content-type': type })).status, 202);
     });
   }
 
   void group.test('a query string does not change the path', async (t) => {
     const { pool } = await open(t);
-    const request = { path: '/events?source=a/b?c', method: 'POST', body: event('a') } as const;
+    const headers = { 'content-type': 'application/json' };
+    const request = { path: '/events?source=a/b?c', method: 'POST', headers, body: event('a') } as const;
     t.equal((await ask(pool, request)).status, 202);
   });
 
@@ -186,7 +185,7 @@ void tap.test('byte fidelity', async (group) => {
     'timestamp null': '{"id":"a","type":"t","data":false,"timestamp":null}',
     'spaces and tabs between tokens': '{ "id" : "a",\t"type" : "t", "data" : { } , "timestamp":1 }',
     'NUL and DEL as escapes': '{"id":"\\u0000","type":"\\u007f","data":"\u007f","timestamp":1}',
-    'very deep data': `{"id":"a","type":"t","data":${'['.repeat(100_000)}${']'.repeat(100_000)},"timestamp":1}`,
+    'deep data': `{"id":"a","type":"t","data":${'['.repeat(127)}${']'.repeat(127)},"timestamp":1}`,
   };
   for (const [what, text] of Object.entries(asSent)) {
     void group.test(`the sink gets ${what} as sent`, async (t) => {
@@ -286,9 +285,14 @@ const BAD_INPUT: Record<string, BadInput> = {
   'an object that ends too early': notJson('{"id":"a"', 9, /ends too early, at position 9$/),
   'text after the object': notJson(`${event('a')} ${event('b')}`, event('a').length + 1, /at position/),
   'a raw line break in a string': notJson('{"id":"a\nb"}', 6, /at position 6 /),
-  'a byte order mark': notJson(`\ufeff${event('a')}`, 0, /at position 0 /),
+  'two byte order marks': notJson(`\ufeff\ufeff${event('a')}`, 0, /at position 0 /),
   'a string of 1 MiB without an end': notJson(`{"id":"${'a'.repeat(MIB - 7)}`, 6, /at position 6 /),
-  '100,000 brackets that nobody closes': notJson('['.repeat(100_000), 100_000, /ends too early/),
+  '100 brackets that nobody closes': notJson(`{"data":${'['.repeat(100)}`, 108, /ends too early/),
+  '100,000 brackets that nobody closes': {
+    body: '['.repeat(100_000),
+    status: 400,
+    answer: { code: 'EVENT_TOO_DEEP', error: /Event 0: .* 128 levels deep \(--depth-max\)/ },
+  },
   'NaN as data': notJson('{"id":"a","type":"t","data":NaN}', 28, /at position 28 /),
   null: notObject('null', 'null'),
   'an array in an array': {
@@ -385,7 +389,8 @@ void tap.test('a body that is too large', async (group) => {
       for (let n = 0; n < 5; n++) {
         const chunks = Array.from({ length: 8 }, () => Buffer.alloc(MIB, ' '));
         const body = declared ? Buffer.concat(chunks) : Readable.from(chunks);
-        const { status, text } = await ask(door.pool, { path: '/events', method: 'POST', body });
+        const headers = { 'content-type': 'application/json' };
+        const { status, text } = await ask(door.pool, { path: '/events', method: 'POST', headers, body });
         t.equal(status, 413);
         t.match(JSON.parse(text), { error: /larger than 10000 bytes/, code: 'BODY_TOO_LARGE' });
       }

@@ -51,7 +51,7 @@ async function watched(
   });
   await started;
   const server = await openHttpServer(t, forebay);
-  server.addRoutes([['/metrics', metricsRoute({ forebay, door: server })]]);
+  server.addRoutes([['/metrics', metricsRoute({ forebay, door: server, sharedMs: 0 })]]);
   const { port } = server;
   const look = async (): Promise<Scrape> => {
     const seen = await scrape(port);
@@ -261,7 +261,7 @@ void t.test('requests by path and status, whoever reads them', async (t) => {
     ['HEAD /ready', 200],
   ] as const) {
     const each = await client();
-    await each.send(`${line} HTTP/1.1\r\nHost: test\r\n\r\n`);
+    await each.send(`${line} HTTP/1.1\r\nHost: localhost\r\n\r\n`);
     await until(() => each.unread.includes(`HTTP/1.1 ${status}`), line);
   }
   const broken = await client();

@@ -124,7 +124,7 @@ void tap.test('requests behind each other on one connection', async (group) => {
     'what is no HTTP': { bytes: 'garbage\r\n\r\n', status: 400, code: 'BAD_REQUEST' },
     'a bad chunk': { bytes: `${post(CHUNKED)}5\r\n{"id"\r\nxyz\r\n`, status: 400, code: 'BAD_REQUEST' },
     'too many headers': {
-      bytes: `GET /health HTTP/1.1\r\nHost: test\r\nX: ${'x'.repeat(20_000)}\r\n\r\n`,
+      bytes: `GET /health HTTP/1.1\r\nHost: localhost\r\nX: ${'x'.repeat(20_000)}\r\n\r\n`,
       status: 431,
       code: 'HEADERS_TOO_LARGE',
     },
@@ -243,7 +243,7 @@ void tap.test(
         bytes: post({ 'Content-Length': body.length, ...CHUNKED }, `${chunk(body)}0\r\n\r\n`),
       },
       'two different lengths': {
-        bytes: `POST /events HTTP/1.1\r\nHost: test\r\nContent-Length: 2\r\nContent-Length: ${body.length}\r\n\r\n${body}`,
+        bytes: `POST /events HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\nContent-Length: ${body.length}\r\n\r\n${body}`,
       },
       'a length that is no number': { bytes: post({ 'Content-Length': '0x10' }, body) },
       'a negative length': { bytes: post({ 'Content-Length': -1 }, body) },
@@ -280,7 +280,7 @@ void tap.test('other ways to ask', async (group) => {
     const { connect } = await open(t);
     const client = await connect();
     const body = event('a');
-    const head = `Host: test\r\nContent-Length: ${body.length}\r\n\r\n`;
+    const head = `Host: localhost\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n`;
     for (const [target, status] of [
       ['http://test/events', 202],
       ['http://test:8081/events?a=b', 202],
@@ -297,7 +297,9 @@ void tap.test('other ways to ask', async (group) => {
     const door = await open(t);
     const client = await door.connect();
     const body = event('a');
-    await client.send(`POST /events HTTP/1.0\r\nContent-Length: ${body.length}\r\n\r\n${body}`);
+    await client.send(
+      `POST /events HTTP/1.0\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n${body}`,
+    );
     t.equal((await client.answer()).status, 202);
     await client.closed;
     await hasTaken(t, door, ['a']);
@@ -316,9 +318,9 @@ void tap.test('other ways to ask', async (group) => {
     const { connect } = await open(t);
     const client = await connect();
     for (let n = 0; n < 3; n++) {
-      await client.send('GET /nothing HTTP/1.1\r\nHost: test\r\n\r\n');
+      await client.send('GET /nothing HTTP/1.1\r\nHost: localhost\r\n\r\n');
       isError(t, await client.answer(), 404, 'NOT_FOUND');
-      await client.send(`DELETE /events HTTP/1.1\r\nHost: test\r\nContent-Length: 5\r\n\r\n12345`);
+      await client.send(`DELETE /events HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\n\r\n12345`);
       isError(t, await client.answer(), 405, 'METHOD_NOT_ALLOWED');
       await client.send(whole('{}', { 'Content-Type': 'text/plain' }));
       isError(t, await client.answer(), 415, 'UNSUPPORTED_MEDIA_TYPE');
@@ -575,7 +577,7 @@ void tap.test('open connections', async (group) => {
     t.equal((await probe.answer()).status, 200, 'a probe is answered however many there are');
     await probe.closed;
     const head = await connect();
-    await head.send('HEAD /ready HTTP/1.1\r\nHost: t\r\n\r\n');
+    await head.send('HEAD /ready HTTP/1.1\r\nHost: localhost\r\n\r\n');
     await head.closed;
     t.match(head.unread, /^HTTP\/1\.1 503 [^]*\r\n\r\n$/, 'one more would be refused, and HEAD has no body');
     for (const client of clients) {
@@ -648,7 +650,7 @@ void tap.test('stop()', async (group) => {
       const uploading = await connect();
       await uploading.send(post({ 'Content-Length': body.length }, body.slice(0, 5)));
       const late = await connect();
-      await late.send('POST /events HTTP/1.1\r\nHost: t');
+      await late.send('POST /events HTTP/1.1\r\nHost: local');
       // an answer to another connection: the server has read all this
       const last = await connect();
       await last.send(GET_HEALTH);
@@ -662,7 +664,9 @@ void tap.test('stop()', async (group) => {
       await t.rejects(RawClient.connect(port), { code: 'ECONNREFUSED' });
       await pipelined.send(whole(event('c')));
       await uploading.send(body.slice(5));
-      await late.send(`est\r\nContent-Length: ${body.length}\r\n\r\n${body}`);
+      await late.send(
+        `host\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n${body}`,
+      );
       t.equal(stopped, false, 'it waits for the requests in flight');
       disk.release();
       for (const client of [waiting, uploading, late]) {

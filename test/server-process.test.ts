@@ -299,7 +299,7 @@ void t.test('connections that are refused for their number are told', async (t) 
       (sum, line) =>
         sum +
         Number(
-          /WARN CONNECTIONS_MAX 1 connections are open \(--connections-max\): (\d+) more were answered 429$/.exec(
+          /WARN CONNECTIONS_MAX 1 connections are open \(--connections-max 1, --connections-per-peer 1500\): (\d+) more were answered 429$/.exec(
             line,
           )?.[1] ?? 0,
         ),

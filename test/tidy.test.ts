@@ -9,7 +9,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   'errors.ts': [],
   'json-position.ts': [],
   'log-lines.ts': ['errors.ts'],
-  'json-array.ts': ['errors.ts'],
+  'json-array.ts': ['errors.ts', 'json-position.ts'],
   'line-buffer.ts': [],
   'histogram.ts': [],
   'event-scan.ts': [],
@@ -90,7 +90,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     'statistics.ts',
     'version.ts',
   ],
-  'operator-routes.ts': ['forebay.ts', 'http', 'metrics', 'page'],
+  'operator-routes.ts': ['forebay.ts', 'http', 'log-lines.ts', 'metrics', 'page'],
   'index.ts': [
     'append-log',
     'errors.ts',
@@ -106,8 +106,9 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     'statistics.ts',
   ],
   producer: ['errors.ts', 'settings'],
-  'log-tool': ['append-log', 'errors.ts', 'settings'],
-  'dead-letters-tool': ['append-log', 'errors.ts', 'log-tool', 'settings'],
+  'terminal-text.ts': [],
+  'log-tool': ['append-log', 'errors.ts', 'settings', 'terminal-text.ts'],
+  'dead-letters-tool': ['append-log', 'errors.ts', 'log-tool', 'settings', 'terminal-text.ts'],
   cli: [
     'dead-letters-tool',
     'errors.ts',
@@ -119,6 +120,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     'producer',
     'settings',
     'sinks',
+    'terminal-text.ts',
     'version.ts',
   ],
 };

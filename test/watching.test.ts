@@ -33,7 +33,7 @@ const operating = readFileSync('docs/operating.md', 'utf8');
 async function served(t: Test): Promise<Scrape> {
   const { forebay } = await startForebay(t);
   const server = await openHttpServer(t, forebay);
-  server.addRoutes([['/metrics', metricsRoute({ forebay, door: server })]]);
+  server.addRoutes([['/metrics', metricsRoute({ forebay, door: server, sharedMs: 0 })]]);
   return scrape(server.port);
 }
 

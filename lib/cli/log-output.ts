@@ -1,6 +1,7 @@
 import { pino } from 'pino';
 import type { Logger } from '../log-lines.js';
 import type { ServerSettings } from '../settings/server-settings.js';
+import { harmless, printable } from '../terminal-text.js';
 
 const COLOURS: Readonly<Record<string, string>> = {
   warn: '\u001b[33m',
@@ -31,7 +32,7 @@ export function createLogger(
   const colour = stream.isTTY && process.env['NO_COLOR'] === undefined;
   return pino(options, {
     write(json: string) {
-      writeLine(stream, logFormat === 'json' ? json : asText(JSON.parse(json) as Line, colour));
+      writeLine(stream, logFormat === 'json' ? harmless(json) : asText(JSON.parse(json) as Line, colour));
     },
   });
 }
@@ -66,6 +67,6 @@ export function asText({ level, time, msg, code, err }: Line, colour: boolean): 
   const clock = new Date(time).toISOString().slice(11, 23);
   const name = (level === 'info' ? '' : `${level.toUpperCase()} `) + (code === undefined ? '' : `${code} `);
   const cause = err === undefined || msg.includes(err.message) ? '' : ` (${err.message})`;
-  if (!colour) return `${clock} ${name}${msg}${cause}\n`;
-  return `${DIM}${clock}${RESET} ${COLOURS[level] ?? ''}${name}${msg}${cause}${RESET}\n`;
+  const text = `${name}${printable(`${msg}${cause}`)}`;
+  return colour ? `${DIM}${clock}${RESET} ${COLOURS[level] ?? ''}${text}${RESET}\n` : `${clock} ${text}\n`;
 }

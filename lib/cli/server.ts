@@ -35,6 +35,12 @@ neverWait(process.stderr).on('error', goOn);
 let wantsJson =
   /--log-format[= ]json\b/.test(process.argv.join(' ')) || process.env['FOREBAY_LOG_FORMAT'] === 'json';
 
+// what nobody has caught is a fault of the program: its state cannot be trusted with more events
+process.on('uncaughtException', (thrown) => {
+  tellEnd(asError(thrown));
+  process.exit(1);
+});
+
 try {
   const settings = readOptions(SERVER_SETTINGS, process.argv.slice(2), process.env);
   wantsJson = settings.logFormat === 'json';

@@ -1,5 +1,6 @@
 import type { Output } from '../log-tool/output.js';
-import { count, printable } from '../log-tool/words.js';
+import { count } from '../log-tool/words.js';
+import { printable } from '../terminal-text.js';
 import type { Letter, LetterFiles } from './letter-files.js';
 
 /** Dead letters with the same reason and status. */

@@ -2,7 +2,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { request } from 'undici';
 import { asError } from '../errors.js';
 import type { Output } from '../log-tool/output.js';
-import { count, printable } from '../log-tool/words.js';
+import { count } from '../log-tool/words.js';
+import { printable } from '../terminal-text.js';
 import type { Letter, LetterFiles } from './letter-files.js';
 
 /** A request holds at most so much, beyond its first event. */

@@ -1,9 +1,16 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { ForebayError } from '../errors.js';
+import type { EventLines } from './event-lines.js';
 
 /** A string: Node.js puts it behind the headers, and the answer is one write. Half of what two writes cost. */
 const ACCEPTED = '{"status":"accepted"}\n';
-const ACCEPTED_HEADERS = ['Content-Type', 'application/json', 'Content-Length', String(ACCEPTED.length)];
+/** What an answer in JSON is, for browsers too: nothing to keep, and nothing to guess. */
+export const JSON_HEADERS = {
+  'Content-Type': 'application/json',
+  'Cache-Control': 'no-store',
+  'X-Content-Type-Options': 'nosniff',
+};
+const ACCEPTED_HEADERS = [...Object.entries(JSON_HEADERS).flat(), 'Content-Length', String(ACCEPTED.length)];
 
 /** An upload that was refused is read on for so long, and so far, before the connection is closed under it. */
 export const LINGER_MS = 1000;
@@ -13,6 +20,7 @@ const READ_ON_BYTES_MAX = 65_536;
 
 /** @param count how many events a request for many brought; `null`: a request for one */
 export function answerAccepted(res: ServerResponse, count: number | null): void {
+  if (isAnswered(res)) return;
   if (count !== null) {
     answerJson(res, 202, { status: 'accepted', count });
     return;
@@ -21,18 +29,19 @@ export function answerAccepted(res: ServerResponse, count: number | null): void 
   res.end(ACCEPTED, 'latin1');
 }
 
-/** Every event that is not among the refused ones is on disk. */
-export function answerLenient(res: ServerResponse, count: number, errors: readonly ForebayError[]): void {
-  const refused = errors.map(({ message, code, line, index, field, position }) => {
-    return { line, index, error: message, code, field, position };
-  });
-  const [status, word] = count > 0 || refused.length === 0 ? [202, 'accepted'] : [400, 'refused'];
-  answerJson(res, status, { status: word, count, refused }, { 'Preference-Applied': 'handling=lenient' });
+/** Every event that is not among the refused ones is on disk; of these the first are listed. */
+export function answerLenient(res: ServerResponse, events: EventLines): void {
+  const { lines, refused, refusedEvents } = events;
+  const count = lines.length;
+  const [status, word] = count > 0 || refusedEvents === 0 ? [202, 'accepted'] : [400, 'refused'];
+  const more = refusedEvents - refused.length;
+  const body = { status: word, count, refused, ...(more > 0 && { refusedMore: more }) };
+  answerJson(res, status, body, { 'Preference-Applied': 'handling=lenient' });
 }
 
 /** Answers the request that broke its connection; nothing more is read from it. */
 export function answerLast(res: ServerResponse, error: ForebayError): void {
-  if (res.headersSent || res.destroyed) return;
+  if (isAnswered(res)) return;
   const { code, message } = error;
   res.end(head(res, error.status ?? 500, { error: message, code }, {}, true));
 }
@@ -43,7 +52,24 @@ export function answerJson(
   body: object,
   headers: Readonly<Record<string, string>> = {},
 ): void {
-  res.end(head(res, status, body, headers, false));
+  if (!isAnswered(res)) res.end(head(res, status, body, headers, false));
+}
+
+/** Answers with a text or a file, unless it is too late. */
+export function answerBytes(
+  res: ServerResponse,
+  status: number,
+  body: string | Buffer,
+  headers: Readonly<Record<string, string>>,
+): void {
+  if (isAnswered(res)) return;
+  res.writeHead(status, { ...headers, 'Content-Length': Buffer.byteLength(body) });
+  res.end(body);
+}
+
+/** Whether a request has its answer, as one that broke its connection has from elsewhere; or nobody waits for it. */
+export function isAnswered(res: ServerResponse): boolean {
+  return res.headersSent || res.writableEnded || res.destroyed;
 }
 
 /**
@@ -59,10 +85,11 @@ export function answerError(
   error: ForebayError,
   headers: Readonly<Record<string, string>> = {},
 ): void {
-  if (res.headersSent || res.destroyed) return;
+  if (isAnswered(res)) return;
   const body = errorBody(error);
   const all = { ...headers, ...retryAfter(error) };
-  const close = !req.complete && (waitsForContinue(req) || declaredBytes(req) > READ_ON_BYTES_MAX);
+  const isLong = waitsForContinue(req) || declaredBytes(req) > READ_ON_BYTES_MAX;
+  const close = !req.complete && (isLong || error.code === 'REQUEST_TIMEOUT');
   const bytes = head(res, error.status ?? 500, body, all, close);
   if (!close) {
     res.end(bytes);
@@ -121,6 +148,6 @@ function head(
 ): Buffer {
   const bytes = Buffer.from(`${JSON.stringify(body)}\n`);
   if (close) res.shouldKeepAlive = false;
-  res.writeHead(status, { ...headers, 'Content-Type': 'application/json', 'Content-Length': bytes.length });
+  res.writeHead(status, { ...headers, ...JSON_HEADERS, 'Content-Length': bytes.length });
   return bytes;
 }

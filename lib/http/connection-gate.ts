@@ -7,7 +7,7 @@ import type { RequestCounts } from './request-counts.js';
 
 /** At most this many connections beyond the bound are answered at once; each takes some 10 KiB. */
 const REFUSED_MAX = 2000;
-/** How long one of them may take to send its request and to read the answer, in milliseconds. */
+/** How long one of them may take to read its answer, in milliseconds. */
 const REFUSAL_MS = 2000;
 /** How often the log says what became of connections beyond the bound, in milliseconds. */
 const REPORT_MS = 1000;
@@ -15,17 +15,31 @@ const REPORT_MS = 1000;
 export interface ConnectionGateOptions {
   readonly server: Server;
   readonly connectionsMax: number;
+  /** Of these one client may have so many. */
+  readonly connectionsPerPeer: number;
+  /** How long a request may take to begin, in milliseconds; */
+  readonly headersTimeoutMs: number;
+  /** an idle connection stays open for so long, in milliseconds. */
+  readonly keepAliveTimeoutMs: number;
   readonly counts: RequestCounts;
   readonly logger: Logger;
   /** Takes a connection that is within the bound. */
   readonly admit: (socket: Socket) => void;
+  /** For how long a connection has waited for a request, in milliseconds; `null`: it has one. */
+  readonly idleMs: (socket: Socket) => number | null;
   /** The answer to a request that is never refused, a probe's, from its first bytes; `null` for any other. */
   readonly answerProbe: (request: string) => string | null;
 }
 
+/** A connection that was idle for less is not closed for another, in milliseconds: its client may be about to send. */
+const IDLE_MS_MIN = 5000;
+/** How often idle connections are looked for, in milliseconds. */
+const LOOK_MS = 1000;
+
 /**
- * Bounds the open connections. One beyond the bound is answered `429` and closed; so a client knows that it should come
- * back, where a closed connection would be an error to it. Beyond a second bound connections are reset unanswered.
+ * Bounds the open connections, those of all and those of each client. For one beyond the bound the one that is idle for
+ * longest is closed; where none is, it is answered `429` and closed: so a client knows that it should come back, where
+ * a closed connection would be an error to it. Beyond a second bound connections are reset unanswered.
  */
 export class ConnectionGate {
   /** Connections that were answered `429` because `connectionsMax` were open. */
@@ -33,7 +47,12 @@ export class ConnectionGate {
   /** Connections that were closed unanswered: there were too many even for that, or they sent nothing. */
   dropped = 0;
   readonly #options: ConnectionGateOptions;
-  readonly #admitted = new Set<Socket>();
+  readonly #admitted = new Map<Socket, string>();
+  /** How many each client has. */
+  readonly #peers = new Map<string, number>();
+  /** Those that were idle at the last look, the longest first. */
+  #idle: Socket[] = [];
+  readonly #looks: NodeJS.Timeout;
   readonly #refusing = new Set<Socket>();
   #reported = { refused: 0, dropped: 0 };
   #reportTimer: NodeJS.Timeout | null = null;
@@ -46,6 +65,7 @@ export class ConnectionGate {
     server.on('drop', () => {
       this.#drop();
     });
+    this.#looks = setInterval(this.#look, LOOK_MS).unref();
   }
 
   /** Open connections within the bound. */
@@ -56,23 +76,73 @@ export class ConnectionGate {
   /** What a new connection would get now; `null`: it is taken. */
   get refusal(): ForebayError | null {
     if (this.#admitted.size < this.#options.connectionsMax) return null;
-    return full();
+    return this.#idle.some((socket) => this.#isIdle(socket)) ? null : full();
   }
 
   /** Closes those that are being refused: the server stops. */
   close(): void {
+    clearInterval(this.#looks);
     for (const socket of this.#refusing) socket.destroy();
   }
 
   readonly #onConnection = (socket: Socket): void => {
-    const { connectionsMax, admit } = this.#options;
-    if (this.#admitted.size >= connectionsMax) {
+    const { connectionsMax, connectionsPerPeer, admit } = this.#options;
+    const peer = peerOf(socket.remoteAddress);
+    const ofPeer = this.#peers.get(peer) ?? 0;
+    const hasRoom =
+      (ofPeer < connectionsPerPeer || this.#closeLongestIdle(peer)) &&
+      (this.#admitted.size < connectionsMax || this.#closeLongestIdle(null));
+    if (!hasRoom) {
       this.#refuse(socket);
       return;
     }
-    this.#admitted.add(socket);
-    socket.once('close', () => this.#admitted.delete(socket));
+    this.#admitted.set(socket, peer);
+    this.#peers.set(peer, (this.#peers.get(peer) ?? 0) + 1);
+    socket.once('close', () => {
+      this.#forget(socket);
+    });
     admit(socket);
+  };
+
+  #forget(socket: Socket): void {
+    const peer = this.#admitted.get(socket);
+    if (peer === undefined) return;
+    this.#admitted.delete(socket);
+    const left = (this.#peers.get(peer) ?? 0) - 1;
+    if (left > 0) this.#peers.set(peer, left);
+    else this.#peers.delete(peer);
+  }
+
+  /** Makes room for a connection, among those of one client or of all; `false`: none is idle for long enough. */
+  #closeLongestIdle(peer: string | null): boolean {
+    for (const [index, socket] of this.#idle.entries()) {
+      if (peer !== null && this.#admitted.get(socket) !== peer) continue;
+      this.#idle.splice(index, 1);
+      if (!this.#isIdle(socket)) return this.#closeLongestIdle(peer); // it has a request by now
+      this.#forget(socket);
+      socket.destroy();
+      return true;
+    }
+    return false;
+  }
+
+  #isIdle(socket: Socket): boolean {
+    return this.#admitted.has(socket) && (this.#options.idleMs(socket) ?? 0) >= IDLE_MS_MIN;
+  }
+
+  /**
+   * Looks for idle connections. Those that are so for too long are closed: each reader has timeouts of its own, but a
+   * line end now and then restarts one, and is no request.
+   */
+  readonly #look = (): void => {
+    const { keepAliveTimeoutMs, idleMs } = this.#options;
+    const found: { readonly socket: Socket; readonly ms: number }[] = [];
+    for (const socket of this.#admitted.keys()) {
+      const ms = idleMs(socket) ?? 0;
+      if (ms > keepAliveTimeoutMs + IDLE_MS_MIN) socket.destroy();
+      else if (ms >= IDLE_MS_MIN) found.push({ socket, ms });
+    }
+    this.#idle = found.toSorted((one, other) => other.ms - one.ms).map(({ socket }) => socket);
   };
 
   /**
@@ -81,10 +151,10 @@ export class ConnectionGate {
    */
   #refuse(socket: Socket): void {
     this.#refusing.add(socket);
-    const timer = setTimeout(() => {
-      if (!socket.writableEnded) this.#drop(); // it has sent nothing
+    let timer = setTimeout(() => {
+      this.#drop(); // it has sent nothing
       socket.destroy();
-    }, REFUSAL_MS);
+    }, this.#options.headersTimeoutMs);
     socket.on('error', () => undefined); // nobody is there to be told; `close` follows
     socket.once('close', () => {
       clearTimeout(timer);
@@ -92,6 +162,8 @@ export class ConnectionGate {
     });
     socket.once('end', () => socket.end());
     socket.once('data', (piece: Buffer) => {
+      clearTimeout(timer);
+      timer = setTimeout(() => socket.destroy(), REFUSAL_MS);
       socket.end(this.#answer(piece.toString('latin1', 0, 64)));
       socket.resume();
     });
@@ -120,14 +192,14 @@ export class ConnectionGate {
     if (this.#reportTimer !== null) return;
     this.#reportTimer = setTimeout(() => {
       this.#reportTimer = null;
-      const { logger, connectionsMax } = this.#options;
+      const { logger, connectionsMax, connectionsPerPeer } = this.#options;
       const refused = this.refused - this.#reported.refused;
       const dropped = this.dropped - this.#reported.dropped;
       this.#reported = { refused: this.refused, dropped: this.dropped };
       const reset = dropped === 0 ? '' : `, and ${dropped} closed`;
       logger.warn(
         { code: 'CONNECTIONS_MAX', refused, dropped },
-        `${connectionsMax} connections are open (--connections-max): ${refused} more were answered 429${reset}`,
+        `${this.open} connections are open (--connections-max ${connectionsMax}, --connections-per-peer ${connectionsPerPeer}): ${refused} more were answered 429${reset}`,
       );
     }, REPORT_MS).unref();
   }
@@ -135,4 +207,19 @@ export class ConnectionGate {
 
 function full(): ForebayError {
   return new ForebayError('CONNECTIONS_MAX', { retryAfterMs: 1000 });
+}
+
+/** Who is one client: an address, or a network of IPv6 as one is given to a customer (RFC 6177). */
+export function peerOf(address: string = ''): string {
+  const [, v4] = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(address) ?? [];
+  if (v4 !== undefined || !address.includes(':')) return v4 ?? address;
+  const [head = '', tail = ''] = address.split('::', 2).map((part) => part.replace(/%.*/, ''));
+  const groups = head.split(':');
+  const missing = address.includes('::') ? 8 - groups.length - (tail === '' ? 0 : tail.split(':').length) : 0;
+  const all = [
+    ...(head === '' ? ['0'] : groups),
+    ...Array<string>(Math.max(0, missing)).fill('0'),
+    ...tail.split(':'),
+  ];
+  return all.slice(0, 4).join(':');
 }

@@ -2,17 +2,34 @@ import { createBrotliDecompress, createGunzip, createInflate } from 'node:zlib';
 import * as zlib from 'node:zlib';
 import type { Transform } from 'node:stream';
 
-type Create = () => Transform;
+/** What undoes a coding. */
+export interface Decoder extends Transform {
+  /** How many of the bytes that were written it has read: it stops at the end of what is coded. */
+  readonly bytesWritten: number;
+}
+
+type Create = () => Decoder;
+
+/** What is larger must not be sent (RFC 9659): a decoder keeps its whole window. */
+const ZSTD_WINDOW_LOG_MAX = 23;
 
 /** `zstd` came with Node.js 22.15. */
-const zstd = (zlib as { createZstdDecompress?: Create }).createZstdDecompress;
+const { createZstdDecompress, constants } = zlib as {
+  createZstdDecompress?: (options: { params: Record<number, number> }) => Decoder;
+  constants: { ZSTD_d_windowLogMax?: number };
+};
+const windowLogMax = constants.ZSTD_d_windowLogMax;
+const zstd =
+  createZstdDecompress !== undefined && windowLogMax !== undefined
+    ? (): Decoder => createZstdDecompress({ params: { [windowLogMax]: ZSTD_WINDOW_LOG_MAX } })
+    : undefined;
 
 const DECODERS: Readonly<Record<string, Create>> = {
   __proto__: null as never,
-  gzip: createGunzip,
-  'x-gzip': createGunzip,
-  deflate: createInflate,
-  br: createBrotliDecompress,
+  gzip: () => createGunzip(),
+  'x-gzip': () => createGunzip(),
+  deflate: () => createInflate(),
+  br: () => createBrotliDecompress(),
   ...(zstd && { zstd }),
 };
 
@@ -25,7 +42,7 @@ export function isCoding(coding: string): boolean {
   return DECODERS[coding] !== undefined;
 }
 
-/** What undoes a coding; `null` for `identity`. */
-export function createDecoder(coding: string): Transform | null {
+/** `null` for `identity`. */
+export function createDecoder(coding: string): Decoder | null {
   return DECODERS[coding]?.() ?? null;
 }

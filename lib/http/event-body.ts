@@ -6,6 +6,8 @@ import { arrayElements, isArrayText } from '../json-array.js';
 import { BodyBuffer } from './body-buffer.js';
 import type { EventLines } from './event-lines.js';
 
+/** What some systems put in front of a text in UTF-8. RFC 8259 lets a reader ignore it. */
+const BYTE_ORDER_MARK = Buffer.from('\ufeff');
 const LINE_FEED = 10;
 const CARRIAGE_RETURN = 13;
 const SPACE = new Set([0x20, 0x09, LINE_FEED, CARRIAGE_RETURN]);
@@ -35,7 +37,7 @@ export class JsonBody implements EventBody {
   }
 
   end(): void {
-    const { bytes } = this.#body;
+    const bytes = this.#body.bytes.subarray(markEnd(this.#body.bytes));
     if (isUtf8(bytes) && (this.#takeFound(bytes) || this.#takeFoundElements(bytes))) return;
     const text = decodeUtf8(bytes);
     if (!isArrayText(text)) {
@@ -77,6 +79,11 @@ export class JsonBody implements EventBody {
   }
 }
 
+/** Where a body begins behind its byte order mark, if it has one. */
+function markEnd(bytes: Buffer): number {
+  return bytes.subarray(0, BYTE_ORDER_MARK.length).equals(BYTE_ORDER_MARK) ? BYTE_ORDER_MARK.length : 0;
+}
+
 function skipSpace(bytes: Buffer, from: number): number {
   let at = from;
   while (SPACE.has(bytes[at] ?? 0)) at++;
@@ -86,16 +93,13 @@ function skipSpace(bytes: Buffer, from: number): number {
 /** NDJSON: one event a line, checked as it comes. Blank lines are counted and skipped. */
 export class NdjsonBody implements EventBody {
   readonly #events: EventLines;
-  readonly #bytesMax: number;
   /** The line whose end has not come yet. */
   #rest = new BodyBuffer();
   #line = 0;
 
-  /** @param bytesMax a line may be so long, in bytes */
-  constructor(events: EventLines, bytesMax: number) {
+  constructor(events: EventLines) {
     this.#events = events;
     this.#events.areMany = true;
-    this.#bytesMax = bytesMax;
   }
 
   append(piece: Buffer): void {
@@ -107,7 +111,7 @@ export class NdjsonBody implements EventBody {
     const end = piece.lastIndexOf(LINE_FEED) + 1;
     if (end > start) this.#takeLines(piece.subarray(start, end));
     this.#rest.append(piece.subarray(Math.max(start, end)));
-    if (this.#rest.length > this.#bytesMax) throw this.#events.tooLarge({ line: this.#line + 1 });
+    if (this.#rest.length > this.#events.eventBytesMax) throw this.#events.tooLarge({ line: this.#line + 1 });
   }
 
   end(): void {
@@ -126,22 +130,23 @@ export class NdjsonBody implements EventBody {
   /** @param lines each with its line feed */
   #takeLines(lines: Buffer): void {
     const isText = isUtf8(lines);
-    for (let start = 0; start < lines.length;) {
+    for (let start = this.#line === 0 ? markEnd(lines) : 0; start < lines.length;) {
       this.#line++;
+      const blank = lines[start] === CARRIAGE_RETURN ? start + 1 : start;
+      if (lines[blank] === LINE_FEED) {
+        start = blank + 1;
+        continue;
+      }
       const found = isText ? this.#events.find(lines, start) : NOT_CERTAIN;
       if (found !== NOT_CERTAIN && lines[found] === LINE_FEED) {
         this.#events.addFound(lines, start, found);
         start = found + 1;
       } else {
         const end = lines.indexOf(LINE_FEED, start);
-        this.#takeLine(lines.subarray(start, end));
+        const line = lines.subarray(start, end);
+        this.#events.add(() => decodeUtf8(line), { line: this.#line });
         start = end + 1;
       }
     }
-  }
-
-  #takeLine(line: Buffer): void {
-    if (line.length === 0 || (line.length === 1 && line[0] === CARRIAGE_RETURN)) return;
-    this.#events.add(() => decodeUtf8(line), { line: this.#line });
   }
 }

@@ -1,34 +1,40 @@
 import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http';
-import type { Readable } from 'node:stream';
 import { asError, ForebayError } from '../errors.js';
 import type { Forebay } from '../forebay.js';
 import type { Logger } from '../log-lines.js';
 import { answerAccepted, answerError, answerLenient } from './answers.js';
-import { CODINGS, createDecoder, isCoding } from './content-decoder.js';
+import { BodyReading, bodyTooLarge } from './body-reading.js';
+import { CODINGS, isCoding } from './content-decoder.js';
+import { CrossOrigin } from './cross-origin.js';
 import { JsonBody, NdjsonBody } from './event-body.js';
 import type { EventBody } from './event-body.js';
 import { EventLines } from './event-lines.js';
+import type { EventBounds } from './event-lines.js';
+import { IncomingBodies } from './incoming-bodies.js';
 import type { RequestCounts } from './request-counts.js';
 import { bodyFormat } from './request-head.js';
 import type { BodyFormat } from './request-head.js';
+import type { Route } from './router.js';
 
 const LENIENT = /(?:^|,)\s*handling\s*=\s*"?lenient"?\s*(?:[,;]|$)/i;
-/**
- * A body may inflate to so many times its size, beyond the first mebibyte. JSON events come to about 10, very
- * repetitive ones to 100; a bomb of gzip comes to 1,000.
- */
-const INFLATION_MAX = 200;
-const INFLATED_BYTES_FREE = 2 ** 20;
-
 export interface EventsRouteOptions {
   readonly forebay: Forebay;
   /** The largest body, inflated, in bytes. */
   readonly bodyBytesMax: number;
   /** The largest event, in bytes. */
   readonly eventBytesMax: number;
+  /** Bytes a second that a body must come with; 0: any. */
+  readonly bodyRateMin: number;
+  /** Origins of web pages that may send. */
+  readonly allowedOrigins: readonly string[];
   readonly logger: Logger;
   readonly counts: RequestCounts;
 }
+
+/** Bodies that are being read may take this part of the queue; and one of the largest always fits. */
+const BODIES_SHARE = 0.25;
+/** What a body takes beside its bytes. */
+const BODY_ROOM = 2 ** 17;
 
 /**
  * `POST /events`: one event as a JSON object, many as a JSON array or as NDJSON. `202` when all are on disk.
@@ -36,42 +42,72 @@ export interface EventsRouteOptions {
  * What can be refused is refused before the body is read. Nothing is taken before the body is whole, so that a
  * refused or cut off upload leaves no trace.
  */
-export class EventsRoute {
+export class EventsRoute implements Route {
+  readonly methods: readonly string[];
   readonly #forebay: Forebay;
   readonly #bodyBytesMax: number;
-  readonly #eventBytesMax: number;
+  readonly #bounds: EventBounds;
+  readonly #bodies: IncomingBodies;
+  readonly #crossOrigin: CrossOrigin;
   readonly #logger: Logger;
   readonly #counts: RequestCounts;
-  #bodyBytes = 0;
 
-  constructor({ forebay, bodyBytesMax, eventBytesMax, logger, counts }: EventsRouteOptions) {
+  constructor(options: EventsRouteOptions) {
+    const { forebay, bodyBytesMax, eventBytesMax, bodyRateMin, allowedOrigins, logger, counts } = options;
+    const { depthMax, queueSize, queueBytes } = forebay.settings;
     this.#forebay = forebay;
     this.#bodyBytesMax = bodyBytesMax;
-    this.#eventBytesMax = eventBytesMax;
+    this.#bounds = { eventBytesMax, depthMax, eventsMax: queueSize };
+    this.#bodies = new IncomingBodies(
+      Math.max(queueBytes * BODIES_SHARE, bodyBytesMax + BODY_ROOM),
+      bodyRateMin,
+    );
+    this.#crossOrigin = new CrossOrigin(allowedOrigins);
+    this.methods = allowedOrigins.length === 0 ? ['POST'] : ['POST', 'OPTIONS'];
     this.#logger = logger;
     this.#counts = counts;
   }
 
   /** The bytes of all bodies that are being read: they count towards the queue's bound. */
   get bodyBytes(): number {
-    return this.#bodyBytes;
+    return this.#bodies.bytes;
   }
 
   /** @param waits whether the client waits for `100 Continue` before it sends the body */
   handle(req: IncomingMessage, res: ServerResponse, waits: boolean): void {
+    if (req.method === 'OPTIONS') {
+      this.#crossOrigin.answerPreflight(req, res);
+      req.resume();
+      return;
+    }
     const declared = Number(req.headers['content-length'] ?? 0);
-    const refusal = this.#checkHeaders(req, declared) ?? this.#forebay.refusal(1, declared, this.#bodyBytes);
+    const refusal =
+      this.#crossOrigin.refusal(req, res) ??
+      this.#checkHeaders(req, declared) ??
+      this.#forebay.refusal(1, declared, this.bodyBytes);
     if (refusal !== null) {
       answerError(req, res, this.#refused(refusal, 1));
       return;
     }
     if (waits) res.writeContinue();
     const lenient = isLenient(req);
-    const events = new EventLines(this.#eventBytesMax, lenient);
-    this.#readBody(req, res, events, (error, refused) => {
-      if (error !== null) answerError(req, res, this.#refused(error, refused));
-      else this.#take(req, res, events, lenient);
+    const events = new EventLines(this.#bounds, lenient);
+    const reading = new BodyReading({
+      req,
+      res,
+      coding: codingOf(req.headers),
+      body: this.#newBody(bodyFormat(req.headers['content-type']), events),
+      bodies: this.#bodies,
+      bodyBytesMax: this.#bodyBytesMax,
+      refusal: (length) =>
+        this.#forebay.refusal(Math.max(1, events.lines.length), length, this.bodyBytes - length),
+      done: (error) => {
+        // most often it is the event behind those that were read
+        if (error !== null) answerError(req, res, this.#refused(error, events.events + 1));
+        else this.#take(req, res, events, lenient);
+      },
     });
+    reading.begin();
   }
 
   /**
@@ -86,18 +122,20 @@ export class EventsRoute {
   ): void {
     const { length } = body;
     const refusal =
-      length > this.#bodyBytesMax ? this.#tooLarge() : this.#forebay.refusal(1, length, this.#bodyBytes);
+      length > this.#bodyBytesMax
+        ? bodyTooLarge(this.#bodyBytesMax)
+        : this.#forebay.refusal(1, length, this.bodyBytes);
     if (refusal !== null) {
       answer(this.#refused(refusal, 1), null);
       return;
     }
-    const events = new EventLines(this.#eventBytesMax, false);
+    const events = new EventLines(this.#bounds, false);
     try {
       const reading = this.#newBody(format, events);
       reading.append(body);
       reading.end();
     } catch (error) {
-      answer(this.#refused(error, events.lines.length + 1), null);
+      answer(this.#refused(error, events.events + 1), null);
       return;
     }
     this.#forebay.take(events.lines, (error) => {
@@ -107,14 +145,14 @@ export class EventsRoute {
   }
 
   #take(req: IncomingMessage, res: ServerResponse, events: EventLines, lenient: boolean): void {
-    const { lines, refused } = events;
+    const { lines, refusedByCode } = events;
     const answer = (error: Error | null): void => {
       if (error !== null) {
         answerError(req, res, this.#refused(error, lines.length));
         return;
       }
-      for (const { code } of refused) this.#counts.refuse(code, 1);
-      if (lenient) answerLenient(res, lines.length, refused);
+      for (const [code, refused] of refusedByCode) this.#counts.refuse(code, refused);
+      if (lenient) answerLenient(res, events);
       else answerAccepted(res, events.areMany ? lines.length : null);
     };
     if (lines.length > 0) this.#forebay.take(lines, answer);
@@ -139,7 +177,7 @@ export class EventsRoute {
     const type = headers['content-type'];
     if (bodyFormat(type) === null) {
       return new ForebayError('UNSUPPORTED_MEDIA_TYPE', {
-        message: `Content-Type must be application/json or application/x-ndjson in UTF-8, not ${type}`,
+        message: `Content-Type must be application/json or application/x-ndjson in UTF-8, ${type === undefined ? 'and is missing' : `not ${type}`}`,
       });
     }
     const coding = codingOf(headers);
@@ -148,98 +186,11 @@ export class EventsRoute {
         message: `Content-Encoding must be one of ${CODINGS}, not ${coding}`,
       });
     }
-    return declared > this.#bodyBytesMax ? this.#tooLarge() : null;
-  }
-
-  /**
-   * Calls back once: the body is whole, or why it was refused, and so many of its events as were seen; never if the
-   * client goes away before its end.
-   */
-  #readBody(
-    req: IncomingMessage,
-    res: ServerResponse,
-    events: EventLines,
-    done: (error: ForebayError | null, refused: number) => void,
-  ): void {
-    const decoder = createDecoder(codingOf(req.headers));
-    const source: Readable = decoder === null ? req : req.pipe(decoder);
-    const body = this.#newBody(bodyFormat(req.headers['content-type']), events);
-    let sent = 0;
-    let length = 0;
-    let isOver = false;
-    // most often it is the event behind those that were read
-    const finish = (error: ForebayError | null, refused = events.lines.length + 1): void => {
-      release();
-      done(error, refused);
-    };
-    const attempt = (work: () => void): boolean => {
-      try {
-        work();
-        return true;
-      } catch (error) {
-        finish(this.#named(error));
-        return false;
-      }
-    };
-    const onData = (piece: Buffer): void => {
-      if (isOver) return;
-      length += piece.length;
-      this.#bodyBytes += piece.length;
-      const isSound = attempt(() => {
-        this.#checkSize(length, sent, decoder !== null);
-        body.append(piece);
-      });
-      if (!isSound) return;
-      const taken = Math.max(1, events.lines.length);
-      const refusal = this.#forebay.refusal(taken, length, this.#bodyBytes - length);
-      if (refusal !== null) finish(refusal, taken);
-    };
-    const onEnd = (): void => {
-      if (!isOver && attempt(() => body.end())) finish(null);
-    };
-    // the listeners stay: to take them off costs more than to let them go with their request
-    const release = (): void => {
-      if (isOver) return;
-      isOver = true;
-      this.#bodyBytes -= length;
-      if (decoder === null) return;
-      req.unpipe(decoder);
-      decoder.destroy();
-    };
-    if (decoder !== null) {
-      req.on('data', (piece: Buffer) => (sent += piece.length));
-      decoder.on('error', (cause) => {
-        const message = `The body is not valid ${codingOf(req.headers)}: ${cause.message}`;
-        if (!isOver) finish(new ForebayError('BODY_NOT_DECODED', { message, cause }));
-      });
-    }
-    source.on('data', onData);
-    source.on('end', onEnd);
-    req.on('close', () => {
-      // a decoder may still be at work on a body that is whole
-      if (!req.complete) release();
-    });
-    // a request that was answered before its end, with 408 say, never closes
-    res.on('close', release);
+    return declared > this.#bodyBytesMax ? bodyTooLarge(this.#bodyBytesMax) : null;
   }
 
   #newBody(format: BodyFormat | null, events: EventLines): EventBody {
-    return format === 'ndjson' ? new NdjsonBody(events, this.#eventBytesMax) : new JsonBody(events);
-  }
-
-  /** @throws ForebayError `BODY_TOO_LARGE` */
-  #checkSize(length: number, sent: number, isCoded: boolean): void {
-    if (length > this.#bodyBytesMax) throw this.#tooLarge();
-    if (!isCoded || length <= INFLATED_BYTES_FREE + sent * INFLATION_MAX) return;
-    throw new ForebayError('BODY_TOO_LARGE', {
-      message: `The body inflates to more than ${INFLATION_MAX} times its size`,
-    });
-  }
-
-  #tooLarge(): ForebayError {
-    return new ForebayError('BODY_TOO_LARGE', {
-      message: `The body is larger than ${this.#bodyBytesMax} bytes (--body-max)`,
-    });
+    return format === 'ndjson' ? new NdjsonBody(events) : new JsonBody(events);
   }
 }
 

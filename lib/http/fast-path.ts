@@ -3,6 +3,7 @@ import { ForebayError } from '../errors.js';
 import { errorBody, retryAfter } from './answers.js';
 import { endWith } from './connection-errors.js';
 import type { EventsRoute } from './events-route.js';
+import type { HostRules } from './host-rules.js';
 import { httpDate, rawAnswer } from './raw-answer.js';
 import { ABORTED } from './request-counts.js';
 import type { RequestCounts } from './request-counts.js';
@@ -22,6 +23,7 @@ const LINE_END = Buffer.from('\r\n');
 export interface FastPathOptions {
   readonly events: EventsRoute;
   readonly counts: RequestCounts;
+  readonly hosts: HostRules;
   readonly headersTimeoutMs: number;
   readonly keepAliveTimeoutMs: number;
   /** Gives a connection to `node:http`, with its next bytes not read yet. */
@@ -41,7 +43,7 @@ export class FastPath {
   isClosing = false;
   /** Connections given to `node:http`. */
   handedOver = 0;
-  readonly #connections = new Set<FastConnection>();
+  readonly #connections = new Map<Socket, FastConnection>();
   readonly #timer: NodeJS.Timeout;
   #accepted = '';
   #acceptedDate = '';
@@ -49,28 +51,39 @@ export class FastPath {
   constructor(options: FastPathOptions) {
     this.options = options;
     this.#timer = setInterval(() => {
-      for (const connection of this.#connections) connection.check();
+      for (const connection of this.#connections.values()) connection.check();
     }, CHECK_MS).unref();
   }
 
   take(socket: Socket): void {
-    this.#connections.add(new FastConnection(this, socket));
+    this.#connections.set(socket, new FastConnection(this, socket));
   }
 
-  letGo(connection: FastConnection): void {
-    this.#connections.delete(connection);
+  letGo(socket: Socket): void {
+    this.#connections.delete(socket);
+  }
+
+  /** For how long a connection has waited for a request, in milliseconds; `null`: it has one, or is not here. */
+  idleMs(socket: Socket): number | null {
+    return this.#connections.get(socket)?.idleMs ?? null;
   }
 
   /** Closes what is idle, gives half requests to `node:http`, and closes the others behind their answers. */
   close(): void {
     this.isClosing = true;
     clearInterval(this.#timer);
-    for (const connection of this.#connections) connection.close();
+    for (const connection of this.#connections.values()) connection.close();
   }
 
   /** Closes all, whatever they wait for. */
   destroy(): void {
-    for (const connection of this.#connections) connection.destroy();
+    for (const connection of this.#connections.values()) connection.destroy();
+  }
+
+  /** What stands in a head that needs no other reader. */
+  plainHead(text: string): PlainHead | null {
+    const head = plainHead(text);
+    return head !== null && this.options.hosts.serves(head.host) === true ? head : null;
   }
 
   /** The `202` for one event, made once a second. */
@@ -113,7 +126,6 @@ class FastConnection {
 
   readonly #onData = (piece: Buffer): void => {
     if (!this.#socket.writable) return; // closed behind its last answer
-    this.#quietChecks = 0;
     if (this.#isBusy) {
       // back to where it came from: as long as the stream holds something, its end does not show
       this.#socket.pause();
@@ -124,6 +136,7 @@ class FastConnection {
     const isFirst = this.#held === null;
     // some clients end a body with a line break more (RFC 9112, 2.2)
     if (isFirst && piece.equals(LINE_END)) return;
+    this.#quietChecks = 0;
     const bytes = this.#held === null ? piece : Buffer.concat([this.#held, piece]);
     this.#held = null;
     const missing = this.#take(bytes);
@@ -144,7 +157,7 @@ class FastConnection {
       if (end === -1)
         return REQUEST_LINE.startsWith(bytes.toString('latin1', 0, REQUEST_LINE.length)) ? 1 : NaN;
       const text = bytes.toString('latin1', 0, end + HEAD_END.length);
-      this.#head = text.length > HELD_BYTES_MAX ? null : plainHead(text);
+      this.#head = text.length > HELD_BYTES_MAX ? null : this.#path.plainHead(text);
       this.#headText = text.length > HEAD_KEPT_BYTES_MAX ? '' : text;
     }
     if (this.#head === null) return NaN;
@@ -195,6 +208,10 @@ class FastConnection {
     return rawAnswer(202, body, {}, keepAliveTimeoutMs);
   }
 
+  get idleMs(): number | null {
+    return this.#isBusy || this.#held !== null ? null : this.#quietChecks * CHECK_MS;
+  }
+
   /** Called each `CHECK_MS`. */
   check(): void {
     if (this.#isBusy) return;
@@ -234,7 +251,7 @@ class FastConnection {
   };
 
   readonly #onClose = (): void => {
-    this.#path.letGo(this);
+    this.#path.letGo(this.#socket);
   };
 
   /** From here on the connection is `node:http`'s, which reads these bytes first. */
@@ -250,7 +267,7 @@ class FastConnection {
 
   #letGo(): void {
     this.#held = null;
-    this.#path.letGo(this);
+    this.#path.letGo(this.#socket);
     this.#socket.off('data', this.#onData).off('end', this.#onEnd).off('close', this.#onClose);
   }
 }

@@ -1,5 +1,5 @@
 import { createServer } from 'node:http';
-import type { IncomingMessage, Server, ServerResponse } from 'node:http';
+import type { Server } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 import { ForebayError } from '../errors.js';
 import type { Forebay } from '../forebay.js';
@@ -8,18 +8,18 @@ import type { Logger } from '../log-lines.js';
 import { HTTP_SETTINGS } from '../settings/http-settings.js';
 import type { HttpSettings } from '../settings/http-settings.js';
 import { fromObject } from '../settings/option-table.js';
-import { answerError } from './answers.js';
-import { answerConnectionErrors } from './connection-errors.js';
 import { ConnectionGate } from './connection-gate.js';
 import type { Door } from './door.js';
 import { EventsRoute } from './events-route.js';
-import { Exchanges } from './exchanges.js';
 import { FastPath } from './fast-path.js';
+import { HostRules } from './host-rules.js';
 import { listen } from './listen.js';
 import { answerProbe, health, readiness } from './probes.js';
 import type { ProbeAnswer } from './probes.js';
 import { rawAnswer } from './raw-answer.js';
-import { ABORTED, RequestCounts } from './request-counts.js';
+import { RequestCounts } from './request-counts.js';
+import { Router, serverOptions } from './router.js';
+import type { Route } from './router.js';
 
 const HEAD_END = '\r\n\r\n';
 
@@ -30,9 +30,6 @@ export interface IngestionServerOptions extends Partial<HttpSettings> {
   readonly logger?: Logger;
 }
 
-/** How often Node looks for requests that take too long, in milliseconds: a timeout is late by up to this. */
-const TIMEOUT_CHECK_MS = 500;
-
 /** The HTTP door: `POST /events`, `GET /health`, `GET /ready`. */
 export class IngestionServer implements Door {
   /** Requests by path and status, events refused by why. */
@@ -42,7 +39,7 @@ export class IngestionServer implements Door {
   readonly #events: EventsRoute;
   readonly #server: Server;
   readonly #logger: Logger;
-  readonly #exchanges: Exchanges;
+  readonly #router: Router;
   readonly #fastPath: FastPath;
   readonly #gate: ConnectionGate;
 
@@ -52,30 +49,19 @@ export class IngestionServer implements Door {
     this.#settings = settings;
     this.#forebay = forebay;
     this.#logger = logger;
+    const hosts = new HostRules(settings.host, settings.allowedHosts);
     this.#events = new EventsRoute({ ...settings, forebay, logger, counts: this.counts });
-    this.#server = createServer({
-      headersTimeout: settings.headersTimeoutMs,
-      requestTimeout: settings.requestTimeoutMs,
-      keepAliveTimeout: settings.keepAliveTimeoutMs,
-      connectionsCheckingInterval: TIMEOUT_CHECK_MS,
-      requireHostHeader: false, // Node's own refusal says nothing; see #route
-    });
-    // A client that has sent its request and closed its side still gets the answer.
-    Object.assign(this.#server, { httpAllowHalfOpen: true });
-    this.#exchanges = new Exchanges(this.#server);
-    answerConnectionErrors(this.#server, this.#exchanges, this.counts);
-    this.#server.on('request', (req, res) => {
-      this.#route(req, res, false);
-    });
-    this.#server.on('checkContinue', (req, res) => {
-      this.#route(req, res, true);
-    });
-    this.#server.on('checkExpectation', (req, res) => {
-      this.#countOnClose('other', res);
-      answerError(req, res, new ForebayError('EXPECTATION_FAILED'));
-    });
+    this.#server = createServer({ ...serverOptions(settings) });
+    this.#router = new Router({ server: this.#server, hosts, counts: this.counts, logger });
+    this.#router.add(this.#ownRoutes());
     const handOver = this.#takeConnections();
-    this.#fastPath = new FastPath({ ...settings, events: this.#events, counts: this.counts, handOver });
+    this.#fastPath = new FastPath({
+      ...settings,
+      hosts,
+      events: this.#events,
+      counts: this.counts,
+      handOver,
+    });
     this.#gate = new ConnectionGate({
       ...settings,
       server: this.#server,
@@ -84,6 +70,7 @@ export class IngestionServer implements Door {
       admit: (socket) => {
         this.#fastPath.take(socket);
       },
+      idleMs: (socket) => this.#fastPath.idleMs(socket) ?? this.#router.exchanges.idleMs(socket),
       answerProbe: (request) => this.#answerProbe(request),
     });
     this.#server.on('error', (error) => {
@@ -109,7 +96,7 @@ export class IngestionServer implements Door {
 
   /** Adds what is at some paths. A route that has an end of its own is stopped with the server. */
   addRoutes(routes: Iterable<readonly [string, Route]>): void {
-    for (const [path, route] of routes) this.#routes[path] = route;
+    this.#router.add(routes);
   }
 
   /** Open connections. */
@@ -153,8 +140,7 @@ export class IngestionServer implements Door {
     });
     this.#gate.close();
     this.#fastPath.close();
-    this.#exchanges.close();
-    for (const route of Object.values(this.#routes)) route.stop?.();
+    this.#router.stop();
     const timer = setTimeout(() => {
       this.#fastPath.destroy();
       this.#server.closeAllConnections();
@@ -189,65 +175,18 @@ export class IngestionServer implements Door {
     return method === 'HEAD' ? full.slice(0, full.indexOf(HEAD_END) + HEAD_END.length) : full;
   }
 
-  #countOnClose(path: string, res: ServerResponse): void {
-    res.once('close', () => {
-      this.counts.count(path, res.writableFinished ? res.statusCode : ABORTED);
+  #ownRoutes(): Map<string, Route> {
+    const probe = (answer: () => ProbeAnswer): Route => ({
+      methods: ['GET', 'HEAD'],
+      handle: (req, res) => {
+        answerProbe(res, answer());
+        req.resume();
+      },
     });
+    return new Map<string, Route>([
+      ['/events', this.#events],
+      ['/health', probe(() => health(this.#forebay))],
+      ['/ready', probe(() => readiness(this.#forebay, this.refusal()))],
+    ]);
   }
-
-  #route(req: IncomingMessage, res: ServerResponse, waits: boolean): void {
-    const path = pathOf(req);
-    const route = this.#routes[path];
-    this.#countOnClose(route === undefined ? 'other' : path, res);
-    if (req.headers.host === undefined && req.httpVersion === '1.1') {
-      res.shouldKeepAlive = false;
-      answerError(req, res, new ForebayError('BAD_REQUEST', { message: 'The Host header is missing' }));
-    } else if (route === undefined) {
-      answerError(req, res, new ForebayError('NOT_FOUND', { message: `There is nothing at ${path}` }));
-    } else if (!route.methods.includes(req.method ?? '')) {
-      const allow = route.methods.join(', ');
-      const message = `${path} takes ${allow}, not ${req.method}`;
-      answerError(req, res, new ForebayError('METHOD_NOT_ALLOWED', { message }), { Allow: allow });
-    } else {
-      route.handle(req, res, waits);
-    }
-  }
-
-  readonly #routes: Record<string, Route> = {
-    // no prototype: a path like /constructor is no route
-    __proto__: null as never,
-    '/events': {
-      methods: ['POST'],
-      handle: (req, res, waits) => {
-        this.#events.handle(req, res, waits);
-      },
-    },
-    '/health': {
-      methods: ['GET', 'HEAD'],
-      handle: (req, res) => {
-        answerProbe(res, health(this.#forebay));
-        req.resume();
-      },
-    },
-    '/ready': {
-      methods: ['GET', 'HEAD'],
-      handle: (req, res) => {
-        answerProbe(res, readiness(this.#forebay, this.refusal()));
-        req.resume();
-      },
-    },
-  };
-}
-
-/** The path that is asked for; a client may send a whole URI (RFC 9112, 3.2.2). */
-export function pathOf({ url = '' }: IncomingMessage): string {
-  return url.replace(/^https?:\/\/[^/?]*/i, '').split('?', 1)[0] || '/';
-}
-
-/** What is at a path. */
-export interface Route {
-  readonly methods: readonly string[];
-  readonly handle: (req: IncomingMessage, res: ServerResponse, waits: boolean) => void;
-  /** Ends what would go on without end, timers and answers: the server stops. */
-  readonly stop?: () => void;
 }

@@ -1,4 +1,5 @@
 import { STATUS_CODES } from 'node:http';
+import { JSON_HEADERS } from './answers.js';
 
 /**
  * An answer as it goes over the wire, for connections that `node:http` does not read (any more).
@@ -18,7 +19,7 @@ export function rawAnswer(
       : { Connection: 'keep-alive', 'Keep-Alive': `timeout=${Math.floor(keepAliveTimeoutMs / 1000)}` };
   const all = {
     ...headers,
-    'Content-Type': 'application/json',
+    ...JSON_HEADERS,
     'Content-Length': Buffer.byteLength(text),
     Date: httpDate(),
     ...connection,

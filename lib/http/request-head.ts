@@ -1,14 +1,24 @@
-/** What an event may be sent as: `null` where it is neither. In UTF-8 where a charset is named (RFC 8259 knows no other). */
+/** What an event may be sent as. */
 export type BodyFormat = 'json' | 'ndjson';
 
-const CHARSET = String.raw`\s*(?:;\s*charset\s*=\s*"?utf-8"?\s*)?$`;
-const JSON_TYPE = new RegExp(String.raw`^application/(?:[\w.-]+\+)?json${CHARSET}`, 'i');
-const NDJSON_TYPE = new RegExp(`^application/(?:x-ndjson|ndjson|jsonl|jsonlines)${CHARSET}`, 'i');
+const TOKEN = String.raw`[!#$%&'*+\-.^_\`|~\dA-Za-z]+`;
+/** Parameters, of which each may be missing (RFC 9110, 5.6.6). */
+const PARAMETERS = String.raw`(?:[\t ]*;(?:[\t ]*${TOKEN}=(?:${TOKEN}|"(?:[^"\\]|\\.)*"))?)*[\t ]*`;
+const MEDIA_TYPE = new RegExp(`^(${TOKEN}/${TOKEN})${PARAMETERS}$`);
+const CHARSET = /;[\t ]*charset=(?:"([^"]*)"|([^\t ;]*))/gi;
+const JSON_TYPE = /^application\/(?:[\w.-]+\+)?json$/i;
+const NDJSON_TYPE = /^application\/(?:x-ndjson|ndjson|jsonl|jsonlines)$/i;
+/** UTF-8, as senders spell it; what is ASCII is UTF-8 as well. */
+const UTF8 = /^(?:utf-?8|us-ascii)$/i;
 
-/** @param type the `Content-Type`; JSON where there is none */
+/** @param type the `Content-Type`, in UTF-8 where it names a charset (RFC 8259 knows no other) */
 export function bodyFormat(type: string | undefined): BodyFormat | null {
-  if (type === undefined || JSON_TYPE.test(type)) return 'json';
-  return NDJSON_TYPE.test(type) ? 'ndjson' : null;
+  const [, essence = ''] = MEDIA_TYPE.exec(type ?? '') ?? [];
+  for (const [, quoted, plain = ''] of type?.matchAll(CHARSET) ?? []) {
+    if (!UTF8.test(quoted ?? plain)) return null;
+  }
+  if (JSON_TYPE.test(essence)) return 'json';
+  return NDJSON_TYPE.test(essence) ? 'ndjson' : null;
 }
 
 /** The head of a request that the fast path understands. */
@@ -18,7 +28,12 @@ export interface PlainHead {
   readonly headBytes: number;
   /** and the body behind it. */
   readonly bodyBytes: number;
+  /** What it names as the server. */
+  readonly host: string;
 }
+
+/** A head has at most so many lines of headers. */
+export const HEADER_LINES_MAX = 2000;
 
 /**
  * `POST /events` in the strictest form of RFC 9112: names that are tokens, values of printable characters, CRLF. What
@@ -35,8 +50,12 @@ const NOT_PLAIN = new Set([
   'upgrade',
   'prefer',
   'trailer',
+  'origin',
+  'sec-fetch-site',
 ]);
-const DIGITS = /^\d{1,15}$/;
+const NOT_TWICE = new Set(['host', 'content-type', 'content-length']);
+/** Without tabs, which `node:http` does not take here. */
+const LENGTH = /^ *\d{1,15} *$/;
 
 /**
  * Reads the head of a request, up to and with its empty line.
@@ -45,22 +64,25 @@ const DIGITS = /^\d{1,15}$/;
  */
 export function plainHead(head: string): PlainHead | null {
   if (!PLAIN.test(head)) return null;
-  let hosts = 0;
+  let host: string | undefined;
+  let lines = 0;
   let type: string | undefined;
   let length: string | undefined;
   for (let start = head.indexOf('\n') + 1, end = head.indexOf('\r', start); end > start;) {
     const colon = head.indexOf(':', start);
     const name = head.slice(start, colon).toLowerCase();
     const value = head.slice(colon + 1, end).trim();
-    if (name === 'host') hosts++;
+    lines++;
+    if (name === 'host' && host === undefined) host = value;
     else if (name === 'content-type' && type === undefined) type = value;
-    else if (name === 'content-length' && length === undefined) length = value;
-    else if (name === 'content-type' || name === 'content-length') return null;
+    else if (name === 'content-length' && length === undefined) length = head.slice(colon + 1, end);
+    else if (NOT_TWICE.has(name)) return null;
     else if (NOT_PLAIN.has(name) && !(name === 'connection' && /^keep-alive$/i.test(value))) return null;
     start = end + 2;
     end = head.indexOf('\r', start);
   }
   const format = bodyFormat(type);
-  if (hosts !== 1 || format === null || length === undefined || !DIGITS.test(length)) return null;
-  return { format, headBytes: head.length, bodyBytes: Number(length) };
+  if (host === undefined || format === null || length === undefined || !LENGTH.test(length)) return null;
+  if (lines > HEADER_LINES_MAX) return null;
+  return { format, headBytes: head.length, bodyBytes: Number(length), host };
 }

@@ -8,7 +8,8 @@ import type { LogDirectory, QuarantineFile } from './log-directory.js';
 import { lockText, mayBeWritten, reportLock } from './lock-report.js';
 import type { LockReport } from './lock-report.js';
 import type { Output } from './output.js';
-import { count, duration, printable } from './words.js';
+import { printable } from '../terminal-text.js';
+import { count, duration } from './words.js';
 
 interface BatchRow {
   readonly name: string;

@@ -2,7 +2,7 @@ import { write } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { isatty } from 'node:tty';
 import { systemCode } from '../errors.js';
-import { harmless } from './words.js';
+import { harmless } from '../terminal-text.js';
 
 /** Where results go. */
 export interface Output {

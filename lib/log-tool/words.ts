@@ -22,15 +22,3 @@ export function duration(seconds: number): string {
   }
   return words.join(' ');
 }
-
-/** What came from elsewhere must not steer a terminal. */
-export function printable(text: string): string {
-  return text.replace(/\p{Cc}/gu, '?');
-}
-
-/** The same for what is JSON, and stays it: control characters become escapes, but for line breaks and tabs. */
-export function harmless(json: string): string {
-  return json.replace(/[^\P{Cc}\n\t]/gu, (character) => {
-    return `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`;
-  });
-}

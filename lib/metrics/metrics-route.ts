@@ -1,24 +1,26 @@
-import type { IncomingMessage, ServerResponse } from 'node:http';
 import { Registry } from 'prom-client';
 import type { RegistryContentType } from 'prom-client';
-import { asError } from '../errors.js';
 import type { Forebay } from '../forebay.js';
 import type { Histogram } from '../histogram.js';
+import { answerBytes } from '../http/answers.js';
 import type { Door } from '../http/door.js';
-import type { Route } from '../http/ingestion-server.js';
+import type { Route } from '../http/router.js';
 import { families } from './families.js';
 import type { Family, Sample } from './families.js';
 import { ProcessStatistics } from './process-statistics.js';
 
 const OPEN_METRICS = /application\/openmetrics-text/;
+const METRICS_HEADERS = { 'Cache-Control': 'no-store', 'X-Content-Type-Options': 'nosniff' };
 
 export interface MetricsOptions {
   readonly forebay: Forebay;
   readonly door: Door;
+  /** Whoever asks within so many milliseconds of another gets the same numbers, as to make them takes some; 1000 by default. */
+  readonly sharedMs?: number;
 }
 
 /** `GET /metrics`: the text of Prometheus, or of OpenMetrics for those who ask for it. */
-export function metricsRoute({ forebay, door }: MetricsOptions): Route {
+export function metricsRoute({ forebay, door, sharedMs = 1000 }: MetricsOptions): Route {
   const process = new ProcessStatistics();
   const read = async (): Promise<Family[]> => {
     const disk = await forebay.diskUsage();
@@ -27,21 +29,21 @@ export function metricsRoute({ forebay, door }: MetricsOptions): Route {
     if (statistics === null || disk === null) return [];
     return families({ forebay, door, statistics, disk, process });
   };
-  const answer = async (req: IncomingMessage, res: ServerResponse): Promise<void> => {
-    const isOpen = OPEN_METRICS.test(req.headers.accept ?? '');
-    const { text, contentType } = await exposition(await read(), isOpen);
-    res.writeHead(200, { 'Content-Type': contentType, 'Content-Length': Buffer.byteLength(text) });
-    res.end(text);
+  /** What was made within the last second, or is being made, by format. */
+  const made = new Map<boolean, { readonly atMs: number; readonly exposition: Promise<Exposition> }>();
+  const shared = (isOpen: boolean): Promise<Exposition> => {
+    const last = made.get(isOpen);
+    if (last !== undefined && performance.now() - last.atMs < sharedMs) return last.exposition;
+    const exposed = read().then((all) => exposition(all, isOpen));
+    made.set(isOpen, { atMs: performance.now(), exposition: exposed });
+    return exposed;
   };
   return {
     methods: ['GET', 'HEAD'],
-    handle: (req, res) => {
+    handle: async (req, res) => {
       req.resume();
-      answer(req, res).catch((error: unknown) => {
-        const text = `The metrics cannot be read: ${asError(error).message}\n`;
-        res.writeHead(500, { 'Content-Type': 'text/plain', 'Content-Length': Buffer.byteLength(text) });
-        res.end(text);
-      });
+      const { text, contentType } = await shared(OPEN_METRICS.test(req.headers.accept ?? ''));
+      answerBytes(res, 200, text, { ...METRICS_HEADERS, 'Content-Type': contentType });
     },
     stop: () => {
       process.close();
@@ -49,11 +51,14 @@ export function metricsRoute({ forebay, door }: MetricsOptions): Route {
   };
 }
 
+/** The numbers as text. */
+interface Exposition {
+  readonly text: string;
+  readonly contentType: string;
+}
+
 /** Families as text, as `prom-client` writes it. */
-export async function exposition(
-  all: readonly Family[],
-  isOpen: boolean,
-): Promise<{ text: string; contentType: string }> {
+export async function exposition(all: readonly Family[], isOpen: boolean): Promise<Exposition> {
   const registry = new Registry<RegistryContentType>();
   if (isOpen) registry.setContentType(Registry.OPENMETRICS_CONTENT_TYPE);
   for (const family of all) {

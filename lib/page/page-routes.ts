@@ -4,8 +4,8 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { createRequire } from 'node:module';
 import { extname } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { asError } from '../errors.js';
-import type { Route } from '../http/ingestion-server.js';
+import { answerBytes, isAnswered } from '../http/answers.js';
+import type { Route } from '../http/router.js';
 import { LiveStream, sseText, STREAMS_MAX } from './live-stream.js';
 import { Observer } from './observer.js';
 import type { ObserverOptions } from './observer.js';
@@ -98,12 +98,12 @@ function liveRoute(options: ObserverOptions): Route {
       const headers = { ...HEADERS, 'Content-Type': 'text/plain' };
       if (res.socket === null) {
         // behind another answer of its connection, whose end it would never be told
-        answer(res, 400, 'The live page takes no request that is pipelined\n', headers);
+        answerBytes(res, 400, 'The live page takes no request that is pipelined\n', headers);
         return;
       }
       if (!stream.hasRoom) {
         const text = `The server stops, or ${STREAMS_MAX} pages are open already\n`;
-        answer(res, 503, text, { ...headers, 'Retry-After': '5' });
+        answerBytes(res, 503, text, { ...headers, 'Retry-After': '5' });
         return;
       }
       begin ??= `retry: ${RETRY_MS}\n${sseText('history', observer.history())}${now()}`;
@@ -129,32 +129,21 @@ function fileRoute(path: string): Route {
     return { bytes, tag: `"${createHash('sha256').update(bytes).digest('base64url').slice(0, 22)}"` };
   };
   const send = async (req: IncomingMessage, res: ServerResponse): Promise<void> => {
-    file ??= read();
+    file ??= read().catch((error: unknown) => {
+      file = null;
+      throw error;
+    });
     const { bytes, tag } = await file;
+    if (isAnswered(res)) return;
     const headers = { ...HEADERS, 'Content-Type': type, ETag: tag };
     if (req.headers['if-none-match'] === tag) res.writeHead(304, headers).end();
-    else answer(res, 200, bytes, headers);
+    else answerBytes(res, 200, bytes, headers);
   };
   return {
     methods: ['GET', 'HEAD'],
-    handle: (req, res) => {
+    handle: async (req, res) => {
       req.resume();
-      send(req, res).catch((error: unknown) => {
-        file = null;
-        answer(res, 500, `The page cannot be read: ${asError(error).message}\n`, {
-          'Content-Type': 'text/plain',
-        });
-      });
+      await send(req, res);
     },
   };
-}
-
-function answer(
-  res: ServerResponse,
-  status: number,
-  body: string | Buffer,
-  headers: Readonly<Record<string, string>>,
-): void {
-  res.writeHead(status, { ...headers, 'Content-Length': Buffer.byteLength(body) });
-  res.end(body);
 }

@@ -80,6 +80,16 @@ export function directory(given: unknown): string {
   return isAbsolute(path) || /^\.\.?(?:[/\\]|$)/.test(path) ? path : `./${path}`;
 }
 
+/** A list of texts: separated by commas, or an array. */
+export function listOf(what: string, isOne: (text: string) => boolean): Check<readonly string[]> {
+  return (given) => {
+    const texts = Array.isArray(given) ? (given as unknown[]) : String(given).split(',');
+    const list = texts.map((each) => String(each).trim()).filter((each) => each !== '');
+    if (list.every(isOne)) return list;
+    throw new CheckError(`must be ${what}, or several with commas between`);
+  };
+}
+
 /** An address of HTTP. */
 export function httpUrl(given: unknown): URL {
   const url = typeof given === 'string' && URL.canParse(given) ? new URL(given) : null;

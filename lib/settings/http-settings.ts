@@ -1,4 +1,4 @@
-import { bytes, milliseconds, text, wholeNumber } from './checks.js';
+import { bytes, listOf, milliseconds, text, wholeNumber } from './checks.js';
 import type { OptionTable, Values } from './option-table.js';
 
 /** The settings of the HTTP door: what `IngestionServer` takes. */
@@ -10,6 +10,20 @@ export const HTTP_SETTINGS = {
     unit: 'NUMBER',
     help: 'on which port to listen; 0: one that is free',
     check: wholeNumber(0, 65_535),
+  },
+  allowedHosts: {
+    flag: 'allowed-hosts',
+    initial: '',
+    unit: 'HOSTS',
+    help: 'for which hosts to answer beside loopback; *: all, which is so on any other address unless some are named',
+    check: listOf('a host without a port, or *', (host) => /^(?:\*|[\w.-]+|\[[\da-f:.]+\])$/i.test(host)),
+  },
+  allowedOrigins: {
+    flag: 'allowed-origins',
+    initial: '',
+    unit: 'ORIGINS',
+    help: 'which web pages may send events: origins like https://app.example; *: all',
+    check: listOf('an origin like https://app.example, or *', isOrigin),
   },
   bodyBytesMax: {
     flag: 'body-max',
@@ -32,6 +46,13 @@ export const HTTP_SETTINGS = {
     help: 'open connections; beyond it new ones get 429 and are closed',
     check: wholeNumber(1),
   },
+  connectionsPerPeer: {
+    flag: 'connections-per-peer',
+    initial: 1500,
+    unit: 'NUMBER',
+    help: 'how many of them one client may have: an address, or a /64 of IPv6',
+    check: wholeNumber(1),
+  },
   headersTimeoutMs: {
     flag: 'headers-timeout',
     initial: 10_000,
@@ -46,6 +67,13 @@ export const HTTP_SETTINGS = {
     help: 'how long a whole request may take; then 408',
     check: milliseconds(1),
   },
+  bodyRateMin: {
+    flag: 'body-rate-min',
+    initial: '1KiB',
+    unit: 'BYTES/S',
+    help: 'how fast a body must come after its first 5 s; then 408; 0: no matter how slow',
+    check: bytes(0),
+  },
   keepAliveTimeoutMs: {
     flag: 'keep-alive-timeout',
     initial: 65_000,
@@ -56,3 +84,7 @@ export const HTTP_SETTINGS = {
 } as const satisfies OptionTable;
 
 export type HttpSettings = Values<typeof HTTP_SETTINGS>;
+
+function isOrigin(given: string): boolean {
+  return given === '*' || (URL.canParse(given) && new URL(given).origin === given);
+}

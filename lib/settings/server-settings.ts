@@ -62,6 +62,13 @@ export const PIPELINE_SETTINGS = {
     help: 'events at which a batch ends',
     check: wholeNumber(1),
   },
+  depthMax: {
+    flag: 'depth-max',
+    initial: 128,
+    unit: 'LEVELS',
+    help: 'how deep an event may be nested; beyond it 400',
+    check: wholeNumber(1, 1000),
+  },
   batchWaitMs: {
     flag: 'batch-wait',
     initial: 1000,

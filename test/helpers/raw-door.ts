@@ -3,6 +3,7 @@ import { createForebay } from '../../lib/forebay.js';
 import type { Forebay, ForebayOptions } from '../../lib/forebay.js';
 import { IngestionServer } from '../../lib/http/ingestion-server.js';
 import type { IngestionServerOptions } from '../../lib/http/ingestion-server.js';
+import { HTTP_SETTINGS } from '../../lib/settings/http-settings.js';
 import { CollectingSink } from './collecting-sink.js';
 import { heldDisk } from './held-disk.js';
 import type { HeldDisk } from './held-disk.js';
@@ -27,26 +28,14 @@ type DoorOptions = Partial<
 
 /** Opens a door whose disk can be held, and closes it after the test. */
 export async function openRaw(t: Test, options: DoorOptions = {}): Promise<Door> {
-  const {
-    bodyBytesMax = MIB,
-    connectionsMax = 1000,
-    headersTimeoutMs = 10_000,
-    requestTimeoutMs = 30_000,
-    keepAliveTimeoutMs = 65_000,
-    ...pipeline
-  } = options;
+  const isHttp = ([key]: [string, unknown]): boolean => key in HTTP_SETTINGS;
+  const given = Object.entries(options);
+  const pipeline = Object.fromEntries(given.filter((each) => !isHttp(each)));
   const disk = heldDisk();
   const sink = new CollectingSink();
   const forebay = createForebay({ logDir: tempDir(t), batchWaitMs: 10, ...pipeline, sink, fs: disk.fs });
   await forebay.start();
-  const limits = {
-    bodyBytesMax,
-    eventBytesMax: MIB,
-    connectionsMax,
-    headersTimeoutMs,
-    requestTimeoutMs,
-    keepAliveTimeoutMs,
-  };
+  const limits = { bodyBytesMax: MIB, connectionsMax: 1000, ...Object.fromEntries(given.filter(isHttp)) };
   const server = new IngestionServer({ forebay, host: '127.0.0.1', port: 0, ...limits });
   await server.start();
   const { port } = server;
@@ -73,7 +62,9 @@ export function ids(lines: readonly string[]): string[] {
 
 /** The head of a `POST /events`, and whatever of its body is given. */
 export function post(headers: Readonly<Record<string, string | number>>, body = ''): string {
-  const fields = Object.entries({ Host: 'test', ...headers }).map(([name, value]) => `${name}: ${value}\r\n`);
+  const fields = Object.entries({ Host: 'localhost', 'Content-Type': 'application/json', ...headers }).map(
+    ([name, value]) => `${name}: ${value}\r\n`,
+  );
   return `POST /events HTTP/1.1\r\n${fields.join('')}\r\n${body}`;
 }
 
@@ -85,7 +76,7 @@ export function chunk(text: string): string {
   return `${Buffer.byteLength(text).toString(16)}\r\n${text}\r\n`;
 }
 
-export const GET_HEALTH = 'GET /health HTTP/1.1\r\nHost: test\r\n\r\n';
+export const GET_HEALTH = 'GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n';
 export const CHUNKED = { 'Transfer-Encoding': 'chunked' };
 export const ACCEPTED = '{"status":"accepted"}\n';
 export const FULL = '{"error":"Queue full, please retry later"}\n';
