@@ -19,6 +19,7 @@ export type BatchLineKind =
   | 'Delivery failed'
   | 'SinkAPI'
   | 'Could not keep dead letters'
+  | 'Stepped aside'
   | 'Dead lettered'
   | 'Could not delete batch file'
   | 'Deleted batch file'

@@ -18,13 +18,15 @@ const RETRY_AFTER_MS_MIN = 1000;
  * Waits until what an earlier run left is delivered. Delivery itself is the Backlog's and the Deliverer's, as
  * at any other time. An unwell sink or a large backlog must not keep the door shut: at the first failure of
  * the sink, or after `waitMs`, the wait ends and the replay goes on in the background.
+ * A batch that waits aside is not waited for.
  */
 export class Replay {
   readonly #options: ReplayOptions;
   /** When the door opens, whatever is left then, on the clock of `performance.now()`. */
   readonly #endMs: number;
-  /** Batches of earlier runs that are not delivered yet. */
+  /** Batches of earlier runs that are not delivered yet, without those that wait aside. */
   #left: number;
+  #aside = 0;
 
   constructor(options: ReplayOptions) {
     this.#options = options;
@@ -57,16 +59,27 @@ export class Replay {
       const onClose = (): void => {
         background('The server stops');
       };
-      const onGone = (batch: SealedBatch): void => {
-        if (!batch.leftover || --this.#left > 0) return;
-        deliverer.off('gone', onGone);
-        lines.info('Replay complete');
+      const onGone = ({ leftover, past }: SealedBatch): void => {
+        // a batch that was aside does not count a second time
+        if (leftover && past !== 'aside') onSettled();
+      };
+      const onAside = ({ leftover }: SealedBatch): void => {
+        if (!leftover) return;
+        this.#aside++;
+        onSettled();
+      };
+      const onSettled = (): void => {
+        if (--this.#left > 0) return;
+        deliverer.off('gone', onGone).off('aside', onAside);
+        const rest =
+          this.#aside === 0 ? '' : `; ${this.#aside} batches wait aside for room for their dead letters`;
+        lines.info(`Replay complete${rest}`);
         openDoor();
       };
       const timer = setTimeout(() => {
         background(`Replay takes longer than ${waitMs} ms`);
       }, waitMs);
-      deliverer.on('failure', onFailure).on('gone', onGone).on('close', onClose);
+      deliverer.on('failure', onFailure).on('gone', onGone).on('aside', onAside).on('close', onClose);
     });
   }
 

@@ -69,6 +69,7 @@ void t.test('what is appended to a batch is read back, byte for byte, and gone w
     fileBytes: length,
     bornMs: file.bornMs,
     leftover: false,
+    past: null,
   });
   t.same(await log.list(null, 10), [
     // the time in its name
@@ -325,6 +326,7 @@ void t.test('a batch file that someone else deleted is said, and holds up nothin
     fileBytes: 10,
     bornMs: 0,
     leftover: true,
+    past: null,
   });
   t.equal(read.events, 0);
   t.match(log.errors, [/is gone/]);

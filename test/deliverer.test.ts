@@ -1,14 +1,17 @@
 import nodeFs, { writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
 import { AppendLog } from '../lib/append-log/append-log.js';
 import type { FileSystem } from '../lib/append-log/file-system.js';
 import { LogLines } from '../lib/log-lines.js';
+import type { Sink } from '../lib/sinks/sink.js';
 import { Backlog } from '../lib/stages/backlog.js';
 import { Deliverer } from '../lib/stages/deliverer.js';
 import { CollectingSink } from './helpers/collecting-sink.js';
 import { heldDisk } from './helpers/held-disk.js';
+import { until } from './helpers/running-forebay.js';
 import { tempDir } from './helpers/temp-dir.js';
 
 const name = (n: number): string => `batch_20250101_000000_${n}.jsonl`;
@@ -55,6 +58,50 @@ void t.test('files that stepped aside and were read leave room for others to ste
   await sink.received(151);
   t.notOk(sink.attempts.includes(bad), 'the bad one waits on disk');
   t.ok(sink.attempts.includes(good), 'the one behind it went');
+  deliverer.stop();
+  backlog.stop();
+  await ended;
+  await log.close();
+});
+
+void t.test('files that could not be read for a while keep to the places at the sink', async (t) => {
+  const dir = tempDir(t);
+  const names = Array.from({ length: 20 }, (_, n) => name(n + 1));
+  for (const file of names)
+    writeFileSync(join(dir, file), `{"id":"${file}","type":"t","data":1,"timestamp":1}\n`);
+  const failures = new Map<string, number>();
+  const fs = Object.create(heldDisk().fs, {
+    open: {
+      value: (path: string, ...rest: unknown[]) => {
+        const file = basename(path);
+        const failed = failures.get(file) ?? 0;
+        failures.set(file, failed + 1);
+        if (file.startsWith('batch_') && failed < 5) {
+          const error = Object.assign(new Error('EMFILE'), { code: 'EMFILE' });
+          setImmediate(rest.at(-1) as (error: Error) => void, error);
+        } else {
+          (nodeFs.open as (...args: unknown[]) => void)(path, ...rest);
+        }
+      },
+    },
+  }) as FileSystem;
+  const lines = new LogLines();
+  const log = await AppendLog.open({ dir, fsync: 'never', lines, fs });
+  let [running, most] = [0, 0];
+  const sink: Sink = {
+    async deliver() {
+      most = Math.max(most, ++running);
+      await sleep(20);
+      running--;
+    },
+  };
+  const backlog = new Backlog(log, lines);
+  const options = { sinkConcurrency: 1, sinkConcurrencyMax: 1, sinkTriesMax: null, random: () => 0.001 };
+  const deliverer = new Deliverer({ log, sink, lines, ...options });
+  const ended = pipeline(backlog, deliverer);
+  await until(() => deliverer.delivered === names.length, 'all are delivered');
+  t.equal(most, 1);
+  t.same([log.recoveredEvents, log.pendingEvents, log.unreadBatches], [names.length, 0, 0]);
   deliverer.stop();
   backlog.stop();
   await ended;

@@ -91,7 +91,7 @@ void t.test('what goes wrong in a run is told with its code', async (t) => {
   for (const { code = 'none', msg } of complaints()) t.ok(codes.includes(code), `${code}: ${msg}`);
 });
 
-void t.test('dead letters that are full, and a delivery that fails at start, have their codes', async (t) => {
+void t.test('dead letters that are full at a start have their code, and keep no door shut', async (t) => {
   const dir = tempDir(t);
   writeFileSync(join(dir, leftName(1)), markedLine(eventText('a', 'x'.repeat(2000))));
   mkdirSync(join(dir, 'dead-letters'));
@@ -101,7 +101,18 @@ void t.test('dead letters that are full, and a delivery that fails at start, hav
   const { forebay, complaints } = logged(t, { logDir: dir, deadLettersBytesMax: 1024 }, sink);
   await forebay.start();
   const seen = new Set(complaints().map(({ code }) => code));
-  t.same(seen, new Set(['DEAD_LETTERS', 'DEAD_LETTERS_FULL', 'REPLAY_BEHIND']));
+  t.same(seen, new Set(['DEAD_LETTERS', 'DEAD_LETTERS_FULL']));
+});
+
+void t.test('a delivery that fails at start has its code', async (t) => {
+  const dir = tempDir(t);
+  writeFileSync(join(dir, leftName(1)), markedLine(eventText('a')));
+  const sink = new CollectingSink();
+  sink.error = new SinkError('not now', { status: 503 });
+  const { forebay, complaints } = logged(t, { logDir: dir }, sink);
+  await forebay.start();
+  const seen = new Set(complaints().map(({ code }) => code));
+  t.same(seen, new Set(['DELIVERY_FAILED', 'REPLAY_BEHIND']));
 });
 
 void t.test('no line has what a sink quotes of an event', async (t) => {

@@ -46,7 +46,7 @@ const WELL: Snapshot = {
     lastError: null,
   },
   batches: [],
-  deadLetters: { isFull: false, files: 0, bytes: 0, lately: 0, reasons: [] },
+  deadLetters: { isFull: false, batchesAside: 0, files: 0, bytes: 0, lately: 0, reasons: [] },
   point: {
     atSeconds: 1,
     in: 0,
@@ -72,9 +72,10 @@ const CASES: readonly [Record<string, unknown>, string, string, string | null][]
   [{ refusal: refused('NOT_RUNNING') }, 'trouble', 'The server takes no events', null],
   [{ refusal: refused('BACKLOG_FULL') }, 'trouble', 'The backlog is full: clients get 429', 'sink'],
   [{ door: { backlogFullPerSecond: 1 } }, 'trouble', 'The backlog is full: clients get 429', 'sink'],
-  [{ deadLetters: { isFull: true } }, 'trouble', 'The dead letters are full', 'sink'],
   [{ sink: { breaker: 'half-open' } }, 'trouble', 'The sink is down', 'sink'],
   [{ sink: { breaker: 'open', troubleSeconds: 3 } }, 'trouble', 'The sink is down', 'sink'],
+  [{ deadLetters: { isFull: true, batchesAside: 3 } }, 'trouble', 'The dead letters are full', 'sink'],
+  [{ deadLetters: { batchesAside: 3 } }, 'trouble', 'The disk takes no dead letters', 'disk'],
   [
     { refusal: refused('QUEUE_FULL') },
     'attention',
@@ -174,6 +175,18 @@ void t.test('in trouble the page names the sink, the bound, the time there is, a
   );
   t.notMatch(full.detail, 'still taken');
   t.equal(full.command, 'node bin/server.js --backlog-max 2GiB …');
+  const aside = { deadLetters: { isFull: true, batchesAside: 3 }, disk: { bytes: 2 ** 20 } };
+  t.match(verdict(changed(aside)), {
+    detail:
+      '3 batches with refused events wait on disk, as their dead letters have no room (--dead-letters-max). Others are delivered. Send the dead letters again or drop them, or raise the bound: else the backlog fills, 1 MiB of 1 GiB now.',
+    command: 'node bin/dead-letters.js ls',
+  });
+  const filled = verdict(changed({ ...aside, refusal: refused('BACKLOG_FULL') }));
+  t.match(filled, { command: 'node bin/dead-letters.js ls', detail: /3 batches with refused events wait/ });
+  t.match(
+    verdict(changed({ deadLetters: { batchesAside: 1 } })).detail,
+    '1 batch with refused events waits on disk, as their dead letters cannot be written.',
+  );
   const small = { refusal: refused('QUEUE_FULL'), queue: { events: 10, eventsMax: 10, drainMs: 1 } };
   t.match(
     verdict(changed(small)).detail,

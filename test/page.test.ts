@@ -317,7 +317,15 @@ void t.test('how a batch does is told by the last lines about it', (t) => {
     return { kind, text: '', batch, events, ...(error && { error }) };
   };
   const sealed = (n: number) => {
-    return { name: BATCH(n), acknowledgedBytes: null, events: 7, fileBytes: 1, bornMs: 0, leftover: false };
+    return {
+      name: BATCH(n),
+      acknowledgedBytes: null,
+      events: 7,
+      fileBytes: 1,
+      bornMs: 0,
+      leftover: false,
+      past: null,
+    };
   };
   const failed = new Error('<b>away</b>');
   const lines = [

@@ -23,10 +23,10 @@ import { StoredBatch } from './batch.js';
 import type { DeletedBatch, SealedBatch } from './batch.js';
 import { BatchFile } from './batch-file.js';
 import type { Fsync } from './batch-file.js';
-import { BatchNames, compareBatchNames, timeOf } from './batch-name.js';
-import { readBatch } from './batch-reader.js';
+import { BatchNames, compareBatchNames } from './batch-name.js';
+import { newlyGone, readBatch } from './batch-reader.js';
 import { DeadLetters } from './dead-letters.js';
-import { oldestBatchNames, sizesOf, survey } from './directory-listing.js';
+import { oldestBatchNames, survey } from './directory-listing.js';
 import type { Survey } from './directory-listing.js';
 import { finishFile, flushLate, unlink } from './file-ending.js';
 import { lockDirectory } from './directory-lock.js';
@@ -39,6 +39,8 @@ import { NameFlush } from './name-flush.js';
 import { Quarantine } from './quarantine.js';
 import { RecentBatches } from './recent-batches.js';
 import { keyOf, newRunId, runMark } from './run-mark.js';
+import { sealedFiles } from './sealed-files.js';
+import type { KnownFiles } from './sealed-files.js';
 
 /** A disk that failed may work again soon. */
 const RETRY_AFTER_MS = 1000;
@@ -87,9 +89,8 @@ export class AppendLog {
   readonly #names: BatchNames;
   readonly #nameFlush: NameFlush;
   readonly #quarantine: Quarantine;
-  readonly #newestLeftover: string | null;
-  /** Sizes of leftover files that were not listed yet. */
-  readonly #sizes: Map<string, number>;
+  /** Also the sizes of leftover files that were not listed yet. */
+  readonly #known: KnownFiles;
   /** Files being made or written, by name: they are no part of the backlog yet. */
   readonly #unsealed = new Map<string, BatchFile | null>();
   /** Sealed files whose failed end is not cut off yet: how many of their bytes are acknowledged. */
@@ -123,12 +124,7 @@ export class AppendLog {
     }
   }
 
-  private constructor(
-    options: AppendLogOptions,
-    fs: FileSystem,
-    lock: DirectoryLock,
-    found: Survey,
-  ) {
+  private constructor(options: AppendLogOptions, fs: FileSystem, lock: DirectoryLock, found: Survey) {
     this.dir = options.dir;
     this.#prefix = join(options.dir, sep);
     this.fsync = options.fsync;
@@ -143,8 +139,7 @@ export class AppendLog {
     this.#nameFlush = new NameFlush(fs, options.dir);
     this.#quarantine = new Quarantine(fs, options.dir, this.#nameFlush);
     this.deadLetters = new DeadLetters(fs, options.dir, this.#nameFlush, options.deadLettersBytesMax ?? Infinity);
-    this.#newestLeftover = found.newest;
-    this.#sizes = found.sizes;
+    this.#known = { sizes: found.sizes, uncut: this.#uncut, newestLeftover: found.newest };
     if (typeof this.fsync === 'number') {
       this.#flushTimer = setInterval(() => {
         for (const file of this.#unsealed.values()) if (file !== null) void flushLate(file, this.#lines);
@@ -215,29 +210,21 @@ export class AppendLog {
     if (file.hasFailedEnd) this.#uncut.set(file.name, file.bytes);
     this.#unsealed.delete(file.name);
     const { name, bytes, events, bornMs } = file;
-    return { name, acknowledgedBytes: bytes, events, fileBytes: bytes, bornMs, leftover: false };
+    return { name, acknowledgedBytes: bytes, events, fileBytes: bytes, bornMs, leftover: false, past: null };
   }
 
-  /** Sealed batch files, oldest first: at most so many, and only names after this one. */
-  async list(after: string | null, most: number): Promise<SealedBatch[]> {
+  /** Sealed batch files, oldest first: at most `most`, only names after this one, and only those that are asked for. */
+  async list(after: string | null, most: number, isAskedFor = (_name: string): boolean => true): Promise<SealedBatch[]> {
     // As of now: a file that is made while the directory is read may show up in it.
     const unsealed = new Set(this.#unsealed.keys());
     const newest = this.#names.last;
     const wanted = (name: string): boolean =>
       !unsealed.has(name) &&
       compareBatchNames(name, newest) <= 0 &&
-      (after === null || compareBatchNames(name, after) > 0);
+      (after === null || compareBatchNames(name, after) > 0) &&
+      isAskedFor(name);
     const names = await oldestBatchNames(this.#fs, this.dir, wanted, most);
-    const sizes = await sizesOf(this.#fs, this.dir, names, this.#sizes);
-    for (const name of names) this.#sizes.delete(name);
-    return names.flatMap((name, index) => {
-      const size = sizes[index] ?? null;
-      if (size === null) return []; // delivered and deleted meanwhile
-      const acknowledgedBytes = this.#uncut.get(name) ?? null;
-      const fileBytes = acknowledgedBytes ?? size;
-      const leftover = this.#newestLeftover !== null && compareBatchNames(name, this.#newestLeftover) <= 0;
-      return { name, acknowledgedBytes, events: null, fileBytes, bornMs: timeOf(name), leftover };
-    });
+    return sealedFiles(this.#fs, this.dir, names, this.#known);
   }
 
   /** Whether a batch is in memory still: to read it touches no file. */
@@ -259,15 +246,28 @@ export class AppendLog {
     }
     const read = await readBatch(this.#fs, this.path(name), batch, this.#quarantine, this.#lines);
     const { events, bytes } = read;
-    const gone = batch.events === null ? read.quarantined : batch.events - events;
+    const isNew = batch.past === null;
+    const gone = newlyGone(batch, read);
     this.quarantined += gone;
-    if (read.torn) this.torn++;
-    if (leftover) {
+    if (read.torn && isNew) this.torn++;
+    if (leftover && isNew) {
       this.recoveredEvents += events + gone;
       this.unreadBatches--;
     }
-    this.pendingEvents += leftover ? events : -gone;
+    this.pendingEvents += leftover && isNew ? events : -gone;
     return new StoredBatch({ name, key: keyOf(read.runId, name), events, bytes }, fileBytes);
+  }
+
+  /** Keeps nothing of a batch in memory: it may wait for long. */
+  forget({ name }: SealedBatch): void {
+    this.#recent.delete(name);
+  }
+
+  /** Events of batches that were read, and are in no file any longer. */
+  miss(events: number, bytes: number): void {
+    this.quarantined += events;
+    this.pendingEvents -= events;
+    this.pendingBytes -= bytes;
   }
 
   /** Deletes a batch file: its events are somewhere else now. One that is gone already is no error. */

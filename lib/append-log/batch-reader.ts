@@ -60,3 +60,9 @@ export async function readBatch(
   }
   return { bytes, events, runId, quarantined: damaged.length, torn: tornBytes > 0 };
 }
+
+/** How many events of a batch are gone that were not missed before, as a look at its file shows. */
+export function newlyGone(batch: SealedBatch, { events, quarantined }: BatchContent): number {
+  if (batch.events !== null) return batch.events - events;
+  return batch.past === null ? quarantined : 0;
+}

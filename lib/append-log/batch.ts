@@ -13,6 +13,11 @@ export interface SealedBatch {
   readonly bornMs: number;
   /** Whether an earlier run left it. */
   readonly leftover: boolean;
+  /**
+   * What this run has done with it: `read`: its events are counted; `aside`: also, and it has been to the sink and waits
+   * for room for its dead letters, or has waited. `null`: nothing.
+   */
+  readonly past: 'read' | 'aside' | null;
 }
 
 const LINE_FEED = 0x0a;

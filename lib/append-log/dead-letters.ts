@@ -47,6 +47,23 @@ export interface LetterAbout {
 
 type BatchName = Pick<Batch, 'name' | 'key'>;
 
+/** What the letters of a batch take. */
+export interface LettersSize {
+  readonly bytes: number;
+  /** What an earlier file of the same batch takes, which they replace. */
+  readonly earlierBytes: number;
+}
+
+/** The letters of a batch have no room below the bound. */
+export class DeadLettersFull extends ForebayError {
+  readonly size: LettersSize;
+
+  constructor(message: string, size: LettersSize) {
+    super('DEAD_LETTERS_FULL', { message });
+    this.size = size;
+  }
+}
+
 const EVENT = Buffer.from(',"event":');
 /** How a file starts. Earlier versions wrote no key. */
 const START = /^\{"batch":"([^"]*)",(?:"key":"([^"]*)",)?"index":/;
@@ -81,29 +98,49 @@ export class DeadLetters {
    * Keeps what the sink refused of a batch, flushed.
    *
    * @returns the path of the file
-   * @throws ForebayError `DEAD_LETTERS_FULL`; the system's error where it cannot be written
+   * @throws DeadLettersFull; the system's error if it cannot be written
    */
   async keep(batch: BatchName, letters: readonly DeadLetter[]): Promise<string> {
-    const path = this.#turn.then(() => this.#write(batch, linesOf(batch, letters)));
-    this.#turn = path.catch(() => undefined);
-    return path;
+    return this.#inTurn(() => this.#write(batch, linesOf(batch, letters)));
   }
 
-  async #write(batch: BatchName, lines: Buffer): Promise<string> {
+  /** Looks whether someone has taken some away, unless it was looked at just now. */
+  async look(): Promise<void> {
+    await this.#inTurn(() => this.#look(Infinity));
+  }
+
+  /** Whether letters of this size have room, as of the last look. */
+  hasRoom({ bytes, earlierBytes }: LettersSize): boolean {
+    const others = Math.max(0, (this.#bytes ?? 0) - earlierBytes);
+    // one that is larger than the bound would wait for ever: nobody could make more room than an empty folder has
+    return others === 0 || others + bytes <= this.#bytesMax;
+  }
+
+  async #inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const done = this.#turn.then(work);
+    this.#turn = done.catch(() => undefined);
+    return done;
+  }
+
+  /** @returns the bytes that stand there; they are looked at again if so many more would exceed the bound */
+  async #look(more: number): Promise<number> {
     let bytes = this.#bytes;
-    if (bytes === null || (bytes + lines.length > this.#bytesMax && this.#pace.isDue)) {
-      // someone may have taken some away
+    if (bytes === null || (bytes + more > this.#bytesMax && this.#pace.isDue)) {
       bytes = (await this.#pace.look(async () => filesIn(this.#fs, this.#dir))).bytes;
       this.#bytes = bytes;
     }
+    return bytes;
+  }
+
+  async #write(batch: BatchName, lines: Buffer): Promise<string> {
+    const bytes = await this.#look(lines.length);
     const { path, earlier } = await this.#place(batch);
-    const others = Math.max(0, bytes - (earlier?.size ?? 0));
-    // one that is larger than the bound would wait for ever: nobody could make more room than an empty folder has
-    if (others > 0 && others + lines.length > this.#bytesMax) {
-      throw new ForebayError('DEAD_LETTERS_FULL', {
-        message: `${bytes} bytes of dead letters in ${this.#dir} (--dead-letters-max): the batches that the sink refuses wait on disk`,
-      });
+    const size = { bytes: lines.length, earlierBytes: earlier?.size ?? 0 };
+    if (!this.hasRoom(size)) {
+      const text = `${bytes} bytes of dead letters in ${this.#dir}, and ${lines.length} more exceed --dead-letters-max (${this.#bytesMax})`;
+      throw new DeadLettersFull(text, size);
     }
+    const others = Math.max(0, bytes - size.earlierBytes);
     await this.#subdirectory.ensure();
     // after a failed flush neither its bytes nor its name could be trusted
     if (earlier !== null) await unlink(this.#fs, path);

@@ -1,6 +1,6 @@
 import type { ServerResponse } from 'node:http';
 import { systemCode } from '../errors.js';
-import type { ForebayError } from '../errors.js';
+import type { ErrorCode, ForebayError } from '../errors.js';
 import type { Forebay } from '../forebay.js';
 import { answerJson, retryAfter } from './answers.js';
 
@@ -37,7 +37,8 @@ function reasonOf({ cause, message }: ForebayError): string {
 }
 
 /**
- * `200` if an event would be taken. The sink is shown and makes no difference: the door never waits for it.
+ * `200` if an event would be taken. The sink is shown and makes no difference: the door never waits for it. Nor do batches
+ * aside, until they fill the backlog.
  *
  * @param refusal what an event would be refused with now
  */
@@ -45,10 +46,19 @@ export function readiness(forebay: Forebay, refusal: ForebayError | null): Probe
   if (refusal === null) {
     const state = forebay.sinkState();
     const sink = { breaker: state?.breaker, lastError: state?.lastError };
-    return { status: 200, body: { status: 'ready', sink }, headers: {} };
+    const batches = state?.batchesAside ?? 0;
+    const aside = batches === 0 ? {} : { aside: asideWords(batches, state?.deadLettersFull === true) };
+    return { status: 200, body: { status: 'ready', sink, ...aside }, headers: {} };
   }
   const { message: reason, code } = refusal;
   return { status: 503, body: { status: 'not ready', reason, code }, headers: retryAfter(refusal) };
+}
+
+/** What an operator should know of batches aside: they take room in the backlog until someone acts. */
+function asideWords(batches: number, isFull: boolean): object {
+  const code: ErrorCode = isFull ? 'DEAD_LETTERS_FULL' : 'DISK_FAILED';
+  const why = isFull ? 'have no room (--dead-letters-max)' : 'cannot be written';
+  return { batches, code, reason: `Batches wait on disk, as their dead letters ${why}` };
 }
 
 export function answerProbe(res: ServerResponse, { status, body, headers }: ProbeAnswer): void {

@@ -71,6 +71,8 @@ function stageAfter({ kind }: BatchLine): BatchStage | null {
     case 'Delivery failed':
     case 'Could not keep dead letters':
       return 'trying again';
+    case 'Stepped aside':
+      return 'aside';
     case 'SinkAPI':
     case 'Dead lettered':
     case 'Could not delete batch file':

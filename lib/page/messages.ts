@@ -103,6 +103,7 @@ export type BatchStage =
   | 'at the sink'
   | 'held back' // by the breaker
   | 'trying again'
+  | 'aside' // its refused events have no room among the dead letters
   | 'confirmed' // by the sink, and its file is not deleted yet
   | 'delivered'; // and off the disk
 
@@ -118,8 +119,10 @@ export interface BatchState {
 }
 
 export interface DeadLetterState {
-  /** What the sink refuses has no room any more: those batches wait. */
+  /** What the sink refuses has no room below the bound. */
   readonly isFull: boolean;
+  /** Batches that wait on disk for that room, or because the disk takes no dead letters. */
+  readonly batchesAside: number;
   /** `null`: not looked at yet. */
   readonly files: number | null;
   readonly bytes: number | null;

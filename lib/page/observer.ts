@@ -188,6 +188,7 @@ export class Observer {
       batches: batchStates(recent.lines, active, sink.breaker !== 'closed'),
       deadLetters: {
         isFull: sink.deadLettersFull,
+        batchesAside: sink.batchesAside,
         files: this.#usage?.deadLetterFiles ?? null,
         bytes: this.#usage?.deadLetterBytes ?? null,
         lately: events.deadLettered - (this.#history.oldest('deadLettered') ?? 0),

@@ -101,7 +101,7 @@ export const PIPELINE_SETTINGS = {
     flag: 'dead-letters-max',
     initial: '256MiB',
     unit: 'BYTES',
-    help: 'events that the sink refused; beyond it delivery of refused batches stops',
+    help: 'events that the sink refused; beyond it refused batches wait on disk',
     check: bytes(1024),
   },
   sinkConcurrency: {

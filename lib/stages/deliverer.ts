@@ -1,20 +1,19 @@
 import { setMaxListeners } from 'node:events';
 import { Writable } from 'node:stream';
 import type { AppendLog } from '../append-log/append-log.js';
-import type { DeletedBatch, SealedBatch, StoredBatch } from '../append-log/batch.js';
+import type { DeletedBatch, SealedBatch } from '../append-log/batch.js';
 import { asError } from '../errors.js';
 import { Histogram, LONG_SECONDS } from '../histogram.js';
 import type { BatchLineKind, LogLines } from '../log-lines.js';
 import type { Sink } from '../sinks/sink.js';
+import { BatchesAside } from './batches-aside.js';
+import { PatientReads } from './patient-reads.js';
 import { ReadAhead } from './read-ahead.js';
 import type { Waiting } from './read-ahead.js';
 import { Retries } from './retries.js';
 import { Settler } from './settler.js';
 import type { SinkState } from './settler.js';
 
-/** How often a file is read in its place in the order, and how many may step aside because they cannot be. */
-const READS_IN_PLACE = 3;
-const ASIDE_MAX = 100;
 /**
  * While a backlog is caught up with, so many files of confirmed batches may wait for their deletion before no further
  * batch goes to the sink: a crash sends them again. With fewer, a sink that is faster than the disk waits for it.
@@ -39,13 +38,16 @@ export interface DelivererOptions {
   /** Answers that blame a batch, after which it counts as refused; `null`: none does. */
   readonly sinkTriesMax: number | null;
   readonly random?: () => number;
+  /** What is kept of batches aside, in bytes of memory. */
+  readonly asideBytesMax?: number;
 }
 
 /**
  * Gives each batch to the sink until the sink confirms it, then deletes its file: the only way by which an
  * event leaves the disk. A failure is tried again without end, and nothing but this stage waits for it.
  *
- * Emits `gone` with the batch when its file is deleted, and `failure` with the error of each failed attempt.
+ * Emits `gone` with the batch when its file is deleted, `aside` when it steps aside because its dead letters have no room,
+ * and `failure` with the error of each failed attempt.
  */
 export class Deliverer extends Writable {
   /** Events that the sink confirmed and that are off the disk. */
@@ -63,6 +65,7 @@ export class Deliverer extends Writable {
   readonly #retries: Retries;
   readonly #settler: Settler;
   readonly #ahead: ReadAhead;
+  readonly #aside: BatchesAside;
   /** Batches that have had a place and are neither deleted nor given up, oldest first. */
   readonly #active = new Set<SealedBatch>();
   /** Those of them that the sink has confirmed and whose files are not deleted yet. */
@@ -72,8 +75,9 @@ export class Deliverer extends Writable {
    * the next goes out; with many the disk is not waited for.
    */
   readonly #lingering = new Set<() => void>();
-  /** Batches that have stepped aside and are not read yet. */
-  #aside = 0;
+  readonly #reads: PatientReads;
+  /** The newest batch that has come. */
+  #newest: string | null = null;
   /** Asks for the next batch; set while enough wait. */
   #next: (() => void) | null = null;
   #whenIdle: (() => void) | null = null;
@@ -89,7 +93,28 @@ export class Deliverer extends Writable {
     setMaxListeners(0, stopping);
     const failed = (error: Error): void => void this.emit('failure', error);
     this.#retries = new Retries({ lines, stopping, random, failed });
-    this.#settler = new Settler({ ...options, random, stopping, retries: this.#retries });
+    this.#reads = new PatientReads(log, lines, this.#retries);
+    const settler = new Settler({ ...options, random, stopping, retries: this.#retries });
+    this.#settler = settler;
+    this.#aside = new BatchesAside({
+      log,
+      lines,
+      retries: this.#retries,
+      stopping,
+      random,
+      memoryBytesMax: options.asideBytesMax,
+      keep: async (batch, refused) => settler.keep(batch, refused),
+      settled: async (batch) => this.#removeAside(batch),
+      deliver: (sealed) => {
+        this.#deliverAgain(sealed);
+      },
+      busy: () => [...this.#active, ...this.#ahead.batches].map(({ name }) => name),
+      newest: () => this.#newest,
+      rests: () => {
+        this.#goOn();
+      },
+      broke: (error) => void this.destroy(error),
+    });
   }
 
   /** Attempts that failed, at the sink or at the disk. */
@@ -99,8 +124,10 @@ export class Deliverer extends Writable {
 
   /** When the oldest batch was made that is here, in milliseconds since 1970; `null` where there is none. */
   get oldestBornMs(): number | null {
-    const [oldest = this.#ahead.first] = this.#active;
-    return oldest?.bornMs ?? null;
+    const [active] = this.#active;
+    const all = [active?.bornMs, this.#ahead.first?.bornMs, this.#aside.oldestBornMs];
+    const oldestMs = Math.min(...all.map((bornMs = Infinity) => bornMs));
+    return oldestMs === Infinity ? null : oldestMs;
   }
 
   /** The batches that have had a place at the sink and are not off the disk, oldest first. */
@@ -110,7 +137,13 @@ export class Deliverer extends Writable {
 
   /** How the sink does. */
   get sinkState(): SinkState {
-    return this.#settler.state;
+    const { isFull, batches } = this.#aside;
+    return { ...this.#settler.state, deadLettersFull: isFull, batchesAside: batches };
+  }
+
+  /** Batches aside of which more is kept than their number. */
+  get asideInMemory(): number {
+    return this.#aside.inMemory;
   }
 
   /** Begins no further attempt; those that run may end. What is not confirmed stays on disk. */
@@ -129,6 +162,7 @@ export class Deliverer extends Writable {
     _encoding: BufferEncoding,
     done: (error?: Error | null) => void,
   ): void {
+    this.#newest = sealed.name;
     this.#ahead.add(sealed);
     this.#next = done;
     this.#goOn();
@@ -141,6 +175,7 @@ export class Deliverer extends Writable {
 
   override _destroy(error: Error | null, done: (error?: Error | null) => void): void {
     this.#settler.end();
+    this.#aside.end();
     done(error);
   }
 
@@ -160,7 +195,7 @@ export class Deliverer extends Writable {
       this.#next = null;
       next?.();
     }
-    if (this.#active.size === 0 && this.#ahead.isEmpty) {
+    if (this.#active.size === 0 && this.#ahead.isEmpty && this.#aside.rests) {
       const whenIdle = this.#whenIdle;
       this.#whenIdle = null;
       whenIdle?.();
@@ -182,6 +217,7 @@ export class Deliverer extends Writable {
         () => {
           this.#active.delete(sealed);
           leavePlace();
+          this.#aside.ended(sealed);
           this.#goOn();
         },
         (error: unknown) => {
@@ -196,16 +232,43 @@ export class Deliverer extends Writable {
       await read; // its file is open
       return null;
     }
-    const batch = await this.#read(sealed, read, leavePlace);
+    const batch = await this.#reads.read(sealed, read, {
+      leave: () => {
+        leavePlace();
+        this.#goOn();
+      },
+      comeAgain: (again) => {
+        this.#ahead.addAgain(again);
+      },
+    });
     if (batch === null || this.#stopping.signal.aborted) return null;
+    this.#aside.read(batch);
     const { name, events, fileBytes } = batch;
     if (sealed.leftover) this.#line('Replaying batch', `${name} (${events} events)`, batch);
-    const deadLettered = await this.#settler.settle(batch);
-    if (deadLettered === null) return null;
+    const settlement = await this.#settler.settle(batch);
+    if (settlement === null) return null;
+    const { refused, notKept } = settlement;
+    const { length: deadLettered } = refused;
     // a name can be ahead of the clock
     const ageMs = Math.max(0, Date.now() - sealed.bornMs);
     this.deliverySeconds.observe(ageMs / 1000, events - deadLettered);
-    return { sealed, name, events, fileBytes, deadLettered };
+    if (notKept === null) return { sealed, name, events, fileBytes, deadLettered };
+    this.#aside.add(sealed, batch, refused, notKept);
+    if (sealed.past !== 'aside') this.emit('aside', sealed);
+    return null;
+  }
+
+  /** Off the disk, without a place: its dead letters had to wait. */
+  async #removeAside(batch: Settled): Promise<void> {
+    this.#active.add(batch.sealed);
+    await this.#remove(batch, () => undefined);
+    this.#active.delete(batch.sealed);
+    this.#goOn();
+  }
+
+  #deliverAgain(sealed: SealedBatch): void {
+    this.#ahead.addAgain(sealed);
+    this.#goOn();
   }
 
   /** Off the disk. Its bytes are let go before: many deletions may wait for a disk that hangs. */
@@ -228,32 +291,6 @@ export class Deliverer extends Writable {
       batch,
     );
     this.emit('gone', sealed);
-  }
-
-  /** A file that cannot be read does not hold up those behind it for ever: after some tries it steps aside. */
-  async #read(
-    sealed: SealedBatch,
-    ahead: Waiting['read'],
-    leavePlace: () => void,
-  ): Promise<StoredBatch | null> {
-    let batch: StoredBatch | null = null;
-    let tries = 0;
-    let stepsAside = false;
-    await this.#retries.untilDone('Could not read batch', sealed, async () => {
-      if (++tries > READS_IN_PLACE && !stepsAside && this.#aside < ASIDE_MAX) {
-        stepsAside = true;
-        this.#aside++;
-        const text = `${sealed.name} cannot be read: others go first, it is tried on`;
-        this.#lines.error('DISK_FAILED', text);
-        leavePlace();
-        this.#goOn();
-      }
-      const read = await (tries === 1 && ahead !== null ? ahead : this.#log.read(sealed));
-      if (read instanceof Error) throw read;
-      batch = read;
-    });
-    if (stepsAside) this.#aside--;
-    return batch;
   }
 
   #line(kind: BatchLineKind, text: string, { name, events }: Pick<DeletedBatch, 'name' | 'events'>): void {

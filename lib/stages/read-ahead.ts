@@ -1,4 +1,5 @@
 import type { AppendLog } from '../append-log/append-log.js';
+import { compareBatchNames } from '../append-log/batch-name.js';
 import type { SealedBatch, StoredBatch } from '../append-log/batch.js';
 import { asError } from '../errors.js';
 
@@ -51,6 +52,17 @@ export class ReadAhead {
     const read = isRead ? this.#log.read(sealed).catch(asError) : null;
     this.#bytes += bytes;
     this.#waiting.push({ sealed, bytes, read });
+  }
+
+  /** Puts a batch that has had its turn in front of all younger ones. Nothing is read of it before its next turn. */
+  addAgain(sealed: SealedBatch): void {
+    const at = this.#waiting.findIndex((other) => compareBatchNames(other.sealed.name, sealed.name) > 0);
+    this.#waiting.splice(at === -1 ? this.#waiting.length : at, 0, { sealed, bytes: 0, read: null });
+  }
+
+  /** All that wait, oldest first. */
+  get batches(): SealedBatch[] {
+    return this.#waiting.map(({ sealed }) => sealed);
   }
 
   /** Takes the oldest. */

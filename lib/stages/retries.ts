@@ -56,7 +56,7 @@ export class Retries {
     attempt: () => Promise<void>,
     wait?: Wait,
   ): Promise<boolean> {
-    const { lines, stopping, random, failed } = this.#options;
+    const { stopping, random } = this.#options;
     const waitFor = wait ?? ((_error: Error, failures: number): number => backoffMs(failures, random()));
     for (let failures = 1; ; failures++) {
       try {
@@ -65,15 +65,26 @@ export class Retries {
       } catch (thrown) {
         if (thrown instanceof Stopping) return false;
         const error = asError(thrown);
-        this.failures++;
-        failed(error);
         const waitMs = waitFor(error, failures);
-        const text = `${about.name}, attempt ${failures}: ${error.message}; next attempt in ${waitMs} ms`;
-        const code = error instanceof ForebayError ? error.code : CODES[what];
-        lines.batch({ kind: what, code, text, batch: about.name, events: about.events ?? 0, error });
+        this.failed(
+          what,
+          about,
+          error,
+          `attempt ${failures}: ${error.message}; next attempt in ${waitMs} ms`,
+        );
         await sleep(waitMs, undefined, { signal: stopping }).catch(() => null);
         if (stopping.aborted) return false;
       }
     }
+  }
+
+  /** Counts a failed attempt, and says so. */
+  failed(what: keyof typeof CODES, about: About, error: Error, why: string): void {
+    this.failures++;
+    this.#options.failed(error);
+    const { name: batch, events } = about;
+    const code = error instanceof ForebayError ? error.code : CODES[what];
+    const text = `${batch}, ${why}`;
+    this.#options.lines.batch({ kind: what, code, text, batch, events: events ?? 0, error });
   }
 }

@@ -11,12 +11,16 @@ export interface Outcome {
   readonly attempts: number;
 }
 
-/** An event that goes to the dead letters. */
-export interface RefusedEvent extends Refusal {
-  /** The event's own text. */
-  readonly event: Buffer;
+/** Why an event goes to the dead letters. */
+export interface Verdict extends Refusal {
   /** Attempts that it was part of. */
   readonly attempts: number;
+}
+
+/** An event that goes to the dead letters. */
+export interface RefusedEvent extends Verdict {
+  /** The event's own text. */
+  readonly event: Buffer;
 }
 
 interface Part {
@@ -68,6 +72,15 @@ export async function settle(
     }
   }
   return refused;
+}
+
+/** The events that verdicts of an earlier look at the batch are about. */
+export function refusedEvents(batch: Batch, verdicts: readonly Verdict[]): RefusedEvent[] {
+  const starts = lineStarts(batch.bytes);
+  return verdicts.map((verdict) => ({
+    ...verdict,
+    event: linesOf(batch, starts, verdict.index, verdict.index + 1).subarray(0, -1),
+  }));
 }
 
 /**

@@ -1,6 +1,6 @@
 import type { AppendLog } from '../append-log/append-log.js';
 import type { Batch } from '../append-log/batch.js';
-import { ForebayError } from '../errors.js';
+import { asError } from '../errors.js';
 import type { LogLines } from '../log-lines.js';
 import type { Sink } from '../sinks/sink.js';
 import { SinkError } from '../sinks/sink-error.js';
@@ -35,8 +35,17 @@ export interface SinkState {
   };
   /** Batches that may be on their way at once, now. */
   readonly concurrency: number;
-  /** Whether events that it refused have no room among the dead letters: their batches wait on disk. */
+  /** Whether events that it refused have no room among the dead letters (`--dead-letters-max`). */
   readonly deadLettersFull: boolean;
+  /** Batches with such events, or whose dead letters the disk does not take. They wait on disk, and hold up no others. */
+  readonly batchesAside: number;
+}
+
+/** What came of a batch: the sink has its events, but for those that it refused. */
+export interface Settlement {
+  readonly refused: readonly RefusedEvent[];
+  /** Why the refused events are not among the dead letters; `null`: they are. */
+  readonly notKept: Error | null;
 }
 
 export interface SettlerOptions {
@@ -68,8 +77,6 @@ export class Settler {
   readonly #places: number | AdaptiveLimit;
   readonly #triesMax: number;
   readonly #attempts: SinkAttempts;
-  /** Batches whose refused events have no room. */
-  readonly #withoutRoom = new Set<Batch>();
 
   constructor(options: SettlerOptions) {
     const { log, lines, retries, stopping, random, sinkConcurrency, sinkConcurrencyMax } = options;
@@ -90,11 +97,10 @@ export class Settler {
     return typeof this.#places === 'number' ? this.#places : this.#places.current;
   }
 
-  get state(): SinkState {
+  get state(): Omit<SinkState, 'deadLettersFull' | 'batchesAside'> {
     const { state: breaker, waitMs, openings, failuresInARow, lastError } = this.#breaker;
     const attempts = { ...this.#attempts.ended, running: this.#attempts.running };
     const { concurrency } = this;
-    const deadLettersFull = this.#withoutRoom.size > 0;
     return {
       breaker,
       nextAttemptMs: breaker === 'open' ? waitMs : null,
@@ -103,19 +109,34 @@ export class Settler {
       lastError: lastError?.message ?? null,
       attempts,
       concurrency,
-      deadLettersFull,
     };
   }
 
-  /** @returns how many of its events are dead letters; `null`: the server stops before it is settled */
-  async settle(batch: Batch): Promise<number | null> {
+  /** @returns `null` if the server stops before the sink has taken or refused each event */
+  async settle(batch: Batch): Promise<Settlement | null> {
     const refused = batch.events === 0 ? [] : await settle(batch, (part) => this.#offer(part));
     if (refused === null) return null;
     const { name } = batch;
     const events = batch.events - refused.length;
     const text = `Successfully sent batch (${events} events)`;
     if (events > 0) this.#lines.batch({ kind: 'SinkAPI', text, batch: name, events });
-    return refused.length === 0 || (await this.#keepRefused(batch, refused)) ? refused.length : null;
+    return { refused, notKept: refused.length === 0 ? null : await this.keep(batch, refused) };
+  }
+
+  /** Puts what the sink refused of a batch among the dead letters. @returns why that failed */
+  async keep(batch: Batch, refused: readonly RefusedEvent[]): Promise<Error | null> {
+    let path: string;
+    try {
+      path = await this.#log.deadLetters.keep(batch, refused);
+    } catch (error) {
+      return asError(error);
+    }
+    const [first] = refused;
+    const why = withoutEvents(first?.reason ?? '', batch, first?.status);
+    const text = `${refused.length} of ${batch.events} events of ${batch.name} are in ${path} (${why})`;
+    const about = { batch: batch.name, events: refused.length };
+    this.#lines.batch({ kind: 'Dead lettered', code: 'DEAD_LETTERS', text, ...about });
+    return null;
   }
 
   /** Waits no longer for the attempts that run. */
@@ -152,22 +173,6 @@ export class Settler {
       this.#breaker.state === 'closed' ? backoffMs(failures, this.#random()) : this.#breaker.waitMs;
     const isDone = await this.#retries.untilDone('Delivery failed', part, attempt, wait);
     return isDone ? { refusal, attempts } : null;
-  }
-
-  /** `false` where the server stops before they are kept. */
-  async #keepRefused(batch: Batch, refused: readonly RefusedEvent[]): Promise<boolean> {
-    return this.#retries.untilDone('Could not keep dead letters', batch, async () => {
-      const path = await this.#log.deadLetters.keep(batch, refused).catch((error: unknown) => {
-        if (error instanceof ForebayError && error.code === 'DEAD_LETTERS_FULL') this.#withoutRoom.add(batch);
-        throw error;
-      });
-      this.#withoutRoom.delete(batch);
-      const [first] = refused;
-      const why = withoutEvents(first?.reason ?? '', batch, first?.status);
-      const text = `${refused.length} of ${batch.events} events of ${batch.name} are in ${path} (${why})`;
-      const about = { batch: batch.name, events: refused.length };
-      this.#lines.batch({ kind: 'Dead lettered', code: 'DEAD_LETTERS', text, ...about });
-    });
   }
 }
 

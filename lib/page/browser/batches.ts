@@ -37,5 +37,5 @@ function stateWords({ stage, refused, events }: BatchState): string {
 
 function levelOf({ stage, refused }: BatchState): Level {
   if (stage === 'trying again') return 'trouble';
-  return stage === 'held back' || refused > 0 ? 'attention' : 'well';
+  return stage === 'held back' || stage === 'aside' || refused > 0 ? 'attention' : 'well';
 }

@@ -55,19 +55,19 @@ function trouble(snapshot: Snapshot): Verdict | null {
   if (code === 'BACKLOG_FULL' || door.backlogFullPerSecond > 0) {
     const [waits, bound] = [plain(bytes(disk.bytes)), plain(bytes(disk.bytesMax))];
     const larger = plain(bytes(2 * disk.bytesMax)).replace(/[ ,]/g, '');
+    if (deadLetters.isFull) {
+      return say(
+        'The backlog is full: clients get 429',
+        `${waits} wait on disk, of ${bound} (--backlog-max). ${aside(snapshot)} Send the dead letters again or drop them.`,
+        'sink',
+        tool(snapshot, 'dead-letters', 'ls'),
+      );
+    }
     return say(
       'The backlog is full: clients get 429',
       `${waits} wait on disk for ${nameOf(sink)}, of ${bound} (--backlog-max). ${sinkDoes(snapshot)} A larger bound takes more meanwhile.`,
       'sink',
       `node bin/server.js --backlog-max ${larger} …`,
-    );
-  }
-  if (deadLetters.isFull) {
-    return say(
-      'The dead letters are full',
-      `What the sink refuses has no room any more (--dead-letters-max): its batches wait, and hold up others. Send the dead letters again or drop them. ${waiting(events)} on disk.`,
-      'sink',
-      tool(snapshot, 'dead-letters', 'ls'),
     );
   }
   if (sink.breaker !== 'closed') {
@@ -76,6 +76,22 @@ function trouble(snapshot: Snapshot): Verdict | null {
       `${sinkDoes(snapshot)} Events are still taken: ${waiting(events)} safely on disk, ${plain(bytes(disk.bytes))} of ${plain(bytes(disk.bytesMax))}.${roomWords(disk.roomSeconds)}`,
       'sink',
       tool(snapshot, 'log', 'ls'),
+    );
+  }
+  if (deadLetters.isFull) {
+    return say(
+      'The dead letters are full',
+      `${aside(snapshot)} Others are delivered. Send the dead letters again or drop them, or raise the bound: else the backlog fills, ${plain(bytes(disk.bytes))} of ${plain(bytes(disk.bytesMax))} now.`,
+      'sink',
+      tool(snapshot, 'dead-letters', 'ls'),
+    );
+  }
+  if (deadLetters.batchesAside > 0) {
+    return say(
+      'The disk takes no dead letters',
+      `${aside(snapshot)} Others are delivered. Look at the disk of ${logDir}, and at the log lines.`,
+      'disk',
+      `df -h ${logDir}`,
     );
   }
   return null;
@@ -179,6 +195,13 @@ function well({ events, door, sink }: Snapshot): Verdict {
       ? `Nothing comes in. ${plural(events.delivered, 'event')} delivered since the start.`
       : `${rate(door.inPerSecond)} events a second come in, ${rate(sink.outPerSecond)} go out. No part holds the others up.`;
   return { level: 'well', headline: 'All is well', detail: detail + keeps, bottleneck: null, command: '' };
+}
+
+/** Why batches wait aside. */
+function aside({ deadLetters: { batchesAside, isFull } }: Snapshot): string {
+  const [batches, wait] = [plural(batchesAside, 'batch', 'batches'), batchesAside === 1 ? 'waits' : 'wait'];
+  const why = isFull ? 'have no room (--dead-letters-max)' : 'cannot be written';
+  return `${batches} with refused events ${wait} on disk, as their dead letters ${why}.`;
 }
 
 /** How the sink does, in a sentence or two. */

@@ -1,0 +1,115 @@
+import type { AppendLog } from '../append-log/append-log.js';
+import type { SealedBatch, StoredBatch } from '../append-log/batch.js';
+import { compareBatchNames } from '../append-log/batch-name.js';
+import type { LettersSize } from '../append-log/dead-letters.js';
+
+/** At most this many names are read from the directory at once. */
+const NAMES_MAX = 1000;
+const NOTHING = { batches: 0, events: 0, bytes: 0, letterBytes: 0, bornMs: Infinity };
+
+/** Which batches of the directory are not forgotten ones. */
+export interface Others {
+  /** The names of batches that are being delivered or wait for it. */
+  readonly busy: () => Iterable<string>;
+  /** The newest batch that has come to be delivered: younger ones have not been forgotten. */
+  readonly newest: () => string | null;
+}
+
+/**
+ * Batches aside that memory has no room for. Only how many there are is known, and their sums; their names are found again
+ * in the directory. One at a time goes to the sink again.
+ */
+export class ForgottenBatches {
+  readonly #log: AppendLog;
+  readonly #others: Others;
+  #sums = NOTHING;
+  /** Some of them, found again. */
+  #found: SealedBatch[] = [];
+  #atSink: string | null = null;
+
+  constructor(log: AppendLog, others: Others) {
+    this.#log = log;
+    this.#others = others;
+  }
+
+  /** With the one that the sink gets now. */
+  get batches(): number {
+    return this.#sums.batches + (this.#atSink === null ? 0 : 1);
+  }
+
+  /** Whether one more may go to the sink. */
+  get isNextDue(): boolean {
+    return this.#sums.batches > 0 && this.#atSink === null;
+  }
+
+  /** Room that is enough for the dead letters of each of them. */
+  get size(): LettersSize {
+    return { bytes: this.#sums.letterBytes, earlierBytes: 0 };
+  }
+
+  /** When the oldest was created, or one that is settled, in milliseconds since 1970. */
+  get bornMs(): number {
+    return this.#sums.bornMs;
+  }
+
+  add({ events, fileBytes, bornMs }: SealedBatch, size: LettersSize): void {
+    const sums = this.#sums;
+    this.#sums = {
+      batches: sums.batches + 1,
+      events: sums.events + (events ?? 0),
+      bytes: sums.bytes + fileBytes,
+      letterBytes: Math.max(sums.letterBytes, size.bytes),
+      bornMs: Math.min(sums.bornMs, bornMs),
+    };
+  }
+
+  /** The next one for the sink; `null`: there is none. @throws the system's error */
+  async next(): Promise<SealedBatch | null> {
+    const newest = this.#others.newest();
+    if (this.#found.length === 0 && newest !== null) {
+      // as of now: what is being delivered may be off the disk when the directory has been read
+      const busy = new Set(this.#others.busy());
+      const isForgotten = (name: string): boolean => !busy.has(name) && compareBatchNames(name, newest) <= 0;
+      const { batches } = this.#sums;
+      this.#found = await this.#log.list(null, NAMES_MAX, isForgotten);
+      // files may be gone; other batches may have come meanwhile
+      if (this.#found.length < NAMES_MAX) this.#add(this.#found.length - batches, 0, 0);
+    }
+    const sealed = this.#found.shift();
+    if (sealed === undefined) return null;
+    this.#add(-1, 0, 0);
+    this.#atSink = sealed.name;
+    return { ...sealed, past: 'aside' };
+  }
+
+  /** A batch was read that the sink gets. */
+  read({ name, events, fileBytes }: StoredBatch): void {
+    if (name === this.#atSink) this.#add(0, -events, -fileBytes);
+  }
+
+  /** The delivery of a batch is over. @returns whether it was one of these */
+  ended({ name }: SealedBatch): boolean {
+    if (name !== this.#atSink) return false;
+    this.#atSink = null;
+    return true;
+  }
+
+  /** If all have been at the sink: how many events were in none of their files any longer. They are missed then. */
+  missed(): number {
+    if (this.batches > 0) return 0;
+    const { events, bytes } = this.#sums;
+    this.#sums = NOTHING;
+    if (events !== 0 || bytes !== 0) this.#log.miss(events, bytes);
+    return events;
+  }
+
+  #add(batches: number, events: number, bytes: number): void {
+    const sums = this.#sums;
+    this.#sums = {
+      ...sums,
+      batches: sums.batches + batches,
+      events: sums.events + events,
+      bytes: sums.bytes + bytes,
+    };
+  }
+}
