@@ -203,6 +203,11 @@ function logFamilies({ forebay, statistics, disk }: Sources): Family[] {
       Number(statistics.sink.deadLettersFull),
     ),
     gauge(
+      'batches_aside',
+      'Batches that wait on disk until their refused events can become dead letters; others are delivered.',
+      statistics.sink.batchesAside,
+    ),
+    gauge(
       'quarantine_files',
       'Files in quarantine/: damage that someone should look at.',
       disk.quarantineFiles,
