@@ -146,6 +146,14 @@ export class Ledger {
     }
   }
 
+  /** Someone has looked at these dead letters, and dropped them. */
+  dropped(texts: readonly string[]): void {
+    for (const text of texts) {
+      const event = this.#events.get(idOf(text) ?? '');
+      if (event?.poison === true && event.line === text) this.#owed.delete(event);
+    }
+  }
+
   /** A bit was flipped in these lines of a batch file; `bytes` is what stands there now. */
   damaged(texts: readonly string[], batch: string, bytes: Buffer): void {
     this.#damagedBatches.add(batch);

@@ -6,6 +6,7 @@ import { moodySink } from './moody-sink.js';
 import type { Moods } from './moody-sink.js';
 import type { RunSettings } from './run-settings.js';
 import type { SimulatedDisk, Surroundings } from './simulated-disk.js';
+import { dropLettersNowAndThen } from './operator.js';
 import { afterDrain } from './virtual-process.js';
 
 export type Phase = 'starting' | 'start failed' | 'running' | 'stopping' | 'stopped';
@@ -53,6 +54,10 @@ export class Life {
   }
 
   start(): void {
+    const { around, ledger, disk, settings } = this.#options;
+    if (settings.deadLettersBytesMax !== undefined) {
+      dropLettersNowAndThen(around, ledger, disk, settings.logDir ?? '');
+    }
     this.#forebay.start().then(
       () => {
         this.#options.around.trace.add('  started');
@@ -176,6 +181,9 @@ export class Life {
     const line = (_fields: object, message: string): void => {
       around.trace.add(`  log: ${message}`);
       if (message.startsWith('Replaying pending')) this.#replaying = true;
+      if (message.startsWith('Stepped aside')) {
+        around.tally.count('sink', 'batches that stepped aside, without room for their dead letters');
+      }
       if (!message.includes('others go first')) return;
       const name = /batch_\w+\.jsonl/.exec(message)?.[0];
       if (name !== undefined) ledger.steppedAside.add(name);

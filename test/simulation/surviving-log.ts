@@ -36,12 +36,16 @@ export function readSurvivingLog(tree: DiskTree, dir: string): SurvivingLog {
   }
   const deadLetters = new Set<string>();
   for (const [, file] of tree.files(`${dir}/dead-letters`)) {
-    const lines = String(file.content()).split('\n').slice(0, -1);
-    // one that is cut off is written again, as its batch file is still there
-    for (const line of lines.filter(isJson))
-      deadLetters.add(line.slice(line.indexOf(',"event":') + ',"event":'.length, -1));
+    for (const text of lettersOf(file.content())) deadLetters.add(text);
   }
   return { texts, batches, quarantine, deadLetters };
+}
+
+/** The text of each event of a file of dead letters. */
+export function lettersOf(file: Buffer): string[] {
+  // a line that is cut off is written again, as its batch file is still there
+  const lines = String(file).split('\n').slice(0, -1).filter(isJson);
+  return lines.map((line) => line.slice(line.indexOf(',"event":') + ',"event":'.length, -1));
 }
 
 export function isBatchFile(name: string): boolean {

@@ -74,9 +74,9 @@ export const MUTANTS: readonly Mutant[] = [
     edits: [
       {
         file: 'lib/stages/deliverer.ts',
-        find: 'const deadLettered = await this.#settler.settle(batch);',
+        find: 'const settlement = await this.#settler.settle(batch);',
         replace:
-          'await this.#log.delete({ ...batch, events: 0, fileBytes: 0 });\n    const deadLettered = await this.#settler.settle(batch);',
+          'await this.#log.delete({ ...batch, events: 0, fileBytes: 0 });\n    const settlement = await this.#settler.settle(batch);',
       },
     ],
     violates: LOST,
@@ -86,11 +86,33 @@ export const MUTANTS: readonly Mutant[] = [
     edits: [
       {
         file: 'lib/stages/settler.ts',
-        find: 'return refused.length === 0 || (await this.#keepRefused(batch, refused)) ? refused.length : null;',
-        replace: 'return refused.length;',
+        find: 'return { refused, notKept: refused.length === 0 ? null : await this.keep(batch, refused) };',
+        replace: 'return { refused, notKept: null };',
       },
     ],
     violates: LOST,
+  },
+  {
+    name: 'takes a batch off the disk whose dead letters have no room',
+    edits: [
+      {
+        file: 'lib/stages/deliverer.ts',
+        find: 'if (notKept === null) return { sealed, name, events, fileBytes, deadLettered };',
+        replace: 'if (notKept !== undefined) return { sealed, name, events, fileBytes, deadLettered };',
+      },
+    ],
+    violates: LOST,
+  },
+  {
+    name: 'takes other lines for the refused ones when a batch aside is read again',
+    edits: [
+      {
+        file: 'lib/stages/settlement.ts',
+        find: 'event: linesOf(batch, starts, verdict.index, verdict.index + 1).subarray(0, -1),',
+        replace: 'event: linesOf(batch, starts, 0, 1).subarray(0, -1),',
+      },
+    ],
+    violates: /is lost|is a dead letter, and the sink did not refuse it/,
   },
   {
     name: 'does not flush dead letters',
@@ -135,7 +157,7 @@ export const MUTANTS: readonly Mutant[] = [
     edits: [
       {
         file: 'lib/stages/deliverer.ts',
-        find: 'if (this.#active.size === 0 && this.#ahead.isEmpty)',
+        find: 'if (this.#active.size === 0 && this.#ahead.isEmpty && this.#aside.rests)',
         replace: 'if (this.#ahead.isEmpty)',
       },
     ],
