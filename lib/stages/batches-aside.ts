@@ -105,7 +105,7 @@ export class BatchesAside {
     const { log, lines } = this.#options;
     const { name, events } = batch;
     if (this.batches === 0) this.#sinceMs = performance.now();
-    const text = `${name}: ${refused.length} of ${events} refused events wait on disk to become dead letters`;
+    const text = `${name}, until ${refused.length} refused of ${events} events can become dead letters`;
     lines.batch({ kind: 'Stepped aside', text, batch: name, events });
     log.forget(sealed);
     this.#keepVerdicts(lettersAside({ ...sealed, events, past: 'aside' }, refused, NO_SIZE), error);
