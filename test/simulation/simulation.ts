@@ -91,6 +91,7 @@ export class Simulation {
     // else there is hardly ever an end to cut off
     if (bound.during?.phase === 'cutting a failed end off') this.#disk.faults.rates.fdatasync = 0.4;
     if (bound.during?.phase === 'setting damaged lines aside') this.#disk.faults.rates.fsync = 0.4;
+    if (bound.during?.phase === 'deleting a file') this.#disk.faults.rates.unlink = 0.4;
     const moods = {
       failing: random.pick([0, 0, 0, 0.2, 0.9]),
       answerLost: random.pick([0, 0, 0.2]),

@@ -293,7 +293,13 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'counts a batch that is deleted as pending',
-    edits: [{ file: 'lib/append-log/append-log.ts', find: 'this.pendingEvents -= events;', replace: '' }],
+    edits: [
+      {
+        file: 'lib/append-log/append-log.ts',
+        find: 'this.pendingEvents -= events;\n    this.pendingBytes -= fileBytes;',
+        replace: 'this.pendingBytes -= fileBytes;',
+      },
+    ],
     violates: /accepted/,
   },
 ];
