@@ -6,6 +6,10 @@ import type { Readable } from 'node:stream';
 import split from 'split2';
 
 const ROOT = process.cwd();
+/** Without variables that would be settings: those of the tests (`FOREBAY_TEST_SEED`) stop a start. */
+const INHERITED = Object.fromEntries(
+  Object.entries(process.env).filter(([name]) => !name.startsWith('FOREBAY_')),
+);
 
 /** A server process of its own: `bin/server.js`, as a user starts it, on a free port. */
 export class ServerProcess {
@@ -28,7 +32,7 @@ export class ServerProcess {
   ) {
     this.#child = spawn(process.execPath, [join(ROOT, 'bin/server.js'), ...flags], {
       stdio: ['ignore', stdout ?? 'pipe', 'pipe'],
-      env: { ...process.env, ...environment },
+      env: { ...INHERITED, ...environment },
     }) as ChildProcessByStdio<null, Readable | null, Readable>;
     (this.#child.stdout ?? this.#child.stderr).pipe(split()).on('data', (line: string) => {
       this.lines.push(line);
@@ -61,6 +65,10 @@ export class ServerProcess {
     const line = await this.line(/IngestionServer started on port (\d+)/);
     this.port = Number(/port (\d+)/.exec(line)?.[1]);
     return this;
+  }
+
+  get pid(): number {
+    return this.#child.pid ?? NaN;
   }
 
   get url(): string {
