@@ -1,0 +1,58 @@
+import type { Kind } from './attack.js';
+import {
+  ARRAY_OF_NUMBERS,
+  BLANK_LINES,
+  BOMBS,
+  BROKEN_STRINGS,
+  DEEP_NESTING,
+  LENIENT_LINES,
+  TRAILING_BYTES,
+} from './kinds/bodies.js';
+import { BEHIND_CLOSE, BROKEN_CHUNKS, CUT_OFF, EXPECT_CONTINUE, UPGRADES } from './kinds/broken-frames.js';
+import {
+  LINE_ENDS,
+  PIPELINED,
+  PIPELINED_EVENTS,
+  SILENT_CONNECTIONS,
+  UNREAD_ANSWERS,
+} from './kinds/floods.js';
+import { BROWSERS, CONTENT_TYPES, MALFORMED_HEADS } from './kinds/heads.js';
+import { BROTLI_WINDOWS, ENDLESS_BODIES, SLOW_DRIPS } from './kinds/slow-bodies.js';
+import { VARIATIONS_KIND } from './kinds/variations.js';
+
+/** What the machine does by itself: the other kinds are read beside it. */
+const CALM: Kind = {
+  name: 'calm',
+  about: 'nothing',
+  async attack(attack) {
+    await attack.hold(1000);
+  },
+};
+
+export const KINDS: readonly Kind[] = [
+  CALM,
+  BROKEN_CHUNKS,
+  CUT_OFF,
+  LENIENT_LINES,
+  ARRAY_OF_NUMBERS,
+  DEEP_NESTING,
+  BLANK_LINES,
+  BOMBS,
+  BROKEN_STRINGS,
+  TRAILING_BYTES,
+  ...PIPELINED,
+  PIPELINED_EVENTS,
+  UNREAD_ANSWERS,
+  SILENT_CONNECTIONS,
+  LINE_ENDS,
+  ENDLESS_BODIES,
+  SLOW_DRIPS,
+  BROTLI_WINDOWS,
+  EXPECT_CONTINUE,
+  BEHIND_CLOSE,
+  UPGRADES,
+  MALFORMED_HEADS,
+  CONTENT_TYPES,
+  BROWSERS,
+  VARIATIONS_KIND,
+];

@@ -1,0 +1,101 @@
+import { createReadStream, mkdtempSync, rmSync } from 'node:fs';
+import { once } from 'node:events';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { crc32 } from 'node:zlib';
+import minimist from 'minimist';
+import split from 'split2';
+import { ServerProcess } from '../helpers/server-process.js';
+import { randomSeed } from '../simulation/random.js';
+import { KINDS } from './kinds.js';
+import { attackRound, inMb } from './round.js';
+import type { Round } from './round.js';
+
+/** How many faults of a kind are printed, unless it is asked for. */
+const FAULTS_SHOWN = 6;
+
+const flags = minimist(process.argv.slice(2), { string: ['seed', 'only'], boolean: ['list'] });
+const seed = Number(flags['seed'] ?? process.env['FOREBAY_TEST_SEED'] ?? randomSeed());
+const only = [flags['only'] ?? []].flat().map(String);
+const names = KINDS.map(({ name }) => name);
+if (!Number.isInteger(seed) || only.some((each) => !names.includes(each))) {
+  console.error(
+    `npm run hostile -- [--seed N] [--only NAME] [--list]   (NAME: one of ${names.join(', ')}; may be given more than once)`,
+  );
+  process.exit(2);
+}
+if (flags['list'] === true) {
+  for (const { name, about } of KINDS) console.log(`${name.padEnd(20)} ${about}`);
+  process.exit(0);
+}
+const dir = mkdtempSync(join(tmpdir(), 'forebay-hostile-'));
+const sinkFile = join(dir, 'sink.jsonl');
+const serverFlags = ['--log-dir', join(dir, 'log'), '--sink', 'file', '--sink-file', sinkFile];
+console.log(`A server with default settings, an honest client, and strangers (seed ${seed})\n`);
+console.log(lineOf('kind', 'sent', 'memory', 'honest', 'answers'));
+const rounds: Round[] = [];
+for (const kind of KINDS.filter(({ name }) => only.length === 0 || only.includes(name))) {
+  const round = await attackRound(kind, serverFlags, seed ^ hash(kind.name));
+  rounds.push(round);
+  const { name, bytes, growth, waitMs, refusals, answers, faults } = round;
+  const honest = `${Math.round(waitMs)} ms${refusals > 0 ? ` (refused ${refusals} times)` : ''}`;
+  const told = [...answers].map(([answer, count]) => `${answer}×${count}`).join(' ');
+  console.log(lineOf(name, inMb(bytes), `+${inMb(growth)}`, honest, told));
+  const shown = only.length > 0 ? faults : faults.slice(0, FAULTS_SHOWN);
+  for (const fault of shown) console.log(`  FAILS: ${fault}`);
+  if (faults.length > shown.length)
+    console.log(`  and ${faults.length - shown.length} more: --only ${name} shows all`);
+}
+
+const stored = await idsInTheSink();
+const lost = rounds.map(({ name, acknowledged, never }) => ({
+  name,
+  missing: acknowledged.filter((id) => !stored.has(id)),
+  wrong: [...never].filter((id) => stored.has(id)),
+}));
+const promised = rounds.reduce((sum, { acknowledged }) => sum + acknowledged.length, 0);
+console.log(
+  `\n${promised} events of the honest client were acknowledged; not delivered: ${lost.flatMap(({ missing }) => missing).length}`,
+);
+const failed = new Set(rounds.filter(({ faults }) => faults.length > 0).map(({ name }) => name));
+for (const { name, missing, wrong } of lost) {
+  if (missing.length > 0)
+    console.log(`  FAILS: ${name}: acknowledged and lost: ${missing.slice(0, 5).join(' ')}`);
+  if (wrong.length > 0)
+    console.log(`  FAILS: ${name}: stored, and not answered with 202: ${wrong.slice(0, 5).join(' ')}`);
+  if (missing.length + wrong.length > 0) failed.add(name);
+}
+if (lost.every(({ missing, wrong }) => missing.length + wrong.length === 0)) rmSync(dir, { recursive: true });
+else console.log(`the files are left in ${dir}`);
+const seconds = Math.round(performance.now() / 1000);
+console.log(
+  failed.size === 0
+    ? `All ${rounds.length} kinds hold (${seconds} s).`
+    : `${failed.size} of ${rounds.length} kinds fail (${seconds} s): ${[...failed].join(', ')}`,
+);
+process.exit(failed.size === 0 ? 0 : 1);
+
+/** One more start delivers what is left. */
+async function idsInTheSink(): Promise<ReadonlySet<string>> {
+  const last = await ServerProcess.start(...serverFlags, '--replay-wait', '600000');
+  await last.stop('SIGTERM');
+  const ids = new Set<string>();
+  const lines = createReadStream(sinkFile).pipe(split());
+  lines.on('data', (line: string) => {
+    const id = /^\{"id":"([^"]*)"/.exec(line)?.[1];
+    if (id !== undefined) ids.add(id);
+  });
+  await once(lines, 'end');
+  return ids;
+}
+
+function lineOf(name: string, sent: string, memory: string, honest: string, answers: string): string {
+  return [name.padEnd(20), sent.padStart(8), memory.padStart(9), honest.padStart(9), ` ${answers}`].join(
+    '  ',
+  );
+}
+
+/** Each kind has random numbers of its own: it does the same alone. */
+function hash(name: string): number {
+  return crc32(name);
+}
