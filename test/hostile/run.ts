@@ -7,6 +7,7 @@ import minimist from 'minimist';
 import split from 'split2';
 import { ServerProcess } from '../helpers/server-process.js';
 import { randomSeed } from '../simulation/random.js';
+import type { Kind } from './attack.js';
 import { KINDS } from './kinds.js';
 import { attackRound, inMb } from './round.js';
 import type { Round } from './round.js';
@@ -34,17 +35,14 @@ const serverFlags = ['--log-dir', join(dir, 'log'), '--sink', 'file', '--sink-fi
 console.log(`A server with default settings, an honest client, and strangers (seed ${seed})\n`);
 console.log(lineOf('kind', 'sent', 'memory', 'honest', 'answers'));
 const rounds: Round[] = [];
-for (const kind of KINDS.filter(({ name }) => only.length === 0 || only.includes(name))) {
-  const round = await attackRound(kind, serverFlags, seed ^ hash(kind.name));
-  rounds.push(round);
-  const { name, bytes, growth, waitMs, refusals, answers, faults } = round;
-  const honest = `${Math.round(waitMs)} ms${refusals > 0 ? ` (refused ${refusals} times)` : ''}`;
-  const told = [...answers].map(([answer, count]) => `${answer}×${count}`).join(' ');
-  console.log(lineOf(name, inMb(bytes), `+${inMb(growth)}`, honest, told));
-  const shown = only.length > 0 ? faults : faults.slice(0, FAULTS_SHOWN);
-  for (const fault of shown) console.log(`  FAILS: ${fault}`);
-  if (faults.length > shown.length)
-    console.log(`  and ${faults.length - shown.length} more: --only ${name} shows all`);
+const failed = new Set<string>();
+const kinds = KINDS.filter(({ name }) => only.length === 0 || only.includes(name));
+for (const kind of kinds) {
+  const round = await attackWith(kind, 1);
+  if (round.faults.length === 0) continue;
+  // on a busy machine a wait may be nobody's fault: what the server is to blame for comes again
+  if (round.isOnlySlow) console.log('  AGAIN, as nothing else is wrong:');
+  if (!round.isOnlySlow || (await attackWith(kind, 2)).faults.length > 0) failed.add(kind.name);
 }
 
 const stored = await idsInTheSink();
@@ -57,7 +55,6 @@ const promised = rounds.reduce((sum, { acknowledged }) => sum + acknowledged.len
 console.log(
   `\n${promised} events of the honest client were acknowledged; not delivered: ${lost.flatMap(({ missing }) => missing).length}`,
 );
-const failed = new Set(rounds.filter(({ faults }) => faults.length > 0).map(({ name }) => name));
 for (const { name, missing, wrong } of lost) {
   if (missing.length > 0)
     console.log(`  FAILS: ${name}: acknowledged and lost: ${missing.slice(0, 5).join(' ')}`);
@@ -70,10 +67,25 @@ else console.log(`the files are left in ${dir}`);
 const seconds = Math.round(performance.now() / 1000);
 console.log(
   failed.size === 0
-    ? `All ${rounds.length} kinds hold (${seconds} s).`
-    : `${failed.size} of ${rounds.length} kinds fail (${seconds} s): ${[...failed].join(', ')}`,
+    ? `All ${kinds.length} kinds hold (${seconds} s).`
+    : `${failed.size} of ${kinds.length} kinds fail (${seconds} s): ${[...failed].join(', ')}`,
 );
 process.exit(failed.size === 0 ? 0 : 1);
+
+/** Attacks a server of its own, and prints what came of it. */
+async function attackWith(kind: Kind, run: number): Promise<Round> {
+  const round = await attackRound(kind, serverFlags, seed ^ hash(kind.name), run);
+  rounds.push(round);
+  const { name, bytes, growth, waitMs, refusals, answers, faults } = round;
+  const honest = `${Math.round(waitMs)} ms${refusals > 0 ? ` (refused ${refusals} times)` : ''}`;
+  const told = [...answers].map(([answer, count]) => `${answer}×${count}`).join(' ');
+  console.log(lineOf(name, inMb(bytes), `+${inMb(growth)}`, honest, told));
+  const shown = only.length > 0 ? faults : faults.slice(0, FAULTS_SHOWN);
+  for (const fault of shown) console.log(`  FAILS: ${fault}`);
+  if (faults.length > shown.length)
+    console.log(`  and ${faults.length - shown.length} more: --only ${name} shows all`);
+  return round;
+}
 
 /** One more start delivers what is left. */
 async function idsInTheSink(): Promise<ReadonlySet<string>> {

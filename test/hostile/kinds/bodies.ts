@@ -22,7 +22,7 @@ function sent(
 ): Exchange {
   const pieces = [post(attack.host, body, headers)];
   const all = body.length > MIB / 2 ? [...may, ...FULL] : may;
-  return { label, pieces, may: [all], withinMs: 10_000, answerBytesMax: ANSWER_BYTES_MAX };
+  return { label, pieces, may: [all], withinMs: 6000, answerBytesMax: ANSWER_BYTES_MAX };
 }
 
 export const LENIENT_LINES: Kind = {

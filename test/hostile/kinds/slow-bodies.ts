@@ -4,6 +4,8 @@ import { ask, chunk, CHUNKED, event, JSON_TYPE, NDJSON_TYPE, post } from '../req
 
 const MIB = 2 ** 20;
 const HOLD_MS = 3000;
+/** As long as the server takes to inflate them all. */
+const ENDLESS_MS = 4000;
 const DRIP_MS = 500;
 /** The server may close or refuse what is slow; a body that never ends is never taken. */
 const NEVER_TAKEN = [400, 408, 413, 429, 503];
@@ -23,10 +25,10 @@ export const ENDLESS_BODIES: Kind = {
     await Promise.all([
       attack.flood(Buffer.concat([compressed, chunk(begun)]), {
         connections: 80,
-        holdMs: HOLD_MS,
+        holdMs: ENDLESS_MS,
         statuses: NEVER_TAKEN,
       }),
-      attack.flood(plain, { connections: 20, holdMs: HOLD_MS, statuses: NEVER_TAKEN }),
+      attack.flood(plain, { connections: 20, holdMs: ENDLESS_MS, statuses: NEVER_TAKEN }),
     ]);
   },
 };
