@@ -2,7 +2,10 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { inspect } from 'node:util';
 import t from 'tap';
-import { helpText, readOptions, variableName } from '../lib/settings/option-table.js';
+import { DEAD_LETTERS_SETTINGS } from '../lib/dead-letters-tool/command-line.js';
+import { LOG_TOOL_SETTINGS } from '../lib/log-tool/command-line.js';
+import { PRODUCER_SETTINGS } from '../lib/producer/producer-settings.js';
+import { helpText, readCommand, readOptions, variableName } from '../lib/settings/option-table.js';
 import { checkRelations, SERVER_SETTINGS } from '../lib/settings/server-settings.js';
 import type { ServerSettings } from '../lib/settings/server-settings.js';
 import { tempDir } from './helpers/temp-dir.js';
@@ -92,7 +95,26 @@ void t.test('an unknown or malformed setting is refused by its name', (t) => {
     [['-p', '1'], {}, /^Unknown flag -p$/],
     [['extra'], {}, /^Unexpected argument extra$/],
     [['--port', '1', '--port', '2'], {}, /^--port is given more than once$/],
-    [['--port'], {}, /^--port must be a whole number from 0 to 65535, not ""$/],
+    [['--port'], {}, /^--port needs a value$/],
+    [['--port', '--page', 'off'], {}, /^--port needs a value$/],
+    [['--port', '--', '1'], {}, /^Unexpected argument 1: nothing may stand after --$/],
+    [['--port', '-1'], {}, /^Unknown flag -1$/],
+    [['--port=-1'], {}, /^--port must be a whole number from 0 to 65535, not "-1"$/],
+    [['--port='], {}, /^--port needs a value$/],
+    [['--sink-header'], {}, /^--sink-header needs a value$/],
+    [['--config'], {}, /^--config needs a value$/],
+    [['--port=1', '2'], {}, /^Unexpected argument 2$/],
+    [['--port=1', '--port', '2'], {}, /^--port is given more than once$/],
+    [['--sink-gzip', '--sink-gzip'], {}, /^--sink-gzip is given more than once$/],
+    [['--sink-gzip', '--no-sink-gzip'], {}, /^--sink-gzip is given more than once$/],
+    [['--help', 'extra'], {}, /^Unexpected argument extra$/],
+    [['--', 'extra'], {}, /^Unexpected argument extra: nothing may stand after --$/],
+    [['--', '--port=5'], {}, /^Unexpected argument --port: nothing may stand after --$/],
+    [['--page', 'off', '--', '--page', 'on'], {}, /^Unexpected argument --page: nothing may stand after --$/],
+    [['-port', '1'], {}, /^Unknown flag -port: did you mean --port\?$/],
+    [['-version'], {}, /^Unknown flag -version: did you mean --version\?$/],
+    [['--no-sink-gzpi'], {}, /^Unknown flag --no-sink-gzpi: did you mean --no-sink-gzip\?$/],
+    [['--no-prot'], {}, /^Unknown flag --no-prot: did you mean --port\?$/],
     [['--port', '65536'], {}, /^--port must be .*, not "65536"$/],
     [['--batch-size', '0'], {}, /^--batch-size must be a whole number of at least 1/],
     [['--batch-size', '1.5'], {}, /^--batch-size/],
@@ -106,7 +128,7 @@ void t.test('an unknown or malformed setting is refused by its name', (t) => {
     [['--body-max', '1 potato'], {}, /^--body-max must be a number of bytes/],
     [['--sink', 'kafka'], {}, /^--sink must be one of simulated, file, stdout, http, postgres, not "kafka"$/],
     [['--sink-failure-rate', '2'], {}, /^--sink-failure-rate must be a number from 0 to 1/],
-    [['--no-port'], {}, /^--port must be/],
+    [['--no-port'], {}, /^Unknown flag --no-port: --port takes a value$/],
     [['--sink', 'file'], {}, /^--sink file needs --sink-file/],
     [['--sink-file', 'x'], {}, /^--sink-file goes with --sink file/],
     [['--queue-bytes', '1MiB'], {}, /^--body-max must be smaller than --queue-bytes/],
@@ -131,6 +153,117 @@ void t.test('an unknown or malformed setting is refused by its name', (t) => {
   t.end();
 });
 
+const ON_OFF = Object.values(SERVER_SETTINGS)
+  .map(({ flag, initial }) => ({ flag, initial }))
+  .filter(({ initial }) => initial === false)
+  .map(({ flag }) => flag);
+
+void t.test('a flag that is on or off goes before the variable and the file, also as off', (t) => {
+  const file = join(tempDir(t), 'settings.json');
+  t.same(ON_OFF, ['discard-backlog', 'sink-file-gzip', 'sink-gzip', 'sink-create-table', 'help', 'version']);
+  const valueOf = (flag: string, argv: string[], environment: Record<string, string>): unknown => {
+    const values = Object.entries(readOptions(SERVER_SETTINGS, argv, environment));
+    const key = Object.entries(SERVER_SETTINGS).find(([, option]) => option.flag === flag)?.[0];
+    return values.find(([each]) => each === key)?.[1];
+  };
+  for (const flag of ON_OFF) {
+    const variable = variableName(flag);
+    for (const [argv, isOn] of [
+      [[`--${flag}=false`], false],
+      [[`--no-${flag}`], false],
+      [[`--${flag}`], true],
+      [[`--${flag}=true`], true],
+    ] as const) {
+      for (const other of ['true', 'false']) {
+        writeFileSync(file, JSON.stringify({ [flag]: other === 'true' }));
+        t.equal(valueOf(flag, [...argv], { [variable]: other }), isOn, `${argv[0]}, variable ${other}`);
+        t.equal(valueOf(flag, [...argv, '--config', file], {}), isOn, `${argv[0]}, file ${other}`);
+      }
+    }
+    writeFileSync(file, JSON.stringify({ [flag]: true }));
+    t.equal(valueOf(flag, ['--config', file], { [variable]: 'false' }), false, `${variable} before the file`);
+  }
+  t.end();
+});
+
+void t.test('what is on or off is true or false, and nothing else turns it on', (t) => {
+  const file = join(tempDir(t), 'settings.json');
+  for (const flag of ON_OFF) {
+    const variable = variableName(flag);
+    for (const word of ['no', 'off', '0', 'yes', 'on', '1', '', 'TRUE', 'flase']) {
+      const message = (as: string): string => `${as} must be true or false, not ${JSON.stringify(word)}`;
+      t.throws(() => readOptions(SERVER_SETTINGS, [`--${flag}=${word}`]), {
+        code: 'SETTING_INVALID',
+        message: message(`--${flag}`),
+      });
+      t.throws(() => readOptions(SERVER_SETTINGS, [], { [variable]: word }), {
+        code: 'SETTING_INVALID',
+        message: message(variable),
+      });
+      writeFileSync(file, JSON.stringify({ [flag]: word }));
+      t.throws(() => readOptions(SERVER_SETTINGS, ['--config', file]), {
+        code: 'SETTING_INVALID',
+        message: message(`"${flag}" in ${file}`),
+      });
+    }
+    t.throws(() => readOptions(SERVER_SETTINGS, [`--no-${flag}=false`]), {
+      code: 'SETTING_INVALID',
+      message: `--no-${flag} takes no value`,
+    });
+  }
+  t.end();
+});
+
+void t.test('-h and -v are --help and --version, in each table', (t) => {
+  for (const table of [SERVER_SETTINGS, PRODUCER_SETTINGS, LOG_TOOL_SETTINGS, DEAD_LETTERS_SETTINGS]) {
+    t.match(readOptions(table, ['-h']), { help: true, version: false });
+    t.match(readOptions(table, ['-v']), { help: false, version: true });
+    t.match(readOptions(table, ['-hv']), { help: true, version: true });
+    t.throws(() => readOptions(table, ['-hx']), { code: 'SETTING_INVALID', message: 'Unknown flag -hx' });
+  }
+  t.end();
+});
+
+void t.test('a tool that takes words gets those after -- as words, too', (t) => {
+  const read = (...argv: string[]): unknown => readCommand(DEAD_LETTERS_SETTINGS, argv);
+  t.match(read('show', '--reason', 'x', 'a', '--', '--json', '-h'), {
+    words: ['show', 'a', '--json', '-h'],
+    settings: { reason: 'x', json: false, help: false },
+  });
+  t.match(read('ls', '--no-json'), { words: ['ls'], settings: { json: false } });
+  t.match(read('ls', '--json', 'true'), { words: ['ls'], settings: { json: true } });
+  t.throws(() => read('ls', '--reason'), { message: '--reason needs a value' });
+  t.throws(() => read('ls', '--reason', 'a', '--reason', 'b'), {
+    message: '--reason is given more than once',
+  });
+  t.end();
+});
+
+void t.test('a key that stands twice in the file is refused by its name', (t) => {
+  const file = join(tempDir(t), 'settings.json');
+  const cases: [string, string | null][] = [
+    ['{"port":1,"port":2}', '"port"'],
+    ['{"port" : 1, "host": "x", "p\\u006frt"\n:1}', '"port"'],
+    ['{"sink-header":{"A":"s3cret","B":[{"A":1}],"A":"s3cret"}}', '"A"'],
+    ['{"sink-header":[{"A":1},{"B":1,"B":2}]}', '"B"'],
+    ['{"__proto__":1,"__proto__":2}', '"__proto__"'],
+    ['{"sink-header":[{"A":1},{"A":1}]}', null],
+    ['{"sink-header":"{\\"port\\":1,\\"port\\":2}","port":1}', null],
+    ['{"host":"port","log-dir":"port","port":1}', null],
+  ];
+  for (const [content, key] of cases) {
+    writeFileSync(file, content);
+    const error = thrownBy(() => read(['--config', file]));
+    if (key === null) t.notMatch(error, { message: /twice/ }, content);
+    else {
+      const message = `The file ${file} (--config) has the key ${key} twice in one object`;
+      t.match(error, { code: 'SETTING_INVALID', message }, content);
+    }
+    t.notMatch(inspect(error), /s3cret/);
+  }
+  t.end();
+});
+
 void t.test('a secret that is given wrongly is not shown', (t) => {
   const file = join(tempDir(t), 'settings.json');
   const cases: [string[], Record<string, string>, RegExp][] = [
@@ -138,6 +271,8 @@ void t.test('a secret that is given wrongly is not shown', (t) => {
     [['--unknown=a\n=s3cret'], {}, /^Unknown flag --unknown$/],
     [['-x=s3cret'], {}, /^Unknown flag -x$/],
     [['--unknown', 's3cret'], {}, /^Unknown flag --unknown$/],
+    [['--no-sink-url=s3cret'], {}, /^Unknown flag --no-sink-url: did you mean --sink-url\?$/],
+    [['--', '--sink-url=s3cret'], {}, /^Unexpected argument --sink-url: nothing may stand after --$/],
     [[], { FOREBAY_UNKNOWN: 's3cret' }, /^Unknown environment variable FOREBAY_UNKNOWN$/],
     [['--sink-url', 'http//x:s3cret@y'], {}, /^--sink-url must be a URL/],
     [[], { FOREBAY_SINK_URL: 'x:s3cret@y' }, /^FOREBAY_SINK_URL must be a URL/],

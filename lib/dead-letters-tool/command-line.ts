@@ -1,14 +1,13 @@
-import { ForebayError } from '../errors.js';
 import { httpUrl, onOff, optional, text } from '../settings/checks.js';
-import { readOptions, variableName } from '../settings/option-table.js';
+import { readCommand, variableName } from '../settings/option-table.js';
 import type { OptionTable, Values } from '../settings/option-table.js';
-import { PIPELINE_SETTINGS } from '../settings/server-settings.js';
-import { splitFlags } from '../settings/split-flags.js';
+import { SERVER_SETTINGS } from '../settings/server-settings.js';
+import { invalid } from '../settings/setting-error.js';
 
 /** All settings of the tool; its flags come from this table alone. */
 export const DEAD_LETTERS_SETTINGS = {
   logDir: {
-    ...PIPELINE_SETTINGS.logDir,
+    ...SERVER_SETTINGS.logDir,
     help: 'the log directory; otherwise as the variable FOREBAY_LOG_DIR says',
   },
   reason: {
@@ -27,7 +26,8 @@ export const DEAD_LETTERS_SETTINGS = {
   },
   json: { flag: 'json', initial: false, unit: '', help: 'ls: one JSON object a line', check: onOff },
   yes: { flag: 'yes', initial: false, unit: '', help: 'drop: yes, these events are lost', check: onOff },
-  help: { flag: 'help', initial: false, unit: '', help: 'print this', check: onOff },
+  help: SERVER_SETTINGS.help,
+  version: SERVER_SETTINGS.version,
 } as const satisfies OptionTable;
 
 export type DeadLettersSettings = Values<typeof DEAD_LETTERS_SETTINGS>;
@@ -36,7 +36,7 @@ const COMMANDS = ['ls', 'show', 'redrive', 'drop'] as const;
 export type Command = (typeof COMMANDS)[number];
 
 export interface CommandLine {
-  /** `null` with `--help`. */
+  /** `null` with `--help` or `--version`. */
   readonly command: Command | null;
   /** The files that are meant; none: all. */
   readonly names: readonly string[];
@@ -48,11 +48,10 @@ export function readCommandLine(
   argv: readonly string[],
   environment: Readonly<Record<string, string | undefined>>,
 ): CommandLine {
-  const { flags, others } = splitFlags(argv, DEAD_LETTERS_SETTINGS);
   const variable = variableName(DEAD_LETTERS_SETTINGS.logDir.flag);
-  const settings = readOptions(DEAD_LETTERS_SETTINGS, flags, { [variable]: environment[variable] });
-  if (settings.help) return { command: null, names: [], settings };
-  const [word, ...names] = others;
+  const { settings, words } = readCommand(DEAD_LETTERS_SETTINGS, argv, { [variable]: environment[variable] });
+  if (settings.help || settings.version) return { command: null, names: [], settings };
+  const [word, ...names] = words;
   const command = COMMANDS.find((each) => each === word);
   if (command === undefined) {
     const what = word === undefined ? 'Say what to do' : `Unknown command ${word}`;
@@ -62,8 +61,4 @@ export function readCommandLine(
   if (command !== 'drop' && settings.yes) throw invalid(`--yes goes with drop, not with ${command}`);
   if (command !== 'ls' && settings.json) throw invalid(`--json goes with ls, not with ${command}`);
   return { command, names, settings };
-}
-
-function invalid(message: string): ForebayError {
-  return new ForebayError('SETTING_INVALID', { message });
 }

@@ -1,16 +1,15 @@
 import { isBatchName } from '../append-log/batch-name.js';
 import { QUARANTINE } from '../append-log/quarantine.js';
-import { ForebayError } from '../errors.js';
 import { onOff } from '../settings/checks.js';
-import { readOptions, variableName } from '../settings/option-table.js';
-import { splitFlags } from '../settings/split-flags.js';
+import { readCommand, variableName } from '../settings/option-table.js';
 import type { OptionTable, Values } from '../settings/option-table.js';
-import { PIPELINE_SETTINGS } from '../settings/server-settings.js';
+import { SERVER_SETTINGS } from '../settings/server-settings.js';
+import { invalid } from '../settings/setting-error.js';
 
 /** All settings of the log tool; its flags come from this table alone. */
 export const LOG_TOOL_SETTINGS = {
   logDir: {
-    ...PIPELINE_SETTINGS.logDir,
+    ...SERVER_SETTINGS.logDir,
     help: 'the log directory; otherwise as the variable FOREBAY_LOG_DIR says',
   },
   json: { flag: 'json', initial: false, unit: '', help: 'ls: one JSON object a line', check: onOff },
@@ -28,7 +27,8 @@ export const LOG_TOOL_SETTINGS = {
     help: 'repair: say what it would do, and do nothing',
     check: onOff,
   },
-  help: { flag: 'help', initial: false, unit: '', help: 'print this', check: onOff },
+  help: SERVER_SETTINGS.help,
+  version: SERVER_SETTINGS.version,
 } as const satisfies OptionTable;
 
 export type LogToolSettings = Values<typeof LOG_TOOL_SETTINGS>;
@@ -39,7 +39,7 @@ const COMMANDS = { ls: 'json', verify: null, cat: 'raw', repair: 'dryRun' } as c
 export type Command = keyof typeof COMMANDS;
 
 export interface CommandLine {
-  /** `null` with `--help`. */
+  /** `null` with `--help` or `--version`. */
   readonly command: Command | null;
   /** The files to print: batch names, or `quarantine/NAME`. */
   readonly names: readonly string[];
@@ -55,12 +55,11 @@ export function readCommandLine(
   argv: readonly string[],
   environment: Readonly<Record<string, string | undefined>>,
 ): CommandLine {
-  const { flags, others } = splitFlags(argv, LOG_TOOL_SETTINGS);
   // the variables of a server that are no settings of this tool may well be set here
   const variable = variableName(LOG_TOOL_SETTINGS.logDir.flag);
-  const settings = readOptions(LOG_TOOL_SETTINGS, flags, { [variable]: environment[variable] });
-  const [word, ...names] = others;
-  if (settings.help) return { command: null, names: [], settings };
+  const { settings, words } = readCommand(LOG_TOOL_SETTINGS, argv, { [variable]: environment[variable] });
+  const [word, ...names] = words;
+  if (settings.help || settings.version) return { command: null, names: [], settings };
   const choices = Object.keys(COMMANDS).join(', ');
   if (word === undefined) throw invalid(`Say what to do: one of ${choices} (--help explains them)`);
   if (!isCommand(word)) throw invalid(`Unknown command ${word}: it must be one of ${choices}`);
@@ -86,8 +85,4 @@ function checkName(name: string): void {
   if (!isInside && !isBatchName(name)) {
     throw invalid(`${name} is not the name of a batch file, nor ${QUARANTINE}/NAME`);
   }
-}
-
-function invalid(message: string): ForebayError {
-  return new ForebayError('SETTING_INVALID', { message });
 }

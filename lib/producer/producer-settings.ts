@@ -1,6 +1,7 @@
-import { ForebayError } from '../errors.js';
 import { bytes, CheckError, milliseconds, onOff, optional, text, wholeNumber } from '../settings/checks.js';
 import type { OptionTable, Values } from '../settings/option-table.js';
+import { SERVER_SETTINGS } from '../settings/server-settings.js';
+import { invalid } from '../settings/setting-error.js';
 import { EVENT_BYTES_MAX, madeUpBytesMin } from './outgoing-events.js';
 import { duration, ramp, rateSteps } from './shape-checks.js';
 
@@ -165,7 +166,8 @@ export const PRODUCER_SETTINGS = {
     help: 'print the statistics as one JSON object',
     check: onOff,
   },
-  help: { flag: 'help', initial: false, unit: '', help: 'print this', check: onOff },
+  help: SERVER_SETTINGS.help,
+  version: SERVER_SETTINGS.version,
 } as const satisfies OptionTable;
 
 export type ProducerSettings = Values<typeof PRODUCER_SETTINGS>;
@@ -223,8 +225,4 @@ function checkFiles(
   refuse(['id-prefix', 'size'], '--file', 'the lines are sent as they are');
   if (accepted === file) refuse(['accepted'], '--file', 'it would overwrite the same file');
   if (hdr === file) refuse(['hdr'], '--file', 'it would overwrite the same file');
-}
-
-function invalid(message: string): ForebayError {
-  return new ForebayError('SETTING_INVALID', { message });
 }

@@ -154,9 +154,9 @@ export function either<const W extends string, T>(word: W, check: Check<T>): Che
   };
 }
 
-/** A setting that is on or off: as a flag it stands alone. */
+/** A setting that is on or off: as a flag it stands alone, `--sink-gzip` or `--no-sink-gzip`. */
 export function onOff(given: unknown): boolean {
-  if (given === true || given === 'true' || given === '') return true;
+  if (given === true || given === 'true') return true;
   if (given === false || given === 'false') return false;
   throw new CheckError('must be true or false');
 }

@@ -1,10 +1,9 @@
-import { readFileSync } from 'node:fs';
-import minimist from 'minimist';
-import { asError, ForebayError } from '../errors.js';
-import { jsonErrorPosition } from '../json-position.js';
 import { CheckError, onOff } from './checks.js';
 import type { Check } from './checks.js';
+import { readFlags } from './flags.js';
 import { nearest } from './nearest.js';
+import { invalid } from './setting-error.js';
+import { readSettingsFile } from './settings-file.js';
 
 /** One setting, as it stands once in its table. */
 export interface Option<T> {
@@ -27,6 +26,8 @@ export type Values<Table extends OptionTable> = {
   -readonly [K in keyof Table]: ReturnType<Table[K]['check']>;
 };
 
+type Environment = Readonly<Record<string, string | undefined>>;
+
 /** What was given, by flag name, and where: `--batch-wait`, `FOREBAY_BATCH_WAIT`, `batch-wait in FILE`. */
 type Given = Map<string, { readonly value: unknown; readonly as: string }>;
 
@@ -39,13 +40,41 @@ type Given = Map<string, { readonly value: unknown; readonly as: string }>;
 export function readOptions<Table extends OptionTable>(
   table: Table,
   argv: readonly string[],
-  environment: Readonly<Record<string, string | undefined>> = {},
+  environment: Environment = {},
 ): Values<Table> {
-  const flags = fromFlags(table, argv);
+  return read(table, argv, environment, false).settings;
+}
+
+/**
+ * The same for a tool that takes other words as well, like a command and names of files.
+ *
+ * @throws ForebayError `SETTING_INVALID`, which names the setting
+ */
+export function readCommand<Table extends OptionTable>(
+  table: Table,
+  argv: readonly string[],
+  environment: Environment = {},
+): { readonly settings: Values<Table>; readonly words: readonly string[] } {
+  return read(table, argv, environment, true);
+}
+
+function read<Table extends OptionTable>(
+  table: Table,
+  argv: readonly string[],
+  environment: Environment,
+  takesWords: boolean,
+): { readonly settings: Values<Table>; readonly words: readonly string[] } {
+  const known = Object.values(table).map(({ flag, check: kind, isRepeatable = false }) => ({
+    flag,
+    isOnOff: kind === onOff,
+    isRepeatable,
+  }));
+  const { values, words } = readFlags(known, argv, takesWords);
+  const flags = fromFlags(table, values);
   const variables = fromEnvironment(table, environment);
   const config = flags.get('config') ?? variables.get('config');
   const file: Given = typeof config?.value === 'string' ? fromFile(table, config.value) : new Map();
-  return check(table, new Map([...file, ...variables, ...flags]));
+  return { settings: check(table, new Map([...file, ...variables, ...flags])), words };
 }
 
 /** The values of a table from an object with the table's own keys, as code gives them. */
@@ -81,37 +110,12 @@ export function variableName(flag: string): string {
   return `FOREBAY_${flag.replaceAll('-', '_').toUpperCase()}`;
 }
 
-function fromFlags(table: OptionTable, argv: readonly string[]): Given {
-  const options = Object.values(table);
-  const isOnOff = ({ check: kind }: Option<unknown>): boolean => kind === onOff;
-  const parsed = minimist([...argv], {
-    string: options.filter((option) => !isOnOff(option)).map(({ flag }) => flag),
-    boolean: options.filter(isOnOff).map(({ flag }) => flag),
-    unknown: (argument) => {
-      if (!argument.startsWith('-')) throw invalid(`Unexpected argument ${argument}`);
-      const given = argument.replace(/=.*/s, ''); // a secret may follow it
-      const like = nearest(
-        given.replace(/^-+(?:no-)?/, ''),
-        options.map(({ flag }) => flag),
-      );
-      throw invalid(`Unknown flag ${given}${like === null ? '' : `: did you mean --${like}?`}`);
-    },
-  });
-  const given: Given = new Map();
-  for (const option of options) {
-    const value: unknown = parsed[option.flag];
-    const as = `--${option.flag}`;
-    if (Array.isArray(value) && option.isRepeatable !== true) throw invalid(`${as} is given more than once`);
-    // minimist sets every on-off flag, given or not: only one that is on says something
-    if (value !== undefined && !(isOnOff(option) && value === false)) given.set(option.flag, { value, as });
-  }
-  return given;
+function fromFlags(table: OptionTable, values: ReadonlyMap<string, unknown>): Given {
+  const given = Object.values(table).filter(({ flag }) => values.has(flag));
+  return new Map(given.map(({ flag }) => [flag, { value: values.get(flag), as: `--${flag}` }]));
 }
 
-function fromEnvironment(
-  table: OptionTable,
-  environment: Readonly<Record<string, string | undefined>>,
-): Given {
+function fromEnvironment(table: OptionTable, environment: Environment): Given {
   const flags = new Map(Object.values(table).map(({ flag }) => [variableName(flag), flag]));
   const given: Given = new Map();
   for (const [name, value] of Object.entries(environment)) {
@@ -127,26 +131,9 @@ function fromEnvironment(
 }
 
 function fromFile(table: OptionTable, path: string): Given {
-  let json: string;
-  try {
-    json = readFileSync(path, 'utf8');
-  } catch (error) {
-    throw invalid(`The file ${path} (--config) cannot be read: ${asError(error).message}`);
-  }
-  let content: unknown;
-  try {
-    content = JSON.parse(json);
-  } catch {
-    // the system's message would quote it, and a secret may stand there
-    const line = json.slice(0, jsonErrorPosition(json) ?? 0).split('\n').length;
-    throw invalid(`The file ${path} (--config) cannot be read: it is no JSON, see line ${line}`);
-  }
-  if (typeof content !== 'object' || content === null || Array.isArray(content)) {
-    throw invalid(`The file ${path} (--config) must hold a JSON object`);
-  }
   const flags = new Set(Object.values(table).map(({ flag }) => flag));
   const given: Given = new Map();
-  for (const [flag, value] of Object.entries(content)) {
+  for (const [flag, value] of Object.entries(readSettingsFile(path))) {
     if (!flags.has(flag)) {
       const like = nearest(flag, [...flags]);
       throw invalid(
@@ -169,8 +156,4 @@ function check<Table extends OptionTable>(table: Table, given: Given): Values<Ta
     }
   });
   return Object.fromEntries(values) as Values<Table>;
-}
-
-function invalid(message: string): ForebayError {
-  return new ForebayError('SETTING_INVALID', { message });
 }

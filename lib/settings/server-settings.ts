@@ -183,8 +183,14 @@ export const SERVER_SETTINGS = {
     help: 'a JSON file with settings',
     check: optional(text),
   },
-  help: { flag: 'help', initial: false, unit: '', help: 'print this', check: onOff },
-  version: { flag: 'version', initial: false, unit: '', help: 'print the version', check: onOff },
+  help: { flag: 'help', initial: false, unit: '', help: 'print this; also -h', check: onOff },
+  version: {
+    flag: 'version',
+    initial: false,
+    unit: '',
+    help: 'print the version; also -v',
+    check: onOff,
+  },
 } as const satisfies OptionTable;
 
 export type ServerSettings = Values<typeof SERVER_SETTINGS>;

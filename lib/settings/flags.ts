@@ -1,0 +1,102 @@
+import minimist from 'minimist';
+import { nearest } from './nearest.js';
+import { invalid } from './setting-error.js';
+
+/** A flag of a command line. */
+export interface Flag {
+  readonly flag: string;
+  /** Whether it stands alone: `--sink-gzip` and `--no-sink-gzip`. Every other flag takes a value. */
+  readonly isOnOff: boolean;
+  readonly isRepeatable: boolean;
+}
+
+/** What a command line says. */
+export interface CommandLineParts {
+  /** The value of each flag that is given, by its name; an array if a repeatable one is given more than once. */
+  readonly values: ReadonlyMap<string, unknown>;
+  /** Everything else, in order. */
+  readonly words: readonly string[];
+}
+
+/** Flags that a letter stands for, too: `-h`. */
+const LETTERS: Readonly<Record<string, string>> = { help: 'h', version: 'v' };
+
+/**
+ * Reads a command line. `minimist` splits it; which flags there are, and how often each may be given, is decided here.
+ *
+ * @param takesWords whether anything but flags may be given
+ * @throws ForebayError `SETTING_INVALID`, which names what is wrong and shows no value of a flag
+ */
+export function readFlags(
+  flags: readonly Flag[],
+  argv: readonly string[],
+  takesWords: boolean,
+): CommandLineParts {
+  const onOff = flags.filter(({ isOnOff }) => isOnOff).map(({ flag }) => flag);
+  checkOnOff(onOff, argv);
+  const { '--': rest = [], ...parsed } = minimist([...argv], {
+    string: flags.filter(({ isOnOff }) => !isOnOff).map(({ flag }) => flag),
+    boolean: onOff,
+    // minimist sets each of these, given or not
+    default: Object.fromEntries(onOff.map((flag) => [flag, null])),
+    alias: Object.fromEntries(Object.entries(LETTERS).filter(([flag]) => onOff.includes(flag))),
+    '--': true,
+    unknown: (word) => {
+      if (word.startsWith('-')) throw unknown(word, flags);
+      if (!takesWords) throw unexpected(word, false);
+      return true;
+    },
+  });
+  if (rest[0] !== undefined && !takesWords) throw unexpected(rest[0], true);
+  const values = new Map<string, unknown>();
+  for (const flag of flags) {
+    const value: unknown = parsed[flag.flag];
+    if (value !== undefined && value !== null) values.set(flag.flag, checked(flag, value));
+  }
+  return { values, words: [...parsed._.map(String), ...rest] };
+}
+
+/** What `minimist` would take in silence: one of these given twice, or with another value than `true` and `false`. */
+function checkOnOff(onOff: readonly string[], argv: readonly string[]): void {
+  const given = new Set<string>();
+  for (const word of argv) {
+    if (word === '--') return;
+    const [, no, flag = '', value] = /^--(no-)?([^=]+)(?:=(.*))?$/s.exec(word) ?? [];
+    if (!onOff.includes(flag)) continue;
+    if (given.has(flag)) throw invalid(`--${flag} is given more than once`);
+    given.add(flag);
+    if (no !== undefined && value !== undefined) throw invalid(`--no-${flag} takes no value`);
+    if (value !== undefined && value !== 'true' && value !== 'false')
+      throw invalid(`--${flag} must be true or false, not ${JSON.stringify(value)}`);
+  }
+}
+
+function checked({ flag, isOnOff, isRepeatable }: Flag, value: unknown): unknown {
+  if (isOnOff) return value;
+  if (value === false) throw invalid(`Unknown flag --no-${flag}: --${flag} takes a value`);
+  if (Array.isArray(value) && !isRepeatable) throw invalid(`--${flag} is given more than once`);
+  if ([value].flat().includes('')) throw invalid(`--${flag} needs a value`);
+  return value;
+}
+
+function unexpected(word: string, isEnded: boolean): Error {
+  if (!isEnded) return invalid(`Unexpected argument ${word}`);
+  return invalid(`Unexpected argument ${nameOf(word)}: nothing may stand after --`);
+}
+
+function unknown(word: string, flags: readonly Flag[]): Error {
+  const given = nameOf(word);
+  const like = nearest(
+    given.replace(/^-+(?:no-)?/, ''),
+    flags.map(({ flag }) => flag),
+  );
+  if (like === null) return invalid(`Unknown flag ${given}`);
+  const isOnOff = flags.some(({ flag, isOnOff: each }) => each && flag === like);
+  const no = isOnOff && given.startsWith('--no-') ? 'no-' : '';
+  return invalid(`Unknown flag ${given}: did you mean --${no}${like}?`);
+}
+
+/** A flag without its value, which may be a secret. */
+function nameOf(word: string): string {
+  return word.startsWith('-') ? word.replace(/=.*/s, '') : word;
+}
