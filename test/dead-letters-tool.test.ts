@@ -18,6 +18,7 @@ import t from 'tap';
 import type { Test } from 'tap';
 import { createForebay } from '../lib/index.js';
 import { SinkError } from '../lib/sinks/sink-error.js';
+import { VERSION } from '../lib/version.js';
 import { openHttpServer } from './helpers/http-door.js';
 import { tempDir } from './helpers/temp-dir.js';
 import { NO_TERMINAL } from './helpers/terminal.js';
@@ -108,7 +109,7 @@ void t.test('ls counts by reason, show prints the lines as they stand', async (t
 
 void t.test('drop asks for --yes, and leaves what is not meant', async (t) => {
   const { dir, folder } = filled(t);
-  t.match(await tool(dir, 'drop'), { code: 2, err: /--yes/ });
+  t.match(await tool(dir, 'drop'), { code: 78, err: /--yes/ });
   t.same(idsIn(folder), ['a', 'b', 'c']);
   t.match(await tool(dir, 'drop', '--reason', 'too old', '--yes'), { code: 0, out: '2 events dropped\n' });
   t.same(idsIn(folder), ['b']);
@@ -372,10 +373,12 @@ void t.test('a command line that cannot be says why', async (t) => {
   for (const command of ['ls', 'show', 'redrive']) {
     t.match(await tool(join(dir, 'none'), command), { code: 2, err: /there is no log directory .*none\n$/ });
   }
-  t.match(await tool(dir), { code: 2, err: /Say what to do: one of ls, show, redrive, drop/ });
-  t.match(await tool(dir, 'list'), { code: 2, err: /Unknown command list/ });
-  t.match(await tool(dir, 'show', '--yes'), { code: 2, err: /--yes goes with drop/ });
-  t.match(await tool(dir, 'ls', '--url', 'x'), { code: 2, err: /--url must be a URL/ });
+  t.match(await tool(dir), { code: 78, err: /Say what to do: one of ls, show, redrive, drop/ });
+  t.match(await tool(dir, 'list'), { code: 78, err: /Unknown command list/ });
+  t.match(await tool(dir, 'show', '--yes'), { code: 78, err: /--yes goes with drop/ });
+  t.match(await tool(dir, 'ls', '--url', 'x'), { code: 78, err: /--url must be a URL/ });
+  t.match(await tool(dir, '-v'), { code: 0, out: `${VERSION}\n` });
+  t.match(await tool(dir, '-h'), { code: 0, out: /redrive \[FILE/ });
   t.match(await tool(dir, '--help'), { code: 0, out: /redrive \[FILE/ });
   t.notOk(existsSync(join(dir, 'dead-letters')), 'nothing is made');
 });

@@ -29,6 +29,7 @@ import { toolFileSystem } from '../lib/log-tool/tool-file-system.js';
 import type { ToolFileSystem } from '../lib/log-tool/tool-file-system.js';
 import { verify } from '../lib/log-tool/verify.js';
 import { duration } from '../lib/log-tool/words.js';
+import { VERSION } from '../lib/version.js';
 import { ServerProcess } from './helpers/server-process.js';
 import { tempDir } from './helpers/temp-dir.js';
 
@@ -618,7 +619,7 @@ void t.test(
   },
 );
 
-void t.test('wrong words and directories are named, with exit 2', async (t) => {
+void t.test('wrong words are named with exit 78, wrong directories with exit 2', async (t) => {
   const dir = tempDir(t);
   writeFileSync(join(dir, 'file'), '');
   const cases: [string[], RegExp][] = [
@@ -630,7 +631,11 @@ void t.test('wrong words and directories are named, with exit 2', async (t) => {
     [['verify', 'x'], /Unexpected argument x: verify takes none/],
     [['cat', '../secret'], /\.\.\/secret is not the name of a batch file, nor quarantine\/NAME/],
     [['cat', 'quarantine/..'], /quarantine\/\.\. is not the name/],
-    [['ls', '--log-dir'], /--log-dir must be a text/],
+    [['ls', '--log-dir'], /--log-dir needs a value/],
+    [['ls', '--', '--json'], /Unexpected argument --json: ls takes none/],
+    [['ls', '--json=on'], /--json must be true or false, not "on"/],
+  ];
+  const unusable: [string[], RegExp][] = [
     [
       ['ls', '--log-dir', join(dir, 'none')],
       /The log directory .*none cannot be used: there is none of this name/,
@@ -638,12 +643,15 @@ void t.test('wrong words and directories are named, with exit 2', async (t) => {
     [['repair', '--log-dir', join(dir, 'none')], /The log directory .*none cannot be used: there is none/],
     [['cat', '--log-dir', join(dir, 'file')], /The log directory .*file cannot be used: ENOTDIR/],
   ];
-  for (const [args, message] of cases) {
+  for (const [args, message] of [...cases, ...unusable]) {
     const { code, out, err } = await tool(...args);
-    t.match({ code, out }, { code: 2, out: /^$/ }, args.join(' '));
+    const expected = unusable.some(([each]) => each === args) ? 2 : 78;
+    t.match({ code, out }, { code: expected, out: /^$/ }, args.join(' '));
     t.match(err, message);
     t.match(err, /^forebay-log: .*\n$/);
   }
+  t.match(await tool('-v'), { code: 0, out: `${VERSION}\n` });
+  t.match(await tool('-h'), { code: 0, out: /node bin\/log\.js repair/ });
   t.match(await tool('--help'), { code: 0, out: /node bin\/log\.js repair[^]*--dry-run/ });
   const fromVariable = { FOREBAY_LOG_DIR: dir, FOREBAY_PORT: '1' };
   t.match(await run(process.execPath, ['bin/log.js', 'ls'], fromVariable), {

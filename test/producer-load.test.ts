@@ -570,19 +570,19 @@ void t.test(
     const file = join(dir, 'events.jsonl');
     const other = await run(['--file', join(dir, 'absent'), '--hdr', file]);
     t.match(other, {
-      code: 2,
+      code: 78,
       stdout: '',
       stderr: /^forebay-producer: --file cannot be read: ENOENT[^\n]*\n$/,
     });
     const absent = await run(['--hdr', join(dir, 'absent', 'file')]);
     t.match(absent, {
-      code: 2,
+      code: 78,
       stdout: '',
       stderr: /^forebay-producer: --hdr cannot be written: ENOENT[^\n]*\n$/,
     });
     const same = await run(['--file', file, '--hdr', file]);
     t.match(same, {
-      code: 2,
+      code: 78,
       stdout: '',
       stderr: /^forebay-producer: --hdr does not go with --file[^\n]*\n$/,
     });

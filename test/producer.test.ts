@@ -7,6 +7,7 @@ import t from 'tap';
 import { checkRelations, PRODUCER_SETTINGS } from '../lib/producer/producer-settings.js';
 import type { Statistics } from '../lib/producer/statistics.js';
 import { readOptions } from '../lib/settings/option-table.js';
+import { VERSION } from '../lib/version.js';
 import { answer, endOf, idOf, listen, run, runJson, serve, start } from './helpers/producer-run.js';
 import type { Handler } from './helpers/producer-run.js';
 
@@ -318,7 +319,7 @@ void t.test('SIGINT ends the wait for standard input, for a next event and for a
   }
 });
 
-void t.test('a wrong flag is named in one line: exit code 2', async (t) => {
+void t.test('a wrong flag is named in one line: exit code 78', async (t) => {
   const dir = t.testdir({ 'events.jsonl': '{"id":"a"}\n' });
   const file = join(dir, 'events.jsonl');
   const wrong: [string[], RegExp][] = [
@@ -347,6 +348,7 @@ void t.test('a wrong flag is named in one line: exit code 2', async (t) => {
   }
   const atStart: [string[], RegExp][] = [
     [['--rat', '5'], /--rat\b/],
+    [['--', '--rate', '5'], /Unexpected argument --rate/],
     [['--file', join(dir, 'absent')], /--file\b.*ENOENT/],
     [['--file', dir], /--file\b.*directory/],
     [['--accepted', join(dir, 'absent', 'ids')], /--accepted\b.*ENOENT/],
@@ -354,12 +356,17 @@ void t.test('a wrong flag is named in one line: exit code 2', async (t) => {
   ];
   for (const [args, pattern] of atStart) {
     const { code, stdout, stderr } = await run(args);
-    t.equal(code, 2, args.join(' '));
+    t.equal(code, 78, args.join(' '));
     t.equal(stdout, '');
     t.match(stderr, /^forebay-producer: [^\n]+\n$/);
     t.match(stderr, pattern);
   }
   t.equal(await readFile(file, 'utf8'), '{"id":"a"}\n', 'a refused start changes no file');
+});
+
+void t.test('-v prints the version, -h what --help prints', async (t) => {
+  t.match(await run(['-v']), { code: 0, stdout: `${VERSION}\n`, stderr: '' });
+  t.same(await run(['-h']), await run(['--help']));
 });
 
 void t.test('--help prints every flag', async (t) => {

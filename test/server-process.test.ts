@@ -204,8 +204,6 @@ void t.test('a start that cannot be says why in one line and exits with 1', asyn
   const owner = await ServerProcess.start('--log-dir', join(dir, 'taken'));
   t.teardown(() => owner.stop('SIGKILL'));
   const cases: [string[], RegExp][] = [
-    [['--batchsize', '1'], /^forebay-server: Unknown flag --batchsize: did you mean --batch-size\?\n$/],
-    [['--fsync', 'x'], /^forebay-server: --fsync must be .*\n$/],
     [
       ['--port', '0', '--log-dir', join(dir, 'file')],
       /^forebay-server: The log directory .*file cannot be used: .*\n$/,
@@ -234,6 +232,33 @@ void t.test('a start that cannot be says why in one line and exits with 1', asyn
   }
 });
 
+void t.test('a wrong setting is named in one line, and exits with 78: no unit starts it again', async (t) => {
+  const file = join(tempDir(t), 'settings.json');
+  writeFileSync(file, '{"port":1,"port":2}');
+  const cases: [string[], Record<string, string>, RegExp][] = [
+    [['--batchsize', '1'], {}, /^forebay-server: Unknown flag --batchsize: did you mean --batch-size\?\n$/],
+    [['--fsync', 'x'], {}, /^forebay-server: --fsync must be .*\n$/],
+    [['--', '--port', '0'], {}, /^forebay-server: Unexpected argument --port: nothing may stand after --\n$/],
+    [['--sink', 'file'], {}, /^forebay-server: --sink file needs --sink-file PATH\n$/],
+    [
+      ['--config', file],
+      {},
+      /^forebay-server: The file .*settings.json \(--config\) has the key "port" twice/,
+    ],
+    [
+      [],
+      { FOREBAY_SINK_GZIP: 'yes' },
+      /^forebay-server: FOREBAY_SINK_GZIP must be true or false, not "yes"\n$/,
+    ],
+  ];
+  for (const [flags, environment, message] of cases) {
+    const server = new ServerProcess(flags, environment);
+    t.equal(await server.exited, 78, flags.join(' '));
+    t.match(server.stderr, message);
+  }
+  t.match(readFileSync('docs/forebay.service', 'utf8'), /^RestartPreventExitStatus=78$/m);
+});
+
 void t.test('--help and --version print and exit with 0', async (t) => {
   const help = new ServerProcess(['--help']);
   t.equal(await help.exited, 0);
@@ -241,6 +266,12 @@ void t.test('--help and --version print and exit with 0', async (t) => {
   const told = new ServerProcess(['--version']);
   t.equal(await told.exited, 0);
   t.same(told.lines, [version]);
+  const short = new ServerProcess(['-h']);
+  t.equal(await short.exited, 0);
+  t.same(short.lines, help.lines);
+  const shortVersion = new ServerProcess(['-v']);
+  t.equal(await shortVersion.exited, 0);
+  t.same(shortVersion.lines, [version]);
 });
 
 void t.test('settings come from environment variables, log lines as JSON for machines', async (t) => {

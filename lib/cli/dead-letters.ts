@@ -11,6 +11,8 @@ import { DescriptorOutput } from '../log-tool/output.js';
 import { toolFileSystem } from '../log-tool/tool-file-system.js';
 import { count } from '../log-tool/words.js';
 import { helpText } from '../settings/option-table.js';
+import { isWrongSetting } from '../settings/setting-error.js';
+import { VERSION } from '../version.js';
 
 const USAGE = `forebay-dead-letters: looks at events that the sink refused, sends them again, or drops them.
 
@@ -22,7 +24,8 @@ const USAGE = `forebay-dead-letters: looks at events that the sink refused, send
 
 FILE is one of the names in dead-letters/; without, all are meant. --reason TEXT goes with each of them.
 All may run beside a server. An event leaves its file only after the server has it on disk.
-Exit code: 0 if all was done, 1 if something could not be read or sent, 2 if nothing was tried.
+Exit code: 0 if all was done, 1 if something could not be read or sent, 2 if nothing was tried,
+78 for a wrong flag or command.
 
 `;
 
@@ -32,13 +35,13 @@ const errors = new DescriptorOutput(2);
 try {
   process.exitCode = await run(readCommandLine(process.argv.slice(2), process.env));
 } catch (error) {
-  process.exitCode = EXIT.unusable;
+  process.exitCode = isWrongSetting(error) ? EXIT.wrongSetting : EXIT.unusable;
   await tell(asError(error).message);
 }
 
 async function run({ command, names: wanted, settings }: CommandLine): Promise<ExitCode> {
   if (command === null) {
-    await output.write(USAGE + helpText(DEAD_LETTERS_SETTINGS, false));
+    await output.write(settings.help ? USAGE + helpText(DEAD_LETTERS_SETTINGS, false) : `${VERSION}\n`);
     return EXIT.sound;
   }
   const { logDir, reason, url, json } = settings;

@@ -10,6 +10,8 @@ import { repair } from '../log-tool/repair.js';
 import { toolFileSystem as fs } from '../log-tool/tool-file-system.js';
 import { verify } from '../log-tool/verify.js';
 import { helpText } from '../settings/option-table.js';
+import { isWrongSetting } from '../settings/setting-error.js';
+import { VERSION } from '../version.js';
 
 const USAGE = `forebay-log: looks into a log directory, and sets damage aside.
 
@@ -21,7 +23,8 @@ const USAGE = `forebay-log: looks into a log directory, and sets damage aside.
                                     not while a server runs
 
 ls, verify and cat change nothing, and may run beside a server.
-Exit code: 0 if all is sound, 1 if something is damaged or cannot be read, 2 if nothing can be said.
+Exit code: 0 if all is sound, 1 if something is damaged or cannot be read, 2 if nothing can be said,
+78 for a wrong flag or command.
 
 `;
 
@@ -31,15 +34,15 @@ const errors = new DescriptorOutput(2);
 try {
   process.exitCode = await run(readCommandLine(process.argv.slice(2), process.env));
 } catch (error) {
-  process.exitCode = EXIT.unusable;
+  process.exitCode = isWrongSetting(error) ? EXIT.wrongSetting : EXIT.unusable;
   await tell(asError(error).message).catch(() => undefined); // nobody is left to be told
 }
 
 async function run({ command, names, settings }: CommandLine): Promise<ExitCode> {
-  const { logDir: dir, json, raw, dryRun } = settings;
+  const { logDir: dir, json, raw, dryRun, help } = settings;
   switch (command) {
     case null:
-      await output.write(USAGE + helpText(LOG_TOOL_SETTINGS, false));
+      await output.write(help ? USAGE + helpText(LOG_TOOL_SETTINGS, false) : `${VERSION}\n`);
       return EXIT.sound;
     case 'ls':
       return list(fs, dir, json, output);

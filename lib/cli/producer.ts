@@ -1,5 +1,5 @@
 import { closeSync, fstatSync, ftruncateSync, writeFileSync } from 'node:fs';
-import { asError, ForebayError, systemCode } from '../errors.js';
+import { asError, systemCode } from '../errors.js';
 import { findMax, foundSentence, stepText } from '../producer/find-max.js';
 import type { Found, Measured } from '../producer/find-max.js';
 import { planOf } from '../producer/load.js';
@@ -15,18 +15,20 @@ import { ProgressMeter } from '../producer/progress.js';
 import { statisticsText } from '../producer/statistics.js';
 import { grouped, wrapped } from '../producer/words.js';
 import { helpText, readOptions } from '../settings/option-table.js';
+import { isWrongSetting, WRONG_SETTING_EXIT } from '../settings/setting-error.js';
+import { VERSION } from '../version.js';
 
 const USAGE = `forebay-producer: sends events to a server at a rate that you say, and tells what became of them.
 
   node bin/producer.js [--flag VALUE ...]
 
 Events leave when they are due, whether or not earlier ones were answered; latency counts from then.
-Exit code: 0 if every event was answered by 202 or 429, 1 if not, 2 for wrong flags, 130 after Ctrl-C.
+Exit code: 0 if every event was answered by 202 or 429, 1 if not, 78 for wrong flags, 130 after Ctrl-C.
 With --find-max: 0 if a rate was found, 1 if not. What is what: docs/producer.md
 
 `;
 
-const EXIT = { done: 0, failed: 1, wrongSetting: 2, interrupted: 130 } as const;
+const EXIT = { done: 0, failed: 1, wrongSetting: WRONG_SETTING_EXIT, interrupted: 130 } as const;
 const PROGRESS_MS = 100;
 /** The width of a plot: that of the terminal, and no more than this. */
 const PLOT_WIDTH = 80;
@@ -44,15 +46,18 @@ for (const stream of [process.stdout, process.stderr]) {
 try {
   process.exitCode = await main(process.argv.slice(2));
 } catch (error) {
-  const isSetting = error instanceof ForebayError && error.code === 'SETTING_INVALID';
   process.stderr.write(`forebay-producer: ${asError(error).message}\n`);
-  process.exit(isSetting ? EXIT.wrongSetting : EXIT.failed);
+  process.exit(isWrongSetting(error) ? EXIT.wrongSetting : EXIT.failed);
 }
 
 async function main(argv: readonly string[]): Promise<number> {
   const settings = readOptions(PRODUCER_SETTINGS, argv);
   if (settings.help) {
     process.stdout.write(USAGE + helpText(PRODUCER_SETTINGS, false));
+    return EXIT.done;
+  }
+  if (settings.version) {
+    process.stdout.write(`${VERSION}\n`);
     return EXIT.done;
   }
   checkRelations(settings);
