@@ -15,6 +15,8 @@ import { isWrongSetting, WRONG_SETTING_EXIT } from '../settings/setting-error.js
 import { chooseSink } from '../sinks/choose-sink.js';
 import { VERSION } from '../version.js';
 import { createLogger, neverWait } from './log-output.js';
+import type { ConnectionBounds } from './open-files.js';
+import { boundConnections, openFilesMax } from './open-files.js';
 
 /** What closing files takes at the end of a stop, in milliseconds, with room to spare. */
 const CLOSING_MS = 500;
@@ -68,14 +70,15 @@ async function run(settings: ServerSettings, logger: Logger): Promise<void> {
       'The simulated sink keeps nothing: events are gone once it has them (--sink file keeps them)',
     );
   }
+  const bounds = boundConnections(openFilesMax(), settings, logger);
   const forebay = createForebay({
     ...ofTable(PIPELINE_SETTINGS, settings),
     sink: await chooseSink(settings, logger),
     logger,
   });
-  const server = new IngestionServer({ ...ofTable(HTTP_SETTINGS, settings), forebay, logger });
+  const server = new IngestionServer({ ...ofTable(HTTP_SETTINGS, settings), ...bounds, forebay, logger });
   server.addRoutes(new OperatorRoutes({ forebay, door: server, page: settings.page === 'on' }).routes);
-  const stopping = stopOnSignals(settings, forebay, server, logger);
+  const stopping = stopOnSignals({ ...settings, ...bounds }, forebay, server, logger);
   forebay.broken.catch(() => process.exit(1)); // a restart begins with what is on disk
   try {
     // first: a port that is in use stops the start before anything is delivered
@@ -109,7 +112,7 @@ function tellEnd(error: Error): void {
  * @returns aborted with the first signal
  */
 function stopOnSignals(
-  { shutdownTimeoutMs, host }: ServerSettings,
+  { shutdownTimeoutMs, host, refusedMax }: ServerSettings & ConnectionBounds,
   forebay: Forebay,
   server: IngestionServer,
   logger: Logger,
@@ -136,7 +139,7 @@ function stopOnSignals(
     }, shutdownTimeoutMs).unref();
     const port = server.listening ? server.port : null;
     const stopped = server.stop(shutdownTimeoutMs / 2);
-    const door = port === null ? null : await closedDoor(forebay, host, port, logger);
+    const door = port === null ? null : await closedDoor(forebay, host, port, refusedMax, logger);
     await stopped;
     await forebay.stop(Math.max(0, end - performance.now() - CLOSING_MS));
     const { pending, unreadBatches } = forebay.counts();
@@ -154,10 +157,11 @@ async function closedDoor(
   forebay: Forebay,
   host: string,
   port: number,
+  connectionsMax: number,
   logger: Logger,
 ): Promise<ClosedDoor | null> {
   try {
-    return await ClosedDoor.open(forebay, host, port);
+    return await ClosedDoor.open(forebay, host, port, connectionsMax);
   } catch (error) {
     logger.info({ err: error }, `While it stops the server answers nobody: ${asError(error).message}`);
     return null;

@@ -9,6 +9,7 @@ import { answerProbe, health, readiness } from './probes.js';
 /** What asks here has little to say, and gets little time: a stop is a matter of seconds. */
 const REQUEST_TIMEOUT_MS = 2000;
 const BODY_MS = 1000;
+/** At most this many connections are taken; the others are closed. */
 const CONNECTIONS_MAX = 1000;
 
 /**
@@ -18,13 +19,13 @@ const CONNECTIONS_MAX = 1000;
 export class ClosedDoor {
   readonly #server: Server;
 
-  private constructor(forebay: Forebay) {
+  private constructor(forebay: Forebay, connectionsMax: number) {
     this.#server = createServer({
       headersTimeout: REQUEST_TIMEOUT_MS,
       requestTimeout: REQUEST_TIMEOUT_MS,
       connectionsCheckingInterval: REQUEST_TIMEOUT_MS / 2,
     });
-    this.#server.maxConnections = CONNECTIONS_MAX;
+    this.#server.maxConnections = Math.min(connectionsMax, CONNECTIONS_MAX);
     // a connection that cannot be taken must not break the stop; before it listens, `listen` hears of it
     this.#server.on('error', () => undefined);
     this.#server.on('request', (req, res) => {
@@ -41,9 +42,17 @@ export class ClosedDoor {
     });
   }
 
-  /** @throws ForebayError `PORT_UNAVAILABLE` */
-  static async open(forebay: Forebay, host: string, port: number): Promise<ClosedDoor> {
-    const door = new ClosedDoor(forebay);
+  /**
+   * @param connectionsMax each is an open file, beside those of the door that is being closed
+   * @throws ForebayError `PORT_UNAVAILABLE`
+   */
+  static async open(
+    forebay: Forebay,
+    host: string,
+    port: number,
+    connectionsMax: number,
+  ): Promise<ClosedDoor> {
+    const door = new ClosedDoor(forebay, connectionsMax);
     await listen(door.#server, host, port);
     return door;
   }

@@ -6,7 +6,7 @@ import { rawAnswer } from './raw-answer.js';
 import type { RequestCounts } from './request-counts.js';
 
 /** At most this many connections beyond the bound are answered at once; each takes some 10 KiB. */
-const REFUSED_MAX = 2000;
+export const REFUSED_MAX = 2000;
 /** How long one of them may take to read its answer, in milliseconds. */
 const REFUSAL_MS = 2000;
 /** How often the log says what became of connections beyond the bound, in milliseconds. */
@@ -21,6 +21,8 @@ export interface ConnectionGateOptions {
   readonly headersTimeoutMs: number;
   /** an idle connection stays open for so long, in milliseconds. */
   readonly keepAliveTimeoutMs: number;
+  /** At most this many connections beyond these are answered `429` at once. */
+  readonly refusedMax: number;
   readonly counts: RequestCounts;
   readonly logger: Logger;
   /** Takes a connection that is within the bound. */
@@ -58,9 +60,9 @@ export class ConnectionGate {
   #reportTimer: NodeJS.Timeout | null = null;
 
   constructor(options: ConnectionGateOptions) {
-    const { server, connectionsMax } = options;
+    const { server, connectionsMax, refusedMax } = options;
     this.#options = options;
-    server.maxConnections = connectionsMax + REFUSED_MAX;
+    server.maxConnections = connectionsMax + refusedMax;
     server.on('connection', this.#onConnection);
     server.on('drop', () => {
       this.#drop();

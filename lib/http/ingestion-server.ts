@@ -8,7 +8,7 @@ import type { Logger } from '../log-lines.js';
 import { HTTP_SETTINGS } from '../settings/http-settings.js';
 import type { HttpSettings } from '../settings/http-settings.js';
 import { fromObject } from '../settings/option-table.js';
-import { ConnectionGate } from './connection-gate.js';
+import { ConnectionGate, REFUSED_MAX } from './connection-gate.js';
 import type { Door } from './door.js';
 import { EventsRoute } from './events-route.js';
 import { FastPath } from './fast-path.js';
@@ -26,6 +26,8 @@ const HEAD_END = '\r\n\r\n';
 /** What `IngestionServer` takes: the pipeline, and any of the door's settings. */
 export interface IngestionServerOptions extends Partial<HttpSettings> {
   readonly forebay: Forebay;
+  /** At most this many connections beyond `connectionsMax` are answered `429` at once; 2,000 by default. */
+  readonly refusedMax?: number;
   /** Where faults of the server are told; `pino` fits. Nowhere by default. */
   readonly logger?: Logger;
 }
@@ -44,7 +46,12 @@ export class IngestionServer implements Door {
   readonly #gate: ConnectionGate;
 
   /** @throws ForebayError `SETTING_INVALID` */
-  constructor({ forebay, logger = silentLogger, ...given }: IngestionServerOptions) {
+  constructor({
+    forebay,
+    refusedMax = REFUSED_MAX,
+    logger = silentLogger,
+    ...given
+  }: IngestionServerOptions) {
     const settings = fromObject(HTTP_SETTINGS, given);
     this.#settings = settings;
     this.#forebay = forebay;
@@ -64,6 +71,7 @@ export class IngestionServer implements Door {
     });
     this.#gate = new ConnectionGate({
       ...settings,
+      refusedMax,
       server: this.#server,
       counts: this.counts,
       logger,

@@ -24,13 +24,19 @@ export class ServerProcess {
   readonly #waiting = new Set<() => void>();
   #ended = false;
 
-  /** @param stdout the open file that its standard output is; `null`: the log lines are read from it */
+  /**
+   * @param stdout the open file that its standard output is; `null`: the log lines are read from it
+   * @param ulimit how the shell in front bounds it, like `-n 300`; `null`: there is no shell
+   */
   constructor(
     flags: readonly string[],
     environment: Readonly<Record<string, string>> = {},
     stdout: number | null = null,
+    ulimit: string | null = null,
   ) {
-    this.#child = spawn(process.execPath, [join(ROOT, 'bin/server.js'), ...flags], {
+    const words = [process.execPath, join(ROOT, 'bin/server.js'), ...flags];
+    const all = ulimit === null ? words : ['bash', '-c', `ulimit ${ulimit}; exec "$@"`, 'bash', ...words];
+    this.#child = spawn(all[0] ?? '', all.slice(1), {
       stdio: ['ignore', stdout ?? 'pipe', 'pipe'],
       env: { ...INHERITED, ...environment },
     }) as ChildProcessByStdio<null, Readable | null, Readable>;
