@@ -194,7 +194,7 @@ void t.test('what earlier runs left counts from the start, also after kill -9', 
 
 void t.test('a body that could never fit is a wrong setting', async (t) => {
   const server = new ServerProcess(['--port', '0', '--log-dir', tempDir(t), '--backlog-max', '1MiB']);
-  t.equal(await server.exited, 1);
+  t.equal(await server.exited, 78);
   t.match(server.stderr, /--body-max must be smaller than --backlog-max/);
 });
 

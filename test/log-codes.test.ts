@@ -249,11 +249,11 @@ void t.test('as JSON, lines of the server have their codes, also why it does not
   ];
   for (const [given, code] of wrong) {
     const other = new ServerProcess(given);
-    t.equal(await other.exited, 1);
+    t.equal(await other.exited, code === 'SETTING_INVALID' ? 78 : 1);
     t.match(JSON.parse(other.stderr), { level: 'error', code });
   }
   const variable = new ServerProcess(['--port', 'x'], { FOREBAY_LOG_FORMAT: 'json' });
-  t.equal(await variable.exited, 1);
+  t.equal(await variable.exited, 78);
   t.match(JSON.parse(variable.stderr), { code: 'SETTING_INVALID', msg: /^--port must be/ });
   t.equal(await server.stop('SIGTERM'), 0);
 });
