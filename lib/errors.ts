@@ -39,6 +39,11 @@ export const ERRORS = {
     message: 'The disk did not say whether it has the event: it may be delivered although this is an error',
   },
   NOT_RUNNING: { status: 503, retry: true, message: 'The server is starting or stopping' },
+  ADMIN_PUBLIC: {
+    status: null,
+    retry: false,
+    message: 'Page, metrics and health are open to whoever reaches the port',
+  },
   SINK_DOWN: { status: null, retry: true, message: 'The sink fails and is left alone' },
   SINK_SILENT: { status: null, retry: true, message: 'The sink does not answer' },
   SINK_FILE_FAILED: {

@@ -2,7 +2,9 @@ import { asError, ForebayError } from '../errors.js';
 import type { ErrorCode } from '../errors.js';
 import { createForebay } from '../forebay.js';
 import type { Forebay } from '../forebay.js';
+import { AdminServer } from '../http/admin-server.js';
 import { ClosedDoor } from '../http/closed-door.js';
+import { isLoopback } from '../http/host-rules.js';
 import { IngestionServer } from '../http/ingestion-server.js';
 import type { Logger } from '../log-lines.js';
 import { OperatorRoutes } from '../operator-routes.js';
@@ -17,6 +19,9 @@ import { VERSION } from '../version.js';
 import { createLogger, neverWait } from './log-output.js';
 import type { ConnectionBounds } from './open-files.js';
 import { boundConnections, openFilesMax } from './open-files.js';
+
+/** Where operators' address is, unless they say. */
+const LOOPBACK = '127.0.0.1';
 
 /** What closing files takes at the end of a stop, in milliseconds, with room to spare. */
 const CLOSING_MS = 500;
@@ -76,19 +81,36 @@ async function run(settings: ServerSettings, logger: Logger): Promise<void> {
     sink: await chooseSink(settings, logger),
     logger,
   });
-  const server = new IngestionServer({ ...ofTable(HTTP_SETTINGS, settings), ...bounds, forebay, logger });
-  server.addRoutes(new OperatorRoutes({ forebay, door: server, page: settings.page === 'on' }).routes);
+  const http = ofTable(HTTP_SETTINGS, settings);
+  const { adminPort, adminHost } = settings;
+  const server = new IngestionServer({ ...http, ...bounds, hasHealth: adminPort === null, forebay, logger });
+  const { routes } = new OperatorRoutes({ forebay, door: server, page: settings.page === 'on' });
+  const address = { host: adminHost ?? LOOPBACK, port: adminPort ?? 0 };
+  const admin =
+    adminPort === null
+      ? null
+      : new AdminServer({ ...http, ...address, forebay, door: server, routes, logger });
+  if (admin === null) server.addRoutes(routes);
   const stopping = stopOnSignals({ ...settings, ...bounds }, forebay, server, logger);
   forebay.broken.catch(() => process.exit(1)); // a restart begins with what is on disk
   try {
     // first: a port that is in use stops the start before anything is delivered
+    await admin?.start();
     await server.start();
     if (stopping.aborted) return;
     await forebay.start();
     if (stopping.aborted) return;
   } catch (error) {
+    admin?.stop();
     await Promise.all([server.stop(0), forebay.stop(0)]);
     throw error;
+  }
+  if (admin !== null) logger.info(address, `Operators' address: port ${admin.port}`);
+  else if (!isLoopback(settings.host)) {
+    logger.warn(
+      { code: 'ADMIN_PUBLIC' },
+      `Page, metrics and /health are open to whoever reaches ${settings.host}: --admin-port gives them an address of their own`,
+    );
   }
   logger.info({ host: settings.host, port: server.port }, `IngestionServer started on port ${server.port}`);
 }

@@ -8,6 +8,12 @@ const EMPTY = Buffer.alloc(0);
 export class BodyBuffer {
   length = 0;
   #buffer: Buffer = EMPTY;
+  readonly #expected: number;
+
+  /** @param expected how long it says it will be, in bytes; it may lie */
+  constructor(expected: number = Infinity) {
+    this.#expected = expected;
+  }
 
   append(piece: Buffer): void {
     const length = this.length + piece.length;
@@ -26,7 +32,7 @@ export class BodyBuffer {
   }
 
   #grow(length: number): void {
-    const grown = Buffer.allocUnsafeSlow(Math.max(length, 2 * this.#buffer.length));
+    const grown = Buffer.allocUnsafeSlow(Math.max(length, Math.min(2 * this.#buffer.length, this.#expected)));
     this.#buffer.copy(grown, 0, 0, this.length);
     this.#buffer = grown;
   }

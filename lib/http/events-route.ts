@@ -90,13 +90,18 @@ export class EventsRoute implements Route {
       return;
     }
     if (waits) res.writeContinue();
+    const coding = codingOf(req.headers);
     const lenient = isLenient(req);
     const events = new EventLines(this.#bounds, lenient);
     const reading = new BodyReading({
       req,
       res,
-      coding: codingOf(req.headers),
-      body: this.#newBody(bodyFormat(req.headers['content-type']), events),
+      coding,
+      body: this.#newBody(
+        bodyFormat(req.headers['content-type']),
+        events,
+        coding === 'identity' && declared > 0 ? declared : Infinity,
+      ),
       bodies: this.#bodies,
       bodyBytesMax: this.#bodyBytesMax,
       refusal: (length) =>
@@ -131,7 +136,7 @@ export class EventsRoute implements Route {
     }
     const events = new EventLines(this.#bounds, false);
     try {
-      const reading = this.#newBody(format, events);
+      const reading = this.#newBody(format, events, length);
       reading.append(body);
       reading.end();
     } catch (error) {
@@ -189,8 +194,9 @@ export class EventsRoute implements Route {
     return declared > this.#bodyBytesMax ? bodyTooLarge(this.#bodyBytesMax) : null;
   }
 
-  #newBody(format: BodyFormat | null, events: EventLines): EventBody {
-    return format === 'ndjson' ? new NdjsonBody(events) : new JsonBody(events);
+  /** @param bytes how long it says it will be */
+  #newBody(format: BodyFormat | null, events: EventLines, bytes: number): EventBody {
+    return format === 'ndjson' ? new NdjsonBody(events) : new JsonBody(events, bytes);
   }
 }
 

@@ -19,6 +19,10 @@ interface Waiting extends Exchange {
 /** A connection, with those of its exchanges that are not over, in the order of the requests. */
 interface Connection {
   readonly open: Set<Waiting>;
+  /** The one that came last, open or over. */
+  last: Waiting | null;
+  /** Whether the next ones are about to begin. */
+  isDue: boolean;
   /** Whether it is closed behind one of them, or behind one that is over. */
   isEnding: boolean;
   idleSinceMs: number;
@@ -38,7 +42,17 @@ export class Exchanges {
 
   constructor(server: Server) {
     server.on('connection', (socket) => {
-      this.#connections.set(socket, { open: new Set(), isEnding: false, idleSinceMs: performance.now() });
+      const connection: Connection = {
+        open: new Set(),
+        last: null,
+        isDue: false,
+        isEnding: false,
+        idleSinceMs: performance.now(),
+      };
+      this.#connections.set(socket, connection);
+      // Node.js resumes a socket for each request whose body is read, and would parse what is there to the end
+      const resume = socket.resume.bind(socket);
+      socket.resume = () => (connection.open.size > AT_WORK_MAX ? socket : resume());
       socket.once('close', () => this.#connections.delete(socket));
     });
   }
@@ -58,10 +72,7 @@ export class Exchanges {
   /** From now on each connection is closed behind the last of its answers. */
   close(): void {
     this.#isClosing = true;
-    for (const { open } of this.#connections.values()) {
-      const last = [...open].at(-1);
-      if (last !== undefined) keepAlive(last, false);
-    }
+    for (const { last } of this.#connections.values()) if (last !== null) keepAlive(last, false);
   }
 
   /**
@@ -72,13 +83,15 @@ export class Exchanges {
   add(req: IncomingMessage, res: ServerResponse, isAlone: boolean, begin: () => void): void {
     const connection = this.#connections.get(req.socket);
     if (connection === undefined) return; // the connection is gone
-    const { open } = connection;
-    const before = [...open].at(-1);
-    if (this.#isClosing && before !== undefined && wantsMore(before)) keepAlive(before, true);
-    if (before !== undefined && !before.res.shouldKeepAlive) connection.isEnding = true;
-    if (connection.isEnding) return;
+    const { open, last } = connection;
+    if (this.#isClosing && last !== null && wantsMore(last)) keepAlive(last, true);
+    if (connection.isEnding || last?.res.shouldKeepAlive === false) {
+      connection.isEnding = true;
+      return;
+    }
     const exchange = { req, res, begin, isAlone, hasBegun: false };
     open.add(exchange);
+    connection.last = exchange;
     if (open.size > AT_WORK_MAX) req.socket.pause();
     if (this.#isClosing || req.headers.upgrade !== undefined) keepAlive(exchange, false);
     const look = (): void => {
@@ -91,14 +104,19 @@ export class Exchanges {
 
   #end(connection: Connection, exchange: Waiting): void {
     if (!connection.open.delete(exchange)) return;
-    if (!exchange.res.shouldKeepAlive) connection.isEnding = true;
     connection.idleSinceMs = performance.now();
-    beginNext(connection);
     if (connection.open.size < AT_WORK_MAX) readOn(exchange.req.socket);
+    if (connection.open.size === 0 || connection.isDue) return;
+    // not at once: answers that are written at once would follow each other with no turn for other connections
+    connection.isDue = true;
+    setImmediate(() => {
+      connection.isDue = false;
+      beginNext(connection);
+    });
   }
 }
 
-/** Unless Node has paused it, too, as its client does not read the answers. */
+/** Unless Node.js has paused it, too, as its client does not read the answers. */
 function readOn(socket: Socket): void {
   const { _paused: isPausedByNode } = socket as { _paused?: boolean };
   if (socket.isPaused() && isPausedByNode !== true) socket.resume();

@@ -14,7 +14,7 @@ import { EventsRoute } from './events-route.js';
 import { FastPath } from './fast-path.js';
 import { HostRules } from './host-rules.js';
 import { listen } from './listen.js';
-import { answerProbe, health, readiness } from './probes.js';
+import { health, probeRoutes, readiness } from './probes.js';
 import type { ProbeAnswer } from './probes.js';
 import { rawAnswer } from './raw-answer.js';
 import { RequestCounts } from './request-counts.js';
@@ -28,6 +28,8 @@ export interface IngestionServerOptions extends Partial<HttpSettings> {
   readonly forebay: Forebay;
   /** At most this many connections beyond `connectionsMax` are answered `429` at once; 2,000 by default. */
   readonly refusedMax?: number;
+  /** Whether `/health` is here; `false`: operators have an address of their own. */
+  readonly hasHealth?: boolean;
   /** Where faults of the server are told; `pino` fits. Nowhere by default. */
   readonly logger?: Logger;
 }
@@ -38,6 +40,7 @@ export class IngestionServer implements Door {
   readonly counts = new RequestCounts();
   readonly #settings: HttpSettings;
   readonly #forebay: Forebay;
+  readonly #hasHealth: boolean;
   readonly #events: EventsRoute;
   readonly #server: Server;
   readonly #logger: Logger;
@@ -49,18 +52,25 @@ export class IngestionServer implements Door {
   constructor({
     forebay,
     refusedMax = REFUSED_MAX,
+    hasHealth = true,
     logger = silentLogger,
     ...given
   }: IngestionServerOptions) {
     const settings = fromObject(HTTP_SETTINGS, given);
     this.#settings = settings;
     this.#forebay = forebay;
+    this.#hasHealth = hasHealth;
     this.#logger = logger;
     const hosts = new HostRules(settings.host, settings.allowedHosts);
     this.#events = new EventsRoute({ ...settings, forebay, logger, counts: this.counts });
     this.#server = createServer({ ...serverOptions(settings) });
     this.#router = new Router({ server: this.#server, hosts, counts: this.counts, logger });
-    this.#router.add(this.#ownRoutes());
+    const probes = probeRoutes(forebay, () => this.refusal());
+    this.#router.add([
+      ['/events', this.#events],
+      ['/ready', probes['/ready']],
+    ]);
+    if (hasHealth) this.#router.add([['/health', probes['/health']]]);
     const handOver = this.#takeConnections();
     this.#fastPath = new FastPath({
       ...settings,
@@ -175,26 +185,11 @@ export class IngestionServer implements Door {
   #answerProbe(request: string): string | null {
     const [, method, path] = /^(GET|HEAD) (\/\w+)[ ?]/.exec(request) ?? [];
     let answer: ProbeAnswer;
-    if (path === '/health') answer = health(this.#forebay);
+    if (path === '/health' && this.#hasHealth) answer = health(this.#forebay);
     else if (path === '/ready') answer = readiness(this.#forebay, this.refusal());
     else return null;
     this.counts.count(path, answer.status);
     const full = rawAnswer(answer.status, answer.body, answer.headers, null);
     return method === 'HEAD' ? full.slice(0, full.indexOf(HEAD_END) + HEAD_END.length) : full;
-  }
-
-  #ownRoutes(): Map<string, Route> {
-    const probe = (answer: () => ProbeAnswer): Route => ({
-      methods: ['GET', 'HEAD'],
-      handle: (req, res) => {
-        answerProbe(res, answer());
-        req.resume();
-      },
-    });
-    return new Map<string, Route>([
-      ['/events', this.#events],
-      ['/health', probe(() => health(this.#forebay))],
-      ['/ready', probe(() => readiness(this.#forebay, this.refusal()))],
-    ]);
   }
 }

@@ -3,6 +3,7 @@ import { systemCode } from '../errors.js';
 import type { ErrorCode, ForebayError } from '../errors.js';
 import type { Forebay } from '../forebay.js';
 import { answerJson, retryAfter } from './answers.js';
+import type { Route } from './router.js';
 
 /** A disk in this state gets well by itself, as delivery makes room: a restart would only be in its way. */
 const IS_FULL: readonly (string | undefined)[] = ['ENOSPC', 'EDQUOT'];
@@ -45,7 +46,7 @@ function reasonOf({ cause, message }: ForebayError): string {
 export function readiness(forebay: Forebay, refusal: ForebayError | null): ProbeAnswer {
   if (refusal === null) {
     const state = forebay.sinkState();
-    const sink = { breaker: state?.breaker, lastError: state?.lastError };
+    const sink = { breaker: state?.breaker }; // its errors name hosts and users: they are for operators
     const batches = state?.batchesAside ?? 0;
     const aside = batches === 0 ? {} : { aside: asideWords(batches, state?.deadLettersFull === true) };
     return { status: 200, body: { status: 'ready', sink, ...aside }, headers: {} };
@@ -63,4 +64,22 @@ function asideWords(batches: number, isFull: boolean): object {
 
 export function answerProbe(res: ServerResponse, { status, body, headers }: ProbeAnswer): void {
   answerJson(res, status, body, headers);
+}
+
+/** @param refusal what an event would be refused with now; `null`: it would be taken */
+export function probeRoutes(
+  forebay: Forebay,
+  refusal: () => ForebayError | null,
+): Record<'/health' | '/ready', Route> {
+  const probe = (answer: () => ProbeAnswer): Route => ({
+    methods: ['GET', 'HEAD'],
+    handle: (req, res) => {
+      answerProbe(res, answer());
+      req.resume();
+    },
+  });
+  return {
+    '/health': probe(() => health(forebay)),
+    '/ready': probe(() => readiness(forebay, refusal())),
+  };
 }

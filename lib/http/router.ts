@@ -2,7 +2,7 @@ import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import { asError, ForebayError } from '../errors.js';
 import type { Logger } from '../log-lines.js';
 import { answerError, isAnswered } from './answers.js';
-import { answerConnectionErrors } from './connection-errors.js';
+import { answerConnectionErrors, endWith } from './connection-errors.js';
 import { Exchanges } from './exchanges.js';
 import type { HostRules } from './host-rules.js';
 import { ABORTED } from './request-counts.js';
@@ -64,6 +64,10 @@ export class Router {
     });
     server.on('checkContinue', (req, res) => {
       this.#begin(req, res, true, null);
+    });
+    server.on('connect', (req, socket) => {
+      const message = `${JSON.stringify(req.url)} takes no ${req.method}`;
+      endWith(new ForebayError('METHOD_NOT_ALLOWED', { message }), socket, counts);
     });
     server.on('checkExpectation', (req, res) => {
       this.#begin(req, res, true, new ForebayError('EXPECTATION_FAILED'));

@@ -30,11 +30,13 @@ export function metricsRoute({ forebay, door, sharedMs = 1000 }: MetricsOptions)
     return families({ forebay, door, statistics, disk, process });
   };
   /** What was made within the last second, or is being made, by format. */
-  const made = new Map<boolean, { readonly atMs: number; readonly exposition: Promise<Exposition> }>();
-  const shared = (isOpen: boolean): Promise<Exposition> => {
+  const made = new Map<boolean, { readonly atMs: number; readonly exposition: Promise<Shared> }>();
+  const shared = (isOpen: boolean): Promise<Shared> => {
     const last = made.get(isOpen);
     if (last !== undefined && performance.now() - last.atMs < sharedMs) return last.exposition;
-    const exposed = read().then((all) => exposition(all, isOpen));
+    const exposed = read()
+      .then((all) => exposition(all, isOpen))
+      .then(({ text, contentType }) => ({ bytes: Buffer.from(text), contentType }));
     made.set(isOpen, { atMs: performance.now(), exposition: exposed });
     return exposed;
   };
@@ -42,13 +44,18 @@ export function metricsRoute({ forebay, door, sharedMs = 1000 }: MetricsOptions)
     methods: ['GET', 'HEAD'],
     handle: async (req, res) => {
       req.resume();
-      const { text, contentType } = await shared(OPEN_METRICS.test(req.headers.accept ?? ''));
-      answerBytes(res, 200, text, { ...METRICS_HEADERS, 'Content-Type': contentType });
+      const { bytes, contentType } = await shared(OPEN_METRICS.test(req.headers.accept ?? ''));
+      answerBytes(res, 200, bytes, { ...METRICS_HEADERS, 'Content-Type': contentType });
     },
     stop: () => {
       process.close();
     },
   };
+}
+
+interface Shared {
+  readonly bytes: Buffer;
+  readonly contentType: string;
 }
 
 /** The numbers as text. */

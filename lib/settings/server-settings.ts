@@ -155,11 +155,25 @@ export const SERVER_SETTINGS = {
   ...HTTP_SETTINGS,
   ...PIPELINE_SETTINGS,
   ...SINK_SETTINGS,
+  adminHost: {
+    flag: 'admin-host',
+    initial: null,
+    unit: 'ADDRESS',
+    help: 'where operators have an address of their own (--admin-port); without: 127.0.0.1',
+    check: optional(text),
+  },
+  adminPort: {
+    flag: 'admin-port',
+    initial: null,
+    unit: 'NUMBER',
+    help: 'its port; without: page, metrics and /health are on --port, for whoever reaches it',
+    check: optional(wholeNumber(0, 65_535)),
+  },
   page: {
     flag: 'page',
     initial: 'on',
     unit: 'on|off',
-    help: 'the live page at /, for whoever reaches the port; it shows events that the sink refused',
+    help: 'the live page at /; it shows events that the sink refused',
     check: oneOf('on', 'off'),
   },
   logLevel: {
@@ -203,6 +217,7 @@ export function checkRelations(settings: ServerSettings): void {
     throw new ForebayError('SETTING_INVALID', { message });
   };
   checkSinkRelations(settings);
+  if (settings.adminHost !== null && settings.adminPort === null) wrong('--admin-host needs --admin-port');
   for (const [flag, bound] of [
     ['queue-bytes', queueBytes],
     ['backlog-max', backlogBytesMax],
