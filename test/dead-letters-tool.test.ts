@@ -199,7 +199,7 @@ void t.test('a file that is not taken keeps no other from being sent', async (t)
   t.equal(lines.length, 3);
   t.match(
     lines[0],
-    /^forebay-dead-letters: http:\/\/127\.0\.0\.1:\d+\/events answered 400: \?\[2Jno\?x{293}$/,
+    /^forebay-dead-letters: http:\/\/127\.0\.0\.1:\d+\/events answered 400: \\u001b\[2Jno\\u000ax{293}$/,
   );
   t.match(lines[1], /batch_20250101_000000_3\.jsonl holds lines that are no dead letters$/);
   t.notMatch(out + err, /s3cret/);
@@ -334,7 +334,10 @@ void t.test('what stands in the folder steers no terminal, and what is no letter
   writeFileSync(join(folder, 'notes.txt'), 'mine');
   const listed = await tool(dir, 'ls');
   t.equal(listed.code, 1);
-  t.match(listed.out, /  \?\[2J \?\[2J\n1 dead letter in 1 file of .*\n1 line of them cannot be read/);
+  t.match(
+    listed.out,
+    /  \\u001b\[2J \\u001b\[2J\n1 dead letter in 1 file of .*\n1 line of them cannot be read/,
+  );
   t.match(await tool(dir, 'drop', '--yes'), { code: 1, out: '0 events dropped\n', err: /no dead letters/ });
   t.equal(readFileSync(join(folder, 'notes.txt'), 'utf8'), 'mine');
 });

@@ -257,7 +257,7 @@ void t.test('ls lists batches in order of delivery, and all else', async (t) => 
   t.match(out, `${name(11)}: not a plain file, left alone\n`);
   t.match(out, `${name(12)}: not a plain file, left alone\n`);
   t.match(out, `${name(1)}.repair: left by a repair that did not end; the next one removes it\n`);
-  t.match(out, 'no?tes: not a batch file, left alone\n');
+  t.match(out, 'no\\u001btes: not a batch file, left alone\n');
   const json = await tool('ls', '--json', '--log-dir', dir);
   const objects = json.out
     .trim()

@@ -28,10 +28,11 @@ export interface BatchContent {
 export async function readBatch(
   fs: FileSystem,
   path: string,
-  { name, acknowledgedBytes, fileBytes, leftover }: SealedBatch,
+  batch: SealedBatch,
   quarantine: Quarantine,
   lines: LogLines,
 ): Promise<BatchContent> {
+  const { name, acknowledgedBytes, fileBytes, leftover } = batch;
   const file = await readExpected(fs, path, fileBytes, acknowledgedBytes).catch((error: unknown) => {
     if (systemCode(error) === 'ENOENT') return null;
     throw error;
@@ -45,8 +46,11 @@ export async function readBatch(
   // a file of this run was acknowledged to its end, or its failed end is cut off
   const isAcknowledged = acknowledgedBytes !== null || !leftover;
   const { bytes, events, runId, tornBytes, lastBreakLost, damaged } = readBatchLines(file, isAcknowledged);
+  const aside = damaged.length > 0 ? await quarantine.setAside(name, damaged) : '';
+  const content = { bytes, events, runId, quarantined: damaged.length, torn: tornBytes > 0 };
+  // it was read before, with the same outcome: that was told
+  if (batch.past !== null && batch.events === events) return content;
   if (damaged.length > 0) {
-    const aside = await quarantine.setAside(name, damaged);
     const all = events + damaged.length;
     lines.error('BATCH_DAMAGED', `Damaged: ${damaged.length} of ${all} lines of ${name}, set aside in ${aside}; the rest is sound`);
   }
@@ -58,7 +62,7 @@ export async function readBatch(
     const missing = acknowledgedBytes - file.length;
     lines.error('BATCH_DAMAGED', `Damaged: ${missing} bytes of ${name} that were acknowledged are missing`);
   }
-  return { bytes, events, runId, quarantined: damaged.length, torn: tornBytes > 0 };
+  return content;
 }
 
 /** How many events of a batch are gone that were not missed before, as a look at its file shows. */

@@ -4,6 +4,7 @@ import type { AddressInfo } from 'node:net';
 import type { Forebay } from '../forebay.js';
 import type { Logger } from '../log-lines.js';
 import type { HttpSettings } from '../settings/http-settings.js';
+import { AccessLog } from './access-log.js';
 import { HostRules } from './host-rules.js';
 import type { IngestionServer } from './ingestion-server.js';
 import { listen } from './listen.js';
@@ -17,7 +18,13 @@ const CONNECTIONS_MAX = 500;
 /** What `AdminServer` takes: of the settings its own address, and what is the same as for events. */
 export interface AdminServerOptions extends Pick<
   HttpSettings,
-  'host' | 'port' | 'allowedHosts' | 'headersTimeoutMs' | 'requestTimeoutMs' | 'keepAliveTimeoutMs'
+  | 'host'
+  | 'port'
+  | 'allowedHosts'
+  | 'accessLog'
+  | 'headersTimeoutMs'
+  | 'requestTimeoutMs'
+  | 'keepAliveTimeoutMs'
 > {
   readonly forebay: Forebay;
   readonly door: IngestionServer;
@@ -38,7 +45,8 @@ export class AdminServer {
     this.#server = createServer({ ...serverOptions(options) });
     this.#server.maxConnections = CONNECTIONS_MAX;
     const hosts = new HostRules(host, allowedHosts);
-    this.#router = new Router({ server: this.#server, hosts, counts: door.counts, logger });
+    const accessLog = new AccessLog(options.accessLog, logger);
+    this.#router = new Router({ server: this.#server, hosts, counts: door.counts, accessLog, logger });
     this.#router.add(Object.entries(probeRoutes(forebay, () => door.refusal())));
     this.#router.add(routes);
     this.#server.on('error', (err) => {

@@ -1,6 +1,7 @@
 import type { Socket } from 'node:net';
 import { ForebayError } from '../errors.js';
 import { errorBody, retryAfter } from './answers.js';
+import type { AccessLog } from './access-log.js';
 import { endWith } from './connection-errors.js';
 import type { EventsRoute } from './events-route.js';
 import type { HostRules } from './host-rules.js';
@@ -8,6 +9,7 @@ import { httpDate, rawAnswer } from './raw-answer.js';
 import { ABORTED } from './request-counts.js';
 import type { RequestCounts } from './request-counts.js';
 import { plainHead } from './request-head.js';
+import { requestId } from './request-id.js';
 import type { PlainHead } from './request-head.js';
 
 /** How often connections are looked at, in milliseconds: a timeout is late by up to twice this. */
@@ -17,6 +19,7 @@ const HELD_BYTES_MAX = 16_384;
 /** A head that is longer is read anew for each request: each connection keeps one. */
 const HEAD_KEPT_BYTES_MAX = 1024;
 const REQUEST_LINE = 'POST /events HTTP/1.1\r\n';
+const ACCEPTED_LINE = 'HTTP/1.1 202 Accepted\r\n';
 const HEAD_END = Buffer.from('\r\n\r\n');
 const LINE_END = Buffer.from('\r\n');
 
@@ -24,6 +27,7 @@ export interface FastPathOptions {
   readonly events: EventsRoute;
   readonly counts: RequestCounts;
   readonly hosts: HostRules;
+  readonly accessLog: AccessLog;
   readonly headersTimeoutMs: number;
   readonly keepAliveTimeoutMs: number;
   /** Gives a connection to `node:http`, with its next bytes not read yet. */
@@ -86,14 +90,20 @@ export class FastPath {
     return head !== null && this.options.hosts.serves(head.host) === true ? head : null;
   }
 
-  /** The `202` for one event, made once a second. */
-  get accepted(): string {
+  /** The `202` for one event, without its first lines. */
+  get #acceptedRest(): string {
     const date = httpDate();
     if (date !== this.#acceptedDate) {
       this.#acceptedDate = date;
-      this.#accepted = rawAnswer(202, { status: 'accepted' }, {}, this.options.keepAliveTimeoutMs);
+      const answer = rawAnswer(202, { status: 'accepted' }, {}, this.options.keepAliveTimeoutMs);
+      this.#accepted = answer.slice(ACCEPTED_LINE.length);
     }
     return this.#accepted;
+  }
+
+  /** The `202` for one event, of which all but the id is made once a second. */
+  accepted(id: string): string {
+    return `${ACCEPTED_LINE}X-Request-Id: ${id}\r\n${this.#acceptedRest}`;
   }
 }
 
@@ -106,6 +116,10 @@ class FastConnection {
   /** The first piece of a request. */
   #held: Buffer | null = null;
   #isBusy = false;
+  /** What the request is named, */
+  #id = '';
+  /** and when it began, if it gets a log line. */
+  #beginMs: number | null = null;
   /** Whether something came behind the request that waits for its answer. */
   #hasMore = false;
   /** Whether the client has closed its side. */
@@ -166,6 +180,8 @@ class FastConnection {
     // a body that has begun counts towards the bound of the queue, which node:http's way knows
     if (missing !== 0) return missing === bodyBytes ? missing : NaN;
     this.#isBusy = true;
+    this.#id = requestId(this.#head.requestId);
+    this.#beginMs = this.#path.options.accessLog.begin();
     this.#path.options.events.takeWhole(format, bytes.subarray(headBytes), this.#answer);
     return 0;
   }
@@ -175,7 +191,12 @@ class FastConnection {
     this.#isKnown = true;
     const socket = this.#socket;
     const status = error === null ? 202 : (error.status ?? 500);
-    this.#path.options.counts.count('/events', socket.writable ? status : ABORTED);
+    const { counts, accessLog } = this.#path.options;
+    counts.count('/events', socket.writable ? status : ABORTED);
+    if (this.#beginMs !== null) {
+      const { remoteAddress: peer } = socket;
+      accessLog.end(this.#beginMs, { requestId: this.#id, method: 'POST', path: '/events', status, peer });
+    }
     if (!socket.writable) return;
     const isLast = !this.#hasMore && (this.#hasEnded || this.#path.isClosing);
     const answer = this.#answerText(error, count, isLast);
@@ -199,13 +220,15 @@ class FastConnection {
   };
 
   #answerText(error: ForebayError | null, count: number | null, isLast: boolean): string {
-    const { accepted, options } = this.#path;
-    if (error === null && count === null && !isLast) return accepted;
-    const keepAliveTimeoutMs = isLast ? null : options.keepAliveTimeoutMs;
-    if (error !== null)
-      return rawAnswer(error.status ?? 500, errorBody(error), retryAfter(error), keepAliveTimeoutMs);
+    if (error === null && count === null && !isLast) return this.#path.accepted(this.#id);
+    const keepAliveTimeoutMs = isLast ? null : this.#path.options.keepAliveTimeoutMs;
+    const id = { 'X-Request-Id': this.#id };
+    if (error !== null) {
+      const headers = { ...id, ...retryAfter(error) };
+      return rawAnswer(error.status ?? 500, errorBody(error), headers, keepAliveTimeoutMs);
+    }
     const body = count === null ? { status: 'accepted' } : { status: 'accepted', count };
-    return rawAnswer(202, body, {}, keepAliveTimeoutMs);
+    return rawAnswer(202, body, id, keepAliveTimeoutMs);
   }
 
   get idleMs(): number | null {

@@ -8,6 +8,7 @@ import type { Logger } from '../log-lines.js';
 import { HTTP_SETTINGS } from '../settings/http-settings.js';
 import type { HttpSettings } from '../settings/http-settings.js';
 import { fromObject } from '../settings/option-table.js';
+import { AccessLog } from './access-log.js';
 import { ConnectionGate, REFUSED_MAX } from './connection-gate.js';
 import type { Door } from './door.js';
 import { EventsRoute } from './events-route.js';
@@ -64,7 +65,8 @@ export class IngestionServer implements Door {
     const hosts = new HostRules(settings.host, settings.allowedHosts);
     this.#events = new EventsRoute({ ...settings, forebay, logger, counts: this.counts });
     this.#server = createServer({ ...serverOptions(settings) });
-    this.#router = new Router({ server: this.#server, hosts, counts: this.counts, logger });
+    const accessLog = new AccessLog(settings.accessLog, logger);
+    this.#router = new Router({ server: this.#server, hosts, counts: this.counts, accessLog, logger });
     const probes = probeRoutes(forebay, () => this.refusal());
     this.#router.add([
       ['/events', this.#events],
@@ -75,6 +77,7 @@ export class IngestionServer implements Door {
     this.#fastPath = new FastPath({
       ...settings,
       hosts,
+      accessLog,
       events: this.#events,
       counts: this.counts,
       handOver,

@@ -28,8 +28,10 @@ export interface PlainHead {
   readonly headBytes: number;
   /** and the body behind it. */
   readonly bodyBytes: number;
-  /** What it names as the server. */
+  /** What it names as the server, */
   readonly host: string;
+  /** and as itself. */
+  readonly requestId: string | undefined;
 }
 
 /** A head has at most so many lines of headers. */
@@ -53,7 +55,7 @@ const NOT_PLAIN = new Set([
   'origin',
   'sec-fetch-site',
 ]);
-const NOT_TWICE = new Set(['host', 'content-type', 'content-length']);
+const NOT_TWICE = new Set(['host', 'content-type', 'content-length', 'x-request-id']);
 /** Without tabs, which `node:http` does not take here. */
 const LENGTH = /^ *\d{1,15} *$/;
 
@@ -65,6 +67,7 @@ const LENGTH = /^ *\d{1,15} *$/;
 export function plainHead(head: string): PlainHead | null {
   if (!PLAIN.test(head)) return null;
   let host: string | undefined;
+  let requestId: string | undefined;
   let lines = 0;
   let type: string | undefined;
   let length: string | undefined;
@@ -76,6 +79,7 @@ export function plainHead(head: string): PlainHead | null {
     if (name === 'host' && host === undefined) host = value;
     else if (name === 'content-type' && type === undefined) type = value;
     else if (name === 'content-length' && length === undefined) length = head.slice(colon + 1, end);
+    else if (name === 'x-request-id' && requestId === undefined) requestId = value;
     else if (NOT_TWICE.has(name)) return null;
     else if (NOT_PLAIN.has(name) && !(name === 'connection' && /^keep-alive$/i.test(value))) return null;
     start = end + 2;
@@ -84,5 +88,5 @@ export function plainHead(head: string): PlainHead | null {
   const format = bodyFormat(type);
   if (host === undefined || format === null || length === undefined || !LENGTH.test(length)) return null;
   if (lines > HEADER_LINES_MAX) return null;
-  return { format, headBytes: head.length, bodyBytes: Number(length), host };
+  return { format, headBytes: head.length, bodyBytes: Number(length), host, requestId };
 }

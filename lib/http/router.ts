@@ -1,6 +1,7 @@
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import { asError, ForebayError } from '../errors.js';
 import type { Logger } from '../log-lines.js';
+import type { AccessLog } from './access-log.js';
 import { answerError, isAnswered } from './answers.js';
 import { answerConnectionErrors, endWith } from './connection-errors.js';
 import { Exchanges } from './exchanges.js';
@@ -8,6 +9,7 @@ import type { HostRules } from './host-rules.js';
 import { ABORTED } from './request-counts.js';
 import type { RequestCounts } from './request-counts.js';
 import { HEADER_LINES_MAX } from './request-head.js';
+import { requestId } from './request-id.js';
 
 /** What is at a path. */
 export interface Route {
@@ -23,6 +25,7 @@ export interface RouterOptions {
   readonly server: Server;
   readonly hosts: HostRules;
   readonly counts: RequestCounts;
+  readonly accessLog: AccessLog;
   readonly logger: Logger;
 }
 
@@ -94,13 +97,19 @@ export class Router {
     waits: boolean,
     refusal: ForebayError | null,
   ): Promise<void> {
-    const { counts, logger } = this.#options;
+    const { counts, logger, accessLog } = this.#options;
     const path = pathOf(req);
     const route = this.#routes[path];
+    const id = requestId(idHeader(req));
+    const beginMs = accessLog.begin();
+    const { remoteAddress: peer } = req.socket;
     res.once('close', () => {
-      counts.count(route === undefined ? 'other' : path, res.writableFinished ? res.statusCode : ABORTED);
+      const status = res.writableFinished ? res.statusCode : ABORTED;
+      counts.count(route === undefined ? 'other' : path, status);
+      accessLog.end(beginMs, { requestId: id, method: req.method ?? '', path, status, peer });
     });
     if (isAnswered(res)) return;
+    res.setHeader('X-Request-Id', id);
     await guard(req, res, logger, () => {
       const error = refusal ?? this.#refusal(req, res);
       if (error !== null) {
@@ -140,10 +149,16 @@ export async function guard(
     await handle();
   } catch (thrown) {
     const cause = asError(thrown);
-    logger.error({ code: 'INTERNAL', err: cause }, `${req.method} ${pathOf(req)} failed`);
+    const id = res.getHeader('X-Request-Id');
+    logger.error({ code: 'INTERNAL', err: cause, requestId: id }, `${req.method} ${pathOf(req)} failed`);
     if (res.headersSent) req.socket.destroy();
     else answerError(req, res, new ForebayError('INTERNAL', { cause }));
   }
+}
+
+function idHeader({ headers }: IncomingMessage): string | undefined {
+  const { 'x-request-id': id } = headers;
+  return typeof id === 'string' ? id : undefined;
 }
 
 /** The path that is asked for; a client may send a whole URI (RFC 9112, 3.2.2). */

@@ -1,4 +1,4 @@
-import { bytes, listOf, milliseconds, text, wholeNumber } from './checks.js';
+import { bytes, listOf, milliseconds, ratio, text, wholeNumber } from './checks.js';
 import type { OptionTable, Values } from './option-table.js';
 
 /** The settings of the HTTP door: what `IngestionServer` takes. */
@@ -24,6 +24,13 @@ export const HTTP_SETTINGS = {
     unit: 'ORIGINS',
     help: 'which web pages may send events: origins like https://app.example; *: all',
     check: listOf('an origin like https://app.example, or *', isOrigin),
+  },
+  accessLog: {
+    flag: 'access-log',
+    initial: 0,
+    unit: '0..1',
+    help: 'the share of requests that get a log line; 1: each',
+    check: ratio,
   },
   bodyBytesMax: {
     flag: 'body-max',
