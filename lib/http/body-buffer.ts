@@ -1,39 +1,45 @@
-const EMPTY = Buffer.alloc(0);
+/** A shorter piece is copied, in bytes: as a buffer of its own one of a byte takes some 200. */
+const COPIED_MAX = 4096;
+const BLOCK_BYTES = 16_384;
 
 /**
- * The bytes of a body that is being read. A client decides in how many pieces it comes, and a piece of one byte
- * takes some 200 bytes of memory as a buffer of its own: so the pieces are copied together. A body that comes in
- * one piece, as nearly all do, is not copied.
+ * The bytes of a body that is being read. A client decides in how many pieces it comes: short ones are copied together,
+ * long ones are kept as they are. A body that comes in one piece, as nearly all do, is never copied.
  */
 export class BodyBuffer {
   length = 0;
-  #buffer: Buffer = EMPTY;
-  readonly #expected: number;
-
-  /** @param expected how long it says it will be, in bytes; it may lie */
-  constructor(expected: number = Infinity) {
-    this.#expected = expected;
-  }
+  #pieces: Buffer[] = [];
+  /** Short pieces, one behind the other, and how much of it they fill. */
+  #block: Buffer | null = null;
+  #filled = 0;
 
   append(piece: Buffer): void {
-    const length = this.length + piece.length;
-    if (this.length === 0) {
-      this.#buffer = piece;
-    } else {
-      if (length > this.#buffer.length) this.#grow(length);
-      piece.copy(this.#buffer, this.length);
+    this.length += piece.length;
+    if (this.length === piece.length || piece.length > COPIED_MAX) {
+      this.#closeBlock();
+      this.#pieces.push(piece);
+      return;
     }
-    this.length = length;
+    if (this.#block === null || this.#filled + piece.length > BLOCK_BYTES) {
+      this.#closeBlock();
+      this.#block = Buffer.allocUnsafeSlow(BLOCK_BYTES);
+    }
+    this.#filled += piece.copy(this.#block, this.#filled);
   }
 
   /** All of it. */
   get bytes(): Buffer {
-    return this.#buffer.length === this.length ? this.#buffer : this.#buffer.subarray(0, this.length);
+    this.#closeBlock();
+    const [only] = this.#pieces;
+    if (this.#pieces.length === 1 && only !== undefined) return only;
+    const all = Buffer.concat(this.#pieces, this.length);
+    this.#pieces = [all];
+    return all;
   }
 
-  #grow(length: number): void {
-    const grown = Buffer.allocUnsafeSlow(Math.max(length, Math.min(2 * this.#buffer.length, this.#expected)));
-    this.#buffer.copy(grown, 0, 0, this.length);
-    this.#buffer = grown;
+  #closeBlock(): void {
+    if (this.#block !== null) this.#pieces.push(this.#block.subarray(0, this.#filled));
+    this.#block = null;
+    this.#filled = 0;
   }
 }

@@ -26,24 +26,18 @@ export interface EventBody {
 /** One event, or a JSON array of events: little is known before the end. */
 export class JsonBody implements EventBody {
   readonly #events: EventLines;
-  readonly #body: BodyBuffer;
+  readonly #body = new BodyBuffer();
   /** Whether it is an array, if it is JSON; `null` as long as that is not known. */
   #isArray: boolean | null = null;
-  /** Where it begins, as far as that is known. */
-  #start = 0;
 
-  /** @param expected how long the body says it will be, in bytes */
-  constructor(events: EventLines, expected: number = Infinity) {
+  constructor(events: EventLines) {
     this.#events = events;
-    this.#body = new BodyBuffer(expected);
   }
 
   append(piece: Buffer): void {
     this.#body.append(piece);
-    if (this.#isArray === null && this.#body.length >= BYTE_ORDER_MARK.length) {
-      const { bytes } = this.#body;
-      this.#start = skipSpace(bytes, Math.max(this.#start, markEnd(bytes)));
-      const first = bytes[this.#start];
+    if (this.#isArray === null) {
+      const first = piece.find((byte) => !SPACE.has(byte) && !BYTE_ORDER_MARK.includes(byte));
       if (first !== undefined) this.#isArray = first === OPENING_BRACKET;
     }
     const isLong = this.#body.length > this.#events.eventBytesMax + BYTE_ORDER_MARK.length;

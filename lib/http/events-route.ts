@@ -97,11 +97,7 @@ export class EventsRoute implements Route {
       req,
       res,
       coding,
-      body: this.#newBody(
-        bodyFormat(req.headers['content-type']),
-        events,
-        coding === 'identity' && declared > 0 ? declared : Infinity,
-      ),
+      body: this.#newBody(bodyFormat(req.headers['content-type']), events),
       bodies: this.#bodies,
       bodyBytesMax: this.#bodyBytesMax,
       refusal: (length) =>
@@ -136,7 +132,7 @@ export class EventsRoute implements Route {
     }
     const events = new EventLines(this.#bounds, false);
     try {
-      const reading = this.#newBody(format, events, length);
+      const reading = this.#newBody(format, events);
       reading.append(body);
       reading.end();
     } catch (error) {
@@ -194,9 +190,8 @@ export class EventsRoute implements Route {
     return declared > this.#bodyBytesMax ? bodyTooLarge(this.#bodyBytesMax) : null;
   }
 
-  /** @param bytes how long it says it will be */
-  #newBody(format: BodyFormat | null, events: EventLines, bytes: number): EventBody {
-    return format === 'ndjson' ? new NdjsonBody(events) : new JsonBody(events, bytes);
+  #newBody(format: BodyFormat | null, events: EventLines): EventBody {
+    return format === 'ndjson' ? new NdjsonBody(events) : new JsonBody(events);
   }
 }
 

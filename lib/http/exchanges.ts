@@ -30,6 +30,9 @@ interface Connection {
 
 /** So many requests of a connection are at work at once; those behind them wait, and no more are read. */
 const AT_WORK_MAX = 16;
+/** So much is parsed at a time, in bytes: where heads come it is a few dozen requests at most. */
+const HEAD_SLICE = 1024;
+const BODY_SLICE = 16_384;
 
 /**
  * The exchanges of each connection that are not over: not answered yet, or the request has not wholly arrived. A client
@@ -50,9 +53,7 @@ export class Exchanges {
         idleSinceMs: performance.now(),
       };
       this.#connections.set(socket, connection);
-      // Node.js resumes a socket for each request whose body is read, and would parse what is there to the end
-      const resume = socket.resume.bind(socket);
-      socket.resume = () => (connection.open.size > AT_WORK_MAX ? socket : resume());
+      readInSlices(socket, connection);
       socket.once('close', () => this.#connections.delete(socket));
     });
   }
@@ -120,6 +121,34 @@ export class Exchanges {
 function readOn(socket: Socket): void {
   const { _paused: isPausedByNode } = socket as { _paused?: boolean };
   if (socket.isPaused() && isPausedByNode !== true) socket.resume();
+}
+
+/**
+ * Node.js makes objects for all requests that stand in what it has read, 64 KiB at once. So it gets less of it at a time,
+ * and no more as long as many requests are open.
+ */
+function readInSlices(socket: Socket, connection: Connection): void {
+  const parsers = socket.listeners('data') as ((piece: Buffer) => void)[];
+  socket.removeAllListeners('data');
+  socket.on('data', (piece: Buffer) => {
+    for (let at = 0; at < piece.length && !socket.destroyed;) {
+      if (connection.open.size > AT_WORK_MAX || socket.isPaused()) {
+        socket.pause();
+        socket.unshift(piece.subarray(at));
+        return;
+      }
+      const slice = piece.subarray(at, at + (isInBody(connection) ? BODY_SLICE : HEAD_SLICE));
+      for (const parse of parsers) parse.call(socket, slice);
+      at += slice.length;
+    }
+  });
+  // it resumes a socket for each request whose body is read
+  const resume = socket.resume.bind(socket);
+  socket.resume = () => (connection.open.size > AT_WORK_MAX ? socket : resume());
+}
+
+function isInBody({ last }: Connection): boolean {
+  return last !== null && !last.req.complete;
 }
 
 function beginNext({ open }: Connection): void {
