@@ -2,7 +2,7 @@ import { isUtf8 } from 'node:buffer';
 import { ForebayError } from '../errors.js';
 import { decodeUtf8 } from '../event.js';
 import { NOT_CERTAIN } from '../event-scan.js';
-import { arrayElements, isArrayText } from '../json-array.js';
+import { arrayElements, isArray } from '../json-array.js';
 import { BodyBuffer } from './body-buffer.js';
 import type { EventLines } from './event-lines.js';
 
@@ -46,17 +46,19 @@ export class JsonBody implements EventBody {
 
   end(): void {
     const bytes = this.#body.bytes.subarray(markEnd(this.#body.bytes));
-    if (isUtf8(bytes) && (this.#takeFound(bytes) || this.#takeFoundElements(bytes))) return;
-    const text = decodeUtf8(bytes);
-    if (!isArrayText(text)) {
-      this.#events.add(() => text, null);
+    if (!isUtf8(bytes)) decodeUtf8(bytes);
+    if (this.#takeFound(bytes) || this.#takeFoundElements(bytes)) return;
+    if (!isArray(bytes)) {
+      this.#events.add(() => bytes.toString(), null);
       return;
     }
     this.#events.areMany = true;
     const taken = this.#events.events;
+    const units = new CodeUnits(bytes);
     let index = 0;
-    for (const { start, end } of arrayElements(text)) {
-      if (index >= taken) this.#events.add(() => text.slice(start, end), { index, start });
+    for (const { start, end } of arrayElements(bytes)) {
+      const place = { index, startOf: () => units.before(start) };
+      if (index >= taken) this.#events.add(() => bytes.toString('utf8', start, end), place);
       index++;
     }
     if (index === 0) throw new ForebayError('NO_EVENTS', { message: 'The array holds no event' });
@@ -96,6 +98,23 @@ function skipSpace(bytes: Buffer, from: number): number {
   let at = from;
   while (SPACE.has(bytes[at] ?? 0)) at++;
   return at;
+}
+
+/** Counts the UTF-16 code units in front of positions in UTF-8, asked for in order. */
+class CodeUnits {
+  readonly #bytes: Buffer;
+  #at = 0;
+  #units = 0;
+
+  constructor(bytes: Buffer) {
+    this.#bytes = bytes;
+  }
+
+  before(at: number): number {
+    this.#units += this.#bytes.toString('utf8', this.#at, at).length;
+    this.#at = at;
+    return this.#units;
+  }
 }
 
 /** NDJSON: one event a line, checked as it comes. Blank lines are counted and skipped. */

@@ -8,7 +8,11 @@ import { LineBuffer } from '../line-buffer.js';
 const LISTED_MAX = 100;
 
 /** Where an event stands in a body that may hold many; `null`: it is the only one. */
-export type Place = { readonly line: number } | { readonly index: number; readonly start: number } | null;
+export type Place =
+  | { readonly line: number }
+  /** `startOf`: where it begins in the body, in UTF-16 code units. */
+  | { readonly index: number; readonly startOf: () => number }
+  | null;
 
 /** An event that was refused alone, as the answer lists it. */
 export interface RefusedEvent {
@@ -127,7 +131,7 @@ function listed({ code, message, field, position }: ForebayError, place: NonNull
     error: `${isLine ? `Line ${place.line}` : `Event ${place.index}`}: ${message}`,
     code,
     ...(field !== undefined && { field }),
-    ...(position !== undefined && { position: isLine ? position : place.start + position }),
+    ...(position !== undefined && { position: isLine ? position : place.startOf() + position }),
   };
 }
 

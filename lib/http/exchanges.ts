@@ -29,7 +29,7 @@ interface Connection {
 }
 
 /** So many requests of a connection are at work at once; those behind them wait, and no more are read. */
-const AT_WORK_MAX = 16;
+const AT_WORK_MAX = 4;
 /** So much is parsed at a time, in bytes: where heads come it is a few dozen requests at most. */
 const HEAD_SLICE = 1024;
 const BODY_SLICE = 16_384;
