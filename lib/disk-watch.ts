@@ -10,6 +10,8 @@ const KNOWN_MS = 5000;
 /** What a try writes: at least what any file takes of a disk, and not more than needs to be kept in memory for it. */
 const BYTES_MIN = 4096;
 const BYTES_MAX = 1_048_576;
+/** How long a stop waits for a try at least, in milliseconds. */
+const CLOSE_MS = 1000;
 
 /**
  * Knows whether the disk takes events. Each event that it takes or refuses tells; where none comes, the disk is tried:
@@ -74,7 +76,7 @@ export class DiskWatch {
     this.#isClosed = true;
     if (this.#timer !== null) clearTimeout(this.#timer);
     await new Promise<void>((resolve) => {
-      const timer = setTimeout(resolve, this.#ackTimeoutMs);
+      const timer = setTimeout(resolve, Math.max(this.#ackTimeoutMs, CLOSE_MS));
       void this.#trying.then(() => {
         clearTimeout(timer);
         resolve();
