@@ -3,11 +3,13 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import tap from 'tap';
 import type { Test } from 'tap';
 import { peerOf } from '../lib/http/connection-gate.js';
+import { IngestionServer } from '../lib/http/ingestion-server.js';
 import type { Route } from '../lib/http/router.js';
 import { OperatorRoutes } from '../lib/operator-routes.js';
 import { CHUNKED, event, GET_HEALTH, hasTaken, openRaw, post, whole } from './helpers/raw-door.js';
 import type { Door } from './helpers/raw-door.js';
-import type { RawAnswer, RawClient } from './helpers/raw-client.js';
+import type { RawAnswer } from './helpers/raw-client.js';
+import { RawClient } from './helpers/raw-client.js';
 import { waitFor } from './helpers/wait-for.js';
 
 /** A door with all that a server has. */
@@ -400,4 +402,23 @@ void tap.test('a client is an address, or a network of IPv6', (t) => {
   t.equal(peerOf('2001:db8::9'), '2001:db8:0:0');
   t.equal(peerOf('fe80::1%eth0'), peerOf('fe80::2%eth0'));
   t.end();
+});
+
+void tap.test('whoever holds all connections keeps no probe out', async (t) => {
+  const { forebay } = await openRaw(t);
+  const server = new IngestionServer({ forebay, port: 0, connectionsMax: 2, refusedMax: 3 });
+  await server.start();
+  t.teardown(() => server.stop(0));
+  const silent: RawClient[] = [];
+  t.teardown(() => {
+    for (const { socket } of silent) socket.destroy();
+  });
+  for (let n = 0; n < 100; n++) {
+    silent.push(await RawClient.connect(server.port));
+    if (n % 10 !== 9) continue;
+    const probe = await RawClient.connect(server.port);
+    t.equal((await ask(probe, GET_HEALTH)).status, 200, `beside ${n + 1} connections`);
+    await probe.closed;
+  }
+  await waitFor(() => silent.filter(({ ended }) => !ended).length <= 5, 'the others are closed');
 });

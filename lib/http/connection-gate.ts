@@ -7,6 +7,8 @@ import type { RequestCounts } from './request-counts.js';
 
 /** At most this many connections beyond the bound are answered at once; each takes some 10 KiB. */
 export const REFUSED_MAX = 2000;
+/** Connections that are closed still count for a moment. */
+const CLOSING_MAX = 32;
 /** How long one of them may take to read its answer, in milliseconds. */
 const REFUSAL_MS = 2000;
 /** How often the log says what became of connections beyond the bound, in milliseconds. */
@@ -62,7 +64,7 @@ export class ConnectionGate {
   constructor(options: ConnectionGateOptions) {
     const { server, connectionsMax, refusedMax } = options;
     this.#options = options;
-    server.maxConnections = connectionsMax + refusedMax;
+    server.maxConnections = connectionsMax + refusedMax + CLOSING_MAX;
     server.on('connection', this.#onConnection);
     server.on('drop', () => {
       this.#drop();
@@ -152,6 +154,13 @@ export class ConnectionGate {
    * until the client has closed, as a reset may take the answer away before it is read.
    */
   #refuse(socket: Socket): void {
+    // the oldest has had its time; a probe, which is answered at once, is never locked out
+    const [oldest] = this.#refusing;
+    if (oldest !== undefined && this.#refusing.size >= this.#options.refusedMax) {
+      this.#refusing.delete(oldest);
+      if (!oldest.writableEnded) this.#drop();
+      oldest.destroy();
+    }
     this.#refusing.add(socket);
     let timer = setTimeout(() => {
       this.#drop(); // it has sent nothing
