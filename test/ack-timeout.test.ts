@@ -140,7 +140,7 @@ void t.test('what waited behind the first 64 batches of its turn is withdrawn li
 void t.test(
   'a disk that hangs again and again is told each time, and the door opens each time',
   async (t) => {
-    const running = await start(t, { ackTimeoutMs: 50 });
+    const running = await start(t, { ackTimeoutMs: 500 });
     const { forebay, disk } = running;
     const acknowledged: string[] = [];
     for (let round = 0; round < 5; round++) {

@@ -75,7 +75,7 @@ void t.test('a bound of connections is named, and no more workers are advised', 
   t.match(stdout, 'Backpressure (429): 50\nErrors: 0\n');
   t.match(
     stdout,
-    'Refused at the connection: 50 events. The server allows no more connections (--connections-max)',
+    'Refused at the connection: 50 events. The server allows no more connections (--connections-per-peer, --connections-max)',
   );
   t.notMatch(stdout, 'bottleneck');
   server.removeAllListeners('request').on('request', (_req, res) => answer(res, 429));

@@ -132,7 +132,7 @@ export function statisticsText(statistics: Statistics): string {
 function adviceOn(statistics: Statistics): string[] {
   const { connectionsMax, isProducerBehind } = statistics;
   if (connectionsMax > 0) {
-    const why = `Refused at the connection: ${connectionsMax} events. The server allows no more connections (--connections-max)`;
+    const why = `Refused at the connection: ${connectionsMax} events. The server allows no more connections (--connections-per-peer, --connections-max)`;
     return [`${why}: use fewer --workers or --connections, or more events a request (--bulk).`];
   }
   return isProducerBehind ? [behindText(statistics)] : [];
