@@ -78,6 +78,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     'settings',
   ],
   'version.ts': [],
+  'words.ts': [],
   metrics: ['append-log', 'errors.ts', 'forebay.ts', 'histogram.ts', 'http', 'statistics.ts', 'version.ts'],
   page: [
     'append-log',
@@ -107,8 +108,8 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   ],
   producer: ['errors.ts', 'settings'],
   'terminal-text.ts': [],
-  'log-tool': ['append-log', 'errors.ts', 'settings', 'terminal-text.ts'],
-  'dead-letters-tool': ['append-log', 'errors.ts', 'log-tool', 'settings', 'terminal-text.ts'],
+  'log-tool': ['append-log', 'errors.ts', 'settings', 'terminal-text.ts', 'words.ts'],
+  'dead-letters-tool': ['append-log', 'errors.ts', 'log-tool', 'settings', 'terminal-text.ts', 'words.ts'],
   cli: [
     'dead-letters-tool',
     'errors.ts',
@@ -122,6 +123,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     'sinks',
     'terminal-text.ts',
     'version.ts',
+    'words.ts',
   ],
 };
 /** Who may open files: the log, the sinks that are files, what reads flags and writes results, and the page its own. */

@@ -12,8 +12,20 @@ import { QUARANTINE } from './quarantine.js';
 /** The folder of the dead letters. */
 export const DEAD_LETTERS = 'dead-letters';
 
+/** Where the tools write down who has changed what by hand; and what was that file before it grew too large. */
+export const OPERATIONS = 'operations.jsonl';
+export const EARLIER_OPERATIONS = 'operations.1.jsonl';
+
 /** Names in a log directory that are its own beside batch files. */
-export const OURS: ReadonlySet<string> = new Set([LOCK_FILE, PROBE_FILE, QUARANTINE, DEAD_LETTERS, '.gitignore']);
+export const OURS: ReadonlySet<string> = new Set([
+  LOCK_FILE,
+  PROBE_FILE,
+  QUARANTINE,
+  DEAD_LETTERS,
+  OPERATIONS,
+  EARLIER_OPERATIONS,
+  '.gitignore',
+]);
 
 /** Keeps the system's threads busy, and memory small. */
 const SIZES_AT_ONCE = 256;

@@ -1,15 +1,18 @@
 import { DEAD_LETTERS_SETTINGS, readCommandLine } from '../dead-letters-tool/command-line.js';
 import type { CommandLine } from '../dead-letters-tool/command-line.js';
+import { drop } from '../dead-letters-tool/drop.js';
 import { LetterFiles } from '../dead-letters-tool/letter-files.js';
-import type { Letter } from '../dead-letters-tool/letter-files.js';
 import { list } from '../dead-letters-tool/list.js';
 import { redrive } from '../dead-letters-tool/redrive.js';
+import { find, noMatchText, Selection } from '../dead-letters-tool/selection.js';
+import type { Found } from '../dead-letters-tool/selection.js';
 import { asError } from '../errors.js';
 import { EXIT } from '../log-tool/exit-code.js';
 import type { ExitCode } from '../log-tool/exit-code.js';
+import { recorded } from '../log-tool/operations.js';
 import { DescriptorOutput } from '../log-tool/output.js';
 import { toolFileSystem } from '../log-tool/tool-file-system.js';
-import { count } from '../log-tool/words.js';
+import { count } from '../words.js';
 import { helpText } from '../settings/option-table.js';
 import { isWrongSetting } from '../settings/setting-error.js';
 import { VERSION } from '../version.js';
@@ -24,7 +27,8 @@ const USAGE = `forebay-dead-letters: looks at events that the sink refused, send
 
 FILE is one of the names in dead-letters/; without, all are meant. --reason TEXT goes with each of them.
 All may run beside a server. An event leaves its file only after the server has it on disk.
-Exit code: 0 if all was done, 1 if something could not be read or sent, 2 if nothing was tried,
+Who redrives or drops what is written to operations.jsonl in the log directory.
+Exit code: 0 if all was done, 1 if nothing matched or something could not be read or sent, 2 if nothing was tried,
 78 for a wrong flag or command.
 
 `;
@@ -47,72 +51,79 @@ async function run({ command, names: wanted, settings }: CommandLine): Promise<E
   const { logDir, reason, url, json } = settings;
   const files = new LetterFiles(toolFileSystem, logDir);
   const names = await files.names(wanted);
-  const isWanted = (letter: Letter): boolean => reason === null || letter.reason.includes(reason);
+  const selection = new Selection(reason, wanted);
   switch (command) {
     case 'ls':
-      return (await list(files, names, isWanted, json, output)) ? EXIT.sound : EXIT.damaged;
+      return (await list(files, names, selection.has, json, output)) ? EXIT.sound : EXIT.damaged;
     case 'show':
-      return show(files, names, isWanted);
+      return show(files, names, selection);
     case 'drop':
-      return names.length === 0
-        ? drop(files, names, isWanted)
-        : files.exclusively(command, () => drop(files, names, isWanted));
-    case 'redrive':
-      return names.length === 0
-        ? sendAgain(files, names, isWanted, url)
-        : files.exclusively(command, () => sendAgain(files, names, isWanted, url));
+    case 'redrive': {
+      const work = (): Promise<ExitCode> => change(command, files, names, selection, { logDir, url });
+      // where there is no file there may be no folder to lock
+      return names.length === 0 ? work() : files.exclusively(command, work);
+    }
   }
 }
 
-async function sendAgain(
+/** Looks for what is meant, writes down what is about to be done, and does it. */
+async function change(
+  what: 'drop' | 'redrive',
   files: LetterFiles,
   names: readonly string[],
-  isWanted: (letter: Letter) => boolean,
-  url: URL,
+  selection: Selection,
+  { logDir, url }: { readonly logDir: string; readonly url: URL },
 ): Promise<ExitCode> {
-  const failures = await redrive(files, names, isWanted, url, output);
+  const found = await find(files, names, selection);
+  if (found.events === 0) return nothing(files, selection, found, (line) => output.write(`${line}\n`));
+  const operation = {
+    what,
+    selection: { reason: selection.reason, names: selection.names },
+    url: what === 'redrive' ? url : null,
+    counts: { events: found.events, files: found.files },
+  };
+  const { counts, failures } = await recorded(toolFileSystem, logDir, operation, () =>
+    what === 'drop' ? drop(files, names, selection.has) : redrive(files, names, selection.has, url),
+  );
   for (const failure of failures) await tell(failure);
+  const events = count(counts.events, 'event');
+  if (what === 'drop') await output.write(`${events} dropped\n`);
+  else if (counts.events > 0) await output.write(`${events} sent again to ${url.origin}, and taken there\n`);
   if (failures.length === 0) return EXIT.sound;
-  await tell(`what was not taken stays in ${files.dir}`);
+  if (what === 'redrive') await tell(`what was not taken stays in ${files.dir}`);
   return EXIT.damaged;
 }
 
-async function show(
-  files: LetterFiles,
-  names: readonly string[],
-  isWanted: (letter: Letter) => boolean,
-): Promise<ExitCode> {
+async function show(files: LetterFiles, names: readonly string[], selection: Selection): Promise<ExitCode> {
   let strange = 0;
+  let shown = 0;
   for (const name of names) {
     const found = await files.read(name);
     strange += found?.strange ?? 0;
-    for (const letter of found?.letters ?? []) if (isWanted(letter)) await output.write(letter.line);
+    const letters = (found?.letters ?? []).filter(selection.has);
+    shown += letters.length;
+    for (const letter of letters) await output.write(letter.line);
   }
+  // what is printed is letters only, for a script
+  if (shown === 0) return nothing(files, selection, await find(files, names, selection), tell);
   if (strange > 0) await tell(`${count(strange, 'line')} cannot be read, or are being written`);
   return strange === 0 ? EXIT.sound : EXIT.damaged;
 }
 
-async function drop(
+/** No letter is meant: no fault where all were, as there are none. */
+async function nothing(
   files: LetterFiles,
-  names: readonly string[],
-  isWanted: (letter: Letter) => boolean,
+  selection: Selection,
+  found: Found,
+  say: (line: string) => Promise<void>,
 ): Promise<ExitCode> {
-  let dropped = 0;
-  let exit: ExitCode = EXIT.sound;
-  for (const name of names) {
-    try {
-      const file = await files.take(name, isWanted);
-      if (file === null) continue;
-      const left = file.letters.filter((letter) => !isWanted(letter));
-      await files.keepOnly(file.taken, left);
-      dropped += file.letters.length - left.length;
-    } catch (error) {
-      exit = EXIT.damaged;
-      await tell(asError(error).message);
-    }
+  for (const failure of found.failures) await tell(failure);
+  if (!selection.isEverything) await tell(noMatchText(selection, found, files.dir));
+  else if (found.failures.length === 0) {
+    await say(`No dead letters in ${files.dir}: nothing to do`);
+    return EXIT.sound;
   }
-  await output.write(`${count(dropped, 'event')} dropped\n`);
-  return exit;
+  return EXIT.damaged;
 }
 
 async function tell(line: string): Promise<void> {

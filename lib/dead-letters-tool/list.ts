@@ -1,5 +1,5 @@
 import type { Output } from '../log-tool/output.js';
-import { count } from '../log-tool/words.js';
+import { count } from '../words.js';
 import { printable } from '../terminal-text.js';
 import type { Letter, LetterFiles } from './letter-files.js';
 

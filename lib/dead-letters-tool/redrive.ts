@@ -1,8 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { request } from 'undici';
 import { asError } from '../errors.js';
-import type { Output } from '../log-tool/output.js';
-import { count } from '../log-tool/words.js';
+import type { Done } from '../log-tool/operations.js';
 import { printable } from '../terminal-text.js';
 import type { Letter, LetterFiles } from './letter-files.js';
 
@@ -17,19 +16,19 @@ const RETRY_AFTER_MS_MAX = 60_000;
  * Sends dead letters through the front door again, oldest file first. A letter leaves its file only after the server
  * answered `202` for it: it is on disk there. If the tool is killed in between, some are sent twice.
  *
- * @returns why letters were not taken, in words: they stay where they are
+ * @returns how many were sent and taken, and why others were not: they stay where they are
  */
 export async function redrive(
-  files: LetterFiles,
+  letterFiles: LetterFiles,
   names: readonly string[],
   isWanted: (letter: Letter) => boolean,
   url: URL,
-  output: Output,
-): Promise<string[]> {
+): Promise<Done & { readonly counts: { readonly events: number } }> {
   const failures: string[] = [];
-  let sent = 0;
+  const changed = new Set<string>();
+  let events = 0;
   const redriveFile = async (name: string): Promise<void> => {
-    const file = await files.take(name, isWanted);
+    const file = await letterFiles.take(name, isWanted);
     if (file === null) return;
     let left = file.letters;
     for (let body = nextBody(left.filter(isWanted)); body.length > 0;) {
@@ -37,10 +36,11 @@ export async function redrive(
         body = body.slice(0, body.length >> 1); // too large for the server
         continue;
       }
-      sent += body.length;
+      events += body.length;
+      changed.add(name);
       const gone = new Set(body);
       left = left.filter((letter) => !gone.has(letter));
-      await files.keepOnly(file.taken, left);
+      await letterFiles.keepOnly(file.taken, left);
       body = nextBody(left.filter(isWanted));
     }
   };
@@ -52,8 +52,7 @@ export async function redrive(
       if (error instanceof Unreachable) break;
     }
   }
-  await output.write(`${count(sent, 'event')} sent again to ${url.origin}, and taken there\n`);
-  return failures;
+  return { counts: { events, files: changed.size }, failures };
 }
 
 /** Nothing answers: no other file would fare better. */

@@ -7,7 +7,7 @@ import type { BatchInspection } from './batch-inspection.js';
 import { TEMPORARY_SUFFIX } from './log-directory.js';
 import { flush, remove, withFile } from './tool-file-system.js';
 import type { ToolFileSystem } from './tool-file-system.js';
-import { count } from './words.js';
+import { count } from '../words.js';
 
 /** What is to be done to one batch file, found before anything is done. */
 export interface BatchRepair {

@@ -9,7 +9,8 @@ import { lockText, mayBeWritten, reportLock } from './lock-report.js';
 import type { LockReport } from './lock-report.js';
 import type { Output } from './output.js';
 import { printable } from '../terminal-text.js';
-import { count, duration } from './words.js';
+import { count } from '../words.js';
+import { duration } from './words.js';
 
 interface BatchRow {
   readonly name: string;
@@ -105,12 +106,18 @@ function jsonLines(): Style {
   };
 }
 
-function others({ notPlain, leftovers, foreign }: LogDirectory): { kind: string; name: string }[] {
-  const kinds = { notPlain, leftover: leftovers, foreign };
+function others({
+  operations,
+  notPlain,
+  leftovers,
+  foreign,
+}: LogDirectory): { kind: string; name: string }[] {
+  const kinds = { operations, notPlain, leftover: leftovers, foreign };
   return Object.entries(kinds).flatMap(([kind, names]) => names.map((name) => ({ kind, name })));
 }
 
 const WHAT_ELSE: Readonly<Record<string, string>> = {
+  operations: 'who has sent again, dropped or repaired what',
   notPlain: 'not a plain file, left alone',
   leftover: 'left by a repair that did not end; the next one removes it',
   foreign: 'not a batch file, left alone',

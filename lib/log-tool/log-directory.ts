@@ -4,7 +4,7 @@ import { isBatchName } from '../append-log/batch-name.js';
 import { LOCK_FILE } from '../append-log/directory-lock.js';
 import { call, statsOf } from '../append-log/file-system.js';
 import type { FileSystem } from '../append-log/file-system.js';
-import { deadLetterFiles, OURS } from '../append-log/directory-listing.js';
+import { deadLetterFiles, EARLIER_OPERATIONS, OPERATIONS, OURS } from '../append-log/directory-listing.js';
 import { QUARANTINE } from '../append-log/quarantine.js';
 import { asError, ForebayError, systemCode } from '../errors.js';
 
@@ -19,6 +19,8 @@ export interface LogDirectory {
   readonly notPlain: readonly string[];
   /** Files that a repair which did not come to its end has left. */
   readonly leftovers: readonly string[];
+  /** Where the tools have written down what was done by hand. */
+  readonly operations: readonly string[];
   /** Everything else that is not the log's own. */
   readonly foreign: readonly string[];
   readonly hasLockFile: boolean;
@@ -33,6 +35,7 @@ export async function listDirectory(fs: FileSystem, dir: string): Promise<LogDir
   const batches: string[] = [];
   const notPlain: string[] = [];
   const leftovers: string[] = [];
+  const operations: string[] = [];
   const foreign: string[] = [];
   let hasLockFile = false;
   for await (const entry of entries(fs, dir)) {
@@ -40,12 +43,14 @@ export async function listDirectory(fs: FileSystem, dir: string): Promise<LogDir
     if (isBatchName(name)) (entry.isFile() ? batches : notPlain).push(name);
     else if (isTemporary(name) && entry.isFile()) leftovers.push(name);
     else if (name === LOCK_FILE) hasLockFile = true;
+    else if (name === OPERATIONS || name === EARLIER_OPERATIONS) operations.push(name);
     else if (!OURS.has(name)) foreign.push(name);
   }
   return {
     batches: inOrder(batches),
     notPlain: inOrder(notPlain),
     leftovers: leftovers.toSorted(),
+    operations: operations.toSorted(),
     foreign: foreign.toSorted(),
     hasLockFile,
   };

@@ -7,7 +7,7 @@ import { listDirectory } from './log-directory.js';
 import { mayBeWritten, reportLock } from './lock-report.js';
 import type { LockReport } from './lock-report.js';
 import type { Output } from './output.js';
-import { count } from './words.js';
+import { count } from '../words.js';
 
 export interface PrintOptions {
   readonly fs: FileSystem;

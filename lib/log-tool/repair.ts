@@ -11,10 +11,11 @@ import type { ExitCode } from './exit-code.js';
 import { listDirectory, refuseOtherUser, unusable } from './log-directory.js';
 import type { LogDirectory } from './log-directory.js';
 import { reportLock } from './lock-report.js';
+import { recorded } from './operations.js';
 import type { Output } from './output.js';
 import { remove } from './tool-file-system.js';
 import type { ToolFileSystem } from './tool-file-system.js';
-import { count } from './words.js';
+import { count } from '../words.js';
 
 export interface RepairOptions {
   readonly fs: ToolFileSystem;
@@ -28,11 +29,13 @@ interface Tally {
   files: number;
   repaired: number;
   asideLines: number;
-  failed: number;
+  leftovers: number;
+  readonly failures: string[];
 }
 
 /**
- * Sets damage aside and leaves batch files that are sound, while no server can use the directory.
+ * Sets damage aside and leaves batch files that are sound, while no server can use the directory. Who does it is
+ * written down.
  *
  * @throws ForebayError `LOG_DIR_UNUSABLE`, `LOG_DIR_LOCKED`
  */
@@ -45,11 +48,11 @@ export async function repair(options: RepairOptions): Promise<ExitCode> {
   }
   if (dryRun) {
     await refuseIfHeld(dir);
-    return repairAll(options, before);
+    return report(options, await repairAll(options, before));
   }
   const lock = await takeLock(options, before.hasLockFile);
   try {
-    return await repairAll(options, await listDirectory(fs, dir));
+    return await repairRecorded(options, await listDirectory(fs, dir));
   } finally {
     await lock.release();
   }
@@ -78,22 +81,48 @@ async function takeLock({ fs, dir, output }: RepairOptions, hasLockFile: boolean
   }
 }
 
-async function repairAll(options: RepairOptions, listing: LogDirectory): Promise<ExitCode> {
+/** Repairs, with a line about it before the first change and one at the end. */
+async function repairRecorded(options: RepairOptions, listing: LogDirectory): Promise<ExitCode> {
+  const { fs, dir, output } = options;
+  const selection = { reason: null, names: [] };
+  const counts = { files: listing.batches.length, leftovers: listing.leftovers.length };
+  const { tally, failures } = await recorded(
+    fs,
+    dir,
+    { what: 'repair', selection, url: null, counts },
+    async () => {
+      const done = await repairAll(options, listing);
+      const { repaired: files, asideLines: lines, leftovers } = done;
+      return { tally: done, failures: done.failures, counts: { files, lines, leftovers } };
+    },
+  );
+  const unwritten = failures.slice(tally.failures.length); // the others were told at their file
+  for (const failure of unwritten) await output.write(`${failure}\n`);
+  const exitCode = await report(options, tally);
+  return unwritten.length === 0 ? exitCode : EXIT.damaged;
+}
+
+async function report({ dryRun, output }: RepairOptions, tally: Tally): Promise<ExitCode> {
+  await output.write(`${summary(tally, dryRun)}\n`);
+  return tally.failures.length === 0 ? EXIT.sound : EXIT.damaged;
+}
+
+async function repairAll(options: RepairOptions, listing: LogDirectory): Promise<Tally> {
   const { fs, dir, dryRun, output } = options;
-  const tally: Tally = { files: 0, repaired: 0, asideLines: 0, failed: 0 };
+  const tally: Tally = { files: 0, repaired: 0, asideLines: 0, leftovers: 0, failures: [] };
   for (const name of listing.notPlain) await output.write(`${name}: not a plain file, left alone\n`);
   for (const name of listing.leftovers) {
     await step(options, tally, name, async () => {
       if (!dryRun) await remove(fs, join(dir, name));
       if (!dryRun) await flushDirectory(fs, dir);
+      tally.leftovers++;
       return ['removed: left by a repair that did not end'];
     });
   }
   for (const name of listing.batches) {
     await step(options, tally, name, () => repairOne(options, tally, name));
   }
-  await output.write(`${summary(tally, dryRun)}\n`);
-  return tally.failed === 0 ? EXIT.sound : EXIT.damaged;
+  return tally;
 }
 
 /** One file's repair; an error is told and counted, and the others go on. */
@@ -107,9 +136,9 @@ async function step(
   try {
     texts = await work();
   } catch (error) {
-    tally.failed++;
-    texts = [`could not be repaired: ${asError(error).message}`];
-    await output.write(`${name}: ${texts.join('')}\n`);
+    const failure = `could not be repaired: ${asError(error).message}`;
+    tally.failures.push(failure);
+    await output.write(`${name}: ${failure}\n`);
     return;
   }
   for (const text of texts) await output.write(`${name}: ${dryRun ? 'to do: ' : ''}${text}\n`);
@@ -129,10 +158,10 @@ async function repairOne(options: RepairOptions, tally: Tally, name: string): Pr
   return repairTexts(plan, aside);
 }
 
-function summary({ files, repaired, asideLines, failed }: Tally, dryRun: boolean): string {
+function summary({ files, repaired, asideLines, failures }: Tally, dryRun: boolean): string {
   const done = dryRun ? 'would be repaired' : 'repaired';
   const lines = asideLines === 0 ? '' : ` (${count(asideLines, 'line')} set aside)`;
   const after = dryRun ? 'nothing was changed' : 'all are sound now';
-  const end = failed === 0 ? after : `${failed} could not be`;
+  const end = failures.length === 0 ? after : `${failures.length} could not be`;
   return `${repaired} of ${count(files, 'batch file')} ${done}${lines}; ${end}`;
 }

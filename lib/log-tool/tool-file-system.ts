@@ -21,7 +21,7 @@ export function remove(fs: FileSystem, path: string): Promise<void> {
 export async function withFile<T>(
   fs: FileSystem,
   path: string,
-  flags: string,
+  flags: string | number,
   work: (fd: number) => Promise<T>,
 ): Promise<T> {
   const fd = await new Promise<number>((resolve, reject) => {

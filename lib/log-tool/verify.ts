@@ -7,7 +7,7 @@ import { listDirectory, listQuarantine } from './log-directory.js';
 import { lockText, mayBeWritten, reportLock } from './lock-report.js';
 import type { LockReport } from './lock-report.js';
 import type { Output } from './output.js';
-import { count } from './words.js';
+import { count } from '../words.js';
 
 /** A file of nothing but garbage has many damaged lines; they look alike. */
 const LINES_TOLD_MAX = 20;

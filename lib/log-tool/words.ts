@@ -1,8 +1,3 @@
-/** `1 event`, `2 events`; the plural of some nouns is not only an s. */
-export function count(number: number, noun: string, plural = `${noun}s`): string {
-  return `${number} ${number === 1 ? noun : plural}`;
-}
-
 const UNITS = [
   ['d', 86_400],
   ['h', 3600],

@@ -1,0 +1,82 @@
+import { asError } from '../errors.js';
+import { printable } from '../terminal-text.js';
+import { count } from '../words.js';
+import type { Letter, LetterFiles } from './letter-files.js';
+
+/** So many reasons are named where none of them was asked for, each up to so many characters. */
+const REASONS_NAMED_MAX = 3;
+const REASON_LENGTH_MAX = 100;
+
+/** Which dead letters are meant. */
+export class Selection {
+  /** Only letters whose reason contains this; `null`: all. */
+  readonly reason: string | null;
+  /** The files that were asked for; none: all. */
+  readonly names: readonly string[];
+
+  constructor(reason: string | null, names: readonly string[]) {
+    this.reason = reason;
+    this.names = names;
+  }
+
+  readonly has = (letter: Letter): boolean => this.reason === null || letter.reason.includes(this.reason);
+
+  get isEverything(): boolean {
+    return this.reason === null && this.names.length === 0;
+  }
+}
+
+/** What was found of a selection, before anything is done. */
+export interface Found {
+  /** How many letters are meant, and in how many files. */
+  readonly events: number;
+  readonly files: number;
+  /** All letters that were looked at, by their reason. */
+  readonly reasons: ReadonlyMap<string, number>;
+  /** What could not be read, in words. */
+  readonly failures: readonly string[];
+}
+
+/** Looks through files. One at a time is in memory. */
+export async function find(
+  letterFiles: LetterFiles,
+  names: readonly string[],
+  selection: Selection,
+): Promise<Found> {
+  const reasons = new Map<string, number>();
+  const failures: string[] = [];
+  let events = 0;
+  let files = 0;
+  let strange = 0;
+  for (const name of names) {
+    try {
+      const found = await letterFiles.read(name);
+      const letters = found?.letters ?? [];
+      for (const { reason } of letters) reasons.set(reason, (reasons.get(reason) ?? 0) + 1);
+      const wanted = letters.filter(selection.has).length;
+      events += wanted;
+      if (wanted > 0) files++;
+      strange += found?.strange ?? 0;
+    } catch (error) {
+      failures.push(`${name} cannot be read: ${asError(error).message}`);
+    }
+  }
+  if (strange > 0) failures.push(`${count(strange, 'line')} cannot be read, or are being written`);
+  return { events, files, reasons, failures };
+}
+
+/** Why nothing is done, in words: what there is instead. */
+export function noMatchText({ reason }: Selection, { reasons }: Found, dir: string): string {
+  const none = `No dead letter in ${dir} matches${reason === null ? '' : ` --reason ${JSON.stringify(reason)}`}`;
+  const rows = [...reasons].toSorted(([, a], [, b]) => b - a);
+  const named = rows
+    .slice(0, REASONS_NAMED_MAX)
+    .map(([text, letters]) => `${printable(shortened(text))} (${letters})`);
+  const more = rows.length - named.length;
+  if (more > 0) named.push(`${count(more, 'other reason')} (ls names them)`);
+  return printable(none) + (named.length === 0 ? '; there are none' : `; there are: ${named.join(', ')}`);
+}
+
+function shortened(text: string): string {
+  return text.length > REASON_LENGTH_MAX ? `${text.slice(0, REASON_LENGTH_MAX)}…` : text;
+}
