@@ -222,6 +222,47 @@ void tap.test('nothing behind an answer that closes its connection is taken', as
   await hasTaken(t, door, []);
 });
 
+void tap.test('what is broken gets its 400 behind the answers in front of it', async (group) => {
+  const broken = 'POST /events HTTP/1.1\r\nX-A\r\n\r\n';
+  const early: Record<string, string> = {
+    'another path': whole(event('a')).replace('/events', '/nothing'),
+    'another type': whole(event('a'), { 'Content-Type': 'text/plain' }),
+    'another method': whole(event('a')).replace('POST', 'PUT'),
+    'another origin': whole(event('a'), { Origin: 'http://evil.example' }),
+  };
+  for (const [what, bytes] of Object.entries(early)) {
+    void group.test(`behind one that came before the end of its request: ${what}`, async (t) => {
+      const door = await open(t);
+      const client = await door.connect();
+      t.equal((await ask(client, GET_HEALTH)).status, 200);
+      await client.send(bytes + broken);
+      client.halfClose();
+      const [first, second, ...more] = await answers(client);
+      t.match(first?.status, /40[345]|415/);
+      t.equal(second?.status, 400);
+      t.equal(second && code(second), 'BAD_REQUEST');
+      t.same(more, []);
+    });
+  }
+
+  void group.test('behind some that wait for the disk, to a client that has closed its side', async (t) => {
+    const door = await open(t);
+    const client = await door.connect({ allowHalfOpen: true });
+    door.disk.hold();
+    await client.send(whole(event('a')) + whole(event('b')) + broken);
+    client.halfClose();
+    await waitFor(() => door.disk.flushes === 1, 'a flush');
+    t.equal((await ask(await door.connect(), GET_HEALTH)).status, 200);
+    door.disk.release();
+    const all = await answers(client);
+    t.same(
+      all.map(({ status }) => status),
+      [202, 202, 400],
+    );
+    await hasTaken(t, door, ['a', 'b']);
+  });
+});
+
 void tap.test('requests sent at once are answered in order, so many at a time', async (t) => {
   const door = await open(t);
   const client = await door.connect();

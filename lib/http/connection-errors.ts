@@ -29,7 +29,7 @@ function answer(exchanges: Exchanges, cause: Error, socket: Duplex, counts: Requ
   if (last === undefined) {
     endWith(error, socket, counts);
   } else if (last.req.complete) {
-    last.res.once('close', () => {
+    exchanges.afterLast(socket, last, () => {
       endWith(error, socket, counts);
     });
   } else if (!last.res.headersSent) {
