@@ -9,6 +9,7 @@ import { heldDisk } from './held-disk.js';
 import type { HeldDisk } from './held-disk.js';
 import { RawClient } from './raw-client.js';
 import { tempDir } from './temp-dir.js';
+import type { Scope } from './temp-dir.js';
 
 const MIB = 2 ** 20;
 
@@ -27,7 +28,7 @@ type DoorOptions = Partial<
 >;
 
 /** Opens a door whose disk can be held, and closes it after the test. */
-export async function openRaw(t: Test, options: DoorOptions = {}): Promise<Door> {
+export async function openRaw(t: Scope, options: DoorOptions = {}): Promise<Door> {
   const isHttp = ([key]: [string, unknown]): boolean => key in HTTP_SETTINGS;
   const given = Object.entries(options);
   const pipeline = Object.fromEntries(given.filter((each) => !isHttp(each)));

@@ -1,0 +1,86 @@
+import { HostRules } from '../../lib/http/host-rules.js';
+import { plainHead } from '../../lib/http/request-head.js';
+import type { Random } from '../simulation/random.js';
+
+/** How bytes are sent. */
+export interface Way {
+  readonly name: string;
+  /** What is sent on the connection, and answered, before. */
+  readonly before: Buffer | null;
+  /** Where the bytes are cut. */
+  readonly cuts: readonly number[];
+}
+
+/** Bytes this few are cut at each position; */
+const SHORT_BYTES = 300;
+/** those of mutations, and longer ones, at this many, */
+const CUTS = 10;
+/** and this far in front of the end of each head and behind it. */
+const NEAR_END = 5;
+const BYTE_BY_BYTE_MAX = 400;
+const HEAD_END = '\r\n\r\n';
+const HOSTS = new HostRules('127.0.0.1', []);
+/** The longest head that is taken. */
+const HEAD_BYTES_MAX = 16_384;
+/** A body of this length at most is sent before with the same head. */
+const SAME_BODY_MAX = 10_000;
+
+/** Hands its connection over to `node:http`, for good. */
+const TO_NODE = Buffer.from('GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n');
+/** Is read by the fast path, which keeps its head, and stores nothing. */
+const FAST = Buffer.from(
+  'POST /events HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}',
+);
+
+/** A plain request that stores nothing, with the head that these bytes begin with. */
+function sameHead(bytes: Buffer): Buffer | null {
+  const end = bytes.indexOf(HEAD_END);
+  if (end === -1) return null;
+  const head = bytes.subarray(0, end + HEAD_END.length);
+  const plain = plainHead(head.toString('latin1'));
+  if (plain === null || plain.bodyBytes > SAME_BODY_MAX || head.length > HEAD_BYTES_MAX) return null;
+  if (HOSTS.serves(plain.host) !== true) return null; // its connection may be closed
+  return Buffer.concat([head, Buffer.alloc(plain.bodyBytes, '?')]);
+}
+
+function nearHeadEnds(bytes: Buffer): number[] {
+  const near: number[] = [];
+  for (let end = bytes.indexOf(HEAD_END); end !== -1; end = bytes.indexOf(HEAD_END, end + 1)) {
+    const behind = end + HEAD_END.length;
+    for (let at = behind - NEAR_END; at <= behind + 1; at++) near.push(at);
+  }
+  return near;
+}
+
+/** All ways to send these bytes; the first is the one that the others are compared with. */
+export function waysOf(bytes: Buffer, isThorough: boolean, random: Random): Way[] {
+  const { length } = bytes;
+  const all = Array.from({ length: Math.max(0, length - 1) }, (_, index) => index + 1);
+  const any = (count: number): number[] =>
+    all.length === 0 ? [] : Array.from({ length: count }, () => random.pick(all));
+  const near = nearHeadEnds(bytes).filter((at) => at > 0 && at < length);
+  const isShort = isThorough && length <= SHORT_BYTES;
+  const inTwo = isShort ? all : [...any(CUTS), ...near.slice(0, isThorough ? 50 : CUTS)];
+  const same = sameHead(bytes);
+  return [
+    way('in one piece', null),
+    way('in one piece, through node:http', TO_NODE),
+    way('in one piece, behind a plain request', FAST),
+    ...(same === null ? [] : [way('in one piece, behind a request with the same head', same)]),
+    ...(length <= BYTE_BY_BYTE_MAX
+      ? [way('byte by byte', null, all), way('byte by byte, through node:http', TO_NODE, all)]
+      : []),
+    ...inTwo.map((at) => way(`in two at ${at}`, null, [at])),
+    ...[...any(CUTS / 2), ...near.slice(0, CUTS / 2)].flatMap((at) => [
+      way(`in two at ${at}, through node:http`, TO_NODE, [at]),
+      way(`in two at ${at}, behind a plain request`, same ?? FAST, [at]),
+    ]),
+    ...[1, 2]
+      .map(() => any(3).toSorted((a, b) => a - b))
+      .map((cuts) => way(`in pieces at ${cuts.join(', ')}`, null, cuts)),
+  ];
+}
+
+function way(name: string, before: Buffer | null, cuts: readonly number[] = []): Way {
+  return { name, before, cuts };
+}
