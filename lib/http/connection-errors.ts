@@ -29,9 +29,14 @@ function answer(exchanges: Exchanges, cause: Error, socket: Duplex, counts: Requ
   if (last === undefined) {
     endWith(error, socket, counts);
   } else if (last.req.complete) {
-    exchanges.afterLast(socket, last, () => {
+    // at the end of what the client sends Node.js closes behind the answer that it knows as the last one
+    socket.removeAllListeners('end');
+    const end = (): void => {
       endWith(error, socket, counts);
-    });
+    };
+    if (last.res.destroyed)
+      end(); // answered before its request was whole
+    else last.res.once('close', end);
   } else if (!last.res.headersSent) {
     answerLast(last.res, error);
   } else if (last.res.destroyed) {

@@ -25,8 +25,6 @@ interface Connection {
   isDue: boolean;
   /** Whether it is closed behind one of them, or behind one that is over. */
   isEnding: boolean;
-  /** Whether nothing more is read from it, not even its end: its last answer is yet to come. */
-  isHeld: boolean;
   idleSinceMs: number;
 }
 
@@ -52,7 +50,6 @@ export class Exchanges {
         last: null,
         isDue: false,
         isEnding: false,
-        isHeld: false,
         idleSinceMs: performance.now(),
       };
       this.#connections.set(socket, connection);
@@ -64,26 +61,6 @@ export class Exchanges {
   /** In the order of the requests: only the last one can still be arriving. */
   of(socket: Duplex): readonly Exchange[] {
     return [...(this.#connections.get(socket)?.open ?? [])];
-  }
-
-  /**
-   * Calls back when the exchanges of a connection are over, and reads nothing from it until then: at the end of what the
-   * client sends, Node.js closes behind the answer that it knows as the last one.
-   *
-   * @param last of the exchanges
-   */
-  afterLast(socket: Duplex, last: Exchange, then: () => void): void {
-    const connection = this.#connections.get(socket);
-    const go = (): void => {
-      if (connection !== undefined) connection.isHeld = false;
-      then();
-    };
-    if (last.res.destroyed) {
-      go(); // answered before its request was whole
-      return;
-    }
-    if (connection !== undefined) connection.isHeld = true;
-    last.res.once('close', go);
   }
 
   /** For how long a connection has waited for a request, in milliseconds; `null`: it has one, or is not known. */
@@ -167,7 +144,7 @@ function readInSlices(socket: Socket, connection: Connection): void {
   });
   // it resumes a socket for each request whose body is read
   const resume = socket.resume.bind(socket);
-  socket.resume = () => (connection.isHeld || connection.open.size > AT_WORK_MAX ? socket : resume());
+  socket.resume = () => (connection.open.size > AT_WORK_MAX ? socket : resume());
 }
 
 function isInBody({ last }: Connection): boolean {
