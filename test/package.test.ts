@@ -247,3 +247,17 @@ void t.test('without a compiler nothing is built, and that is an error with the 
   writeFileSync(join(dir, 'dist/lib/index.js'), '');
   await t.resolves(run(process.execPath, ['scripts/after-install.js'], { cwd: dir }), 'what is built stays');
 });
+
+void t.test('--help calls each command as it was started', async (t) => {
+  const dir = tempDir(t);
+  const { bin } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as Manifest;
+  for (const [command, path] of Object.entries(bin)) {
+    const linked = join(dir, command);
+    symlinkSync(join(ROOT, path), linked); // as npm installs it
+    const asCommand = (await run(process.execPath, [linked, '--help'])).stdout;
+    t.match(asCommand, new RegExp(`^  ${command} \\S`, 'm'));
+    t.notMatch(asCommand, 'node bin/');
+    const asScript = (await run(process.execPath, [path, '--help'], { cwd: ROOT })).stdout;
+    t.match(asScript, new RegExp(`^  node ${path} \\S`, 'm'));
+  }
+});

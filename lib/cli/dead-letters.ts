@@ -16,14 +16,18 @@ import { count } from '../words.js';
 import { helpText } from '../settings/option-table.js';
 import { isWrongSetting } from '../settings/setting-error.js';
 import { VERSION } from '../version.js';
+import { calledAs, usageLines } from './usage.js';
+
+const COMMANDS = usageLines(calledAs('dead-letters'), [
+  ['ls [--json]', 'how many there are, by reason'],
+  ['show [FILE ...]', 'prints them as they stand, one a line'],
+  ['redrive [FILE ...]', 'sends their events to a running server again (--url)'],
+  ['drop [FILE ...] --yes', 'deletes them'],
+]);
 
 const USAGE = `forebay-dead-letters: looks at events that the sink refused, sends them again, or drops them.
 
-  node bin/dead-letters.js ls [--json]          how many there are, by reason
-  node bin/dead-letters.js show [FILE ...]      prints them as they stand, one a line
-  node bin/dead-letters.js redrive [FILE ...]   sends their events to a running server again (--url)
-  node bin/dead-letters.js drop [FILE ...] --yes
-                                                deletes them
+${COMMANDS}
 
 FILE is one of the names in dead-letters/; without, all are meant. --reason TEXT goes with each of them.
 All may run beside a server. An event leaves its file only after the server has it on disk.

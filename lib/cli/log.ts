@@ -12,15 +12,26 @@ import { verify } from '../log-tool/verify.js';
 import { helpText } from '../settings/option-table.js';
 import { isWrongSetting } from '../settings/setting-error.js';
 import { VERSION } from '../version.js';
+import { calledAs, usageLines } from './usage.js';
+
+const COMMANDS = usageLines(calledAs('log'), [
+  ['ls [--json]', 'what is there, oldest first, and whether a server runs on it'],
+  ['verify', 'reads everything, says what is wrong and where'],
+  [
+    'cat [NAME ...]',
+    'prints the events as NDJSON: of all batch files, or of those named',
+    '(a file in the quarantine: quarantine/NAME)',
+  ],
+  [
+    'repair',
+    'sets damaged lines aside in quarantine/, leaves sound batch files;',
+    'not while a server runs; who does it is written to operations.jsonl',
+  ],
+]);
 
 const USAGE = `forebay-log: looks into a log directory, and sets damage aside.
 
-  node bin/log.js ls [--json]       what is there, oldest first, and whether a server runs on it
-  node bin/log.js verify            reads everything, says what is wrong and where
-  node bin/log.js cat [NAME ...]    prints the events as NDJSON: of all batch files, or of those named
-                                    (a file in the quarantine: quarantine/NAME)
-  node bin/log.js repair            sets damaged lines aside in quarantine/, leaves sound batch files;
-                                    not while a server runs
+${COMMANDS}
 
 ls, verify and cat change nothing, and may run beside a server.
 Exit code: 0 if all is sound, 1 if something is damaged or cannot be read, 2 if nothing can be said,

@@ -17,10 +17,11 @@ import { grouped, wrapped } from '../producer/words.js';
 import { helpText, readOptions } from '../settings/option-table.js';
 import { isWrongSetting, WRONG_SETTING_EXIT } from '../settings/setting-error.js';
 import { VERSION } from '../version.js';
+import { calledAs } from './usage.js';
 
 const USAGE = `forebay-producer: sends events to a server at a rate that you say, and tells what became of them.
 
-  node bin/producer.js [--flag VALUE ...]
+  ${calledAs('producer')} [--flag VALUE ...]
 
 Events leave when they are due, whether or not earlier ones were answered; latency counts from then.
 Exit code: 0 if every event was answered by 202 or 429, 1 if not, 78 for wrong flags, 130 after Ctrl-C.
