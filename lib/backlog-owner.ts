@@ -2,6 +2,7 @@ import type { AppendLog } from './append-log/append-log.js';
 import { asError, ForebayError } from './errors.js';
 import type { LogLines } from './log-lines.js';
 import type { SinkDescription } from './sinks/sink.js';
+import { count } from './words.js';
 
 /** A note has room for so much of it. */
 const KIND_LENGTH_MAX = 32;
@@ -14,7 +15,7 @@ export function backlogOfOther(
   const { sink: sinkBefore } = lock.before;
   if (keepsNothing !== true || leftoverBatches === 0 || sinkBefore === noted(kind)) return null;
   const before = sinkBefore === null ? 'another sink' : `the sink ${sinkBefore}`;
-  const why = `${dir} holds ${leftoverBatches} batches that were accepted for ${before}, and the sink ${kind} keeps nothing`;
+  const why = `${dir} holds ${count(leftoverBatches, 'batch that was', 'batches that were')} accepted for ${before}, and the sink ${kind} keeps nothing`;
   const help = 'start with their sink, with another --log-dir, or with --discard-backlog to throw them away';
   return new ForebayError('SINK_DISCARDS', { message: `${why}: ${help}` });
 }

@@ -1,4 +1,5 @@
 import type { ErrorCode } from './errors.js';
+import { count } from './words.js';
 
 /** Where log lines go: `pino` fits. */
 export interface Logger {
@@ -101,21 +102,21 @@ export class LogLines {
     this.recent.add(line);
     const level = line.code === undefined ? 'info' : 'warn';
     const key = `${line.kind} ${line.code}`;
-    let count = this.#counts.get(key);
-    if (count === undefined) {
-      count = { kind: line.kind, code: line.code, lines: 0, summedBatches: 0, summedEvents: 0 };
-      this.#counts.set(key, count);
+    let counted = this.#counts.get(key);
+    if (counted === undefined) {
+      counted = { kind: line.kind, code: line.code, lines: 0, summedBatches: 0, summedEvents: 0 };
+      this.#counts.set(key, counted);
       this.#timer ??= setTimeout(() => {
         this.sumUp();
       }, 1000).unref();
     }
-    if (count.lines < LINES_PER_SECOND_MAX) {
-      count.lines++;
+    if (counted.lines < LINES_PER_SECOND_MAX) {
+      counted.lines++;
       const { kind, text, error, ...fields } = line;
       this.#logger[level](error === undefined ? fields : { ...fields, err: error }, `${kind}: ${text}`);
     } else {
-      count.summedBatches++;
-      count.summedEvents += line.events;
+      counted.summedBatches++;
+      counted.summedEvents += line.events;
     }
   }
 
@@ -125,7 +126,7 @@ export class LogLines {
     this.#timer = undefined;
     for (const { kind, code, summedBatches: batches, summedEvents: events } of this.#counts.values()) {
       if (batches === 0) continue;
-      const text = `${kind}: ${batches} more batches in a second (${events} events)`;
+      const text = `${kind}: ${count(batches, 'more batch', 'more batches')} in a second (${count(events, 'event')})`;
       if (code === undefined) this.#logger.info({ batches, events }, text);
       else this.#logger.warn({ code, batches, events }, text);
     }

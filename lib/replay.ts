@@ -3,6 +3,7 @@ import type { SealedBatch } from './append-log/batch.js';
 import { ForebayError } from './errors.js';
 import type { LogLines } from './log-lines.js';
 import type { Deliverer } from './stages/deliverer.js';
+import { count } from './words.js';
 
 export interface ReplayOptions {
   readonly log: AppendLog;
@@ -42,7 +43,7 @@ export class Replay {
       lines.info('No pending batches to replay');
       return;
     }
-    lines.info(`Found ${this.#left} pending batches`);
+    lines.info(`Found ${count(this.#left, 'pending batch', 'pending batches')}`);
     await new Promise<void>((resolve) => {
       const openDoor = (): void => {
         clearTimeout(timer);
@@ -50,7 +51,10 @@ export class Replay {
         resolve();
       };
       const background = (why: string): void => {
-        lines.warn('REPLAY_BEHIND', `${why}: replay goes on in the background, ${this.#left} batches left`);
+        lines.warn(
+          'REPLAY_BEHIND',
+          `${why}: replay goes on in the background, ${count(this.#left, 'batch', 'batches')} left`,
+        );
         openDoor();
       };
       const onFailure = (): void => {
@@ -72,7 +76,9 @@ export class Replay {
         if (--this.#left > 0) return;
         deliverer.off('gone', onGone).off('aside', onAside);
         const rest =
-          this.#aside === 0 ? '' : `; ${this.#aside} batches wait aside for room for their dead letters`;
+          this.#aside === 0
+            ? ''
+            : `; ${count(this.#aside, 'batch waits', 'batches wait')} aside for room for dead letters`;
         lines.info(`Replay complete${rest}`);
         openDoor();
       };
@@ -88,7 +94,7 @@ export class Replay {
     const { log } = this.#options;
     const untilEndMs = this.#endMs - performance.now();
     const retryAfterMs = Math.max(RETRY_AFTER_MS_MIN, Math.min(untilEndMs, log.drainMs(log.pendingBytes)));
-    const message = `The server is starting: it first delivers what an earlier run left (${this.#left} of ${log.leftoverBatches} batches left)`;
+    const message = `The server is starting: it first delivers what an earlier run left (${this.#left} of ${count(log.leftoverBatches, 'batch', 'batches')} left)`;
     return new ForebayError('NOT_RUNNING', { message, retryAfterMs });
   }
 }

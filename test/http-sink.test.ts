@@ -213,7 +213,7 @@ void t.test('an answer in a coding that was not asked for is read, or tried agai
     res.writeHead(status, { 'Content-Encoding': coding }).end(body),
   );
   const sink = await sinkOf(t, '--sink-url', `http://${address}/`);
-  const one = { refused: [{ index: 1 }], message: '1 events were refused' };
+  const one = { refused: [{ index: 1 }], message: '1 event was refused' };
   t.match(await thrownBy(sink), one);
   body = body.subarray(0, -12);
   const unread = { refused: null, message: /the sink's answer is in gzip, unasked for/ };

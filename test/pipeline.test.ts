@@ -1,4 +1,4 @@
-import nodeFs, { readdirSync, writeFileSync } from 'node:fs';
+import nodeFs, { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setImmediate as turn } from 'node:timers/promises';
 import t from 'tap';
@@ -229,6 +229,21 @@ void t.test(
     ]);
   },
 );
+
+void t.test('one batch is told of as one', async (t) => {
+  const dir = tempDir(t);
+  const name = 'batch_20250101_000000_1.jsonl';
+  writeFileSync(join(dir, name), `${JSON.stringify(event('a'))}\n`);
+  mkdirSync(join(dir, 'dead-letters'));
+  writeFileSync(join(dir, 'dead-letters', name), '');
+  const sink = Object.assign(new CollectingSink(), { error: new Error('down') });
+  const { forebay, said } = await start(t, { logDir: dir, sink });
+  const text = said.join('\n');
+  t.match(text, /There are dead letters of 1 batch in /);
+  t.match(text, /Found 1 pending batch$/m);
+  t.match(text, /Delivery fails: replay goes on in the background, 1 batch left/);
+  await forebay.stop(0);
+});
 
 void t.test(
   'a stop lets the attempt that runs end, deletes what it delivered, and begins no other',

@@ -159,7 +159,7 @@ void t.test('a sink that keeps nothing gets no backlog of another one', async (t
   await t.rejects(wrong.start(), {
     code: 'SINK_DISCARDS',
     message:
-      /holds 1 batches that were accepted for the sink custom, and the sink simulated keeps nothing: .*--discard-backlog/,
+      /holds 1 batch that was accepted for the sink custom, and the sink simulated keeps nothing: .*--discard-backlog/,
   });
   await wrong.stop();
   const other = new CollectingSink();

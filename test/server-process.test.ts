@@ -96,7 +96,7 @@ void t.test('SIGTERM and SIGINT leave what is undelivered on disk and exit with 
     t.equal(await post(server, 'a'), 202);
     t.equal(await server.stop(signal), 0, signal);
     t.equal(batchFiles(dir).length, 1);
-    t.match(server.lines.at(-1), /Stopped; 1 events wait on disk/);
+    t.match(server.lines.at(-1), /Stopped; 1 event waits on disk/);
   }
 });
 
@@ -154,7 +154,7 @@ void t.test('while it stops, the server says so to probes and to clients', async
   t.match(await body.json(), { error: 'The server stops', code: 'NOT_RUNNING' });
   t.equal(await server.exited, 0);
   t.equal(batchFiles(dir).length, 1);
-  t.match(server.lines.at(-1), /Stopped; 1 events wait on disk/);
+  t.match(server.lines.at(-1), /Stopped; 1 event waits on disk/);
 });
 
 const HELD = ['--sink-latency', '600000', '--discard-backlog'];

@@ -8,15 +8,15 @@ import { SERVER_SETTINGS } from '../lib/settings/server-settings.js';
 const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   'errors.ts': [],
   'json-position.ts': [],
-  'log-lines.ts': ['errors.ts'],
+  'log-lines.ts': ['errors.ts', 'words.ts'],
   'json-array.ts': ['errors.ts'],
   'line-buffer.ts': [],
   'histogram.ts': [],
   'event-scan.ts': [],
   'event.ts': ['errors.ts', 'json-position.ts'],
   settings: ['errors.ts', 'json-position.ts'],
-  'append-log': ['errors.ts', 'event.ts', 'log-lines.ts'],
-  sinks: ['append-log', 'errors.ts', 'log-lines.ts', 'settings'],
+  'append-log': ['errors.ts', 'event.ts', 'log-lines.ts', 'words.ts'],
+  sinks: ['append-log', 'errors.ts', 'log-lines.ts', 'settings', 'words.ts'],
   'trouble.ts': ['errors.ts', 'log-lines.ts'],
   'disk-watch.ts': ['append-log', 'errors.ts', 'log-lines.ts', 'trouble.ts'],
   stages: [
@@ -28,8 +28,9 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     'log-lines.ts',
     'sinks',
     'trouble.ts',
+    'words.ts',
   ],
-  'replay.ts': ['append-log', 'errors.ts', 'log-lines.ts', 'stages'],
+  'replay.ts': ['append-log', 'errors.ts', 'log-lines.ts', 'stages', 'words.ts'],
   'waiting-requests.ts': [
     'errors.ts',
     'histogram.ts',
@@ -47,7 +48,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     'trouble.ts',
     'waiting-requests.ts',
   ],
-  'backlog-owner.ts': ['append-log', 'errors.ts', 'log-lines.ts', 'sinks'],
+  'backlog-owner.ts': ['append-log', 'errors.ts', 'log-lines.ts', 'sinks', 'words.ts'],
   'event-counts.ts': [],
   'statistics.ts': ['event-counts.ts', 'histogram.ts', 'stages'],
   'forebay.ts': [

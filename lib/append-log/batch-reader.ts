@@ -6,6 +6,7 @@ import { soundLines } from './line-mark.js';
 import type { SealedBatch } from './batch.js';
 import type { FileSystem } from './file-system.js';
 import type { Quarantine } from './quarantine.js';
+import { count } from '../words.js';
 
 /** What a batch file gave. */
 export interface BatchContent {
@@ -52,15 +53,15 @@ export async function readBatch(
   if (batch.past !== null && batch.events === events) return content;
   if (damaged.length > 0) {
     const all = events + damaged.length;
-    lines.error('BATCH_DAMAGED', `Damaged: ${damaged.length} of ${all} lines of ${name}, set aside in ${aside}; the rest is sound`);
+    lines.error('BATCH_DAMAGED', `Damaged: ${damaged.length} of ${count(all, 'line')} of ${name}, set aside in ${aside}; the rest is sound`);
   }
   if (lastBreakLost) lines.error('BATCH_DAMAGED', `Damaged: the last line break of ${name}; the event before it is sound`);
   if (tornBytes > 0) {
-    lines.warn('BATCH_TORN', `Torn end of ${name}: dropped ${tornBytes} bytes that were never acknowledged`);
+    lines.warn('BATCH_TORN', `Torn end of ${name}: dropped ${count(tornBytes, 'byte')} that ${tornBytes === 1 ? 'was' : 'were'} never acknowledged`);
   }
   if (acknowledgedBytes !== null && file.length < acknowledgedBytes) {
     const missing = acknowledgedBytes - file.length;
-    lines.error('BATCH_DAMAGED', `Damaged: ${missing} bytes of ${name} that were acknowledged are missing`);
+    lines.error('BATCH_DAMAGED', `Damaged: of ${name}, ${count(missing, 'byte')} that ${missing === 1 ? 'was acknowledged is' : 'were acknowledged are'} missing`);
   }
   return content;
 }

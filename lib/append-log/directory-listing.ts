@@ -8,6 +8,7 @@ import type { ErrorCode } from '../errors.js';
 import { call, statsOf } from './file-system.js';
 import type { FileSystem } from './file-system.js';
 import { QUARANTINE } from './quarantine.js';
+import { count } from '../words.js';
 
 /** The folder of the dead letters. */
 export const DEAD_LETTERS = 'dead-letters';
@@ -78,7 +79,7 @@ export async function survey(fs: FileSystem, dir: string): Promise<Survey> {
     return [];
   });
   if (letters.length > 0) {
-    const text = `There are dead letters of ${letters.length} batches in ${join(dir, DEAD_LETTERS)}`;
+    const text = `There are dead letters of ${count(letters.length, 'batch', 'batches')} in ${join(dir, DEAD_LETTERS)}`;
     remarks.push({ code: 'DEAD_LETTERS', text });
   }
   // their names are not given again either, as far as can be

@@ -19,6 +19,8 @@ import { VERSION } from '../version.js';
 import { createLogger, neverWait } from './log-output.js';
 import type { ConnectionBounds } from './open-files.js';
 import { boundConnections, openFilesMax } from './open-files.js';
+import { calledAs } from './usage.js';
+import { count } from '../words.js';
 
 /** Where operators' address is, unless they say. */
 const LOOPBACK = '127.0.0.1';
@@ -31,7 +33,7 @@ const SAME_SIGNAL_MS = 500;
 
 const USAGE = `forebay-server: takes events by HTTP, puts them on disk, answers 202, delivers them to a sink.
 
-  node bin/server.js [--flag VALUE ...]
+  ${calledAs('server')} [--flag VALUE ...]
 
 Exit code: 0 after a stop, 78 for a wrong setting, 1 for all else.
 
@@ -165,9 +167,13 @@ function stopOnSignals(
     await stopped;
     await forebay.stop(Math.max(0, end - performance.now() - CLOSING_MS));
     const { pending, unreadBatches } = forebay.counts();
-    const unread = unreadBatches === 0 ? '' : ` and ${unreadBatches} batches of earlier runs`;
+    const unread =
+      unreadBatches === 0 ? '' : ` and ${count(unreadBatches, 'batch', 'batches')} of earlier runs`;
     door?.close();
-    logger.info({ ...forebay.counts() }, `Stopped; ${pending} events${unread} wait on disk`);
+    logger.info(
+      { ...forebay.counts() },
+      `Stopped; ${count(pending, 'event')}${unread} ${pending + unreadBatches === 1 ? 'waits' : 'wait'} on disk`,
+    );
     process.exit(0);
   };
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, (name) => void stop(name));

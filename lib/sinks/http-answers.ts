@@ -5,6 +5,7 @@ import type { Dispatcher } from 'undici';
 import type { Batch } from '../append-log/batch.js';
 import { SinkError } from './sink-error.js';
 import type { Refusal } from './sink-error.js';
+import { count } from '../words.js';
 
 type Answer = Dispatcher.ResponseData;
 
@@ -87,7 +88,7 @@ export class HttpAnswers {
     if (!Array.isArray(named)) throw new SinkError('"refused" in the answer of the sink is no list');
     if (named.length === 0) return;
     const refused = this.#refusalsIn(named, events);
-    throw new SinkError(`${named.length} events were refused`, { status, refused });
+    throw new SinkError(`${count(named.length, 'event was', 'events were')} refused`, { status, refused });
   }
 
   /** @throws SinkError where it names what is not in the batch: then nobody knows what it means */

@@ -8,6 +8,7 @@ import { EVENTS, Histogram, SECONDS } from '../histogram.js';
 import type { LogLines } from '../log-lines.js';
 import type { DiskWatch } from '../disk-watch.js';
 import type { BatchEnd, BatchPart, EventRange, Group } from './batcher.js';
+import { count } from '../words.js';
 
 export interface BatchWriterOptions {
   readonly log: AppendLog;
@@ -111,7 +112,8 @@ export class BatchWriter extends Writable {
     const error =
       cause instanceof ForebayError ? cause : new ForebayError('LOG_FAILED', { cause, retryAfterMs: 1000 });
     const why = asError(error.cause).message;
-    const text = `${events} events could not be put into ${this.#log.path('')} (${why}); their clients were told to retry`;
+    const clients = events === 1 ? 'its client was' : 'their clients were';
+    const text = `${count(events, 'event')} could not be put into ${this.#log.path('')} (${why}); ${clients} told to retry`;
     const { code } = error;
     this.#disk.refused(error);
     this.#lines.batch({ kind: 'Append failed', code, text, batch: '', events, error: cause });

@@ -12,6 +12,7 @@ import type { LettersAside } from './letters-aside.js';
 import type { Retries } from './retries.js';
 import { refusedEvents } from './settlement.js';
 import type { RefusedEvent } from './settlement.js';
+import { count } from '../words.js';
 
 /** What is kept of all batches aside, in bytes of memory. Of those beyond it only the number is known. */
 const MEMORY_BYTES_MAX = 8 * 1024 * 1024;
@@ -105,7 +106,7 @@ export class BatchesAside {
     const { log, lines } = this.#options;
     const { name, events } = batch;
     if (this.batches === 0) this.#sinceMs = performance.now();
-    const text = `${name}, until ${refused.length} refused of ${events} events can become dead letters`;
+    const text = `${name}, until ${refused.length} refused of ${count(events, 'event')} can become dead letters`;
     lines.batch({ kind: 'Stepped aside', text, batch: name, events });
     log.forget(sealed);
     this.#keepVerdicts(lettersAside({ ...sealed, events, past: 'aside' }, refused, NO_SIZE), error);
@@ -245,7 +246,7 @@ export class BatchesAside {
     const { lines } = this.#options;
     const missed = this.#forgotten.missed();
     if (missed !== 0) {
-      const text = `${missed} events of batches that waited aside are gone`;
+      const text = `${count(missed, 'event')} of batches that waited aside ${missed === 1 ? 'is' : 'are'} gone`;
       lines.error('BATCH_GONE', `${text}: someone else has deleted or changed their files`);
     }
     if (this.batches > 0 || this.#lastError === null) return;

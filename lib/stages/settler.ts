@@ -13,6 +13,7 @@ import type { Retries } from './retries.js';
 import { settle } from './settlement.js';
 import type { Outcome, RefusedEvent } from './settlement.js';
 import { SinkAttempts } from './sink-attempts.js';
+import { count } from '../words.js';
 
 /** What is known of the sink. */
 export interface SinkState {
@@ -133,7 +134,7 @@ export class Settler {
     }
     const [first] = refused;
     const why = withoutEvents(first?.reason ?? '', batch, first?.status);
-    const text = `${refused.length} of ${batch.events} events of ${batch.name} are in ${path} (${why})`;
+    const text = `${refused.length} of ${count(batch.events, 'event')} of ${batch.name} are in ${path} (${why})`;
     const about = { batch: batch.name, events: refused.length };
     this.#lines.batch({ kind: 'Dead lettered', code: 'DEAD_LETTERS', text, ...about });
     return null;
