@@ -15,12 +15,13 @@ export function reportOf({ sample, what, bytes, ways, outcomes }: Difference, se
 }
 
 export function tally(comparison: Comparison, ms: number): string {
-  const { samples, sendings, events, handedOver, allowed, statuses, differences } = comparison;
+  const { samples, sendings, events, handedOver, pieces, allowed, statuses, differences } = comparison;
   const answers = [...statuses].toSorted(([a], [b]) => a - b).map(([status, count]) => `${status}×${count}`);
   const may = Object.entries(allowed).map(([why, count]) => `${why} ${count}`);
   return [
     `${samples} requests, sent ${sendings} times in ${Math.round(ms / 1000)} s; ${events} events stored`,
     `${handedOver} connections went to node:http; answers: ${answers.join(' ')}`,
+    `pieces that were read alone: ${pieces.alone}, perhaps not: ${pieces.together}`,
     `differences that may be: ${may.join(', ')}; others: ${differences.length}`,
   ].join('\n');
 }

@@ -77,6 +77,9 @@ const plain = post([JSON_LINE]);
 const ndjson = post([NDJSON_LINE], lines);
 const wrong = post([JSON_LINE], (token) => `{"id":"${token}"`);
 
+/** What most samples are like, but for a few bytes. */
+export const ORDINARY: readonly Wire[] = [plain, joined(plain, HEALTH), joined(plain, plain)];
+
 /** Good requests of each form, and bodies that are wrong. */
 const BODIES: Record<string, Wire> = {
   plain,

@@ -20,6 +20,10 @@ export interface Sent {
 
 /** Sends bytes to a server in this process, each time over a new connection. */
 export class Sender {
+  /** Pieces that were sent when all in front of them was read, */
+  alone = 0;
+  /** and those that may be read together with the one in front: the server did not read for a while. */
+  together = 0;
   readonly #port: number;
   /** The server's ends of the connections, by the port of the client. */
   readonly #accepted = new Map<number, Socket>();
@@ -56,8 +60,12 @@ export class Sender {
       const from = client.socket.localPort ?? 0;
       for (let turns = 0; turns < TURNS_MAX && !client.isOver; turns++) {
         await nextTurn();
-        if ((this.#accepted.get(from)?.bytesRead ?? 0) >= sent) return;
+        if ((this.#accepted.get(from)?.bytesRead ?? 0) >= sent) {
+          this.alone++;
+          return;
+        }
       }
+      if (!client.isOver) this.together++;
     };
     await client.connected;
     if (before !== null) {

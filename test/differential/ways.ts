@@ -17,6 +17,8 @@ const SHORT_BYTES = 300;
 const CUTS = 10;
 /** and this far in front of the end of each head and behind it. */
 const NEAR_END = 5;
+/** Bytes this near to odd ones are cut at each position, too. */
+const ODD_MARGIN = 3;
 const BYTE_BY_BYTE_MAX = 400;
 const HEAD_END = '\r\n\r\n';
 const HOSTS = new HostRules('127.0.0.1', []);
@@ -52,15 +54,52 @@ function nearHeadEnds(bytes: Buffer): number[] {
   return near;
 }
 
-/** All ways to send these bytes; the first is the one that the others are compared with. */
-export function waysOf(bytes: Buffer, isThorough: boolean, random: Random): Way[] {
+/** Where bytes are cut in two. */
+export type Cutting =
+  /** At each position, if they are short. */
+  | 'everywhere'
+  /** At each position where they are not as ordinary bytes are, if they are short; elsewhere at some. */
+  | 'where they are odd'
+  /** At some positions. */
+  | 'at some positions';
+
+/** Between which positions bytes differ from the ordinary ones that they are most like; all, if they do not differ. */
+function oddPart(bytes: Buffer, ordinary: readonly Buffer[]): readonly [from: number, to: number] {
+  let [from, to] = [0, bytes.length];
+  for (const other of ordinary) {
+    if (other.equals(bytes)) return [0, bytes.length];
+    const most = Math.min(bytes.length, other.length);
+    let start = 0;
+    while (start < most && bytes[start] === other[start]) start++;
+    let end = 0;
+    while (end < most - start && bytes[bytes.length - 1 - end] === other[other.length - 1 - end]) end++;
+    if (bytes.length - end - start < to - from) [from, to] = [start, bytes.length - end];
+  }
+  return [from - ODD_MARGIN, to + ODD_MARGIN];
+}
+
+/**
+ * All ways to send these bytes; the first is the one that the others are compared with.
+ *
+ * @param ordinary bytes that are cut at each position anyway, with the same token
+ */
+export function waysOf(
+  bytes: Buffer,
+  cutting: Cutting,
+  random: Random,
+  ordinary: readonly Buffer[] = [],
+): Way[] {
   const { length } = bytes;
   const all = Array.from({ length: Math.max(0, length - 1) }, (_, index) => index + 1);
   const any = (count: number): number[] =>
     all.length === 0 ? [] : Array.from({ length: count }, () => random.pick(all));
   const near = nearHeadEnds(bytes).filter((at) => at > 0 && at < length);
-  const isShort = isThorough && length <= SHORT_BYTES;
-  const inTwo = isShort ? all : [...any(CUTS), ...near.slice(0, isThorough ? 50 : CUTS)];
+  const [from, to] = cutting === 'where they are odd' ? oddPart(bytes, ordinary) : [0, length];
+  const odd = all.filter((at) => at >= from && at <= to);
+  const isWhole = cutting !== 'at some positions' && length <= SHORT_BYTES;
+  const inTwo = isWhole
+    ? new Set([...odd, ...any(CUTS / 2)])
+    : [...any(CUTS), ...near.slice(0, cutting === 'everywhere' ? Infinity : CUTS)];
   const same = sameHead(bytes);
   return [
     way('in one piece', null),
@@ -70,7 +109,7 @@ export function waysOf(bytes: Buffer, isThorough: boolean, random: Random): Way[
     ...(length <= BYTE_BY_BYTE_MAX
       ? [way('byte by byte', null, all), way('byte by byte, through node:http', TO_NODE, all)]
       : []),
-    ...inTwo.map((at) => way(`in two at ${at}`, null, [at])),
+    ...[...inTwo].map((at) => way(`in two at ${at}`, null, [at])),
     ...[...any(CUTS / 2), ...near.slice(0, CUTS / 2)].flatMap((at) => [
       way(`in two at ${at}, through node:http`, TO_NODE, [at]),
       way(`in two at ${at}, behind a plain request`, same ?? FAST, [at]),
