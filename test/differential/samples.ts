@@ -89,6 +89,10 @@ const BODIES: Record<string, Wire> = {
   'an array of none': post([JSON_LINE], () => '[ ]'),
   'a mark in front': post([JSON_LINE], (token) => `\u{feff}${event(token)}`),
   'a mark in front of lines': post([NDJSON_LINE], (token) => `\u{feff}${lines(token)}`),
+  'a mark in front of a large array': post(
+    [JSON_LINE],
+    (token) => `\u{feff}[${event(token, 1, 'x'.repeat(40_000))},${event(token, 2, 'x'.repeat(40_000))}]`,
+  ),
   'two marks': post([JSON_LINE], (token) => `\u{feff}\u{feff}${event(token)}`),
   'characters of many bytes': post([JSON_LINE], (token) => event(token, 1, 'é€😀\u{2028}')),
   'numbers that JavaScript rounds': post([JSON_LINE], (token) =>

@@ -13,9 +13,9 @@ export interface Way {
 
 /** Bytes this few are cut at each position; */
 const SHORT_BYTES = 300;
-/** those of mutations, and longer ones, at this many, */
+/** those of mutations, and longer ones, at this many, and */
 const CUTS = 10;
-/** and this far in front of the end of each head and behind it. */
+/** where requests begin, and this far in front of the end of each head. */
 const NEAR_END = 5;
 /** Bytes this near to odd ones are cut at each position, too. */
 const ODD_MARGIN = 3;
@@ -30,9 +30,8 @@ const SAME_BODY_MAX = 10_000;
 /** Hands its connection over to `node:http`, for good. */
 const TO_NODE = Buffer.from('GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n');
 /** Is read by the fast path, which keeps its head, and stores nothing. */
-const FAST = Buffer.from(
-  'POST /events HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}',
-);
+const FAST_LINES = 'POST /events HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n';
+const FAST = Buffer.from(`${FAST_LINES}Content-Length: 2\r\n\r\n{}`);
 
 /** A plain request that stores nothing, with the head that these bytes begin with. */
 function sameHead(bytes: Buffer): Buffer | null {
@@ -45,13 +44,26 @@ function sameHead(bytes: Buffer): Buffer | null {
   return Buffer.concat([head, Buffer.alloc(plain.bodyBytes, '?')]);
 }
 
-function nearHeadEnds(bytes: Buffer): number[] {
-  const near: number[] = [];
-  for (let end = bytes.indexOf(HEAD_END); end !== -1; end = bytes.indexOf(HEAD_END, end + 1)) {
-    const behind = end + HEAD_END.length;
-    for (let at = behind - NEAR_END; at <= behind + 1; at++) near.push(at);
+/** A plain request that stores nothing, whose head and body are as long as those of these bytes: only the text differs. */
+function asLong(bytes: Buffer): Buffer | null {
+  const headBytes = bytes.indexOf(HEAD_END) + HEAD_END.length;
+  const bodyBytes = bytes.length - headBytes;
+  const head = `${FAST_LINES}Content-Length: ${bodyBytes}\r\nX:\r\n\r\n`;
+  if (headBytes < head.length || headBytes > HEAD_BYTES_MAX || bodyBytes > SAME_BODY_MAX) return null;
+  const padded = head.replace('X:', `X:${'x'.repeat(headBytes - head.length)}`);
+  return Buffer.concat([Buffer.from(padded), Buffer.alloc(bodyBytes, '?')]);
+}
+
+/** Where requests begin, and where heads end: where one reader may take over from the other. */
+function borders(bytes: Buffer): number[] {
+  const text = bytes.toString('latin1');
+  const starts = Array.from(text.matchAll(/(?:POST|GET) \//g), ({ index }) => index);
+  const ends: number[] = [];
+  for (const { index } of text.matchAll(/\r\n\r\n/g)) {
+    const behind = index + HEAD_END.length;
+    for (let at = behind - NEAR_END; at <= behind + 1; at++) ends.push(at);
   }
-  return near;
+  return [...starts, ...ends].filter((at) => at > 0 && at < bytes.length);
 }
 
 /** Where bytes are cut in two. */
@@ -93,7 +105,7 @@ export function waysOf(
   const all = Array.from({ length: Math.max(0, length - 1) }, (_, index) => index + 1);
   const any = (count: number): number[] =>
     all.length === 0 ? [] : Array.from({ length: count }, () => random.pick(all));
-  const near = nearHeadEnds(bytes).filter((at) => at > 0 && at < length);
+  const near = borders(bytes);
   const [from, to] = cutting === 'where they are odd' ? oddPart(bytes, ordinary) : [0, length];
   const odd = all.filter((at) => at >= from && at <= to);
   const isWhole = cutting !== 'at some positions' && length <= SHORT_BYTES;
@@ -101,11 +113,13 @@ export function waysOf(
     ? new Set([...odd, ...any(CUTS / 2)])
     : [...any(CUTS), ...near.slice(0, cutting === 'everywhere' ? Infinity : CUTS)];
   const same = sameHead(bytes);
+  const like = asLong(bytes);
   return [
     way('in one piece', null),
     way('in one piece, through node:http', TO_NODE),
     way('in one piece, behind a plain request', FAST),
     ...(same === null ? [] : [way('in one piece, behind a request with the same head', same)]),
+    ...(like === null ? [] : [way('in one piece, behind a request that is as long', like)]),
     ...(length <= BYTE_BY_BYTE_MAX
       ? [way('byte by byte', null, all), way('byte by byte, through node:http', TO_NODE, all)]
       : []),
