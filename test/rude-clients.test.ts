@@ -245,6 +245,27 @@ void tap.test('what is broken gets its 400 behind the answers in front of it', a
     });
   }
 
+  void group.test(
+    'behind one that the fast path still has, to a client that has closed its side',
+    async (t) => {
+      const door = await open(t);
+      const client = await door.connect({ allowHalfOpen: true });
+      door.disk.hold();
+      await client.send(whole(event('a')));
+      await waitFor(() => door.disk.flushes === 1, 'a flush');
+      await client.send(whole('{') + broken);
+      client.halfClose();
+      t.equal((await ask(await door.connect(), GET_HEALTH)).status, 200);
+      door.disk.release();
+      const all = await answers(client);
+      t.same(
+        all.map(({ status }) => status),
+        [202, 400, 400],
+      );
+      await hasTaken(t, door, ['a']);
+    },
+  );
+
   void group.test('behind some that wait for the disk, to a client that has closed its side', async (t) => {
     const door = await open(t);
     const client = await door.connect({ allowHalfOpen: true });

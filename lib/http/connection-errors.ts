@@ -29,14 +29,12 @@ function answer(exchanges: Exchanges, cause: Error, socket: Duplex, counts: Requ
   if (last === undefined) {
     endWith(error, socket, counts);
   } else if (last.req.complete) {
-    // at the end of what the client sends Node.js closes behind the answer that it knows as the last one
-    socket.removeAllListeners('end');
     const end = (): void => {
-      endWith(error, socket, counts);
+      if (last.res.shouldKeepAlive) endWith(error, socket, counts); // or that answer was the last one
     };
-    if (last.res.destroyed)
-      end(); // answered before its request was whole
-    else last.res.once('close', end);
+    // in front of Node.js, which then closes the connection of a client that has closed its side
+    if (last.res.writableFinished) end();
+    else last.res.prependOnceListener('finish', end);
   } else if (!last.res.headersSent) {
     answerLast(last.res, error);
   } else if (last.res.destroyed) {
