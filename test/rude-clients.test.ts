@@ -466,6 +466,22 @@ void tap.test('a client is an address, or a network of IPv6', (t) => {
   t.end();
 });
 
+void tap.test('what follows a CONNECT is read by nobody', async (t) => {
+  const door = await open(t);
+  const connect = 'CONNECT localhost:1 HTTP/1.1\r\nHost: localhost:1\r\n\r\n';
+  for (const before of ['', GET_HEALTH, whole(event('before'))])
+    for (const pause of [false, true]) {
+      const client = await door.connect({ allowHalfOpen: true });
+      await client.send(before + connect + (pause ? '' : whole(event('behind'))));
+      if (before !== '') await client.answer();
+      if (pause) t.equal((await client.answer()).status, 405);
+      await client.send(whole(event('behind')).repeat(100));
+      client.halfClose();
+      await client.closed;
+    }
+  await hasTaken(t, door, ['before', 'before']);
+});
+
 void tap.test('whoever holds all connections keeps no probe out', async (t) => {
   const { forebay } = await openRaw(t);
   const server = new IngestionServer({ forebay, port: 0, connectionsMax: 2, refusedMax: 3 });

@@ -2,7 +2,7 @@ import type { Server } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { ForebayError, systemCode } from '../errors.js';
 import { answerLast, errorBody, LINGER_MS } from './answers.js';
-import type { Exchanges } from './exchanges.js';
+import type { Exchange, Exchanges } from './exchanges.js';
 import { rawAnswer } from './raw-answer.js';
 import type { RequestCounts } from './request-counts.js';
 
@@ -29,12 +29,7 @@ function answer(exchanges: Exchanges, cause: Error, socket: Duplex, counts: Requ
   if (last === undefined) {
     endWith(error, socket, counts);
   } else if (last.req.complete) {
-    const end = (): void => {
-      if (last.res.shouldKeepAlive) endWith(error, socket, counts); // or that answer was the last one
-    };
-    // in front of Node.js, which then closes the connection of a client that has closed its side
-    if (last.res.writableFinished) end();
-    else last.res.prependOnceListener('finish', end);
+    endBehind(last, error, socket, counts);
   } else if (!last.res.headersSent) {
     answerLast(last.res, error);
   } else if (last.res.destroyed) {
@@ -54,6 +49,21 @@ export function endWith(error: ForebayError, socket: Duplex, counts: RequestCoun
   socket.once('close', () => {
     clearTimeout(timer);
   });
+}
+
+/** The same, behind the answer to a request that is whole. */
+export function endBehind(
+  { res }: Exchange,
+  error: ForebayError,
+  socket: Duplex,
+  counts: RequestCounts,
+): void {
+  const end = (): void => {
+    if (res.shouldKeepAlive) endWith(error, socket, counts); // or that answer was the last one
+  };
+  // in front of Node.js, which then closes the connection of a client that has closed its side
+  if (res.writableFinished) end();
+  else res.prependOnceListener('finish', end);
 }
 
 function named(cause: Error): ForebayError {

@@ -131,7 +131,7 @@ function readInSlices(socket: Socket, connection: Connection): void {
   const parsers = socket.listeners('data') as ((piece: Buffer) => void)[];
   socket.removeAllListeners('data');
   socket.on('data', (piece: Buffer) => {
-    for (let at = 0; at < piece.length && !socket.destroyed;) {
+    for (let at = 0; at < piece.length && hasParser(socket);) {
       if (connection.open.size > AT_WORK_MAX || socket.isPaused()) {
         socket.pause();
         socket.unshift(piece.subarray(at));
@@ -145,6 +145,12 @@ function readInSlices(socket: Socket, connection: Connection): void {
   // it resumes a socket for each request whose body is read
   const resume = socket.resume.bind(socket);
   socket.resume = () => (connection.open.size > AT_WORK_MAX ? socket : resume());
+}
+
+/** Node.js takes the parser away when it is done with a connection, or another protocol begins on it. */
+function hasParser(socket: Socket): boolean {
+  const { parser = null } = socket as { parser?: object | null };
+  return parser !== null && !socket.destroyed;
 }
 
 function isInBody({ last }: Connection): boolean {

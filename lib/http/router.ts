@@ -3,7 +3,7 @@ import { asError, ForebayError } from '../errors.js';
 import type { Logger } from '../log-lines.js';
 import type { AccessLog } from './access-log.js';
 import { answerError, isAnswered } from './answers.js';
-import { answerConnectionErrors, endWith } from './connection-errors.js';
+import { answerConnectionErrors, endBehind, endWith } from './connection-errors.js';
 import { Exchanges } from './exchanges.js';
 import type { HostRules } from './host-rules.js';
 import { ABORTED } from './request-counts.js';
@@ -70,7 +70,10 @@ export class Router {
     });
     server.on('connect', (req, socket) => {
       const message = `${JSON.stringify(req.url)} takes no ${req.method}`;
-      endWith(new ForebayError('METHOD_NOT_ALLOWED', { message }), socket, counts);
+      const error = new ForebayError('METHOD_NOT_ALLOWED', { message });
+      const last = this.exchanges.of(socket).at(-1);
+      if (last === undefined) endWith(error, socket, counts);
+      else endBehind(last, error, socket, counts);
     });
     server.on('checkExpectation', (req, res) => {
       this.#begin(req, res, true, new ForebayError('EXPECTATION_FAILED'));
