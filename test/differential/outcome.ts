@@ -1,3 +1,4 @@
+import type { Answer } from './answers.js';
 import type { Sent } from './sender.js';
 
 /** What came of bytes that were sent in one way. */
@@ -13,12 +14,23 @@ export interface Outcome extends Sent {
  *   close` says, and what follows is neither answered nor stored. When the rest came in the same piece, the connection
  *   is kept. (RFC 9112, 9.3 and 9.6: a client learns from the answer how far it came, and sends the rest again.)
  * - A request with two faults, of which the second is that it ends too early or in broken chunks, gets its one answer
- *   for the fault that is found first. Both say that nothing was stored, and that the connection is closed.
+ *   for the fault that is found first. Nothing is stored either way. So does one whose coded body is broken, or ends too
+ *   early, and holds a wrong event in front of that: decoders work in threads of their own.
+ * - For the same reason the events of requests behind one that is coded may be stored in front of its own. Requests that
+ *   are sent without waiting for answers are at work at the same time; the answers keep their order.
  */
-export type Allowance = 'closed early' | 'another fault first';
+export type Allowance = 'closed early' | 'another fault first' | 'another order';
 
-/** @returns what differs; `null`: nothing, or something that may */
-export function difference(one: Outcome, other: Outcome, allowed: (why: Allowance) => void): string | null {
+/**
+ * @param isCoded whether a body is coded
+ * @returns what differs; `null`: nothing, or something that may
+ */
+export function difference(
+  one: Outcome,
+  other: Outcome,
+  isCoded: boolean,
+  allowed: (why: Allowance) => void,
+): string | null {
   const fault = faultOf(other);
   if (fault !== null) return fault;
   if (same(one.stored, other.stored) && same(texts(one), texts(other))) return null;
@@ -31,8 +43,12 @@ export function difference(one: Outcome, other: Outcome, allowed: (why: Allowanc
     allowed('closed early');
     return null;
   }
-  if (same(one.stored, other.stored) && isAnotherFault(one, other)) {
+  if (same(one.stored, other.stored) && isAnotherFault(one, other, isCoded)) {
     allowed('another fault first');
+    return null;
+  }
+  if (isCoded && same(texts(one), texts(other)) && same(one.stored.toSorted(), other.stored.toSorted())) {
+    allowed('another order');
     return null;
   }
   return same(one.stored, other.stored) ? 'the answers differ' : 'the stored events differ';
@@ -58,12 +74,20 @@ function isRefusedAndClosed({ answers }: Outcome): boolean {
   return last !== undefined && last.closes && last.status >= 400;
 }
 
-/** Whether the last answers alone differ, and one is that the request is not HTTP. */
-function isAnotherFault(one: Outcome, other: Outcome): boolean {
-  const isBroken = ({ answers }: Outcome): boolean => answers.at(-1)?.text === '400 BAD_REQUEST';
-  const [before, beforeOther] = [texts(one).slice(0, -1), texts(other).slice(0, -1)];
-  if (!same(before, beforeOther) || !isRefusedAndClosed(one) || !isRefusedAndClosed(other)) return false;
-  return isBroken(one) || isBroken(other);
+/**
+ * Whether only refusals differ, and in each place where they do, one is that the request is not HTTP, behind which the
+ * connection ends, or that its body cannot be decoded.
+ */
+function isAnotherFault(one: Outcome, other: Outcome, isCoded: boolean): boolean {
+  if (one.answers.length !== other.answers.length) return false;
+  return one.answers.every((answer, index) => {
+    const pair = [answer, other.answers[index] ?? answer];
+    if (pair[0]?.text === pair[1]?.text) return true;
+    const isEnd = index === one.answers.length - 1;
+    const isFirst = ({ text, closes }: Answer): boolean =>
+      (isEnd && closes && text === '400 BAD_REQUEST') || (isCoded && text === '400 BODY_NOT_DECODED');
+    return pair.every(({ status }) => status >= 400) && pair.some(isFirst);
+  });
 }
 
 function texts({ answers }: Outcome): string[] {
