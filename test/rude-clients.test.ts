@@ -466,6 +466,16 @@ void tap.test('a client is an address, or a network of IPv6', (t) => {
   t.end();
 });
 
+void tap.test('a client that does not take its answers is closed', async (t) => {
+  const door = await open(t, { headersTimeoutMs: 1000, requestTimeoutMs: 2000 });
+  const client = await door.connect();
+  client.socket.pause();
+  const requests = 'GET /page/uplot.js HTTP/1.1\r\nHost: localhost\r\n\r\n'.repeat(3000);
+  await Promise.race([client.send(requests), client.closed]);
+  await waitFor(() => door.server.connections === 0, 'its connection is closed');
+  t.equal((await ask(await door.connect(), GET_HEALTH)).status, 200);
+});
+
 void tap.test('what follows a CONNECT is read by nobody', async (t) => {
   const door = await open(t);
   const connect = 'CONNECT localhost:1 HTTP/1.1\r\nHost: localhost:1\r\n\r\n';

@@ -19,8 +19,10 @@ export interface ConnectionGateOptions {
   readonly connectionsMax: number;
   /** Of these one client may have so many. */
   readonly connectionsPerPeer: number;
-  /** How long a request may take to begin, in milliseconds; */
+  /** How long a request may take to begin, in milliseconds, */
   readonly headersTimeoutMs: number;
+  /** and to arrive; so long may a client not take its answers; */
+  readonly requestTimeoutMs: number;
   /** an idle connection stays open for so long, in milliseconds. */
   readonly keepAliveTimeoutMs: number;
   /** At most this many connections beyond these are answered `429` at once. */
@@ -40,6 +42,14 @@ const IDLE_MS_MIN = 5000;
 /** How often idle connections are looked for, in milliseconds. */
 const LOOK_MS = 1000;
 
+/** A connection within the bound. */
+interface Admitted {
+  readonly peer: string;
+  /** What waited for its client at the last look, in bytes, and at how many looks in a row it was the same. */
+  unread: number;
+  stalledLooks: number;
+}
+
 /**
  * Bounds the open connections, those of all and those of each client. For one beyond the bound the one that is idle for
  * longest is closed; where none is, it is answered `429` and closed: so a client knows that it should come back, where
@@ -51,7 +61,7 @@ export class ConnectionGate {
   /** Connections that were closed unanswered: there were too many even for that, or they sent nothing. */
   dropped = 0;
   readonly #options: ConnectionGateOptions;
-  readonly #admitted = new Map<Socket, string>();
+  readonly #admitted = new Map<Socket, Admitted>();
   /** How many each client has. */
   readonly #peers = new Map<string, number>();
   /** Those that were idle at the last look, the longest first. */
@@ -100,7 +110,7 @@ export class ConnectionGate {
       this.#refuse(socket);
       return;
     }
-    this.#admitted.set(socket, peer);
+    this.#admitted.set(socket, { peer, unread: 0, stalledLooks: 0 });
     this.#peers.set(peer, (this.#peers.get(peer) ?? 0) + 1);
     socket.once('close', () => {
       this.#forget(socket);
@@ -109,7 +119,7 @@ export class ConnectionGate {
   };
 
   #forget(socket: Socket): void {
-    const peer = this.#admitted.get(socket);
+    const { peer } = this.#admitted.get(socket) ?? {};
     if (peer === undefined) return;
     this.#admitted.delete(socket);
     const left = (this.#peers.get(peer) ?? 0) - 1;
@@ -120,7 +130,7 @@ export class ConnectionGate {
   /** Makes room for a connection, among those of one client or of all; `false`: none is idle for long enough. */
   #closeLongestIdle(peer: string | null): boolean {
     for (const [index, socket] of this.#idle.entries()) {
-      if (peer !== null && this.#admitted.get(socket) !== peer) continue;
+      if (peer !== null && this.#admitted.get(socket)?.peer !== peer) continue;
       this.#idle.splice(index, 1);
       if (!this.#isIdle(socket)) return this.#closeLongestIdle(peer); // it has a request by now
       this.#forget(socket);
@@ -136,12 +146,17 @@ export class ConnectionGate {
 
   /**
    * Looks for idle connections. Those that are so for too long are closed: each reader has timeouts of its own, but a
-   * line end now and then restarts one, and is no request.
+   * line end now and then restarts one, and is no request. So are those whose clients do not take their answers.
    */
   readonly #look = (): void => {
-    const { keepAliveTimeoutMs, idleMs } = this.#options;
+    const { keepAliveTimeoutMs, requestTimeoutMs, idleMs } = this.#options;
     const found: { readonly socket: Socket; readonly ms: number }[] = [];
-    for (const socket of this.#admitted.keys()) {
+    for (const [socket, admitted] of this.#admitted) {
+      const { writableLength } = socket;
+      const isStalled = writableLength > 0 && writableLength === admitted.unread;
+      admitted.unread = writableLength;
+      admitted.stalledLooks = isStalled ? admitted.stalledLooks + 1 : 0;
+      if (admitted.stalledLooks * LOOK_MS >= requestTimeoutMs) socket.destroy();
       const ms = idleMs(socket) ?? 0;
       if (ms > keepAliveTimeoutMs + IDLE_MS_MIN) socket.destroy();
       else if (ms >= IDLE_MS_MIN) found.push({ socket, ms });
