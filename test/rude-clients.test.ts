@@ -374,7 +374,7 @@ void tap.test('a head that is not HTTP/1.1 as it should be is refused', async (t
     'another host that ends like loopback': ['HTTP/1.1\r\nHost: notlocalhost\r\n', 421],
     'another address': ['HTTP/1.1\r\nHost: 10.0.0.1:80\r\n', 421],
     'more lines than a head may have': [`HTTP/1.1\r\nHost: localhost\r\n${'a:\r\n'.repeat(3000)}`, 431],
-    'a tab in front of the length': ['HTTP/1.1\r\nHost: localhost\r\nX:\t1\r\n', 202],
+    'a tab in front of a value': ['HTTP/1.1\r\nHost: localhost\r\nX:\t1\r\n', 202],
   };
   for (const [what, [head, status]] of Object.entries(heads)) {
     for (const isFast of [true, false]) {
@@ -474,6 +474,42 @@ void tap.test('a client that does not take its answers is closed', async (t) => 
   await Promise.race([client.send(requests), client.closed]);
   await waitFor(() => door.server.connections === 0, 'its connection is closed');
   t.equal((await ask(await door.connect(), GET_HEALTH)).status, 200);
+});
+
+void tap.test('what was told 408 is not taken, whatever follows', async (t) => {
+  const door = await open(t, { headersTimeoutMs: 500, requestTimeoutMs: 1000 });
+  const late = whole(event('late'));
+  for (const cut of [10, late.indexOf('\r\n\r\n') + 6]) {
+    for (const before of ['', GET_HEALTH]) {
+      const client = await door.connect({ allowHalfOpen: true });
+      await client.send(before + late.slice(0, cut));
+      if (before !== '') t.equal((await client.answer()).status, 200);
+      t.equal((await client.answer()).status, 408, `${cut}`);
+      await client.send(late.slice(cut));
+      client.halfClose();
+      await client.closed;
+    }
+  }
+  await hasTaken(t, door, []);
+});
+
+void tap.test('a stop ends also with a client that has asked for a CONNECT and reads nothing', async (t) => {
+  const { forebay } = await openRaw(t);
+  const server = new IngestionServer({ forebay, port: 0 });
+  let isAsked = false;
+  const handle: Route['handle'] = (_req, res) => {
+    isAsked = true;
+    res.end(Buffer.alloc(16 * 2 ** 20));
+  };
+  server.addRoutes([['/large', { methods: ['GET'], handle }]]);
+  await server.start();
+  const client = await RawClient.connect(server.port);
+  client.socket.pause();
+  await client.send('GET /large HTTP/1.1\r\nHost: localhost\r\n\r\nCONNECT x:1 HTTP/1.1\r\nHost: x\r\n\r\n');
+  await waitFor(() => isAsked, 'it has asked');
+  await server.stop(200);
+  await waitFor(() => server.connections === 0, 'its connection is closed');
+  client.socket.destroy();
 });
 
 void tap.test('what follows a CONNECT is read by nobody', async (t) => {

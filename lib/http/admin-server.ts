@@ -44,6 +44,7 @@ export class AdminServer {
     this.#options = options;
     this.#server = createServer({ ...serverOptions(options) });
     this.#server.maxConnections = CONNECTIONS_MAX;
+    this.#server.timeout = options.requestTimeoutMs; // also for who reads no answer
     const hosts = new HostRules(host, allowedHosts);
     const accessLog = new AccessLog(options.accessLog, logger);
     this.#router = new Router({ server: this.#server, hosts, counts: door.counts, accessLog, logger });

@@ -24,6 +24,7 @@ export function answerConnectionErrors(server: Server, exchanges: Exchanges, cou
 
 function answer(exchanges: Exchanges, cause: Error, socket: Duplex, counts: RequestCounts): void {
   socket.pause();
+  exchanges.end(socket);
   const error = named(cause);
   const last = exchanges.of(socket).at(-1);
   if (last === undefined) {

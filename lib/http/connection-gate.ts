@@ -99,6 +99,11 @@ export class ConnectionGate {
     for (const socket of this.#refusing) socket.destroy();
   }
 
+  /** Closes the others, too, whatever they do. */
+  destroy(): void {
+    for (const socket of this.#admitted.keys()) socket.destroy();
+  }
+
   readonly #onConnection = (socket: Socket): void => {
     const { connectionsMax, connectionsPerPeer, admit } = this.#options;
     const peer = peerOf(socket.remoteAddress);
@@ -129,10 +134,10 @@ export class ConnectionGate {
 
   /** Makes room for a connection, among those of one client or of all; `false`: none is idle for long enough. */
   #closeLongestIdle(peer: string | null): boolean {
-    for (const [index, socket] of this.#idle.entries()) {
-      if (peer !== null && this.#admitted.get(socket)?.peer !== peer) continue;
-      this.#idle.splice(index, 1);
-      if (!this.#isIdle(socket)) return this.#closeLongestIdle(peer); // it has a request by now
+    const isOne = (socket: Socket): boolean => peer === null || this.#admitted.get(socket)?.peer === peer;
+    for (let index = this.#idle.findIndex(isOne); index !== -1; index = this.#idle.findIndex(isOne)) {
+      const [socket] = this.#idle.splice(index, 1);
+      if (socket === undefined || !this.#isIdle(socket)) continue; // it has a request by now
       this.#forget(socket);
       socket.destroy();
       return true;

@@ -2,7 +2,7 @@ import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:
 import { asError, ForebayError } from '../errors.js';
 import type { Forebay } from '../forebay.js';
 import type { Logger } from '../log-lines.js';
-import { answerAccepted, answerError, answerLenient } from './answers.js';
+import { answerAccepted, answerError, answerLenient, isAnswered } from './answers.js';
 import { BodyReading, bodyTooLarge } from './body-reading.js';
 import { CODINGS, isCoding } from './content-decoder.js';
 import { CrossOrigin } from './cross-origin.js';
@@ -156,6 +156,7 @@ export class EventsRoute implements Route {
       if (lenient) answerLenient(res, events);
       else answerAccepted(res, events.areMany ? lines.length : null);
     };
+    if (isAnswered(res)) return; // with 408, while the rest of the body came
     if (lines.length > 0) this.#forebay.take(lines, answer);
     else answer(null);
   }

@@ -63,6 +63,12 @@ export class Exchanges {
     return [...(this.#connections.get(socket)?.open ?? [])];
   }
 
+  /** No request begins on it any more: what the client is told now is the last. */
+  end(socket: Duplex): void {
+    const connection = this.#connections.get(socket);
+    if (connection !== undefined) connection.isEnding = true;
+  }
+
   /** For how long a connection has waited for a request, in milliseconds; `null`: it has one, or is not known. */
   idleMs(socket: Duplex): number | null {
     const connection = this.#connections.get(socket);

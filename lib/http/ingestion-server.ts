@@ -163,8 +163,7 @@ export class IngestionServer implements Door {
     this.#fastPath.close();
     this.#router.stop();
     const timer = setTimeout(() => {
-      this.#fastPath.destroy();
-      this.#server.closeAllConnections();
+      this.#gate.destroy();
     }, waitMs);
     await closed;
     clearTimeout(timer);

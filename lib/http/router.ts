@@ -69,6 +69,7 @@ export class Router {
       this.#begin(req, res, true, null);
     });
     server.on('connect', (req, socket) => {
+      socket.on('error', () => undefined); // Node.js has let go of it; `close` follows
       const message = `${JSON.stringify(req.url)} takes no ${req.method}`;
       const error = new ForebayError('METHOD_NOT_ALLOWED', { message });
       const last = this.exchanges.of(socket).at(-1);

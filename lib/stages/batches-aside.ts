@@ -189,7 +189,8 @@ export class BatchesAside {
   async #work(): Promise<void> {
     const { log, stopping, deliver } = this.#options;
     if (!(await this.#tried(async () => log.deadLetters.look()))) return;
-    for (const letters of this.#known.values()) {
+    const known = [...this.#known.values()]; // one that is tried again is put back behind them
+    for (const letters of known) {
       if (stopping.aborted) return;
       if (log.deadLetters.hasRoom(letters.size) && !(await this.#settle(letters))) return;
     }

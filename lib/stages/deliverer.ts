@@ -8,6 +8,7 @@ import type { BatchLineKind, LogLines } from '../log-lines.js';
 import type { Sink } from '../sinks/sink.js';
 import { BatchesAside } from './batches-aside.js';
 import { PatientReads } from './patient-reads.js';
+import type { Place } from './patient-reads.js';
 import { ReadAhead } from './read-ahead.js';
 import type { Waiting } from './read-ahead.js';
 import { Retries } from './retries.js';
@@ -211,13 +212,18 @@ export class Deliverer extends Writable {
       if (hasPlace) this.#placesTaken--;
       hasPlace = false;
     };
-    this.#confirm(first, leavePlace)
+    const leave = (): void => {
+      leavePlace();
+      this.#goOn();
+    };
+    let again: SealedBatch | null = null;
+    this.#confirm(first, { leave, comeAgain: (each) => this.#ahead.addAgain((again = each)) })
       .then((confirmed) => (confirmed === null ? undefined : this.#remove(confirmed, leavePlace)))
       .then(
         () => {
           this.#active.delete(sealed);
           leavePlace();
-          this.#aside.ended(sealed);
+          if (again === null) this.#aside.ended(sealed);
           this.#goOn();
         },
         (error: unknown) => {
@@ -227,20 +233,12 @@ export class Deliverer extends Writable {
   }
 
   /** From the disk to the sink. `null`: it ended early, with nothing lost, because the server stops. */
-  async #confirm({ sealed, read }: Waiting, leavePlace: () => void): Promise<Settled | null> {
+  async #confirm({ sealed, read }: Waiting, place: Place): Promise<Settled | null> {
     if (this.#stopping.signal.aborted) {
       await read; // its file is open
       return null;
     }
-    const batch = await this.#reads.read(sealed, read, {
-      leave: () => {
-        leavePlace();
-        this.#goOn();
-      },
-      comeAgain: (again) => {
-        this.#ahead.addAgain(again);
-      },
-    });
+    const batch = await this.#reads.read(sealed, read, place);
     if (batch === null || this.#stopping.signal.aborted) return null;
     this.#aside.read(batch);
     const { name, events, fileBytes } = batch;
