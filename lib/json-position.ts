@@ -48,7 +48,7 @@ export function jsonErrorPosition(
   }
 }
 
-/** Whether more than so many brackets are open somewhere in a text, if it is JSON. */
+/** Whether a text, if it is JSON, nests more than `depthMax` levels deep. */
 export function isDeeper(text: string, depthMax: number): boolean {
   if (text.length <= depthMax) return false;
   let depth = 0;

@@ -7,6 +7,8 @@ import t from 'tap';
 import type { Test } from 'tap';
 import { AppendLog } from '../lib/append-log/append-log.js';
 import type { Batch } from '../lib/append-log/batch.js';
+import { nodeFileSystem } from '../lib/append-log/file-system.js';
+import type { FileSystem } from '../lib/append-log/file-system.js';
 import { isBatchName } from '../lib/append-log/batch-name.js';
 import { markedLine } from '../lib/append-log/line-mark.js';
 import { health, readiness } from '../lib/http/probes.js';
@@ -284,9 +286,15 @@ interface Bench {
 }
 
 /** A Deliverer on what an earlier run left. */
-async function bench(t: Test, dir: string, sink: Sink, asideBytesMax: number): Promise<Bench> {
+async function bench(
+  t: Test,
+  dir: string,
+  sink: Sink,
+  asideBytesMax: number,
+  fs: FileSystem = nodeFileSystem,
+): Promise<Bench> {
   const lines = new LogLines();
-  const log = await AppendLog.open({ dir, fsync: 'never', lines, deadLettersBytesMax: BOUND });
+  const log = await AppendLog.open({ dir, fs, fsync: 'never', lines, deadLettersBytesMax: BOUND });
   const backlog = new Backlog(log, lines);
   const options = { sinkConcurrency: 1, sinkConcurrencyMax: 1, sinkTriesMax: null };
   const deliverer = new Deliverer({ log, sink, lines, ...options, asideBytesMax });
@@ -354,6 +362,35 @@ void t.test('files that go while their batches are aside are missed, in memory o
     t.same([log.recoveredEvents, log.pendingEvents, log.pendingBytes], [4, 0, 0]);
   }
 });
+
+void t.test(
+  'a file that cannot be read for a while when its batch is found again is missed by nobody',
+  async (t) => {
+    t.intercept(Math, 'random', { value: () => 0.1 }); // tries again soon
+    const { dir, makeRoom } = fullDirectory(t);
+    const [name = ''] = leave(dir, [['bad', 'a']]);
+    let isBroken = false;
+    let failures = 0;
+    const open = ((path: string, ...rest: unknown[]) => {
+      if (isBroken && path.endsWith(name)) {
+        failures++;
+        const done = rest.at(-1) as (error: Error) => void;
+        setImmediate(done, Object.assign(new Error('EMFILE'), { code: 'EMFILE' }));
+      } else Reflect.apply(nodeFileSystem.open, nodeFileSystem, [path, ...rest]);
+    }) as FileSystem['open'];
+    const fs = Object.create(nodeFileSystem, { open: { value: open } }) as FileSystem;
+    const { log, deliverer } = await bench(t, dir, new PickySink(), 0, fs);
+    await until(() => deliverer.sinkState.batchesAside === 1, 'it is aside');
+    isBroken = true;
+    makeRoom();
+    await until(() => failures >= 5, 'it cannot be read, and has left its place');
+    isBroken = false;
+    await until(() => deliverer.deadLettered === 1, 'its dead letter has room');
+    await until(() => log.pendingEvents === 0, 'none waits');
+    t.same([log.pendingEvents, log.pendingBytes, log.quarantined], [0, 0, 0]);
+    t.equal(deliverer.sinkState.batchesAside, 0);
+  },
+);
 
 void t.test(
   'a file that is damaged while its batch is aside: the sound events go to the sink again',

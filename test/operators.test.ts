@@ -39,6 +39,21 @@ void t.test('with an address of their own operators have their paths there, and 
   t.match((await get(port, '/metrics')).text, /^forebay_events_accepted_total 0$/m);
 });
 
+void t.test('a CONNECT that is reset ends no server, on either address', async (t) => {
+  const server = await start(t, '--admin-port', '0');
+  const port = Number(/port (\d+)/.exec(await server.line(/Operators' address: port/))?.[1]);
+  for (const each of [port, server.port]) {
+    for (let n = 0; n < 10; n++) {
+      const client = await RawClient.connect(each);
+      await client.send('CONNECT x:1 HTTP/1.1\r\nHost: localhost\r\n\r\n');
+      t.equal((await client.answer()).status, 405);
+      client.abort();
+      await client.closed;
+    }
+    t.equal((await get(each, '/ready')).status, 200);
+  }
+});
+
 void t.test('a port of the operators that is taken stops the start', async (t) => {
   const first = await start(t);
   const second = new ServerProcess([

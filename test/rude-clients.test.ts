@@ -51,6 +51,8 @@ void tap.test('a body that breaks is answered once, whatever the path does', asy
     if (!isOnePiece) await client.send(`${size}\r\n`);
     client.halfClose();
     await client.closed;
+    const { length } = client.unread.match(/HTTP\/1\.1 \d{3} /g) ?? [];
+    if (length !== 1) t.fail(`${JSON.stringify(head + size)} got ${length} answers`);
   };
   const all: Promise<void>[] = [];
   for (const method of ['GET', 'HEAD', 'POST', 'OPTIONS'])

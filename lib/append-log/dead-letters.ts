@@ -122,7 +122,10 @@ export class DeadLetters {
     return done;
   }
 
-  /** @returns the bytes that stand there; they are looked at again if so many more would exceed the bound */
+  /**
+   * @param more bytes to be added; the folder is read again if they would exceed the bound
+   * @returns the bytes that it holds
+   */
   async #look(more: number): Promise<number> {
     let bytes = this.#bytes;
     if (bytes === null || (bytes + more > this.#bytesMax && this.#pace.isDue)) {

@@ -3,8 +3,9 @@ import { printable } from '../terminal-text.js';
 import { count } from '../words.js';
 import type { Letter, LetterFiles } from './letter-files.js';
 
-/** So many reasons are named where none of them was asked for, each up to so many characters. */
+/** At most this many reasons are listed if nothing matches, */
 const REASONS_NAMED_MAX = 3;
+/** each cut to this many characters. */
 const REASON_LENGTH_MAX = 100;
 
 /** Which dead letters are meant. */

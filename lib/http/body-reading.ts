@@ -1,14 +1,14 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Readable } from 'node:stream';
 import { ForebayError } from '../errors.js';
-import { createDecoder } from './content-decoder.js';
+import { createDecoder, windowBytes } from './content-decoder.js';
 import type { Decoder } from './content-decoder.js';
 import type { EventBody } from './event-body.js';
 import type { IncomingBodies, IncomingBody } from './incoming-bodies.js';
 
-/** A body may inflate to so many times its size: JSON events come to about 10, very repetitive ones to 100. */
+/** The most that a body may inflate, as a multiple of its size: JSON events reach about 10, very repetitive ones 100. */
 const INFLATION_MAX = 200;
-/** So many bytes of it are not looked at: short bodies have a head, and inflate to more. */
+/** The first inflated bytes, which that ratio does not bound: a short body can exceed it. */
 const INFLATED_BYTES_FREE = 2 ** 16;
 /** What a decoder takes beside what it has inflated: its window, its tables and a piece. */
 const DECODER_BYTES = 2 ** 16;
@@ -22,7 +22,7 @@ export interface BodyReadingOptions {
   readonly bodies: IncomingBodies;
   /** The largest body, inflated, in bytes. */
   readonly bodyBytesMax: number;
-  /** Why what has come so far is refused, which is so many bytes, inflated; `null`: go on. */
+  /** Why a body of this length so far, in bytes, inflated, is refused; `null`: it is not. */
   readonly refusal: (length: number) => ForebayError | null;
   /** Called once: the body is whole, or what is wrong. Never if the client goes away before its end. */
   readonly done: (error: unknown) => void;
@@ -32,13 +32,17 @@ export interface BodyReadingOptions {
 export class BodyReading implements IncomingBody {
   readonly startMs = performance.now();
   heldBytes = 0;
-  readonly #options: BodyReadingOptions;
-  readonly #decoder: Decoder | null;
+  windowBytes = 0;
+  /**
+   * `null` once it is over: the listeners stay until the request goes, as to take them off costs more, and a client may
+   * keep it open. They must not keep the body.
+   */
+  #options: BodyReadingOptions | null;
+  #decoder: Decoder | null;
   /** In bytes, as it was sent, */
   #sent = 0;
   /** and inflated. */
   #length = 0;
-  #isOver = false;
 
   constructor(options: BodyReadingOptions) {
     this.#options = options;
@@ -46,15 +50,14 @@ export class BodyReading implements IncomingBody {
   }
 
   begin(): void {
+    if (this.#options === null) return;
     const { req, res, bodies } = this.#options;
     bodies.add(this);
     if (this.#decoder !== null) bodies.hold(this, DECODER_BYTES);
-    if (this.#isOver) return;
+    if (this.#isOver()) return;
+    req.on('data', this.#onSent);
     const source: Readable = this.#decoder === null ? req : req.pipe(this.#decoder);
-    if (this.#decoder !== null) {
-      req.on('data', (piece: Buffer) => (this.#sent += piece.length));
-      this.#decoder.on('error', this.#onDecoderError);
-    }
+    this.#decoder?.on('error', this.#onDecoderError);
     source.on('data', this.#onData);
     source.on('end', this.#onEnd);
     // a decoder may still be at work on a body that is whole
@@ -66,57 +69,74 @@ export class BodyReading implements IncomingBody {
   }
 
   get sentBytes(): number {
-    return this.#decoder === null ? this.#length : this.#sent;
+    return this.#sent;
   }
 
   refuse(error: ForebayError): void {
     this.#finish(error);
   }
 
-  #finish(error: unknown): void {
-    if (this.#isOver) return;
-    this.#release();
-    this.#options.done(error);
+  #isOver(): boolean {
+    return this.#options === null;
   }
 
+  #finish(error: unknown): void {
+    if (this.#options === null) return;
+    const { done } = this.#options;
+    this.#release();
+    done(error);
+  }
+
+  /** In front of the decoder. */
+  readonly #onSent = (piece: Buffer): void => {
+    const isFirst = this.#sent === 0;
+    this.#sent += piece.length;
+    if (!isFirst || this.#options === null) return;
+    const { bodies, coding } = this.#options;
+    bodies.holdWindow(this, windowBytes(coding, piece[0] ?? 0));
+  };
+
   readonly #onData = (piece: Buffer): void => {
-    if (this.#isOver) return;
+    if (this.#options === null) return;
     this.#length += piece.length;
-    this.#options.bodies.hold(this, piece.length);
-    this.#attempt(() => {
-      this.#checkSize();
-      this.#options.body.append(piece);
-      const refusal = this.#options.refusal(this.#length);
+    this.#options.bodies.hold(this, piece.length); // it may have to yield
+    this.#attempt((options) => {
+      this.#checkSize(options);
+      options.body.append(piece);
+      const refusal = options.refusal(this.#length);
       if (refusal !== null) throw refusal;
     });
   };
 
   readonly #onEnd = (): void => {
+    if (this.#options === null) return;
     const { req } = this.#options;
     if (this.#decoder === null || req.complete) this.#end();
     else req.once('end', this.#end); // what is coded is over, and what was sent is not
   };
 
   readonly #end = (): void => {
-    const isWhole = this.#attempt(() => {
+    const isWhole = this.#attempt(({ coding, body }) => {
       if (this.#decoder !== null && this.#decoder.bytesWritten < this.#sent) {
-        const message = `Something stands behind the end of the ${this.#options.coding} body`;
+        const message = `Something stands behind the end of the ${coding} body`;
         throw new ForebayError('BODY_NOT_DECODED', { message });
       }
-      this.#options.body.end();
+      body.end();
     });
     if (isWhole) this.#finish(null);
   };
 
   readonly #onDecoderError = (cause: Error): void => {
-    const message = `The body is not valid ${this.#options.coding}: ${cause.message}`;
-    this.refuse(new ForebayError('BODY_NOT_DECODED', { message, cause }));
+    this.#attempt(({ coding }) => {
+      const message = `The body is not valid ${coding}: ${cause.message}`;
+      throw new ForebayError('BODY_NOT_DECODED', { message, cause });
+    });
   };
 
-  #attempt(work: () => void): boolean {
-    if (this.#isOver) return false;
+  #attempt(work: (options: BodyReadingOptions) => void): boolean {
+    if (this.#options === null) return false;
     try {
-      work();
+      work(this.#options);
       return true;
     } catch (error) {
       this.#finish(error);
@@ -125,22 +145,23 @@ export class BodyReading implements IncomingBody {
   }
 
   /** @throws ForebayError `BODY_TOO_LARGE` */
-  #checkSize(): void {
-    const { bodyBytesMax } = this.#options;
+  #checkSize({ bodyBytesMax }: BodyReadingOptions): void {
     if (this.#length > bodyBytesMax) throw bodyTooLarge(bodyBytesMax);
     if (this.#decoder === null || this.#length <= INFLATED_BYTES_FREE + this.#sent * INFLATION_MAX) return;
     const message = `The body inflates to more than ${INFLATION_MAX} times its size`;
     throw new ForebayError('BODY_TOO_LARGE', { message });
   }
 
-  // the listeners stay: to take them off costs more than to let them go with their request
   readonly #release = (): void => {
-    if (this.#isOver) return;
-    this.#isOver = true;
-    this.#options.bodies.remove(this);
-    if (this.#decoder === null) return;
-    this.#options.req.unpipe(this.#decoder);
-    this.#decoder.destroy();
+    if (this.#options === null) return;
+    const { req, bodies } = this.#options;
+    bodies.remove(this);
+    if (this.#decoder !== null) {
+      req.unpipe(this.#decoder);
+      this.#decoder.destroy();
+    }
+    this.#options = null;
+    this.#decoder = null;
   };
 }
 

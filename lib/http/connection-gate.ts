@@ -17,7 +17,7 @@ const REPORT_MS = 1000;
 export interface ConnectionGateOptions {
   readonly server: Server;
   readonly connectionsMax: number;
-  /** Of these one client may have so many. */
+  /** The most connections of one client. */
   readonly connectionsPerPeer: number;
   /** How long a request may take to begin, in milliseconds, */
   readonly headersTimeoutMs: number;

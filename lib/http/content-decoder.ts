@@ -46,3 +46,23 @@ export function isCoding(coding: string): boolean {
 export function createDecoder(coding: string): Decoder | null {
   return DECODERS[coding]?.() ?? null;
 }
+
+/**
+ * What a decoder may take for its window, in bytes; 0: too little to be counted. The stream says how much, and a few
+ * bytes of it can fill that.
+ *
+ * @param first the first byte of the stream
+ */
+export function windowBytes(coding: string, first: number): number {
+  if (coding === 'zstd') return 2 ** ZSTD_WINDOW_LOG_MAX;
+  return coding === 'br' ? 2 ** brotliWindowBits(first) : 0;
+}
+
+/** `WBITS` (RFC 7932, 9.1). */
+function brotliWindowBits(first: number): number {
+  if ((first & 1) === 0) return 16;
+  const high = (first >> 1) & 7;
+  if (high > 0) return 17 + high;
+  const low = (first >> 4) & 7;
+  return low === 0 ? 17 : 8 + low;
+}

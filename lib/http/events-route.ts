@@ -23,7 +23,7 @@ export interface EventsRouteOptions {
   readonly bodyBytesMax: number;
   /** The largest event, in bytes. */
   readonly eventBytesMax: number;
-  /** Bytes a second that a body must come with; 0: any. */
+  /** The least bytes a second that a body must arrive with; 0: no minimum. */
   readonly bodyRateMin: number;
   /** Origins of web pages that may send. */
   readonly allowedOrigins: readonly string[];

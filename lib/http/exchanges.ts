@@ -28,9 +28,9 @@ interface Connection {
   idleSinceMs: number;
 }
 
-/** So many requests of a connection are at work at once; those behind them wait, and no more are read. */
+/** The most requests of a connection that are handled at once; later ones wait, and no more are read. */
 const AT_WORK_MAX = 4;
-/** So much is parsed at a time, in bytes: where heads come it is a few dozen requests at most. */
+/** What is parsed at a time, in bytes: of heads, a few dozen requests at most. */
 const HEAD_SLICE = 1024;
 const BODY_SLICE = 16_384;
 

@@ -9,6 +9,9 @@ const YIELD_AFTER_MS = 1000;
 /** A body beyond this part of the bound yields, if none is slow. */
 const BODY_SHARE = 0.25;
 
+/** The windows of all decoders together, in bytes: two of the largest that Brotli knows. */
+const WINDOW_BYTES_MAX = 2 ** 25;
+
 /** A body that is being read. */
 export interface IncomingBody {
   /** Since when, as `performance.now()` has it. */
@@ -17,6 +20,8 @@ export interface IncomingBody {
   readonly sentBytes: number;
   /** What it takes in memory, in bytes; kept by `IncomingBodies`. */
   heldBytes: number;
+  /** What its decoder may take for a window, likewise. */
+  windowBytes: number;
   /** Called when it loses its place. */
   refuse(error: ForebayError): void;
 }
@@ -29,12 +34,13 @@ export interface IncomingBody {
 export class IncomingBodies {
   /** What all of them take. */
   bytes = 0;
+  #windowBytes = 0;
   readonly #bytesMax: number;
   readonly #rateMin: number;
   readonly #open = new Set<IncomingBody>();
   #timer: NodeJS.Timeout | null = null;
 
-  /** @param rateMin bytes a second that a body must come with, as it is sent; 0: any */
+  /** @param rateMin the least bytes a second that a body must arrive with, before it is inflated; 0: no minimum */
   constructor(bytesMax: number, rateMin: number) {
     this.#bytesMax = bytesMax;
     this.#rateMin = rateMin;
@@ -48,6 +54,7 @@ export class IncomingBodies {
   remove(body: IncomingBody): void {
     if (!this.#open.delete(body)) return;
     this.bytes -= body.heldBytes;
+    this.#windowBytes -= body.windowBytes;
     if (this.#open.size > 0 || this.#timer === null) return;
     clearInterval(this.#timer);
     this.#timer = null;
@@ -57,29 +64,44 @@ export class IncomingBodies {
   hold(body: IncomingBody, bytes: number): void {
     body.heldBytes += bytes;
     this.bytes += bytes;
-    while (this.bytes > this.#bytesMax && this.#open.has(body)) {
-      const yields = this.#yielding() ?? body;
-      yields.refuse(new ForebayError('QUEUE_FULL', { retryAfterMs: 1000 }));
-      this.remove(yields);
-    }
+    while (this.bytes > this.#bytesMax && this.#open.has(body))
+      this.#yield(this.#slowest(this.#open) ?? this.#largest() ?? body);
   }
 
-  /** The slowest, or the largest of those beyond their share; `null`: all have just begun, and are small. */
-  #yielding(): IncomingBody | null {
-    const share = this.#bytesMax * BODY_SHARE;
-    const nowMs = performance.now();
+  /** Counts the window of its decoder; others with one may have to yield for it, or it itself. */
+  holdWindow(body: IncomingBody, bytes: number): void {
+    body.windowBytes += bytes;
+    this.#windowBytes += bytes;
+    while (this.#windowBytes > WINDOW_BYTES_MAX && this.#open.has(body))
+      this.#yield(this.#slowest([...this.#open].filter((each) => each.windowBytes > 0)) ?? body);
+  }
+
+  #yield(body: IncomingBody): void {
+    body.refuse(new ForebayError('QUEUE_FULL', { retryAfterMs: 1000 }));
+    this.remove(body);
+  }
+
+  /** The largest of those beyond their share; `null`: there is none. */
+  #largest(): IncomingBody | null {
     let largest: IncomingBody | null = null;
+    for (const body of this.#open)
+      if (body.heldBytes > (largest?.heldBytes ?? this.#bytesMax * BODY_SHARE)) largest = body;
+    return largest;
+  }
+
+  /** `null`: all have just begun. */
+  #slowest(bodies: Iterable<IncomingBody>): IncomingBody | null {
+    const nowMs = performance.now();
     let slowest: IncomingBody | null = null;
     let slowestRate = Infinity;
-    for (const body of this.#open) {
-      if (body.heldBytes > (largest?.heldBytes ?? share)) largest = body;
+    for (const body of bodies) {
       const ageMs = nowMs - body.startMs;
       const rate = body.sentBytes / ageMs;
       if (ageMs < YIELD_AFTER_MS || rate >= slowestRate) continue;
       slowest = body;
       slowestRate = rate;
     }
-    return slowest ?? largest;
+    return slowest;
   }
 
   readonly #look = (): void => {

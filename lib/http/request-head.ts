@@ -34,7 +34,7 @@ export interface PlainHead {
   readonly requestId: string | undefined;
 }
 
-/** A head has at most so many lines of headers. */
+/** The most header lines of a request. */
 export const HEADER_LINES_MAX = 2000;
 
 /**

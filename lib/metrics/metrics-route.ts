@@ -15,7 +15,7 @@ const METRICS_HEADERS = { 'Cache-Control': 'no-store', 'X-Content-Type-Options':
 export interface MetricsOptions {
   readonly forebay: Forebay;
   readonly door: Door;
-  /** Whoever asks within so many milliseconds of another gets the same numbers, as to make them takes some; 1000 by default. */
+  /** How long the numbers are reused for further requests, in milliseconds; 1000 by default. */
   readonly sharedMs?: number;
 }
 
