@@ -1,8 +1,14 @@
 const EMPTY = Buffer.alloc(0);
 
-/** The lines of a request, one after the other in one buffer, without line breaks: no object for each event. */
+/** Lines are put together in blocks of at most this length, in bytes; a longer line has one of its own. */
+const BLOCK_BYTES_MAX = 65_536;
+
+/** The lines of a request, one after the other, without line breaks: no object for each event. */
 export class LineBuffer {
-  #bytes: Buffer = EMPTY;
+  /** The blocks that are full, each as far as it is used, and the one that is not. */
+  #full: Buffer[] = [];
+  #block = EMPTY;
+  #used = 0;
   /** Where each line ends, in bytes. */
   readonly #ends: number[] = [];
 
@@ -17,9 +23,14 @@ export class LineBuffer {
     return this.#ends.length;
   }
 
-  /** The lines in UTF-8. What stands behind the last of them is not used yet. */
+  /** The lines in UTF-8, in one buffer. What stands behind the last of them is not used yet. */
   get bytes(): Buffer {
-    return this.#bytes;
+    if (this.#full.length > 0) {
+      this.#block = Buffer.concat([...this.#full, this.#block.subarray(0, this.#used)]);
+      this.#used = this.#block.length;
+      this.#full = [];
+    }
+    return this.#block;
   }
 
   /** Where a line begins in `bytes`: it ends where the next one begins. For `length`: where the last one ends. */
@@ -38,19 +49,20 @@ export class LineBuffer {
    * @param tail ASCII that is put behind it
    */
   add(source: Uint8Array, start: number, end: number, tail: string): void {
-    const at = this.startOf(this.length);
-    const tailAt = at + end - start;
-    const lineEnd = tailAt + tail.length;
-    if (lineEnd > this.#bytes.length) this.#grow(at, lineEnd);
-    this.#bytes.set(new Uint8Array(source.buffer, source.byteOffset + start, end - start), at);
+    const length = end - start + tail.length;
+    if (this.#used + length > this.#block.length) this.#openBlock(length);
+    const tailAt = this.#used + end - start;
+    this.#block.set(new Uint8Array(source.buffer, source.byteOffset + start, end - start), this.#used);
     // so few characters take longer in a call to Buffer's write
-    for (let index = 0; index < tail.length; index++) this.#bytes[tailAt + index] = tail.charCodeAt(index);
-    this.#ends.push(lineEnd);
+    for (let index = 0; index < tail.length; index++) this.#block[tailAt + index] = tail.charCodeAt(index);
+    this.#used += length;
+    this.#ends.push(this.startOf(this.length) + length);
   }
 
-  #grow(used: number, bytes: number): void {
-    const grown = Buffer.allocUnsafe(Math.max(bytes, 2 * this.#bytes.length));
-    this.#bytes.copy(grown, 0, 0, used);
-    this.#bytes = grown;
+  /** Nothing is copied as more comes: what that leaves behind is more than a body. */
+  #openBlock(bytesMin: number): void {
+    if (this.#used > 0) this.#full.push(this.#block.subarray(0, this.#used));
+    this.#block = Buffer.allocUnsafe(Math.max(bytesMin, Math.min(2 * this.#block.length, BLOCK_BYTES_MAX)));
+    this.#used = 0;
   }
 }

@@ -1,3 +1,4 @@
+import type { ServerResponse } from 'node:http';
 import { brotliCompressSync, deflateSync, gzipSync } from 'node:zlib';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import tap from 'tap';
@@ -492,6 +493,36 @@ void tap.test('what was told 408 is not taken, whatever follows', async (t) => {
       await client.closed;
     }
   }
+  await hasTaken(t, door, []);
+});
+
+void tap.test('nor is it when the 408 waits behind another answer', async (t) => {
+  const door = await open(t, { headersTimeoutMs: 500, requestTimeoutMs: 500 });
+  const held: ServerResponse[] = [];
+  let isLate = false;
+  const handle: Route['handle'] = ({ socket }, res) => {
+    held.push(res);
+    const pause = socket.pause.bind(socket);
+    socket.pause = () => {
+      isLate = true; // the first thing that is done about a request that takes too long
+      return pause();
+    };
+  };
+  door.server.addRoutes([['/held', { methods: ['GET'], handle }]]);
+  const client = await door.connect();
+  const late = whole(event('late'));
+  const cut = late.indexOf('\r\n\r\n') + 6;
+  const get = 'GET /held HTTP/1.1\r\nHost: localhost\r\n\r\n';
+  await client.send(`${get}${get}${late.slice(0, cut)}`);
+  await waitFor(() => isLate, 'the last request is late');
+  held[0]?.end('first'); // it reads on now
+  t.equal((await client.answer()).status, 200);
+  await client.send(late.slice(cut));
+  await new Promise((resolve) => setTimeout(resolve, 200)); // nothing shows that it is read
+  held[1]?.end('second');
+  t.equal((await client.answer()).status, 200);
+  t.equal((await client.answer()).status, 408);
+  await client.closed;
   await hasTaken(t, door, []);
 });
 

@@ -4,17 +4,33 @@ const BLOCK_BYTES = 16_384;
 
 /**
  * The bytes of a body that is being read. A client decides in how many pieces it comes: short ones are copied together,
- * long ones are kept as they are. A body that comes in one piece, as nearly all do, is never copied.
+ * long ones are kept as they are. A body that comes in one piece, as nearly all do, is never copied; one of several
+ * whose length is known is put together as it comes.
  */
 export class BodyBuffer {
   length = 0;
+  readonly #lengthDeclared: number;
+  #whole: Buffer | null = null;
   #pieces: Buffer[] = [];
   /** Short pieces, one behind the other, and how much of it they fill. */
   #block: Buffer | null = null;
   #filled = 0;
 
+  /** @param lengthDeclared in bytes; 0: not known */
+  constructor(lengthDeclared = 0) {
+    this.#lengthDeclared = lengthDeclared;
+  }
+
   append(piece: Buffer): void {
+    const at = this.length;
     this.length += piece.length;
+    // what of it is not there yet takes no memory: no page of it is touched
+    if (at === 0 && piece.length < this.#lengthDeclared)
+      this.#whole = Buffer.allocUnsafeSlow(this.#lengthDeclared);
+    if (this.#whole !== null) {
+      piece.copy(this.#whole, at);
+      return;
+    }
     if (this.length === piece.length || piece.length > COPIED_MAX) {
       this.#closeBlock();
       this.#pieces.push(piece);
@@ -29,6 +45,7 @@ export class BodyBuffer {
 
   /** All of it. */
   get bytes(): Buffer {
+    if (this.#whole !== null) return this.#whole.subarray(0, this.length);
     this.#closeBlock();
     const [only] = this.#pieces;
     if (this.#pieces.length === 1 && only !== undefined) return only;

@@ -5,6 +5,7 @@ import { createDecoder, windowBytes } from './content-decoder.js';
 import type { Decoder } from './content-decoder.js';
 import type { EventBody } from './event-body.js';
 import type { IncomingBodies, IncomingBody } from './incoming-bodies.js';
+import { turns } from './turns.js';
 
 /** The most that a body may inflate, as a multiple of its size: JSON events reach about 10, very repetitive ones 100. */
 const INFLATION_MAX = 200;
@@ -93,7 +94,7 @@ export class BodyReading implements IncomingBody {
     this.#sent += piece.length;
     if (!isFirst || this.#options === null) return;
     const { bodies, coding } = this.#options;
-    bodies.holdWindow(this, windowBytes(coding, piece[0] ?? 0));
+    bodies.holdWindow(this, windowBytes(coding, piece));
   };
 
   readonly #onData = (piece: Buffer): void => {
@@ -106,6 +107,14 @@ export class BodyReading implements IncomingBody {
       const refusal = options.refusal(this.#length);
       if (refusal !== null) throw refusal;
     });
+    if (this.#decoder === null || turns.hasTime) return;
+    // many decoders may have inflated something since the last turn
+    this.#decoder.pause();
+    turns.wait(this.#readOn);
+  };
+
+  readonly #readOn = (): void => {
+    this.#decoder?.resume();
   };
 
   readonly #onEnd = (): void => {

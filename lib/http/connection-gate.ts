@@ -4,6 +4,7 @@ import type { Logger } from '../log-lines.js';
 import { errorBody, retryAfter } from './answers.js';
 import { rawAnswer } from './raw-answer.js';
 import type { RequestCounts } from './request-counts.js';
+import { turns } from './turns.js';
 
 /** At most this many connections beyond the bound are answered at once; each takes some 10 KiB. */
 export const REFUSED_MAX = 2000;
@@ -105,6 +106,7 @@ export class ConnectionGate {
   }
 
   readonly #onConnection = (socket: Socket): void => {
+    turns.accept();
     const { connectionsMax, connectionsPerPeer, admit } = this.#options;
     const peer = peerOf(socket.remoteAddress);
     const ofPeer = this.#peers.get(peer) ?? 0;

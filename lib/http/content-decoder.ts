@@ -51,18 +51,41 @@ export function createDecoder(coding: string): Decoder | null {
  * What a decoder may take for its window, in bytes; 0: too little to be counted. The stream says how much, and a few
  * bytes of it can fill that.
  *
- * @param first the first byte of the stream
+ * @param first the first bytes of the stream
  */
-export function windowBytes(coding: string, first: number): number {
+export function windowBytes(coding: string, first: Buffer): number {
   if (coding === 'zstd') return 2 ** ZSTD_WINDOW_LOG_MAX;
-  return coding === 'br' ? 2 ** brotliWindowBits(first) : 0;
+  return coding === 'br' ? brotliWindowBytes(first) : 0;
+}
+
+/**
+ * Encoders announce a window of 4 MiB for the shortest body, and nearly always that it is one block. A decoder takes no
+ * more than that block needs.
+ */
+function brotliWindowBytes(first: Buffer): number {
+  const take = bitReader(first);
+  const bytes = 2 ** brotliWindowBits(take);
+  if (first.length < 6 || take(1) === 0 || take(1) === 1) return bytes;
+  const nibbles = take(2) + 4; // 7: a block of metadata, which the last one cannot be
+  const blockBytes = take(4 * nibbles) + 1; // RFC 7932, 9.2
+  return nibbles > 6 ? bytes : Math.min(bytes, 2 ** Math.ceil(Math.log2(blockBytes)));
 }
 
 /** `WBITS` (RFC 7932, 9.1). */
-function brotliWindowBits(first: number): number {
-  if ((first & 1) === 0) return 16;
-  const high = (first >> 1) & 7;
+function brotliWindowBits(take: (bits: number) => number): number {
+  if (take(1) === 0) return 16;
+  const high = take(3);
   if (high > 0) return 17 + high;
-  const low = (first >> 4) & 7;
+  const low = take(3);
   return low === 0 ? 17 : 8 + low;
+}
+
+/** Takes some of the next bits, the least significant first, as a number. Behind the end they are 0. */
+function bitReader(bytes: Buffer): (bits: number) => number {
+  let at = 0;
+  return (bits) => {
+    let value = 0;
+    for (let bit = 0; bit < bits; bit++, at++) value += (((bytes[at >> 3] ?? 0) >> (at & 7)) & 1) * 2 ** bit;
+    return value;
+  };
 }

@@ -26,12 +26,14 @@ export interface EventBody {
 /** One event, or a JSON array of events: little is known before the end. */
 export class JsonBody implements EventBody {
   readonly #events: EventLines;
-  readonly #body = new BodyBuffer();
+  readonly #body: BodyBuffer;
   /** Whether it is an array, if it is JSON; `null` as long as that is not known. */
   #isArray: boolean | null = null;
 
-  constructor(events: EventLines) {
+  /** @param lengthDeclared in bytes; 0: not known */
+  constructor(events: EventLines, lengthDeclared: number) {
     this.#events = events;
+    this.#body = new BodyBuffer(lengthDeclared);
   }
 
   append(piece: Buffer): void {

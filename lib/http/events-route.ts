@@ -97,7 +97,7 @@ export class EventsRoute implements Route {
       req,
       res,
       coding,
-      body: this.#newBody(bodyFormat(req.headers['content-type']), events),
+      body: newBody(bodyFormat(req.headers['content-type']), events, coding === 'identity' ? declared : 0),
       bodies: this.#bodies,
       bodyBytesMax: this.#bodyBytesMax,
       refusal: (length) =>
@@ -132,7 +132,7 @@ export class EventsRoute implements Route {
     }
     const events = new EventLines(this.#bounds, false);
     try {
-      const reading = this.#newBody(format, events);
+      const reading = newBody(format, events, length);
       reading.append(body);
       reading.end();
     } catch (error) {
@@ -190,10 +190,11 @@ export class EventsRoute implements Route {
     }
     return declared > this.#bodyBytesMax ? bodyTooLarge(this.#bodyBytesMax) : null;
   }
+}
 
-  #newBody(format: BodyFormat | null, events: EventLines): EventBody {
-    return format === 'ndjson' ? new NdjsonBody(events) : new JsonBody(events);
-  }
+/** @param lengthDeclared in bytes; 0: not known */
+function newBody(format: BodyFormat | null, events: EventLines, lengthDeclared: number): EventBody {
+  return format === 'ndjson' ? new NdjsonBody(events) : new JsonBody(events, lengthDeclared);
 }
 
 function codingOf({ 'content-encoding': coding = 'identity' }: IncomingHttpHeaders): string {

@@ -1,6 +1,7 @@
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
+import { turns } from './turns.js';
 
 /** A request and its answer. */
 export interface Exchange {
@@ -21,8 +22,10 @@ interface Connection {
   readonly open: Set<Waiting>;
   /** The one that came last, open or over. */
   last: Waiting | null;
-  /** Whether the next ones are about to begin. */
-  isDue: boolean;
+  /** Begins those whose turn it is. */
+  readonly begin: () => void;
+  /** What has come and is not parsed yet. As long as there is some the socket is paused. */
+  rest: Buffer | null;
   /** Whether it is closed behind one of them, or behind one that is over. */
   isEnding: boolean;
   idleSinceMs: number;
@@ -45,16 +48,23 @@ export class Exchanges {
 
   constructor(server: Server) {
     server.on('connection', (socket) => {
+      const open = new Set<Waiting>();
       const connection: Connection = {
-        open: new Set(),
+        open,
         last: null,
-        isDue: false,
+        begin: () => {
+          beginNext(open);
+        },
+        rest: null,
         isEnding: false,
         idleSinceMs: performance.now(),
       };
       this.#connections.set(socket, connection);
       readInSlices(socket, connection);
-      socket.once('close', () => this.#connections.delete(socket));
+      socket.once('close', () => {
+        this.#connections.delete(socket);
+        connection.rest = null;
+      });
     });
   }
 
@@ -106,51 +116,69 @@ export class Exchanges {
     };
     res.once('close', look);
     req.once('close', look);
-    beginNext(connection);
+    connection.begin();
   }
 
   #end(connection: Connection, exchange: Waiting): void {
     if (!connection.open.delete(exchange)) return;
     connection.idleSinceMs = performance.now();
     if (connection.open.size < AT_WORK_MAX) readOn(exchange.req.socket);
-    if (connection.open.size === 0 || connection.isDue) return;
     // not at once: answers that are written at once would follow each other with no turn for other connections
-    connection.isDue = true;
-    setImmediate(() => {
-      connection.isDue = false;
-      beginNext(connection);
-    });
+    if (connection.open.size > 0) turns.wait(connection.begin);
   }
 }
 
-/** Unless Node.js has paused it, too, as its client does not read the answers. */
 function readOn(socket: Socket): void {
-  const { _paused: isPausedByNode } = socket as { _paused?: boolean };
-  if (socket.isPaused() && isPausedByNode !== true) socket.resume();
+  if (socket.isPaused() && !isPausedByNode(socket)) socket.resume();
+}
+
+/** As its client does not read the answers. */
+function isPausedByNode(socket: Socket): boolean {
+  const { _paused: isPaused } = socket as { _paused?: boolean };
+  return isPaused === true;
 }
 
 /**
- * Node.js makes objects for all requests that stand in what it has read, 64 KiB at once. So it gets less of it at a time,
- * and no more as long as many requests are open.
+ * Node.js makes objects for all requests that stand in what it has read, 64 KiB at once. So it gets less of it at a
+ * time, no more as long as many requests are open, and none when others wait for a turn of the event loop.
  */
 function readInSlices(socket: Socket, connection: Connection): void {
   const parsers = socket.listeners('data') as ((piece: Buffer) => void)[];
-  socket.removeAllListeners('data');
-  socket.on('data', (piece: Buffer) => {
-    for (let at = 0; at < piece.length && hasParser(socket);) {
-      if (connection.open.size > AT_WORK_MAX || socket.isPaused()) {
+  const isHeld = (): boolean => connection.open.size > AT_WORK_MAX;
+  const parse = (): void => {
+    while (connection.rest !== null && hasParser(socket)) {
+      if (isHeld() || isPausedByNode(socket) || !turns.hasTime) {
         socket.pause();
-        socket.unshift(piece.subarray(at));
+        if (!turns.hasTime) turns.wait(parse);
         return;
       }
-      const slice = piece.subarray(at, at + (isInBody(connection) ? BODY_SLICE : HEAD_SLICE));
-      for (const parse of parsers) parse.call(socket, slice);
-      at += slice.length;
+      const { rest } = connection;
+      const length = Math.min(rest.length, isInBody(connection) ? BODY_SLICE : HEAD_SLICE);
+      connection.rest = length < rest.length ? rest.subarray(length) : null;
+      const slice = rest.subarray(0, length);
+      for (const each of parsers) each.call(socket, slice);
     }
+    connection.rest = null;
+    if (hasParser(socket)) readOn(socket);
+  };
+  socket.removeAllListeners('data');
+  socket.on('data', (piece: Buffer) => {
+    connection.rest = piece;
+    if (!turns.isCrowded) {
+      parse();
+      return;
+    }
+    socket.pause();
+    turns.wait(parse);
   });
   // it resumes a socket for each request whose body is read
   const resume = socket.resume.bind(socket);
-  socket.resume = () => (connection.open.size > AT_WORK_MAX ? socket : resume());
+  socket.resume = () => {
+    if (isHeld()) return socket;
+    if (connection.rest === null) return resume();
+    turns.wait(parse);
+    return socket;
+  };
 }
 
 /** Node.js takes the parser away when it is done with a connection, or another protocol begins on it. */
@@ -163,7 +191,7 @@ function isInBody({ last }: Connection): boolean {
   return last !== null && !last.req.complete;
 }
 
-function beginNext({ open }: Connection): void {
+function beginNext(open: Iterable<Waiting>): void {
   let atWork = 0;
   for (const exchange of open) {
     if (atWork === AT_WORK_MAX || (exchange.isAlone && atWork > 0)) return;

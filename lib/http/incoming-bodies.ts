@@ -9,8 +9,8 @@ const YIELD_AFTER_MS = 1000;
 /** A body beyond this part of the bound yields, if none is slow. */
 const BODY_SHARE = 0.25;
 
-/** The windows of all decoders together, in bytes: two of the largest that Brotli knows. */
-const WINDOW_BYTES_MAX = 2 ** 25;
+/** The windows of all decoders together, in bytes: one of the largest that Brotli knows. */
+const WINDOW_BYTES_MAX = 2 ** 24;
 
 /** A body that is being read. */
 export interface IncomingBody {

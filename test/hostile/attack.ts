@@ -172,16 +172,17 @@ export class Attack {
     const { statuses, bytes } = answers;
     if (bytes > answerBytesMax) this.fault(`${label}: an answer of ${bytes} bytes`);
     if (may === null) {
+      if (after === 'end' && !isClosed)
+        this.fault(`${label}: left open after the client had closed its side`);
       if (statuses.some((each) => each === 500)) this.fault(`${label}: answered 500`);
       return;
     }
-    const least = after === undefined ? (exchange.least ?? may.length) : 0;
+    const least = exchange.least ?? may.length;
     const what = statuses.length === 0 ? 'no answer' : `answered ${statuses.join(', ')}`;
     const end = isClosed ? ' and closed' : ' and left open';
     const isRight = statuses.every((each, index) => may[index]?.includes(each) === true);
     const isWhole = statuses.length === may.length || (isClosed && statuses.length >= least);
     if (isRight && isWhole && (isClosed || !closes)) return;
-    if (after !== undefined && isRight) return;
     this.fault(`${label}: ${what}${end}, not ${may.map((each) => each.join(' or ')).join(', ')}`);
   }
 

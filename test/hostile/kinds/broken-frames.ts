@@ -71,7 +71,6 @@ export const CUT_OFF: Kind = {
           label: 'cut off',
           pieces,
           may: null,
-          withinMs: 300,
           after: index % 2 === 0 ? 'end' : 'reset',
         };
       }),
