@@ -6,6 +6,7 @@ import type { Test } from 'tap';
 import { peerOf } from '../lib/http/connection-gate.js';
 import { IngestionServer } from '../lib/http/ingestion-server.js';
 import type { Route } from '../lib/http/router.js';
+import { turns } from '../lib/http/turns.js';
 import { OperatorRoutes } from '../lib/operator-routes.js';
 import { CHUNKED, event, GET_HEALTH, hasTaken, openRaw, post, whole } from './helpers/raw-door.js';
 import type { Door } from './helpers/raw-door.js';
@@ -477,6 +478,22 @@ void tap.test('a client that does not take its answers is closed', async (t) => 
   await Promise.race([client.send(requests), client.closed]);
   await waitFor(() => door.server.connections === 0, 'its connection is closed');
   t.equal((await ask(await door.connect(), GET_HEALTH)).status, 200);
+});
+
+void tap.test('a client that has closed its side is read to its end, however crowded it is', async (t) => {
+  const door = await open(t);
+  const work = (): void => {
+    for (const endMs = performance.now() + 2; performance.now() < endMs;);
+  };
+  const client = await door.connect({ allowHalfOpen: true });
+  const request = post({ 'Content-Length': event('late').length, 'X-Through': 'node:http' }, event('late'));
+  await client.send(request.slice(0, -5));
+  await new Promise((resolve) => setTimeout(resolve, 100)); // nothing shows that it is read
+  for (let count = 0; count < 100; count++) turns.wait(() => work()); // others, in front of it
+  client.socket.end(request.slice(-5));
+  const answer = await client.answer();
+  t.equal(answer.status, 202);
+  await hasTaken(t, door, ['late']);
 });
 
 void tap.test('what was told 408 is not taken, whatever follows', async (t) => {

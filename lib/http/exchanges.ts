@@ -24,8 +24,8 @@ interface Connection {
   last: Waiting | null;
   /** Begins those whose turn it is. */
   readonly begin: () => void;
-  /** What has come and is not parsed yet. As long as there is some the socket is paused. */
-  rest: Buffer | null;
+  /** Reads on, if nothing else holds it. */
+  readOn: () => void;
   /** Whether it is closed behind one of them, or behind one that is over. */
   isEnding: boolean;
   idleSinceMs: number;
@@ -55,16 +55,13 @@ export class Exchanges {
         begin: () => {
           beginNext(open);
         },
-        rest: null,
+        readOn: () => undefined,
         isEnding: false,
         idleSinceMs: performance.now(),
       };
       this.#connections.set(socket, connection);
       readInSlices(socket, connection);
-      socket.once('close', () => {
-        this.#connections.delete(socket);
-        connection.rest = null;
-      });
+      socket.once('close', () => this.#connections.delete(socket));
     });
   }
 
@@ -109,7 +106,6 @@ export class Exchanges {
     const exchange = { req, res, begin, isAlone, hasBegun: false };
     open.add(exchange);
     connection.last = exchange;
-    if (open.size > AT_WORK_MAX) req.socket.pause();
     if (this.#isClosing || req.headers.upgrade !== undefined) keepAlive(exchange, false);
     const look = (): void => {
       if (res.destroyed && req.complete) this.#end(connection, exchange);
@@ -122,61 +118,58 @@ export class Exchanges {
   #end(connection: Connection, exchange: Waiting): void {
     if (!connection.open.delete(exchange)) return;
     connection.idleSinceMs = performance.now();
-    if (connection.open.size < AT_WORK_MAX) readOn(exchange.req.socket);
+    if (connection.open.size < AT_WORK_MAX) connection.readOn();
     // not at once: answers that are written at once would follow each other with no turn for other connections
     if (connection.open.size > 0) turns.wait(connection.begin);
   }
 }
 
-function readOn(socket: Socket): void {
-  if (socket.isPaused() && !isPausedByNode(socket)) socket.resume();
-}
-
-/** As its client does not read the answers. */
-function isPausedByNode(socket: Socket): boolean {
-  const { _paused: isPaused } = socket as { _paused?: boolean };
-  return isPaused === true;
-}
-
 /**
  * Node.js makes objects for all requests that stand in what it has read, 64 KiB at once. So it gets less of it at a
- * time, no more as long as many requests are open, and none when others wait for a turn of the event loop.
+ * time, no more as long as many requests are open, and none while others wait for a turn of the event loop. The rest
+ * goes back to the socket: as long as that holds something, its end does not show.
  */
 function readInSlices(socket: Socket, connection: Connection): void {
   const parsers = socket.listeners('data') as ((piece: Buffer) => void)[];
-  const isHeld = (): boolean => connection.open.size > AT_WORK_MAX;
-  const parse = (): void => {
-    while (connection.rest !== null && hasParser(socket)) {
-      if (isHeld() || isPausedByNode(socket) || !turns.hasTime) {
-        socket.pause();
-        if (!turns.hasTime) turns.wait(parse);
-        return;
-      }
-      const { rest } = connection;
-      const length = Math.min(rest.length, isInBody(connection) ? BODY_SLICE : HEAD_SLICE);
-      connection.rest = length < rest.length ? rest.subarray(length) : null;
-      const slice = rest.subarray(0, length);
-      for (const each of parsers) each.call(socket, slice);
-    }
-    connection.rest = null;
-    if (hasParser(socket)) readOn(socket);
+  const pause = socket.pause.bind(socket);
+  const resume = socket.resume.bind(socket);
+  /** By Node.js: its client does not read the answers, or a body is not read. */
+  let isPaused = false;
+  let isWaiting = false;
+  let hasTurn = false;
+  const isHeld = (): boolean => connection.open.size > AT_WORK_MAX || isPaused;
+  connection.readOn = () => {
+    if (!isHeld() && !isWaiting) resume();
+  };
+  const takeTurn = (): void => {
+    isWaiting = false;
+    hasTurn = true;
+    connection.readOn();
   };
   socket.removeAllListeners('data');
   socket.on('data', (piece: Buffer) => {
-    connection.rest = piece;
-    if (!turns.isCrowded) {
-      parse();
-      return;
+    const isNext = hasTurn || !turns.isCrowded;
+    hasTurn = false;
+    for (let at = 0; at < piece.length && hasParser(socket);) {
+      isWaiting = !isHeld() && !(isNext && turns.hasTime);
+      if (isWaiting) turns.wait(takeTurn);
+      if (isWaiting || isHeld()) {
+        pause();
+        socket.unshift(piece.subarray(at));
+        return;
+      }
+      const slice = piece.subarray(at, at + (isInBody(connection) ? BODY_SLICE : HEAD_SLICE));
+      for (const parse of parsers) parse.call(socket, slice);
+      at += slice.length;
     }
-    socket.pause();
-    turns.wait(parse);
   });
-  // it resumes a socket for each request whose body is read
-  const resume = socket.resume.bind(socket);
+  socket.pause = () => {
+    isPaused = true;
+    return pause();
+  };
   socket.resume = () => {
-    if (isHeld()) return socket;
-    if (connection.rest === null) return resume();
-    turns.wait(parse);
+    isPaused = false;
+    connection.readOn();
     return socket;
   };
 }
