@@ -509,7 +509,7 @@ void t.test("a batch's key is the same at each attempt, and no other batch's", a
       plain(batch === batches[0] ? 'a' : 'b'),
       'the run is no part of the event',
     );
-    t.match(read.key, new RegExp(`^[0-9a-f]{16}-${batch.name}$`));
+    t.match(read.key, new RegExp(`^${log.runId}-${batch.name}@[0-9a-f]{16}$`));
     keys.push(read.key);
   }
   await log.close();
@@ -531,16 +531,27 @@ void t.test("a batch's key is the same at each attempt, and no other batch's", a
   t.end();
 });
 
-void t.test('a file of an earlier version, which names no run, keeps its name as the key', async (t) => {
+void t.test('the key names what is in the batch, whatever became of its file', async (t) => {
   const dir = tempDir(t);
-  const name = 'batch_20250101_000000_1.jsonl';
-  writeFileSync(join(dir, name), lines('a', 'b'));
-  t.same(await keysIn(dir), [name]);
-  const damaged = Buffer.concat([
-    Buffer.from('x'),
-    Buffer.from(markedLine(line('a').trim(), 'ab'.repeat(8))),
-    lines('b'),
-  ]);
-  writeFileSync(join(dir, name), damaged);
-  t.same(await keysIn(dir), [name], 'and one whose first line is damaged');
+  const path = join(dir, 'batch_20250101_000000_1.jsonl');
+  const run = 'ab'.repeat(8);
+  const [first, second] = [markedLine(line('a').trim(), run), markedLine(line('b').trim())];
+  const files = {
+    'as it was written': first + second,
+    'copied while it grew': first,
+    'with a damaged line in it': `${first}x${second}`,
+    'of an earlier version, or by hand': plain('a', 'b'),
+    'by hand, with other events': plain('a', 'c'),
+    'with a damaged first line': `x${first}${second}`,
+  };
+  const keys = new Map<string, string>();
+  for (const [what, text] of Object.entries(files)) {
+    writeFileSync(path, text);
+    const [[key = ''], again] = [await keysIn(dir), await keysIn(dir)];
+    t.same(again, [key], `${what}: the same at each attempt`);
+    t.match(key, /^(?:(?:ab){8}-)?batch_20250101_000000_1\.jsonl@[0-9a-f]{16}$/, what);
+    keys.set(what, key);
+  }
+  t.equal(keys.get('copied while it grew'), keys.get('with a damaged line in it'), 'these hold the same');
+  t.equal(new Set(keys.values()).size, keys.size - 1);
 });

@@ -4,19 +4,22 @@ import { createServer } from 'node:http';
 import type { IncomingMessage, RequestListener, Server, ServerResponse } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { brotliCompressSync, deflateSync, gunzipSync, gzipSync } from 'node:zlib';
 import t from 'tap';
 import type { Test } from 'tap';
+import { markedLine } from '../lib/append-log/line-mark.js';
 import { createForebay } from '../lib/index.js';
 import { readOptions } from '../lib/settings/option-table.js';
 import { checkRelations, SERVER_SETTINGS } from '../lib/settings/server-settings.js';
 import { chooseSink } from '../lib/sinks/choose-sink.js';
+import { HttpSink } from '../lib/sinks/http-sink.js';
 import { SinkError } from '../lib/sinks/sink-error.js';
 import type { Sink } from '../lib/sinks/sink.js';
 import { batchOfLines } from './helpers/batches.js';
+import { eventText, idsOf, until } from './helpers/running-forebay.js';
 import { tempDir } from './helpers/temp-dir.js';
 
 const LINES = ['{"id":"a","n":1.0}', '{"id":"b","n":12345678901234567890}', '{"id":"c","s":"\\n,]"}'];
@@ -485,4 +488,131 @@ void t.test('one bad event of 50 ends among the dead letters, the sink has the o
     taken,
     ids.filter((id) => id !== 'bad'),
   );
+});
+
+/** An API that does each request once: what comes again under a key gets the answer of the first time. */
+async function honouringApi(t: Test): Promise<{ ids: string[]; keys: Set<string>; url: string }> {
+  const ids: string[] = [];
+  const keys = new Set<string>();
+  const { address } = await serve(t, (res, { headers, body }) => {
+    const key = String(headers['idempotency-key']);
+    if (keys.has(key)) {
+      res.end(); // whatever it holds
+    } else {
+      keys.add(key);
+      ids.push(...idsOf(body.toString().trim().split('\n')));
+      res.destroy(); // the answer is lost
+    }
+  });
+  return { ids, keys, url: `http://${address}/` };
+}
+
+/** Starts a Forebay on a directory for each, delivers all there is, and stops it. */
+async function deliverAll(
+  t: Test,
+  url: string,
+  dirs: readonly string[],
+  write: (forebay: ReturnType<typeof createForebay>, dir: string) => Promise<unknown> = async () => undefined,
+): Promise<void> {
+  const forebays = dirs.map((logDir) => createForebay({ sink: new HttpSink({ url }), logDir, batchSize: 5 }));
+  t.teardown(() => Promise.all(forebays.map((forebay) => forebay.stop(0))));
+  await Promise.all(forebays.map((forebay) => forebay.start()));
+  await Promise.all(forebays.map((forebay, index) => write(forebay, dirs[index] ?? '')));
+  await until(() => forebays.every((forebay) => forebay.counts().pending === 0), 'all is delivered');
+  for (const forebay of forebays) t.match(forebay.counts(), { deadLettered: 0, quarantined: 0 });
+  await Promise.all(forebays.map((forebay) => forebay.stop()));
+}
+
+void t.test('an API that honours the key loses nothing, of however many directories', async (t) => {
+  const now = Date.UTC(2026, 10, 29, 12);
+  const name = 'batch_20250101_000000_1.jsonl';
+  const run = 'ab'.repeat(8);
+  const plain = (...ids: string[]): string => ids.map((id) => `${eventText(id)}\n`).join('');
+  const dirWith = (t: Test, text: string): string => {
+    const dir = tempDir(t);
+    writeFileSync(join(dir, name), text);
+    return dir;
+  };
+
+  await t.test('two that run side by side, with the same clock', async (t) => {
+    t.intercept(Date, 'now', { value: () => now });
+    const { ids, url } = await honouringApi(t);
+    const dirs = [tempDir(t), tempDir(t)];
+    const sent = dirs.flatMap((dir) => Array.from({ length: 50 }, (_, n) => `${dir}-${n}`));
+    await deliverAll(t, url, dirs, (forebay, dir) =>
+      Promise.all(
+        sent.filter((id) => id.startsWith(`${dir}-`)).map((id) => forebay.write({ id, type: 't', data: 1 })),
+      ),
+    );
+    t.same(ids.toSorted(), sent.toSorted(), 'each event once');
+  });
+
+  await t.test('one whose clock was set back, so that names come again', async (t) => {
+    let clock = now;
+    t.intercept(Date, 'now', { value: () => clock });
+    const { ids, keys, url } = await honouringApi(t);
+    const dir = tempDir(t);
+    for (const id of ['a', 'b', 'c']) {
+      clock -= 2000;
+      await deliverAll(t, url, [dir], (forebay) => {
+        clock = now;
+        return forebay.write({ id, type: 't', data: 1 });
+      });
+    }
+    t.same(ids, ['a', 'b', 'c']);
+    t.equal(keys.size, 3);
+  });
+
+  await t.test('files of an earlier version, which name no run', async (t) => {
+    const { ids, url } = await honouringApi(t);
+    const dir = dirWith(t, plain('a'));
+    await deliverAll(t, url, [dir, dirWith(t, plain('b'))]);
+    writeFileSync(join(dir, name), plain('c'));
+    await deliverAll(t, url, [dir]);
+    t.same(ids.toSorted(), ['a', 'b', 'c']);
+  });
+
+  await t.test('files whose first line is damaged', async (t) => {
+    const { ids, url } = await honouringApi(t);
+    const dirs = ['a', 'b'].map((id) =>
+      dirWith(t, `x${markedLine(eventText('x'), run)}${markedLine(eventText(id))}`),
+    );
+    const forebays = dirs.map((logDir) => createForebay({ sink: new HttpSink({ url }), logDir }));
+    t.teardown(() => Promise.all(forebays.map((forebay) => forebay.stop(0))));
+    await Promise.all(forebays.map((forebay) => forebay.start()));
+    await until(() => forebays.every((forebay) => forebay.counts().pending === 0), 'all is delivered');
+    t.same(ids.toSorted(), ['a', 'b']);
+  });
+
+  await t.test('a directory that was copied while a file of it grew', async (t) => {
+    const { ids, keys, url } = await honouringApi(t);
+    const [first, second] = [markedLine(eventText('a'), run), markedLine(eventText('b'))];
+    await deliverAll(t, url, [dirWith(t, first)]); // the copy
+    await deliverAll(t, url, [dirWith(t, first + second)]);
+    t.same([...new Set(ids)], ['a', 'b'], 'nothing is lost; what is in both may come twice');
+    t.equal(keys.size, 2);
+  });
+
+  await t.test('a directory that was copied when it was full: what is in both comes once', async (t) => {
+    const { ids, url } = await honouringApi(t);
+    const dir = dirWith(t, markedLine(eventText('a'), run));
+    const copy = join(tempDir(t), 'copy');
+    mkdirSync(copy);
+    cpSync(dir, copy, { recursive: true });
+    await deliverAll(t, url, [dir, copy], (forebay, at) => forebay.write({ id: at, type: 't', data: 1 }));
+    t.same(ids.toSorted(), ['a', dir, copy].toSorted(), 'and what is new of each');
+  });
+
+  await t.test('equal events of one batch that it takes one by one', async (t) => {
+    const taken: string[] = [];
+    const keys = new Set<unknown>();
+    const { address } = await serve(t, (res, { headers, body }) => {
+      const lines = body.toString().trim().split('\n');
+      if (lines.length === 1 && !keys.has(headers['idempotency-key'])) taken.push(...idsOf(lines));
+      keys.add(headers['idempotency-key']);
+      res.writeHead(lines.length === 1 ? 200 : 422).end();
+    });
+    await deliverAll(t, `http://${address}/`, [dirWith(t, plain('a', 'a', 'b'))]);
+    t.same(taken, ['a', 'a', 'b']);
+  });
 });

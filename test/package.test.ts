@@ -130,7 +130,7 @@ void t.test('the example with HTTP, /metrics and the page in front does what it 
   });
   t.equal(answer.status, 202);
   await until(() => taken.length > 0, 'the sink has the event');
-  t.match(taken[0], { key: /^[0-9a-f]{16}-batch_.*_1\.jsonl$/, body: /^\{"id":"e1"/ });
+  t.match(taken[0], { key: /^[0-9a-f]{16}-batch_.*_1\.jsonl@[0-9a-f]{16}$/, body: /^\{"id":"e1"/ });
   t.match(await (await fetch(at('/metrics'))).text(), /^forebay_events_accepted_total 1$/m);
   t.match(await (await fetch(at('/'))).text(), /<title>/);
   child.kill('SIGTERM');

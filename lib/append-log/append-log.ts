@@ -23,6 +23,7 @@ import { StoredBatch } from './batch.js';
 import type { DeletedBatch, SealedBatch } from './batch.js';
 import { BatchFile } from './batch-file.js';
 import type { Fsync } from './batch-file.js';
+import { keyOf } from './batch-key.js';
 import { BatchNames, compareBatchNames } from './batch-name.js';
 import { newlyGone, readBatch } from './batch-reader.js';
 import { DeadLetters } from './dead-letters.js';
@@ -38,7 +39,7 @@ import type { FileSystem } from './file-system.js';
 import { NameFlush } from './name-flush.js';
 import { Quarantine } from './quarantine.js';
 import { RecentBatches } from './recent-batches.js';
-import { keyOf, newRunId, runMark } from './run-mark.js';
+import { newRunId, runMark } from './run-mark.js';
 import { sealedFiles } from './sealed-files.js';
 import type { KnownFiles } from './sealed-files.js';
 
@@ -241,8 +242,7 @@ export class AppendLog {
     const { name, fileBytes, leftover } = batch;
     const recent = this.#recent.read(name);
     if (recent !== null) {
-      const { runId, ...lines } = recent;
-      return new StoredBatch({ name, key: keyOf(runId, name), ...lines }, fileBytes);
+      return new StoredBatch({ name, key: keyOf(recent.runId, name, recent.bytes), ...recent }, fileBytes);
     }
     const read = await readBatch(this.#fs, this.path(name), batch, this.#quarantine, this.#lines);
     const { events, bytes } = read;
@@ -255,7 +255,7 @@ export class AppendLog {
       this.unreadBatches--;
     }
     this.pendingEvents += leftover && isNew ? events : -gone;
-    return new StoredBatch({ name, key: keyOf(read.runId, name), events, bytes }, fileBytes);
+    return new StoredBatch({ name, key: keyOf(read.runId, name, bytes), events, bytes }, fileBytes);
   }
 
   /** Keeps nothing of a batch in memory: it may wait for long. */

@@ -28,7 +28,7 @@ export class Batch implements Iterable<Event> {
   readonly name: string;
   /**
    * What it is known by, to recognise one that comes again: the same at each attempt, also after a crash, and never
-   * that of another batch, of whichever server. The sink `http` sends it as `Idempotency-Key`.
+   * that of other events, of whichever server. The sink `http` sends it as `Idempotency-Key`.
    */
   readonly key: string;
   /** How many events. */

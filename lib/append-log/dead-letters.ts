@@ -15,6 +15,7 @@ import { ForebayError } from '../errors.js';
 import { DEAD_LETTERS, filesIn } from './directory-listing.js';
 import { unlink } from './file-ending.js';
 import type { Batch } from './batch.js';
+import { fileKey } from './batch-key.js';
 import { call, callVoid, flushDirectory, readAll, statsOf, writeAll } from './file-system.js';
 import type { FileSystem } from './file-system.js';
 import { LookPace } from './look-pace.js';
@@ -186,7 +187,7 @@ export class DeadLetters {
   async #isOf(path: string, key: string): Promise<boolean> {
     const start = await readAll(this.#fs, path, START_BYTES);
     const names = START.exec(start.toString('latin1'));
-    return names === null || (names[2] ?? names[1]) === key;
+    return names === null || fileKey(names[2] ?? names[1] ?? '') === fileKey(key);
   }
 
   async close(): Promise<void> {

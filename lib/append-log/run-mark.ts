@@ -3,9 +3,9 @@
  * line's mark (line-mark.ts), which covers both: the id's 64 random bits, the most significant first; a space is 0, a
  * tab is 1. No text of an event ends in white space, so it cannot be mistaken for one.
  *
- * Why: a file's name is unique in its directory and at its time only. With the run in front of it, it is the batch's key
- * everywhere and for ever: two servers, a copied directory, a clock that steps back or a lost note in the lock file give
- * no key twice, and a file that outlives a crash has the key it had before.
+ * Why: a file's name is unique in its directory and at its time only. With the run in front of it, it is unique everywhere
+ * and for ever, whether two servers give the same name, a clock steps back or a note in the lock file is lost; and a file
+ * that outlives a crash still says who wrote it. So it is a part of the batch's key (batch-key.ts).
  */
 const SPACE = 0x20;
 const TAB = 0x09;
@@ -32,9 +32,4 @@ export function runIdAt(file: Buffer, end: number): string | null {
     bits = (bits << 1n) | BigInt(byte === TAB);
   }
   return bits.toString(16).padStart(HEX_DIGITS, '0');
-}
-
-/** What a batch is known by, everywhere and at each attempt. Files of earlier versions name no run. */
-export function keyOf(runId: string | null, batchName: string): string {
-  return runId === null ? batchName : `${runId}-${batchName}`;
 }

@@ -16,7 +16,7 @@ export const CUSTOM_SINK: SinkDescription = { kind: 'custom' };
  * Where batches go. A sink tries once: it resolves when the batch is safe on its side, or throws. After an error the
  * batch comes again, without end, unless it is a `SinkError` that says what the sink refuses for good: that goes to the
  * dead letters. The same batch may come more than once, also after a crash, always with the same key. A refused batch comes
- * again in parts, to find out which events are meant; a part's name and key are the batch's with its range.
+ * again in parts, to find out which events are meant, each under a key of its own.
  */
 export interface Sink {
   /** What people are told of it: log lines, the page, the lock file. */

@@ -1,4 +1,5 @@
 import { Batch } from '../append-log/batch.js';
+import { partKey } from '../append-log/batch-key.js';
 import { SinkError } from '../sinks/sink-error.js';
 import type { Refusal } from '../sinks/sink-error.js';
 
@@ -104,7 +105,12 @@ function partOf(batch: Batch, { from, to }: Part, starts: () => readonly number[
   if (to - from === batch.events) return batch;
   const range = `#${from}-${to}`;
   const bytes = linesOf(batch, starts(), from, to);
-  return new Batch({ name: batch.name + range, key: batch.key + range, events: to - from, bytes });
+  return new Batch({
+    name: batch.name + range,
+    key: partKey(batch.key, range, bytes),
+    events: to - from,
+    bytes,
+  });
 }
 
 /** Some lines of a batch, with their line feeds. */

@@ -19,7 +19,7 @@ export interface SentEvent {
   code: string;
   /** How often it came to the sink, whatever the sink then said. */
   appearances: number;
-  /** The key of the batch that it came in; '' before the first time. */
+  /** The key of the batch that it came in, without what names its content; '' before the first time. */
   key: string;
   /** Whether the sink has it. */
   taken: boolean;
@@ -28,6 +28,8 @@ export interface SentEvent {
 }
 
 const RANGE = /#\d+-\d+$/;
+/** The end of a key, which names what is in it. */
+const CONTENT = /(?:#\d+-\d+)?@[0-9a-f]{16}$/;
 /** One event in so many is refused by the sink for good. */
 const POISON_EVERY = 40;
 
@@ -132,7 +134,7 @@ export class Ledger {
       else if (event.line !== line) this.violated(`${event.id} came out changed in ${batch}: ${short(line)}`);
       else events.push(event);
     }
-    if (!this.#damagedBatches.has(batch)) this.#checkKey(key, events);
+    this.#checkKey(key, events, this.#damagedBatches.has(batch));
     for (const event of events) this.#appears(event, batch, inOrder && !this.steppedAside.has(batch));
     return events;
   }
@@ -210,20 +212,20 @@ export class Ledger {
     this.#tally.count('checks', 'first deliveries held against the order of their client');
   }
 
-  /** A sink may drop what comes again under a key. A crash may take some of its events, which nobody acknowledged. */
-  #checkKey(key: string, events: readonly SentEvent[]): void {
+  /** A sink may drop what comes again under a key. Damage may take the run from a file. */
+  #checkKey(key: string, events: readonly SentEvent[], isDamaged: boolean): void {
     if (events.length === 0) return;
-    const whole = key.replace(RANGE, '');
-    for (const event of events) {
-      if (event.key === '') event.key = whole;
-      if (event.key !== whole) this.violated(`${event.id} came under two keys, ${event.key} and ${whole}`);
+    const file = key.replace(CONTENT, '');
+    for (const event of isDamaged ? [] : events) {
+      if (event.key === '') event.key = file;
+      if (event.key !== file) this.violated(`${event.id} came under two keys, ${event.key} and ${file}`);
     }
     const now = new Set(events.map(({ id }) => id));
     const before = this.#keys.get(key) ?? now;
-    const [fewer, more] = now.size < before.size ? [now, before] : [before, now];
-    this.#keys.set(key, more);
-    for (const id of fewer)
-      if (!more.has(id)) this.violated(`the key ${key} was given twice, also for ${id}`);
+    this.#keys.set(key, before);
+    const others = [...now].filter((id) => !before.has(id));
+    if (others.length > 0 || now.size < before.size)
+      this.violated(`the key ${key} was given twice, also for ${others.join(', ') || 'fewer events'}`);
   }
 }
 

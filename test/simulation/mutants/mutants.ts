@@ -262,9 +262,20 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'takes the name of a file, which comes again, for the key of a batch',
     edits: [
       {
-        file: 'lib/append-log/run-mark.ts',
-        find: 'return runId === null ? batchName : `${runId}-${batchName}`;',
+        file: 'lib/append-log/batch-key.ts',
+        find: 'return `${file}@${digestOf(bytes)}`;',
         replace: 'return batchName;',
+      },
+    ],
+    violates: /was given twice/,
+  },
+  {
+    name: 'gives what is left of a file the key of all that was in it',
+    edits: [
+      {
+        file: 'lib/append-log/batch-key.ts',
+        find: 'return `${file}@${digestOf(bytes)}`;',
+        replace: 'return file;',
       },
     ],
     violates: /was given twice/,
@@ -274,8 +285,8 @@ export const MUTANTS: readonly Mutant[] = [
     edits: [
       {
         file: 'lib/append-log/append-log.ts',
-        find: 'key: keyOf(read.runId, name)',
-        replace: 'key: keyOf(this.runId, name)',
+        find: 'key: keyOf(read.runId, ',
+        replace: 'key: keyOf(this.runId, ',
       },
     ],
     violates: /came under two keys/,

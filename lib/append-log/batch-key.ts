@@ -1,0 +1,33 @@
+import { createHash } from 'node:crypto';
+
+/** Enough that no two meet by chance, in hexadecimal digits. */
+const DIGEST_LENGTH = 16;
+/** The end of a key: the range, of a part, and the digest. */
+const CONTENT = /(?:#\d+-\d+)?@[0-9a-f]+$/;
+
+/**
+ * What a batch is known by, everywhere and for ever: `RUN-FILE@DIGEST`. The run, 64 random bits, tells directories and
+ * runs apart. The digest is of the events: a file may be copied while it grows, brought back from a backup, repaired, or
+ * name no run, and whoever drops what comes again under a key must not drop other events.
+ *
+ * @param runId `null`: of an earlier version, made by hand, or damaged
+ * @param bytes its events, as a sink gets them
+ */
+export function keyOf(runId: string | null, batchName: string, bytes: Buffer): string {
+  const file = runId === null ? batchName : `${runId}-${batchName}`;
+  return `${file}@${digestOf(bytes)}`;
+}
+
+/** The key of a part of a batch: `RUN-FILE#0-50@DIGEST`. */
+export function partKey(key: string, range: string, bytes: Buffer): string {
+  return `${fileKey(key)}${range}@${digestOf(bytes)}`;
+}
+
+/** What all keys of a file have in common, whatever is in it. */
+export function fileKey(key: string): string {
+  return key.replace(CONTENT, '');
+}
+
+function digestOf(bytes: Buffer): string {
+  return createHash('sha256').update(bytes).digest('hex').slice(0, DIGEST_LENGTH);
+}
