@@ -51,6 +51,11 @@ export const ERRORS = {
     retry: true,
     message: 'The file of the sink could not be rotated or compressed',
   },
+  SINK_FILE_REPLACED: {
+    status: null,
+    retry: false,
+    message: 'The file of the sink was moved, replaced or deleted by someone else',
+  },
   SINK_DISCARDS: {
     status: null,
     retry: false,

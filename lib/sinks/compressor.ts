@@ -119,7 +119,7 @@ async function writeCompressed(plain: FileHandle, out: FileHandle, signal: Abort
     let flushed = 0;
     try {
       for await (const piece of pieces) {
-        await writeAll(out, piece, size);
+        await writeAll(out, piece);
         size += piece.length;
         if (size - flushed < FLUSH_BYTES) continue;
         await out.datasync();

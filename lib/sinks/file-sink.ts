@@ -22,12 +22,15 @@ export interface FileSinkOptions {
   readonly fs?: SinkFiles;
 }
 
+/** So often a batch is written again at once, if its file is replaced, moved or cut meanwhile. */
+const TRIES_MAX = 3;
 /** A rotation that fails while no batch comes is tried again after so long, in milliseconds. */
 const IDLE_RETRY_MS = 60_000;
 
 /**
- * Appends every delivered event to a file, one a line, and confirms when they are flushed. A file that is large or old
- * enough is rotated: it gets a name with the time (rotated-names.ts), a new one takes its place, and the directory is
+ * Appends every delivered event to a file, one a line, and confirms when they are flushed and the file has its name
+ * still. If someone has deleted, moved or replaced it, the batch goes to the file that has the name now, or a new one. A
+ * file that is large or old enough is rotated: it gets a name with the time (rotated-names.ts), a new one takes its place, and the directory is
  * flushed before anything in the new one is confirmed. No batch is split, nothing is ever deleted.
  *
  * A rotation that fails is a failed attempt of the batch that waits for it. Compressing goes on beside delivery.
@@ -39,7 +42,7 @@ export class FileSink implements Sink {
   readonly #logger: Logger;
   readonly #rotateBytes: number;
   readonly #rotateAfterMs: number | null;
-  readonly #names: RotatedNames;
+  #names: RotatedNames;
   readonly #compressor: Compressor | null;
   #file: LineFile;
   /** The name that `#file` has, where a rotation has failed before a new file was in its place. */
@@ -56,17 +59,13 @@ export class FileSink implements Sink {
     let file: LineFile | undefined;
     try {
       file = await LineFile.open(fs, path);
-      // a pipe has no end to append to, a device keeps nothing
-      if (!file.isRegular) throw new Error('it is no regular file');
-      // behind a symbolic link the file is rotated, not the link
-      const real = await fs.realpath(path);
-      const names = new RotatedNames(fs, real);
+      const names = new RotatedNames(fs, file.path);
       const { plain, unfinished } = await names.left();
       // one that cannot be taken away hurts nobody: it is written over
       for (const each of unfinished) await fs.unlink(each).catch(() => undefined);
       const compressor = gzip ? new Compressor(fs, options.logger ?? silentLogger) : null;
       for (const each of plain) compressor?.add(each);
-      return new FileSink(real, file, names, compressor, options);
+      return new FileSink(path, file, names, compressor, options);
     } catch (error) {
       await file?.close();
       throw new ForebayError('SINK_UNUSABLE', {
@@ -83,7 +82,7 @@ export class FileSink implements Sink {
     compressor: Compressor | null,
     { fs = nodeFiles, logger = silentLogger, rotateBytes, rotateAfterMs }: FileSinkOptions,
   ) {
-    this.description = { kind: 'file', target: path };
+    this.description = { kind: 'file', target: file.path };
     this.#path = path;
     this.#file = file;
     this.#names = names;
@@ -112,44 +111,74 @@ export class FileSink implements Sink {
     await this.#file.close();
   }
 
+  /** Until the file that has the name holds it: who deletes, replaces or cuts the file may do so at any moment. */
   async #append(bytes: Buffer): Promise<void> {
+    for (let tries = 0; tries < TRIES_MAX; tries++) {
+      await this.#prepare(bytes.length);
+      const isThere = await this.#file.append(bytes);
+      if (this.#file.size === bytes.length) this.#startPeriod(Date.now());
+      if (isThere) return;
+    }
+    throw new Error(`${this.#path} was replaced, moved or cut while the batch was written to it, each time`);
+  }
+
+  /** Finds the file that has the name, with room for so many bytes. */
+  async #prepare(bytes: number): Promise<void> {
+    if (this.#movedTo === null && !(await this.#file.look())) await this.#reopen();
     const { size } = this.#file;
-    const isFull = size > 0 && size + bytes.length > this.#rotateBytes;
-    if (isFull || this.#isDue || this.#movedTo !== null) await this.#rotate();
-    await this.#file.append(bytes);
-    if (this.#file.size === bytes.length) this.#startPeriod(Date.now());
+    const isRipe = size > 0 && (this.#isDue || size + bytes > this.#rotateBytes);
+    if (isRipe || this.#movedTo !== null) await this.#rotate();
+  }
+
+  /** Goes on with the file that has the name now; makes one if there is none. */
+  async #reopen(): Promise<void> {
+    const next = await LineFile.open(this.#fs, this.#path);
+    if (next.path !== this.#file.path) {
+      this.#names = new RotatedNames(this.#fs, next.path);
+      await this.#names.left();
+    }
+    await this.#goOnWith(next);
+    if (next.size > 0) this.#startPeriod(next.createdMs);
+    const text = `${this.#path} was moved, replaced or deleted by someone else; batches go to the file that has the name now`;
+    this.#logger.warn({ code: 'SINK_FILE_REPLACED' }, text);
   }
 
   /** After a failure all of it is done again under a new name: a flush that has failed leaves names in doubt. */
   async #rotate(): Promise<void> {
+    const { path } = this.#file;
     try {
       await this.#file.finish();
       const rotated = await this.#names.next();
       try {
-        await this.#fs.rename(this.#movedTo ?? this.#path, rotated);
+        await this.#fs.rename(this.#movedTo ?? path, rotated);
         this.#movedTo = rotated;
       } catch (error) {
         if (systemCode(error) !== 'ENOENT') throw error; // someone has taken it away: it is where they want it
       }
-      const next = await LineFile.open(this.#fs, this.#path);
-      const last = this.#file;
-      this.#file = next;
-      // all of it is flushed
-      await last.close().catch(() => undefined);
+      await this.#goOnWith(await LineFile.open(this.#fs, this.#path, path));
     } catch (error) {
       throw new Error(`${this.#path} could not be rotated: ${asError(error).message}`, { cause: error });
     }
-    clearTimeout(this.#timer);
-    this.#isDue = false;
     if (this.#movedTo === null) return;
     this.#logger.debug({}, `Rotated sink file: ${this.#movedTo}`);
     this.#compressor?.add(this.#movedTo);
     this.#movedTo = null;
   }
 
+  /** Of the last file everything is flushed that was confirmed. */
+  async #goOnWith(next: LineFile): Promise<void> {
+    const last = this.#file;
+    this.#file = next;
+    clearTimeout(this.#timer);
+    this.#isDue = false;
+    await last.finish().catch(() => undefined);
+    await last.close().catch(() => undefined);
+  }
+
   /** The file has had its first batch then, in milliseconds since 1970. */
   #startPeriod(firstMs: number): void {
     if (this.#rotateAfterMs === null) return;
+    this.#isDue = false;
     const ageMs = Math.max(0, Date.now() - firstMs); // the clock may have been ahead
     this.#wait(Math.max(0, this.#rotateAfterMs - ageMs));
   }
@@ -159,7 +188,7 @@ export class FileSink implements Sink {
     this.#timer = setTimeout(() => {
       this.#isDue = true;
       this.#turn = this.#turn
-        .then(() => (this.#isDue ? this.#rotate() : undefined))
+        .then(() => (this.#isDue ? this.#prepare(0) : undefined))
         .catch((error: unknown) => {
           this.#logger.warn({ code: 'SINK_FILE_FAILED' }, `${asError(error).message}; it is tried again`);
           this.#wait(IDLE_RETRY_MS);

@@ -1,4 +1,5 @@
 import { constants } from 'node:fs';
+import type { BigIntStats } from 'node:fs';
 import type { FileHandle } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { tryLock } from 'fs-native-extensions';
@@ -11,13 +12,22 @@ import type { SinkFiles } from './sink-files.js';
  *
  * A crash in the middle of a write leaves a line cut off. Its append had not ended, so it is cut away when the file is
  * opened; a last line that only misses its line break is left whole and gets one.
+ *
+ * Others may delete, replace or cut the file while it is open, and what was promised has a name: an append says whether
+ * its lines are in the file that has the name. Lines go to the end, wherever that is by then (`O_APPEND`): behind the end
+ * of a file that was cut there would be NUL bytes.
  */
 export class LineFile {
+  /** Its path, links followed. */
+  readonly path: string;
   /** When it was made, as far as the file system knows, in milliseconds since 1970. */
   readonly createdMs: number;
-  readonly isRegular: boolean;
+  readonly #fs: SinkFiles;
+  readonly #name: string;
   readonly #file: FileHandle;
-  /** Where the next lines go, in bytes: behind the last that were appended. */
+  readonly #dev: bigint;
+  readonly #ino: bigint;
+  /** In bytes, as of the last look or append; without what a failed append has left. */
   #size: number;
   /** Whether an append has failed and may have left bytes behind. */
   #dirty = false;
@@ -25,31 +35,48 @@ export class LineFile {
   /**
    * Opens it, or makes it with a durable name. The flush makes whatever else was done to names in its directory
    * durable, too. Where that fails the file is not there afterwards, unless it was before.
+   *
+   * @param name by which it is looked for at each append
+   * @param made where it is opened or made, if the name is a link to it
+   * @throws Error if another process has it, or it is no regular file
    */
-  static async open(fs: SinkFiles, path: string): Promise<LineFile> {
-    const { file, isNew } = await openOrMake(fs, path);
+  static async open(fs: SinkFiles, name: string, made: string = name): Promise<LineFile> {
+    const { file, isNew } = await openOrMake(fs, made);
     let isOurs = false;
     try {
+      const stats = await file.stat({ bigint: true });
+      // a pipe has no end to append to, a device keeps nothing
+      if (!stats.isFile()) throw new Error('it is no regular file');
       isOurs = lock(file);
       if (!isOurs) throw new Error('another process writes into it');
+      const path = await fs.realpath(made);
       await flushDirectory(fs, dirname(path));
-      const stats = await file.stat();
-      // 0 where a file system does not know it
-      const createdMs = stats.birthtimeMs > 0 ? stats.birthtimeMs : stats.mtimeMs;
-      return new LineFile(file, await endAtLine(file, stats.size), createdMs, stats.isFile());
+      return new LineFile(fs, name, path, file, stats, await endAtLine(file, Number(stats.size)));
     } catch (error) {
       // a name that a failed flush has left in doubt must be made anew: the next flush may pass it over
-      if (isNew && isOurs) await fs.unlink(path).catch(() => undefined);
+      if (isNew && isOurs) await fs.unlink(made).catch(() => undefined);
       await file.close();
       throw error;
     }
   }
 
-  private constructor(file: FileHandle, size: number, createdMs: number, isRegular: boolean) {
+  private constructor(
+    fs: SinkFiles,
+    name: string,
+    path: string,
+    file: FileHandle,
+    { dev, ino, birthtimeMs, mtimeMs }: BigIntStats,
+    size: number,
+  ) {
+    this.#fs = fs;
+    this.#name = name;
+    this.path = path;
     this.#file = file;
+    this.#dev = dev;
+    this.#ino = ino;
     this.#size = size;
-    this.createdMs = createdMs;
-    this.isRegular = isRegular;
+    // 0 where a file system does not know it
+    this.createdMs = Number(birthtimeMs > 0n ? birthtimeMs : mtimeMs);
   }
 
   /** In bytes, without what a failed append has left. */
@@ -57,21 +84,34 @@ export class LineFile {
     return this.#size;
   }
 
-  /** One call after another. What could not be flushed is taken away before anything else is written. */
-  async append(lines: Buffer): Promise<void> {
-    // a shorter batch would not cover it
-    if (this.#dirty) await this.#file.truncate(this.#size);
+  /** Whether its name still leads to it. If others have cut it or appended to it, it goes on at its end. */
+  async look(): Promise<boolean> {
+    const size = await this.#sizeByName();
+    if (size === null) return false;
+    if (this.#dirty && size > this.#size) await this.finish();
+    else if (size !== this.#size) this.#size = await endAtLine(this.#file, size);
+    return true;
+  }
+
+  /**
+   * Appends, one call after another, after a look.
+   *
+   * @returns whether the lines are in the file that has the name; if not, it was deleted, replaced or cut meanwhile
+   */
+  async append(lines: Buffer): Promise<boolean> {
     this.#dirty = true;
-    await writeAll(this.#file, lines, this.#size);
+    await writeAll(this.#file, lines);
     await this.#file.datasync();
     this.#dirty = false;
     this.#size += lines.length;
+    return ((await this.#sizeByName()) ?? -1) >= this.#size;
   }
 
   /** Makes the file what it is to stay: without what a failed append has left. */
   async finish(): Promise<void> {
     if (!this.#dirty) return;
-    await this.#file.truncate(this.#size);
+    const { size } = await this.#file.stat();
+    if (size > this.#size) await this.#file.truncate(this.#size);
     await this.#file.datasync();
     this.#dirty = false;
   }
@@ -79,11 +119,23 @@ export class LineFile {
   async close(): Promise<void> {
     await this.#file.close();
   }
+
+  /** The size of the file that has the name; `null`: none, or another one. */
+  async #sizeByName(): Promise<number | null> {
+    try {
+      const { dev, ino, size } = await this.#fs.stat(this.#name, { bigint: true });
+      return dev === this.#dev && ino === this.#ino ? Number(size) : null;
+    } catch (error) {
+      if (NOTHING_THERE.has(systemCode(error) ?? '')) return null;
+      throw error;
+    }
+  }
 }
 
-/** Not for appending: what a failed append has left is written over. */
+const NOTHING_THERE = new Set(['ENOENT', 'ENOTDIR']);
+
 async function openOrMake(fs: SinkFiles, path: string): Promise<{ file: FileHandle; isNew: boolean }> {
-  const flags = constants.O_RDWR | constants.O_CREAT;
+  const flags = constants.O_RDWR | constants.O_CREAT | constants.O_APPEND;
   try {
     return { file: await fs.open(path, flags | constants.O_EXCL, 0o640), isNew: true };
   } catch (error) {
@@ -113,7 +165,7 @@ async function endAtLine(file: FileHandle, size: number): Promise<number> {
     await file.truncate(end);
     return end;
   }
-  await file.write('\n', size);
+  await file.write('\n');
   return size + 1;
 }
 

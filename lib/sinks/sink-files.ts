@@ -3,14 +3,17 @@ import type { FileHandle } from 'node:fs/promises';
 import { systemCode } from '../errors.js';
 
 /** What the file sink asks of the system. It comes in as a parameter, so that a test can fail it or stop it anywhere. */
-export type SinkFiles = Pick<typeof nodeFs, 'open' | 'rename' | 'unlink' | 'lstat' | 'readdir' | 'realpath'>;
+export type SinkFiles = Pick<
+  typeof nodeFs,
+  'open' | 'rename' | 'unlink' | 'stat' | 'lstat' | 'readdir' | 'realpath'
+>;
 
 export const nodeFiles: SinkFiles = nodeFs;
 
-/** Writes all of `bytes` at `position`; the system may take them in several parts. */
-export async function writeAll(file: FileHandle, bytes: Buffer, position: number): Promise<void> {
+/** Writes all of `bytes` at the position of the file; the system may take them in several parts. */
+export async function writeAll(file: FileHandle, bytes: Buffer): Promise<void> {
   for (let done = 0; done < bytes.length;) {
-    const { bytesWritten } = await file.write(bytes, done, bytes.length - done, position + done);
+    const { bytesWritten } = await file.write(bytes, done, bytes.length - done, null);
     if (bytesWritten === 0) throw new Error('the file system took none of the bytes');
     done += bytesWritten;
   }

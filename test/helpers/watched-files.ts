@@ -15,6 +15,7 @@ export class WatchedFiles implements SinkFiles {
   readonly calls: Call[] = [];
   /** May throw: so the call fails. What it waits for, the call waits for. */
   before: (call: Call) => void | Promise<void> = () => undefined;
+  readonly stat = nodeFs.stat;
   readonly lstat = nodeFs.lstat;
   readonly readdir = nodeFs.readdir;
   readonly realpath = nodeFs.realpath;
@@ -96,7 +97,7 @@ export class WatchedFiles implements SinkFiles {
 }
 
 function half(call: (...args: unknown[]) => Promise<unknown>, args: unknown[]): Promise<unknown> {
-  const [bytes, from, length, position] = args as [Buffer, number, number, number];
+  const [bytes, from, length, position] = args as [Buffer, number, number, number | null];
   return call(bytes, from, Math.floor(length / 2), position);
 }
 
