@@ -1,6 +1,8 @@
 import pg from 'pg';
 import type { Batch } from '../append-log/batch.js';
 import { asError, ForebayError } from '../errors.js';
+import { cancelStatement } from './postgres-cancel.js';
+import type { CancelKey, PostgresHost } from './postgres-cancel.js';
 import { postgresConfig } from './postgres-config.js';
 import { SinkError } from './sink-error.js';
 import type { Sink, SinkDescription } from './sink.js';
@@ -21,11 +23,20 @@ export interface PostgresSinkOptions {
   readonly ca?: string | null;
 }
 
+/** What the server says beside its answer. */
+interface Notice {
+  readonly file?: string | undefined;
+  readonly message?: string | undefined;
+}
+
 /** So much of an answer stands in errors and dead letters, in characters. */
 const REASON_LENGTH_MAX = 300;
 /** How long connections may take to close, in milliseconds. */
 const CLOSING_MS = 250;
 const UNDEFINED_TABLE = '42P01';
+const WARNING = '01000';
+/** Where the server warns that a commit did not wait for its standby until the end; the text is in any language. */
+const SYNCHRONOUS_REPLICATION = 'syncrep.c';
 /** What helps, where the answer does not say it. */
 const HINTS: Readonly<Record<string, string>> = {
   [UNDEFINED_TABLE]: '--sink-create-table makes it',
@@ -48,6 +59,8 @@ export class PostgresSink implements Sink {
   readonly #pool: pg.Pool;
   /** Connections that are not closed yet, idle, busy or on their way. */
   readonly #clients = new Set<pg.Client>();
+  readonly #cancelKeys = new WeakMap<pg.ClientBase, CancelKey>();
+  readonly #host: PostgresHost;
   readonly #insert: string;
   /** Whether the table has been seen to be there. */
   #hasTable = false;
@@ -59,11 +72,12 @@ export class PostgresSink implements Sink {
     this.#createsTable = createTable;
     this.#timeoutMs = timeoutMs;
     this.#insert = insertInto(this.#table);
-    const clients = this.#clients;
+    const [clients, cancelKeys] = [this.#clients, this.#cancelKeys];
     class Client extends pg.Client {
       constructor(config?: pg.ClientConfig) {
         super(config);
         clients.add(this);
+        this.connection.once('backendKeyData', (key: CancelKey) => cancelKeys.set(this, key));
         this.once('end', () => clients.delete(this));
         // an error in between attempts, or of one that is over; without a listener it would end the process
         this.on('error', () => undefined);
@@ -82,7 +96,8 @@ export class PostgresSink implements Sink {
     }
     try {
       const config = postgresConfig({ url, timeoutMs, ca });
-      const { host, database } = new pg.Client(config); // throws now what would be thrown at each attempt
+      const { host, port, database } = new pg.Client(config); // throws now what would be thrown at each attempt
+      this.#host = { host, port };
       this.description = { kind: 'postgres', target: `${database ?? ''} on ${host}, table ${table}` };
       this.#pool = new pg.Pool({
         ...config,
@@ -115,8 +130,9 @@ export class PostgresSink implements Sink {
         await this.#write(client, batch, attempt.signal);
         client.release();
       } catch (error) {
+        if (attempt.signal.aborted) void this.#giveUp(client);
         // whatever went wrong, another connection may lead to a server that is well. A refusal is a sound answer
-        client.release(!isRefusal(error));
+        else client.release(!isRefusal(error));
         throw error;
       }
     } catch (error) {
@@ -154,6 +170,13 @@ export class PostgresSink implements Sink {
     }
   }
 
+  /** Closes a connection that is in the middle of something, after it was asked to end that: a pooler forgets it then. */
+  async #giveUp(client: pg.PoolClient): Promise<void> {
+    const key = this.#cancelKeys.get(client);
+    if (key !== undefined) await cancelStatement(this.#host, key);
+    client.release(true);
+  }
+
   async #write(client: pg.PoolClient, { bytes }: Batch, signal: AbortSignal): Promise<void> {
     const table = this.#table;
     if (this.#createsTable && !this.#hasTable) {
@@ -165,26 +188,37 @@ export class PostgresSink implements Sink {
       if (found?.isMissing !== false) await orAborted(client.query(tableNamed(table)), signal);
       this.#hasTable = true;
     }
+    let unreplicated: string | null = null;
+    const heed = ({ file, message }: Notice): void => {
+      if (file === SYNCHRONOUS_REPLICATION) unreplicated = message ?? '';
+    };
+    client.on('notice', heed);
     try {
       // a Buffer goes over the wire as it is; the last line feed would make an empty line
       await orAborted(client.query(this.#insert, [bytes.subarray(0, -1)]), signal);
+      if (unreplicated !== null) throw new SinkError(answer(WARNING, unreplicated), { status: WARNING });
     } catch (error) {
       const code = sqlstateOf(error);
       if (code === UNDEFINED_TABLE) this.#hasTable = false;
       throw code !== null && refusesRows(code, asError(error).message)
         ? refused(error as pg.DatabaseError, code)
         : error;
+    } finally {
+      client.off('notice', heed);
     }
   }
 }
 
 /**
  * A session that does not wait for its commits to be flushed (`synchronous_commit = off`) does so for this one: a batch
- * that is confirmed leaves the log. `OFFSET 0` keeps each line from being parsed once for every column.
+ * that is confirmed leaves the log. The message is a record in the database's log: a transaction that adds no row, as all
+ * are there already, would write none, so its commit would wait neither for the disk nor for the standby that a row of an
+ * earlier attempt may still be missing on. `OFFSET 0` keeps each line from being parsed once for every column.
  */
 function insertInto(table: string): string {
   return `WITH durable AS (
-  SELECT CASE current_setting('synchronous_commit') WHEN 'off' THEN set_config('synchronous_commit', 'on', true) END
+  SELECT CASE current_setting('synchronous_commit') WHEN 'off' THEN set_config('synchronous_commit', 'on', true) END,
+    pg_logical_emit_message(true, 'forebay', '')
 )
 INSERT INTO ${table} (id, type, data, "timestamp", extra)
 SELECT event ->> 'id', event ->> 'type', event -> 'data', event -> 'timestamp',
