@@ -8,12 +8,13 @@ import {
   readFileSync,
   renameSync,
   rmSync,
+  symlinkSync,
   writeFileSync,
 } from 'node:fs';
 import { createServer } from 'node:http';
 import type { ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import t from 'tap';
 import type { Test } from 'tap';
 import { createForebay } from '../lib/index.js';
@@ -42,9 +43,9 @@ function filled(t: Test): { dir: string; folder: string } {
 }
 
 async function tool(dir: string, ...args: string[]): Promise<{ code: number; out: string; err: string }> {
-  return new Promise((resolve) => {
+  return new Promise((done) => {
     execFile(process.execPath, ['bin/dead-letters.js', ...args, '--log-dir', dir], (error, out, err) => {
-      resolve({ code: typeof error?.code === 'number' ? error.code : 0, out, err });
+      done({ code: typeof error?.code === 'number' ? error.code : 0, out, err });
     });
   });
 }
@@ -63,8 +64,8 @@ async function frontDoor(
       answer(res, body);
     });
   });
-  await new Promise<void>((resolve) => {
-    server.listen(0, '127.0.0.1', resolve);
+  await new Promise<void>((listening) => {
+    server.listen(0, '127.0.0.1', listening);
   });
   t.teardown(() => {
     server.closeAllConnections();
@@ -98,12 +99,16 @@ void t.test('ls counts by reason, show prints the lines as they stand', async (t
   ]);
   t.equal((await tool(dir, 'show', name(2))).out, readFileSync(join(folder, name(2)), 'utf8'));
   t.equal((await tool(dir, 'show', '--reason', 'new')).out, letter(name(1), 3, 'b', 'too new'));
-  const log = await new Promise<string>((resolve) => {
+  const log = await new Promise<string>((done) => {
     execFile(process.execPath, ['bin/log.js', 'ls', '--log-dir', dir], (_error, out) => {
-      resolve(out);
+      done(out);
     });
   });
-  t.match(log, /2 files of dead letters: see node bin\/dead-letters.js ls/);
+  t.match(log, /2 files of dead letters: see node bin\/dead-letters.js ls\n/);
+  const installed = join(tempDir(t), 'forebay-log');
+  symlinkSync(resolve('bin/log.js'), installed);
+  const { stdout } = spawnSync(process.execPath, [installed, 'ls', '--log-dir', dir], { encoding: 'utf8' });
+  t.match(stdout, /2 files of dead letters: see forebay-dead-letters ls\n/, 'as it is called');
   t.match((await tool(tempDir(t), 'ls')).out, /^0 dead letters in 0 files/);
 });
 
@@ -147,20 +152,33 @@ void t.test('where nothing matches it is said, with the reasons that there are',
   }
   for (const file of readdirSync(folder)) rmSync(join(folder, file));
   writeFileSync(join(folder, name(1)), 'no letter\n');
-  t.match(await tool(dir, 'drop', '--yes'), { code: 1, out: /^$/, err: /: 1 line cannot be read/ });
+  t.match(await tool(dir, 'drop', '--yes'), { code: 1, out: /^$/, err: /_1\.jsonl: line 1 cannot be read/ });
   t.notOk(existsSync(join(dir, 'operations.jsonl')), 'nothing was done');
 });
 
 void t.test('what cannot be read is neither dropped nor lost', async (t) => {
   const { dir, folder } = filled(t);
   writeFileSync(join(folder, name(1)), `${letter(name(1), 0, 'a', 'too old')}{"half`);
-  t.match(await tool(dir, 'ls'), { code: 1, out: /1 line of them cannot be read/ });
+  writeFileSync(join(folder, name(4)), 'no letter\n'.repeat(25));
+  const unread =
+    /^forebay-dead-letters: .*_1\.jsonl: line 2 cannot be read, or is being written\n.*_4\.jsonl: lines 1, 2, (\d+, ){8}and 15 more cannot be read, or are being written\n/;
+  t.match(await tool(dir, 'ls'), { code: 1, out: /\n2 dead letters in 3 files/, err: unread });
+  t.match(await tool(dir, 'ls', '--json'), { code: 1, out: /"letters":2/, err: unread });
+  t.match(await tool(dir, 'show'), { code: 1, out: /"id":"a".*\n.*"id":"c"/, err: unread });
+  const { url, bodies } = await frontDoor(t, (res) => res.writeHead(202).end());
+  const redriven = await tool(dir, 'redrive', '--url', url, '--reason', 'too old');
+  t.match(redriven, { code: 1, out: /^2 events sent again/, err: unread }, 'all that can be read are sent');
+  t.equal(bodies.length, 2);
+  t.same(readdirSync(folder).toSorted(), ['.lock', `${name(1)}.taken`, name(4)]);
+  t.equal(readFileSync(join(folder, `${name(1)}.taken`), 'utf8'), '{"half', 'byte for byte');
+  const damage = `not\u0000\ufeff JSON\n${letter(name(3), 1, 'd', 'too old')}{"torn`;
+  writeFileSync(join(folder, name(3)), letter(name(3), 0, 'e', 'too old') + damage);
   t.match(await tool(dir, 'drop', '--yes'), {
     code: 1,
-    out: '1 event dropped\n',
-    err: /holds lines that are no dead/,
+    out: '2 events dropped\n',
+    err: /_3\.jsonl: lines 2, 4 cannot be read/,
   });
-  t.match(readFileSync(join(folder, name(1)), 'utf8'), '{"half');
+  t.equal(readFileSync(join(folder, `${name(3)}.taken`), 'utf8'), 'not\u0000\ufeff JSON\n{"torn');
   t.match(await tool(dir, 'show', 'no-such-file'), { code: 2, err: /There is no file no-such-file/ });
 });
 
@@ -195,14 +213,14 @@ void t.test('redrive sends them to the server they came from, which takes them n
 
 void t.test('a letter leaves its file only when the server has it', async (t) => {
   const { dir, folder } = filled(t);
-  let statuses: number[] = [400, 400];
+  let statuses: number[] = [500, 500];
   const { url, bodies } = await frontDoor(t, (res) => {
     res.writeHead(statuses.shift() ?? 202, { 'Retry-After': '0' }).end('because');
   });
   t.match(await tool(dir, 'redrive', '--url', url), {
     code: 1,
     out: /^$/,
-    err: /answered 400: because\n.*answered 400: because\n.*what was not taken stays in .*dead-letters\n$/,
+    err: /answered 500: because\n.*answered 500: because\n.*what was not taken stays in .*dead-letters\n$/,
   });
   t.same(idsIn(folder), ['a', 'b', 'c']);
   statuses = [429, 503, 202, 500];
@@ -224,40 +242,108 @@ void t.test('a file that is not taken keeps no other from being sent', async (t)
   writeFileSync(join(folder, name(3)), `no letter\n${letter(name(3), 0, 'd', 'too old')}`);
   writeFileSync(join(folder, name(10)), letter(name(10), 0, 'e', 'too old'));
   const { url, bodies } = await frontDoor(t, (res, body) => {
-    if (body.includes('"a"')) res.writeHead(400).end(`\u001b[2Jno\n${'x'.repeat(1000)}`);
+    if (body.includes('"a"')) res.writeHead(403).end(`\u001b[2Jno\n${'x'.repeat(1000)}`);
     else res.writeHead(202).end();
   });
   const secret = url.replace('//', '//user:s3cret@').concat('?key=s3cret');
   const { code, out, err } = await tool(dir, 'redrive', '--url', secret);
   t.equal(code, 1);
-  t.match(out, /^2 events sent again/);
+  t.match(out, /^3 events sent again/);
   const lines = err.trimEnd().split('\n');
   t.equal(lines.length, 3);
+  t.match(lines[0], /_3\.jsonl: line 1 cannot be read/);
   t.match(
-    lines[0],
-    /^forebay-dead-letters: http:\/\/127\.0\.0\.1:\d+\/events answered 400: \\u001b\[2Jno\\u000ax{293}$/,
+    lines[1],
+    /^forebay-dead-letters: http:\/\/127\.0\.0\.1:\d+\/events answered 403: \\u001b\[2Jno\\u000ax{293}$/,
   );
-  t.match(lines[1], /batch_20250101_000000_3\.jsonl holds lines that are no dead letters$/);
   t.notMatch(out + err, /s3cret/);
-  t.same(idsIn(folder), ['a', 'b', 'd']);
+  t.same(idsIn(folder), ['a', 'b']);
   t.same(
     bodies.map((body) => /"id":"(\w)"/.exec(body)?.[1]),
-    ['a', 'c', 'e'],
+    ['a', 'c', 'd', 'e'],
     'the oldest batch first',
   );
+});
+
+void t.test('a letter that the door refuses keeps none of its file from being sent', async (t) => {
+  const { dir, folder } = filled(t);
+  const ids = Array.from({ length: 40 }, (_each, index) => `n${index}`);
+  const bad = new Map([
+    ['n3', 400],
+    ['n17', 413],
+    ['n39', 400],
+  ]);
+  const letters = ids.map((id, index) => letter(name(1), index % 10, id, 'too old'));
+  writeFileSync(join(folder, name(1)), letters.join(''));
+  const taken: string[] = [];
+  const { url, bodies } = await frontDoor(t, (res, body) => {
+    const sent = [...body.matchAll(/"id":"(\w+)"/g)].map((match) => match[1] ?? '');
+    const status = sent.map((id) => bad.get(id)).find((each) => each !== undefined) ?? 202;
+    if (status === 202) taken.push(...sent);
+    res.writeHead(status).end(`\u001b[2Jbecause ${status}`);
+  });
+  const redriven = await tool(dir, 'redrive', '--url', url);
+  t.match(redriven, {
+    code: 1,
+    out: /^38 events sent again/,
+    err: /^.*_1\.jsonl\.taken, lines 1, 3: .*\/events answered 400: \\u001b\[2Jbecause 400\n.*\.taken, line 2: .*answered 413: .*because 413\n.*what was not taken stays in .*\n$/,
+  });
+  t.same(taken, [...ids.filter((id) => !bad.has(id)), 'c'], 'each once, in order');
+  t.same(idsIn(folder), [...bad.keys()].toSorted());
+  t.ok(bodies.length < 2 * ids.length, `${bodies.length} requests`);
+  bodies.length = 0;
+  t.match(await tool(dir, 'redrive', '--url', url), { code: 1, out: /^$/, err: /lines 1, 3: / });
+  t.ok(bodies.length <= 5);
+  bad.clear();
+  t.match(await tool(dir, 'redrive', '--url', url), { code: 0, out: /^3 events sent again/, err: /^$/ });
+});
+
+void t.test('a door that refuses every letter with other words is quoted a few times', async (t) => {
+  const { dir, folder } = filled(t);
+  const letters = Array.from({ length: 30 }, (_each, index) => letter(name(1), index % 10, `n${index}`, 'x'));
+  writeFileSync(join(folder, name(1)), letters.join(''));
+  rmSync(join(folder, name(2)));
+  const { url, bodies } = await frontDoor(t, (res) => res.writeHead(400).end(`because ${bodies.length}`));
+  const { code, out, err } = await tool(dir, 'redrive', '--url', url);
+  t.equal(bodies.length, 2 * 30 - 1);
+  t.match({ code, out }, { code: 1, out: /^$/ });
+  const lines = err.trimEnd().split('\n');
+  t.equal(lines.length, 7);
+  t.match(lines[4], /_1\.jsonl\.taken, line 5: /);
+  t.match(lines[5], /_1\.jsonl\.taken: 25 other lines got other answers$/);
+  t.equal(readFileSync(join(folder, `${name(1)}.taken`), 'utf8'), letters.join(''), 'as it stood');
+});
+
+void t.test('a copy that somebody made is no file of dead letters', async (t) => {
+  const { dir, folder } = filled(t);
+  const ours = [`${name(1)}.2`, `${name(1)}.2.taken`, `${name(1)}.2.3.taken`];
+  for (const [index, file] of ours.entries())
+    writeFileSync(join(folder, file), letter(name(1), index, `o${index}`, 'x'));
+  const others = ['.bak', '.2.bak', '.taken.bak', '~', '.orig', '.gz', '.2x', '.taken.2', '.new'].map(
+    (end) => name(1) + end,
+  );
+  for (const file of others) writeFileSync(join(folder, file), letter(name(1), 7, 'copy', 'too old'));
+  t.match(await tool(dir, 'ls'), { code: 0, out: /\n6 dead letters in 5 files/ });
+  t.match(await tool(dir, 'show'), { code: 0, out: /^(?!.*copy)/s });
+  t.match(await tool(dir, 'drop', others[0] ?? '', '--yes'), { code: 2, err: /There is no file/ });
+  const { url, bodies } = await frontDoor(t, (res) => res.writeHead(202).end());
+  t.match(await tool(dir, 'redrive', '--url', url), { code: 0, out: /^6 events sent again/ });
+  t.notMatch(bodies.join(''), /copy/);
+  // what a killed run was writing goes with its file
+  t.same(readdirSync(folder).toSorted(), ['.lock', ...others].toSorted());
 });
 
 void t.test('where nothing answers no other file is tried, and what failed before is said too', async (t) => {
   const { dir, folder } = filled(t);
   writeFileSync(join(folder, name(3)), letter(name(3), 0, 'd', 'too old'));
   const { url, bodies } = await frontDoor(t, (res) => {
-    if (bodies.length === 1) res.writeHead(400).end('because');
+    if (bodies.length === 1) res.writeHead(500).end('because');
     else res.destroy();
   });
   t.match(await tool(dir, 'redrive', '--url', url), {
     code: 1,
     out: /^$/,
-    err: /answered 400: because\n.*\/events does not answer .*does a server run there\?\n.*stays in/,
+    err: /answered 500: because\n.*\/events does not answer .*does a server run there\?\n.*stays in/,
   });
   t.equal(bodies.length, 2);
   t.same(idsIn(folder), ['a', 'b', 'c', 'd']);
@@ -282,11 +368,11 @@ void t.test('what is too large for the server in one request is sent in halves',
   });
   t.match(await tool(dir, 'redrive', '--url', url), {
     code: 1,
-    out: /^3 events sent/,
-    err: /answered 413: too large/,
+    out: /^4 events sent/,
+    err: /_1\.jsonl\.taken, line 1: .* answered 413: too large/,
   });
-  t.same(taken, ['a', 'b', 'c'], 'each once, in order');
-  t.same(idsIn(folder), ['e', 'large']);
+  t.same(taken, ['a', 'b', 'c', 'e'], 'each once, in order');
+  t.same(idsIn(folder), ['large']);
 });
 
 void t.test(
@@ -371,11 +457,14 @@ void t.test('what stands in the folder steers no terminal, and what is no letter
   writeFileSync(join(folder, 'notes.txt'), 'mine');
   const listed = await tool(dir, 'ls');
   t.equal(listed.code, 1);
-  t.match(
-    listed.out,
-    /  \\u001b\[2J \\u001b\[2J\n1 dead letter in 1 file of .*\n1 line of them cannot be read/,
-  );
-  t.match(await tool(dir, 'drop', '--yes'), { code: 1, out: '0 events dropped\n', err: /no dead letters/ });
+  t.match(listed.out, /  \\u001b\[2J \\u001b\[2J\n1 dead letter in 1 file of .*\n$/);
+  t.match(listed.err, /_2\.jsonl: line 2 cannot be read/);
+  t.match(await tool(dir, 'drop', '--yes'), {
+    code: 1,
+    out: '1 event dropped\n',
+    err: /line 2 cannot be read/,
+  });
+  t.equal(readFileSync(join(folder, `${name(2)}.taken`), 'utf8'), strange);
   t.equal(readFileSync(join(folder, 'notes.txt'), 'utf8'), 'mine');
 });
 

@@ -24,7 +24,9 @@ void t.test('says what stands in the folders, and how much room there is', async
   const dir = tempDir(t);
   t.match(await new DiskUsageReader(nodeFileSystem, dir).read(), { deadLetterFiles: 0, quarantineFiles: 0 });
   mkdirSync(join(dir, 'dead-letters'));
-  writeFileSync(join(dir, 'dead-letters', 'a.jsonl'), '12345');
+  const letters = 'batch_20250101_000000_1.jsonl';
+  writeFileSync(join(dir, 'dead-letters', letters), '12345');
+  writeFileSync(join(dir, 'dead-letters', `${letters}.bak`), 'a copy is none');
   writeFileSync(join(dir, 'dead-letters', '.lock'), '');
   const usage = await new DiskUsageReader(nodeFileSystem, dir).read();
   t.match(usage, { deadLetterFiles: 1, deadLetterBytes: 5, quarantineFiles: 0, quarantineBytes: 0 });

@@ -521,7 +521,7 @@ void t.test('an unreadable file is named and counted, and the others go on', asy
   t.match(found, { code: 1, out: `${name(2)}: unreadable: EACCES: no\n` });
   t.match(found.out, /Read 8 batch files .*, 1 file cannot be read, 2 torn ends, 1 file went meanwhile\n/);
   const listed = new Collected();
-  t.equal(await list(fs, dir, false, listed), 1);
+  t.equal(await list(fs, dir, false, listed, ''), 1);
   t.match(listed.text, /_2\.jsonl +\? +\? .*unreadable: EACCES: no\n/);
   t.match(listed.text, '8 batch files');
   t.match(listed.text, '1 of the files cannot be read');
@@ -551,7 +551,7 @@ void t.test('ls, verify and cat change nothing and never try the lock', async (t
     Object.defineProperty(fs, method, { value: refuse });
   }
   const output = new Collected();
-  await list(fs, dir, false, output);
+  await list(fs, dir, false, output, '');
   await verify(fs, dir, output);
   await print({ fs, dir, names: [], raw: false, output, tell: () => Promise.resolve() });
   t.equal(snapshot(dir), before);

@@ -12,7 +12,7 @@
 import type { Stats } from 'node:fs';
 import { join } from 'node:path';
 import { ForebayError } from '../errors.js';
-import { DEAD_LETTERS, filesIn } from './directory-listing.js';
+import { DEAD_LETTERS, filesIn, isDeadLetterFile } from './directory-listing.js';
 import { unlink } from './file-ending.js';
 import type { Batch } from './batch.js';
 import { fileKey } from './batch-key.js';
@@ -130,7 +130,7 @@ export class DeadLetters {
   async #look(more: number): Promise<number> {
     let bytes = this.#bytes;
     if (bytes === null || (bytes + more > this.#bytesMax && this.#pace.isDue)) {
-      bytes = (await this.#pace.look(async () => filesIn(this.#fs, this.#dir))).bytes;
+      bytes = (await this.#pace.look(async () => filesIn(this.#fs, this.#dir, isDeadLetterFile))).bytes;
       this.#bytes = bytes;
     }
     return bytes;

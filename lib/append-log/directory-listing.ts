@@ -166,16 +166,25 @@ export async function newestDeadLetterFiles(fs: FileSystem, logDir: string, most
   return newest;
 }
 
-function isDeadLetterFile(name: string): boolean {
-  return isBatchName(batchOf(name)) && !name.endsWith('.new');
+/** Numbers are of the server and the tool, `.taken` of the tool; anything else is a copy that somebody made. */
+const AFTER_BATCH = /^(?:\.\d+)*(?:\.taken)?$/;
+
+/** Whether this is the name of a file of dead letters, and not of another one beside them. */
+export function isDeadLetterFile(name: string): boolean {
+  const batch = batchOf(name);
+  return isBatchName(batch) && AFTER_BATCH.test(name.slice(batch.length));
 }
 
 function compareDeadLetterFiles(a: string, b: string): number {
   return compareBatchNames(batchOf(a), batchOf(b)) || (a < b ? -1 : 1);
 }
 
-/** How many plain files stand in a directory, and their bytes; a hidden one is a tool's. Memory does not grow with it. */
-export async function filesIn(fs: FileSystem, dir: string): Promise<{ files: number; bytes: number }> {
+/** How many plain files of these names a directory has, and their bytes. Memory does not grow with it. */
+export async function filesIn(
+  fs: FileSystem,
+  dir: string,
+  isWanted: (name: string) => boolean,
+): Promise<{ files: number; bytes: number }> {
   let files = 0;
   let bytes = 0;
   let names: string[] = [];
@@ -184,7 +193,7 @@ export async function filesIn(fs: FileSystem, dir: string): Promise<{ files: num
     names = [];
   };
   for await (const name of namesIn(fs, dir)) {
-    if (name.startsWith('.')) continue;
+    if (!isWanted(name)) continue;
     files++;
     if (names.push(name) >= SIZES_AT_ONCE) await measure();
   }

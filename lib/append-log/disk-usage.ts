@@ -1,7 +1,7 @@
 import { statfs } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { DEAD_LETTERS, filesIn } from './directory-listing.js';
+import { DEAD_LETTERS, filesIn, isDeadLetterFile } from './directory-listing.js';
 import type { FileSystem } from './file-system.js';
 import { LookPace } from './look-pace.js';
 import { QUARANTINE } from './quarantine.js';
@@ -61,8 +61,8 @@ export class DiskUsageReader {
 
   async #look(): Promise<void> {
     const [letters, aside, disk] = await Promise.all([
-      filesIn(this.#fs, join(this.#dir, DEAD_LETTERS)).catch(() => null),
-      filesIn(this.#fs, join(this.#dir, QUARANTINE)).catch(() => null),
+      filesIn(this.#fs, join(this.#dir, DEAD_LETTERS), isDeadLetterFile).catch(() => null),
+      filesIn(this.#fs, join(this.#dir, QUARANTINE), (name) => !name.startsWith('.')).catch(() => null),
       statfs(this.#dir).catch(() => null),
     ]);
     this.#known = {

@@ -58,7 +58,7 @@ async function run({ command, names: wanted, settings }: CommandLine): Promise<E
   const selection = new Selection(reason, wanted);
   switch (command) {
     case 'ls':
-      return (await list(files, names, selection.has, json, output)) ? EXIT.sound : EXIT.damaged;
+      return exitCode(await list(files, names, selection.has, json, output));
     case 'show':
       return show(files, names, selection);
     case 'drop':
@@ -84,34 +84,40 @@ async function change(
     what,
     selection: { reason: selection.reason, names: selection.names },
     url: what === 'redrive' ? url : null,
-    counts: { events: found.events, files: found.files },
+    counts: { events: found.events, files: found.names.length },
   };
-  const { counts, failures } = await recorded(toolFileSystem, logDir, operation, () =>
-    what === 'drop' ? drop(files, names, selection.has) : redrive(files, names, selection.has, url),
-  );
-  for (const failure of failures) await tell(failure);
+  const { counts, failures } = await recorded(toolFileSystem, logDir, operation, async () => {
+    const done = await (what === 'drop'
+      ? drop(files, found.names, selection.has)
+      : redrive(files, found.names, selection.has, url));
+    return { ...done, failures: [...found.failures, ...done.failures] };
+  });
+  const code = await exitCode(failures);
   const events = count(counts.events, 'event');
   if (what === 'drop') await output.write(`${events} dropped\n`);
   else if (counts.events > 0) await output.write(`${events} sent again to ${url.origin}, and taken there\n`);
-  if (failures.length === 0) return EXIT.sound;
-  if (what === 'redrive') await tell(`what was not taken stays in ${files.dir}`);
-  return EXIT.damaged;
+  if (code !== EXIT.sound && what === 'redrive') await tell(`what was not taken stays in ${files.dir}`);
+  return code;
 }
 
 async function show(files: LetterFiles, names: readonly string[], selection: Selection): Promise<ExitCode> {
-  let strange = 0;
+  const failures: string[] = [];
   let shown = 0;
-  for (const name of names) {
-    const found = await files.read(name);
-    strange += found?.strange ?? 0;
-    const letters = (found?.letters ?? []).filter(selection.has);
-    shown += letters.length;
-    for (const letter of letters) await output.write(letter.line);
+  for await (const { letters } of files.readEach(names, failures)) {
+    for (const { line } of letters.filter(selection.has)) {
+      shown++;
+      await output.write(line);
+    }
   }
   // what is printed is letters only, for a script
   if (shown === 0) return nothing(files, selection, await find(files, names, selection), tell);
-  if (strange > 0) await tell(`${count(strange, 'line')} cannot be read, or are being written`);
-  return strange === 0 ? EXIT.sound : EXIT.damaged;
+  return exitCode(failures);
+}
+
+/** Says what could not be done, and what the program ends with. */
+async function exitCode(failures: readonly string[]): Promise<ExitCode> {
+  for (const failure of failures) await tell(failure);
+  return failures.length === 0 ? EXIT.sound : EXIT.damaged;
 }
 
 /** No letter is meant: no fault where all were, as there are none. */
@@ -121,7 +127,7 @@ async function nothing(
   found: Found,
   say: (line: string) => Promise<void>,
 ): Promise<ExitCode> {
-  for (const failure of found.failures) await tell(failure);
+  await exitCode(found.failures);
   if (!selection.isEverything) await tell(noMatchText(selection, found, files.dir));
   else if (found.failures.length === 0) {
     await say(`No dead letters in ${files.dir}: nothing to do`);

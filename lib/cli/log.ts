@@ -56,7 +56,7 @@ async function run({ command, names, settings }: CommandLine): Promise<ExitCode>
       await output.write(help ? USAGE + helpText(LOG_TOOL_SETTINGS, false) : `${VERSION}\n`);
       return EXIT.sound;
     case 'ls':
-      return list(fs, dir, json, output);
+      return list(fs, dir, json, output, calledAs('dead-letters'));
     case 'verify':
       return verify(fs, dir, output);
     case 'cat':

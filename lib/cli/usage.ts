@@ -4,13 +4,12 @@ import { basename } from 'node:path';
 type Row = readonly [command: string, ...what: string[]];
 
 /**
- * How the running program is called: by its own name where it is installed, else as a script of a clone.
+ * How a program of this package is called: by its own name if the running one was, else as a script of a clone.
  *
  * @param script what was started, as `process.argv` has it
  */
 export function calledAs(command: string, script = process.argv[1] ?? ''): string {
-  const name = `forebay-${command}`;
-  return basename(script) === name ? name : `node bin/${command}.js`;
+  return basename(script).startsWith('forebay-') ? `forebay-${command}` : `node bin/${command}.js`;
 }
 
 /** The commands of a program, in two columns. */

@@ -2,7 +2,7 @@ import { asError } from '../errors.js';
 import type { Done } from '../log-tool/operations.js';
 import type { Letter, LetterFiles } from './letter-files.js';
 
-/** Deletes dead letters, file by file; one that cannot be changed keeps no other. */
+/** Deletes dead letters, file by file; one that cannot be changed keeps no other. What is none stays. */
 export async function drop(
   letterFiles: LetterFiles,
   names: readonly string[],
@@ -16,7 +16,7 @@ export async function drop(
       const file = await letterFiles.take(name, isWanted);
       if (file === null) continue;
       const left = file.letters.filter((letter) => !isWanted(letter));
-      await letterFiles.keepOnly(file.taken, left);
+      await letterFiles.keepOnly(file.taken, [...left, ...file.strange]);
       events += file.letters.length - left.length;
       files++;
     } catch (error) {

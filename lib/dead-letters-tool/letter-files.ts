@@ -9,12 +9,25 @@ import { refuseOtherUser } from '../log-tool/log-directory.js';
 import { flush, withFile } from '../log-tool/tool-file-system.js';
 import type { ToolFileSystem } from '../log-tool/tool-file-system.js';
 
-/** A dead letter as it stands in its file. */
-export interface Letter extends LetterAbout {
+/** A line of a file of dead letters. */
+export interface Line {
+  /** Its number in the file, from 1. */
+  readonly number: number;
   /** The whole line, with its line feed. */
   readonly line: Buffer;
+}
+
+/** A dead letter. */
+export interface Letter extends LetterAbout, Line {
   /** The event's own text. */
   readonly event: Buffer;
+}
+
+/** What a file of dead letters holds. */
+export interface LetterFile {
+  readonly letters: readonly Letter[];
+  /** Lines that no server has written whole. */
+  readonly strange: readonly Line[];
 }
 
 /** What a file is called while its letters are taken out: a server that makes one of its name makes another. */
@@ -23,6 +36,9 @@ const NEW = '.new';
 const LOCK = '.lock';
 
 const LINE_FEED = 0x0a;
+
+/** At most this many lines are named. */
+const LINES_NAMED_MAX = 10;
 
 /** The files of dead letters of a log directory. */
 export class LetterFiles {
@@ -58,8 +74,8 @@ export class LetterFiles {
     return wanted.length === 0 ? all : all.filter((name) => wanted.includes(name));
   }
 
-  /** The letters of a file; a last line that is cut off is being written, and left out. `null`: it is gone. */
-  async read(name: string): Promise<{ letters: Letter[]; strange: number } | null> {
+  /** What a file holds; a last line that is cut off may be being written. `null`: it is gone. */
+  async read(name: string): Promise<LetterFile | null> {
     let bytes: Buffer;
     try {
       bytes = await readAll(this.#fs, join(this.dir, name), null);
@@ -68,15 +84,46 @@ export class LetterFiles {
       throw error;
     }
     const letters: Letter[] = [];
-    let strange = 0;
-    let start = 0;
-    for (let end = bytes.indexOf(LINE_FEED); end !== -1; end = bytes.indexOf(LINE_FEED, start)) {
-      const letter = letterIn(bytes.subarray(start, end + 1));
-      if (letter === null) strange++;
+    const strange: Line[] = [];
+    for (let start = 0, number = 1; start < bytes.length; number++) {
+      const lineFeed = bytes.indexOf(LINE_FEED, start);
+      const end = lineFeed === -1 ? bytes.length : lineFeed + 1;
+      const line = { number, line: bytes.subarray(start, end) };
+      const letter = lineFeed === -1 ? null : letterIn(line);
+      if (letter === null) strange.push(line);
       else letters.push(letter);
-      start = end + 1;
+      start = end;
     }
-    return { letters, strange: strange + (start < bytes.length ? 1 : 0) };
+    return { letters, strange };
+  }
+
+  /**
+   * Reads files one after the other, one at a time in memory.
+   *
+   * @param failures gets what cannot be read, in words; it keeps nothing else from being read
+   */
+  async *readEach(
+    names: readonly string[],
+    failures: string[],
+  ): AsyncGenerator<{ name: string; letters: readonly Letter[] }, void, undefined> {
+    for (const name of names) {
+      let found: LetterFile | null;
+      try {
+        found = await this.read(name);
+      } catch (error) {
+        failures.push(`${name} cannot be read: ${asError(error).message}`);
+        continue;
+      }
+      if (found === null) continue;
+      const { letters, strange } = found;
+      if (strange.length > 0) {
+        const are = strange.length === 1 ? 'is' : 'are';
+        failures.push(
+          `${join(this.dir, name)}: ${linesText(strange)} cannot be read, or ${are} being written`,
+        );
+      }
+      yield { name, letters };
+    }
   }
 
   /**
@@ -99,21 +146,19 @@ export class LetterFiles {
   /**
    * Takes a file away from the server, so that what is read is all there is.
    *
-   * @returns its name from then on, and its letters; `null` where none of them is wanted
-   * @throws Error where its batch file is still there, so that the server may write it anew, or where a line of it
-   *   cannot be read: it would be lost
+   * @returns its name from then on, and what it holds; `null` if none of its letters is wanted
+   * @throws Error if its batch file is still there, so that the server may write it again
    */
   async take(
     name: string,
     isWanted: (letter: Letter) => boolean,
-  ): Promise<{ taken: string; letters: Letter[] } | null> {
+  ): Promise<(LetterFile & { readonly taken: string }) | null> {
     const batch = join(this.#logDir, batchOf(name));
     if ((await statsOf(this.#fs, batch)) !== null)
       throw new Error(`${name} is left alone: the batch is still being delivered`);
     const found = await this.read(name);
     if (found?.letters.some(isWanted) !== true) return null;
-    if (found.strange > 0) throw new Error(`${join(this.dir, name)} holds lines that are no dead letters`);
-    return { taken: await this.#rename(name), letters: found.letters };
+    return { ...found, taken: await this.#rename(name) };
   }
 
   async #rename(name: string): Promise<string> {
@@ -125,16 +170,16 @@ export class LetterFiles {
     return taken;
   }
 
-  /** What is left of a file that was taken: nothing of it stays without letters. */
-  async keepOnly(name: string, letters: readonly Letter[]): Promise<void> {
+  /** Leaves these lines of a file that was taken, in their order; a file without lines is deleted. */
+  async keepOnly(name: string, lines: readonly Line[]): Promise<void> {
     const path = join(this.dir, name);
-    if (letters.length === 0) {
+    if (lines.length === 0) {
       await unlink(this.#fs, `${path}${NEW}`); // of a run that was killed
       await unlink(this.#fs, path);
       await flushDirectory(this.#fs, this.dir);
       return;
     }
-    const bytes = Buffer.concat(letters.map(({ line }) => line));
+    const bytes = Buffer.concat(inOrder(lines).map(({ line }) => line));
     await withFile(this.#fs, `${path}${NEW}`, 'w', async (fd) => {
       await writeAll(this.#fs, fd, bytes, 0);
       await flush(this.#fs, fd);
@@ -150,13 +195,25 @@ export class LetterFiles {
   }
 }
 
+/** Lines in the order of their file. */
+export function inOrder(lines: readonly Line[]): Line[] {
+  return lines.toSorted((a, b) => a.number - b.number);
+}
+
+/** `line 3`, `lines 3, 7`; of many the first ones. */
+export function linesText(lines: readonly Pick<Line, 'number'>[]): string {
+  const named = lines.slice(0, LINES_NAMED_MAX).map(({ number }) => number);
+  const more = lines.length - named.length;
+  return `${lines.length === 1 ? 'line' : 'lines'} ${named.join(', ')}${more === 0 ? '' : `, and ${more} more`}`;
+}
+
 /** `null` for a line that no server has written. */
-function letterIn(line: Buffer): Letter | null {
-  const letter = aboutLetter(line);
+function letterIn(line: Line): Letter | null {
+  const letter = aboutLetter(line.line);
   if (letter === null) return null;
   try {
     JSON.parse(letter.event.toString('utf8'));
-    return { ...letter.about, line, event: letter.event };
+    return { ...letter.about, ...line, event: letter.event };
   } catch {
     return null;
   }

@@ -12,25 +12,27 @@ interface Kind {
   last: string;
 }
 
-/** Says how many dead letters there are, by reason, the most frequent first. One file at a time is in memory. */
+/**
+ * Says how many dead letters there are, by reason, the most frequent first. One file at a time is in memory.
+ *
+ * @returns what could not be read, in words
+ */
 export async function list(
   files: LetterFiles,
   names: readonly string[],
   isWanted: (letter: Letter) => boolean,
   json: boolean,
   output: Output,
-): Promise<boolean> {
+): Promise<readonly string[]> {
   const kinds = new Map<string, Kind>();
-  let strange = 0;
-  for (const name of names) {
-    const found = await files.read(name);
-    strange += found?.strange ?? 0;
-    for (const letter of found?.letters ?? []) if (isWanted(letter)) add(kinds, letter);
+  const failures: string[] = [];
+  for await (const { letters } of files.readEach(names, failures)) {
+    for (const letter of letters) if (isWanted(letter)) add(kinds, letter);
   }
   const rows = [...kinds.values()].toSorted((a, b) => b.letters - a.letters);
   if (json) {
     for (const row of rows) await output.write(`${JSON.stringify(row)}\n`);
-    return strange === 0;
+    return failures;
   }
   for (const { reason, status, letters, first, last } of rows) {
     const shown = printable(`${first} to ${last}  ${status === null ? '' : `${status} `}${reason}`);
@@ -39,9 +41,7 @@ export async function list(
   const total = rows.reduce((sum, { letters }) => sum + letters, 0);
   const where = `in ${count(names.length, 'file')} of ${files.dir}`;
   await output.write(`${count(total, 'dead letter')} ${where}\n`);
-  if (strange > 0)
-    await output.write(`${count(strange, 'line')} of them cannot be read, or are being written\n`);
-  return strange === 0;
+  return failures;
 }
 
 function add(kinds: Map<string, Kind>, { reason, status, time }: Letter): void {

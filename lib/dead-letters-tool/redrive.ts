@@ -1,8 +1,11 @@
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { request } from 'undici';
 import { asError } from '../errors.js';
 import type { Done } from '../log-tool/operations.js';
 import { printable } from '../terminal-text.js';
+import { count } from '../words.js';
+import { inOrder, linesText } from './letter-files.js';
 import type { Letter, LetterFiles } from './letter-files.js';
 
 /** A request holds at most so much, beyond its first event. */
@@ -11,10 +14,15 @@ const BODY_EVENTS_MAX = 500;
 /** A server that is full is asked again so often, each time after what it says. */
 const TRIES_MAX = 20;
 const RETRY_AFTER_MS_MAX = 60_000;
+/** These answers are about the events of the request: others may be taken. */
+const REFUSALS: ReadonlySet<number> = new Set([400, 413, 422]);
+/** At most this many different answers are quoted for a file. */
+const ANSWERS_QUOTED_MAX = 5;
 
 /**
  * Sends dead letters through the front door again, oldest file first. A letter leaves its file only after the server
- * answered `202` for it: it is on disk there. If the tool is killed in between, some are sent twice.
+ * answered `202` for it: it is on disk there. A request that is refused is sent in halves, so that a letter which the
+ * server does not take keeps no other. If the tool is killed in between, at most those of one request are sent twice.
  *
  * @returns how many were sent and taken, and why others were not: they stay where they are
  */
@@ -30,18 +38,28 @@ export async function redrive(
   const redriveFile = async (name: string): Promise<void> => {
     const file = await letterFiles.take(name, isWanted);
     if (file === null) return;
+    const refused = new Map<Letter, string>();
     let left = file.letters;
-    for (let body = nextBody(left.filter(isWanted)); body.length > 0;) {
-      if (!(await send(url, body))) {
-        body = body.slice(0, body.length >> 1); // too large for the server
-        continue;
+    let waiting = left.filter(isWanted);
+    try {
+      for (let body = nextBody(waiting); body.length > 0; body = nextBody(waiting)) {
+        waiting = waiting.slice(body.length);
+        const taken = new Set<Letter>();
+        try {
+          await sendInParts(url, body, taken, refused);
+        } finally {
+          if (taken.size > 0) {
+            events += taken.size;
+            changed.add(name);
+            left = left.filter((letter) => !taken.has(letter));
+            await letterFiles.keepOnly(file.taken, [...left, ...file.strange]);
+          }
+        }
       }
-      events += body.length;
-      changed.add(name);
-      const gone = new Set(body);
-      left = left.filter((letter) => !gone.has(letter));
-      await letterFiles.keepOnly(file.taken, left);
-      body = nextBody(left.filter(isWanted));
+    } finally {
+      // the lines as they are now
+      const numbers = new Map(inOrder([...left, ...file.strange]).map((line, index) => [line, index + 1]));
+      failures.push(...refusalTexts(join(letterFiles.dir, file.taken), refused, numbers));
     }
   };
   for (const name of names) {
@@ -69,16 +87,64 @@ function nextBody(letters: readonly Letter[]): Letter[] {
   return body;
 }
 
-/** `false`: so many are too large for one request, and fewer may not be. */
-async function send(url: URL, letters: readonly Letter[]): Promise<boolean> {
+/**
+ * Sends letters in one request, or in as few as the server takes.
+ *
+ * @param taken gets those that the server has
+ * @param refused gets those that it does not take, each with its answer in words
+ */
+async function sendInParts(
+  url: URL,
+  body: readonly Letter[],
+  taken: Set<Letter>,
+  refused: Map<Letter, string>,
+): Promise<void> {
+  const parts = [body];
+  for (let part = parts.pop(); part !== undefined; part = parts.pop()) {
+    const [first, ...others] = part;
+    if (first === undefined) continue;
+    const refusal = await send(url, part);
+    if (refusal === null) {
+      for (const letter of part) taken.add(letter);
+    } else if (others.length === 0) {
+      refused.set(first, refusal);
+    } else {
+      const middle = part.length >> 1;
+      parts.push(part.slice(middle), part.slice(0, middle));
+    }
+  }
+}
+
+/** What a server does not take of a file, in words: lines with the same answer together. */
+function refusalTexts(
+  path: string,
+  refused: ReadonlyMap<Letter, string>,
+  numbers: ReadonlyMap<object, number>,
+): string[] {
+  const lines = new Map<string, { number: number }[]>();
+  for (const [letter, answer] of refused) {
+    const number = numbers.get(letter) ?? letter.number;
+    lines.set(answer, [...(lines.get(answer) ?? []), { number }]);
+  }
+  const groups = [...lines];
+  const texts = groups
+    .slice(0, ANSWERS_QUOTED_MAX)
+    .map(([answer, same]) => `${path}, ${linesText(same)}: ${answer}`);
+  const others = groups.slice(ANSWERS_QUOTED_MAX).reduce((sum, [, same]) => sum + same.length, 0);
+  if (others > 0) texts.push(`${path}: ${count(others, 'other line')} got other answers`);
+  return texts;
+}
+
+/** `null`: they were taken. Else the answer, in words, if it is about them. */
+async function send(url: URL, letters: readonly Letter[]): Promise<string | null> {
   const body = Buffer.concat(letters.flatMap(({ event }) => [event, Buffer.from('\n')]));
   for (let tries = 1; ; tries++) {
     const { status, retryAfterMs, text } = await post(url, body);
-    if (status === 202) return true;
-    if (status === 413 && letters.length > 1) return false;
+    if (status === 202) return null;
+    const answer = `${url.origin}${url.pathname} answered ${status}: ${printable(text.slice(0, 300))}`;
+    if (REFUSALS.has(status)) return answer;
     const isBusy = status === 429 || status === 503;
-    if (!isBusy || tries === TRIES_MAX)
-      throw new Error(`${url.origin}${url.pathname} answered ${status}: ${printable(text.slice(0, 300))}`);
+    if (!isBusy || tries === TRIES_MAX) throw new Error(answer);
     await sleep(retryAfterMs);
   }
 }

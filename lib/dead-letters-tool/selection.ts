@@ -1,4 +1,3 @@
-import { asError } from '../errors.js';
 import { printable } from '../terminal-text.js';
 import { count } from '../words.js';
 import type { Letter, LetterFiles } from './letter-files.js';
@@ -31,7 +30,8 @@ export class Selection {
 export interface Found {
   /** How many letters are meant, and in how many files. */
   readonly events: number;
-  readonly files: number;
+  /** The files that hold them. */
+  readonly names: readonly string[];
   /** All letters that were looked at, by their reason. */
   readonly reasons: ReadonlyMap<string, number>;
   /** What could not be read, in words. */
@@ -46,24 +46,15 @@ export async function find(
 ): Promise<Found> {
   const reasons = new Map<string, number>();
   const failures: string[] = [];
+  const holding: string[] = [];
   let events = 0;
-  let files = 0;
-  let strange = 0;
-  for (const name of names) {
-    try {
-      const found = await letterFiles.read(name);
-      const letters = found?.letters ?? [];
-      for (const { reason } of letters) reasons.set(reason, (reasons.get(reason) ?? 0) + 1);
-      const wanted = letters.filter(selection.has).length;
-      events += wanted;
-      if (wanted > 0) files++;
-      strange += found?.strange ?? 0;
-    } catch (error) {
-      failures.push(`${name} cannot be read: ${asError(error).message}`);
-    }
+  for await (const { name, letters } of letterFiles.readEach(names, failures)) {
+    for (const { reason } of letters) reasons.set(reason, (reasons.get(reason) ?? 0) + 1);
+    const wanted = letters.filter(selection.has).length;
+    events += wanted;
+    if (wanted > 0) holding.push(name);
   }
-  if (strange > 0) failures.push(`${count(strange, 'line')} cannot be read, or are being written`);
-  return { events, files, reasons, failures };
+  return { events, names: holding, reasons, failures };
 }
 
 /** Why nothing is done, in words: what there is instead. */

@@ -42,12 +42,19 @@ interface Style {
 /**
  * Says what is in a log directory. One file at a time is in memory.
  *
+ * @param deadLettersTool how the tool for dead letters is called
  * @throws ForebayError `LOG_DIR_UNUSABLE`
  */
-export async function list(fs: FileSystem, dir: string, json: boolean, output: Output): Promise<ExitCode> {
+export async function list(
+  fs: FileSystem,
+  dir: string,
+  json: boolean,
+  output: Output,
+  deadLettersTool: string,
+): Promise<ExitCode> {
   const found = await listDirectory(fs, dir);
   const lock = await reportLock(dir); // after the names: a file made since is not among them
-  const style = json ? jsonLines() : table(dir, found);
+  const style = json ? jsonLines() : table(dir, found, deadLettersTool);
   const totals: Totals = {
     deadLetterFiles: await countDeadLetters(fs, dir),
     batches: 0,
@@ -123,7 +130,7 @@ const WHAT_ELSE: Readonly<Record<string, string>> = {
   foreign: 'not a batch file, left alone',
 };
 
-function table(dir: string, { batches }: LogDirectory): Style {
+function table(dir: string, { batches }: LogDirectory, deadLettersTool: string): Style {
   const width = Math.max(4, ...batches.slice(-1000).map((name) => name.length));
   const line = (name: string, bytes: string, events: string, age: string, note: string): string =>
     `${`${name.padEnd(width)} ${bytes.padStart(11)} ${events.padStart(8)}  ${age.padEnd(7)}  ${note}`.trimEnd()}\n`;
@@ -144,7 +151,7 @@ function table(dir: string, { batches }: LogDirectory): Style {
             (unreadable === 0 ? '' : `, and ${unreadable} of the files cannot be read`),
         ...(deadLetterFiles === 0
           ? []
-          : [`${count(deadLetterFiles, 'file')} of dead letters: see node bin/dead-letters.js ls`]),
+          : [`${count(deadLetterFiles, 'file')} of dead letters: see ${deadLettersTool} ls`]),
         ...quarantine.map((file) => `${printable(file.name)}: ${count(file.bytes, 'byte')} of damaged lines`),
         ...others(found).map(({ kind, name }) => `${printable(name)}: ${WHAT_ELSE[kind]}`),
         lockText(lock),
