@@ -72,6 +72,7 @@ export const ERRORS = {
   DEAD_LETTERS: { status: null, retry: false, message: 'There are dead letters' },
   DEAD_LETTERS_FULL: { status: null, retry: true, message: 'The dead letters have reached their bound' },
   STOP_TIMEOUT: { status: null, retry: false, message: 'The server did not stop in time' },
+  LOGGER_FAILED: { status: null, retry: false, message: 'Lines could not be logged' },
   OPEN_FILES: { status: null, retry: false, message: 'Too few files may be open' },
   SETTING_INVALID: { status: null, retry: false, message: 'A setting is unknown or malformed' },
   LOG_DIR_UNUSABLE: { status: null, retry: false, message: 'The log directory cannot be used' },

@@ -1,5 +1,5 @@
 import { isUtf8 } from 'node:buffer';
-import { ForebayError } from './errors.js';
+import { asError, ForebayError } from './errors.js';
 import { isDeeper, jsonErrorPosition } from './json-position.js';
 
 /**
@@ -41,6 +41,27 @@ export function eventLine(text: string, arrivedMs: number, depthMax: number): st
   const trimmed = text.trim();
   const line = trimmed.includes('\n') || trimmed.includes('\r') ? trimmed.replace(/[\n\r]/g, ' ') : trimmed;
   return event.timestamp !== undefined ? line : line.slice(0, -1) + timestampEnd(arrivedMs);
+}
+
+/**
+ * The JSON text of an event that a program gives, as an object or as text.
+ *
+ * @throws ForebayError `EVENT_NOT_JSON` with `position` for text, `EVENT_NOT_OBJECT`
+ */
+export function eventText(event: unknown): string {
+  if (typeof event === 'string') return wellFormed(event);
+  let text: unknown;
+  try {
+    text = JSON.stringify(event);
+  } catch (error) {
+    const message = `The event has no JSON: ${asError(error).message}`;
+    throw new ForebayError('EVENT_NOT_JSON', { message, cause: error });
+  }
+  if (typeof text === 'string') return text;
+  const what =
+    typeof event === 'object' ? 'what has no JSON' : event === undefined ? 'undefined' : `a ${typeof event}`;
+  const message = `The event must be an object or its JSON text, not ${what}`;
+  throw new ForebayError('EVENT_NOT_OBJECT', { message });
 }
 
 /** What stands at the end of an event that came without `timestamp`, in place of its last `}`. */

@@ -9,7 +9,7 @@ import type { FileSystem } from './append-log/file-system.js';
 import { markedBytes } from './append-log/line-mark.js';
 import { asError, ForebayError } from './errors.js';
 import { DiskWatch } from './disk-watch.js';
-import { eventLine, wellFormed } from './event.js';
+import { eventLine, eventText } from './event.js';
 import type { Event } from './event.js';
 import type { EventCounts } from './event-counts.js';
 import { LineBuffer } from './line-buffer.js';
@@ -29,13 +29,13 @@ import type { SinkState } from './stages/settler.js';
 import type { RecentBatches, Stages } from './stages/stages.js';
 import { eventCounts, NO_EVENTS, statistics } from './statistics.js';
 import type { Statistics } from './statistics.js';
-import { WaitingRequests } from './waiting-requests.js';
+import { tell, WaitingRequests } from './waiting-requests.js';
 import type { Answer } from './waiting-requests.js';
 
 /** What `createForebay` takes: the sink, and any of the pipeline's settings. */
 export interface ForebayOptions extends Partial<PipelineSettings> {
   readonly sink: Sink;
-  /** Where log lines go; `pino` fits. Nowhere by default. */
+  /** Where log lines go; `pino` fits. Nowhere by default. If it throws, the process gets a warning, and all goes on. */
   readonly logger?: Logger;
   /** The file system under the append log; `node:fs` by default. */
   readonly fs?: FileSystem;
@@ -120,8 +120,7 @@ export class Forebay {
    *   if it does not say whether it has it, also after `ackTimeoutMs`; `NOT_RUNNING`
    */
   async write(event: Event | string): Promise<void> {
-    const text = typeof event === 'string' ? wellFormed(event) : JSON.stringify(event);
-    const lines = LineBuffer.of(eventLine(text, Date.now(), this.settings.depthMax));
+    const lines = LineBuffer.of(eventLine(eventText(event), Date.now(), this.settings.depthMax));
     await new Promise<void>((resolve, reject) => {
       this.take(lines, (error) => {
         if (error === null) resolve();
@@ -135,7 +134,7 @@ export class Forebay {
    *
    * @param lines what `eventLine` gives for each event; they are not changed any more
    * @param answer called once: with `null` when all are on disk, or with the ForebayError that `write` throws;
-   *   `IN_DOUBT` also where the disk failed when it had some of them
+   *   `IN_DOUBT` also where the disk failed when it had some of them. What it throws is an uncaught exception
    */
   take(lines: LineBuffer, answer: Answer): void {
     const events = lines.length;
@@ -143,7 +142,7 @@ export class Forebay {
     const refusal = this.refusal(events, bytes);
     this.#stages?.admission.saw(events, bytes);
     if (refusal === null) this.#stages?.batcher.queue(this.#waiting.add(lines, answer));
-    else answer(refusal);
+    else tell(answer, refusal);
   }
 
   /**

@@ -1,3 +1,4 @@
+import { asError, ForebayError } from './errors.js';
 import type { ErrorCode } from './errors.js';
 import { count } from './words.js';
 
@@ -10,6 +11,42 @@ export interface Logger {
 }
 
 export const silentLogger: Logger = { debug() {}, info() {}, warn() {}, error() {} };
+
+const LEVELS = ['debug', 'info', 'warn', 'error'] as const;
+/** How often the process is warned of lines that cannot be logged, in milliseconds. */
+const WARNING_MS = 60_000;
+
+/**
+ * A logger that never throws. If the one that is given does, its line is lost, and the process gets a warning with the
+ * code `LOGGER_FAILED`, at most one a minute: log lines must not stop what they are about (decision 56).
+ *
+ * @throws ForebayError `SETTING_INVALID` if it is no logger
+ */
+export function unthrowing(logger: Logger): Logger {
+  const missing = LEVELS.find((level) => typeof logger?.[level] !== 'function');
+  if (missing !== undefined) {
+    const message = `logger must have the methods debug, info, warn and error; ${missing} is missing`;
+    throw new ForebayError('SETTING_INVALID', { message });
+  }
+  let lost = 0;
+  let warnedMs = -WARNING_MS;
+  const writer =
+    (level: (typeof LEVELS)[number]): Logger['info'] =>
+    (fields, text) => {
+      try {
+        logger[level](fields, text);
+      } catch (error) {
+        lost++;
+        const nowMs = performance.now();
+        if (nowMs - warnedMs < WARNING_MS) return;
+        warnedMs = nowMs;
+        const message = `${count(lost, 'line')} could not be logged, as the logger throws: ${asError(error).message}`;
+        process.emitWarning(message, { code: 'LOGGER_FAILED' });
+        lost = 0;
+      }
+    };
+  return { debug: writer('debug'), info: writer('info'), warn: writer('warn'), error: writer('error') };
+}
 
 /** What can happen to a batch, as log lines begin. */
 export type BatchLineKind =
@@ -83,7 +120,7 @@ export class LogLines {
   #timer: NodeJS.Timeout | undefined;
 
   constructor(logger: Logger = silentLogger) {
-    this.#logger = logger;
+    this.#logger = unthrowing(logger);
   }
 
   info(text: string): void {

@@ -8,6 +8,20 @@ import { Trouble } from './trouble.js';
 /** Gets the outcome of a request, once. */
 export type Answer = (error: Error | null) => void;
 
+/**
+ * Calls an answer. What it throws is a fault of its owner, so it ends as an uncaught exception of the process, as from
+ * any callback in Node.js; whoever calls it goes on, and no other request hears of it (decision 56).
+ */
+export function tell(answer: Answer, error: Error | null): void {
+  try {
+    answer(error);
+  } catch (thrown) {
+    queueMicrotask(() => {
+      throw thrown;
+    });
+  }
+}
+
 /** A request whose client waits until all of its events are on disk. */
 class WaitingRequest implements QueuedEvents {
   readonly lines: LineBuffer;
@@ -54,8 +68,9 @@ class WaitingRequest implements QueuedEvents {
   }
 
   #tell(error: Error | null): void {
-    this.#answer?.(error);
+    const answer = this.#answer;
     this.#answer = null;
+    if (answer !== null) tell(answer, error);
   }
 
   /** A batch can end in the middle of a request, and the disk can fail between the two files. */

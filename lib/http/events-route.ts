@@ -14,6 +14,7 @@ import { IncomingBodies } from './incoming-bodies.js';
 import type { RequestCounts } from './request-counts.js';
 import { bodyFormat } from './request-head.js';
 import type { BodyFormat } from './request-head.js';
+import { guard } from './router.js';
 import type { Route } from './router.js';
 
 const LENIENT = /(?:^|,)\s*handling\s*=\s*"?lenient"?\s*(?:[,;]|$)/i;
@@ -140,21 +141,27 @@ export class EventsRoute implements Route {
       return;
     }
     this.#forebay.take(events.lines, (error) => {
-      if (error !== null) answer(this.#refused(error, events.lines.length), null);
-      else answer(null, events.areMany ? events.lines.length : null);
+      try {
+        if (error !== null) answer(this.#refused(error, events.lines.length), null);
+        else answer(null, events.areMany ? events.lines.length : null);
+      } catch (thrown) {
+        this.#named(thrown); // a fault of the door, and none that may end the process
+      }
     });
   }
 
   #take(req: IncomingMessage, res: ServerResponse, events: EventLines, lenient: boolean): void {
     const { lines, refusedByCode } = events;
     const answer = (error: Error | null): void => {
-      if (error !== null) {
-        answerError(req, res, this.#refused(error, lines.length));
-        return;
-      }
-      for (const [code, refused] of refusedByCode) this.#counts.refuse(code, refused);
-      if (lenient) answerLenient(res, events);
-      else answerAccepted(res, events.areMany ? lines.length : null);
+      void guard(req, res, this.#logger, () => {
+        if (error !== null) {
+          answerError(req, res, this.#refused(error, lines.length));
+          return;
+        }
+        for (const [code, refused] of refusedByCode) this.#counts.refuse(code, refused);
+        if (lenient) answerLenient(res, events);
+        else answerAccepted(res, events.areMany ? lines.length : null);
+      });
     };
     if (isAnswered(res)) return; // with 408, while the rest of the body came
     if (lines.length > 0) this.#forebay.take(lines, answer);

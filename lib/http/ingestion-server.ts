@@ -3,7 +3,7 @@ import type { Server } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 import { ForebayError } from '../errors.js';
 import type { Forebay } from '../forebay.js';
-import { silentLogger } from '../log-lines.js';
+import { silentLogger, unthrowing } from '../log-lines.js';
 import type { Logger } from '../log-lines.js';
 import { HTTP_SETTINGS } from '../settings/http-settings.js';
 import type { HttpSettings } from '../settings/http-settings.js';
@@ -54,13 +54,14 @@ export class IngestionServer implements Door {
     forebay,
     refusedMax = REFUSED_MAX,
     hasHealth = true,
-    logger = silentLogger,
+    logger: givenLogger = silentLogger,
     ...given
   }: IngestionServerOptions) {
     const settings = fromObject(HTTP_SETTINGS, given);
     this.#settings = settings;
     this.#forebay = forebay;
     this.#hasHealth = hasHealth;
+    const logger = unthrowing(givenLogger);
     this.#logger = logger;
     const hosts = new HostRules(settings.host, settings.allowedHosts);
     this.#events = new EventsRoute({ ...settings, forebay, logger, counts: this.counts });

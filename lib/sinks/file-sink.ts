@@ -1,6 +1,6 @@
 import type { Batch } from '../append-log/batch.js';
 import { asError, ForebayError, systemCode } from '../errors.js';
-import { silentLogger } from '../log-lines.js';
+import { silentLogger, unthrowing } from '../log-lines.js';
 import type { Logger } from '../log-lines.js';
 import { Compressor } from './compressor.js';
 import { LineFile } from './line-file.js';
@@ -53,9 +53,10 @@ export class FileSink implements Sink {
   /** One write after another, also where batches come side by side. */
   #turn: Promise<void> = Promise.resolve();
 
-  /** @throws ForebayError `SINK_UNUSABLE` */
+  /** @throws ForebayError `SINK_UNUSABLE`; `SETTING_INVALID` if the logger is none */
   static async open(path: string, options: FileSinkOptions = {}): Promise<FileSink> {
     const { fs = nodeFiles, gzip = false } = options;
+    const logger = unthrowing(options.logger ?? silentLogger);
     let file: LineFile | undefined;
     try {
       file = await LineFile.open(fs, path);
@@ -63,9 +64,9 @@ export class FileSink implements Sink {
       const { plain, unfinished } = await names.left();
       // one that cannot be taken away hurts nobody: it is written over
       for (const each of unfinished) await fs.unlink(each).catch(() => undefined);
-      const compressor = gzip ? new Compressor(fs, options.logger ?? silentLogger) : null;
+      const compressor = gzip ? new Compressor(fs, logger) : null;
       for (const each of plain) compressor?.add(each);
-      return new FileSink(path, file, names, compressor, options);
+      return new FileSink(path, file, names, compressor, { ...options, logger });
     } catch (error) {
       await file?.close();
       throw new ForebayError('SINK_UNUSABLE', {
@@ -80,7 +81,7 @@ export class FileSink implements Sink {
     file: LineFile,
     names: RotatedNames,
     compressor: Compressor | null,
-    { fs = nodeFiles, logger = silentLogger, rotateBytes, rotateAfterMs }: FileSinkOptions,
+    { fs = nodeFiles, logger, rotateBytes, rotateAfterMs }: FileSinkOptions & { readonly logger: Logger },
   ) {
     this.description = { kind: 'file', target: file.path };
     this.#path = path;
