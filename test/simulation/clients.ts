@@ -14,23 +14,30 @@ const HANGS = /has not answered/;
 
 /** Clients of one Forebay: some wait for each answer, some send many events at once. */
 export class Clients {
+  /** Events that were sent and have no answer yet. */
+  unanswered = 0;
   readonly #around: Surroundings;
   readonly #ledger: Ledger;
   readonly #forebay: Forebay;
+  readonly #names: string;
   readonly #isOpen: () => boolean;
 
-  /** @param isOpen whether events are taken: before, few are sent, and all are refused */
-  constructor(around: Surroundings, ledger: Ledger, forebay: Forebay, isOpen: () => boolean) {
+  /**
+   * @param names what the name of each begins with
+   * @param isOpen whether events are taken: before, few are sent, and all are refused
+   */
+  constructor(around: Surroundings, ledger: Ledger, forebay: Forebay, names: string, isOpen: () => boolean) {
     this.#around = around;
     this.#ledger = ledger;
     this.#forebay = forebay;
+    this.#names = names;
     this.#isOpen = isOpen;
   }
 
   begin(): void {
     const { random } = this.#around;
     for (let client = random.whole(0, 5); client > 0; client--) {
-      void this.#oneAfterTheOther(`client ${client}`, random.spread(0.1, 60));
+      void this.#oneAfterTheOther(`${this.#names} ${client}`, random.spread(0.1, 60));
     }
     if (random.chance(0.7)) void this.#bursts(random.spread(2, 300));
     if (random.chance(0.5)) void this.#probes(random.spread(5, 5000));
@@ -88,10 +95,11 @@ export class Clients {
     const number = this.#ledger.nextNumber();
     const id = `${client === null ? 'burst' : client.replace(' ', '')}-${number}`;
     const text = eventText(random, id);
-    const event = this.#ledger.sent(id, expectedLine(text, Math.floor(time.nowMs)), client, number);
+    const event = this.#ledger.sent(id, expectedLine(text, Math.floor(time.wallMs)), client, number);
     trace.add(`  write ${id}, ${text.length} characters`);
+    this.unanswered++;
     try {
-      await this.#forebay.write(text);
+      await this.#forebay.write(text).finally(() => this.unanswered--);
       trace.add(`  acknowledged ${id}`);
       this.#ledger.acknowledged(event);
       const refusal = this.#forebay.unready();
@@ -112,12 +120,19 @@ export class Clients {
     const events = Array.from({ length: count }, () => {
       const number = this.#ledger.nextNumber();
       const id = `bulk-${number}`;
-      return this.#ledger.sent(id, expectedLine(eventText(random, id), Math.floor(time.nowMs)), null, number);
+      return this.#ledger.sent(
+        id,
+        expectedLine(eventText(random, id), Math.floor(time.wallMs)),
+        null,
+        number,
+      );
     });
     trace.add(`  write ${count} events from ${events[0]?.id} on`);
+    this.unanswered += count;
     const error = await new Promise<Error | null>((answer) => {
       this.#forebay.take(LineBuffer.of(...events.map(({ line }) => line)), answer);
     });
+    this.unanswered -= count;
     const code = error === null ? '' : codeOf(error);
     trace.add(`  ${error === null ? 'acknowledged' : `refused with ${code}`}: ${count} events`);
     if (error !== null && !REFUSALS.test(code))

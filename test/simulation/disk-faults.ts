@@ -53,6 +53,8 @@ export class DiskFaults {
   fullUntilMs = 0;
   /** Nothing is answered until then. */
   hungUntilMs = 0;
+  /** So many bytes the disk holds. It is no fault that is cleared with the others. */
+  capacityBytes = Infinity;
   /** How many calls have failed. */
   happened = 0;
   readonly #random: Random;
@@ -90,6 +92,11 @@ export class DiskFaults {
     if (bytes < 2 || this.short === 0 || !this.#random.chance(this.short)) return bytes;
     this.#tally.count('faults', `${method}: fewer bytes than asked for`);
     return this.#random.whole(1, bytes - 1);
+  }
+
+  /** A write that finds no room at all. */
+  full(): string {
+    return this.#count({ code: 'ENOSPC', effect: 0 }, 'write: ENOSPC, the disk has no room').code;
   }
 
   hung(): void {

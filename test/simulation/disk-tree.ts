@@ -58,6 +58,17 @@ export class DiskTree {
     return files;
   }
 
+  /** The bytes of all files. */
+  get bytes(): number {
+    const bytesOf = (node: Node): number => {
+      if (node instanceof SimulatedFile) return node.size;
+      let bytes = 0;
+      for (const child of node.names.values()) bytes += bytesOf(child);
+      return bytes;
+    };
+    return bytesOf(this.#root);
+  }
+
   afterPowerCut(random: Random, odds: Odds, tally: Tally): DiskTree {
     const survive = (node: Node): Node => {
       if (node instanceof SimulatedFile) return node.afterPowerCut(random, odds, tally);

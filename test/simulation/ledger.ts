@@ -1,4 +1,5 @@
 import type { Batch } from '../../lib/append-log/batch.js';
+import { validTexts } from './surviving-log.js';
 import type { SurvivingLog } from './surviving-log.js';
 import type { Tally } from './tally.js';
 
@@ -23,6 +24,8 @@ export interface SentEvent {
   key: string;
   /** Whether the sink has it. */
   taken: boolean;
+  /** Whether someone has removed its file: then nobody owes it any more. */
+  removed: boolean;
   /** Its line with a bit flipped on purpose, and the batch file that holds it. */
   damaged: { readonly batch: string; readonly bytes: Buffer } | null;
 }
@@ -39,6 +42,8 @@ export class Ledger {
   violation: string | null = null;
   /** Batches that let others go first because their file could not be read. */
   readonly steppedAside = new Set<string>();
+  /** Log directories that were moved away, and the files that were in them then. */
+  readonly moved: { readonly dir: string; readonly names: readonly string[] }[] = [];
   readonly #events = new Map<string, SentEvent>();
   readonly #unanswered = new Set<SentEvent>();
   /** Acknowledged, and not at the sink yet. */
@@ -65,7 +70,13 @@ export class Ledger {
 
   /** Whether an acknowledged event, not counting damaged ones and those it refuses, has not come to the sink. */
   get owes(): boolean {
-    for (const { damaged, poison } of this.#owed) if (damaged === null && !poison) return true;
+    return this.owesBut(() => false);
+  }
+
+  /** The same, not counting some more. */
+  owesBut(isLeftOut: (event: SentEvent) => boolean): boolean {
+    for (const event of this.#owed)
+      if (event.damaged === null && !event.poison && !isLeftOut(event)) return true;
     return false;
   }
 
@@ -84,7 +95,8 @@ export class Ledger {
   }
 
   sent(id: string, line: string, client: string | null, number: number): SentEvent {
-    const fresh = { answer: 'none', code: '', appearances: 0, key: '', taken: false, damaged: null } as const;
+    const untaken = { appearances: 0, key: '', taken: false, removed: false, damaged: null } as const;
+    const fresh = { answer: 'none', code: '', ...untaken } as const;
     const poison = number % POISON_EVERY === 0;
     const event: SentEvent = Object.assign({ id, client, number, poison, line }, fresh);
     this.#events.set(id, event);
@@ -95,7 +107,7 @@ export class Ledger {
   acknowledged(event: SentEvent): void {
     event.answer = 'acknowledged';
     this.#unanswered.delete(event);
-    if (!event.taken) this.#owed.add(event);
+    if (!event.taken && !event.removed) this.#owed.add(event);
     this.#tally.count('events', 'acknowledged');
   }
 
@@ -156,6 +168,25 @@ export class Ledger {
     }
   }
 
+  /** Someone has removed a batch file, with this in it. */
+  removed(batch: string, bytes: Buffer): void {
+    const texts = new Set(validTexts(bytes));
+    for (const text of texts) {
+      const event = this.#events.get(idOf(text) ?? '');
+      if (event === undefined) continue;
+      event.removed = true;
+      this.#owed.delete(event);
+    }
+    for (const event of this.#owed) if (event.damaged?.batch === batch) this.#owed.delete(event);
+  }
+
+  /** Someone has moved the log directory: what was owed is theirs. */
+  movedAway(dir: string, names: readonly string[]): void {
+    this.moved.push({ dir, names });
+    for (const event of this.#owed) event.removed = true;
+    this.#owed.clear();
+  }
+
   /** A bit was flipped in these lines of a batch file; `bytes` is what stands there now. */
   damaged(texts: readonly string[], batch: string, bytes: Buffer): void {
     this.#damagedBatches.add(batch);
@@ -203,6 +234,7 @@ export class Ledger {
     }
     event.appearances++;
     if (event.appearances > 1 || event.client === null || event.answer !== 'acknowledged' || !inOrder) return;
+    if (event.removed) return; // its file came back with a power cut
     const reached = this.#reached.get(event.client) ?? -1;
     if (event.number < reached) {
       const sent = `${event.client} sent number ${event.number} before number ${reached}`;

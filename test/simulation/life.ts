@@ -3,10 +3,10 @@ import { Forebay } from '../../lib/forebay.js';
 import { Clients } from './clients.js';
 import type { Ledger } from './ledger.js';
 import { moodySink } from './moody-sink.js';
-import type { Moods } from './moody-sink.js';
+import type { Moods, SinkMemory } from './moody-sink.js';
 import type { RunSettings } from './run-settings.js';
 import type { SimulatedDisk, Surroundings } from './simulated-disk.js';
-import { dropLettersNowAndThen } from './operator.js';
+import { dropLettersNowAndThen, moveDirectory, removeBatchesNowAndThen } from './operator.js';
 import { afterDrain } from './virtual-process.js';
 
 export type Phase = 'starting' | 'start failed' | 'running' | 'stopping' | 'stopped';
@@ -27,11 +27,18 @@ export interface LifeOptions {
   readonly disk: SimulatedDisk;
   readonly settings: RunSettings;
   readonly moods: Moods;
+  readonly sink: SinkMemory;
+  /** Whether another life may come to be on the same disk. */
+  readonly sharesDisk?: boolean;
+  /** What the names of its clients begin with. */
+  readonly clientNames?: string;
 }
 
 /** One run of Forebay on a simulated disk, from its start until it stops or someone cuts it off. */
 export class Life {
   readonly clients: Clients;
+  /** Other lives that go on at the same time. */
+  readonly beside: Life[] = [];
   phase: Phase = 'starting';
   #replaying = false;
   #broken: string | null = null;
@@ -42,22 +49,27 @@ export class Life {
   readonly #options: LifeOptions;
 
   constructor(options: LifeOptions) {
-    const { around, ledger, disk, settings, moods } = options;
+    const { around, ledger, disk, settings, moods, clientNames = 'client' } = options;
     this.#options = options;
     this.#faultsBefore = disk.faults.happened;
-    const sink = moodySink(around, ledger, moods, settings.sinkConcurrency === 1);
+    const inOrder = settings.sinkConcurrency === 1 && options.sharesDisk !== true;
+    const sink = moodySink(around, ledger, options.sink, moods, inOrder);
     this.#forebay = new Forebay({ ...settings, sink, fs: disk.fs, logger: this.#logger() });
-    this.clients = new Clients(around, ledger, this.#forebay, () => this.phase === 'running');
+    this.clients = new Clients(around, ledger, this.#forebay, clientNames, () => this.phase === 'running');
     this.#forebay.broken.catch((error: unknown) => {
       this.#broken = String(error);
     });
   }
 
   start(): void {
-    const { around, ledger, disk, settings } = this.#options;
+    const { around, ledger, disk, settings, sink } = this.#options;
     if (settings.deadLettersBytesMax !== undefined) {
       dropLettersNowAndThen(around, ledger, disk, settings.logDir ?? '');
     }
+    if (sink.world.has('removed files')) {
+      removeBatchesNowAndThen(around, ledger, disk, settings.logDir ?? '');
+    }
+    if (sink.world.has('moved directory')) moveDirectory(around, ledger, disk, settings.logDir ?? '');
     this.#forebay.start().then(
       () => {
         this.#options.around.trace.add('  started');
@@ -91,7 +103,8 @@ export class Life {
     let steps = 0;
     return new Promise((resolve) => {
       const step = (): void => {
-        this.#check();
+        this.check();
+        for (const each of this.beside) each.check();
         if (this.#isOver(bound, steps)) {
           resolve(true);
           return;
@@ -117,6 +130,11 @@ export class Life {
     return this.#forebay.unready() === null;
   }
 
+  /** How many events it says are on disk and not delivered. */
+  get pending(): number {
+    return this.#forebay.counts().pending;
+  }
+
   /** What is going on, as the summary names it. */
   doing(): Set<string> {
     const doing = this.#options.disk.phases();
@@ -138,7 +156,7 @@ export class Life {
   }
 
   /** What must hold at every step. */
-  #check(): void {
+  check(): void {
     const { ledger, around } = this.#options;
     const counts = this.#forebay.counts();
     const { accepted, delivered, deadLettered, quarantined, pending } = counts;
@@ -151,10 +169,11 @@ export class Life {
   }
 
   #startFailed(error: unknown): void {
-    const { around, ledger, disk } = this.#options;
+    const { around, ledger, disk, sharesDisk } = this.#options;
     around.trace.add(`  start() rejects: ${String(error)}`);
     around.tally.count('starts', 'failed by a fault, and tried again');
     this.phase = 'start failed';
+    if (sharesDisk === true) return; // the lock may be held, and files may be open there
     if (disk.faults.happened === this.#faultsBefore) {
       ledger.violated(`start() rejects, and no call to the disk has failed: ${String(error)}`);
     }
@@ -169,11 +188,13 @@ export class Life {
   }
 
   #stopped(): void {
-    const { around, ledger, disk } = this.#options;
+    const { around, ledger, disk, sharesDisk } = this.#options;
     around.trace.add('  stopped');
     this.phase = 'stopped';
-    if (ledger.unanswered > 0) ledger.violated(`stopped, and ${ledger.unanswered} events have no answer`);
-    if (disk.openFiles > 0) ledger.violated(`stopped, and ${disk.openFiles} files are still open`);
+    const { unanswered } = this.clients;
+    if (unanswered > 0) ledger.violated(`stopped, and ${unanswered} events have no answer`);
+    if (disk.openFiles > 0 && sharesDisk !== true)
+      ledger.violated(`stopped, and ${disk.openFiles} files are still open`);
   }
 
   #logger(): Logger {

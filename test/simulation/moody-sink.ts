@@ -1,7 +1,9 @@
+import type { Batch } from '../../lib/append-log/batch.js';
 import type { Sink } from '../../lib/sinks/sink.js';
 import { SinkError } from '../../lib/sinks/sink-error.js';
-import type { Ledger } from './ledger.js';
+import type { Ledger, SentEvent } from './ledger.js';
 import type { Surroundings } from './simulated-disk.js';
+import type { Oddity } from './worlds.js';
 
 export interface Moods {
   /** How likely an attempt fails, with nothing taken. */
@@ -10,15 +12,133 @@ export interface Moods {
   answerLost: number;
   /** How likely it never answers. */
   silent: number;
+  /** How likely it takes a part of the batch and fails. */
+  cutOff: number;
+  /** How likely it fails, and takes the batch later all the same. */
+  late: number;
   /** How long it takes, about. */
   latencyMs: number;
 }
 
-export const WELL: Moods = { failing: 0, answerLost: 0, silent: 0, latencyMs: 1 };
+export const WELL: Moods = { failing: 0, answerLost: 0, silent: 0, cutOff: 0, late: 0, latencyMs: 1 };
+
+const KEEP_ANSWERS: readonly Oddity[] = ['keys', 'keys and damage', 'kept errors', 'conflicts'];
+const CONFLICT = new SinkError('the key is known', { status: 409 });
+const TOXIC_EVERY = 53;
+/** Larger batches take too long for a sink that is slow. */
+const SLOW_EVENTS = 3;
+
+/** Whether the sink fails at an event, and does not say so. */
+export function isToxic({ number }: SentEvent): boolean {
+  return number % TOXIC_EVERY === 0;
+}
+
+/** What the sink has and knows: it outlives every process of Forebay, and is one for all of them. */
+export class SinkMemory {
+  /** Whether it fails at toxic events and large batches, and keeps errors, in worlds that have them. */
+  isPicky = true;
+  readonly world: ReadonlySet<Oddity>;
+  /** What was answered under each key, `null` for a confirmation; nothing where it does not keep answers. */
+  readonly #answers = new Map<string, Error | null>();
+  /** Errors that are kept as if they were such answers. */
+  readonly #errors = new Map<string, Error>();
+  readonly #ledger: Ledger;
+
+  constructor(world: ReadonlySet<Oddity>, ledger: Ledger) {
+    this.world = world;
+    this.#ledger = ledger;
+  }
+
+  /** Whether it goes by keys, so that a key must stand for the same events each time. */
+  get goesByKeys(): boolean {
+    return KEEP_ANSWERS.some((oddity) => this.world.has(oddity));
+  }
+
+  answerOf({ key }: Batch): Error | null | undefined {
+    const answer = this.#answers.get(key);
+    if (this.isPicky && answer === undefined) return this.#errors.get(key);
+    return this.isPicky && answer === null && this.world.has('conflicts') ? CONFLICT : answer;
+  }
+
+  keepError({ key }: Batch, error: Error): void {
+    if (this.world.has('kept errors')) this.#errors.set(key, error);
+  }
+
+  keep({ key }: Batch, answer: Error | null): void {
+    if (this.goesByKeys) this.#answers.set(key, answer);
+  }
+
+  /** Takes events of a batch, unless it has answered its key already. */
+  take(batch: Batch, events: readonly SentEvent[], answer: Error | null): void {
+    if (this.#answers.has(batch.key)) return;
+    this.#ledger.took(events);
+    this.keep(batch, answer);
+  }
+}
 
 /** A sink that takes batches, fails, or takes them and fails all the same. What it took outlives the process. */
-export function moodySink(around: Surroundings, ledger: Ledger, moods: Moods, inOrder: boolean): Sink {
+export function moodySink(
+  around: Surroundings,
+  ledger: Ledger,
+  memory: SinkMemory,
+  moods: Moods,
+  inOrder: boolean,
+): Sink {
   const { time, random, trace, tally } = around;
+  const { world } = memory;
+
+  /** What becomes of an attempt: `null`: it is confirmed. */
+  const answer = (batch: Batch, events: readonly SentEvent[]): Error | null => {
+    const kept = memory.answerOf(batch);
+    if (kept !== undefined) {
+      tally.count('sink', 'answers given again under their key');
+      return kept;
+    }
+    if (random.chance(moods.failing)) {
+      tally.count('sink', 'attempts failed');
+      const error = new Error('the sink is unwell');
+      memory.keepError(batch, error);
+      return error;
+    }
+    const isToxicBatch = world.has('toxic events') && events.some(isToxic);
+    const isSlow = world.has('slow if large') && batch.events > SLOW_EVENTS;
+    if (memory.isPicky && (isToxicBatch || isSlow)) {
+      tally.count('sink', isToxicBatch ? 'attempts that failed at an event' : 'attempts that took too long');
+      return new Error(isToxicBatch ? 'the sink fails at something' : 'the sink did not answer in time');
+    }
+    const good = events.filter(({ poison }) => !poison);
+    if (random.chance(moods.cutOff)) {
+      tally.count('sink', 'batches cut off, and a part of them taken');
+      ledger.took(good.slice(0, random.whole(0, good.length)));
+      return new Error('the connection broke');
+    }
+    const poison = events.flatMap((event, index) =>
+      event.poison ? [{ index, reason: 'poison', status: 400 }] : [],
+    );
+    if (poison.length > 0 && random.chance(0.5)) {
+      tally.count('sink', 'batches refused whole');
+      const refusal = new SinkError('poison', { status: 400, refused: 'all' });
+      memory.keep(batch, refusal);
+      return refusal;
+    }
+    const verdict = poison.length > 0 ? new SinkError('poison', { refused: poison }) : null;
+    if (random.chance(moods.late)) {
+      tally.count('sink', 'batches taken after their attempt had failed');
+      time.after(random.spread(1, 5000), `sink takes ${batch.name} late`, () => {
+        memory.take(batch, good, verdict);
+      });
+      return new Error('the sink did not answer in time');
+    }
+    memory.take(batch, good, verdict);
+    if (random.chance(moods.answerLost)) {
+      tally.count('sink', 'batches taken, and the answer lost');
+      return new Error("the sink's answer is lost");
+    }
+    const what = verdict === null ? 'batches confirmed' : 'batches taken but for events that were named';
+    tally.count('sink', what);
+    return verdict;
+  };
+
   return {
     deliver(batch, signal) {
       const events = ledger.appeared(batch, inOrder);
@@ -33,30 +153,9 @@ export function moodySink(around: Surroundings, ledger: Ledger, moods: Moods, in
           return;
         }
         time.after(takesMs, `sink answers ${batch.name}`, () => {
-          if (random.chance(moods.failing)) {
-            tally.count('sink', 'attempts failed');
-            reject(new Error('the sink is unwell'));
-            return;
-          }
-          const poison = events.flatMap(({ poison }, index) =>
-            poison ? [{ index, reason: 'poison', status: 400 }] : [],
-          );
-          if (poison.length > 0 && random.chance(0.5)) {
-            tally.count('sink', 'batches refused whole');
-            reject(new SinkError('poison', { status: 400, refused: 'all' }));
-            return;
-          }
-          ledger.took(events.filter(({ poison }) => !poison));
-          if (random.chance(moods.answerLost)) {
-            tally.count('sink', 'batches taken, and the answer lost');
-            reject(new Error("the sink's answer is lost"));
-          } else if (poison.length > 0) {
-            tally.count('sink', 'batches taken but for events that were named');
-            reject(new SinkError('poison', { refused: poison }));
-          } else {
-            tally.count('sink', 'batches confirmed');
-            resolve();
-          }
+          const error = answer(batch, events);
+          if (error === null) resolve();
+          else reject(error);
         });
       });
     },

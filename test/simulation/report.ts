@@ -1,9 +1,11 @@
 import { METHODS } from './disk-faults.js';
 import type { Tally } from './tally.js';
+import { DRAWN } from './worlds.js';
 
 const SECTIONS: readonly (readonly [group: string, title: string])[] = [
   ['ends', 'How lives ended'],
   ['starts', 'Starts'],
+  ['worlds', 'What was odd about worlds, and what came of it'],
   ['cuts', 'What was going on at the power cuts (often more than one thing)'],
   ['kills', 'What was going on at the kills'],
   ['events', 'Events'],
@@ -57,7 +59,18 @@ const EXPECTED: readonly (readonly [group: string, names: readonly string[]])[] 
     ],
   ],
   ['events', ['acknowledged', 'delivered', 'delivered again', 'refused', 'left without an answer']],
-  ['sink', ['attempts failed', 'batches taken, and the answer lost', 'batches confirmed']],
+  [
+    'sink',
+    [
+      'attempts failed',
+      'batches taken, and the answer lost',
+      'batches cut off, and a part of them taken',
+      'batches taken after their attempt had failed',
+      'answers given again under their key',
+      'batches confirmed',
+    ],
+  ],
+  ['worlds', [...DRAWN, 'batch files removed', 'steps of the clock']],
   [
     'device',
     [
@@ -79,6 +92,7 @@ const EXPECTED: readonly (readonly [group: string, names: readonly string[]])[] 
       'open: EMFILE',
       'open: EROFS',
       'write: ENOSPC, the disk is full for a while',
+      'write: ENOSPC, the disk has no room',
       'write: fewer bytes than asked for',
       'read: fewer bytes than asked for',
       'answers held up by a hanging disk',

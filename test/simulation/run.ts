@@ -3,31 +3,40 @@ import { randomSeed } from './random.js';
 import { enough, report } from './report.js';
 import { Tally } from './tally.js';
 import { installVirtualProcess, realMs } from './virtual-process.js';
+import { isOddity, ODDITIES } from './worlds.js';
 
 const USAGE = `npm run simulate -- [--cuts N] [--seed N] [--from N] [--no-flips]
   --steps N  and so many of them (40)
   --cuts N   so many power cuts (2000)
   --seed N   this one seed, with its last steps
   --from N   the first of the seeds; at random without it
+  --world X  is odd in this way in each seed, also where that is not held yet: ${ODDITIES.join('; ')}
   --no-flips flips no bits in files at rest`;
 
 const SEEDS = 2 ** 31;
 const PROGRESS_MS = 5000;
 
 const flags = minimist(process.argv.slice(2), {
-  string: ['cuts', 'seed', 'from', 'steps'],
+  string: ['cuts', 'seed', 'from', 'steps', 'world'],
   boolean: ['flips', 'help'],
   default: { cuts: '2000', steps: '40', flips: true },
 });
 const options = {
   flips: flags['flips'] === true,
   traced: Number(flags['steps']),
+  oddities: [flags['world'] ?? []].flat().filter(isOddity),
 };
-const asked = options.flips ? '' : ' --no-flips';
+const worlds = options.oddities.map((oddity) => ` --world '${oddity}'`).join('');
+const asked = (options.flips ? '' : ' --no-flips') + worlds;
+const unknown = [flags['world'] ?? []].flat().length > options.oddities.length;
 const seedOnly = flags['seed'] === undefined ? null : Number(flags['seed']);
 const cuts = Number(flags['cuts']);
 const from = seedOnly ?? (flags['from'] === undefined ? randomSeed() : Number(flags['from']));
-if (flags['help'] === true || ![cuts, from].every((each) => Number.isSafeInteger(each) && each >= 0)) {
+if (
+  flags['help'] === true ||
+  unknown ||
+  ![cuts, from].every((each) => Number.isSafeInteger(each) && each >= 0)
+) {
   console.error(USAGE);
   process.exit(2);
 }

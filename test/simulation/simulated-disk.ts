@@ -57,6 +57,12 @@ export class SimulatedDisk {
     return this.#open.size;
   }
 
+  /** Whether a file is open. */
+  hasOpen(file: SimulatedFile): boolean {
+    for (const { node } of this.#open.values()) if (node === file) return true;
+    return false;
+  }
+
   /** What the disk is doing. */
   phases(): Set<string> {
     const phases = new Set<string>();
@@ -146,7 +152,9 @@ export class SimulatedDisk {
       if (dsync) file.failFlush(file.beginFlush(), random, tally);
     };
     const apply = (): number => {
-      const count = this.faults.moved(length, 'write');
+      const room = this.#room(fd, at);
+      if (room <= 0 && length > 0) throw systemError(this.faults.full(), 'write', path);
+      const count = Math.min(this.faults.moved(length, 'write'), room);
       const file = put(count);
       if (dsync) file.endFlush(file.beginFlush());
       return count;
@@ -307,6 +315,13 @@ export class SimulatedDisk {
       throw Object.assign(new Error(`EBADF: simulated, file descriptor ${fd}`), { code: 'EBADF' });
     }
     return descriptor;
+  }
+
+  /** How many bytes fit at a place of a file. */
+  #room(fd: number, at: number): number {
+    const { capacityBytes } = this.faults;
+    if (capacityBytes === Infinity) return Infinity;
+    return capacityBytes - this.tree.bytes + Math.max(0, this.#file(fd, 'write').size - at);
   }
 
   #file(fd: number, method: Method): SimulatedFile {

@@ -2,18 +2,25 @@ import { ERRORS } from '../../lib/errors.js';
 import { planFaults } from './fault-plans.js';
 import { flipBitAtRest } from './flips.js';
 import { Ledger } from './ledger.js';
+import { comeToTheEnd, stepClock } from './clock.js';
 import { Life } from './life.js';
 import type { Bound } from './life.js';
-import { WELL } from './moody-sink.js';
+import { isToxic, SinkMemory, WELL } from './moody-sink.js';
+import type { Moods } from './moody-sink.js';
+import { removeBatches, removeLock } from './operator.js';
 import { Random } from './random.js';
 import { plainSettings, randomSettings } from './run-settings.js';
+import type { RunSettings } from './run-settings.js';
 import { SimulatedDisk } from './simulated-disk.js';
 import type { Surroundings } from './simulated-disk.js';
-import { isBatchFile, readSurvivingLog } from './surviving-log.js';
+import { isBatchFile, readSurvivingLog, textsIn, together } from './surviving-log.js';
+import type { SurvivingLog } from './surviving-log.js';
 import type { Tally } from './tally.js';
 import { Trace } from './trace.js';
 import { enterWorld } from './virtual-process.js';
 import { VirtualTime } from './virtual-time.js';
+import { drawWorld } from './worlds.js';
+import type { Oddity } from './worlds.js';
 
 export interface SeedOptions {
   readonly seed: number;
@@ -21,6 +28,8 @@ export interface SeedOptions {
   readonly flips: boolean;
   /** How many of the last steps are kept as text. */
   readonly traced: number;
+  /** What is odd about the world, beside what the seed draws. */
+  readonly oddities: readonly Oddity[];
 }
 
 export interface SeedResult {
@@ -56,7 +65,10 @@ export class Simulation {
   readonly #ledger: Ledger;
   readonly #options: SeedOptions;
   readonly #logDir: string;
+  readonly #sink: SinkMemory;
   #disk: SimulatedDisk;
+  /** That of the second instance, in worlds that have one. */
+  #otherDisk: SimulatedDisk | null;
 
   constructor(options: SeedOptions, tally: Tally) {
     const random = new Random(options.seed);
@@ -65,11 +77,20 @@ export class Simulation {
     this.#ledger = new Ledger(tally, !Object.hasOwn(ERRORS, 'IN_DOUBT'));
     this.#logDir = random.pick(['/log', '/log', '/data/forebay/log']);
     this.#disk = new SimulatedDisk(this.#around);
+    const world = drawWorld(random, options.oddities);
+    for (const oddity of world) tally.count('worlds', oddity);
+    this.#sink = new SinkMemory(world, this.#ledger);
+    this.#otherDisk = world.has('two instances') ? new SimulatedDisk(this.#around) : null;
+  }
+
+  #has(oddity: Oddity): boolean {
+    return this.#sink.world.has(oddity);
   }
 
   async run(): Promise<SeedResult> {
     enterWorld(this.#around);
     const { random, trace } = this.#around;
+    trace.add(`=== a world with ${[...this.#sink.world].join(', ') || 'nothing odd'}`);
     // a weaker flush promises something against kill -9 only
     const fsync = random.chance(0.9) ? 'always' : random.pick(['never', 1, 50] as const);
     const lives = random.whole(8, 24);
@@ -84,23 +105,22 @@ export class Simulation {
     const settings = randomSettings(random, this.#logDir, fsync);
     trace.add(`=== a life begins: ${JSON.stringify(settings)}`);
     tally.count('starts', 'starts');
-    this.#disk.latencyMs = random.pick([0.05, 0.5, 0.5, 5]);
-    this.#disk.faults.clear();
-    planFaults(this.#disk, this.#around);
+    this.#prepare(this.#disk);
     const bound = this.#bound();
     // else there is hardly ever an end to cut off
     if (bound.during?.phase === 'cutting a failed end off') this.#disk.faults.rates.fdatasync = 0.4;
     if (bound.during?.phase === 'setting damaged lines aside') this.#disk.faults.rates.fsync = 0.4;
     if (bound.during?.phase === 'deleting a file') this.#disk.faults.rates.unlink = 0.4;
-    const moods = {
-      failing: random.pick([0, 0, 0, 0.2, 0.9]),
-      answerLost: random.pick([0, 0, 0.2]),
-      silent: random.pick([0, 0, 0, 0, 0, 0.1]),
-      latencyMs: random.spread(0.1, random.pick([30, 30, 30, 3000])),
-    };
-    const life = new Life({ around: this.#around, ledger: this.#ledger, disk: this.#disk, settings, moods });
-    life.start();
-    life.clients.begin();
+    const moods = this.#moods();
+    const other = this.#otherLife(fsync, moods);
+    const life = this.#life(this.#disk, settings, moods, other);
+    if (this.#has('removed lock')) this.#startSecond(life, fsync, moods);
+    for (const each of other === null ? [life] : [life, other]) {
+      each.start();
+      each.clients.begin();
+    }
+    if (this.#has('clock')) stepClock(this.#around);
+    if (this.#has('end of time') && random.chance(0.3)) comeToTheEnd(this.#around);
     if (random.chance(0.15)) {
       await life.live(this.#bound());
       life.stop();
@@ -114,9 +134,78 @@ export class Simulation {
     this.#end(life, fsync);
   }
 
+  /** A disk for one life, with what goes wrong on it. */
+  #prepare(disk: SimulatedDisk): void {
+    const { random } = this.#around;
+    disk.latencyMs = random.pick([0.05, 0.5, 0.5, 5]);
+    disk.faults.clear();
+    planFaults(disk, this.#around);
+    if (this.#has('small disk') || this.#has('full at the end'))
+      disk.faults.capacityBytes = disk.tree.bytes + Math.floor(random.spread(100, 50_000));
+  }
+
+  #moods(): Moods {
+    const { random } = this.#around;
+    return {
+      failing: random.pick([0, 0, 0, 0.2, 0.9]),
+      answerLost: random.pick([0, 0, 0.2]),
+      silent: random.pick([0, 0, 0, 0, 0, 0.1]),
+      cutOff: this.#has('cut off') ? random.pick([0, 0.1, 0.5]) : 0,
+      late: this.#has('late') ? random.pick([0, 0.1, 0.5]) : 0,
+      latencyMs: random.spread(0.1, random.pick([30, 30, 30, 3000])),
+    };
+  }
+
+  #life(disk: SimulatedDisk, settings: RunSettings, moods: Moods, beside: Life | null): Life {
+    const clientNames = disk === this.#otherDisk ? 'other' : 'client';
+    const shared = { around: this.#around, ledger: this.#ledger, sink: this.#sink };
+    const sharesDisk = this.#has('removed lock') && disk === this.#disk;
+    const life = new Life({ ...shared, disk, settings, moods, clientNames, sharesDisk });
+    if (beside !== null) life.beside.push(beside);
+    return life;
+  }
+
+  /** Someone removes the lock of a life, and starts another on its disk. */
+  #startSecond(life: Life, fsync: 'always' | 'never' | number, moods: Moods): void {
+    const { random, time, tally } = this.#around;
+    if (random.chance(0.5)) return;
+    const begin = (): void => void time.after(random.spread(5, 500), 'someone starts another', start);
+    const start = (): void => {
+      if (life.phase === 'starting') begin();
+      if (life.phase !== 'running') return;
+      tally.count('worlds', 'second starts on a directory whose lock was removed');
+      removeLock(this.#around, this.#disk, this.#logDir);
+      const settings = randomSettings(random, this.#logDir, fsync);
+      const second = this.#life(this.#disk, settings, moods, null);
+      life.beside.push(second);
+      second.start();
+      second.clients.begin();
+    };
+    begin();
+  }
+
+  /** The second instance, where there is one. */
+  #otherLife(fsync: 'always' | 'never' | number, moods: Moods): Life | null {
+    if (this.#otherDisk === null) return null;
+    this.#prepare(this.#otherDisk);
+    const settings = randomSettings(this.#around.random, this.#logDir, fsync);
+    return this.#life(this.#otherDisk, settings, moods, null);
+  }
+
+  /** What is on the disks. */
+  #survivors(): SurvivingLog {
+    const disks = this.#otherDisk === null ? [this.#disk] : [this.#disk, this.#otherDisk];
+    const log = together(disks.map(({ tree }) => readSurvivingLog(tree, this.#logDir)));
+    const moved = disks.flatMap(({ tree }) =>
+      this.#ledger.moved.flatMap(({ dir, names }) => textsIn(tree, dir, names)),
+    );
+    return { ...log, texts: new Set([...log.texts, ...moved]) };
+  }
+
   #bound(): Bound {
     const { random } = this.#around;
-    const steps = Math.floor(random.spread(2, 300));
+    // what two do to each other takes its time
+    const steps = Math.floor(random.spread(2, 300)) + (this.#has('removed lock') ? PHASE_STEPS_MAX * 4 : 0);
     if (random.chance(0.5)) return { steps, during: null };
     return {
       steps: PHASE_STEPS_MAX,
@@ -131,12 +220,14 @@ export class Simulation {
     if (life.phase === 'stopped' || life.phase === 'start failed') {
       ended = life.phase === 'stopped' ? 'an orderly stop' : 'a failed start';
       // the same process may try again
-      if (life.phase === 'stopped' || random.chance(0.5)) this.#disk = this.#disk.kill();
+      if (life.phase === 'stopped' || life.beside.length > 0 || random.chance(0.5))
+        this.#disk = this.#disk.kill();
       tally.count('ends', life.phase === 'stopped' ? 'orderly stops' : 'failed starts');
     } else if (fsync === 'always' && random.chance(0.8)) {
       ended = 'a power cut';
       for (const doing of life.doing()) tally.count('cuts', doing);
       this.#disk = this.#disk.powerCut(this.#odds());
+      this.#otherDisk = this.#otherDisk?.powerCut(this.#odds()) ?? null;
       time.nowMs += random.whole(1000, 60_000);
       tally.count('ends', 'power cuts');
     } else {
@@ -146,13 +237,21 @@ export class Simulation {
       time.nowMs += random.pick([0, 100, 3000]);
       tally.count('ends', 'kills');
     }
+    if (!ended.includes('power')) this.#otherDisk = this.#otherDisk?.kill() ?? null;
     trace.add(`=== ${ended}`);
     time.forgetAll();
     this.#ledger.processEnded();
-    if (this.#options.flips && random.chance(0.3)) {
+    // of two files with the same name the ledger could not tell which one is damaged
+    const mayFlip =
+      this.#otherDisk === null &&
+      this.#ledger.moved.length === 0 &&
+      (!this.#sink.goesByKeys || this.#has('keys and damage'));
+    if (this.#options.flips && mayFlip && random.chance(0.3)) {
       flipBitAtRest(this.#disk.tree, this.#logDir, this.#ledger, this.#around);
     }
-    this.#ledger.checkSurvivors(readSurvivingLog(this.#disk.tree, this.#logDir), `after ${ended}`);
+    this.#ledger.checkSurvivors(this.#survivors(), `after ${ended}`);
+    if (this.#has('removed files') && random.chance(0.2))
+      removeBatches(this.#around, this.#ledger, this.#disk, this.#logDir);
   }
 
   #odds(): { page: number; torn: number; size: number; name: number } {
@@ -165,17 +264,17 @@ export class Simulation {
   async #catchUp(): Promise<void> {
     const { time, tally, trace } = this.#around;
     trace.add('=== nothing goes wrong any more');
-    this.#disk.faults.clear();
+    const disks = this.#otherDisk === null ? [this.#disk] : [this.#disk, this.#otherDisk];
+    for (const { faults, tree } of disks) {
+      faults.clear();
+      faults.capacityBytes = this.#has('full at the end') ? tree.bytes : Infinity;
+    }
     const settings = plainSettings(this.#logDir);
-    const life = new Life({
-      around: this.#around,
-      ledger: this.#ledger,
-      disk: this.#disk,
-      settings,
-      moods: WELL,
-    });
-    const deadlineMs = time.nowMs + CATCH_UP_MS;
+    const other = this.#otherDisk && this.#life(this.#otherDisk, settings, WELL, null);
+    const life = this.#life(this.#disk, settings, WELL, other);
+    const lives = other === null ? [life] : [life, other];
     const finish = async (what: string, until: () => boolean): Promise<void> => {
+      const deadlineMs = time.nowMs + CATCH_UP_MS;
       await life.live({
         steps: CATCH_UP_STEPS,
         during: null,
@@ -183,23 +282,51 @@ export class Simulation {
       });
       if (!until() && this.#ledger.violation === null) this.#ledger.violated(`hangs: ${what}`);
     };
-    tally.count('starts', 'starts');
-    life.start();
-    await finish('start() does not end', () => life.phase === 'running');
-    let probed = false;
-    const probing = life.clients.probe(3).then(() => (probed = true));
-    await finish('events are not answered', () => probed);
-    const batches = (): number => [...this.#disk.tree.files(this.#logDir).keys()].filter(isBatchFile).length;
+    for (const each of lives) {
+      tally.count('starts', 'starts');
+      each.start();
+    }
+    await finish('start() does not end', () => lives.every(({ phase }) => phase === 'running'));
+    const isFull = this.#has('full at the end');
+    const probe = async (): Promise<void> => {
+      let probed = 0;
+      for (const each of lives) void each.clients.probe(3).then(() => probed++);
+      await finish('events are not answered', () => probed === lives.length);
+    };
+    if (!isFull) await probe();
+    // what the sink fails at holds up nothing else
+    await finish(
+      'what the sink would take is held up by what it does not',
+      () => !this.#ledger.owesBut((event) => this.#has('toxic events') && isToxic(event)),
+    );
+    this.#sink.isPicky = false;
+    const batches = (): number => this.#batchFiles();
     await finish(
       'what waits is not delivered, or its files not deleted',
       () => !this.#ledger.owes && batches() === 0,
     );
-    await finish('it is not ready', () => life.isReady);
+    if (isFull) {
+      for (const { faults } of disks) faults.capacityBytes = Infinity;
+      await probe();
+      await finish('what was sent last is not delivered', () => !this.#ledger.owes && batches() === 0);
+    }
+    await finish('what is delivered or gone still counts as waiting', () =>
+      lives.every(({ pending }) => pending === 0),
+    );
+    await finish('it is not ready', () => lives.every(({ isReady }) => isReady));
+    other?.stop();
+    await finish(
+      'stop() of the second instance does not end',
+      () => other === null || other.phase === 'stopped',
+    );
     life.stop();
     await finish('stop() does not end', () => life.phase === 'stopped');
-    if (this.#ledger.violation === null) await probing;
-    const log = readSurvivingLog(this.#disk.tree, this.#logDir);
-    this.#ledger.checkSurvivors(log, 'at the end');
+    this.#ledger.checkSurvivors(this.#survivors(), 'at the end');
     tally.count('checks', 'runs that ended with everything delivered and no file left');
+  }
+
+  #batchFiles(): number {
+    const disks = this.#otherDisk === null ? [this.#disk] : [this.#disk, this.#otherDisk];
+    return disks.flatMap(({ tree }) => [...tree.files(this.#logDir).keys()].filter(isBatchFile)).length;
   }
 }

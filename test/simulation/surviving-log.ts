@@ -41,6 +41,24 @@ export function readSurvivingLog(tree: DiskTree, dir: string): SurvivingLog {
   return { texts, batches, quarantine, deadLetters };
 }
 
+/** The texts in some files of a directory. */
+export function textsIn(tree: DiskTree, dir: string, names: readonly string[]): string[] {
+  const files = tree.files(dir);
+  return names
+    .filter(isBatchFile)
+    .flatMap((name) => validTexts(files.get(name)?.content() ?? Buffer.alloc(0)));
+}
+
+/** What several log directories hold together. Names of batches may be the same: nothing in them may be damaged. */
+export function together(logs: readonly SurvivingLog[]): SurvivingLog {
+  return {
+    texts: new Set(logs.flatMap(({ texts }) => [...texts])),
+    batches: new Map(logs.flatMap(({ batches }) => [...batches])),
+    quarantine: new Map(logs.flatMap(({ quarantine }) => [...quarantine])),
+    deadLetters: new Set(logs.flatMap(({ deadLetters }) => [...deadLetters])),
+  };
+}
+
 /** The text of each event of a file of dead letters. */
 export function lettersOf(file: Buffer): string[] {
   // a line that is cut off is written again, as its batch file is still there

@@ -140,7 +140,7 @@ export function installVirtualProcess(): void {
   Object.assign(timers, globals);
   Object.assign(timersPromises, { setTimeout: sleep });
   syncBuiltinESMExports();
-  Date.now = () => Math.floor(current().time.nowMs);
+  Date.now = () => Math.floor(current().time.wallMs);
   Object.defineProperty(performance, 'now', { value: () => current().time.nowMs });
   Math.random = () => current().random.next();
   Object.defineProperty(crypto, 'getRandomValues', {

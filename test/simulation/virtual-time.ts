@@ -8,13 +8,20 @@ export interface Happening {
 
 /** A clock that only moves when something happens: a queue of what will happen, earliest first (a binary heap). */
 export class VirtualTime {
-  /** Milliseconds since 1970. */
+  /** Milliseconds since 1970. It never goes back. */
   nowMs: number;
+  /** How much the clock on the wall is ahead of it; a step of that clock changes it. */
+  wallOffsetMs = 0;
   #heap: Happening[] = [];
   #orders = 0;
 
   constructor(startMs: number) {
     this.nowMs = startMs;
+  }
+
+  /** What the clock on the wall says, in milliseconds since 1970. */
+  get wallMs(): number {
+    return this.nowMs + this.wallOffsetMs;
   }
 
   after(delayMs: number, label: string, run: () => void): Happening {

@@ -8,6 +8,7 @@ import t from 'tap';
 import { ModuleKind, ScriptTarget, transpileModule } from 'typescript';
 import { MUTANTS } from './mutants.js';
 import type { Edit } from './mutants.js';
+import type { Oddity } from '../worlds.js';
 
 const CUTS = 2000;
 const REPORT_CHARS = 2000;
@@ -37,10 +38,11 @@ function mutatedCopy(edits: readonly Edit[]): string {
 async function simulate(
   edits: readonly Edit[],
   cuts: number,
+  worlds: readonly Oddity[] = [],
 ): Promise<{ code: number | null; output: string }> {
   const dir = mutatedCopy(edits);
   try {
-    const flags = ['--cuts', String(cuts), '--from', '1'];
+    const flags = ['--cuts', String(cuts), '--from', '1', ...worlds.flatMap((world) => ['--world', world])];
     // by itself, not under the coverage of the test runner
     const env = { PATH: process.env['PATH'] };
     const child = spawn(process.execPath, [join(dir, 'dist/test/simulation/run.js'), ...flags], { env });
@@ -66,9 +68,9 @@ void t.test('without a fault such a copy breaks no promise', async (t) => {
   t.equal(code, 0, output.slice(-REPORT_CHARS));
 });
 
-for (const { name, edits, violates } of MUTANTS) {
+for (const { name, edits, violates, worlds } of MUTANTS) {
   void t.test(`a copy that ${name} is found within ${CUTS} power cuts`, { timeout: 120_000 }, async (t) => {
-    const { code, output } = await limit(() => simulate(edits, CUTS));
+    const { code, output } = await limit(() => simulate(edits, CUTS, worlds));
     t.equal(code, 1, output.slice(-REPORT_CHARS));
     const violation = /^VIOLATED: .*$/m.exec(output)?.[0] ?? 'nothing violated';
     t.comment(violation.slice(0, 200));

@@ -1,3 +1,5 @@
+import type { Oddity } from '../worlds.js';
+
 /** A fault put into a copy of the code, and what the simulation must say about it. */
 export interface Mutant {
   /** What the faulty code does. */
@@ -5,6 +7,8 @@ export interface Mutant {
   readonly edits: readonly Edit[];
   /** The promise that is found broken. */
   readonly violates: RegExp;
+  /** What is odd about all worlds that it is looked for in; without it what each seed draws. */
+  readonly worlds?: readonly Oddity[];
 }
 
 export interface Edit {
