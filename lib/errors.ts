@@ -45,6 +45,7 @@ export const ERRORS = {
     message: 'Page, metrics and health are open to whoever reaches the port',
   },
   SINK_DOWN: { status: null, retry: true, message: 'The sink fails and is left alone' },
+  SINK_MISCONFIGURED: { status: null, retry: true, message: 'The sink is set up wrongly' },
   SINK_SILENT: { status: null, retry: true, message: 'The sink does not answer' },
   SINK_FILE_FAILED: {
     status: null,

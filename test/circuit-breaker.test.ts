@@ -105,6 +105,51 @@ void t.test('a sink that says for how long is left alone for so long, from its f
   stopping.abort();
 });
 
+const wrongToken = new SinkError('the sink answered 401', { status: 401, misconfigured: true });
+
+void t.test(
+  'a sink that is set up wrongly is left alone at once, and hears little until it is mended',
+  async (t) => {
+    const { breaker, stopping, said } = breakerWith(() => 1);
+    const realNow = performance.now.bind(performance);
+    let aheadMs = 0;
+    t.intercept(performance, 'now', { value: () => realNow() + aheadMs });
+    const waits: number[] = [];
+    for (let n = 0; n < 8; n++) {
+      await fail(breaker, 1, wrongToken);
+      t.match(breaker, { state: 'open', misconfigured: true });
+      waits.push(Math.round(breaker.waitMs / 100) * 100);
+      aheadMs += breaker.waitMs;
+    }
+    t.same(waits, [1000, 2000, 4000, 8000, 16_000, 32_000, 60_000, 60_000]);
+    t.match(said, [/^The sink is set up wrongly: the sink answered 401; events wait on disk/], 'one line');
+    await breaker.admit();
+    breaker.succeeded();
+    t.match(breaker, { state: 'closed', misconfigured: false });
+    stopping.abort();
+    const { breaker: eager } = breakerWith(() => 0);
+    await fail(eager, 1, wrongToken);
+    t.ok(eager.waitMs > 400, `${eager.waitMs} ms: chance makes no wait that is none`);
+  },
+);
+
+void t.test(
+  'a sink that was down and comes back set up wrongly says so, and the other way round',
+  async (t) => {
+    const { breaker, said } = breakerWith(() => 0);
+    await fail(breaker, 5);
+    t.equal(breaker.misconfigured, false);
+    await fail(breaker, 1, wrongToken);
+    t.match(said, [/^The breaker is open/, /^The sink is set up wrongly/]);
+    t.equal(breaker.misconfigured, true);
+    const realNow = performance.now.bind(performance);
+    t.intercept(performance, 'now', { value: () => realNow() + 60_000 });
+    await fail(breaker, 1);
+    t.match(breaker, { state: 'open', misconfigured: false });
+    t.equal(breaker.openings, 1);
+  },
+);
+
 void t.test('an answer to an earlier attempt closes one that is open after failures', async (t) => {
   const { breaker } = breakerWith(() => 1);
   const early = await breaker.admit();

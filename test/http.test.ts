@@ -537,6 +537,21 @@ void tap.test('GET /health and GET /ready', async (group) => {
     t.equal((await post(pool, event('b'))).status, 202);
   });
 
+  void group.test('a sink that is set up wrongly is told by both, and changes neither', async (t) => {
+    const { forebay, pool, sink } = await open(t);
+    sink.error = new SinkError('no such user', { status: 401, misconfigured: true });
+    t.equal((await post(pool, event('a'))).status, 202);
+    await until(() => forebay.sinkState()?.breaker === 'open');
+    const health = await ask(pool, { path: '/health' });
+    const ready = await ask(pool, { path: '/ready' });
+    t.same([health.status, ready.status], [200, 200]);
+    t.match(JSON.parse(health.text), { sink: { misconfigured: true, lastError: 'no such user' } });
+    t.same(JSON.parse(ready.text), {
+      status: 'ready',
+      sink: { breaker: 'open', code: 'SINK_MISCONFIGURED' },
+    });
+  });
+
   void group.test('a full queue is healthy, and not ready', async (t) => {
     const { disk, forebay, pool } = await open(t, { queueSize: 1 });
     disk.hold();

@@ -115,6 +115,25 @@ void t.test('a delivery that fails at start has its code', async (t) => {
   t.same(seen, new Set(['DELIVERY_FAILED', 'REPLAY_BEHIND']));
 });
 
+void t.test('a sink that is set up wrongly has its code, loudly, and makes no dead letters', async (t) => {
+  const sink = new CollectingSink();
+  sink.error = new SinkError('the sink answered 401', { status: 401, misconfigured: true });
+  const { forebay, complaints } = logged(t, {}, sink);
+  await forebay.start();
+  await forebay.write(eventText('a'));
+  await until(() => complaints().length === 2, 'both lines');
+  t.same(
+    complaints().map(({ level, code }) => [level, code]),
+    [
+      ['error', 'SINK_MISCONFIGURED'],
+      ['warn', 'SINK_MISCONFIGURED'],
+    ],
+    'the breaker, and the batch',
+  );
+  t.match(forebay.sinkState(), { breaker: 'open', misconfigured: true, lastError: 'the sink answered 401' });
+  t.match(forebay.counts(), { deadLettered: 0, pending: 1 });
+});
+
 void t.test('no line has what a sink quotes of an event', async (t) => {
   const sink = new CollectingSink();
   const { forebay, text, complaints, dir } = logged(t, {}, sink);

@@ -38,6 +38,7 @@ const WELL: Snapshot = {
     nextAttemptSeconds: null,
     outPerSecond: 0,
     breaker: 'closed',
+    misconfigured: false,
     troubleSeconds: null,
     running: 0,
     concurrency: 1,
@@ -74,6 +75,7 @@ const CASES: readonly [Record<string, unknown>, string, string, string | null][]
   [{ door: { backlogFullPerSecond: 1 } }, 'trouble', 'The backlog is full: clients get 429', 'sink'],
   [{ sink: { breaker: 'half-open' } }, 'trouble', 'The sink is down', 'sink'],
   [{ sink: { breaker: 'open', troubleSeconds: 3 } }, 'trouble', 'The sink is down', 'sink'],
+  [{ sink: { breaker: 'open', misconfigured: true } }, 'trouble', 'The sink is set up wrongly', 'sink'],
   [{ deadLetters: { isFull: true, batchesAside: 3 } }, 'trouble', 'The dead letters are full', 'sink'],
   [{ deadLetters: { batchesAside: 3 } }, 'trouble', 'The disk takes no dead letters', 'disk'],
   [

@@ -46,7 +46,8 @@ function reasonOf({ cause, message }: ForebayError): string {
 export function readiness(forebay: Forebay, refusal: ForebayError | null): ProbeAnswer {
   if (refusal === null) {
     const state = forebay.sinkState();
-    const sink = { breaker: state?.breaker }; // its errors name hosts and users: they are for operators
+    const code: ErrorCode | undefined = state?.misconfigured === true ? 'SINK_MISCONFIGURED' : undefined;
+    const sink = { breaker: state?.breaker, code }; // its errors name hosts and users: they are for operators
     const batches = state?.batchesAside ?? 0;
     const aside = batches === 0 ? {} : { aside: asideWords(batches, state?.deadLettersFull === true) };
     return { status: 200, body: { status: 'ready', sink, ...aside }, headers: {} };

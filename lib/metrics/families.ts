@@ -242,6 +242,11 @@ function sinkFamilies({ statistics }: Sources): Family[] {
       'Failed attempts since the last that the sink answered well.',
       sink.failuresInARow,
     ),
+    gauge(
+      'sink_misconfigured',
+      '1 while the sink is left alone because it is set up wrongly: a token, a right, a path, a table.',
+      Number(sink.misconfigured),
+    ),
     gauge('sink_concurrency', 'Batches that may be on their way at once, now.', sink.concurrency),
     counter(
       'delivery_failures',

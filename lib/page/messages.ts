@@ -81,6 +81,8 @@ export interface Snapshot {
     readonly keepsNothing: boolean;
     readonly outPerSecond: number;
     readonly breaker: 'closed' | 'open' | 'half-open';
+    /** The breaker is not closed because the sink is set up wrongly: a token, a right, a path, a table. */
+    readonly misconfigured: boolean;
     /** How long the breaker has not been closed; `null`: it is. */
     readonly troubleSeconds: number | null;
     /** Until the breaker lets the next attempt through; `null`: nothing waits for it. */

@@ -171,6 +171,7 @@ export class Observer {
         keepsNothing,
         outPerSecond: rates.out,
         breaker: sink.breaker,
+        misconfigured: sink.misconfigured,
         troubleSeconds:
           this.#troubleSinceMs === null
             ? null

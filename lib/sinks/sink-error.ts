@@ -18,6 +18,11 @@ export interface SinkErrorDetail {
    * A list: these events; all others of the batch are confirmed. Nothing: another attempt can help.
    */
   readonly refused?: 'all' | readonly Refusal[];
+  /**
+   * Whether an operator has to mend something before any batch is taken: credentials, a right, a path, a table. No event
+   * is at fault, none is refused. The sink is left alone at once, hears little, and operators hear it loudly.
+   */
+  readonly misconfigured?: boolean;
   readonly cause?: unknown;
 }
 
@@ -26,12 +31,17 @@ export class SinkError extends Error {
   readonly status: number | string | null;
   readonly retryAfterMs: number | undefined;
   readonly refused: 'all' | readonly Refusal[] | null;
+  readonly misconfigured: boolean;
 
-  constructor(message: string, { status, retryAfterMs, refused, cause }: SinkErrorDetail = {}) {
+  constructor(
+    message: string,
+    { status, retryAfterMs, refused, misconfigured, cause }: SinkErrorDetail = {},
+  ) {
     super(message, { cause });
     this.name = 'SinkError';
     this.status = status ?? null;
     this.retryAfterMs = retryAfterMs;
     this.refused = refused ?? null;
+    this.misconfigured = misconfigured ?? false;
   }
 }

@@ -12,3 +12,12 @@ const MOST_MS = 30_000;
 export function backoffMs(failures: number, random: number): number {
   return Math.round(Math.min(MOST_MS, FIRST_MS * 2 ** (failures - 1)) * random);
 }
+
+/** The bounds of a wait for someone who mends a setting, in milliseconds. */
+const SETUP_FIRST_MS = 1000;
+const SETUP_MOST_MS = 60_000;
+
+/** The same while the sink is set up wrongly: an attempt costs a log line, and no attempt mends it. At least half the bound. */
+export function setupBackoffMs(failures: number, random: number): number {
+  return Math.round(Math.min(SETUP_MOST_MS, SETUP_FIRST_MS * 2 ** (failures - 1)) * (0.5 + random / 2));
+}

@@ -2,7 +2,7 @@ import { EventEmitter, once, setMaxListeners } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { LogLines } from '../log-lines.js';
 import { SinkError } from '../sinks/sink-error.js';
-import { backoffMs } from './backoff.js';
+import { backoffMs, setupBackoffMs } from './backoff.js';
 import { Stopping } from './retries.js';
 
 /** So many attempts in a row fail, of any batches, before the sink is left alone. */
@@ -22,7 +22,7 @@ type Period = number;
 
 /**
  * Leaves a sink alone that fails, for all batches together: 5 failed attempts in a row, or one answer that says for how
- * long (`retryAfterMs`), open it. After the wait one attempt probes the sink; if that fails, the next wait is longer.
+ * long (`retryAfterMs`) or that the sink is set up wrongly (`misconfigured`), open it. After the wait one attempt probes the sink; if that fails, the next wait is longer.
  *
  * A batch that waits here is neither lost nor older by an attempt.
  */
@@ -60,6 +60,11 @@ export class CircuitBreaker {
     return this.state === 'open' ? Math.max(0, Math.ceil(this.#openUntilMs - performance.now())) : 0;
   }
 
+  /** Whether the sink is left alone because it is set up wrongly. */
+  get misconfigured(): boolean {
+    return this.state !== 'closed' && isMisconfigured(this.lastError);
+  }
+
   /**
    * Waits until an attempt may begin. No promise where it may at once.
    *
@@ -88,16 +93,23 @@ export class CircuitBreaker {
     const askedMs = retryAfterMs(error);
     // one that began before the last change says nothing about what is now
     if (period !== this.#period && askedMs === null) return;
+    const wasMisconfigured = this.misconfigured;
+    const isOpening = this.state === 'closed';
     this.lastError = error;
     this.failuresInARow++;
     if (this.state === 'open') {
       if (askedMs !== null) this.#ask(askedMs);
     } else if (this.state === 'half-open') {
-      if (period === this.#period) this.#open(askedMs);
-    } else if (askedMs !== null || this.failuresInARow >= FAILURES_MAX) {
+      if (period === this.#period) this.#open(askedMs, error);
+    } else if (askedMs !== null || isMisconfigured(error) || this.failuresInARow >= FAILURES_MAX) {
       this.openings++;
       this.#openedAtMs = performance.now();
-      this.#open(askedMs);
+      this.#open(askedMs, error);
+    }
+    if (this.misconfigured && !wasMisconfigured) {
+      const text = `The sink is set up wrongly: ${error.message}; events wait on disk until it is mended`;
+      this.#lines.error('SINK_MISCONFIGURED', `${text}, the next attempt in ${this.waitMs} ms`);
+    } else if (isOpening && this.state === 'open') {
       const why =
         askedMs === null
           ? `${this.failuresInARow} attempts in a row failed`
@@ -110,10 +122,14 @@ export class CircuitBreaker {
     }
   }
 
-  #open(askedMs: number | null): void {
+  #open(askedMs: number | null, error: Error): void {
     this.#isAskedFor = false;
+    const failures = ++this.#openingsInARow;
     // a batch that fails alone waits as long as the first number says
-    this.#openUntilMs = performance.now() + backoffMs(1 + ++this.#openingsInARow, this.#random());
+    const waitMs = isMisconfigured(error)
+      ? setupBackoffMs(failures, this.#random())
+      : backoffMs(1 + failures, this.#random());
+    this.#openUntilMs = performance.now() + waitMs;
     if (askedMs !== null) {
       this.#openUntilMs = 0;
       this.#ask(askedMs);
@@ -156,4 +172,8 @@ export class CircuitBreaker {
 function retryAfterMs(error: Error): number | null {
   const askedMs = error instanceof SinkError ? Number(error.retryAfterMs) : NaN;
   return Number.isFinite(askedMs) && askedMs > 0 ? Math.min(askedMs, RETRY_AFTER_MS_MAX) : null;
+}
+
+function isMisconfigured(error: Error | null): boolean {
+  return error instanceof SinkError && error.misconfigured;
 }

@@ -52,6 +52,7 @@ export function shownError(error: Error, batch: Batch): Error {
     error instanceof SinkError
       ? new SinkError(text, {
           status,
+          misconfigured: error.misconfigured,
           ...(error.retryAfterMs !== undefined && { retryAfterMs: error.retryAfterMs }),
         })
       : new Error(text);

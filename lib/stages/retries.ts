@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { asError, ForebayError } from '../errors.js';
 import type { ErrorCode } from '../errors.js';
 import type { LogLines } from '../log-lines.js';
+import { SinkError } from '../sinks/sink-error.js';
 import { backoffMs } from './backoff.js';
 
 /** What an attempt throws that ended early because the server stops: nothing failed. */
@@ -83,8 +84,14 @@ export class Retries {
     this.failures++;
     this.#options.failed(error);
     const { name: batch, events } = about;
-    const code = error instanceof ForebayError ? error.code : CODES[what];
+    const code = codeOf(error) ?? CODES[what];
     const text = `${batch}, ${why}`;
     this.#options.lines.batch({ kind: what, code, text, batch, events: events ?? 0, error });
   }
+}
+
+/** The code of an error that has one of its own. */
+function codeOf(error: Error): ErrorCode | null {
+  if (error instanceof SinkError && error.misconfigured) return 'SINK_MISCONFIGURED';
+  return error instanceof ForebayError ? error.code : null;
 }

@@ -19,6 +19,8 @@ import { count } from '../words.js';
 export interface SinkState {
   /** `closed`: it is well; `open`: it is left alone; `half-open`: one attempt finds out. */
   readonly breaker: BreakerState;
+  /** Whether it is left alone because it is set up wrongly: credentials, a right, a path. */
+  readonly misconfigured: boolean;
   /** How long the breaker lets no attempt through, in milliseconds; `null`: it is not open. */
   readonly nextAttemptMs: number | null;
   /** How often the breaker has opened in this run. */
@@ -99,11 +101,12 @@ export class Settler {
   }
 
   get state(): Omit<SinkState, 'deadLettersFull' | 'batchesAside'> {
-    const { state: breaker, waitMs, openings, failuresInARow, lastError } = this.#breaker;
+    const { state: breaker, misconfigured, waitMs, openings, failuresInARow, lastError } = this.#breaker;
     const attempts = { ...this.#attempts.ended, running: this.#attempts.running };
     const { concurrency } = this;
     return {
       breaker,
+      misconfigured,
       nextAttemptMs: breaker === 'open' ? waitMs : null,
       openings,
       failuresInARow,

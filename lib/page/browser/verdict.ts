@@ -71,9 +71,12 @@ function trouble(snapshot: Snapshot): Verdict | null {
     );
   }
   if (sink.breaker !== 'closed') {
+    const mend = sink.misconfigured
+      ? 'Nothing is delivered until a token, a right, a path or a table is mended. '
+      : '';
     return say(
-      'The sink is down',
-      `${sinkDoes(snapshot)} Events are still taken: ${waiting(events)} safely on disk, ${plain(bytes(disk.bytes))} of ${plain(bytes(disk.bytesMax))}.${roomWords(disk.roomSeconds)}`,
+      sink.misconfigured ? 'The sink is set up wrongly' : 'The sink is down',
+      `${mend}${sinkDoes(snapshot)} Events are still taken: ${waiting(events)} safely on disk, ${plain(bytes(disk.bytes))} of ${plain(bytes(disk.bytesMax))}.${roomWords(disk.roomSeconds)}`,
       'sink',
       tool(snapshot, 'log', 'ls'),
     );
