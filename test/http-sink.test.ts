@@ -4,7 +4,7 @@ import { createServer } from 'node:http';
 import type { IncomingMessage, RequestListener, Server, ServerResponse } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
-import { cpSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { brotliCompressSync, deflateSync, gunzipSync, gzipSync } from 'node:zlib';
@@ -73,9 +73,9 @@ async function thrownBy(sink: Sink, signal: AbortSignal = never): Promise<object
   return sink.deliver(BATCH, signal).then(
     () => null,
     (error: Error) => {
-      const { status, refused, retryAfterMs } =
+      const { status, refused, retryAfterMs, misconfigured } =
         error instanceof SinkError ? error : ({} as Partial<SinkError>);
-      return { message: error.message, status, refused, retryAfterMs };
+      return { message: error.message, status, refused, retryAfterMs, misconfigured };
     },
   );
 }
@@ -135,15 +135,26 @@ void t.test('a status says whether trying again can help', async (t) => {
     [201, {}, null],
     [202, {}, null],
     [204, {}, null],
-    [302, { Location: '/' }, { status: 302, refused: null }],
+    [302, { Location: '/' }, { status: 302, refused: null, misconfigured: true }],
     [400, {}, { status: 400, refused: 'all' }],
-    [401, {}, { status: 401, refused: 'all' }],
-    [404, {}, { status: 404, refused: 'all' }],
-    [413, {}, { status: 413, refused: 'all' }],
+    // of the request or the route, whatever events are in it
+    ...[401, 402, 403, 404, 405, 406, 407, 410, 411, 414, 415, 417, 426, 428, 431].map(
+      (status): [number, Record<string, string>, object] => [
+        status,
+        {},
+        { status, refused: null, misconfigured: true },
+      ],
+    ),
+    [413, {}, { status: 413, refused: 'all', misconfigured: false }],
     [422, {}, { status: 422, refused: 'all' }],
     [408, {}, { status: 408, refused: null }],
     [409, {}, { status: 409, refused: null }],
+    // of the connection or the moment
+    [421, {}, { status: 421, refused: null, misconfigured: false }],
+    [423, {}, { status: 423, refused: null }],
+    [424, {}, { status: 424, refused: null }],
     [425, {}, { status: 425, refused: null }],
+    [499, {}, { status: 499, refused: null }],
     [429, { 'Retry-After': '7' }, { status: 429, refused: null, retryAfterMs: 7000 }],
     [500, {}, { status: 500, refused: null, retryAfterMs: undefined }],
     [503, { 'Retry-After': 'soon' }, { status: 503, refused: null, retryAfterMs: undefined }],
@@ -161,6 +172,83 @@ void t.test('a status says whether trying again can help', async (t) => {
   const { retryAfterMs } = (await thrownBy(sink)) as { retryAfterMs: number };
   t.ok(retryAfterMs > 55_000 && retryAfterMs <= 60_000, `${retryAfterMs} ms`);
 });
+
+void t.test('a status that the operator names refuses events all the same', async (t) => {
+  let status = 0;
+  const { address } = await serve(t, (res) => res.writeHead(status).end());
+  const sink = await sinkOf(t, '--sink-url', `http://${address}/`, '--sink-refuses', '404, 409,500');
+  for (status of [404, 409, 500]) t.match(await thrownBy(sink), { status, refused: 'all' });
+  for (status of [401, 403, 503]) t.match(await thrownBy(sink), { status, refused: null });
+});
+
+void t.test(
+  'a wrong token makes no dead letters, few attempts, and a new one in the file mends it',
+  async (t) => {
+    const dir = tempDir(t);
+    const secrets = join(dir, 'headers');
+    writeFileSync(secrets, 'Authorization: Bearer old');
+    const { got, address } = await serve(t, (res, { headers }) =>
+      res.writeHead(headers.authorization === 'Bearer new' ? 200 : 401).end(),
+    );
+    const sink = await sinkOf(t, '--sink-url', `http://${address}/`, '--sink-headers-file', secrets);
+    const forebay = createForebay({ sink, logDir: join(dir, 'log'), batchWaitMs: 10, sinkConcurrency: 4 });
+    await forebay.start();
+    t.teardown(() => forebay.stop(0));
+    for (let n = 0; n < 20; n++) await forebay.write({ id: `e${n}`, type: 't', data: null });
+    await until(() => forebay.sinkState()?.misconfigured === true, 'the sink is known to be set up wrongly');
+    t.match(forebay.counts(), { accepted: 20, delivered: 0, deadLettered: 0, pending: 20 });
+    const attempts = got.length;
+    t.ok(attempts <= 6, `${attempts} attempts`);
+    writeFileSync(`${secrets}.new`, 'Authorization: Bearer new');
+    renameSync(`${secrets}.new`, secrets);
+    await until(() => forebay.counts().pending === 0, 'it is read again');
+    t.match(forebay.counts(), { delivered: 20, deadLettered: 0 });
+    t.match(forebay.sinkState(), { breaker: 'closed', misconfigured: false });
+  },
+);
+
+void t.test(
+  'a headers file that cannot be read again leaves the headers as they were, and is told once',
+  async (t) => {
+    const dir = tempDir(t);
+    const secrets = join(dir, 'headers');
+    writeFileSync(secrets, 'X-Api: one');
+    const { got, address } = await serve(t, (res) => res.end());
+    const told: { code?: string; text: string }[] = [];
+    const say = (fields: { code?: string }, text: string): void => void told.push({ ...fields, text });
+    const logger = { debug: say, info: say, warn: say, error: say };
+    const settings = readOptions(SERVER_SETTINGS, [
+      '--sink',
+      'http',
+      '--sink-url',
+      `http://${address}/`,
+      '--sink-headers-file',
+      secrets,
+    ]);
+    const sink = await chooseSink(settings, logger);
+    t.teardown(() => sink.close?.());
+    const api = async (): Promise<unknown> => {
+      await sink.reload?.();
+      t.equal(await thrownBy(sink), null);
+      return got.at(-1)?.headers['x-api'];
+    };
+    t.equal(await api(), 'one');
+    writeFileSync(secrets, 'no header s3cret');
+    t.equal(await api(), 'one');
+    t.equal(await api(), 'one');
+    const [first, ...others] = told;
+    t.match(first, { code: 'SINK_MISCONFIGURED', text: /headers .*must be "Name: value".*as before/ });
+    t.same(others, [], 'once');
+    t.notMatch(JSON.stringify(told), /s3cret/);
+    rmSync(secrets);
+    t.equal(await api(), 'one');
+    t.match(told[1], { code: 'SINK_MISCONFIGURED', text: /ENOENT/ });
+    writeFileSync(secrets, 'X-Api: two');
+    t.equal(await api(), 'two');
+    t.match(told[2], { text: /^Read again: .*headers$/ });
+    t.equal(told.length, 3);
+  },
+);
 
 void t.test('an answer that names single events refuses these, and only these', async (t) => {
   let body = '';
@@ -342,7 +430,7 @@ void t.test('where the status says all, the body changes nothing', async (t) => 
     await t.test(what, async (t) => {
       let status = 0;
       const { address } = await serve(t, (res) => {
-        answer(res.writeHead(status, { 'Retry-After': '7' }));
+        answer(res.writeHead(status, status === 503 ? { 'Retry-After': '7' } : {}));
       });
       // the one that stops is waited for that long; the one without end must not be read until then
       const timeoutMs = what === 'a body that stops' ? '300' : '3600000';

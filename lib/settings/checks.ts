@@ -90,6 +90,15 @@ export function listOf(what: string, isOne: (text: string) => boolean): Check<re
   };
 }
 
+/** Statuses of HTTP that are errors. */
+export function statuses(given: unknown): readonly number[] {
+  const isOne = (each: string): boolean => /^[45]\d\d$/.test(each);
+  return listOf(
+    'a status from 400 to 599',
+    isOne,
+  )(typeof given === 'number' ? String(given) : given).map(Number);
+}
+
 /** An address of HTTP. */
 export function httpUrl(given: unknown): URL {
   const url = typeof given === 'string' && URL.canParse(given) ? new URL(given) : null;

@@ -9,6 +9,7 @@ import {
   optional,
   postgresUrl,
   ratio,
+  statuses,
   tableName,
   text,
 } from './checks.js';
@@ -94,6 +95,13 @@ export const SINK_SETTINGS = {
     help: 'http: headers, one a line, so that no secret is on the command line',
     check: optional(text),
   },
+  sinkRefuses: {
+    flag: 'sink-refuses',
+    initial: null,
+    unit: 'STATUS,…',
+    help: 'http: further statuses that refuse the events of a batch, like 404,409',
+    check: optional(statuses),
+  },
   sinkGzip: {
     flag: 'sink-gzip',
     initial: false,
@@ -164,6 +172,7 @@ export function checkSinkRelations(settings: SinkSettings): void {
     ['sink-url', settings.sinkUrl !== null, ['http']],
     ['sink-header', settings.sinkHeader !== null, ['http']],
     ['sink-headers-file', settings.sinkHeadersFile !== null, ['http']],
+    ['sink-refuses', settings.sinkRefuses !== null, ['http']],
     ['sink-gzip', settings.sinkGzip, ['http']],
     ['sink-ca', settings.sinkCa !== null, ['http', 'postgres']],
     ['sink-postgres-url', settings.sinkPostgresUrl !== null, ['postgres']],

@@ -1,9 +1,9 @@
-import { readFileSync } from 'node:fs';
-import { asError, ForebayError } from '../errors.js';
+import { asError } from '../errors.js';
 import { silentLogger } from '../log-lines.js';
 import type { Logger } from '../log-lines.js';
 import { headerLines } from '../settings/checks.js';
 import type { ServerSettings } from '../settings/server-settings.js';
+import { SettingFile } from './setting-file.js';
 import type { Sink } from './sink.js';
 
 /**
@@ -14,6 +14,8 @@ import type { Sink } from './sink.js';
 export async function chooseSink(settings: ServerSettings, logger: Logger = silentLogger): Promise<Sink> {
   const { sinkConcurrency, sinkConcurrencyMax } = settings;
   const connections = sinkConcurrency === 'auto' ? sinkConcurrencyMax : sinkConcurrency;
+  const file = <T>(flag: string, path: string | null, parse: (text: string) => T): SettingFile<T> | null =>
+    path === null ? null : new SettingFile(flag, path, parse, logger);
   switch (settings.sink) {
     case 'file': {
       const { FileSink } = await import('./file-sink.js');
@@ -34,11 +36,13 @@ export async function chooseSink(settings: ServerSettings, logger: Logger = sile
       return new HttpSink({
         url: sinkUrl ?? new URL('http://localhost'),
         format: settings.sinkFormat,
-        headers: { ...(sinkHeadersFile !== null && headersIn(sinkHeadersFile)), ...sinkHeader },
+        headers: sinkHeader ?? {},
+        headersFile: file('sink-headers-file', sinkHeadersFile, headersIn),
         gzip: settings.sinkGzip,
         timeoutMs: settings.sinkTimeoutMs,
         connections,
-        ca: sinkCa === null ? null : readSetting('sink-ca', sinkCa),
+        caFile: file('sink-ca', sinkCa, asText),
+        refuses: settings.sinkRefuses ?? [],
       });
     }
     case 'postgres': {
@@ -49,7 +53,7 @@ export async function chooseSink(settings: ServerSettings, logger: Logger = sile
         createTable: settings.sinkCreateTable,
         timeoutMs: settings.sinkTimeoutMs,
         connections,
-        ca: settings.sinkCa === null ? null : readSetting('sink-ca', settings.sinkCa),
+        ca: file('sink-ca', settings.sinkCa, asText),
       });
     }
     case 'simulated': {
@@ -59,21 +63,14 @@ export async function chooseSink(settings: ServerSettings, logger: Logger = sile
   }
 }
 
-function headersIn(path: string): Readonly<Record<string, string>> {
-  const lines = readSetting('sink-headers-file', path);
+function headersIn(lines: string): Readonly<Record<string, string>> {
   try {
     return headerLines(lines);
   } catch (error) {
-    const message = `Each line of ${path} (--sink-headers-file) ${asError(error).message}`;
-    throw new ForebayError('SINK_UNUSABLE', { message });
+    throw new Error(`each line ${asError(error).message}`, { cause: error });
   }
 }
 
-function readSetting(flag: string, path: string): string {
-  try {
-    return readFileSync(path, 'utf8');
-  } catch (error) {
-    const message = `The file ${path} (--${flag}) cannot be read: ${asError(error).message}`;
-    throw new ForebayError('SINK_UNUSABLE', { message, cause: error });
-  }
+function asText(text: string): string {
+  return text;
 }

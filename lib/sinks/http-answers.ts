@@ -15,8 +15,13 @@ const ANSWER_BYTES_MAX = 2 ** 20;
 const REASON_LENGTH_MAX = 300;
 /** So much of it is read where its status says all. */
 const REASON_BYTES_MAX = 65_536;
-/** Statuses of 4xx that say "not now" (RFC 9110, 8470, 6585); 409: an attempt with the same key still runs there. */
-const NOT_NOW = new Set([408, 409, 425, 429]);
+/**
+ * Statuses of 4xx that are about the connection or the moment. 409: an attempt with the same key still runs there; 421: this
+ * connection does not lead there; 423, 424: something else holds it up; 499: something on the way gave up.
+ */
+const NOT_NOW = new Set([408, 409, 421, 423, 424, 425, 429, 499]);
+/** Those that are about who asks, where, or how: each batch gets the same until someone mends a setting. So do redirects. */
+const SET_UP_WRONGLY = new Set([401, 402, 403, 404, 405, 406, 407, 410, 411, 414, 415, 417, 426, 428, 431]);
 /** Shorter texts are hidden nowhere: they would be found in half of all words. */
 const SECRET_LENGTH_MIN = 6;
 
@@ -37,9 +42,14 @@ const DECODERS: Readonly<Record<string, (bytes: Buffer, options: ZlibOptions) =>
 /** What answers to a batch mean. */
 export class HttpAnswers {
   readonly #secrets: readonly string[];
+  readonly #refuses: ReadonlySet<number>;
 
-  /** @param secrets what no error and no reason may show, also where the sink repeats it */
-  constructor(secrets: readonly string[]) {
+  /**
+   * @param secrets what no error and no reason may show, also where the sink repeats it
+   * @param refuses statuses that refuse a batch, whatever they mean elsewhere
+   */
+  constructor(secrets: readonly string[], refuses: readonly number[] = []) {
+    this.#refuses = new Set(refuses);
     this.#secrets = secrets
       .filter(({ length }) => length >= SECRET_LENGTH_MIN)
       .toSorted((a, b) => b.length - a.length);
@@ -62,10 +72,13 @@ export class HttpAnswers {
   #notTaken({ statusCode: status, headers }: Answer, text: string): SinkError {
     const reason = this.#shown(text.trim());
     const message = `the sink answered ${status}${reason === '' ? '' : `: ${reason}`}`;
-    if (status >= 400 && status < 500 && !NOT_NOW.has(status))
-      return new SinkError(message, { status, refused: 'all' });
     const retryAfterMs = retryAfter(headers['retry-after']);
-    return new SinkError(message, { status, ...(retryAfterMs !== null && { retryAfterMs }) });
+    // "not now", whatever else it is
+    if (retryAfterMs !== null) return new SinkError(message, { status, retryAfterMs });
+    if (this.#refuses.has(status)) return new SinkError(message, { status, refused: 'all' });
+    if (isSetUpWrongly(status)) return new SinkError(message, { status, misconfigured: true });
+    const isOfEvents = status >= 400 && status < 500 && !NOT_NOW.has(status);
+    return new SinkError(message, { status, ...(isOfEvents && { refused: 'all' }) });
   }
 
   /**
@@ -136,6 +149,10 @@ export class HttpAnswers {
       throw new SinkError(`the sink's answer is in ${coding}, unasked for, and cannot be read`, { cause });
     }
   }
+}
+
+function isSetUpWrongly(status: number): boolean {
+  return (status >= 300 && status < 400) || SET_UP_WRONGLY.has(status);
 }
 
 /** The begin of an answer whose status says all; that it does not end well, or cannot be read, changes nothing. */

@@ -4,6 +4,7 @@ import { Pool } from 'undici';
 import type { Batch } from '../append-log/batch.js';
 import { asError, ForebayError } from '../errors.js';
 import { HttpAnswers } from './http-answers.js';
+import type { SettingFile } from './setting-file.js';
 import { SinkError } from './sink-error.js';
 import type { Sink, SinkDescription } from './sink.js';
 
@@ -23,61 +24,55 @@ export interface HttpSinkOptions {
   readonly connections?: number;
   /** Certificates that are trusted instead of the system's, as PEM. */
   readonly ca?: string | null;
+  /** Headers that may change meanwhile; `headers` replace them. */
+  readonly headersFile?: SettingFile<Readonly<Record<string, string>>> | null;
+  /** Certificates that may change meanwhile, instead of `ca`. */
+  readonly caFile?: SettingFile<string> | null;
+  /** Statuses that refuse the events of a batch, whatever they mean elsewhere. */
+  readonly refuses?: readonly number[];
 }
 
 /**
  * Posts each batch to a URL, with its key as `Idempotency-Key`, the same at each attempt and after a crash.
  *
  * `2xx` confirms, but for events that its JSON body names: `{"refused":[{"index":3,"reason":"…","status":422}]}`, with
- * indices from 0. `408`, `409`, `425`, `429`, `5xx`, redirects and whatever is no answer are tried again, after `Retry-After`
- * if the answer has one. Any other `4xx` refuses the batch.
+ * indices from 0. What else it says is about the events (`400`, `413`, `422` and others of `4xx`: the batch is refused),
+ * about how the sink is set up (`401`, `404`, redirects and the like: nothing is refused, someone has to mend it), or
+ * about the moment (`408`, `409`, `429`, `5xx` and the like, no answer, and whatever has a `Retry-After`).
  */
 export class HttpSink implements Sink {
   readonly description: SinkDescription;
-  readonly #format: 'ndjson' | 'array';
-  readonly #gzip: boolean;
+  readonly #options: HttpSinkOptions;
+  readonly #url: URL;
   readonly #timeoutMs: number;
-  readonly #pool: Pool;
-  readonly #path: string;
-  readonly #headers: Readonly<Record<string, string>>;
-  readonly #answers: HttpAnswers;
+  #setup: Setup;
+  /** Connections that are let go as soon as the attempts on them have ended. */
+  readonly #leaving = new Set<Pool>();
+  /** Whether the last answer said that something is set up wrongly: a file may say otherwise by now. */
+  #isSuspect = false;
 
   /** @throws ForebayError `SINK_UNUSABLE` */
   constructor(options: HttpSinkOptions) {
-    const { format = 'ndjson', headers = {}, gzip: isGzip = false, timeoutMs = 30_000 } = options;
-    const { connections = 1, ca = null } = options;
-    const url = asUrl(options.url);
-    this.#format = format;
-    this.#gzip = isGzip;
-    this.#timeoutMs = timeoutMs;
-    this.description = { kind: 'http', target: shownUrl(url) };
-    this.#path = url.pathname + url.search;
-    const { 'content-type': type, ...others } = lowerCased(headers);
-    this.#headers = {
-      ...(url.username + url.password !== '' && { authorization: basicAuthorization(url) }),
-      'content-type': type ?? (format === 'array' ? 'application/json' : 'application/x-ndjson'),
-      ...others,
-      ...(isGzip && { 'content-encoding': 'gzip' }),
-      'accept-encoding': 'identity',
-    };
-    this.#answers = new HttpAnswers(secretsOf(url, this.#headers));
+    this.#options = options;
+    this.#timeoutMs = options.timeoutMs ?? 30_000;
+    this.#url = asUrl(options.url);
+    this.description = { kind: 'http', target: shownUrl(this.#url) };
     try {
-      this.#pool = new Pool(url.origin, {
-        connections,
-        headersTimeout: timeoutMs,
-        bodyTimeout: timeoutMs,
-        connect: { timeout: timeoutMs, ...(ca !== null && { ca }) },
-      });
+      this.#setup = this.#newSetup();
     } catch (error) {
-      const message = `The sink ${url.origin} cannot be used: ${asError(error).message}`;
+      if (error instanceof ForebayError) throw error;
+      const message = `The sink ${this.#url.origin} cannot be used: ${asError(error).message}`;
       throw new ForebayError('SINK_UNUSABLE', { message, cause: error });
     }
   }
 
   async deliver(batch: Batch, signal: AbortSignal): Promise<void> {
     const timeoutMs = this.#timeoutMs;
-    const plain = this.#format === 'array' ? asArray(batch) : batch.bytes;
-    const body = this.#gzip ? await compress(plain, { level: 1 }) : plain;
+    const { format, gzip: isGzip } = this.#options;
+    await this.#refresh(this.#isSuspect);
+    const plain = format === 'array' ? asArray(batch) : batch.bytes;
+    const body = isGzip ? await compress(plain, { level: 1 }) : plain;
+    const { pool, headers, answers } = this.#setup;
     const attempt = new AbortController();
     const stop = (): void => {
       attempt.abort(signal.reason);
@@ -88,16 +83,16 @@ export class HttpSink implements Sink {
     signal.addEventListener('abort', stop, { once: true });
     try {
       if (signal.aborted) stop();
-      const headers = { ...this.#headers, 'idempotency-key': batch.key };
-      const answer = await this.#pool.request({
-        path: this.#path,
+      const answer = await pool.request({
+        path: this.#url.pathname + this.#url.search,
         method: 'POST',
-        headers,
+        headers: { ...headers, 'idempotency-key': batch.key },
         body,
         signal: attempt.signal,
       });
-      await this.#answers.take(answer, batch, signal);
+      await answers.take(answer, batch, signal);
     } catch (error) {
+      this.#isSuspect = error instanceof SinkError && error.misconfigured;
       // undici says only that it was aborted
       throw attempt.signal.aborted && !(error instanceof SinkError) ? attempt.signal.reason : error;
     } finally {
@@ -106,9 +101,71 @@ export class HttpSink implements Sink {
     }
   }
 
-  async close(): Promise<void> {
-    await this.#pool.destroy();
+  async reload(): Promise<void> {
+    if (!(await this.#refresh(true))) this.#renew();
   }
+
+  async close(): Promise<void> {
+    await Promise.all([this.#setup.pool, ...this.#leaving].map((pool) => pool.destroy()));
+  }
+
+  /** Looks at the files. @returns whether one has changed, and all is set up again */
+  async #refresh(atOnce: boolean): Promise<boolean> {
+    const { headersFile, caFile } = this.#options;
+    if (!headersFile && !caFile) return false;
+    const changed = await Promise.all([headersFile?.refresh(atOnce), caFile?.refresh(atOnce)]);
+    if (!changed.includes(true)) return false;
+    this.#renew();
+    return true;
+  }
+
+  /** From now on attempts are made with what the files say, on new connections. */
+  #renew(): void {
+    const { pool } = this.#setup;
+    this.#setup = this.#newSetup();
+    this.#leaving.add(pool);
+    void pool.close().finally(() => this.#leaving.delete(pool));
+  }
+
+  #newSetup(): Setup {
+    const { headersFile, caFile, connections = 1, refuses } = this.#options;
+    const headers = headersOf(this.#url, this.#options, headersFile?.value);
+    const ca = caFile?.value ?? this.#options.ca ?? null;
+    const timeoutMs = this.#timeoutMs;
+    return {
+      headers,
+      answers: new HttpAnswers(secretsOf(this.#url, headers), refuses),
+      pool: new Pool(this.#url.origin, {
+        connections,
+        headersTimeout: timeoutMs,
+        bodyTimeout: timeoutMs,
+        connect: { timeout: timeoutMs, ...(ca !== null && { ca }) },
+      }),
+    };
+  }
+}
+
+/** What an attempt is made with. */
+interface Setup {
+  readonly headers: Readonly<Record<string, string>>;
+  readonly answers: HttpAnswers;
+  readonly pool: Pool;
+}
+
+/** @throws ForebayError `SINK_UNUSABLE` */
+function headersOf(
+  url: URL,
+  { format, headers = {}, gzip: isGzip }: HttpSinkOptions,
+  fromFile: Readonly<Record<string, string>> = {},
+): Readonly<Record<string, string>> {
+  const { 'content-type': type, ...others } = { ...lowerCased(fromFile), ...lowerCased(headers) };
+  return {
+    ...(url.username + url.password !== '' && { authorization: basicAuthorization(url) }),
+    'content-type': type ?? (format === 'array' ? 'application/json' : 'application/x-ndjson'),
+    ...others,
+    ...(isGzip && { 'content-encoding': 'gzip' }),
+    'accept-encoding': 'identity',
+  };
 }
 
 const LINE_FEED = 0x0a;

@@ -2,10 +2,11 @@ import { userInfo } from 'node:os';
 import pgpass from 'pgpass';
 import { parseIntoClientConfig } from 'pg-connection-string';
 import type { ClientConfig } from 'pg';
+import type { SettingFile } from './setting-file.js';
 
 interface PostgresAddress {
   readonly url: string;
-  readonly ca: string | null;
+  readonly ca: string | SettingFile<string> | null;
   /** How long the server may take for a statement, in milliseconds. */
   readonly timeoutMs: number;
 }
@@ -26,7 +27,16 @@ export function postgresConfig({ url, ca, timeoutMs }: PostgresAddress): ClientC
   if (ca !== null) {
     if (config.ssl === false) throw new Error('--sink-ca needs TLS, and the URL turns it off');
     const ssl = typeof config.ssl === 'object' ? config.ssl : {};
-    config.ssl = { ...ssl, ca, rejectUnauthorized: true };
+    config.ssl = {
+      ...ssl,
+      // asked for at each connection
+      get ca() {
+        if (typeof ca === 'string') return ca;
+        void ca.refresh(false); // for the next one
+        return ca.value;
+      },
+      rejectUnauthorized: true,
+    };
   }
   const ownMs = Number(config.statement_timeout ?? timeoutMs);
   if (String(config.statement_timeout) === '' || !Number.isSafeInteger(ownMs) || ownMs < 0)

@@ -4,6 +4,7 @@ import { asError, ForebayError } from '../errors.js';
 import { cancelStatement } from './postgres-cancel.js';
 import type { CancelKey, PostgresHost } from './postgres-cancel.js';
 import { postgresConfig } from './postgres-config.js';
+import type { SettingFile } from './setting-file.js';
 import { SinkError } from './sink-error.js';
 import type { Sink, SinkDescription } from './sink.js';
 import { refusesRows } from './sqlstate.js';
@@ -20,7 +21,7 @@ export interface PostgresSinkOptions {
   /** Connections, as many as batches may be on their way (`sinkConcurrency`); 1 by default. */
   readonly connections?: number;
   /** Certificates that are trusted instead of the system's, as PEM. */
-  readonly ca?: string | null;
+  readonly ca?: string | SettingFile<string> | null;
 }
 
 /** What the server says beside its answer. */

@@ -26,6 +26,8 @@ export interface Sink {
    * @param signal aborts when the server stops and no longer waits for the answer
    */
   deliver(batch: Batch, signal: AbortSignal): Promise<void>;
+  /** Reads again what it was set up with, and opens its own files again, if it has any. Called at a `SIGHUP`. */
+  reload?(): Promise<void>;
   /** Called once, after the last `deliver` has settled or was aborted. */
   close?(): Promise<void>;
 }

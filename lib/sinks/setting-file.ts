@@ -1,0 +1,80 @@
+import { readFileSync, statSync } from 'node:fs';
+import type { BigIntStats } from 'node:fs';
+import { readFile, stat } from 'node:fs/promises';
+import { asError, ForebayError } from '../errors.js';
+import type { Logger } from '../log-lines.js';
+
+/** The shortest time between two looks at the file, in milliseconds. */
+const LOOK_MS = 1000;
+
+/** A file that a setting names, such as headers or certificates. It is read again when it has changed. */
+export class SettingFile<T> {
+  readonly #flag: string;
+  readonly #path: string;
+  readonly #parse: (text: string) => T;
+  readonly #logger: Logger;
+  #value: T;
+  /** Changes whenever the file does. */
+  #stamp: string;
+  #lookedAtMs = performance.now();
+  /** Why the last look failed; it is told once. */
+  #failure: string | null = null;
+
+  /**
+   * @param parse throws an error that reads on after the name of the file
+   * @throws ForebayError `SINK_UNUSABLE`
+   */
+  constructor(flag: string, path: string, parse: (text: string) => T, logger: Logger) {
+    this.#flag = flag;
+    this.#path = path;
+    this.#parse = parse;
+    this.#logger = logger;
+    try {
+      this.#stamp = stampOf(statSync(path, { bigint: true }));
+      this.#value = parse(readFileSync(path, 'utf8'));
+    } catch (error) {
+      throw new ForebayError('SINK_UNUSABLE', { message: this.#whyNot(error), cause: error });
+    }
+  }
+
+  get value(): T {
+    return this.#value;
+  }
+
+  /**
+   * Looks whether the file has changed, at most once a second. If it cannot be read the value stays as it is.
+   *
+   * @param atOnce also within that second
+   * @returns whether there is a new value
+   */
+  async refresh(atOnce: boolean): Promise<boolean> {
+    const nowMs = performance.now();
+    if (!atOnce && nowMs - this.#lookedAtMs < LOOK_MS) return false;
+    this.#lookedAtMs = nowMs;
+    try {
+      const stamp = stampOf(await stat(this.#path, { bigint: true }));
+      if (stamp !== this.#stamp) {
+        this.#value = this.#parse(await readFile(this.#path, 'utf8'));
+        this.#logger.info({}, `Read again: ${this.#path}`);
+      }
+      const isNew = stamp !== this.#stamp;
+      this.#stamp = stamp;
+      this.#failure = null;
+      return isNew;
+    } catch (error) {
+      const failure = this.#whyNot(error);
+      if (failure !== this.#failure)
+        this.#logger.warn({ code: 'SINK_MISCONFIGURED' }, `${failure}; its last content is used as before`);
+      this.#failure = failure;
+      return false;
+    }
+  }
+
+  #whyNot(error: unknown): string {
+    return `The file ${this.#path} (--${this.#flag}) cannot be read: ${asError(error).message}`;
+  }
+}
+
+function stampOf({ ino, size, mtimeNs, ctimeNs }: BigIntStats): string {
+  return [ino, size, mtimeNs, ctimeNs].join(' ');
+}
