@@ -164,6 +164,30 @@ void t.test('an outage is not poison, however long', async (t) => {
 });
 
 void t.test(
+  'an outage as an edge tells it is not poison, nor is an answer that says until when',
+  async (t) => {
+    t.intercept(Math, 'random', { value: () => 0 }); // no waits
+    const sink = new BreakingSink();
+    const { forebay } = await start(t, { sink, batchSize: 1, sinkTriesMax: 1 });
+    const edge = [502, 503, 504, 507, 509, 511, 520, 521, 522, 523, 524, 525, 526, 527, 529, 530, 598, 599];
+    sink.error = new SinkError('away', { status: 502 });
+    await forebay.write(eventText('a'));
+    for (const error of [
+      ...edge.map((status) => new SinkError('away', { status })),
+      ...[500, 501, 505, 403, 413].map((status) => new SinkError('later', { status, retryAfterMs: 0 })),
+    ]) {
+      sink.error = error;
+      const before = sink.attempts;
+      await until(() => sink.attempts > before + 1 || forebay.counts().pending === 0);
+      if (!t.equal(forebay.counts().deadLettered, 0, `${error.status}`)) return;
+    }
+    sink.error = null;
+    await until(() => forebay.counts().pending === 0);
+    t.same(sink.taken, ['a']);
+  },
+);
+
+void t.test(
   'splitting finds exactly what is refused, in order, with a bounded number of offers',
   async (t) => {
     await fc.assert(

@@ -122,7 +122,7 @@ export const PIPELINE_SETTINGS = {
     flag: 'sink-tries-max',
     initial: null,
     unit: 'ANSWERS',
-    help: 'answers 5xx (but 502 to 504) after which a batch counts as refused; without: none',
+    help: 'answers 5xx that tell of no outage after which a batch counts as refused; without: none',
     check: optional(wholeNumber(1)),
   },
   discardBacklog: {

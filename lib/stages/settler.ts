@@ -66,8 +66,13 @@ export interface SettlerOptions {
   readonly sinkTriesMax: number | null;
 }
 
-/** Answers of HTTP that blame what is in front of the sink, or the moment: an outage is not poison. */
-const OUTAGE = new Set([502, 503, 504]);
+/**
+ * Answers of HTTP that blame what is in front of the sink, or the moment: an outage is not poison. From 507 on as edges,
+ * proxies and full disks tell it.
+ */
+const OUTAGE = new Set([
+  502, 503, 504, 507, 509, 511, 520, 521, 522, 523, 524, 525, 526, 527, 529, 530, 598, 599,
+]);
 
 /** Settles each batch: the sink has its events, or the dead letters have them. Knows how the sink does. */
 export class Settler {
@@ -180,7 +185,8 @@ export class Settler {
   }
 }
 
-/** Whether the sink may have failed because of what is in the batch. */
-function blamesBatch({ status }: SinkError): boolean {
+/** Whether the sink may have failed because of what is in the batch: not if it says itself that the moment is the matter. */
+function blamesBatch({ status, retryAfterMs }: SinkError): boolean {
+  if (retryAfterMs !== undefined) return false;
   return typeof status === 'number' && status >= 500 && status < 600 && !OUTAGE.has(status);
 }
