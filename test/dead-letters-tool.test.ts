@@ -237,6 +237,19 @@ void t.test('a letter leaves its file only when the server has it', async (t) =>
   t.equal(bodies.length, 7, 'nothing is left to send');
 });
 
+void t.test('a server that says until when, by its own clock, is left alone until then', async (t) => {
+  const { dir } = filled(t);
+  const times: number[] = [];
+  const { url } = await frontDoor(t, (res) => {
+    times.push(performance.now());
+    const ofServer = (aheadMs: number): string => new Date(aheadMs).toUTCString(); // in 1970
+    if (times.length > 1) res.writeHead(202).end();
+    else res.writeHead(503, { 'Retry-After': ofServer(12_000), Date: ofServer(10_000) }).end();
+  });
+  t.match(await tool(dir, 'redrive', '--url', url), { code: 0 });
+  t.ok((times[1] ?? 0) - (times[0] ?? 0) >= 1990);
+});
+
 void t.test('a file that is not taken keeps no other from being sent', async (t) => {
   const { dir, folder } = filled(t);
   writeFileSync(join(folder, name(3)), `no letter\n${letter(name(3), 0, 'd', 'too old')}`);

@@ -168,6 +168,18 @@ void t.test('--retry sends refused events again after Retry-After until they are
   t.same(sentAgainByKind, { 429: 10 });
 });
 
+void t.test('--retry waits until the date that the server names, by its own clock', async (t) => {
+  const times: number[] = [];
+  const ofServer = (aheadMs: number): string => new Date(aheadMs).toUTCString(); // in 1970
+  const url = await listen(t, ({ res }) => {
+    times.push(performance.now());
+    if (times.length > 1) answer(res, 202);
+    else answer(res, 503, { 'Retry-After': ofServer(12_000), Date: ofServer(10_000) });
+  });
+  t.equal((await run(['--url', url, '--burst', '1', '--retry'])).code, 0);
+  t.ok((times[1] ?? 0) - (times[0] ?? 0) >= 1990);
+});
+
 void t.test(
   '--retry waits about a second after a 503 without Retry-After, and leaves other errors alone',
   async (t) => {

@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { request } from 'undici';
 import { asError } from '../errors.js';
 import type { Done } from '../log-tool/operations.js';
+import { retryAfterMs } from '../retry-after.js';
 import { printable } from '../terminal-text.js';
 import { count } from '../words.js';
 import { inOrder, linesText } from './letter-files.js';
@@ -13,6 +14,8 @@ const BODY_BYTES_MAX = 2 ** 20;
 const BODY_EVENTS_MAX = 500;
 /** A server that is full is asked again so often, each time after what it says. */
 const TRIES_MAX = 20;
+/** The wait if it names none, in milliseconds. */
+const RETRY_AFTER_MS = 1000;
 const RETRY_AFTER_MS_MAX = 60_000;
 /** These answers are about the events of the request: others may be taken. */
 const REFUSALS: ReadonlySet<number> = new Set([400, 413, 422]);
@@ -139,26 +142,25 @@ function refusalTexts(
 async function send(url: URL, letters: readonly Letter[]): Promise<string | null> {
   const body = Buffer.concat(letters.flatMap(({ event }) => [event, Buffer.from('\n')]));
   for (let tries = 1; ; tries++) {
-    const { status, retryAfterMs, text } = await post(url, body);
+    const { status, waitMs, text } = await post(url, body);
     if (status === 202) return null;
     const answer = `${url.origin}${url.pathname} answered ${status}: ${printable(text.slice(0, 300))}`;
     if (REFUSALS.has(status)) return answer;
     const isBusy = status === 429 || status === 503;
     if (!isBusy || tries === TRIES_MAX) throw new Error(answer);
-    await sleep(retryAfterMs);
+    await sleep(waitMs);
   }
 }
 
-async function post(url: URL, body: Buffer): Promise<{ status: number; retryAfterMs: number; text: string }> {
+async function post(url: URL, body: Buffer): Promise<{ status: number; waitMs: number; text: string }> {
   try {
     const answer = await request(url, {
       method: 'POST',
       headers: { 'content-type': 'application/x-ndjson' },
       body,
     });
-    const after = Number(answer.headers['retry-after']);
-    const retryAfterMs = Math.min(RETRY_AFTER_MS_MAX, Number.isFinite(after) ? after * 1000 : 1000);
-    return { status: answer.statusCode, retryAfterMs, text: await answer.body.text() };
+    const waitMs = Math.min(RETRY_AFTER_MS_MAX, retryAfterMs(answer.headers) ?? RETRY_AFTER_MS);
+    return { status: answer.statusCode, waitMs, text: await answer.body.text() };
   } catch (error) {
     const what = `${url.origin}${url.pathname} does not answer (${asError(error).message})`;
     throw new Unreachable(`${what}: does a server run there?`, { cause: error });

@@ -1,6 +1,7 @@
 import { errors } from 'undici';
 import type { Dispatcher } from 'undici';
 import { systemCode } from '../errors.js';
+import { retryAfterMs } from '../retry-after.js';
 
 /** What came of sending a request once. */
 export interface Answer {
@@ -39,9 +40,9 @@ export async function readAnswer(
   if (status === 202 && isBulk) counted = countIn(await text(body));
   else if (HOPELESS.has(status)) hopeless = `${status}${reasonIn(await text(body), headers['location'])}`;
   else await body.dump();
-  const retryAfterMs = secondsIn(headers['retry-after']);
+  const askedMs = retryAfterMs(headers);
   const isConnectionsMax = status === 429 && headers['connection'] === 'close';
-  const common = { retryAfterMs, isConnectionsMax, hopeless };
+  const common = { retryAfterMs: askedMs, isConnectionsMax, hopeless };
   if (counted === null) return { ...common, kind: '202 without a count', accepted: 0, canRetry: false };
   return {
     ...common,
@@ -95,13 +96,6 @@ function countIn(body: string): number | null {
   } catch {
     return null;
   }
-}
-
-/** RFC 9110, 10.2.3; of its two forms only the one in seconds, and no longer than `setTimeout` can wait. */
-function secondsIn(header: string | string[] | undefined): number | null {
-  return typeof header === 'string' && /^\d+$/.test(header)
-    ? Math.min(Number(header) * 1000, 2 ** 31 - 1)
-    : null;
 }
 
 /** What kept a request from being answered, in a word or two. */

@@ -3,6 +3,7 @@ import { brotliDecompress, constants, gunzip, inflate } from 'node:zlib';
 import type { ZlibOptions } from 'node:zlib';
 import type { Dispatcher } from 'undici';
 import type { Batch } from '../append-log/batch.js';
+import { retryAfterMs } from '../retry-after.js';
 import { SinkError } from './sink-error.js';
 import type { Refusal } from './sink-error.js';
 import { count } from '../words.js';
@@ -72,9 +73,9 @@ export class HttpAnswers {
   #notTaken({ statusCode: status, headers }: Answer, text: string): SinkError {
     const reason = this.#shown(text.trim());
     const message = `the sink answered ${status}${reason === '' ? '' : `: ${reason}`}`;
-    const retryAfterMs = retryAfter(headers['retry-after']);
+    const askedMs = retryAfterMs(headers);
     // "not now", whatever else it is
-    if (retryAfterMs !== null) return new SinkError(message, { status, retryAfterMs });
+    if (askedMs !== null) return new SinkError(message, { status, retryAfterMs: askedMs });
     if (this.#refuses.has(status)) return new SinkError(message, { status, refused: 'all' });
     if (isSetUpWrongly(status)) return new SinkError(message, { status, misconfigured: true });
     const isOfEvents = status >= 400 && status < 500 && !NOT_NOW.has(status);
@@ -191,13 +192,4 @@ async function decoded(bytes: Buffer, headers: Answer['headers'], options: ZlibO
     plain = await decode(plain, options);
   }
   return plain.toString('utf8');
-}
-
-/** In milliseconds, from seconds or a date (RFC 9110, 10.2.3); `null` where there is none that can be read. */
-function retryAfter(value: string | string[] | undefined): number | null {
-  const text = [value].flat()[0]?.trim() ?? '';
-  if (/^\d{1,9}$/.test(text)) return Number(text) * 1000;
-  if (!/[a-z]/i.test(text)) return null;
-  const dateMs = Date.parse(text);
-  return Number.isNaN(dateMs) ? null : Math.max(0, dateMs - Date.now());
 }
