@@ -16,8 +16,17 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   'event.ts': ['errors.ts', 'json-position.ts'],
   settings: ['errors.ts', 'json-position.ts'],
   'append-log': ['errors.ts', 'event.ts', 'log-lines.ts', 'words.ts'],
+  'http-post.ts': [],
   'retry-after.ts': [],
-  sinks: ['append-log', 'errors.ts', 'log-lines.ts', 'retry-after.ts', 'settings', 'words.ts'],
+  sinks: [
+    'append-log',
+    'errors.ts',
+    'http-post.ts',
+    'log-lines.ts',
+    'retry-after.ts',
+    'settings',
+    'words.ts',
+  ],
   'trouble.ts': ['errors.ts', 'log-lines.ts'],
   'disk-watch.ts': ['append-log', 'errors.ts', 'log-lines.ts', 'trouble.ts'],
   stages: [
@@ -114,6 +123,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   'dead-letters-tool': [
     'append-log',
     'errors.ts',
+    'http-post.ts',
     'log-tool',
     'retry-after.ts',
     'settings',

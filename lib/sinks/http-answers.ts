@@ -1,14 +1,14 @@
 import { promisify } from 'node:util';
 import { brotliDecompress, constants, gunzip, inflate } from 'node:zlib';
 import type { ZlibOptions } from 'node:zlib';
-import type { Dispatcher } from 'undici';
+import type { IncomingMessage } from 'node:http';
 import type { Batch } from '../append-log/batch.js';
 import { retryAfterMs } from '../retry-after.js';
 import { SinkError } from './sink-error.js';
-import type { Refusal } from './sink-error.js';
+import type { Refusal, SinkErrorDetail } from './sink-error.js';
 import { count } from '../words.js';
 
-type Answer = Dispatcher.ResponseData;
+type Answer = IncomingMessage;
 
 /** So much of an answer is read: enough to name all events of a large batch. */
 const ANSWER_BYTES_MAX = 2 ** 20;
@@ -56,6 +56,11 @@ export class HttpAnswers {
       .toSorted((a, b) => b.length - a.length);
   }
 
+  /** Whether the head of an answer says that the next attempt may fare better on another connection. */
+  isFailure(answer: Answer): boolean {
+    return !isConfirmation(answer) && this.#meaningOf(answer).refused === undefined;
+  }
+
   /**
    * Resolves if the sink has the batch.
    *
@@ -63,23 +68,26 @@ export class HttpAnswers {
    * @throws SinkError what the sink says; another error where its answer does not end well
    */
   async take(answer: Answer, batch: Batch, stopping: AbortSignal): Promise<void> {
-    const { statusCode: status } = answer;
-    if (status < 200 || status >= 300) throw this.#notTaken(answer, await readReason(answer, stopping));
+    if (!isConfirmation(answer)) throw this.#notTaken(answer, await readReason(answer, stopping));
     const bytesMax = ANSWER_BYTES_MAX + 2 * batch.bytes.length;
     this.#checkConfirmed(answer, await this.#read(answer, bytesMax), batch.events);
   }
 
   /** What an answer that is not 2xx means. */
-  #notTaken({ statusCode: status, headers }: Answer, text: string): SinkError {
+  #notTaken(answer: Answer, text: string): SinkError {
     const reason = this.#shown(text.trim());
-    const message = `the sink answered ${status}${reason === '' ? '' : `: ${reason}`}`;
+    const message = `the sink answered ${answer.statusCode}${reason === '' ? '' : `: ${reason}`}`;
+    return new SinkError(message, this.#meaningOf(answer));
+  }
+
+  #meaningOf({ statusCode: status = 0, headers }: Answer): SinkErrorDetail {
     const askedMs = retryAfterMs(headers);
     // "not now", whatever else it is
-    if (askedMs !== null) return new SinkError(message, { status, retryAfterMs: askedMs });
-    if (this.#refuses.has(status)) return new SinkError(message, { status, refused: 'all' });
-    if (isSetUpWrongly(status)) return new SinkError(message, { status, misconfigured: true });
+    if (askedMs !== null) return { status, retryAfterMs: askedMs };
+    if (this.#refuses.has(status)) return { status, refused: 'all' };
+    if (isSetUpWrongly(status)) return { status, misconfigured: true };
     const isOfEvents = status >= 400 && status < 500 && !NOT_NOW.has(status);
-    return new SinkError(message, { status, ...(isOfEvents && { refused: 'all' }) });
+    return { status, ...(isOfEvents && { refused: 'all' }) };
   }
 
   /**
@@ -87,9 +95,9 @@ export class HttpAnswers {
    *
    * @throws SinkError with these; or to try again, where it may name some and nobody knows which
    */
-  #checkConfirmed({ statusCode: status, headers }: Answer, text: string, events: number): void {
+  #checkConfirmed({ statusCode: status = 200, headers }: Answer, text: string, events: number): void {
     if (!text.includes('"refused"')) return;
-    const isJson = /[/+]json\b/i.test(String(headers['content-type'] ?? ''));
+    const isJson = /[/+]json\b/i.test(headers['content-type'] ?? '');
     let named: unknown;
     try {
       named = (JSON.parse(text.replace(/^\uFEFF/, '')) as { refused?: unknown } | null)?.refused;
@@ -134,15 +142,16 @@ export class HttpAnswers {
   }
 
   /** @throws where the answer is longer than any that makes sense, ends too early, or is in a coding that hides it */
-  async #read({ body, headers }: Answer, bytesMax: number): Promise<string> {
+  async #read(answer: Answer, bytesMax: number): Promise<string> {
     const pieces: Buffer[] = [];
     let length = 0;
-    for await (const piece of body as AsyncIterable<Buffer>) {
+    for await (const piece of answer as AsyncIterable<Buffer>) {
       length += piece.length;
       if (length > bytesMax) throw new SinkError(`the answer is longer than ${bytesMax} bytes`);
       pieces.push(piece);
     }
     if (length === 0) return '';
+    const { headers } = answer;
     try {
       return await decoded(Buffer.concat(pieces), headers, { maxOutputLength: bytesMax });
     } catch (cause) {
@@ -152,16 +161,20 @@ export class HttpAnswers {
   }
 }
 
+function isConfirmation({ statusCode: status = 0 }: Answer): boolean {
+  return status >= 200 && status < 300;
+}
+
 function isSetUpWrongly(status: number): boolean {
   return (status >= 300 && status < 400) || SET_UP_WRONGLY.has(status);
 }
 
 /** The begin of an answer whose status says all; that it does not end well, or cannot be read, changes nothing. */
-async function readReason({ body, headers }: Answer, stopping: AbortSignal): Promise<string> {
+async function readReason(answer: Answer, stopping: AbortSignal): Promise<string> {
   const pieces: Buffer[] = [];
   let length = 0;
   try {
-    for await (const piece of body as AsyncIterable<Buffer>) {
+    for await (const piece of answer as AsyncIterable<Buffer>) {
       pieces.push(piece);
       length += piece.length;
       if (length > REASON_BYTES_MAX) break;
@@ -171,7 +184,7 @@ async function readReason({ body, headers }: Answer, stopping: AbortSignal): Pro
   }
   // what is there is decoded also where the rest is missing
   const options = { maxOutputLength: 16 * REASON_BYTES_MAX, finishFlush: constants.Z_SYNC_FLUSH };
-  return decoded(Buffer.concat(pieces), headers, options).catch(() => '');
+  return decoded(Buffer.concat(pieces), answer.headers, options).catch(() => '');
 }
 
 /**
@@ -180,7 +193,7 @@ async function readReason({ body, headers }: Answer, stopping: AbortSignal): Pro
  * @throws where a coding is not known, or the bytes are not in it
  */
 async function decoded(bytes: Buffer, headers: Answer['headers'], options: ZlibOptions): Promise<string> {
-  const codings = String(headers['content-encoding'] ?? '')
+  const codings = (headers['content-encoding'] ?? '')
     .split(',')
     .map((name) => name.trim().toLowerCase())
     .filter((name) => !PLAIN.has(name));

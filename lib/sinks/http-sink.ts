@@ -1,14 +1,23 @@
+import { Agent } from 'node:http';
+import type { ClientRequest } from 'node:http';
+import { Agent as TlsAgent } from 'node:https';
+import type { Socket } from 'node:net';
 import { promisify } from 'node:util';
 import { gzip } from 'node:zlib';
-import { Pool } from 'undici';
 import type { Batch } from '../append-log/batch.js';
 import { asError, ForebayError } from '../errors.js';
+import { post } from '../http-post.js';
 import { HttpAnswers } from './http-answers.js';
 import type { SettingFile } from './setting-file.js';
 import { SinkError } from './sink-error.js';
 import type { Sink, SinkDescription } from './sink.js';
 
 const compress = promisify(gzip);
+
+/** A connection is not used for longer, in milliseconds. */
+const CONNECTION_MS_MAX = 60_000;
+/** Nor one that has rested this long, in milliseconds: the other side may just be closing it. */
+const IDLE_MS = 4000;
 
 export interface HttpSinkOptions {
   readonly url: URL | string;
@@ -46,8 +55,8 @@ export class HttpSink implements Sink {
   readonly #url: URL;
   readonly #timeoutMs: number;
   #setup: Setup;
-  /** Connections that are let go as soon as the attempts on them have ended. */
-  readonly #leaving = new Set<Pool>();
+  /** When each connection was made, as `performance.now()` has it. */
+  readonly #connectedMs = new WeakMap<Socket, number>();
   /** Whether the last answer said that something is set up wrongly: a file may say otherwise by now. */
   #isSuspect = false;
 
@@ -72,7 +81,7 @@ export class HttpSink implements Sink {
     await this.#refresh(this.#isSuspect);
     const plain = format === 'array' ? asArray(batch) : batch.bytes;
     const body = isGzip ? await compress(plain, { level: 1 }) : plain;
-    const { pool, headers, answers } = this.#setup;
+    const { agent, headers, answers } = this.#setup;
     const attempt = new AbortController();
     const stop = (): void => {
       attempt.abort(signal.reason);
@@ -83,17 +92,19 @@ export class HttpSink implements Sink {
     signal.addEventListener('abort', stop, { once: true });
     try {
       if (signal.aborted) stop();
-      const answer = await pool.request({
-        path: this.#url.pathname + this.#url.search,
-        method: 'POST',
+      const { answer, request, sent } = await post({
+        url: this.#url,
         headers: { ...headers, 'idempotency-key': batch.key },
         body,
+        agent,
         signal: attempt.signal,
       });
+      if (this.#isOld(request) || answers.isFailure(answer)) request.shouldKeepAlive = false;
       await answers.take(answer, batch, signal);
+      await sent;
     } catch (error) {
       this.#isSuspect = error instanceof SinkError && error.misconfigured;
-      // undici says only that it was aborted
+      // the request says only that it was aborted
       throw attempt.signal.aborted && !(error instanceof SinkError) ? attempt.signal.reason : error;
     } finally {
       clearTimeout(timer);
@@ -105,8 +116,9 @@ export class HttpSink implements Sink {
     if (!(await this.#refresh(true))) this.#renew();
   }
 
-  async close(): Promise<void> {
-    await Promise.all([this.#setup.pool, ...this.#leaving].map((pool) => pool.destroy()));
+  close(): Promise<void> {
+    this.#setup.agent.destroy();
+    return Promise.resolve();
   }
 
   /** Looks at the files. @returns whether one has changed, and all is set up again */
@@ -121,26 +133,31 @@ export class HttpSink implements Sink {
 
   /** From now on attempts are made with what the files say, on new connections. */
   #renew(): void {
-    const { pool } = this.#setup;
+    const { agent } = this.#setup;
     this.#setup = this.#newSetup();
-    this.#leaving.add(pool);
-    void pool.close().finally(() => this.#leaving.delete(pool));
+    agent.maxFreeSockets = 0; // attempts that run end on it
+    for (const socket of Object.values(agent.freeSockets).flat()) socket?.destroy();
+  }
+
+  /** Whether it is time to look up the name again, and so to reach what a balancer has for new connections. */
+  #isOld({ socket }: ClientRequest): boolean {
+    if (socket === null) return true;
+    const nowMs = performance.now();
+    const connectedMs = this.#connectedMs.get(socket);
+    if (connectedMs === undefined) this.#connectedMs.set(socket, nowMs);
+    return nowMs - (connectedMs ?? nowMs) > CONNECTION_MS_MAX;
   }
 
   #newSetup(): Setup {
     const { headersFile, caFile, connections = 1, refuses } = this.#options;
     const headers = headersOf(this.#url, this.#options, headersFile?.value);
     const ca = caFile?.value ?? this.#options.ca ?? null;
-    const timeoutMs = this.#timeoutMs;
+    const options = { keepAlive: true, maxSockets: connections, timeout: IDLE_MS };
+    const isTls = this.#url.protocol === 'https:';
     return {
       headers,
       answers: new HttpAnswers(secretsOf(this.#url, headers), refuses),
-      pool: new Pool(this.#url.origin, {
-        connections,
-        headersTimeout: timeoutMs,
-        bodyTimeout: timeoutMs,
-        connect: { timeout: timeoutMs, ...(ca !== null && { ca }) },
-      }),
+      agent: isTls ? new TlsAgent({ ...options, ...(ca !== null && { ca }) }) : new Agent(options),
     };
   }
 }
@@ -149,7 +166,7 @@ export class HttpSink implements Sink {
 interface Setup {
   readonly headers: Readonly<Record<string, string>>;
   readonly answers: HttpAnswers;
-  readonly pool: Pool;
+  readonly agent: Agent;
 }
 
 /** @throws ForebayError `SINK_UNUSABLE` */
