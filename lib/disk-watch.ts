@@ -94,8 +94,11 @@ export class DiskWatch {
       },
       (thrown: unknown) => {
         this.#triedAtMs = null;
-        const cause = asError(thrown);
-        this.refused(new ForebayError('LOG_FAILED', { cause, retryAfterMs: TRY_MS }));
+        const error = asError(thrown);
+        const isKnown = error instanceof ForebayError;
+        this.refused(
+          isKnown ? error : new ForebayError('LOG_FAILED', { cause: error, retryAfterMs: TRY_MS }),
+        );
       },
     );
   }

@@ -38,6 +38,11 @@ export const ERRORS = {
     retry: true,
     message: 'The disk did not say whether it has the event: it may be delivered although this is an error',
   },
+  LOG_DIR_LOST: {
+    status: 503,
+    retry: true,
+    message: 'The log directory is not the one that was opened at start, or its lock is gone',
+  },
   NOT_RUNNING: { status: 503, retry: true, message: 'The server is starting or stopping' },
   ADMIN_PUBLIC: {
     status: null,

@@ -69,6 +69,7 @@ function refused(code: string): NonNullable<Snapshot['refusal']> {
 const CASES: readonly [Record<string, unknown>, string, string, string | null][] = [
   [{ isHealthy: false }, 'trouble', 'The pipeline broke', null],
   [{ refusal: refused('LOG_FAILED') }, 'trouble', 'The disk takes no events', 'disk'],
+  [{ refusal: refused('LOG_DIR_LOST') }, 'trouble', 'The log directory was lost', 'disk'],
   [{ door: { failedPerSecond: 1 } }, 'trouble', 'The disk takes no events', 'disk'],
   [{ refusal: refused('NOT_RUNNING') }, 'trouble', 'The server takes no events', null],
   [{ refusal: refused('BACKLOG_FULL') }, 'trouble', 'The backlog is full: clients get 429', 'sink'],

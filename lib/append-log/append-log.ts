@@ -1,23 +1,16 @@
 /**
- * The append log: a directory of batch files, the only place where events rest.
+ * The append log: a directory of batch files (`batch_YYYYMMDD_HHMMSS_N.jsonl`), the only place where events rest.
  *
- *   append-log/batch_YYYYMMDD_HHMMSS_N.jsonl   one batch: one event a line
- *   append-log/quarantine/                     damaged lines, byte for byte
- *   append-log/forebay.lock                    locked while a server uses the directory
- *
- * A line is an event's JSON text, a mark (its CRC-32 as white space, see line-mark.ts) and a line feed; the first one
- * of a file also names the run that wrote it (run-mark.ts). A file is written by one run only, appended to, never
- * changed. A line is valid once it is flushed (with a weaker `--fsync`: written); only then is its event acknowledged.
+ * A line is an event's JSON text, a mark (its CRC-32 as white space, see line-mark.ts) and a line feed; the first one of
+ * a file names its run (run-mark.ts). A file is written by one run only, appended to, never changed. A line is valid once it is flushed (with a weaker `--fsync`: written); only then is its event acknowledged.
  * There is no ledger: the batch files that exist are what is pending, in the order of their names (time, then N as a
  * number), and deleting a file is the checkpoint. A deletion is not flushed: if a power cut takes it back, the batch is
- * delivered twice, which at least once allows.
- *
- * A crash can leave bytes after the last line feed: never acknowledged, dropped. Any other line that its mark does
+ * delivered twice, which at least once allows. A crash can leave bytes after the last line feed: never acknowledged, dropped. Any other line that its mark does
  * not fit is damage: it goes to the quarantine, and the rest is delivered. What a failed write or flush may have
  * left is cut off before its events are refused. No other module touches these files.
  */
 import { join, sep } from 'node:path';
-import { asError, ForebayError } from '../errors.js';
+import { ForebayError, systemCode } from '../errors.js';
 import type { LogLines } from '../log-lines.js';
 import { StoredBatch } from './batch.js';
 import type { DeletedBatch, SealedBatch } from './batch.js';
@@ -27,14 +20,14 @@ import { keyOf } from './batch-key.js';
 import { BatchNames, compareBatchNames } from './batch-name.js';
 import { newlyGone, readBatch } from './batch-reader.js';
 import { DeadLetters } from './dead-letters.js';
-import { oldestBatchNames, survey } from './directory-listing.js';
+import { oldestBatchNames } from './directory-listing.js';
 import type { Survey } from './directory-listing.js';
 import { finishFile, flushLate, unlink } from './file-ending.js';
-import { lockDirectory } from './directory-lock.js';
 import type { DirectoryLock } from './directory-lock.js';
+import { openDirectory } from './directory-opening.js';
 import { PROBE_FILE, probeDisk } from './disk-probe.js';
 import { DrainRate } from './drain-rate.js';
-import { makeDirectory, nodeFileSystem } from './file-system.js';
+import { nodeFileSystem } from './file-system.js';
 import type { FileSystem } from './file-system.js';
 import { NameFlush } from './name-flush.js';
 import { Quarantine } from './quarantine.js';
@@ -107,22 +100,10 @@ export class AppendLog {
    * @throws ForebayError `LOG_DIR_UNUSABLE`, `LOG_DIR_LOCKED`
    */
   static async open(options: AppendLogOptions): Promise<AppendLog> {
-    const { dir, fs = nodeFileSystem } = options;
-    let lock;
-    try {
-      await makeDirectory(fs, dir);
-      lock = await lockDirectory(fs, dir);
-      const found = await survey(fs, dir);
-      for (const { code, text } of found.remarks) options.lines.warn(code, text);
-      return new AppendLog(options, fs, lock, found);
-    } catch (error) {
-      await lock?.release();
-      if (error instanceof ForebayError) throw error;
-      throw new ForebayError('LOG_DIR_UNUSABLE', {
-        message: `The log directory ${dir} cannot be used: ${asError(error).message}`,
-        cause: error,
-      });
-    }
+    const { dir, lines, fs = nodeFileSystem } = options;
+    const { lock, found } = await openDirectory(fs, dir);
+    for (const { code, text } of found.remarks) lines.warn(code, text);
+    return new AppendLog(options, fs, lock, found);
   }
 
   private constructor(options: AppendLogOptions, fs: FileSystem, lock: DirectoryLock, found: Survey) {
@@ -152,25 +133,32 @@ export class AppendLog {
     return `${this.#prefix}${name}`;
   }
 
-  /** A new batch file, after all others in the order of delivery. */
+  /** A new batch file, after all others in the order of delivery. @throws `LOG_DIR_LOST`; the system's error */
   async create(): Promise<BatchFile> {
     const name = this.#names.next();
     this.#unsealed.set(name, null); // before the name can be seen in the directory
+    let file: BatchFile | null = null;
     try {
-      const flushName = this.#nameFlush.forNewName();
-      const flushes = this.fsync === 'always';
-      const file = await BatchFile.create(this.#fs, this.path(name), name, flushName, flushes);
+      await this.lock.confirmIfLost();
+      const confirmName = this.#confirmName();
+      file = await BatchFile.create(this.#fs, this.path(name), name, confirmName, this.fsync === 'always');
+      if (this.fsync !== 'always') await this.lock.confirm();
       this.#unsealed.set(name, file);
       return file;
     } catch (error) {
+      if (file !== null) await this.#finish(file);
       this.#unsealed.delete(name);
+      const code = systemCode(error);
+      if (code === 'EEXIST') return this.create(); // someone else has made a file of this name
+      if (code === 'ENOENT') await this.lock.confirm();
       throw error;
     }
   }
 
   /** Tries what `create` and `append` do, and leaves nothing behind. @throws the system's error */
   async probe(bytes: number): Promise<void> {
-    await probeDisk(this.#fs, this.path(PROBE_FILE), this.#nameFlush.forNewName(), this.fsync === 'always', bytes);
+    await this.lock.confirm();
+    await probeDisk(this.#fs, this.path(PROBE_FILE), this.#confirmName(), this.fsync === 'always', bytes);
   }
 
   /** How long so many bytes take to be delivered, in milliseconds. */
@@ -181,7 +169,7 @@ export class AppendLog {
   /**
    * Appends events to a file. Resolves when they may be acknowledged.
    *
-   * @throws ForebayError `LOG_FAILED` where they have left no trace, `IN_DOUBT` where they may have
+   * @throws ForebayError `LOG_FAILED`, `LOG_DIR_LOST` where they have left no trace, `IN_DOUBT` where they may have
    */
   async append(file: BatchFile, lines: Buffer, events: number): Promise<void> {
     try {
@@ -190,6 +178,7 @@ export class AppendLog {
       await file.cut().catch(() => {
         throw new ForebayError('IN_DOUBT', { cause, retryAfterMs: RETRY_AFTER_MS });
       });
+      if (cause instanceof ForebayError) throw cause;
       throw new ForebayError('LOG_FAILED', { cause, retryAfterMs: RETRY_AFTER_MS });
     }
     this.pendingEvents += events;
@@ -236,7 +225,7 @@ export class AppendLog {
   /**
    * Reads a sealed batch. A torn end is dropped, damaged lines are set aside in the quarantine first.
    *
-   * @throws the system's error where the file cannot be read or the damage not be set aside
+   * @throws the system's error where the file cannot be read or the damage not be set aside; `LOG_DIR_LOST`
    */
   async read(batch: SealedBatch): Promise<StoredBatch> {
     const { name, fileBytes, leftover } = batch;
@@ -244,7 +233,9 @@ export class AppendLog {
     if (recent !== null) {
       return new StoredBatch({ name, key: keyOf(recent.runId, name, recent.bytes), ...recent }, fileBytes);
     }
-    const read = await readBatch(this.#fs, this.path(name), batch, this.#quarantine, this.#lines);
+    await this.lock.confirmIfLost();
+    const confirmGone = async (): Promise<void> => this.lock.confirm();
+    const read = await readBatch(this.#fs, this.path(name), batch, this.#quarantine, this.#lines, confirmGone);
     const { events, bytes } = read;
     const isNew = batch.past === null;
     const gone = newlyGone(batch, read);
@@ -258,7 +249,7 @@ export class AppendLog {
     return new StoredBatch({ name, key: keyOf(read.runId, name, bytes), events, bytes }, fileBytes);
   }
 
-  /** Keeps nothing of a batch in memory: it may wait for long. */
+  /** Keeps nothing of a batch in memory. */
   forget({ name }: SealedBatch): void {
     this.#recent.delete(name);
   }
@@ -270,10 +261,11 @@ export class AppendLog {
     this.pendingBytes -= bytes;
   }
 
-  /** Deletes a batch file: its events are somewhere else now. One that is gone already is no error. */
+  /** Deletes a batch file: its events are somewhere else now. One that is gone already is no error. @throws `LOG_DIR_LOST` */
   async delete({ name, events, fileBytes }: DeletedBatch): Promise<void> {
     this.#recent.delete(name);
-    await unlink(this.#fs, this.path(name));
+    await this.lock.confirmIfLost();
+    if (!(await unlink(this.#fs, this.path(name)))) await this.lock.confirm();
     this.#uncut.delete(name);
     this.pendingEvents -= events;
     this.pendingBytes -= fileBytes;
@@ -282,13 +274,21 @@ export class AppendLog {
 
   /** Closes what was sealed and gives the directory back. */
   async close(): Promise<void> {
-    this.#closed ??= (async () => {
-      clearInterval(this.#flushTimer);
-      await Promise.all([...this.#closing, this.#quarantine.close(), this.deadLetters.close()]);
-      await this.#nameFlush.close();
-      await this.lock.release();
-    })();
+    this.#closed ??= this.#close();
     await this.#closed;
+  }
+
+  async #close(): Promise<void> {
+    clearInterval(this.#flushTimer);
+    await Promise.all([...this.#closing, this.#quarantine.close(), this.deadLetters.close()]);
+    await this.#nameFlush.close();
+    await this.lock.release();
+  }
+
+  /** Makes the name of a file durable that is created now, in the directory that was opened. */
+  #confirmName(): () => Promise<void> {
+    const flush = this.#nameFlush.forNewName();
+    return async () => void (await Promise.all([flush(), this.lock.confirm()]));
   }
 
   async #finish(file: BatchFile): Promise<void> {

@@ -61,6 +61,8 @@ export class BatchFile {
     const fd = await call<number>((done) => {
       fs.open(path, flags, 0o640, done);
     });
+    // a second server, which has come by the directory somehow, leaves it alone as long as it is open
+    fs.tryLock(fd);
     return new BatchFile(fs, fd, name, flushName, flushes);
   }
 

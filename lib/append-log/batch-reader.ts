@@ -24,6 +24,7 @@ export interface BatchContent {
 /**
  * Reads a batch file. Damaged lines are set aside first, a torn end is dropped; the operator is told of both.
  *
+ * @param confirmGone throws if a file may be somewhere else that is not here
  * @throws the system's error where the file cannot be read or the damage not be set aside
  */
 export async function readBatch(
@@ -32,13 +33,15 @@ export async function readBatch(
   batch: SealedBatch,
   quarantine: Quarantine,
   lines: LogLines,
+  confirmGone: () => Promise<void>,
 ): Promise<BatchContent> {
   const { name, acknowledgedBytes, fileBytes, leftover } = batch;
-  const file = await readExpected(fs, path, fileBytes, acknowledgedBytes).catch((error: unknown) => {
+  const file = await readExpected(fs, path, fileBytes, acknowledgedBytes, leftover).catch((error: unknown) => {
     if (systemCode(error) === 'ENOENT') return null;
     throw error;
   });
   if (file === null) {
+    await confirmGone();
     lines.error('BATCH_GONE', `The batch file ${name} is gone: someone else has deleted or moved it`);
     return { bytes: Buffer.alloc(0), events: 0, runId: null, quarantined: 0, torn: false };
   }

@@ -1,6 +1,7 @@
 import { constants } from 'node:fs';
 import { join } from 'node:path';
 import { ForebayError } from '../errors.js';
+import { DirectoryIdentity } from './directory-identity.js';
 import { call, callVoid, readToEnd, writeAll } from './file-system.js';
 import type { FileSystem } from './file-system.js';
 
@@ -30,6 +31,10 @@ export interface DirectoryLock {
    * ten seconds.
    */
   note(about: Omit<LockNote, 'owner'>): Promise<void>;
+  /** Looks whether directory and lock file are those that were opened. @throws ForebayError `LOG_DIR_LOST`; the system's error */
+  confirm(): Promise<void>;
+  /** The same if the last look has found others: it costs nothing otherwise. */
+  confirmIfLost(): Promise<void>;
   release(): Promise<void>;
 }
 
@@ -41,10 +46,12 @@ export async function lockDirectory(fs: FileSystem, dir: string): Promise<Direct
   let isReleased = false;
   let writing: Promise<void> = Promise.resolve();
   let retry: NodeJS.Timeout | undefined;
+  let identity: DirectoryIdentity | null = null;
   const release = async (): Promise<void> => {
     isReleased = true;
     clearTimeout(retry);
     await writing.catch(() => undefined);
+    await identity?.close();
     await callVoid((done) => {
       fs.close(fd, done);
     });
@@ -73,7 +80,10 @@ export async function lockDirectory(fs: FileSystem, dir: string): Promise<Direct
         throw error;
       });
     };
-    return { before, note, release };
+    const opened = await DirectoryIdentity.of(fs, dir, LOCK_FILE, fd);
+    identity = opened;
+    const confirm = async (): Promise<void> => opened.confirm();
+    return { before, note, confirm, confirmIfLost: async () => opened.confirmIfLost(), release };
   } catch (error) {
     await release();
     throw error;

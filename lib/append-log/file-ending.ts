@@ -30,7 +30,7 @@ export async function finishFile(
   if (file.hasFailedEnd) isCut = await step('cut the failed end of', () => file.cut());
   else if (flushes) await flushLate(file, lines);
   await step('close', () => file.close());
-  const isDeleted = file.events === 0 && (await step('delete the empty', () => unlink(fs, path)));
+  const isDeleted = file.events === 0 && (await step('delete the empty', async () => void (await unlink(fs, path))));
   return { isCut, isDeleted };
 }
 
@@ -45,11 +45,15 @@ export async function flushLate(file: BatchFile, lines: LogLines): Promise<void>
   });
 }
 
-/** Deletes a file. One that is gone already is no error. */
-export async function unlink(fs: FileSystem, path: string): Promise<void> {
-  await callVoid((done) => {
-    fs.unlink(path, done);
-  }).catch((error: unknown) => {
+/** Deletes a file. One that is gone already is no error. @returns whether it was there */
+export async function unlink(fs: FileSystem, path: string): Promise<boolean> {
+  try {
+    await callVoid((done) => {
+      fs.unlink(path, done);
+    });
+    return true;
+  } catch (error) {
     if (systemCode(error) !== 'ENOENT') throw error;
-  });
+    return false;
+  }
 }

@@ -27,8 +27,12 @@ type Calls = Pick<
  * the log: `Object.create(nodeFileSystem)` with one method replaced is enough.
  */
 export interface FileSystem extends Calls {
-  /** Takes an exclusive lock on an open file, held until it is closed; `false` where another holder has it. */
-  tryLock(fd: number): boolean;
+  /**
+   * Takes a lock on an open file, held until it is closed; `false` where another holder has it.
+   *
+   * @param isShared others may have a shared one, too; it is enough that the file is open for reading
+   */
+  tryLock(fd: number, isShared?: boolean): boolean;
   /**
    * The flag of `open` by which each write is flushed before it is answered: one call where a write and a flush were
    * two, which saves a good part of what an append costs. 0 where there is none that can be trusted: what `O_DSYNC`
@@ -38,7 +42,7 @@ export interface FileSystem extends Calls {
 }
 
 export const nodeFileSystem: FileSystem = Object.assign(Object.create(nodeFs) as typeof nodeFs, {
-  tryLock,
+  tryLock: (fd: number, isShared = false) => tryLock(fd, { shared: isShared }),
   dsync: process.platform === 'linux' ? nodeFs.constants.O_DSYNC : 0,
 });
 
@@ -148,8 +152,14 @@ export async function readAll(fs: FileSystem, path: string, bytes: number | null
   }
 }
 
+/** Another server writes the file. */
+export class BeingWritten extends Error {}
+
 /**
  * The same, where the size is known as far as one can know it. If it is another, the file is read all the same.
+ *
+ * @param mayBeWritten whether another server may have it open: then it is not read before that one has closed it
+ * @throws BeingWritten
  *
  * Two trips to the thread pool instead of four: the size is not asked for, and a file that was only read is closed
  * at once, as that waits for no disk. A trip costs this thread about 40 microseconds.
@@ -159,6 +169,7 @@ export function readExpected(
   path: string,
   size: number,
   bytes: number | null,
+  mayBeWritten: boolean,
 ): Promise<Buffer<ArrayBuffer>> {
   return new Promise((resolve, reject) => {
     fs.open(path, 'r', (openError, fd) => {
@@ -177,6 +188,7 @@ export function readExpected(
         }
       };
       try {
+        if (mayBeWritten && !fs.tryLock(fd, true)) throw new BeingWritten(`another server writes ${path}`);
         // one byte more than there should be: a read that does not fill it has met the end
         file = Buffer.allocUnsafe(bytes ?? size + 1);
         fs.read(fd, file, 0, file.length, 0, end);

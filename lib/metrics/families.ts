@@ -36,6 +36,7 @@ const REFUSALS: readonly ErrorCode[] = [
   'CONNECTIONS_MAX',
   'LOG_FAILED',
   'IN_DOUBT',
+  'LOG_DIR_LOST',
   'NOT_RUNNING',
 ];
 

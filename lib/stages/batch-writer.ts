@@ -111,7 +111,7 @@ export class BatchWriter extends Writable {
     this.failed += events;
     const error =
       cause instanceof ForebayError ? cause : new ForebayError('LOG_FAILED', { cause, retryAfterMs: 1000 });
-    const why = asError(error.cause).message;
+    const why = asError(error.cause ?? error).message;
     const clients = events === 1 ? 'its client was' : 'their clients were';
     const text = `${count(events, 'event')} could not be put into ${this.#log.path('')} (${why}); ${clients} told to retry`;
     const { code } = error;

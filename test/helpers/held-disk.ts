@@ -9,7 +9,7 @@ export interface HeldDisk {
   release(): void;
   /** Makes the next calls of this name fail. `null`: they work again. */
   fail(
-    method: 'open' | 'write' | 'fdatasync' | 'fsync' | 'unlink' | 'read' | 'ftruncate',
+    method: 'open' | 'write' | 'fdatasync' | 'fsync' | 'unlink' | 'read' | 'ftruncate' | 'lstat',
     code: string | null,
   ): void;
   /** Flushes asked for since the disk was last held: a start makes some of its own. */
@@ -22,7 +22,16 @@ export function heldDisk(): HeldDisk {
   const failing = new Map<string, string>();
   // a flush is a call of its own, which can be held
   const fs = Object.create(nodeFileSystem, { dsync: { value: 0 } }) as FileSystem;
-  for (const method of ['open', 'write', 'fdatasync', 'fsync', 'unlink', 'read', 'ftruncate'] as const) {
+  for (const method of [
+    'open',
+    'write',
+    'fdatasync',
+    'fsync',
+    'unlink',
+    'read',
+    'ftruncate',
+    'lstat',
+  ] as const) {
     const real = nodeFs[method] as (...args: unknown[]) => void;
     Object.defineProperty(fs, method, {
       value: (...args: unknown[]) => {

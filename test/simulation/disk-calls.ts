@@ -25,7 +25,7 @@ export interface Descriptor {
   readonly path: string;
   readonly node: Node;
   readonly dsync: boolean;
-  locked: boolean;
+  locked: 'shared' | 'exclusive' | null;
 }
 
 /** What the disk is doing, as the summary names it; `null` for calls that change and promise nothing. */
@@ -107,9 +107,25 @@ export function halfDone<T>(call: DiskCall<T>, share: number): void {
   }
 }
 
+const inodes = new WeakMap<Node, bigint>();
+let inodesGiven = 0n;
+
+/** The same for a file or directory as long as it is there. */
+function inodeOf(node: Node): bigint {
+  const inode = inodes.get(node) ?? ++inodesGiven;
+  inodes.set(node, inode);
+  return inode;
+}
+
 export function statsOf(node: Node): Stats {
   const isFile = node instanceof SimulatedFile;
-  const stats = { size: isFile ? node.size : 0, isFile: () => isFile, isDirectory: () => !isFile };
+  const stats = {
+    size: isFile ? node.size : 0,
+    dev: 1n,
+    ino: inodeOf(node),
+    isFile: () => isFile,
+    isDirectory: () => !isFile,
+  };
   return stats as unknown as Stats;
 }
 

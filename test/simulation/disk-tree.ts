@@ -80,5 +80,5 @@ export class DiskTree {
 }
 
 function parts(path: string): string[] {
-  return path.split('/').filter((name) => name !== '');
+  return path.split('/').filter((name) => name !== '' && name !== '.');
 }

@@ -103,7 +103,7 @@ export class SimulatedDisk {
       const node = find();
       let fd = 3;
       while (this.#open.has(fd)) fd++;
-      this.#open.set(fd, { fd, path, node, dsync: mode.dsync, locked: false });
+      this.#open.set(fd, { fd, path, node, dsync: mode.dsync, locked: null });
       return fd;
     };
     const fail = (share: number): void => {
@@ -170,18 +170,24 @@ export class SimulatedDisk {
     this.#flush('fsync', fd, done);
   }
 
-  fstat(fd: number, done: Callback<Stats | BigIntStats>): void {
+  fstat(
+    fd: number,
+    ...rest: [object, Callback<Stats | BigIntStats>] | [Callback<Stats | BigIntStats>]
+  ): void {
     const { path, node } = this.#descriptor(fd);
-    this.#submit({ method: 'fstat', path, apply: () => statsOf(node), done });
+    this.#submit({ method: 'fstat', path, apply: () => statsOf(node), done: last(rest) });
   }
 
-  lstat(path: string, done: Callback<Stats | BigIntStats>): void {
+  lstat(
+    path: string,
+    ...rest: [object, Callback<Stats | BigIntStats>] | [Callback<Stats | BigIntStats>]
+  ): void {
     const apply = (): Stats => {
       const node = this.tree.find(path);
       if (node === null) throw systemError('ENOENT', 'lstat', path);
       return statsOf(node);
     };
-    this.#submit({ method: 'lstat', path, apply, done });
+    this.#submit({ method: 'lstat', path, apply, done: last(rest) });
   }
 
   ftruncate(fd: number, size: number, done: Callback<void>): void {
@@ -227,10 +233,12 @@ export class SimulatedDisk {
     this.#submit({ method: 'unlink', path, apply, done });
   }
 
-  tryLock(fd: number): boolean {
+  tryLock(fd: number, isShared: boolean = false): boolean {
     const descriptor = this.#descriptor(fd);
-    for (const { node, locked } of this.#open.values()) if (node === descriptor.node && locked) return false;
-    descriptor.locked = true;
+    const lock = isShared ? 'shared' : 'exclusive';
+    for (const { node, locked } of this.#open.values())
+      if (node === descriptor.node && locked !== null && (locked !== 'shared' || !isShared)) return false;
+    descriptor.locked = lock;
     return true;
   }
 

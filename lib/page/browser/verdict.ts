@@ -42,6 +42,9 @@ function trouble(snapshot: Snapshot): Verdict | null {
       null,
     );
   }
+  if (code === 'LOG_DIR_LOST') {
+    return say('The log directory was lost', `${refusal?.reason ?? ''}. Put it back, or restart.`, 'disk');
+  }
   if (code === 'LOG_FAILED' || code === 'IN_DOUBT' || door.failedPerSecond > 0) {
     return say(
       'The disk takes no events',
