@@ -85,11 +85,8 @@ void t.test(
       Buffer.from('{\n  "name": "forebay",\n  "id": 1\n}\n'),
       Buffer.from('[{"id":"a","type":"t","data":1}]\n'),
       Buffer.from('{"id":"a","type":"t"}\n{"id":"","type":"t","data":1}\n"text"\n5\nnull\n'),
-      Buffer.from('\n\n\n'),
-      Buffer.from('\r\n'),
-      Buffer.from(' '),
       // the mark is sound and its text no event: only another program writes that
-      Buffer.from('\ufeff{"id":"a","type":"t","data":1}\n'),
+      Buffer.from('\ufeff\ufeff{"id":"a","type":"t","data":1}\n'),
     ]);
     const outcome = await startOn(t, files);
     for (const [name, file] of files) {
@@ -131,6 +128,49 @@ void t.test('events that were written by hand, without marks, are delivered', as
   t.equal(delivered.get(leftName(3)), `${lines.join('\r\n')}\r\n`);
   t.equal(quarantine.size, 0);
   t.match(forebay.counts(), { accepted: 9, delivered: 9 });
+});
+
+void t.test('white space of whoever writes by hand or edits is no damage', async (t) => {
+  const [a, b] = [eventText('a'), eventText('b')];
+  const mark = '\ufeff';
+  const files = new Map<string, string | Buffer>([
+    [leftName(1), `${a}\n${b}${' '.repeat(40)}\n`],
+    [leftName(2), `${a}${' '.repeat(40)}`],
+    [leftName(3), `${a}${'\t'.repeat(20)}${' '.repeat(20)}\n${b}\n`],
+    [leftName(4), `${mark}${a}\n${b}\n`],
+    [leftName(5), `${mark}${a}`],
+    [leftName(6), `\n${a}\n  \n\r\n${b}\n\n\t`],
+    [leftName(7), Buffer.concat([Buffer.from(mark), FILE])],
+    [leftName(8), '\n\n\n'],
+    [leftName(9), '\r\n \n'],
+    [leftName(10), ' '],
+    [leftName(11), mark],
+    [leftName(12), `${a}${' '.repeat(40)}\n${b}${' '.repeat(33)}\n`],
+    [leftName(13), `${' '.repeat(40)}\n${a}\n`],
+  ]);
+  const { delivered, quarantine, complaints, dir, forebay } = await startOn(t, files);
+  const texts = (n: number): string[] =>
+    (delivered.get(leftName(n)) ?? '')
+      .split('\n')
+      .map((line) => line.trim())
+      .filter((line) => line !== '');
+  for (const n of [1, 3, 4, 6, 12]) t.same(texts(n), [a, b], String(files.get(leftName(n))));
+  for (const n of [2, 5, 13]) t.same(texts(n), [a], String(files.get(leftName(n))));
+  t.same(texts(7), TEXTS, 'also with marks');
+  for (const n of [8, 9, 10, 11]) t.notOk(delivered.has(leftName(n)));
+  t.equal(quarantine.size, 0);
+  // a last line without its line feed is said, as before
+  t.same([...complaints.keys()].toSorted(), [leftName(2), leftName(5)].toSorted());
+  t.same(batchFiles(dir), []);
+  t.match(forebay.counts(), { accepted: 16, delivered: 16 });
+});
+
+void t.test('a single line of Forebay that was altered is set aside, although it is JSON', async (t) => {
+  const line = Buffer.from(LINES[0] ?? '');
+  line.write('X', line.indexOf('"', 7) - 1);
+  const { quarantine, sink } = await startOn(t, new Map([[leftName(1), line]]));
+  t.same(quarantine.get(leftName(1)), line);
+  t.same(sink.attempts, []);
 });
 
 void t.test('a folder or a link with the name of a batch file is named and left alone', async (t) => {

@@ -13,12 +13,12 @@ import { join, sep } from 'node:path';
 import { ForebayError, systemCode } from '../errors.js';
 import type { LogLines } from '../log-lines.js';
 import { StoredBatch } from './batch.js';
-import type { DeletedBatch, SealedBatch } from './batch.js';
+import type { Batch, DeletedBatch, SealedBatch } from './batch.js';
 import { BatchFile } from './batch-file.js';
 import type { Fsync } from './batch-file.js';
 import { keyOf } from './batch-key.js';
 import { BatchNames, compareBatchNames } from './batch-name.js';
-import { newlyGone, readBatch } from './batch-reader.js';
+import { BatchReader } from './batch-reader.js';
 import { DeadLetters } from './dead-letters.js';
 import { oldestBatchNames } from './directory-listing.js';
 import type { Survey } from './directory-listing.js';
@@ -29,6 +29,9 @@ import { PROBE_FILE, probeDisk } from './disk-probe.js';
 import { DrainRate } from './drain-rate.js';
 import { nodeFileSystem } from './file-system.js';
 import type { FileSystem } from './file-system.js';
+import { FILE_BOUNDS } from './large-file.js';
+import type { FileBounds, Piece } from './large-file.js';
+import { LogCounts } from './log-counts.js';
 import { NameFlush } from './name-flush.js';
 import { Quarantine } from './quarantine.js';
 import { RecentBatches } from './recent-batches.js';
@@ -48,25 +51,12 @@ export interface AppendLogOptions {
   readonly recentBytesMax?: number;
   /** How much may stand in the dead letters, in bytes; without it nothing bounds them. */
   readonly deadLettersBytesMax?: number;
+  readonly fileBounds?: FileBounds;
 }
 
-export class AppendLog {
+export class AppendLog extends LogCounts {
   readonly dir: string;
   readonly fsync: Fsync;
-  /** Files that an earlier run left, counted at start. */
-  readonly leftoverBatches: number;
-  /** Those of them whose events are not counted yet: their files have not been read. */
-  unreadBatches: number;
-  /** Events in the directory: appended or found in a file of an earlier run, and not deleted. */
-  pendingEvents = 0;
-  /** The bytes of the batch files, as far as they are acknowledged. */
-  pendingBytes: number;
-  /** Events of earlier runs, counted when their file is read. */
-  recoveredEvents = 0;
-  /** Files with a torn end. */
-  torn = 0;
-  /** Lines set aside as damaged, and acknowledged events of this run that are missing on disk. */
-  quarantined = 0;
   /** The directory as it is told, with a separator at its end: `./append-log/`. */
   readonly #prefix: string;
   /** Of this run, at random. */
@@ -83,6 +73,7 @@ export class AppendLog {
   readonly #names: BatchNames;
   readonly #nameFlush: NameFlush;
   readonly #quarantine: Quarantine;
+  readonly #reader: BatchReader;
   /** Also the sizes of leftover files that were not listed yet. */
   readonly #known: KnownFiles;
   /** Files being made or written, by name: they are no part of the backlog yet. */
@@ -107,19 +98,20 @@ export class AppendLog {
   }
 
   private constructor(options: AppendLogOptions, fs: FileSystem, lock: DirectoryLock, found: Survey) {
+    super(found);
     this.dir = options.dir;
     this.#prefix = join(options.dir, sep);
     this.fsync = options.fsync;
-    this.leftoverBatches = found.batches;
-    this.unreadBatches = found.batches;
-    this.pendingBytes = found.bytes;
-    this.#recent = new RecentBatches(options.recentBytesMax ?? 0);
+    const bounds = options.fileBounds ?? FILE_BOUNDS;
+    this.#recent = new RecentBatches(options.recentBytesMax ?? 0, bounds.wholeMax);
     this.#fs = fs;
     this.#lines = options.lines;
     this.lock = lock;
     this.#names = new BatchNames(found.newest);
     this.#nameFlush = new NameFlush(fs, options.dir);
     this.#quarantine = new Quarantine(fs, options.dir, this.#nameFlush);
+    const reading = { bounds, quarantine: this.#quarantine, confirmGone: async () => lock.confirm() };
+    this.#reader = new BatchReader({ fs, dir: options.dir, lines: options.lines, ...reading });
     this.deadLetters = new DeadLetters(fs, options.dir, this.#nameFlush, options.deadLettersBytesMax ?? Infinity);
     this.#known = { sizes: found.sizes, uncut: this.#uncut, newestLeftover: found.newest };
     if (typeof this.fsync === 'number') {
@@ -228,37 +220,27 @@ export class AppendLog {
    * @throws the system's error where the file cannot be read or the damage not be set aside; `LOG_DIR_LOST`
    */
   async read(batch: SealedBatch): Promise<StoredBatch> {
-    const { name, fileBytes, leftover } = batch;
+    const { name, fileBytes } = batch;
     const recent = this.#recent.read(name);
     if (recent !== null) {
       return new StoredBatch({ name, key: keyOf(recent.runId, name, recent.bytes), ...recent }, fileBytes);
     }
     await this.lock.confirmIfLost();
-    const confirmGone = async (): Promise<void> => this.lock.confirm();
-    const read = await readBatch(this.#fs, this.path(name), batch, this.#quarantine, this.#lines, confirmGone);
-    const { events, bytes } = read;
-    const isNew = batch.past === null;
-    const gone = newlyGone(batch, read);
-    this.quarantined += gone;
-    if (read.torn && isNew) this.torn++;
-    if (leftover && isNew) {
-      this.recoveredEvents += events + gone;
-      this.unreadBatches--;
-    }
-    this.pendingEvents += leftover && isNew ? events : -gone;
-    return new StoredBatch({ name, key: keyOf(read.runId, name, bytes), events, bytes }, fileBytes);
+    const read = await this.#reader.read(batch);
+    const { events, bytes, pieces } = read;
+    this.countRead(batch, read);
+    return new StoredBatch({ name, key: keyOf(read.runId, name, bytes), events, bytes }, fileBytes, pieces);
+  }
+
+  /** Reads a piece of a large file that was read. It may have fewer events by now. @throws as `read` */
+  async readPiece(batch: StoredBatch, piece: Piece): Promise<Batch> {
+    await this.lock.confirmIfLost();
+    return this.#reader.readPiece(batch, piece);
   }
 
   /** Keeps nothing of a batch in memory. */
   forget({ name }: SealedBatch): void {
     this.#recent.delete(name);
-  }
-
-  /** Events of batches that were read, and are in no file any longer. */
-  miss(events: number, bytes: number): void {
-    this.quarantined += events;
-    this.pendingEvents -= events;
-    this.pendingBytes -= bytes;
   }
 
   /** Deletes a batch file: its events are somewhere else now. One that is gone already is no error. @throws `LOG_DIR_LOST` */

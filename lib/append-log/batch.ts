@@ -1,4 +1,5 @@
 import type { Event } from '../event.js';
+import type { Piece } from './large-file.js';
 
 /** A sealed batch file. */
 export interface SealedBatch {
@@ -57,10 +58,17 @@ export class Batch implements Iterable<Event> {
 export class StoredBatch extends Batch {
   /** How much its file takes of the disk. */
   readonly fileBytes: number;
+  /** Where the events of a large file are, to be read one piece after the other; none: they are in `bytes`. */
+  readonly pieces: readonly Piece[];
 
-  constructor(batch: Pick<Batch, 'name' | 'key' | 'events' | 'bytes'>, fileBytes: number) {
+  constructor(
+    batch: Pick<Batch, 'name' | 'key' | 'events' | 'bytes'>,
+    fileBytes: number,
+    pieces: readonly Piece[] = [],
+  ) {
     super(batch);
     this.fileBytes = fileBytes;
+    this.pieces = pieces;
   }
 }
 

@@ -175,8 +175,9 @@ export class DeadLetters {
 
   /** The file for the letters of a batch. One of an earlier attempt gives way to it. */
   async #place({ name, key }: BatchName): Promise<{ path: string; earlier: Stats | null }> {
+    const file = name.replace(/#.*$/, ''); // of a large one pieces come one after the other
     for (let number = 1; ; number++) {
-      const path = join(this.#dir, number === 1 ? name : `${name}.${number}`);
+      const path = join(this.#dir, number === 1 ? file : `${file}.${number}`);
       const there = await statsOf(this.#fs, path);
       if (there === null) return { path, earlier: null };
       if (there.isFile() && (await this.#isOf(path, key))) return { path, earlier: there };

@@ -2,7 +2,7 @@ import { constants } from 'node:fs';
 import { join } from 'node:path';
 import { ForebayError } from '../errors.js';
 import { DirectoryIdentity } from './directory-identity.js';
-import { call, callVoid, readToEnd, writeAll } from './file-system.js';
+import { call, callVoid, readAt, writeAll } from './file-system.js';
 import type { FileSystem } from './file-system.js';
 
 export const LOCK_FILE = 'forebay.lock';
@@ -57,7 +57,7 @@ export async function lockDirectory(fs: FileSystem, dir: string): Promise<Direct
     });
   };
   try {
-    const before = readNote(await readToEnd(fs, fd, NOTE_BYTES).then(String, () => '')); // never blocks a start
+    const before = readNote(await readAt(fs, fd, 0, NOTE_BYTES).then(String, () => '')); // never blocks a start
     if (!fs.tryLock(fd)) throw locked(dir, before);
     const write = async ({ runId, sink }: Omit<LockNote, 'owner'>): Promise<void> => {
       const started = new Date(Date.now()).toISOString();

@@ -139,12 +139,23 @@ async function removeMade(fs: FileSystem, deepest: string, topmost: string): Pro
 
 /** Reads a file from its start, at most `bytes` of it; `null`: all. */
 export async function readAll(fs: FileSystem, path: string, bytes: number | null): Promise<Buffer<ArrayBuffer>> {
+  return withOpen(fs, path, async (fd, { size }) => readAt(fs, fd, 0, bytes ?? size));
+}
+
+/** Opens a file for reading, and closes it when the work is done. */
+export async function withOpen<T>(
+  fs: FileSystem,
+  path: string,
+  work: (fd: number, stats: nodeFs.Stats) => Promise<T>,
+): Promise<T> {
   const fd = await call<number>((done) => {
     fs.open(path, 'r', done);
   });
   try {
-    const size = bytes ?? (await fileSize(fs, fd));
-    return await readToEnd(fs, fd, size);
+    const stats = await call<nodeFs.Stats>((done) => {
+      fs.fstat(fd, done);
+    });
+    return await work(fd, stats);
   } finally {
     await callVoid((done) => {
       fs.close(fd, done);
@@ -153,7 +164,11 @@ export async function readAll(fs: FileSystem, path: string, bytes: number | null
 }
 
 /** Another server writes the file. */
-export class BeingWritten extends Error {}
+export class BeingWritten extends Error {
+  constructor(path: string) {
+    super(`another server writes ${path}`);
+  }
+}
 
 /**
  * The same, where the size is known as far as one can know it. If it is another, the file is read all the same.
@@ -188,7 +203,7 @@ export function readExpected(
         }
       };
       try {
-        if (mayBeWritten && !fs.tryLock(fd, true)) throw new BeingWritten(`another server writes ${path}`);
+        if (mayBeWritten && !fs.tryLock(fd, true)) throw new BeingWritten(path);
         // one byte more than there should be: a read that does not fill it has met the end
         file = Buffer.allocUnsafe(bytes ?? size + 1);
         fs.read(fd, file, 0, file.length, 0, end);
@@ -199,25 +214,26 @@ export function readExpected(
   });
 }
 
-/** Reads an open file from its start, at most `bytesMax` of it. */
-export async function readToEnd(fs: FileSystem, fd: number, bytesMax: number): Promise<Buffer<ArrayBuffer>> {
+/** More the system does not read at once. */
+const CALL_BYTES_MAX = 2 ** 30;
+
+/** Reads an open file from a position, at most `bytesMax` of it. */
+export async function readAt(
+  fs: FileSystem,
+  fd: number,
+  position: number,
+  bytesMax: number,
+): Promise<Buffer<ArrayBuffer>> {
   const file = Buffer.allocUnsafe(bytesMax);
   let done = 0;
   while (done < bytesMax) {
     const read = await call<number>((end) => {
-      fs.read(fd, file, done, bytesMax - done, done, end);
+      fs.read(fd, file, done, Math.min(bytesMax - done, CALL_BYTES_MAX), position + done, end);
     });
     if (read === 0) break;
     done += read;
   }
   return file.subarray(0, done);
-}
-
-async function fileSize(fs: FileSystem, fd: number): Promise<number> {
-  const { size } = await call<nodeFs.Stats>((done) => {
-    fs.fstat(fd, done);
-  });
-  return size;
 }
 
 /** What stands at a path, links not followed; `null`: nothing. */

@@ -12,7 +12,6 @@ import { RUN_MARK_BYTES, runIdAt, runMark } from './run-mark.js';
 const LINE_FEED = 0x0a;
 const SPACE = 0x20;
 const TAB = 0x09;
-const CARRIAGE_RETURN = 0x0d;
 const MARK_BYTES = 32;
 /** What one flipped bit makes of a line feed. */
 const FLIPPED_LINE_FEEDS = new Set(Array.from({ length: 8 }, (_, bit) => LINE_FEED ^ (1 << bit)));
@@ -147,11 +146,19 @@ export function beginsMarked(bytes: Buffer<ArrayBuffer>): boolean {
   return false;
 }
 
-/** Whether a line ends like a mark, sound or not. A few characters of white space may stand there by hand. */
+/**
+ * Whether a line ends like a mark, sound or not. A few characters of white space may stand there by hand, or many of one
+ * kind, which a mark is once in 2^31.
+ */
 export function looksMarked(line: Buffer): boolean {
-  let whiteSpace = 0;
-  for (let back = 1; back <= MARK_BYTES; back++) if (isWhiteSpace(line.at(-back))) whiteSpace++;
-  return whiteSpace > MARK_BYTES / 2;
+  let spaces = 0;
+  let tabs = 0;
+  for (let back = 1; back <= MARK_BYTES; back++) {
+    const byte = line.at(-back);
+    if (byte === SPACE) spaces++;
+    else if (byte === TAB) tabs++;
+  }
+  return spaces > 0 && tabs > 0 && spaces + tabs > MARK_BYTES / 2;
 }
 
 /** A line that a crash cut off somewhere in its mark, without what is there of the mark. */
@@ -159,8 +166,4 @@ export function withoutMarkBegin(line: Buffer<ArrayBuffer>): Buffer<ArrayBuffer>
   let end = line.length;
   while (line[end - 1] === SPACE || line[end - 1] === TAB) end--;
   return line.subarray(0, end);
-}
-
-function isWhiteSpace(byte: number | undefined): boolean {
-  return byte === SPACE || byte === TAB || byte === CARRIAGE_RETURN;
 }

@@ -86,6 +86,6 @@ async function unlink(fs: FileSystem, path: string): Promise<void> {
 }
 
 async function holdsStartOf(fs: FileSystem, path: string, bytes: Buffer): Promise<boolean> {
-  const there = await readAll(fs, path, null);
+  const there = await readAll(fs, path, bytes.length + 1);
   return there.equals(bytes.subarray(0, there.length));
 }

@@ -8,20 +8,25 @@ import type { UnmarkedLines } from './line-mark.js';
  */
 export class RecentBatches {
   readonly #bytesMax: number;
+  readonly #fileBytesMax: number;
   #bytes = 0;
   readonly #open = new Map<BatchFile, Buffer[]>();
   readonly #sealed = new Map<string, { readonly parts: readonly Buffer[]; readonly events: number }>();
 
-  /** @param bytesMax so much is kept, in bytes of the log; the rest is forgotten */
-  constructor(bytesMax: number) {
+  /**
+   * @param bytesMax so much is kept, in bytes of the log; the rest is forgotten
+   * @param fileBytesMax a larger file is not: it is read in pieces
+   */
+  constructor(bytesMax: number, fileBytesMax: number) {
     this.#bytesMax = bytesMax;
+    this.#fileBytesMax = fileBytesMax;
   }
 
   /** Lines that are acknowledged now. */
   add(file: BatchFile, lines: Buffer): void {
     const parts = this.#open.get(file) ?? [];
     const isWhole = parts.length > 0 || file.bytes === lines.length;
-    if (!isWhole || this.#bytes + lines.length > this.#bytesMax) {
+    if (!isWhole || file.bytes > this.#fileBytesMax || this.#bytes + lines.length > this.#bytesMax) {
       this.#forget(parts);
       this.#open.delete(file);
       return;

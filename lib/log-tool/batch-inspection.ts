@@ -45,7 +45,7 @@ export function inspectBatch(file: Buffer<ArrayBuffer>): BatchInspection {
     return { text, events, runId, damaged: [], torn: null, breakLost: null, sound: [file] };
   }
   const lines = splitLines(file);
-  const hasMarks = lines.some(({ bytes }) => looksMarked(withoutBreak(bytes)));
+  const { hasMarks } = read;
   const damaged: DamagedLine[] = [];
   const sound: Buffer<ArrayBuffer>[] = [];
   for (const { line, at, bytes } of lines) {

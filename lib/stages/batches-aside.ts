@@ -101,15 +101,22 @@ export class BatchesAside {
     return !this.#works;
   }
 
-  /** The sink has the batch, but for these events, and they could not be kept. */
-  add(sealed: SealedBatch, batch: Batch, refused: readonly RefusedEvent[], error: Error): void {
+  /**
+   * The sink has the batch, but for these events, and they could not be kept.
+   *
+   * @param refused `null`: nobody knows any longer which they are
+   */
+  add(sealed: SealedBatch, batch: Batch, refused: readonly RefusedEvent[] | null, error: Error): void {
     const { log, lines } = this.#options;
     const { name, events } = batch;
     if (this.batches === 0) this.#sinceMs = performance.now();
-    const text = `${name}, until ${refused.length} refused of ${count(events, 'event')} can become dead letters`;
+    const some = refused === null ? 'the refused' : `${refused.length} refused`;
+    const text = `${name}, until ${some} of ${count(events, 'event')} can become dead letters`;
     lines.batch({ kind: 'Stepped aside', text, batch: name, events });
     log.forget(sealed);
-    this.#keepVerdicts(lettersAside({ ...sealed, events, past: 'aside' }, refused, NO_SIZE), error);
+    const aside = { ...sealed, events, past: 'aside' } as const;
+    if (refused === null) this.#forget(aside, NO_SIZE, error);
+    else this.#keepVerdicts(lettersAside(aside, refused, NO_SIZE), error);
     if (!(error instanceof DeadLettersFull)) {
       this.#failed('Could not keep dead letters', batch, error);
     } else if (!this.#isSaid) {
@@ -139,12 +146,19 @@ export class BatchesAside {
   #keepVerdicts(letters: LettersAside, error: Error): void {
     const { memoryBytesMax = MEMORY_BYTES_MAX } = this.#options;
     const { sealed, memoryBytes } = letters;
+    if (this.#memoryBytes + memoryBytes > memoryBytesMax) {
+      this.#forget(sealed, letters.size, error);
+      return;
+    }
     const size = error instanceof DeadLettersFull ? error.size : letters.size;
     this.#lastError = error;
-    if (this.#memoryBytes + memoryBytes <= memoryBytesMax) {
-      this.#known.set(sealed.name, { ...letters, size });
-      this.#memoryBytes += memoryBytes;
-    } else this.#forgotten.add(sealed, size);
+    this.#known.set(sealed.name, { ...letters, size });
+    this.#memoryBytes += memoryBytes;
+  }
+
+  #forget(sealed: SealedBatch, size: LettersSize, error: Error): void {
+    this.#lastError = error;
+    this.#forgotten.add(sealed, error instanceof DeadLettersFull ? error.size : size);
   }
 
   #drop({ sealed, memoryBytes }: LettersAside): void {

@@ -7,6 +7,8 @@ import { Histogram, LONG_SECONDS } from '../histogram.js';
 import type { BatchLineKind, LogLines } from '../log-lines.js';
 import type { Sink } from '../sinks/sink.js';
 import { BatchesAside } from './batches-aside.js';
+import { settleFile } from './large-batches.js';
+import type { Settling } from './large-batches.js';
 import { PatientReads } from './patient-reads.js';
 import type { Place } from './patient-reads.js';
 import { ReadAhead } from './read-ahead.js';
@@ -65,6 +67,7 @@ export class Deliverer extends Writable {
   readonly #stopping = new AbortController();
   readonly #retries: Retries;
   readonly #settler: Settler;
+  readonly #settling: Settling;
   readonly #ahead: ReadAhead;
   readonly #aside: BatchesAside;
   /** Batches that have had a place and are neither deleted nor given up, oldest first. */
@@ -95,8 +98,8 @@ export class Deliverer extends Writable {
     const failed = (error: Error): void => void this.emit('failure', error);
     this.#retries = new Retries({ lines, stopping, random, failed });
     this.#reads = new PatientReads(log, lines, this.#retries);
-    const settler = new Settler({ ...options, random, stopping, retries: this.#retries });
-    this.#settler = settler;
+    const settler = (this.#settler = new Settler({ ...options, random, stopping, retries: this.#retries }));
+    this.#settling = { log, retries: this.#retries, settle: async (batch) => settler.settle(batch) };
     this.#aside = new BatchesAside({
       log,
       lines,
@@ -241,12 +244,11 @@ export class Deliverer extends Writable {
     const batch = await this.#reads.read(sealed, read, place);
     if (batch === null || this.#stopping.signal.aborted) return null;
     this.#aside.read(batch);
-    const { name, events, fileBytes } = batch;
-    if (sealed.leftover) this.#line('Replaying batch', `${name} (${events} events)`, batch);
-    const settlement = await this.#settler.settle(batch);
+    const { name, fileBytes } = batch;
+    if (sealed.leftover) this.#line('Replaying batch', `${name} (${batch.events} events)`, batch);
+    const settlement = await settleFile(batch, this.#settling);
     if (settlement === null) return null;
-    const { refused, notKept } = settlement;
-    const { length: deadLettered } = refused;
+    const { events, deadLettered, refused, notKept } = settlement;
     // a name can be ahead of the clock
     const ageMs = Math.max(0, Date.now() - sealed.bornMs);
     this.deliverySeconds.observe(ageMs / 1000, events - deadLettered);

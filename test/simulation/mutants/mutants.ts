@@ -78,9 +78,9 @@ export const MUTANTS: readonly Mutant[] = [
     edits: [
       {
         file: 'lib/stages/deliverer.ts',
-        find: 'const settlement = await this.#settler.settle(batch);',
+        find: 'const settlement = await settleFile(batch, this.#settling);',
         replace:
-          'await this.#log.delete({ ...batch, events: 0, fileBytes: 0 });\n    const settlement = await this.#settler.settle(batch);',
+          'await this.#log.delete({ ...batch, events: 0, fileBytes: 0 });\n    const settlement = await settleFile(batch, this.#settling);',
       },
     ],
     violates: LOST,
@@ -205,7 +205,7 @@ export const MUTANTS: readonly Mutant[] = [
     edits: [
       {
         file: 'lib/append-log/batch-lines.ts',
-        find: 'else damaged.push(Buffer.concat([line, Buffer.of(LINE_FEED)]));',
+        find: 'if (text === null && (hasMarks || !isBlank(line))) damaged.push(whole);',
         replace: '',
       },
     ],

@@ -1,0 +1,49 @@
+import type { SealedBatch } from './batch.js';
+import { newlyGone } from './batch-reader.js';
+import type { BatchContent } from './batch-reader.js';
+import type { Survey } from './directory-listing.js';
+
+/** What the log counts. A file of an earlier run is counted when it is read. */
+export class LogCounts {
+  /** Files that an earlier run left, counted at start. */
+  readonly leftoverBatches: number;
+  /** Those of them whose events are not counted yet: their files have not been read. */
+  unreadBatches: number;
+  /** Events in the directory: appended or found in a file of an earlier run, and not deleted. */
+  pendingEvents = 0;
+  /** The bytes of the batch files, as far as they are acknowledged. */
+  pendingBytes: number;
+  /** Events of earlier runs, counted when their file is read. */
+  recoveredEvents = 0;
+  /** Files with a torn end. */
+  torn = 0;
+  /** Lines set aside as damaged, and acknowledged events of this run that are missing on disk. */
+  quarantined = 0;
+
+  constructor({ batches, bytes }: Survey) {
+    this.leftoverBatches = batches;
+    this.unreadBatches = batches;
+    this.pendingBytes = bytes;
+  }
+
+  /** Events of batches that were read, and are in no file any longer. */
+  miss(events: number, bytes: number): void {
+    this.quarantined += events;
+    this.pendingEvents -= events;
+    this.pendingBytes -= bytes;
+  }
+
+  /** A batch file was read. */
+  protected countRead(batch: SealedBatch, read: BatchContent): void {
+    const { events } = read;
+    const isNew = batch.past === null;
+    const gone = newlyGone(batch, read);
+    this.quarantined += gone;
+    if (read.torn && isNew) this.torn++;
+    if (batch.leftover && isNew) {
+      this.recoveredEvents += events + gone;
+      this.unreadBatches--;
+    }
+    this.pendingEvents += batch.leftover && isNew ? events : -gone;
+  }
+}
