@@ -65,7 +65,7 @@ export function statistics(stages: Stages, ackSeconds: Histogram): Statistics {
     queuedBytes: batcher.queuedBytes,
     queueDrainSeconds: batcher.drainMs / 1000,
     pendingBytes: log.pendingBytes,
-    oldestPendingSeconds: bornMs === null ? 0 : Math.max(0, (Date.now() - bornMs) / 1000),
+    oldestPendingSeconds: bornMs === null ? 0 : (performance.now() - bornMs) / 1000,
     drainSeconds: log.pendingBytes === 0 ? 0 : log.drainMs(log.pendingBytes) / 1000,
     sealedBy: writer.sealedBy,
     groupEvents: writer.groupEvents,

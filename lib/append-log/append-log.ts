@@ -113,7 +113,7 @@ export class AppendLog extends LogCounts {
     const reading = { bounds, quarantine: this.#quarantine, confirmGone: async () => lock.confirm() };
     this.#reader = new BatchReader({ fs, dir: options.dir, lines: options.lines, ...reading });
     this.deadLetters = new DeadLetters(fs, options.dir, this.#nameFlush, options.deadLettersBytesMax ?? Infinity);
-    this.#known = { sizes: found.sizes, uncut: this.#uncut, newestLeftover: found.newest };
+    this.#known = { sizes: found.sizes, uncut: this.#uncut, newestLeftover: found.newest, openedMs: performance.now() };
     if (typeof this.fsync === 'number') {
       this.#flushTimer = setInterval(() => {
         for (const file of this.#unsealed.values()) if (file !== null) void flushLate(file, this.#lines);

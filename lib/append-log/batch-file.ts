@@ -12,8 +12,8 @@ export type Fsync = 'always' | 'never' | number;
  */
 export class BatchFile {
   readonly name: string;
-  /** When it was made, in milliseconds since 1970. */
-  readonly bornMs = Date.now();
+  /** When it was made, in milliseconds of `performance.now()`. */
+  readonly bornMs = performance.now();
   /** The bytes that are acknowledged, from the start of the file. */
   bytes = 0;
   /** The events in these bytes. */

@@ -2,6 +2,8 @@ const PATTERN = /^batch_(\d{4})(\d\d)(\d\d)_(\d\d)(\d\d)(\d\d)_(\d+)\.jsonl$/;
 
 /** Beyond it numbers are not exact, and no next one could be given. */
 const N_MAX = 2 ** 52;
+/** The last second that a name can hold. */
+const SECOND_MAX = Date.UTC(9999, 11, 31, 23, 59, 59) / 1000;
 
 /** What a batch file's name says: `batch_YYYYMMDD_HHMMSS_N.jsonl`. */
 interface BatchName {
@@ -67,9 +69,9 @@ export class BatchNames {
   /** @param newest the newest name in the directory, if there is one */
   constructor(newest: string | null, nowMs: () => number = Date.now) {
     const left = newest === null ? null : parse(newest);
-    const second = Math.floor(nowMs() / 1000);
-    this.#last = left !== null && left.second >= second ? left : { second, n: 0 };
     this.#nowMs = nowMs;
+    const second = this.#second();
+    this.#last = left !== null && left.second >= second ? left : { second, n: 0 };
   }
 
   /** No name given so far, and none in the directory, comes after this one. */
@@ -77,9 +79,17 @@ export class BatchNames {
     return format(this.#last);
   }
 
+  /** @throws Error if there is none */
   next(): string {
-    const second = Math.max(Math.floor(this.#nowMs() / 1000), this.#last.second);
-    this.#last = { second, n: this.#last.n + 1 };
+    const second = Math.max(this.#second(), this.#last.second);
+    const n = this.#last.n + 1;
+    const next = n < N_MAX ? { second, n } : { second: Math.max(second, this.#last.second + 1), n: 1 };
+    if (next.second > SECOND_MAX) throw new Error(`no name comes after ${this.last}: move that file away`);
+    this.#last = next;
     return format(this.#last);
+  }
+
+  #second(): number {
+    return Math.min(SECOND_MAX, Math.floor(this.#nowMs() / 1000));
   }
 }

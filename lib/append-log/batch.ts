@@ -10,7 +10,7 @@ export interface SealedBatch {
   readonly events: number | null;
   /** How much it takes of the disk, in bytes. */
   readonly fileBytes: number;
-  /** When its file was made, in milliseconds since 1970. */
+  /** When its file was made, in milliseconds of `performance.now()`: before this process, it is below 0. */
   readonly bornMs: number;
   /** Whether an earlier run left it. */
   readonly leftover: boolean;

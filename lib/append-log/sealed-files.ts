@@ -11,6 +11,17 @@ export interface KnownFiles {
   readonly uncut: ReadonlyMap<string, number>;
   /** The newest file of an earlier run. */
   readonly newestLeftover: string | null;
+  /** When the log was opened, in milliseconds of `performance.now()`. */
+  readonly openedMs: number;
+}
+
+/** No file is older. */
+const FIRST_MS = Date.UTC(2020, 0, 1);
+
+/** When a file was made, by the clock that never jumps. What a wrong clock has named is as old as the run that found it. */
+function bornAt(timeMs: number, openedMs: number): number {
+  const ageMs = Date.now() - timeMs;
+  return ageMs < 0 || timeMs < FIRST_MS ? openedMs : performance.now() - ageMs;
 }
 
 /** The sealed batches of these files, without those that are deleted meanwhile. */
@@ -18,7 +29,7 @@ export async function sealedFiles(
   fs: FileSystem,
   dir: string,
   names: readonly string[],
-  { sizes: knownSizes, uncut, newestLeftover }: KnownFiles,
+  { sizes: knownSizes, uncut, newestLeftover, openedMs }: KnownFiles,
 ): Promise<SealedBatch[]> {
   const sizes = await sizesOf(fs, dir, names, knownSizes);
   for (const name of names) knownSizes.delete(name);
@@ -28,7 +39,7 @@ export async function sealedFiles(
     const acknowledgedBytes = uncut.get(name) ?? null;
     const fileBytes = acknowledgedBytes ?? size;
     const leftover = newestLeftover !== null && compareBatchNames(name, newestLeftover) <= 0;
-    const bornMs = timeOf(name);
+    const bornMs = bornAt(timeOf(name), openedMs);
     return { name, acknowledgedBytes, events: null, fileBytes, bornMs, leftover, past: null };
   });
 }

@@ -39,7 +39,7 @@ export class Backlog extends Readable {
     this.#moreOnDisk = log.leftoverBatches > 0;
   }
 
-  /** When the oldest batch was made that waits here, in milliseconds since 1970; `null` where none is known. */
+  /** When the oldest batch was made that waits here, in milliseconds of `performance.now()`; `null` where none is known. */
   get oldestBornMs(): number | null {
     return this.#batches[0]?.bornMs ?? null;
   }

@@ -57,7 +57,7 @@ export class BatchWriter extends Writable {
     this.#disk = disk;
   }
 
-  /** When the file was made that is written, in milliseconds since 1970; `null` where there is none with events. */
+  /** When the file was made that is written, in milliseconds of `performance.now()`; `null` where there is none with events. */
   get openBornMs(): number | null {
     return this.#file !== null && this.#file.events > 0 ? this.#file.bornMs : null;
   }

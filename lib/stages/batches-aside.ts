@@ -91,7 +91,7 @@ export class BatchesAside {
     return this.batches > 0 && this.#lastError instanceof DeadLettersFull;
   }
 
-  /** When the oldest was created, in milliseconds since 1970; `Infinity`: there is none. */
+  /** When the oldest was created, in milliseconds of `performance.now()`; `Infinity`: there is none. */
   get oldestBornMs(): number {
     const [first] = this.#known.values();
     return Math.min(first?.sealed.bornMs ?? Infinity, this.#forgotten.bornMs);

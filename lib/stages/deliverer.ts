@@ -126,7 +126,7 @@ export class Deliverer extends Writable {
     return this.#retries.failures;
   }
 
-  /** When the oldest batch was made that is here, in milliseconds since 1970; `null` where there is none. */
+  /** When the oldest batch was made that is here, in milliseconds of `performance.now()`; `null` where there is none. */
   get oldestBornMs(): number | null {
     const [active] = this.#active;
     const all = [active?.bornMs, this.#ahead.first?.bornMs, this.#aside.oldestBornMs];
@@ -249,8 +249,7 @@ export class Deliverer extends Writable {
     const settlement = await settleFile(batch, this.#settling);
     if (settlement === null) return null;
     const { events, deadLettered, refused, notKept } = settlement;
-    // a name can be ahead of the clock
-    const ageMs = Math.max(0, Date.now() - sealed.bornMs);
+    const ageMs = performance.now() - sealed.bornMs;
     this.deliverySeconds.observe(ageMs / 1000, events - deadLettered);
     if (notKept === null) return { sealed, name, events, fileBytes, deadLettered };
     this.#aside.add(sealed, batch, refused, notKept);

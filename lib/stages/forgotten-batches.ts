@@ -47,7 +47,7 @@ export class ForgottenBatches {
     return { bytes: this.#sums.letterBytes, earlierBytes: 0 };
   }
 
-  /** When the oldest was created, or one that is settled, in milliseconds since 1970. */
+  /** When the oldest was created, or one that is settled, in milliseconds of `performance.now()`. */
   get bornMs(): number {
     return this.#sums.bornMs;
   }
