@@ -6,6 +6,7 @@ import t from 'tap';
 import type { Batch } from '../lib/append-log/batch.js';
 import { chooseSink } from '../lib/sinks/choose-sink.js';
 import { FileSink } from '../lib/sinks/file-sink.js';
+import { reachedSink, SinkError } from '../lib/sinks/sink-error.js';
 import { SimulatedSink } from '../lib/sinks/simulated-sink.js';
 import { readOptions } from '../lib/settings/option-table.js';
 import { SERVER_SETTINGS } from '../lib/settings/server-settings.js';
@@ -136,5 +137,34 @@ void t.test('waits between attempts grow to a bound, with full jitter', (t) => {
   t.equal(backoffMs(2, 0), 0);
   t.equal(backoffMs(10, 1), 30_000);
   t.equal(backoffMs(5000, 1), 30_000, 'also where 2 ** failures is Infinity');
+  t.end();
+});
+
+void t.test('an error says whether the sink failed at the batch', (t) => {
+  const withCode = (code: string): Error => Object.assign(new Error('failed'), { code });
+  const unreached = [
+    'ECONNREFUSED',
+    'ENOTFOUND',
+    'EAI_AGAIN',
+    'ENOSPC',
+    'CERT_HAS_EXPIRED',
+    'UND_ERR_CONNECT_TIMEOUT',
+  ];
+  for (const code of unreached) {
+    t.notOk(reachedSink(withCode(code)), code);
+    t.notOk(reachedSink(new TypeError('fetch failed', { cause: withCode(code) })), `${code} as a cause`);
+  }
+  for (const code of [
+    'ECONNRESET',
+    'EPIPE',
+    'UND_ERR_SOCKET',
+    'UND_ERR_HEADERS_TIMEOUT',
+    'ERR_INVALID_ARG_TYPE',
+  ])
+    t.ok(reachedSink(withCode(code)), code);
+  t.ok(reachedSink(new Error('no answer within 30000 ms')));
+  t.ok(reachedSink(new SinkError('it broke', { status: 500 })));
+  t.notOk(reachedSink(new SinkError('not now', { status: 503, retryAfterMs: 1000 })));
+  t.notOk(reachedSink(new SinkError('not now', { status: 529, reached: false })));
   t.end();
 });

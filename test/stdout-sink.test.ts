@@ -197,7 +197,7 @@ void t.test('behind a batch that was cut off the next begins on a line of its ow
   attempt.catch(() => undefined);
   await new Promise((resolve) => setImmediate(resolve)); // the pipe is full, the rest waits
   pipe.leave();
-  await t.rejects(attempt, { code: 'EPIPE' });
+  await t.rejects(attempt, { cause: { code: 'EPIPE' } });
   await t.rejects(sink.deliver(batch, never), { message: 'nobody reads standard output' });
   pipe.read();
   await sink.deliver(batch, never);
@@ -220,7 +220,7 @@ void t.test('so it is where the pipe was full at first, and the reader left late
   await new Promise((resolve) => setImmediate(resolve));
   pipe.leavesAt = 65_536 + 100;
   pipe.read();
-  await t.rejects(attempt, { code: 'EPIPE' });
+  await t.rejects(attempt, { cause: { code: 'EPIPE' } });
   pipe.leavesAt = Infinity;
   pipe.read();
   await sink.deliver(batch, never);
@@ -284,7 +284,7 @@ void t.test(
     const full = openSync('/dev/full', 'w');
     const sink = StdoutSink.open(full);
     await t.rejects(sink.deliver(batchOfLines(['{}']), never), {
-      code: 'ENOSPC',
+      cause: { code: 'ENOSPC' },
     });
     await sink.close();
     closeSync(full);

@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { SinkError } from './sink-error.js';
 import type { Sink } from './sink.js';
 
 export interface SimulatedSinkOptions {
@@ -26,6 +27,9 @@ export class SimulatedSink implements Sink {
     signal.throwIfAborted();
     const latencyMs = this.#latencyMs * (0.5 + this.#random());
     if (latencyMs > 0) await sleep(latencyMs, undefined, { signal });
-    if (this.#random() < this.#failureRate) throw new Error('simulated failure (--sink-failure-rate)');
+    if (this.#random() < this.#failureRate) {
+      // by chance: it is never the batch
+      throw new SinkError('simulated failure (--sink-failure-rate)', { reached: false });
+    }
   }
 }

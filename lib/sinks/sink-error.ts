@@ -1,3 +1,5 @@
+import { systemCode } from '../errors.js';
+
 /** An event that the sink will not take, however often it gets it. */
 export interface Refusal {
   /** Its place in the batch, from 0. */
@@ -23,6 +25,13 @@ export interface SinkErrorDetail {
    * is at fault, none is refused. The sink is left alone at once, hears little, and operators hear it loudly.
    */
   readonly misconfigured?: boolean;
+  /**
+   * Whether the sink got the batch and failed at it. Then the batch may be the reason: if it fails again and again while
+   * the sink takes others, its events are offered apart from each other. `false` if nobody answered, or if the answer is
+   * about the moment (busy, an outage as a proxy tells it), the route or the setup. Without it: `true`, unless the sink
+   * asked to be left alone or is set up wrongly.
+   */
+  readonly reached?: boolean;
   readonly cause?: unknown;
 }
 
@@ -32,16 +41,29 @@ export class SinkError extends Error {
   readonly retryAfterMs: number | undefined;
   readonly refused: 'all' | readonly Refusal[] | null;
   readonly misconfigured: boolean;
+  readonly reached: boolean;
 
   constructor(
     message: string,
-    { status, retryAfterMs, refused, misconfigured, cause }: SinkErrorDetail = {},
+    { status, retryAfterMs, refused, misconfigured = false, reached, cause }: SinkErrorDetail = {},
   ) {
     super(message, { cause });
     this.name = 'SinkError';
     this.status = status ?? null;
     this.retryAfterMs = retryAfterMs;
     this.refused = refused ?? null;
-    this.misconfigured = misconfigured ?? false;
+    this.misconfigured = misconfigured;
+    this.reached = reached ?? (retryAfterMs === undefined && !misconfigured);
   }
+}
+
+/** Codes of errors that ended an attempt before the sink had it: of the system (but for a connection that broke) and of TLS. */
+const NOT_REACHED =
+  /^(?:E(?!CONNRESET$|PIPE$)[A-Z0-9]+|EAI_[A-Z]+|UND_ERR_CONNECT_TIMEOUT|ERR_(?:TLS|SSL)_\w+|\w*CERT\w*)$/;
+
+/** Whether the sink got the batch and failed at it: see `SinkErrorDetail.reached`. An error that does not say so may mean it. */
+export function reachedSink(error: Error): boolean {
+  if (error instanceof SinkError) return error.reached;
+  const code = systemCode(error) ?? systemCode(error.cause);
+  return code === undefined || !NOT_REACHED.test(code);
 }

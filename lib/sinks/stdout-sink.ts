@@ -4,6 +4,7 @@ import { asError, ForebayError } from '../errors.js';
 import { DescriptorOutput } from './descriptor-output.js';
 import type { Output } from './output.js';
 import { PipeOutput } from './pipe-output.js';
+import { SinkError } from './sink-error.js';
 import type { Sink } from './sink.js';
 import { untilAborted } from './until-aborted.js';
 
@@ -47,7 +48,13 @@ export class StdoutSink implements Sink {
       return this.#output.write(bytes, signal);
     });
     this.#turn = turn.catch(() => undefined);
-    await untilAborted(turn, signal);
+    try {
+      await untilAborted(turn, signal);
+    } catch (error) {
+      if (signal.aborted) throw error;
+      // a pipe takes any bytes, or none
+      throw new SinkError(asError(error).message, { reached: false, cause: error });
+    }
   }
 
   async close(): Promise<void> {

@@ -53,6 +53,7 @@ export function shownError(error: Error, batch: Batch): Error {
       ? new SinkError(text, {
           status,
           misconfigured: error.misconfigured,
+          reached: error.reached,
           ...(error.retryAfterMs !== undefined && { retryAfterMs: error.retryAfterMs }),
         })
       : new Error(text);
