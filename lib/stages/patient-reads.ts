@@ -1,12 +1,15 @@
 import type { AppendLog } from '../append-log/append-log.js';
 import type { SealedBatch, StoredBatch } from '../append-log/batch.js';
+import { asError, systemCode } from '../errors.js';
 import type { LogLines } from '../log-lines.js';
 import type { Waiting } from './read-ahead.js';
 import type { Retries } from './retries.js';
 
 /** How often a file is read in its place in the order, and how many may leave it because they cannot be read. */
 const READS_IN_PLACE = 3;
-const UNREADABLE_MAX = 100;
+const UNREADABLE_MAX = 10_000;
+/** What the system says if it is no fault of the file: too many are open, or there is no memory. No other can be read then. */
+const OF_THE_PROCESS = new Set(['EMFILE', 'ENFILE', 'ENOMEM', 'EAGAIN']);
 
 /** What a batch does that cannot be read. */
 export interface Place {
@@ -42,16 +45,20 @@ export class PatientReads {
     let batch: StoredBatch | null = null;
     let tries = 0;
     let hasLeft = false;
+    let isOfFile = true;
     const isRead = await this.#retries.untilDone('Could not read batch', sealed, async () => {
-      if (++tries > READS_IN_PLACE && !hasLeft && this.#unreadable < UNREADABLE_MAX) {
+      if (++tries > READS_IN_PLACE && !hasLeft && isOfFile && this.#unreadable < UNREADABLE_MAX) {
         hasLeft = true;
         this.#unreadable++;
         const text = `${sealed.name} cannot be read: others go first, it is tried on`;
         this.#lines.error('DISK_FAILED', text);
         place.leave();
       }
-      const read = await (tries === 1 && ahead !== null ? ahead : this.#log.read(sealed));
-      if (read instanceof Error) throw read;
+      const read = await (tries === 1 && ahead !== null ? ahead : this.#log.read(sealed).catch(asError));
+      if (read instanceof Error) {
+        isOfFile = !OF_THE_PROCESS.has(systemCode(read) ?? '');
+        throw read;
+      }
       batch = read;
       if (hasLeft) place.comeAgain({ ...sealed, events: read.events, past: sealed.past ?? 'read' });
     });
