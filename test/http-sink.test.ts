@@ -75,9 +75,9 @@ async function thrownBy(sink: Sink, signal: AbortSignal = never): Promise<object
   return sink.deliver(BATCH, signal).then(
     () => null,
     (error: Error) => {
-      const { status, refused, retryAfterMs, misconfigured } =
+      const { status, refused, retryAfterMs, misconfigured, reached } =
         error instanceof SinkError ? error : ({} as Partial<SinkError>);
-      return { message: error.message, status, refused, retryAfterMs, misconfigured };
+      return { message: error.message, status, refused, retryAfterMs, misconfigured, reached };
     },
   );
 }
@@ -175,6 +175,19 @@ void t.test('a status says whether trying again can help', async (t) => {
   answer = (res) => res.writeHead(503, { 'Retry-After': ofSink(60_000), Date: ofSink(0) }).end();
   const { retryAfterMs } = (await thrownBy(sink)) as { retryAfterMs: number };
   t.ok(Math.abs(retryAfterMs - 60_000) <= 1000, `${retryAfterMs} ms, although its clock is 20 minutes ahead`);
+});
+
+void t.test('a status says whether the sink may have failed at the batch', async (t) => {
+  let status = 0;
+  let headers: Record<string, string> = {};
+  const { address } = await serve(t, (res) => res.writeHead(status, headers).end());
+  const sink = await sinkOf(t, '--sink-url', `http://${address}/`);
+  for (status of [409, 500, 501, 502, 504]) t.match(await thrownBy(sink), { status, reached: true });
+  const away = [503, 507, 509, 520, 521, 522, 523, 524, 525, 526, 529, 530, 598];
+  for (status of [...away, 401, 404, 408, 421, 423, 424, 425, 429, 499])
+    t.match(await thrownBy(sink), { status, reached: false });
+  headers = { 'Retry-After': '1' };
+  for (status of [409, 500]) t.match(await thrownBy(sink), { status, reached: false }, 'not now');
 });
 
 void t.test('a status that the operator names refuses events all the same', async (t) => {
