@@ -69,6 +69,7 @@ export const ERRORS = {
   },
   SINK_SIMULATED: { status: null, retry: false, message: 'The sink keeps nothing' },
   DELIVERY_FAILED: { status: null, retry: true, message: 'An attempt to deliver a batch failed' },
+  EVENT_ISOLATED: { status: null, retry: true, message: 'The sink fails at an event while it takes others' },
   REPLAY_BEHIND: { status: null, retry: true, message: 'Replay goes on in the background' },
   DISK_FAILED: { status: null, retry: true, message: 'The log directory cannot be read or written' },
   BATCH_DAMAGED: { status: null, retry: false, message: 'A batch file is damaged' },

@@ -58,6 +58,7 @@ export type BatchLineKind =
   | 'SinkAPI'
   | 'Could not keep dead letters'
   | 'Stepped aside'
+  | 'Set apart'
   | 'Dead lettered'
   | 'Could not delete batch file'
   | 'Deleted batch file'

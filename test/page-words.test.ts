@@ -47,7 +47,15 @@ const WELL: Snapshot = {
     lastError: null,
   },
   batches: [],
-  deadLetters: { isFull: false, batchesAside: 0, files: 0, bytes: 0, lately: 0, reasons: [] },
+  deadLetters: {
+    isFull: false,
+    batchesAside: 0,
+    isolatedEvents: 0,
+    files: 0,
+    bytes: 0,
+    lately: 0,
+    reasons: [],
+  },
   point: {
     atSeconds: 1,
     in: 0,
@@ -79,6 +87,7 @@ const CASES: readonly [Record<string, unknown>, string, string, string | null][]
   [{ sink: { breaker: 'open', misconfigured: true } }, 'trouble', 'The sink is set up wrongly', 'sink'],
   [{ deadLetters: { isFull: true, batchesAside: 3 } }, 'trouble', 'The dead letters are full', 'sink'],
   [{ deadLetters: { batchesAside: 3 } }, 'trouble', 'The disk takes no dead letters', 'disk'],
+  [{ deadLetters: { isolatedEvents: 1 } }, 'trouble', 'The sink fails at 1 event', 'sink'],
   [
     { refusal: refused('QUEUE_FULL') },
     'attention',

@@ -8,6 +8,9 @@ import type { Route } from './router.js';
 /** A disk in this state gets well by itself, as delivery makes room: a restart would only be in its way. */
 const IS_FULL: readonly (string | undefined)[] = ['ENOSPC', 'EDQUOT'];
 
+/** What an operator should know of events that wait apart. */
+const ISOLATED = 'The sink fails at these events while it takes others: they wait on disk';
+
 /** An answer to a probe: of a load balancer, of a supervisor. */
 export interface ProbeAnswer {
   readonly status: number;
@@ -50,7 +53,9 @@ export function readiness(forebay: Forebay, refusal: ForebayError | null): Probe
     const sink = { breaker: state?.breaker, code }; // its errors name hosts and users: they are for operators
     const batches = state?.batchesAside ?? 0;
     const aside = batches === 0 ? {} : { aside: asideWords(batches, state?.deadLettersFull === true) };
-    return { status: 200, body: { status: 'ready', sink, ...aside }, headers: {} };
+    const events = state?.isolatedEvents ?? 0;
+    const isolated = events === 0 ? {} : { isolated: { events, code: 'EVENT_ISOLATED', reason: ISOLATED } };
+    return { status: 200, body: { status: 'ready', sink, ...aside, ...isolated }, headers: {} };
   }
   const { message: reason, code } = refusal;
   return { status: 503, body: { status: 'not ready', reason, code }, headers: retryAfter(refusal) };

@@ -209,6 +209,11 @@ function logFamilies({ forebay, statistics, disk }: Sources): Family[] {
       statistics.sink.batchesAside,
     ),
     gauge(
+      'isolated_events',
+      'Events that the sink fails at while it takes others. They wait apart, on disk, and are tried on.',
+      statistics.sink.isolatedEvents,
+    ),
+    gauge(
       'quarantine_files',
       'Files in quarantine/: damage that someone should look at.',
       disk.quarantineFiles,

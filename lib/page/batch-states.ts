@@ -71,6 +71,7 @@ function stageAfter({ kind }: BatchLine): BatchStage | null {
     case 'Delivery failed':
     case 'Could not keep dead letters':
       return 'trying again';
+    case 'Set apart':
     case 'Stepped aside':
       return 'aside';
     case 'SinkAPI':

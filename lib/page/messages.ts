@@ -125,6 +125,8 @@ export interface DeadLetterState {
   readonly isFull: boolean;
   /** Batches that wait on disk for that room, or because the disk takes no dead letters. */
   readonly batchesAside: number;
+  /** Events that the sink fails at while it takes others. */
+  readonly isolatedEvents: number;
   /** `null`: not looked at yet. */
   readonly files: number | null;
   readonly bytes: number | null;

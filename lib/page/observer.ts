@@ -190,6 +190,7 @@ export class Observer {
       deadLetters: {
         isFull: sink.deadLettersFull,
         batchesAside: sink.batchesAside,
+        isolatedEvents: sink.isolatedEvents,
         files: this.#usage?.deadLetterFiles ?? null,
         bytes: this.#usage?.deadLetterBytes ?? null,
         lately: events.deadLettered - (this.#history.oldest('deadLettered') ?? 0),

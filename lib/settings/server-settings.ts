@@ -121,8 +121,8 @@ export const PIPELINE_SETTINGS = {
   sinkTriesMax: {
     flag: 'sink-tries-max',
     initial: null,
-    unit: 'ANSWERS',
-    help: 'answers 5xx that tell of no outage after which a batch counts as refused; without: none',
+    unit: 'FAILURES',
+    help: 'failures at one event, while the sink takes others, after which it is refused; without: none',
     check: optional(wholeNumber(1)),
   },
   discardBacklog: {

@@ -127,6 +127,13 @@ export class BatchesAside {
     this.#lookLater();
   }
 
+  /** A batch that the sink failed at is to come again, and nothing is kept of it but that it is there. */
+  forget(sealed: SealedBatch): void {
+    if (this.batches === 0) this.#sinceMs = performance.now();
+    this.#forgotten.add(sealed, NO_SIZE);
+    this.#lookLater();
+  }
+
   /** A batch was read that the sink gets. */
   read(batch: StoredBatch): void {
     this.#forgotten.read(batch);

@@ -7,21 +7,17 @@ import { Histogram, LONG_SECONDS } from '../histogram.js';
 import type { BatchLineKind, LogLines } from '../log-lines.js';
 import type { Sink } from '../sinks/sink.js';
 import { BatchesAside } from './batches-aside.js';
-import { settleFile } from './large-batches.js';
+import { Deletions } from './deletions.js';
+import { fileCourse, settleFile, takenOf } from './large-batches.js';
 import type { Settling } from './large-batches.js';
 import { PatientReads } from './patient-reads.js';
 import type { Place } from './patient-reads.js';
 import { ReadAhead } from './read-ahead.js';
 import type { Waiting } from './read-ahead.js';
+import { RestingBatches } from './resting-batches.js';
 import { Retries } from './retries.js';
 import { Settler } from './settler.js';
 import type { SinkState } from './settler.js';
-
-/**
- * While a backlog is caught up with, so many files of confirmed batches may wait for their deletion before no further
- * batch goes to the sink: a crash sends them again. With fewer, a sink that is faster than the disk waits for it.
- */
-const DELETIONS_MAX = 32;
 
 /** A batch whose events the sink has, or the dead letters. */
 interface Settled extends DeletedBatch {
@@ -38,7 +34,7 @@ export interface DelivererOptions {
   readonly sinkConcurrency: number | 'auto';
   /** The bound of `auto`. */
   readonly sinkConcurrencyMax: number;
-  /** Answers that blame a batch, after which it counts as refused; `null`: none does. */
+  /** Failures at one event, while the sink takes others, after which it counts as refused; `null`: it never does. */
   readonly sinkTriesMax: number | null;
   readonly random?: () => number;
   /** What is kept of batches aside, in bytes of memory. */
@@ -70,15 +66,10 @@ export class Deliverer extends Writable {
   readonly #settling: Settling;
   readonly #ahead: ReadAhead;
   readonly #aside: BatchesAside;
+  readonly #resting: RestingBatches;
   /** Batches that have had a place and are neither deleted nor given up, oldest first. */
   readonly #active = new Set<SealedBatch>();
-  /** Those of them that the sink has confirmed and whose files are not deleted yet. */
-  #deletions = 0;
-  /**
-   * By which those of them leave their place that have one still. With few behind it a batch is off the disk before
-   * the next goes out; with many the disk is not waited for.
-   */
-  readonly #lingering = new Set<() => void>();
+  readonly #deletions: Deletions;
   readonly #reads: PatientReads;
   /** The newest batch that has come. */
   #newest: string | null = null;
@@ -97,22 +88,28 @@ export class Deliverer extends Writable {
     setMaxListeners(0, stopping);
     const failed = (error: Error): void => void this.emit('failure', error);
     this.#retries = new Retries({ lines, stopping, random, failed });
+    this.#deletions = new Deletions(log, this.#retries);
     this.#reads = new PatientReads(log, lines, this.#retries);
-    const settler = (this.#settler = new Settler({ ...options, random, stopping, retries: this.#retries }));
-    this.#settling = { log, retries: this.#retries, settle: async (batch) => settler.settle(batch) };
+    const othersWait = (): boolean => !this.#ahead.isEmpty || this.#resting.isAnyOpen;
+    const settler = new Settler({ ...options, random, stopping, retries: this.#retries, othersWait });
+    this.#settler = settler;
+    this.#settling = { log, retries: this.#retries, settler };
+    const deliver = (sealed: SealedBatch): void => {
+      this.#ahead.addAgain(sealed);
+      this.#goOn();
+    };
+    const waiting = { lines, stopping, random, deliver, memoryBytesMax: options.asideBytesMax };
+    this.#resting = new RestingBatches(waiting);
     this.#aside = new BatchesAside({
+      ...waiting,
       log,
-      lines,
       retries: this.#retries,
-      stopping,
-      random,
-      memoryBytesMax: options.asideBytesMax,
       keep: async (batch, refused) => settler.keep(batch, refused),
       settled: async (batch) => this.#removeAside(batch),
-      deliver: (sealed) => {
-        this.#deliverAgain(sealed);
-      },
-      busy: () => [...this.#active, ...this.#ahead.batches].map(({ name }) => name),
+      busy: () => [
+        ...[...this.#active, ...this.#ahead.batches].map(({ name }) => name),
+        ...this.#resting.names,
+      ],
       newest: () => this.#newest,
       rests: () => {
         this.#goOn();
@@ -129,7 +126,8 @@ export class Deliverer extends Writable {
   /** When the oldest batch was made that is here, in milliseconds of `performance.now()`; `null` where there is none. */
   get oldestBornMs(): number | null {
     const [active] = this.#active;
-    const all = [active?.bornMs, this.#ahead.first?.bornMs, this.#aside.oldestBornMs];
+    const aside = Math.min(this.#aside.oldestBornMs, this.#resting.oldestBornMs);
+    const all = [active?.bornMs, this.#ahead.first?.bornMs, aside];
     const oldestMs = Math.min(...all.map((bornMs = Infinity) => bornMs));
     return oldestMs === Infinity ? null : oldestMs;
   }
@@ -142,7 +140,8 @@ export class Deliverer extends Writable {
   /** How the sink does. */
   get sinkState(): SinkState {
     const { isFull, batches } = this.#aside;
-    return { ...this.#settler.state, deadLettersFull: isFull, batchesAside: batches };
+    const { events: isolatedEvents } = this.#resting;
+    return { ...this.#settler.state, deadLettersFull: isFull, batchesAside: batches, isolatedEvents };
   }
 
   /** Batches aside of which more is kept than their number. */
@@ -180,16 +179,14 @@ export class Deliverer extends Writable {
   override _destroy(error: Error | null, done: (error?: Error | null) => void): void {
     this.#settler.end();
     this.#aside.end();
+    this.#resting.end();
     done(error);
   }
 
   /** Gives free places to those who wait for one, oldest first, and asks for more. */
   #goOn(): void {
-    if (this.#ahead.isLong) {
-      for (const leavePlace of this.#lingering) leavePlace();
-      this.#lingering.clear();
-    }
-    while (this.#placesTaken < this.#settler.concurrency && this.#deletions < DELETIONS_MAX) {
+    if (this.#ahead.isLong) this.#deletions.leavePlaces();
+    while (this.#placesTaken < this.#settler.concurrency && !this.#deletions.isFull) {
       const first = this.#ahead.shift();
       if (first === null) break;
       this.#begin(first);
@@ -221,12 +218,18 @@ export class Deliverer extends Writable {
     };
     let again: SealedBatch | null = null;
     this.#confirm(first, { leave, comeAgain: (each) => this.#ahead.addAgain((again = each)) })
-      .then((confirmed) => (confirmed === null ? undefined : this.#remove(confirmed, leavePlace)))
+      .then(async (confirmed) => {
+        if (confirmed !== null) await this.#remove(confirmed, leavePlace);
+        return confirmed !== null;
+      })
       .then(
-        () => {
+        (isWell) => {
           this.#active.delete(sealed);
           leavePlace();
-          if (again === null) this.#aside.ended(sealed);
+          if (again === null) {
+            this.#aside.ended(sealed);
+            this.#resting.ended(sealed, isWell);
+          }
           this.#goOn();
         },
         (error: unknown) => {
@@ -246,13 +249,21 @@ export class Deliverer extends Writable {
     this.#aside.read(batch);
     const { name, fileBytes } = batch;
     if (sealed.leftover) this.#line('Replaying batch', `${name} (${batch.events} events)`, batch);
-    const settlement = await settleFile(batch, this.#settling);
-    if (settlement === null) return null;
-    const { events, deadLettered, refused, notKept } = settlement;
+    const course = this.#resting.take(batch) ?? fileCourse(batch);
+    const taken = takenOf(course);
+    const settlement = await settleFile(batch, course, this.#settling);
+    const delivered = takenOf(course) - taken;
     const ageMs = performance.now() - sealed.bornMs;
-    this.deliverySeconds.observe(ageMs / 1000, events - deadLettered);
-    if (notKept === null) return { sealed, name, events, fileBytes, deadLettered };
-    this.#aside.add(sealed, batch, refused, notKept);
+    if (delivered > 0) this.deliverySeconds.observe(ageMs / 1000, delivered);
+    if (settlement === null && this.#stopping.signal.aborted) return null;
+    if (settlement === null) {
+      const aside = { ...sealed, events: batch.events, past: 'aside' } as const;
+      this.#log.forget(sealed);
+      if (!this.#resting.add(aside, course, delivered > 0)) this.#aside.forget(aside);
+    } else if (settlement.notKept === null) {
+      const { events, deadLettered } = settlement;
+      return { sealed, name, events, fileBytes, deadLettered };
+    } else this.#aside.add(sealed, batch, settlement.refused, settlement.notKept);
     if (sealed.past !== 'aside') this.emit('aside', sealed);
     return null;
   }
@@ -265,22 +276,12 @@ export class Deliverer extends Writable {
     this.#goOn();
   }
 
-  #deliverAgain(sealed: SealedBatch): void {
-    this.#ahead.addAgain(sealed);
-    this.#goOn();
-  }
-
   /** Off the disk. Its bytes are let go before: many deletions may wait for a disk that hangs. */
   async #remove(batch: Settled, leavePlace: () => void): Promise<void> {
     const { sealed } = batch;
-    this.#deletions++;
-    this.#lingering.add(leavePlace);
+    const deleting = this.#deletions.run(batch, leavePlace);
     this.#goOn();
-    const deleted = await this.#retries.untilDone('Could not delete batch file', batch, () =>
-      this.#log.delete(batch),
-    );
-    this.#lingering.delete(leavePlace);
-    this.#deletions--;
+    const deleted = await deleting;
     if (!deleted) return;
     this.delivered += batch.events - batch.deadLettered;
     this.deadLettered += batch.deadLettered;

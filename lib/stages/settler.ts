@@ -3,7 +3,7 @@ import type { Batch } from '../append-log/batch.js';
 import { asError } from '../errors.js';
 import type { LogLines } from '../log-lines.js';
 import type { Sink } from '../sinks/sink.js';
-import { SinkError } from '../sinks/sink-error.js';
+import { reachedSink, SinkError } from '../sinks/sink-error.js';
 import { AdaptiveLimit } from './adaptive-limit.js';
 import { backoffMs } from './backoff.js';
 import { CircuitBreaker } from './circuit-breaker.js';
@@ -11,7 +11,8 @@ import type { BreakerState } from './circuit-breaker.js';
 import { withoutEvents } from './quoted-events.js';
 import type { Retries } from './retries.js';
 import { settle } from './settlement.js';
-import type { Outcome, RefusedEvent } from './settlement.js';
+import { Isolation } from './isolation.js';
+import type { Course, Failed, Outcome, Part, RefusedEvent } from './settlement.js';
 import { SinkAttempts } from './sink-attempts.js';
 import { count } from '../words.js';
 
@@ -42,6 +43,8 @@ export interface SinkState {
   readonly deadLettersFull: boolean;
   /** Batches with such events, or whose dead letters the disk does not take. They wait on disk, and hold up no others. */
   readonly batchesAside: number;
+  /** Events that it fails at while it takes others. They wait apart, on disk, and hold up no others. */
+  readonly isolatedEvents: number;
 }
 
 /** What came of a batch: the sink has its events, but for those that it refused. */
@@ -62,17 +65,19 @@ export interface SettlerOptions {
   /** Batches that may be on their way at once; `auto`: as many as the sink takes best, up to `sinkConcurrencyMax`. */
   readonly sinkConcurrency: number | 'auto';
   readonly sinkConcurrencyMax: number;
-  /** Answers that blame the batch, after which it counts as refused; `null`: however often, it does not. */
+  /** Failures at one event, while the sink takes others, after which it counts as refused; `null`: it never does. */
   readonly sinkTriesMax: number | null;
+  /** Whether another batch waits for a place. */
+  readonly othersWait: () => boolean;
 }
 
-/**
- * Answers of HTTP that blame what is in front of the sink, or the moment: an outage is not poison. From 507 on as edges,
- * proxies and full disks tell it.
- */
-const OUTAGE = new Set([
-  502, 503, 504, 507, 509, 511, 520, 521, 522, 523, 524, 525, 526, 527, 529, 530, 598, 599,
-]);
+/** What becomes of a part that the sink failed at, as log lines say it. */
+const FAILED_WORDS = {
+  keep: 'others go first',
+  split: 'its halves are offered by themselves',
+  last: 'the rest of its batch goes first',
+  apart: 'it waits apart, others are delivered',
+} as const satisfies Record<Failed['next'], string>;
 
 /** Settles each batch: the sink has its events, or the dead letters have them. Knows how the sink does. */
 export class Settler {
@@ -83,8 +88,8 @@ export class Settler {
   readonly #random: () => number;
   readonly #breaker: CircuitBreaker;
   readonly #places: number | AdaptiveLimit;
-  readonly #triesMax: number;
   readonly #attempts: SinkAttempts;
+  readonly #isolation: Isolation;
 
   constructor(options: SettlerOptions) {
     const { log, lines, retries, stopping, random, sinkConcurrency, sinkConcurrencyMax } = options;
@@ -96,8 +101,10 @@ export class Settler {
     this.#breaker = new CircuitBreaker(lines, stopping, random);
     const limit = sinkConcurrency === 'auto' ? new AdaptiveLimit(sinkConcurrencyMax) : null;
     this.#places = limit ?? Number(sinkConcurrency);
-    this.#triesMax = options.sinkTriesMax ?? Infinity;
     this.#attempts = new SinkAttempts({ ...options, breaker: this.#breaker, limit });
+    const { othersWait, sinkTriesMax } = options;
+    const parties = { attempts: this.#attempts, breaker: this.#breaker, othersWait };
+    this.#isolation = new Isolation({ ...parties, triesMax: sinkTriesMax ?? Infinity });
   }
 
   /** Batches that may be settled at the same time, now. */
@@ -105,7 +112,7 @@ export class Settler {
     return typeof this.#places === 'number' ? this.#places : this.#places.current;
   }
 
-  get state(): Omit<SinkState, 'deadLettersFull' | 'batchesAside'> {
+  get state(): Omit<SinkState, 'deadLettersFull' | 'batchesAside' | 'isolatedEvents'> {
     const { state: breaker, misconfigured, waitMs, openings, failuresInARow, lastError } = this.#breaker;
     const attempts = { ...this.#attempts.ended, running: this.#attempts.running };
     const { concurrency } = this;
@@ -121,12 +128,15 @@ export class Settler {
     };
   }
 
-  /** @returns `null` if the server stops before the sink has taken or refused each event */
-  async settle(batch: Batch): Promise<Settlement | null> {
-    const refused = batch.events === 0 ? [] : await settle(batch, (part) => this.#offer(part));
+  /**
+   * @param course how far the batch has come; it is kept up to date
+   * @returns `null` if the sink has not taken or refused each event yet: the server stops, or the batch leaves its place
+   */
+  async settle(batch: Batch, course: Course): Promise<Settlement | null> {
+    const refused = await settle(batch, (part, range) => this.#offer(part, range, course), course);
     if (refused === null) return null;
     const { name } = batch;
-    const events = batch.events - refused.length;
+    const { taken: events } = course;
     const text = `Successfully sent batch (${events} events)`;
     if (events > 0) this.#lines.batch({ kind: 'SinkAPI', text, batch: name, events });
     return { refused, notKept: refused.length === 0 ? null : await this.keep(batch, refused) };
@@ -157,36 +167,52 @@ export class Settler {
     this.#attempts.end();
   }
 
-  /** One batch, or a part of it, until the sink has taken or refused it; `null` where the server stops before. */
-  async #offer(part: Batch): Promise<Outcome | null> {
+  /** One batch, or a part of it, until that is settled or put off; `null` where the server stops before. */
+  async #offer(part: Batch, range: Part, course: Course): Promise<Outcome | null> {
     if (this.#stopping.aborted) return null;
+    const isApart = range.tries !== undefined;
+    const waitsOn = { next: 'apart', leaves: true, tries: range.tries ?? 0 } as const;
+    if (this.#isolation.mustWait(range)) return { refusal: null, attempts: 0, failed: waitsOn };
     let attempts = 0;
-    let tries = 0;
-    let refusal: SinkError | null = null;
+    let outcome: Omit<Outcome, 'attempts'> = { refusal: null };
     const attempt = async (): Promise<void> => {
-      const { refusal: refused, failure } = await this.#attempts.run(part);
+      const startMs = performance.now();
+      const { refusal, failure } = await this.#attempts.run(part, isApart);
+      course.tookMs = performance.now() - startMs;
+      outcome = { refusal };
       if (failure === null) {
-        refusal = refused;
         attempts++;
         return;
       }
       const { error, shown } = failure;
+      const isReached = reachedSink(error);
       // one that did not reach the sink counts for nothing
-      if (!(error instanceof SinkError) || error.status === null) throw shown;
-      attempts++;
-      if (!blamesBatch(error) || ++tries < this.#triesMax) throw shown;
-      this.#breaker.succeeded(); // it is the batch, as far as anyone knows
-      refusal = new SinkError(`${error.message} (${tries} times)`, { status: error.status, refused: 'all' });
+      if (isReached) attempts++;
+      else if (!isApart) throw shown;
+      const failed = isReached ? this.#isolation.failed(course, range) : waitsOn;
+      if (failed === null) throw shown;
+      // it is the event, as far as anyone knows
+      const isEvent = typeof failed === 'number' || failed.next === 'apart';
+      if (isEvent && course.takesOthers && this.#breaker.state === 'closed') this.#breaker.succeeded();
+      if (typeof failed === 'number') {
+        const status = error instanceof SinkError ? error.status : null;
+        outcome = {
+          refusal: new SinkError(`${error.message} (${failed} times)`, { status, refused: 'all' }),
+        };
+        return;
+      }
+      outcome = { refusal: null, failed };
+      if (failed.next === 'apart' && !isApart) this.#setApart(part, shown);
+      this.#retries.failed('Delivery failed', part, shown, `${shown.message}; ${FAILED_WORDS[failed.next]}`);
     };
     const wait = (_error: Error, failures: number): number =>
       this.#breaker.state === 'closed' ? backoffMs(failures, this.#random()) : this.#breaker.waitMs;
     const isDone = await this.#retries.untilDone('Delivery failed', part, attempt, wait);
-    return isDone ? { refusal, attempts } : null;
+    return isDone ? { ...outcome, attempts } : null;
   }
-}
 
-/** Whether the sink may have failed because of what is in the batch: not if it says itself that the moment is the matter. */
-function blamesBatch({ status, retryAfterMs }: SinkError): boolean {
-  if (retryAfterMs !== undefined) return false;
-  return typeof status === 'number' && status >= 500 && status < 600 && !OUTAGE.has(status);
+  #setApart({ name, events }: Batch, error: Error): void {
+    const text = `${name}: the sink fails at it and takes others (${error.message}); it waits on disk and is tried on`;
+    this.#lines.batch({ kind: 'Set apart', code: 'EVENT_ISOLATED', text, batch: name, events, error });
+  }
 }

@@ -2,6 +2,7 @@ import { setMaxListeners } from 'node:events';
 import type { Batch } from '../append-log/batch.js';
 import { asError } from '../errors.js';
 import type { LogLines } from '../log-lines.js';
+import { reachedSink } from '../sinks/sink-error.js';
 import type { SinkError } from '../sinks/sink-error.js';
 import type { Sink } from '../sinks/sink.js';
 import type { AdaptiveLimit } from './adaptive-limit.js';
@@ -63,6 +64,11 @@ export class SinkAttempts {
     setMaxListeners(0, this.#abandoning.signal);
   }
 
+  /** Those that the sink answered well, if only with a refusal. */
+  get answered(): number {
+    return this.ended.taken + this.ended.refused;
+  }
+
   /** How many run. */
   get running(): number {
     return this.#running.size;
@@ -71,9 +77,10 @@ export class SinkAttempts {
   /**
    * One attempt, once the breaker lets it through.
    *
+   * @param isApart whether the sink is known to fail at it while it takes others: that says nothing about the sink
    * @throws Stopping
    */
-  async run(batch: Batch): Promise<Ended> {
+  async run(batch: Batch, isApart: boolean): Promise<Ended> {
     const admitted = this.#breaker.admit();
     const period = typeof admitted === 'number' ? admitted : await admitted;
     const begun = this.#limit?.began(this.running + 1);
@@ -89,7 +96,7 @@ export class SinkAttempts {
     if (error !== null && refusal === null) {
       this.ended.failed++;
       const shown = shownError(error, batch);
-      this.#breaker.failed(shown, period);
+      if (!isApart || !reachedSink(error)) this.#breaker.failed(shown, period);
       return { refusal, failure: { error, shown } };
     }
     this.#breaker.succeeded();

@@ -100,6 +100,18 @@ function trouble(snapshot: Snapshot): Verdict | null {
       `df -h ${logDir}`,
     );
   }
+  if (deadLetters.isolatedEvents > 0) {
+    const [fails, wait] = [
+      plural(deadLetters.isolatedEvents, 'event'),
+      deadLetters.isolatedEvents === 1 ? 'waits' : 'wait',
+    ];
+    return say(
+      `The sink fails at ${fails}`,
+      `It takes others. What it fails at ${wait} apart, on disk, and is tried on; log lines with EVENT_ISOLATED have the words of the sink.`,
+      'sink',
+      'node bin/server.js --sink-tries-max 10 …',
+    );
+  }
   return null;
 }
 

@@ -78,9 +78,9 @@ export const MUTANTS: readonly Mutant[] = [
     edits: [
       {
         file: 'lib/stages/deliverer.ts',
-        find: 'const settlement = await settleFile(batch, this.#settling);',
+        find: 'const settlement = await settleFile(batch, course, this.#settling);',
         replace:
-          'await this.#log.delete({ ...batch, events: 0, fileBytes: 0 });\n    const settlement = await settleFile(batch, this.#settling);',
+          'await this.#log.delete({ ...batch, events: 0, fileBytes: 0 });\n    const settlement = await settleFile(batch, course, this.#settling);',
       },
     ],
     violates: LOST,
@@ -101,8 +101,8 @@ export const MUTANTS: readonly Mutant[] = [
     edits: [
       {
         file: 'lib/stages/deliverer.ts',
-        find: 'if (notKept === null) return { sealed, name, events, fileBytes, deadLettered };',
-        replace: 'if (notKept !== undefined) return { sealed, name, events, fileBytes, deadLettered };',
+        find: 'settlement.notKept !== null',
+        replace: 'settlement.notKept === undefined',
       },
     ],
     violates: LOST,
@@ -145,11 +145,33 @@ export const MUTANTS: readonly Mutant[] = [
     edits: [
       {
         file: 'lib/stages/settlement.ts',
-        find: 'parts.push({ from: middle, to, attempts }, { from, to: middle, attempts });',
+        find: "putBack(course, { ...part, attempts }, 'split');\n      continue;",
         replace: "for (let index = 0; index < to - from; index++) add({ index, reason: '', status: null });",
       },
     ],
     violates: /is a dead letter, and the sink did not refuse it/,
+  },
+  {
+    name: 'forgets events that the sink fails at when the rest of their batch is delivered',
+    edits: [
+      {
+        file: 'lib/stages/settlement.ts',
+        find: 'if (course.apart.length > 0) return null;',
+        replace: '',
+      },
+    ],
+    violates: LOST,
+  },
+  {
+    name: 'forgets what is left of a batch that gives way to another',
+    edits: [
+      {
+        file: 'lib/stages/settlement.ts',
+        find: "if (next === 'keep') course.open.unshift(part);",
+        replace: "if (next === 'keep') course.taken += to - from;",
+      },
+    ],
+    violates: LOST,
   },
   {
     name: 'counts a batch whose file could not be deleted',
