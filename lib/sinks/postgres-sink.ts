@@ -4,10 +4,9 @@ import { asError, ForebayError } from '../errors.js';
 import { cancelStatement } from './postgres-cancel.js';
 import type { CancelKey, PostgresHost } from './postgres-cancel.js';
 import { postgresConfig } from './postgres-config.js';
+import { failureOf, UNDEFINED_TABLE, unreplicated } from './postgres-failure.js';
 import type { SettingFile } from './setting-file.js';
-import { SinkError } from './sink-error.js';
 import type { Sink, SinkDescription } from './sink.js';
-import { refusesRows } from './sqlstate.js';
 
 export interface PostgresSinkOptions {
   /** `postgres://…`; what it leaves out comes from libpq's variables: `PGHOST`, `PGUSER`, `PGPASSWORD`, … */
@@ -30,26 +29,17 @@ interface Notice {
   readonly message?: string | undefined;
 }
 
-/** So much of an answer stands in errors and dead letters, in characters. */
-const REASON_LENGTH_MAX = 300;
 /** How long connections may take to close, in milliseconds. */
 const CLOSING_MS = 250;
-const UNDEFINED_TABLE = '42P01';
-const WARNING = '01000';
 /** Where the server warns that a commit did not wait for its standby until the end; the text is in any language. */
 const SYNCHRONOUS_REPLICATION = 'syncrep.c';
-/** What helps, where the answer does not say it. */
-const HINTS: Readonly<Record<string, string>> = {
-  [UNDEFINED_TABLE]: '--sink-create-table makes it',
-  '08P01': 'a pooler in between may need ?statement_timeout=0 in --sink-postgres-url',
-};
 
 /**
  * Inserts each batch as rows of a table, in one statement and one round trip. A row whose `id` is there already is left
  * as it is: so what comes again, after a crash or an answer that was lost, is there once.
  *
  * The database gets the lines of the log as they are and takes them apart by itself: numbers keep all their digits. A
- * batch with a row that the table does not take is refused (see `refusesRows`); any other failure is tried again, on a
+ * batch with a row that the table does not take is refused (see `Blame`); any other failure is tried again, on a
  * new connection.
  */
 export class PostgresSink implements Sink {
@@ -121,23 +111,25 @@ export class PostgresSink implements Sink {
       attempt.abort(signal.reason);
     };
     const timer = setTimeout(() => {
-      attempt.abort(new SinkError(`no answer within ${timeoutMs} ms (--sink-timeout)`));
+      attempt.abort(new Error(`no answer within ${timeoutMs} ms (--sink-timeout)`));
     }, timeoutMs);
     signal.addEventListener('abort', stop, { once: true });
+    let client: pg.PoolClient | null = null;
+    let hasBatch = false;
     try {
       if (signal.aborted) stop();
-      const client = await this.#connect(attempt.signal);
-      try {
-        await this.#write(client, batch, attempt.signal);
-        client.release();
-      } catch (error) {
-        if (attempt.signal.aborted) void this.#giveUp(client);
-        // whatever went wrong, another connection may lead to a server that is well. A refusal is a sound answer
-        else client.release(!isRefusal(error));
-        throw error;
-      }
+      client = await this.#connect(attempt.signal);
+      await this.#ensureTable(client, attempt.signal);
+      hasBatch = true;
+      await this.#insertRows(client, batch, attempt.signal);
+      client.release();
     } catch (error) {
-      throw withReason(error);
+      const failure = failureOf(error, hasBatch);
+      if (failure.status === UNDEFINED_TABLE) this.#hasTable = false;
+      if (client !== null && attempt.signal.aborted) void this.#giveUp(client);
+      // whatever went wrong, another connection may lead to a server that is well. A refusal is a sound answer
+      else client?.release(failure.refused === null);
+      throw signal.aborted ? error : failure;
     } finally {
       clearTimeout(timer);
       signal.removeEventListener('abort', stop);
@@ -178,32 +170,29 @@ export class PostgresSink implements Sink {
     client.release(true);
   }
 
-  async #write(client: pg.PoolClient, { bytes }: Batch, signal: AbortSignal): Promise<void> {
+  /** Makes the table if it is missing and may be made. */
+  async #ensureTable(client: pg.PoolClient, signal: AbortSignal): Promise<void> {
+    if (!this.#createsTable || this.#hasTable) return;
     const table = this.#table;
-    if (this.#createsTable && !this.#hasTable) {
-      const looked = client.query<{ isMissing: boolean }>('SELECT to_regclass($1) IS NULL AS "isMissing"', [
-        table,
-      ]);
-      const [found] = (await orAborted(looked, signal)).rows;
-      // not IF NOT EXISTS alone: it needs the right to create also where the table is there
-      if (found?.isMissing !== false) await orAborted(client.query(tableNamed(table)), signal);
-      this.#hasTable = true;
-    }
-    let unreplicated: string | null = null;
+    const looked = client.query<{ isMissing: boolean }>('SELECT to_regclass($1) IS NULL AS "isMissing"', [
+      table,
+    ]);
+    const [found] = (await orAborted(looked, signal)).rows;
+    // not IF NOT EXISTS alone: it needs the right to create also where the table is there
+    if (found?.isMissing !== false) await orAborted(client.query(tableNamed(table)), signal);
+    this.#hasTable = true;
+  }
+
+  async #insertRows(client: pg.PoolClient, { bytes }: Batch, signal: AbortSignal): Promise<void> {
+    let warning: string | null = null;
     const heed = ({ file, message }: Notice): void => {
-      if (file === SYNCHRONOUS_REPLICATION) unreplicated = message ?? '';
+      if (file === SYNCHRONOUS_REPLICATION) warning = message ?? '';
     };
     client.on('notice', heed);
     try {
       // a Buffer goes over the wire as it is; the last line feed would make an empty line
       await orAborted(client.query(this.#insert, [bytes.subarray(0, -1)]), signal);
-      if (unreplicated !== null) throw new SinkError(answer(WARNING, unreplicated), { status: WARNING });
-    } catch (error) {
-      const code = sqlstateOf(error);
-      if (code === UNDEFINED_TABLE) this.#hasTable = false;
-      throw code !== null && refusesRows(code, asError(error).message)
-        ? refused(error as pg.DatabaseError, code)
-        : error;
+      if (warning !== null) throw unreplicated(warning);
     } finally {
       client.off('notice', heed);
     }
@@ -259,36 +248,4 @@ async function orAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T
       })
       .catch(() => undefined);
   });
-}
-
-function sqlstateOf(error: unknown): string | null {
-  return error instanceof pg.DatabaseError ? (error.code ?? null) : null;
-}
-
-/** The detail is for the data's errors only: that of a constraint names values, and no two reasons would be alike. */
-function refused({ message, detail }: pg.DatabaseError, status: string): SinkError {
-  const more = status.startsWith('22') && detail !== undefined ? ` (${detail})` : '';
-  return new SinkError(answer(status, message + more), { status, refused: 'all' });
-}
-
-function isRefusal(error: unknown): boolean {
-  return error instanceof SinkError && error.refused !== null;
-}
-
-/** What a failed attempt is called. */
-function withReason(error: unknown): unknown {
-  const status = sqlstateOf(error);
-  if (status !== null) {
-    const hint = HINTS[status] === undefined ? '' : ` (${HINTS[status]})`;
-    return new SinkError(answer(status, asError(error).message) + hint, { status });
-  }
-  // of a name with several addresses none of which answers
-  if (error instanceof AggregateError && error.message === '')
-    return new SinkError(error.errors.map((each) => asError(each).message).join(', '));
-  return error;
-}
-
-function answer(sqlstate: string, message: string): string {
-  const text = message.replace(/\p{Cc}/gu, ' ').slice(0, REASON_LENGTH_MAX);
-  return `the database answered ${sqlstate}: ${text}`;
 }
