@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import type { Dir } from 'node:fs';
 import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
@@ -561,3 +561,48 @@ void t.test('a start says that it could not look for dead letters', async (t) =>
   await log.close();
   t.match(said, [/"DISK_FAILED".*Could not look for dead letters in .*ENOTDIR/]);
 });
+
+void t.test(
+  'a dead letter of a run that was killed goes when the sink takes its event after all',
+  async (t) => {
+    const disk = heldDisk();
+    const ids = ['a', 'bad1', 'bad2'];
+    const first = await start(t, {
+      sink: new PickySink(true),
+      fs: disk.fs,
+      batchSize: 3,
+      batchWaitMs: 10_000,
+    });
+    const { dir } = first;
+    disk.fail('unlink', 'EIO'); // its batch file stays, as after a kill in between
+    await Promise.all(ids.map(async (id) => first.forebay.write(eventText(id))));
+    await until(() => lettersIn(dir).letters.length === 2);
+    await first.forebay.stop();
+    const taken: string[] = [];
+    const sink: Sink = {
+      async deliver({ bytes }) {
+        const lines = bytes.toString('utf8').split('\n').slice(0, -1);
+        const bad = lines.findIndex((line) => line.includes('bad2'));
+        taken.push(
+          ...lines
+            .filter((_line, index) => index !== bad)
+            .map((line) => (JSON.parse(line) as { id: string }).id),
+        );
+        if (isStrict)
+          throw new SinkError('one is bad', { refused: [{ index: bad, reason: 'bad', status: 1 }] });
+        taken.push('bad2');
+      },
+    };
+    let isStrict = true;
+    cpSync(dir, `${dir}-mended`, { recursive: true });
+    t.teardown(() => rmSync(`${dir}-mended`, { recursive: true }));
+    const second = await start(t, { sink, logDir: dir });
+    t.match(second.forebay.counts(), { accepted: 3, delivered: 2, deadLettered: 1, pending: 0 });
+    t.same(taken, ['a', 'bad1']);
+    t.match(lettersIn(dir).letters, [{ event: { id: 'bad2' } }], 'nobody may send the other one again');
+    isStrict = false;
+    const third = await start(t, { sink, logDir: `${dir}-mended` });
+    t.match(third.forebay.counts(), { accepted: 3, delivered: 3, deadLettered: 0, pending: 0 });
+    t.same(lettersIn(`${dir}-mended`).letters, [], 'nor both');
+  },
+);

@@ -5,7 +5,8 @@
  *   {"batch":"batch_….jsonl","key":"…","index":7,"reason":"…","status":400,"attempts":3,"time":"2026-11-25T09:00:00.000Z","event":{…}}
  *
  * `event` is last, and its text is the client's own. A file is written once, whole, and flushed with its name before its
- * batch file is deleted, so it may be cut off only while the batch file is still there; then it is written again. Once
+ * batch file is deleted, so it may be cut off only while the batch file is still there; then it is written again, or goes
+ * if the sink takes its events after all. Once
  * the batch file is gone the server never touches it: then `bin/dead-letters.js` may take events out. A name may come
  * again in a later run, a key does not: beside a file with another key the next one ends in `.2`, and so on.
  */
@@ -103,6 +104,23 @@ export class DeadLetters {
    */
   async keep(batch: BatchName, letters: readonly DeadLetter[]): Promise<string> {
     return this.#inTurn(() => this.#write(batch, linesOf(batch, letters)));
+  }
+
+  /**
+   * The sink has all of a batch: what a run that was killed has kept of it goes, flushed, as it would be sent again.
+   *
+   * @throws the system's error
+   */
+  async withdraw(batch: BatchName): Promise<void> {
+    await this.#inTurn(async () => {
+      if ((await this.#look(0)) === 0) return;
+      const { path, earlier } = await this.#place(batch);
+      if (earlier === null) return;
+      await unlink(this.#fs, path);
+      // the batch file goes next, in another directory: a power cut must not take back this deletion only
+      await flushDirectory(this.#fs, this.#dir);
+      this.#bytes = Math.max(0, (this.#bytes ?? 0) - earlier.size);
+    });
   }
 
   /** Looks whether someone has taken some away, unless it was looked at just now. */

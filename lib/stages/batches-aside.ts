@@ -111,7 +111,11 @@ export class BatchesAside {
     const { name, events } = batch;
     if (this.batches === 0) this.#sinceMs = performance.now();
     const some = refused === null ? 'the refused' : `${refused.length} refused`;
-    const text = `${name}, until ${some} of ${count(events, 'event')} can become dead letters`;
+    const what =
+      refused?.length === 0
+        ? 'its dead letters of an earlier run are gone'
+        : `${some} of ${count(events, 'event')} can become dead letters`;
+    const text = `${name}, until ${what}`;
     lines.batch({ kind: 'Stepped aside', text, batch: name, events });
     log.forget(sealed);
     const aside = { ...sealed, events, past: 'aside' } as const;

@@ -251,10 +251,10 @@ export class Deliverer extends Writable {
     if (sealed.leftover) this.#line('Replaying batch', `${name} (${batch.events} events)`, batch);
     const course = this.#resting.take(batch) ?? fileCourse(batch);
     const taken = takenOf(course);
-    const settlement = await settleFile(batch, course, this.#settling);
+    const mayHaveLetters = sealed.leftover || sealed.past === 'aside';
+    const settlement = await settleFile(batch, course, mayHaveLetters, this.#settling);
     const delivered = takenOf(course) - taken;
-    const ageMs = performance.now() - sealed.bornMs;
-    if (delivered > 0) this.deliverySeconds.observe(ageMs / 1000, delivered);
+    if (delivered > 0) this.deliverySeconds.observe((performance.now() - sealed.bornMs) / 1000, delivered);
     if (settlement === null && this.#stopping.signal.aborted) return null;
     if (settlement === null) {
       const aside = { ...sealed, events: batch.events, past: 'aside' } as const;

@@ -43,15 +43,17 @@ export function takenOf({ taken, earlier }: FileCourse): number {
  * have no room, the whole file is settled again later: its pieces come to the sink again, with the same keys.
  *
  * @param course is kept up to date
+ * @param mayHaveLetters whether some of its events may be among the dead letters already
  * @returns `null` if that is not over: the server stops, or the batch leaves its place
  */
 export async function settleFile(
   batch: StoredBatch,
   course: FileCourse,
+  mayHaveLetters: boolean,
   { log, retries, settler }: Settling,
 ): Promise<FileSettlement | null> {
   if (batch.pieces.length === 0) {
-    const settlement = await settler.settle(batch, course);
+    const settlement = await settler.settle(batch, course, mayHaveLetters);
     if (settlement === null) return null;
     const { refused, notKept } = settlement;
     return { events: batch.events, deadLettered: refused.length, refused, notKept };
@@ -65,7 +67,7 @@ export async function settleFile(
     const [part] = read;
     if (!isRead || part === undefined) return null;
     if (part.events !== piece?.events) Object.assign(course, newCourse(part)); // some are gone since
-    const settlement = await settler.settle(part, course);
+    const settlement = await settler.settle(part, course, mayHaveLetters);
     if (settlement === null) return null;
     const { refused, notKept } = settlement;
     const { events, taken, deadLettered } = course.earlier;

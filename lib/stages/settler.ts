@@ -130,22 +130,28 @@ export class Settler {
 
   /**
    * @param course how far the batch has come; it is kept up to date
+   * @param mayHaveLetters whether some of its events may be among the dead letters already
    * @returns `null` if the sink has not taken or refused each event yet: the server stops, or the batch leaves its place
    */
-  async settle(batch: Batch, course: Course): Promise<Settlement | null> {
+  async settle(batch: Batch, course: Course, mayHaveLetters: boolean): Promise<Settlement | null> {
     const refused = await settle(batch, (part, range) => this.#offer(part, range, course), course);
     if (refused === null) return null;
     const { name } = batch;
     const { taken: events } = course;
     const text = `Successfully sent batch (${events} events)`;
     if (events > 0) this.#lines.batch({ kind: 'SinkAPI', text, batch: name, events });
-    return { refused, notKept: refused.length === 0 ? null : await this.keep(batch, refused) };
+    const isSettled = refused.length === 0 && !mayHaveLetters;
+    return { refused, notKept: isSettled ? null : await this.keep(batch, refused) };
   }
 
-  /** Puts what the sink refused of a batch among the dead letters. @returns why that failed */
+  /** Puts what the sink refused of a batch, and nothing else of it, among the dead letters. @returns why that failed */
   async keep(batch: Batch, refused: readonly RefusedEvent[]): Promise<Error | null> {
     let path: string;
     try {
+      if (refused.length === 0) {
+        await this.#log.deadLetters.withdraw(batch);
+        return null;
+      }
       path = await this.#log.deadLetters.keep(batch, refused);
     } catch (error) {
       return asError(error);

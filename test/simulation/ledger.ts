@@ -221,6 +221,8 @@ export class Ledger {
       const event = this.#events.get(idOf(line) ?? '');
       if (event?.line !== line) this.violated(`nobody sent this dead letter: ${short(line)}`);
       else if (!event.poison) this.violated(`${event.id} is a dead letter, and the sink did not refuse it`);
+      else if (event.taken && event.damaged === null && !log.texts.has(line))
+        this.violated(`${event.id} is a dead letter, and the sink has it; its batch is gone ${when}`);
     }
     this.#tally.count('checks', 'dead letters looked at after a cut', log.deadLetters.size);
     this.#tally.count('checks', 'acknowledged events looked for on the disk after a cut', this.#owed.size);

@@ -16,11 +16,21 @@ export interface Moods {
   cutOff: number;
   /** How likely it fails, and takes the batch later all the same. */
   late: number;
+  /** Whether it takes what it refused before. */
+  mended: boolean;
   /** How long it takes, about. */
   latencyMs: number;
 }
 
-export const WELL: Moods = { failing: 0, answerLost: 0, silent: 0, cutOff: 0, late: 0, latencyMs: 1 };
+export const WELL: Moods = {
+  failing: 0,
+  answerLost: 0,
+  silent: 0,
+  cutOff: 0,
+  late: 0,
+  mended: true,
+  latencyMs: 1,
+};
 
 const KEEP_ANSWERS: readonly Oddity[] = ['keys', 'keys and damage', 'kept errors', 'conflicts'];
 const CONFLICT = new SinkError('the key is known', { status: 409 });
@@ -106,14 +116,16 @@ export function moodySink(
       tally.count('sink', isToxicBatch ? 'attempts that failed at an event' : 'attempts that took too long');
       return new Error(isToxicBatch ? 'the sink fails at something' : 'the sink did not answer in time');
     }
-    const good = events.filter(({ poison }) => !poison);
+    // what it has it does not refuse
+    const isPoison = ({ poison, taken }: SentEvent): boolean => poison && !taken && !moods.mended;
+    const good = events.filter((event) => !isPoison(event));
     if (random.chance(moods.cutOff)) {
       tally.count('sink', 'batches cut off, and a part of them taken');
       ledger.took(good.slice(0, random.whole(0, good.length)));
       return new Error('the connection broke');
     }
     const poison = events.flatMap((event, index) =>
-      event.poison ? [{ index, reason: 'poison', status: 400 }] : [],
+      isPoison(event) ? [{ index, reason: 'poison', status: 400 }] : [],
     );
     if (poison.length > 0 && random.chance(0.5)) {
       tally.count('sink', 'batches refused whole');

@@ -152,6 +152,7 @@ export class Simulation {
       silent: random.pick([0, 0, 0, 0, 0, 0.1]),
       cutOff: this.#has('cut off') ? random.pick([0, 0.1, 0.5]) : 0,
       late: this.#has('late') ? random.pick([0, 0.1, 0.5]) : 0,
+      mended: random.chance(0.3),
       latencyMs: random.spread(0.1, random.pick([30, 30, 30, 3000])),
     };
   }

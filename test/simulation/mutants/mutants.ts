@@ -78,9 +78,9 @@ export const MUTANTS: readonly Mutant[] = [
     edits: [
       {
         file: 'lib/stages/deliverer.ts',
-        find: 'const settlement = await settleFile(batch, course, this.#settling);',
+        find: 'const settlement = await settleFile(batch, course, mayHaveLetters, this.#settling);',
         replace:
-          'await this.#log.delete({ ...batch, events: 0, fileBytes: 0 });\n    const settlement = await settleFile(batch, course, this.#settling);',
+          'await this.#log.delete({ ...batch, events: 0, fileBytes: 0 });\n    const settlement = await settleFile(batch, course, mayHaveLetters, this.#settling);',
       },
     ],
     violates: LOST,
@@ -90,8 +90,8 @@ export const MUTANTS: readonly Mutant[] = [
     edits: [
       {
         file: 'lib/stages/settler.ts',
-        find: 'return { refused, notKept: refused.length === 0 ? null : await this.keep(batch, refused) };',
-        replace: 'return { refused, notKept: null };',
+        find: 'notKept: isSettled ? null : await this.keep(batch, refused)',
+        replace: 'notKept: null',
       },
     ],
     violates: LOST,
@@ -134,8 +134,8 @@ export const MUTANTS: readonly Mutant[] = [
     edits: [
       {
         file: 'lib/append-log/dead-letters.ts',
-        find: 'await flushDirectory(this.#fs, this.#dir);',
-        replace: '',
+        find: 'await flushDirectory(this.#fs, this.#dir);\n    } catch',
+        replace: '} catch',
       },
     ],
     violates: LOST,
@@ -150,6 +150,28 @@ export const MUTANTS: readonly Mutant[] = [
       },
     ],
     violates: /is a dead letter, and the sink did not refuse it/,
+  },
+  {
+    name: 'leaves the dead letters of an event that the sink takes after a crash',
+    edits: [
+      {
+        file: 'lib/stages/deliverer.ts',
+        find: "sealed.leftover || sealed.past === 'aside'",
+        replace: 'false',
+      },
+    ],
+    violates: /is a dead letter, and the sink has it/,
+  },
+  {
+    name: 'deletes a batch before the deletion of its dead letters is flushed',
+    edits: [
+      {
+        file: 'lib/append-log/dead-letters.ts',
+        find: 'await flushDirectory(this.#fs, this.#dir);\n      this.#bytes = Math.max',
+        replace: 'this.#bytes = Math.max',
+      },
+    ],
+    violates: /is a dead letter, and the sink has it/,
   },
   {
     name: 'forgets events that the sink fails at when the rest of their batch is delivered',
