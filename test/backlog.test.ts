@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import nodeFs, { readdirSync, writeFileSync } from 'node:fs';
+import nodeFs, { readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setImmediate as turn } from 'node:timers/promises';
 import t from 'tap';
@@ -12,6 +12,7 @@ import { DrainRate } from '../lib/append-log/drain-rate.js';
 import { Backlog } from '../lib/stages/backlog.js';
 import { heldDisk } from './helpers/held-disk.js';
 import { tempDir } from './helpers/temp-dir.js';
+import { waitFor } from './helpers/wait-for.js';
 
 const LINE = Buffer.from('{"id":"a","type":"t","data":1,"timestamp":1}\n');
 
@@ -26,7 +27,13 @@ interface Bench {
   readonly next: () => Promise<string>;
 }
 
-async function bench(t: Test, leftovers: number, namesMax: number, fs?: FileSystem): Promise<Bench> {
+async function bench(
+  t: Test,
+  leftovers: number,
+  namesMax: number,
+  fs?: FileSystem,
+  countMs?: number,
+): Promise<Bench> {
   const dir = tempDir(t);
   for (let n = 1; n <= leftovers; n++) writeFileSync(join(dir, `batch_20250101_000000_${n}.jsonl`), LINE);
   const errors: string[] = [];
@@ -36,7 +43,7 @@ async function bench(t: Test, leftovers: number, namesMax: number, fs?: FileSyst
   const lines = new LogLines({ debug() {}, info() {}, warn() {}, error });
   const log = await AppendLog.open({ dir, fsync: 'never', lines, ...(fs && { fs }) });
   t.teardown(() => log.close());
-  const backlog = new Backlog(log, lines, namesMax);
+  const backlog = new Backlog(log, lines, namesMax, countMs);
   t.teardown(() => backlog.stop());
   return {
     dir,
@@ -180,4 +187,51 @@ void t.test('a directory that cannot be read is tried again, and said', async (t
   t.match(errors, [/Could not read the directory .*; trying again/]);
   fail = false;
   t.equal(await first, 'batch_20250101_000000_1.jsonl');
+});
+
+void t.test('files that someone deletes are missed, also if their names are not in memory', async (t) => {
+  const { dir, log, backlog, errors, seal, next } = await bench(t, 10, 3, undefined, 20);
+  const sealed: string[] = [];
+  for (let n = 0; n < 5; n++) sealed.push(await seal());
+  const { length } = LINE;
+  t.equal(await next(), 'batch_20250101_000000_1.jsonl');
+  t.equal(log.pendingBytes, 15 * length);
+  // neither the next ones of the backlog nor the last
+  for (const name of ['batch_20250101_000000_7.jsonl', 'batch_20250101_000000_8.jsonl', sealed[2] ?? ''])
+    rmSync(join(dir, name));
+  await waitFor(() => errors.length > 0, 'they are missed');
+  t.match(errors, [/^3 batch files are gone that waited/]);
+  t.match(log, { pendingBytes: 12 * length, unreadBatches: 8, pendingEvents: 5 });
+  for (const name of ['batch_20250101_000000_9.jsonl', sealed[4] ?? '']) rmSync(join(dir, name));
+  await waitFor(() => errors.length > 1, 'these, too');
+  t.match(log, { pendingBytes: 10 * length, unreadBatches: 7 });
+  const names = new Set(sealed);
+  let left = 9;
+  while (left-- > 0) {
+    const name = await next();
+    names.delete(name);
+    if (!sealed.includes(name)) continue;
+    const batch = { name, acknowledgedBytes: null, events: null, fileBytes: length, bornMs: 0 };
+    const read = await log.read({ ...batch, leftover: false, past: null });
+    await log.delete(read);
+  }
+  t.same([...names], [sealed[2], sealed[4]]);
+  t.equal(backlog.read(), null);
+  t.equal(log.pendingEvents, 0, 'their events are missed as well');
+  t.equal(log.quarantined, 2);
+});
+
+void t.test('a file of this run that is gone when its turn comes is missed with its events', async (t) => {
+  const { dir, log, seal, next } = await bench(t, 0, 1);
+  const sealed: string[] = [];
+  for (let n = 0; n < 4; n++) sealed.push(await seal());
+  for (const name of sealed.slice(0, 2)) t.equal(await next(), name);
+  rmSync(join(dir, sealed[1] ?? ''));
+  const batch = { acknowledgedBytes: null, events: null, fileBytes: LINE.length, bornMs: 0, leftover: false };
+  for (const [index, name] of sealed.entries()) {
+    if (index > 1) t.equal(await next(), name);
+    const events = index === 0 ? 1 : null;
+    await log.delete(await log.read({ ...batch, name, events, past: null }));
+  }
+  t.match(log, { pendingEvents: 0, pendingBytes: 0, quarantined: 1 });
 });

@@ -15,6 +15,7 @@ import type { LogLines } from '../log-lines.js';
 import { StoredBatch } from './batch.js';
 import type { Batch, DeletedBatch, SealedBatch } from './batch.js';
 import { BatchFile } from './batch-file.js';
+import type { BatchSums } from './batch-sums.js';
 import type { Fsync } from './batch-file.js';
 import { keyOf } from './batch-key.js';
 import { BatchNames, compareBatchNames } from './batch-name.js';
@@ -36,7 +37,7 @@ import { NameFlush } from './name-flush.js';
 import { Quarantine } from './quarantine.js';
 import { RecentBatches } from './recent-batches.js';
 import { newRunId, runMark } from './run-mark.js';
-import { sealedFiles } from './sealed-files.js';
+import { sealedFiles, sumsOfBatches } from './sealed-files.js';
 import type { KnownFiles } from './sealed-files.js';
 
 /** A disk that failed may work again soon. */
@@ -197,16 +198,25 @@ export class AppendLog extends LogCounts {
 
   /** Sealed batch files, oldest first: at most `most`, only names after this one, and only those that are asked for. */
   async list(after: string | null, most: number, isAskedFor = (_name: string): boolean => true): Promise<SealedBatch[]> {
-    // As of now: a file that is made while the directory is read may show up in it.
-    const unsealed = new Set(this.#unsealed.keys());
-    const newest = this.#names.last;
-    const wanted = (name: string): boolean =>
-      !unsealed.has(name) &&
-      compareBatchNames(name, newest) <= 0 &&
-      (after === null || compareBatchNames(name, after) > 0) &&
-      isAskedFor(name);
+    const isSealed = this.#sealedAfter(after);
+    const wanted = (name: string): boolean => isSealed(name) && isAskedFor(name);
     const names = await oldestBatchNames(this.#fs, this.dir, wanted, most);
     return sealedFiles(this.#fs, this.dir, names, this.#known);
+  }
+
+  /** How many sealed batch files come after this name, and what they take. */
+  async sums(after: string | null): Promise<BatchSums> {
+    return sumsOfBatches(this.#fs, this.dir, this.#sealedAfter(after), this.#known);
+  }
+
+  /** As of now: a file that is made while the directory is read may show up in it. */
+  #sealedAfter(after: string | null): (name: string) => boolean {
+    const unsealed = new Set(this.#unsealed.keys());
+    const newest = this.#names.last;
+    return (name) =>
+      !unsealed.has(name) &&
+      compareBatchNames(name, newest) <= 0 &&
+      (after === null || compareBatchNames(name, after) > 0);
   }
 
   /** Whether a batch is in memory still: to read it touches no file. */

@@ -29,7 +29,7 @@ export const OURS: ReadonlySet<string> = new Set([
 ]);
 
 /** Keeps the system's threads busy, and memory small. */
-const SIZES_AT_ONCE = 256;
+export const SIZES_AT_ONCE = 256;
 
 /** So many sizes the survey keeps, about 150 bytes each: to ask for them again takes a tenth of the time of replay. */
 const SIZES_KEPT = 10_000;
@@ -134,11 +134,16 @@ export async function oldestBatchNames(
   const keepOldest = (): void => {
     names = names.toSorted(compareBatchNames).slice(0, most);
   };
-  for await (const { name, isBatch } of entries(fs, dir)) {
-    if (isBatch && wanted(name) && names.push(name) >= 2 * most) keepOldest();
+  for await (const name of batchNames(fs, dir)) {
+    if (wanted(name) && names.push(name) >= 2 * most) keepOldest();
   }
   keepOldest();
   return names;
+}
+
+/** The batch files of a log directory, in no order. */
+export async function* batchNames(fs: FileSystem, dir: string): AsyncGenerator<string, void, undefined> {
+  for await (const { name, isBatch } of entries(fs, dir)) if (isBatch) yield name;
 }
 
 /** The batch whose dead letters are in a file: a tool that takes some out puts more behind the name. */

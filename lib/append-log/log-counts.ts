@@ -1,4 +1,5 @@
 import type { SealedBatch } from './batch.js';
+import type { BatchSums } from './batch-sums.js';
 import { newlyGone } from './batch-reader.js';
 import type { BatchContent } from './batch-reader.js';
 import type { Survey } from './directory-listing.js';
@@ -20,6 +21,9 @@ export class LogCounts {
   /** Lines set aside as damaged, and acknowledged events of this run that are missing on disk. */
   quarantined = 0;
 
+  /** Batches of this run whose names are not in memory, and their events, until they are read. */
+  #dropped = { batches: 0, events: 0 };
+
   constructor({ batches, bytes }: Survey) {
     this.leftoverBatches = batches;
     this.unreadBatches = batches;
@@ -31,6 +35,25 @@ export class LogCounts {
     this.quarantined += events;
     this.pendingEvents -= events;
     this.pendingBytes -= bytes;
+  }
+
+  /** A batch of this run waits of which nothing is kept in memory. */
+  dropped({ events }: SealedBatch): void {
+    this.#dropped = { batches: this.#dropped.batches + 1, events: this.#dropped.events + (events ?? 0) };
+  }
+
+  /** Batch files are gone of which nothing was in memory. The events of some are known when the others are read. */
+  missFiles({ batches, leftovers, bytes }: BatchSums): void {
+    this.unreadBatches -= leftovers;
+    this.pendingBytes -= bytes;
+    this.#found(batches - leftovers, 0);
+  }
+
+  #found(batches: number, events: number): void {
+    this.#dropped = { batches: this.#dropped.batches - batches, events: this.#dropped.events - events };
+    if (this.#dropped.batches > 0) return;
+    this.miss(this.#dropped.events, 0);
+    this.#dropped = { batches: 0, events: 0 };
   }
 
   /** A batch file was read. */
@@ -45,5 +68,6 @@ export class LogCounts {
       this.unreadBatches--;
     }
     this.pendingEvents += batch.leftover && isNew ? events : -gone;
+    if (isNew && !batch.leftover && batch.events === null) this.#found(1, events + gone);
   }
 }

@@ -1,6 +1,7 @@
 import { compareBatchNames, timeOf } from './batch-name.js';
 import type { SealedBatch } from './batch.js';
-import { sizesOf } from './directory-listing.js';
+import type { BatchSums } from './batch-sums.js';
+import { batchNames, SIZES_AT_ONCE, sizesOf } from './directory-listing.js';
 import type { FileSystem } from './file-system.js';
 
 /** What is known of batch files beside what the directory says. */
@@ -38,8 +39,38 @@ export async function sealedFiles(
     if (size === null) return [];
     const acknowledgedBytes = uncut.get(name) ?? null;
     const fileBytes = acknowledgedBytes ?? size;
-    const leftover = newestLeftover !== null && compareBatchNames(name, newestLeftover) <= 0;
+    const leftover = isLeftover(name, newestLeftover);
     const bornMs = bornAt(timeOf(name), openedMs);
     return { name, acknowledgedBytes, events: null, fileBytes, bornMs, leftover, past: null };
   });
+}
+
+/** How many of these files there are, and what they take. Memory does not grow with the directory. */
+export async function sumsOfBatches(
+  fs: FileSystem,
+  dir: string,
+  wanted: (name: string) => boolean,
+  { sizes: known, uncut, newestLeftover }: KnownFiles,
+): Promise<BatchSums> {
+  let [batches, leftovers, bytes] = [0, 0, 0];
+  let names: string[] = [];
+  const measure = async (): Promise<void> => {
+    for (const [index, size] of (await sizesOf(fs, dir, names, known)).entries()) {
+      const name = names[index];
+      if (name === undefined || size === null) continue;
+      batches++;
+      if (isLeftover(name, newestLeftover)) leftovers++;
+      bytes += uncut.get(name) ?? size;
+    }
+    names = [];
+  };
+  for await (const name of batchNames(fs, dir)) {
+    if (wanted(name) && names.push(name) >= SIZES_AT_ONCE) await measure();
+  }
+  await measure();
+  return { batches, leftovers, bytes };
+}
+
+function isLeftover(name: string, newestLeftover: string | null): boolean {
+  return newestLeftover !== null && compareBatchNames(name, newestLeftover) <= 0;
 }

@@ -1,8 +1,12 @@
 import { Readable } from 'node:stream';
 import type { AppendLog } from '../append-log/append-log.js';
 import type { SealedBatch } from '../append-log/batch.js';
+import { NOTHING, minus } from '../append-log/batch-sums.js';
+import type { BatchSums } from '../append-log/batch-sums.js';
+import { LookPace } from '../append-log/look-pace.js';
 import { asError } from '../errors.js';
 import type { LogLines } from '../log-lines.js';
+import { count } from '../words.js';
 
 /**
  * Names held in memory, about 100 bytes each; the others stay in the directory. Reading a directory of
@@ -10,6 +14,8 @@ import type { LogLines } from '../log-lines.js';
  */
 const NAMES_MAX = 10_000;
 const LIST_RETRY_MS = 1000;
+/** How often the others are counted, in milliseconds: someone may delete some by hand. Seldom if there are many. */
+const COUNT_MS = 10_000;
 
 /**
  * Sealed batches, oldest first: at start what an earlier run left, then what was sealed since. It carries
@@ -25,18 +31,28 @@ export class Backlog extends Readable {
   #last: string | null = null;
   /** Whether the directory may hold sealed batches that are not in `#batches`. */
   #moreOnDisk: boolean;
+  /** What the directory holds that is not in `#batches`. */
+  #beyond: BatchSums;
+  readonly #pace: LookPace;
+  readonly #countTimer: NodeJS.Timeout;
   #listing = false;
   #sealedMeanwhile = false;
   #listTimer: NodeJS.Timeout | undefined;
   #wanted = false;
   #stopped = false;
 
-  constructor(log: AppendLog, lines: LogLines, namesMax: number = NAMES_MAX) {
+  constructor(log: AppendLog, lines: LogLines, namesMax: number = NAMES_MAX, countMs: number = COUNT_MS) {
     super({ objectMode: true, highWaterMark: 1 });
     this.#log = log;
     this.#lines = lines;
     this.#namesMax = namesMax;
     this.#moreOnDisk = log.leftoverBatches > 0;
+    const { leftoverBatches, pendingBytes } = log;
+    this.#beyond = { batches: leftoverBatches, leftovers: leftoverBatches, bytes: pendingBytes };
+    this.#pace = new LookPace(countMs);
+    this.#countTimer = setInterval(() => {
+      if (this.#moreOnDisk && !this.#listing && this.#pace.isDue) void this.#count();
+    }, countMs).unref();
   }
 
   /** When the oldest batch was made that waits here, in milliseconds of `performance.now()`; `null` where none is known. */
@@ -49,6 +65,11 @@ export class Backlog extends Readable {
     if (this.#listing) this.#sealedMeanwhile = true;
     else if (this.#moreOnDisk || this.#batches.length >= this.#namesMax) this.#moreOnDisk = true;
     else this.#batches.push(batch);
+    if (this.#batches.at(-1) !== batch) {
+      this.#log.dropped(batch);
+      const { batches, leftovers, bytes } = this.#beyond;
+      this.#beyond = { batches: batches + 1, leftovers, bytes: bytes + batch.fileBytes };
+    }
     if (this.#wanted) this.#give();
   }
 
@@ -57,6 +78,7 @@ export class Backlog extends Readable {
     if (this.#stopped) return;
     this.#stopped = true;
     clearTimeout(this.#listTimer);
+    clearInterval(this.#countTimer);
     this.push(null);
   }
 
@@ -68,6 +90,7 @@ export class Backlog extends Readable {
   override _destroy(error: Error | null, done: (error?: Error | null) => void): void {
     this.#stopped = true;
     clearTimeout(this.#listTimer);
+    clearInterval(this.#countTimer);
     done(error);
   }
 
@@ -89,7 +112,10 @@ export class Backlog extends Readable {
     this.#sealedMeanwhile = false;
     try {
       this.#batches = await this.#log.list(this.#last, this.#namesMax);
+      const before = this.#beyond;
+      this.#beyond = minus(before, sumsOf(this.#batches));
       this.#moreOnDisk = this.#batches.length >= this.#namesMax || this.#sealedMeanwhile;
+      if (!this.#moreOnDisk) this.#miss(this.#beyond);
     } catch (error) {
       this.#lines.error(
         'DISK_FAILED',
@@ -103,4 +129,40 @@ export class Backlog extends Readable {
     this.#listing = false;
     this.#give();
   }
+
+  /** Counts the batches whose names are not in memory. */
+  async #count(): Promise<void> {
+    try {
+      await this.#pace.look(async () => {
+        const expected = this.#beyond;
+        const last = this.#batches.at(-1)?.name ?? this.#last;
+        const there = await this.#log.sums(last);
+        // meanwhile some have come into memory: it is looked at the next time
+        if (!this.#listing && last === (this.#batches.at(-1)?.name ?? this.#last))
+          this.#miss(minus(expected, there));
+      });
+    } catch (error) {
+      this.#lines.error('DISK_FAILED', `Could not read the directory ${this.#log.dir}`, asError(error));
+    }
+  }
+
+  /** Someone else has deleted these. */
+  #miss(gone: BatchSums): void {
+    if (gone.batches <= 0) return;
+    this.#beyond = minus(this.#beyond, gone);
+    this.#log.missFiles(gone);
+    const files = count(gone.batches, 'batch file is', 'batch files are');
+    this.#lines.error('BATCH_GONE', `${files} gone that waited: someone else has deleted or moved them`);
+  }
+}
+
+function sumsOf(batches: readonly SealedBatch[]): BatchSums {
+  return batches.reduce(
+    (sums, { fileBytes, leftover }) => ({
+      batches: sums.batches + 1,
+      leftovers: sums.leftovers + Number(leftover),
+      bytes: sums.bytes + fileBytes,
+    }),
+    NOTHING,
+  );
 }
