@@ -5,10 +5,11 @@ import type { Ledger, SentEvent } from './ledger.js';
 import type { Surroundings } from './simulated-disk.js';
 
 /** The codes that a client may get, and what was not said to be one. */
-const REFUSALS = /^(EVENT_\w+|BODY_TOO_LARGE|QUEUE_FULL|BACKLOG_FULL|LOG_FAILED|IN_DOUBT|NOT_RUNNING)$/;
+const REFUSALS =
+  /^(EVENT_\w+|BODY_TOO_LARGE|QUEUE_FULL|BACKLOG_FULL|LOG_FAILED|LOG_DIR_LOST|IN_DOUBT|NOT_RUNNING)$/;
 
 /** The codes that everybody may get: the others are about one request. */
-const CLOSED = /^(QUEUE_FULL|BACKLOG_FULL|LOG_FAILED|IN_DOUBT|NOT_RUNNING)$/;
+const CLOSED = /^(QUEUE_FULL|BACKLOG_FULL|LOG_FAILED|LOG_DIR_LOST|IN_DOUBT|NOT_RUNNING)$/;
 const DISK = /^(LOG_FAILED|IN_DOUBT)$/;
 const HANGS = /has not answered/;
 
@@ -99,7 +100,7 @@ export class Clients {
     trace.add(`  write ${id}, ${text.length} characters`);
     this.unanswered++;
     try {
-      await this.#forebay.write(text).finally(() => this.unanswered--);
+      await this.#forebay.write(text);
       trace.add(`  acknowledged ${id}`);
       this.#ledger.acknowledged(event);
       const refusal = this.#forebay.unready();
@@ -110,6 +111,8 @@ export class Clients {
       trace.add(`  refused ${id}: ${code}`);
       if (!REFUSALS.test(code)) this.#ledger.violated(`${id} was refused with ${String(error)}`);
       this.#ledger.refused(event, code);
+    } finally {
+      this.unanswered--;
     }
     return event;
   }

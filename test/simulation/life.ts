@@ -6,7 +6,7 @@ import { moodySink } from './moody-sink.js';
 import type { Moods, SinkMemory } from './moody-sink.js';
 import type { RunSettings } from './run-settings.js';
 import type { SimulatedDisk, Surroundings } from './simulated-disk.js';
-import { dropLettersNowAndThen, moveDirectory, removeBatchesNowAndThen } from './operator.js';
+import { dropLettersNowAndThen } from './operator.js';
 import { afterDrain } from './virtual-process.js';
 
 export type Phase = 'starting' | 'start failed' | 'running' | 'stopping' | 'stopped';
@@ -62,14 +62,10 @@ export class Life {
   }
 
   start(): void {
-    const { around, ledger, disk, settings, sink } = this.#options;
+    const { around, ledger, disk, settings } = this.#options;
     if (settings.deadLettersBytesMax !== undefined) {
       dropLettersNowAndThen(around, ledger, disk, settings.logDir ?? '');
     }
-    if (sink.world.has('removed files')) {
-      removeBatchesNowAndThen(around, ledger, disk, settings.logDir ?? '');
-    }
-    if (sink.world.has('moved directory')) moveDirectory(around, ledger, disk, settings.logDir ?? '');
     this.#forebay.start().then(
       () => {
         this.#options.around.trace.add('  started');

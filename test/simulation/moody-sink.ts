@@ -119,7 +119,7 @@ export function moodySink(
     // what it has it does not refuse
     const isPoison = ({ poison, taken }: SentEvent): boolean => poison && !taken && !moods.mended;
     const good = events.filter((event) => !isPoison(event));
-    if (random.chance(moods.cutOff)) {
+    if (moods.cutOff > 0 && random.chance(moods.cutOff)) {
       tally.count('sink', 'batches cut off, and a part of them taken');
       ledger.took(good.slice(0, random.whole(0, good.length)));
       return new Error('the connection broke');
@@ -134,7 +134,7 @@ export function moodySink(
       return refusal;
     }
     const verdict = poison.length > 0 ? new SinkError('poison', { refused: poison }) : null;
-    if (random.chance(moods.late)) {
+    if (moods.late > 0 && random.chance(moods.late)) {
       tally.count('sink', 'batches taken after their attempt had failed');
       time.after(random.spread(1, 5000), `sink takes ${batch.name} late`, () => {
         memory.take(batch, good, verdict);

@@ -7,7 +7,7 @@ import { Life } from './life.js';
 import type { Bound } from './life.js';
 import { isToxic, SinkMemory, WELL } from './moody-sink.js';
 import type { Moods } from './moody-sink.js';
-import { removeBatches, removeLock } from './operator.js';
+import { moveDirectory, removeBatches, removeBatchesNowAndThen, removeLock } from './operator.js';
 import { Random } from './random.js';
 import { plainSettings, randomSettings } from './run-settings.js';
 import type { RunSettings } from './run-settings.js';
@@ -30,6 +30,8 @@ export interface SeedOptions {
   readonly traced: number;
   /** What is odd about the world, beside what the seed draws. */
   readonly oddities: readonly Oddity[];
+  /** Whether the seed draws nothing. */
+  readonly only: boolean;
 }
 
 export interface SeedResult {
@@ -77,7 +79,7 @@ export class Simulation {
     this.#ledger = new Ledger(tally, !Object.hasOwn(ERRORS, 'IN_DOUBT'));
     this.#logDir = random.pick(['/log', '/log', '/data/forebay/log']);
     this.#disk = new SimulatedDisk(this.#around);
-    const world = drawWorld(random, options.oddities);
+    const world = drawWorld(random, options.oddities, options.only);
     for (const oddity of world) tally.count('worlds', oddity);
     this.#sink = new SinkMemory(world, this.#ledger);
     this.#otherDisk = world.has('two instances') ? new SimulatedDisk(this.#around) : null;
@@ -119,6 +121,9 @@ export class Simulation {
       each.start();
       each.clients.begin();
     }
+    if (this.#has('removed files'))
+      removeBatchesNowAndThen(this.#around, this.#ledger, this.#disk, this.#logDir);
+    if (this.#has('moved directory')) moveDirectory(this.#around, this.#ledger, this.#disk, this.#logDir);
     if (this.#has('clock')) stepClock(this.#around);
     if (this.#has('end of time') && random.chance(0.3)) comeToTheEnd(this.#around);
     if (random.chance(0.15)) {
@@ -281,7 +286,10 @@ export class Simulation {
         during: null,
         until: () => until() || time.nowMs > deadlineMs,
       });
-      if (!until() && this.#ledger.violation === null) this.#ledger.violated(`hangs: ${what}`);
+      if (until() || this.#ledger.violation !== null) return;
+      // what is lost, or set aside by mistake, says more
+      this.#ledger.checkSurvivors(this.#survivors(), 'while everything is well');
+      this.#ledger.violated(`hangs: ${what}`);
     };
     for (const each of lives) {
       tally.count('starts', 'starts');

@@ -59,8 +59,14 @@ export const DRAWN: readonly Oddity[] = ODDITIES.filter((oddity) => NOT_YET[oddi
 /** How likely a world has an oddity. */
 const SHARE = 0.2;
 
-/** What is odd about the next world. @param asked these are, in each world */
-export function drawWorld(random: Random, asked: readonly Oddity[]): ReadonlySet<Oddity> {
+/**
+ * What is odd about the next world.
+ *
+ * @param asked these are, in each world
+ * @param only and nothing else is
+ */
+export function drawWorld(random: Random, asked: readonly Oddity[], only: boolean): ReadonlySet<Oddity> {
+  if (only) return new Set(asked);
   return new Set([...DRAWN.filter(() => random.chance(SHARE)), ...asked]);
 }
 

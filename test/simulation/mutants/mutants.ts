@@ -7,7 +7,7 @@ export interface Mutant {
   readonly edits: readonly Edit[];
   /** The promise that is found broken. */
   readonly violates: RegExp;
-  /** What is odd about all worlds that it is looked for in; without it what each seed draws. */
+  /** What is odd about the worlds that it is looked for in, and nothing else; without it, nothing is. */
   readonly worlds?: readonly Oddity[];
 }
 
@@ -349,6 +349,61 @@ export const MUTANTS: readonly Mutant[] = [
       },
     ],
     violates: /came out of order|is lost|has no answer|is owed|not delivered/,
+  },
+  {
+    name: 'gives names that go back with the clock',
+    edits: [{ file: 'lib/append-log/batch-name.ts', find: ', this.#last.second);', replace: ');' }],
+    violates: /came out of order|is lost|was given twice/,
+    worlds: ['clock'],
+  },
+  {
+    name: 'begins, after the clock has stepped back, with names before those on disk',
+    edits: [
+      {
+        file: 'lib/append-log/batch-name.ts',
+        find: 'left !== null && left.second >= second ? left : { second, n: 0 }',
+        replace: '{ second, n: 0 }',
+      },
+    ],
+    violates: /came out of order|is lost|^VIOLATED: hangs/,
+    worlds: ['clock'],
+  },
+  {
+    name: 'counts what someone has removed as pending',
+    edits: [
+      {
+        file: 'lib/append-log/append-log.ts',
+        find: 'this.pendingEvents += leftover && isNew ? events : -gone;',
+        replace: 'this.pendingEvents += leftover && isNew ? events : 0;',
+      },
+    ],
+    violates: /counts do not add up|still counts as waiting/,
+    worlds: ['removed files'],
+  },
+  {
+    name: 'takes a connection that broke for a confirmation',
+    edits: [
+      {
+        file: 'lib/stages/sink-attempts.ts',
+        find: 'this.#running.delete(attempt);\n          reject(error);',
+        replace:
+          'this.#running.delete(attempt);\n          if (error.message.includes("broke")) resolve();\n          else reject(error);',
+      },
+    ],
+    violates: LOST,
+    worlds: ['cut off'],
+  },
+  {
+    name: 'takes dead letters that the disk has no room for for kept',
+    edits: [
+      {
+        file: 'lib/append-log/dead-letters.ts',
+        find: 'await unlink(this.#fs, path).catch(() => undefined);\n      throw error;',
+        replace: 'await unlink(this.#fs, path).catch(() => undefined);',
+      },
+    ],
+    violates: LOST,
+    worlds: ['small disk'],
   },
   {
     name: 'counts a batch that is deleted as pending',
