@@ -351,6 +351,18 @@ export const MUTANTS: readonly Mutant[] = [
     violates: /came out of order|is lost|has no answer|is owed|not delivered/,
   },
   {
+    name: 'takes what is no event',
+    edits: [{ file: 'lib/event.ts', find: "checkText('id', id);", replace: '' }],
+    violates: /this is no event and was acknowledged|^VIOLATED: \{.* was refused with/,
+  },
+  {
+    name: 'tells nobody that the disk did not take their events',
+    edits: [
+      { file: 'lib/stages/batch-writer.ts', find: ' acknowledge(ranges, error);', replace: ' void ranges;' },
+    ],
+    violates: /have no answer|hangs/,
+  },
+  {
     name: 'gives names that go back with the clock',
     edits: [{ file: 'lib/append-log/batch-name.ts', find: ', this.#last.second);', replace: ');' }],
     violates: /came out of order|is lost|was given twice/,
