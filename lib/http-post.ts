@@ -34,8 +34,16 @@ export async function post({ url, headers, body, signal, agent }: PostOptions): 
     signal,
     agent: agent ?? false,
   });
+  request.on('socket', (socket) => {
+    // a request whose answer is whole looks after its connection no longer, also if its body is still on the way
+    if (!socket.listeners('error').includes(ignore)) socket.on('error', ignore);
+  });
   const sent = new Promise<void>((resolve, reject) => {
-    request.on('finish', resolve);
+    // it comes after a write that failed, too
+    request.on('finish', () => {
+      if (request.socket?.errored) reject(request.socket.errored);
+      else resolve();
+    });
     request.on('close', () => {
       reject(new Error('the connection was closed before the whole body was sent'));
     });
@@ -49,6 +57,10 @@ export async function post({ url, headers, body, signal, agent }: PostOptions): 
     request.end(body);
   });
   return { answer, request, sent };
+}
+
+function ignore(): void {
+  // who waits for the request hears of it
 }
 
 /** `node:http` says "socket hang up" if there is no answer. */

@@ -250,6 +250,16 @@ void t.test('a server that says until when, by its own clock, is left alone unti
   t.ok((times[1] ?? 0) - (times[0] ?? 0) >= 1990);
 });
 
+void t.test('what a server says before its answer, unasked, is taken', async (t) => {
+  const { dir } = filled(t);
+  const { url } = await frontDoor(t, (res) => {
+    res.writeContinue();
+    res.writeProcessing();
+    res.writeHead(202).end();
+  });
+  t.match(await tool(dir, 'redrive', '--url', url), { code: 0, err: /^$/ });
+});
+
 void t.test('a file that is not taken keeps no other from being sent', async (t) => {
   const { dir, folder } = filled(t);
   writeFileSync(join(folder, name(3)), `no letter\n${letter(name(3), 0, 'd', 'too old')}`);

@@ -168,6 +168,27 @@ void t.test('--retry sends refused events again after Retry-After until they are
   t.same(sentAgainByKind, { 429: 10 });
 });
 
+void t.test('what a server says before its answer, unasked, is taken', async (t) => {
+  let requests = 0;
+  const { url } = await serve(t, ({ res }) => {
+    const { socket } = res;
+    const text = 'HTTP/1.1 100 Continue\r\nX: 1\r\n\r\n';
+    const cut = requests++ % text.length;
+    socket?.setNoDelay();
+    socket?.write(text.slice(0, cut));
+    // in two pieces, the second with the answer or before it
+    setTimeout(() => {
+      socket?.write(text.slice(cut));
+      if (cut % 2 === 0) answer(res, 202);
+      else setTimeout(() => answer(res, 202), 5);
+    }, 5);
+  });
+  const flags = ['--rate', '1000', '--burst', '80', '--max-in-flight', '4', '--connections', '4'];
+  const { code, stdout } = await run(['--url', url, ...flags]);
+  t.equal(code, 0);
+  t.match(stdout, 'Total sent: 80\nAccepted (202): 80\nBackpressure (429): 0\nErrors: 0\n');
+});
+
 void t.test('--retry waits until the date that the server names, by its own clock', async (t) => {
   const times: number[] = [];
   const ofServer = (aheadMs: number): string => new Date(aheadMs).toUTCString(); // in 1970

@@ -1,7 +1,8 @@
 import { join } from 'node:path';
+import { text as textOf } from 'node:stream/consumers';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { request } from 'undici';
 import { asError } from '../errors.js';
+import { post as request } from '../http-post.js';
 import type { Done } from '../log-tool/operations.js';
 import { retryAfterMs } from '../retry-after.js';
 import { printable } from '../terminal-text.js';
@@ -12,6 +13,8 @@ import type { Letter, LetterFiles } from './letter-files.js';
 /** A request holds at most so much, beyond its first event. */
 const BODY_BYTES_MAX = 2 ** 20;
 const BODY_EVENTS_MAX = 500;
+/** How long an answer may take, in milliseconds. */
+const ANSWER_MS = 300_000;
 /** A server that is full is asked again so often, each time after what it says. */
 const TRIES_MAX = 20;
 /** The wait if it names none, in milliseconds. */
@@ -154,13 +157,13 @@ async function send(url: URL, letters: readonly Letter[]): Promise<string | null
 
 async function post(url: URL, body: Buffer): Promise<{ status: number; waitMs: number; text: string }> {
   try {
-    const answer = await request(url, {
-      method: 'POST',
-      headers: { 'content-type': 'application/x-ndjson' },
-      body,
-    });
+    const headers = { 'content-type': 'application/x-ndjson' };
+    const { answer, sent } = await request({ url, headers, body, signal: AbortSignal.timeout(ANSWER_MS) });
     const waitMs = Math.min(RETRY_AFTER_MS_MAX, retryAfterMs(answer.headers) ?? RETRY_AFTER_MS);
-    return { status: answer.statusCode, waitMs, text: await answer.body.text() };
+    const { statusCode: status = 0 } = answer;
+    const said = await textOf(answer);
+    if (status === 202) await sent;
+    return { status, waitMs, text: said };
   } catch (error) {
     const what = `${url.origin}${url.pathname} does not answer (${asError(error).message})`;
     throw new Unreachable(`${what}: does a server run there?`, { cause: error });

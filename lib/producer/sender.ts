@@ -5,6 +5,7 @@ import type { LimitFunction } from 'p-limit';
 import { errors, Pool } from 'undici';
 import { noAnswer, readAnswer } from './answer.js';
 import type { Answer } from './answer.js';
+import { tolerantConnector } from './interim-answers.js';
 import type { OutgoingEvent } from './outgoing-events.js';
 import { count, newTally, recordAccepted, recordMs, recordSent } from './tally.js';
 import type { Outcome } from './timeline.js';
@@ -87,7 +88,7 @@ export class Sender {
       connections,
       headersTimeout: timeoutMs,
       bodyTimeout: 0, // it would begin anew with each byte
-      connect: { timeout: timeoutMs },
+      connect: tolerantConnector(timeoutMs),
     });
     this.#places = pLimit(maxInFlight);
     this.#connections = pLimit(connections);

@@ -101,14 +101,28 @@ export function statuses(given: unknown): readonly number[] {
 
 /** An address of HTTP. */
 export function httpUrl(given: unknown): URL {
+  if (typeof given === 'string') checkOneHost(given);
   const url = typeof given === 'string' && URL.canParse(given) ? new URL(given) : null;
   if (url !== null && /^https?:$/.test(url.protocol)) return url;
   throw new CheckError('must be a URL like https://host/path', true);
 }
 
+/** A URL with several hosts, as libpq knows it, would be taken for one strange name and looked up for ever. */
+function checkOneHost(url: string): void {
+  const authority = /^\w+:\/\/([^/?#]*)/.exec(url)?.[1] ?? '';
+  const hosts = [authority.slice(authority.lastIndexOf('@') + 1)];
+  const query = /\?([^#]*)/.exec(url)?.[1] ?? '';
+  if (url.startsWith('postgres')) hosts.push(...new URLSearchParams(query).getAll('host'));
+  if (hosts.some((host) => host.includes(',') && !host.startsWith('/')))
+    throw new CheckError('must name one host, not several', true);
+}
+
 /** The address of a PostgreSQL database. It is read by `pg`; what is given is never shown: it may hold a password. */
 export function postgresUrl(given: unknown): string {
-  if (typeof given === 'string' && /^postgres(?:ql)?:\/\//.test(given)) return given;
+  if (typeof given === 'string' && /^postgres(?:ql)?:\/\//.test(given)) {
+    checkOneHost(given);
+    return given;
+  }
   throw new CheckError('must be a URL like postgres://user@host/database', true);
 }
 
@@ -128,6 +142,13 @@ export function tableName(given: unknown): string {
 
 const HEADER = /^[!#$%&'*+\-.^_`|~\dA-Za-z]+:[\t\x20-\x7e]*$/;
 
+/** Headers that the connection, the body or the batch decides: another value would break each request, or cannot be sent. */
+const OWN_HEADERS = new Set(
+  'connection content-length expect http2-settings idempotency-key keep-alive proxy-connection te trailer transfer-encoding upgrade'.split(
+    ' ',
+  ),
+);
+
 /** HTTP headers, one or several, each `Name: value` on a line of its own. What is given is never shown: it may be a secret. */
 export function headerLines(given: unknown): Readonly<Record<string, string>> {
   const lines = [given].flat().flatMap((each) => {
@@ -138,7 +159,10 @@ export function headerLines(given: unknown): Readonly<Record<string, string>> {
   for (const line of lines.filter((each) => each.trim() !== '')) {
     if (!HEADER.test(line)) throw new CheckError('must be "Name: value"', true);
     const colon = line.indexOf(':');
-    headers[line.slice(0, colon)] = line.slice(colon + 1).trim();
+    const name = line.slice(0, colon);
+    if (OWN_HEADERS.has(name.toLowerCase()))
+      throw new CheckError(`may not be ${name}: Forebay sets it itself or leaves it out`, true);
+    headers[name] = line.slice(colon + 1).trim();
   }
   return headers;
 }

@@ -13,6 +13,7 @@ import {
 } from './checks.js';
 import type { Check } from './checks.js';
 import { HTTP_SETTINGS } from './http-settings.js';
+import { isOwnDoor } from './own-door.js';
 import type { OptionTable, Values } from './option-table.js';
 import { checkSinkRelations, SINK_SETTINGS } from './sink-settings.js';
 
@@ -217,6 +218,13 @@ export function checkRelations(settings: ServerSettings): void {
     throw new ForebayError('SETTING_INVALID', { message });
   };
   checkSinkRelations(settings);
+  const { sinkUrl, host, port, adminHost, adminPort } = settings;
+  const doors = [
+    { host, port },
+    { host: adminHost ?? 'localhost', port: adminPort ?? 0 },
+  ];
+  if (sinkUrl !== null && doors.some((door) => isOwnDoor(sinkUrl, door)))
+    wrong('--sink-url leads back to this server: each event would come in again for ever');
   if (settings.adminHost !== null && settings.adminPort === null) wrong('--admin-host needs --admin-port');
   for (const [flag, bound] of [
     ['queue-bytes', queueBytes],

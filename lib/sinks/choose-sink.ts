@@ -1,3 +1,4 @@
+import { X509Certificate } from 'node:crypto';
 import { asError } from '../errors.js';
 import { silentLogger } from '../log-lines.js';
 import type { Logger } from '../log-lines.js';
@@ -41,7 +42,7 @@ export async function chooseSink(settings: ServerSettings, logger: Logger = sile
         gzip: settings.sinkGzip,
         timeoutMs: settings.sinkTimeoutMs,
         connections,
-        caFile: file('sink-ca', sinkCa, asText),
+        caFile: file('sink-ca', sinkCa, certificates),
         refuses: settings.sinkRefuses ?? [],
       });
     }
@@ -53,7 +54,7 @@ export async function chooseSink(settings: ServerSettings, logger: Logger = sile
         createTable: settings.sinkCreateTable,
         timeoutMs: settings.sinkTimeoutMs,
         connections,
-        ca: file('sink-ca', settings.sinkCa, asText),
+        ca: file('sink-ca', settings.sinkCa, String),
       });
     }
     case 'simulated': {
@@ -67,10 +68,15 @@ function headersIn(lines: string): Readonly<Record<string, string>> {
   try {
     return headerLines(lines);
   } catch (error) {
-    throw new Error(`each line ${asError(error).message}`, { cause: error });
+    throw new Error(`a line of it ${asError(error).message}`, { cause: error });
   }
 }
 
-function asText(text: string): string {
+function certificates(text: string): string {
+  try {
+    void new X509Certificate(text);
+  } catch (error) {
+    throw new Error('it holds no certificate as PEM', { cause: error });
+  }
   return text;
 }

@@ -2,6 +2,7 @@ import { readFileSync, statSync } from 'node:fs';
 import type { BigIntStats } from 'node:fs';
 import { readFile, stat } from 'node:fs/promises';
 import { asError, ForebayError } from '../errors.js';
+import type { ErrorCode } from '../errors.js';
 import type { Logger } from '../log-lines.js';
 
 /** The shortest time between two looks at the file, in milliseconds. */
@@ -22,18 +23,21 @@ export class SettingFile<T> {
 
   /**
    * @param parse throws an error that reads on after the name of the file
-   * @throws ForebayError `SINK_UNUSABLE`
+   * @throws ForebayError `SINK_UNUSABLE` if it cannot be read, `SETTING_INVALID` if it is not what it should be
    */
   constructor(flag: string, path: string, parse: (text: string) => T, logger: Logger) {
     this.#flag = flag;
     this.#path = path;
     this.#parse = parse;
     this.#logger = logger;
+    let code: ErrorCode = 'SINK_UNUSABLE';
     try {
       this.#stamp = stampOf(statSync(path, { bigint: true }));
-      this.#value = parse(readFileSync(path, 'utf8'));
+      const text = readFileSync(path, 'utf8');
+      code = 'SETTING_INVALID';
+      this.#value = parse(text);
     } catch (error) {
-      throw new ForebayError('SINK_UNUSABLE', { message: this.#whyNot(error), cause: error });
+      throw new ForebayError(code, { message: this.#whyNot(error), cause: error });
     }
   }
 
