@@ -1,25 +1,12 @@
 import type { DiskUsage } from '../append-log/disk-usage.js';
 import type { ErrorCode } from '../errors.js';
 import type { Forebay } from '../forebay.js';
-import type { Histogram } from '../histogram.js';
 import type { Door } from '../http/door.js';
 import type { Statistics } from '../statistics.js';
 import { VERSION } from '../version.js';
+import { counter, gauge, histogram, labelled, one } from './family.js';
+import type { Family } from './family.js';
 import type { ProcessStatistics } from './process-statistics.js';
-
-/** A value of a metric, with its labels. */
-export interface Sample {
-  readonly value: number;
-  readonly labels?: Readonly<Record<string, string>>;
-}
-
-/** A metric as it stands when it is asked for. A name in the plural of a base unit; a counter ends in `_total`. */
-export interface Family {
-  readonly name: string;
-  readonly help: string;
-  readonly type: 'counter' | 'gauge' | 'histogram';
-  readonly samples: readonly Sample[] | Histogram;
-}
 
 export interface Sources {
   readonly forebay: Forebay;
@@ -40,8 +27,6 @@ const REFUSALS: readonly ErrorCode[] = [
   'NOT_RUNNING',
 ];
 
-const one = (value: number): readonly Sample[] => [{ value }];
-
 /** What is known, read from those who count it; nobody counts for the metrics. */
 export function families(sources: Sources): Family[] {
   return [
@@ -50,27 +35,6 @@ export function families(sources: Sources): Family[] {
     ...sinkFamilies(sources),
     ...processFamilies(sources),
   ];
-}
-
-function counter(name: string, help: string, samples: number | readonly Sample[]): Family {
-  return { name: `forebay_${name}_total`, help, type: 'counter', samples: asSamples(samples) };
-}
-
-/** @param samples `null`: it is not known, and left out */
-function gauge(name: string, help: string, samples: number | null | readonly Sample[]): Family {
-  return { name: `forebay_${name}`, help, type: 'gauge', samples: asSamples(samples ?? []) };
-}
-
-function histogram(name: string, help: string, samples: Histogram): Family {
-  return { name: `forebay_${name}`, help, type: 'histogram', samples };
-}
-
-function asSamples(samples: number | readonly Sample[]): readonly Sample[] {
-  return typeof samples === 'number' ? one(samples) : samples;
-}
-
-function labelled(label: string, values: Iterable<readonly [string, number]>): readonly Sample[] {
-  return [...values].map(([name, value]) => ({ value, labels: { [label]: name } }));
 }
 
 function doorFamilies({ forebay, door, statistics }: Sources): Family[] {

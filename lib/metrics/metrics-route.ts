@@ -6,7 +6,7 @@ import { answerBytes } from '../http/answers.js';
 import type { Door } from '../http/door.js';
 import type { Route } from '../http/router.js';
 import { families } from './families.js';
-import type { Family, Sample } from './families.js';
+import type { Family, Sample } from './family.js';
 import { ProcessStatistics } from './process-statistics.js';
 
 const OPEN_METRICS = /application\/openmetrics-text/;
