@@ -23,9 +23,9 @@ const REASON_BYTES_MAX = 65_536;
 const NOT_NOW = new Set([408, 409, 421, 423, 424, 425, 429, 499]);
 /**
  * Failures that say nothing about the batch: those above but 409, which may be about what the API has already; of 5xx, an
- * API that is away or full, as it says itself or as an edge says it (507, 509, 520 to 526, 529, 530 and 598).
+ * API that is away or full, as it says itself or as an edge says it (507, 509, 511, 520 to 527, 529, 530, 598 and 599).
  */
-const AWAY = new Set([503, 507, 509, 520, 521, 522, 523, 524, 525, 526, 529, 530, 598]);
+const AWAY = new Set([503, 507, 509, 511, 520, 521, 522, 523, 524, 525, 526, 527, 529, 530, 598, 599]);
 /** Those that are about who asks, where, or how: each batch gets the same until someone mends a setting. So do redirects. */
 const SET_UP_WRONGLY = new Set([401, 402, 403, 404, 405, 406, 407, 410, 411, 414, 415, 417, 426, 428, 431]);
 /** Shorter texts are hidden nowhere: they would be found in half of all words. */
