@@ -55,7 +55,7 @@ export const ERRORS = {
   SINK_FILE_FAILED: {
     status: null,
     retry: true,
-    message: 'The file of the sink could not be rotated or compressed',
+    message: 'A file of the sink could not be rotated, compressed or opened again',
   },
   SINK_FILE_REPLACED: {
     status: null,
@@ -137,14 +137,22 @@ export class ForebayError extends Error {
   }
 }
 
-/** What was thrown, as an `Error`. */
+/** What was thrown, as an `Error` with words. */
 export function asError(thrown: unknown): Error {
-  if (thrown instanceof Error) return thrown;
+  if (thrown instanceof Error) return thrown.message === '' ? withWords(thrown) : thrown;
   try {
     return new Error(String(thrown));
   } catch {
     return new Error(`no error and no text was thrown, but ${typeof thrown}`);
   }
+}
+
+/** Node.js gives none if a name is refused at each of its addresses: each has its own error then. */
+function withWords(error: Error): Error {
+  const all = error instanceof AggregateError ? error.errors.map((each) => asError(each).message) : [];
+  const code = systemCode(error);
+  const words = new Error([...new Set(all)].join('; ') || (code ?? error.name), { cause: error });
+  return code === undefined ? words : Object.assign(words, { code });
 }
 
 /** The system's code of an error (`ENOSPC`, `EADDRINUSE`), if it has one. */

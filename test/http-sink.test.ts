@@ -21,6 +21,9 @@ import { chooseSink } from '../lib/sinks/choose-sink.js';
 import { HttpSink } from '../lib/sinks/http-sink.js';
 import { SinkError } from '../lib/sinks/sink-error.js';
 import type { Sink } from '../lib/sinks/sink.js';
+import { asError } from '../lib/errors.js';
+import { shownError } from '../lib/stages/quoted-events.js';
+import { freePort } from './helpers/free-port.js';
 import { batchOfLines } from './helpers/batches.js';
 import { eventText, idsOf, until } from './helpers/running-forebay.js';
 import { tempDir } from './helpers/temp-dir.js';
@@ -505,6 +508,71 @@ void t.test('what is no answer is tried again', async (t) => {
   const port = Number(address.split(':')[1]);
   const thrown = await thrownBy(await sinkOf(t, '--sink-url', `http://127.0.0.1:${port === 1 ? 2 : 1}/`));
   t.match(thrown, { message: /ECONNREFUSED/ });
+});
+
+void t.test('a name that is refused at each of its addresses has words', async (t) => {
+  const port = await freePort();
+  const thrown = (await thrownBy(await sinkOf(t, '--sink-url', `http://localhost:${port}/`))) as Error;
+  t.match(thrown.message, new RegExp(`ECONNREFUSED 127\\.0\\.0\\.1:${port}`));
+  const both = new AggregateError([new Error('no A'), new Error('no B')], '');
+  t.equal(asError(both).message, 'no A; no B');
+  t.equal(asError(Object.assign(new Error(''), { code: 'EPIPE' })).message, 'EPIPE');
+  t.equal(asError(new TypeError('')).message, 'TypeError');
+});
+
+void t.test('a redirect says where it leads, without secrets', async (t) => {
+  const { address } = await serve(t, (res, { url = '' }) =>
+    res.writeHead(308, { Location: `https://elsewhere.example${url}` }).end(),
+  );
+  const sink = await sinkOf(t, '--sink-url', `http://${address}/in?token=s3cret-token`);
+  const { message } = (await thrownBy(sink)) as Error;
+  t.equal(message, 'the sink answered 308: Location: https://elsewhere.example/in?token=…');
+});
+
+void t.test('a secret in the path is shown nowhere', async (t) => {
+  const { address } = await serve(t, (res, { url }) =>
+    res.writeHead(400).end(`no hook ${url}, ${decodeURI(url ?? '')}`),
+  );
+  for (const [path, shown] of [
+    ['/services/T01ABCDEF/B0123456789/s3cretS3cretS3cret', '/services/…/…/…'],
+    ['/hooks/s3cret42', '/hooks/…'],
+    ['/in/s3cret%20of%20ours%21%21', '/in/…'],
+    ['/v1/ingest/events-api', '/v1/ingest/events-api'],
+  ] as const) {
+    const sink = await sinkOf(t, '--sink-url', `http://${address}${path}`);
+    t.equal(sink.description?.target, `http://${address}${shown}`);
+    const { message } = (await thrownBy(sink)) as Error;
+    t.match(message, /^the sink answered 400: no hook \//);
+    t.notMatch(message, /s3cret/);
+  }
+  const keyed = await sinkOf(t, '--sink-url', `http://s3cret-key@${address}/s3cret-key`);
+  t.notMatch(((await thrownBy(keyed)) as Error).message, /s3cret/, 'a user without a password is a key');
+});
+
+void t.test('no event and no secret makes holes in what Forebay says itself', async (t) => {
+  const { address } = await serve(t, () => undefined);
+  const flags = [
+    '--sink-url',
+    `http://${address}/`,
+    '--sink-timeout',
+    '100',
+    '--sink-header',
+    'X-A: timeout',
+  ];
+  const words = batchOfLines([
+    '{"id":"answer","data":"no within ms --sink-timeout sink timeout connection was closed before the whole body sent 100 401 307 the answered Location names longer than bytes"}',
+  ]);
+  const sink = await sinkOf(t, ...flags);
+  const error = await sink.deliver(words, never).then(
+    () => new Error('it was taken'),
+    (thrown: Error) => thrown,
+  );
+  t.equal(shownError(error, words).message, 'no answer within 100 ms (--sink-timeout)');
+  const shown = shownError(
+    new SinkError('the sink answered 401', { status: 401, said: 'Location answer' }),
+    words,
+  );
+  t.equal(shown.message, 'the sink answered 401: … answer', 'only what the sink said');
 });
 
 void t.test('a failure leaves its connection, and so does a minute', async (t) => {

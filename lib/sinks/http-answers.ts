@@ -80,9 +80,11 @@ export class HttpAnswers {
 
   /** What an answer that is not 2xx means. */
   #notTaken(answer: Answer, text: string): SinkError {
-    const reason = this.#shown(text.trim());
-    const message = `the sink answered ${answer.statusCode}${reason === '' ? '' : `: ${reason}`}`;
-    return new SinkError(message, this.#meaningOf(answer));
+    const { location } = answer.headers;
+    const where = location === undefined ? '' : `Location: ${location}`;
+    const reason = text.trim();
+    const said = this.#shown(reason === '' || where === '' ? reason + where : `${reason} (${where})`);
+    return new SinkError(`the sink answered ${answer.statusCode}`, { ...this.#meaningOf(answer), said });
   }
 
   #meaningOf({ statusCode: status = 0, headers }: Answer): SinkErrorDetail {
@@ -108,12 +110,14 @@ export class HttpAnswers {
     try {
       named = (JSON.parse(text.replace(/^\uFEFF/, '')) as { refused?: unknown } | null)?.refused;
     } catch (cause) {
-      if (isJson) throw new SinkError("the sink's answer names refused events and is no JSON", { cause });
+      if (isJson)
+        throw new SinkError("the sink's answer names refused events and is no JSON", { said: '', cause });
       return;
     }
     // some write an empty list so, or how many there are
     if (named === undefined || named === null || named === false || named === 0) return;
-    if (!Array.isArray(named)) throw new SinkError('"refused" in the answer of the sink is no list');
+    if (!Array.isArray(named))
+      throw new SinkError('"refused" in the answer of the sink is no list', { said: '' });
     if (named.length === 0) return;
     const refused = this.#refusalsIn(named, events);
     throw new SinkError(`${count(named.length, 'event was', 'events were')} refused`, { status, refused });
@@ -153,7 +157,7 @@ export class HttpAnswers {
     let length = 0;
     for await (const piece of answer as AsyncIterable<Buffer>) {
       length += piece.length;
-      if (length > bytesMax) throw new SinkError(`the answer is longer than ${bytesMax} bytes`);
+      if (length > bytesMax) throw new SinkError(`the answer is longer than ${bytesMax} bytes`, { said: '' });
       pieces.push(piece);
     }
     if (length === 0) return '';
@@ -162,7 +166,10 @@ export class HttpAnswers {
       return await decoded(Buffer.concat(pieces), headers, { maxOutputLength: bytesMax });
     } catch (cause) {
       const coding = this.#shown(String(headers['content-encoding']));
-      throw new SinkError(`the sink's answer is in ${coding}, unasked for, and cannot be read`, { cause });
+      throw new SinkError(`the sink's answer is in ${coding}, unasked for, and cannot be read`, {
+        said: '',
+        cause,
+      });
     }
   }
 }

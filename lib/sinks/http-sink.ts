@@ -5,7 +5,7 @@ import type { Socket } from 'node:net';
 import { promisify } from 'node:util';
 import { gzip } from 'node:zlib';
 import type { Batch } from '../append-log/batch.js';
-import { asError, ForebayError } from '../errors.js';
+import { asError, ForebayError, systemCode } from '../errors.js';
 import { post } from '../http-post.js';
 import { HttpAnswers } from './http-answers.js';
 import type { SettingFile } from './setting-file.js';
@@ -87,7 +87,7 @@ export class HttpSink implements Sink {
       attempt.abort(signal.reason);
     };
     const timer = setTimeout(() => {
-      attempt.abort(new Error(`no answer within ${timeoutMs} ms (--sink-timeout)`));
+      attempt.abort(new SinkError(`no answer within ${timeoutMs} ms (--sink-timeout)`, { said: '' }));
     }, timeoutMs);
     signal.addEventListener('abort', stop, { once: true });
     try {
@@ -103,9 +103,11 @@ export class HttpSink implements Sink {
       await answers.take(answer, batch, signal);
       await sent;
     } catch (error) {
-      this.#isSuspect = error instanceof SinkError && error.misconfigured;
       // the request says only that it was aborted
-      throw attempt.signal.aborted && !(error instanceof SinkError) ? attempt.signal.reason : error;
+      if (attempt.signal.aborted && !(error instanceof SinkError)) throw attempt.signal.reason;
+      const failure = error instanceof SinkError ? error : unanswered(asError(error));
+      this.#isSuspect = failure.misconfigured;
+      throw failure;
     } finally {
       clearTimeout(timer);
       signal.removeEventListener('abort', stop);
@@ -209,8 +211,17 @@ function asUrl(given: URL | string): URL {
   throw new ForebayError('SINK_UNUSABLE', { message: 'The URL of the sink must be like https://host/path' });
 }
 
-/** A part of a path that is so long may be a secret, as in the URLs of webhooks. */
-const SECRET_SEGMENT = /[^/]{20,}/g;
+/** Codes of TLS for a certificate that is not trusted, or not for this host. */
+const CERTIFICATE = /CERT|^UNABLE_TO_|^INVALID_(?:CA|PURPOSE)$|^HOSTNAME_MISMATCH$/;
+
+/** An attempt without an answer: the system's words, or Forebay's. */
+function unanswered(error: Error): SinkError {
+  const misconfigured = CERTIFICATE.test(systemCode(error) ?? '');
+  return new SinkError(error.message, { misconfigured, said: '', cause: error });
+}
+
+/** A part of a path that may be a secret, as in the URLs of webhooks: it is long, or not short and has a digit. */
+const SECRET_SEGMENT = /[^/]{20,}|(?=[^/]{8})[^/\d]*\d[^/]*/g;
 
 /** Where a URL leads, without user, password, query and whatever in the path may be a secret. */
 function shownUrl({ origin, pathname }: URL): string {
@@ -223,7 +234,10 @@ const OPEN_HEADERS = /^(?:content-.*|accept.*|user-agent)$/;
 const SECRET_PARAMETERS = /auth|pass|pwd|secret|token|key|sig|cred/i;
 
 /** What identifies Forebay to the sink, in the forms in which the sink may repeat it. */
-function secretsOf({ password, searchParams }: URL, headers: Readonly<Record<string, string>>): string[] {
+function secretsOf(
+  { username, password, pathname, searchParams }: URL,
+  headers: Readonly<Record<string, string>>,
+): string[] {
   const values = Object.entries(headers).flatMap(([name, value]) =>
     // also without its scheme (RFC 9110, 11.4)
     OPEN_HEADERS.test(name) ? [] : [value, value.replace(/^\S+ +/, '')],
@@ -231,7 +245,17 @@ function secretsOf({ password, searchParams }: URL, headers: Readonly<Record<str
   const parameters = [...searchParams].flatMap(([name, value]) =>
     SECRET_PARAMETERS.test(name) ? [value, encodeURIComponent(value)] : [],
   );
-  return [...values, ...parameters, password, decodeURIComponent(password)];
+  // a user without a password is a key
+  const encoded = [password === '' ? username : password, ...(pathname.match(SECRET_SEGMENT) ?? [])];
+  return [...values, ...parameters, ...encoded, ...encoded.map(unescaped)];
+}
+
+function unescaped(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
 }
 
 /** @throws ForebayError `SINK_UNUSABLE` */

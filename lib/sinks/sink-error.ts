@@ -32,6 +32,11 @@ export interface SinkErrorDetail {
    * asked to be left alone or is set up wrongly.
    */
   readonly reached?: boolean;
+  /**
+   * What the sink said, to be shown after the message. It may quote events and is shown without them; the message is then
+   * shown as it is, also if this is ''. Without it the sink's words are somewhere in the message.
+   */
+  readonly said?: string;
   readonly cause?: unknown;
 }
 
@@ -42,18 +47,23 @@ export class SinkError extends Error {
   readonly refused: 'all' | readonly Refusal[] | null;
   readonly misconfigured: boolean;
   readonly reached: boolean;
+  /** The message without what the sink said; `null`: it is not known which words are whose. */
+  readonly ownWords: string | null;
+  readonly said: string;
 
   constructor(
     message: string,
-    { status, retryAfterMs, refused, misconfigured = false, reached, cause }: SinkErrorDetail = {},
+    { status, retryAfterMs, refused, misconfigured = false, reached, said, cause }: SinkErrorDetail = {},
   ) {
-    super(message, { cause });
+    super(said === undefined || said === '' ? message : `${message}: ${said}`, { cause });
     this.name = 'SinkError';
     this.status = status ?? null;
     this.retryAfterMs = retryAfterMs;
     this.refused = refused ?? null;
     this.misconfigured = misconfigured;
     this.reached = reached ?? (retryAfterMs === undefined && !misconfigured);
+    this.ownWords = said === undefined ? null : message;
+    this.said = said ?? '';
   }
 }
 

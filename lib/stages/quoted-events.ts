@@ -47,7 +47,10 @@ export function withoutEvents(text: string, { bytes }: Pick<Batch, 'bytes'>, sta
 export function shownError(error: Error, batch: Batch): Error {
   const { message, stack = '' } = error;
   const status = error instanceof SinkError ? error.status : null;
-  const text = withoutEvents(message, batch, status);
+  const [own, said] =
+    error instanceof SinkError && error.ownWords !== null ? [error.ownWords, error.said] : ['', message];
+  const quoted = withoutEvents(said, batch, status);
+  const text = own + (own !== '' && quoted !== '' ? ': ' : '') + quoted;
   const shown =
     error instanceof SinkError
       ? new SinkError(text, {
