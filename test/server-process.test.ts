@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { connect, createServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
@@ -169,6 +169,56 @@ void t.test('a stop during replay exits with 0, without having taken an event', 
   t.equal(await server.stop('SIGTERM'), 0);
   t.equal(batchFiles(dir).length, 1);
   t.notOk(server.lines.some((line) => line.includes('IngestionServer started')));
+});
+
+void t.test('SIGHUP opens the file of the sink again, and ends nothing', async (t) => {
+  const dir = tempDir(t);
+  const path = join(dir, 'delivered.jsonl');
+  const [log, sink] = [
+    ['--log-dir', join(dir, 'log'), '--batch-wait', '10'],
+    ['--sink', 'file', '--sink-file', path],
+  ];
+  const server = await ServerProcess.start(...log, ...sink);
+  const delivered = async (id: string, times: number): Promise<void> => {
+    t.equal(await post(server, id), 202);
+    await until(
+      () => server.lines.filter((line) => line.includes('Deleted batch file')).length === times,
+      `${id} is delivered`,
+    );
+  };
+  const hangUps = (): number => server.lines.filter((line) => line.includes('SIGHUP')).length;
+  await delivered('a', 1);
+  server.signal('SIGHUP');
+  await until(() => hangUps() === 1, 'it is told');
+  await delivered('b', 2);
+  renameSync(path, `${path}.1`);
+  server.signal('SIGHUP');
+  await until(() => hangUps() === 2, 'and again');
+  await delivered('c', 3);
+  const idsIn = (file: string): string[] =>
+    [...readFileSync(file, 'utf8').matchAll(/"id":"(\w)"/g)].map(([, id = '']) => id);
+  t.same([idsIn(`${path}.1`), idsIn(path)], [['a', 'b'], ['c']]);
+  t.match(
+    texts(server).filter((line) => line.includes('SIGHUP')),
+    [
+      'SIGHUP: files of the sink are opened and read again',
+      'SIGHUP: files of the sink are opened and read again',
+    ],
+  );
+  rmSync(path);
+  mkdirSync(path);
+  server.signal('SIGHUP');
+  t.match(await server.line(/WARN SINK_FILE_FAILED/), /SIGHUP: .*delivered\.jsonl.*directory/);
+  rmSync(path, { recursive: true });
+  t.equal(await server.stop('SIGTERM'), 0);
+});
+
+void t.test('SIGHUP ends no server whose sink has nothing to open', async (t) => {
+  const server = await ServerProcess.start('--log-dir', tempDir(t));
+  server.signal('SIGHUP');
+  await server.line(/SIGHUP/);
+  t.equal(await post(server, 'a'), 202);
+  t.equal(await server.stop('SIGTERM'), 0);
 });
 
 void t.test('a second signal exits at once, with nothing lost', async (t) => {

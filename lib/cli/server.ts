@@ -15,6 +15,7 @@ import { checkRelations, PIPELINE_SETTINGS, SERVER_SETTINGS } from '../settings/
 import type { ServerSettings } from '../settings/server-settings.js';
 import { isWrongSetting, WRONG_SETTING_EXIT } from '../settings/setting-error.js';
 import { chooseSink } from '../sinks/choose-sink.js';
+import type { Sink } from '../sinks/sink.js';
 import { VERSION } from '../version.js';
 import { createLogger, neverWait } from './log-output.js';
 import type { ConnectionBounds } from './open-files.js';
@@ -78,11 +79,9 @@ async function run(settings: ServerSettings, logger: Logger): Promise<void> {
     );
   }
   const bounds = boundConnections(openFilesMax(), settings, logger);
-  const forebay = createForebay({
-    ...ofTable(PIPELINE_SETTINGS, settings),
-    sink: await chooseSink(settings, logger),
-    logger,
-  });
+  const sink = await chooseSink(settings, logger);
+  reloadOnHangUp(sink, logger);
+  const forebay = createForebay({ ...ofTable(PIPELINE_SETTINGS, settings), sink, logger });
   const http = ofTable(HTTP_SETTINGS, settings);
   const { adminPort, adminHost } = settings;
   const server = new IngestionServer({ ...http, ...bounds, hasHealth: adminPort === null, forebay, logger });
@@ -178,6 +177,21 @@ function stopOnSignals(
   };
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, (name) => void stop(name));
   return stopping.signal;
+}
+
+/** A `SIGHUP` ends nothing: what the sink has open may have been moved, and what it was set up with may have changed. */
+function reloadOnHangUp(sink: Sink, logger: Logger): void {
+  let last = Promise.resolve();
+  process.on('SIGHUP', () => {
+    last = last
+      .then(() => sink.reload?.())
+      .then(() => {
+        logger.info({ signal: 'SIGHUP' }, 'SIGHUP: files of the sink are opened and read again');
+      })
+      .catch((error: unknown) => {
+        logger.warn({ code: 'SINK_FILE_FAILED' }, `SIGHUP: ${asError(error).message}`);
+      });
+  });
 }
 
 /** `null` where it cannot listen: clients get no connection then, and come back as well. */

@@ -104,6 +104,13 @@ export class FileSink implements Sink {
     await untilAborted(turn, signal);
   }
 
+  /** For who has moved the file away, as `logrotate` does: the next batch goes to a new one. */
+  async reload(): Promise<void> {
+    const turn = this.#turn.then(() => this.#openAgain());
+    this.#turn = turn.catch(() => undefined);
+    await turn;
+  }
+
   async close(): Promise<void> {
     clearTimeout(this.#timer);
     await this.#turn;
@@ -142,6 +149,22 @@ export class FileSink implements Sink {
     if (next.size > 0) this.#startPeriod(next.createdMs);
     const text = `${this.#path} was moved, replaced or deleted by someone else; batches go to the file that has the name now`;
     this.#logger.warn({ code: 'SINK_FILE_REPLACED' }, text);
+  }
+
+  async #openAgain(): Promise<void> {
+    if (this.#movedTo !== null) return this.#rotate();
+    try {
+      await this.#file.finish();
+      if (await this.#file.isAt(this.#fs, this.#path)) return;
+      const last = this.#file;
+      this.#file = await LineFile.open(this.#fs, this.#path);
+      await last.close().catch(() => undefined);
+    } catch (error) {
+      throw new Error(`${this.#path} could not be opened again: ${asError(error).message}`, { cause: error });
+    }
+    clearTimeout(this.#timer);
+    this.#isDue = false;
+    if (this.#file.size > 0) this.#startPeriod(this.#file.createdMs);
   }
 
   /** After a failure all of it is done again under a new name: a flush that has failed leaves names in doubt. */

@@ -107,6 +107,18 @@ export class LineFile {
     return ((await this.#sizeByName()) ?? -1) >= this.#size;
   }
 
+  /** Whether it is what a path leads to, links not followed. */
+  async isAt(fs: SinkFiles, path: string): Promise<boolean> {
+    const own = await this.#file.stat();
+    try {
+      const { dev, ino } = await fs.lstat(path);
+      return dev === own.dev && ino === own.ino;
+    } catch (error) {
+      if (systemCode(error) === 'ENOENT') return false;
+      throw error;
+    }
+  }
+
   /** Makes the file what it is to stay: without what a failed append has left. */
   async finish(): Promise<void> {
     if (!this.#dirty) return;
