@@ -6,6 +6,7 @@ import {
   mkdirSync,
   readdirSync,
   readFileSync,
+  rmSync,
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
@@ -76,7 +77,7 @@ void t.test('the package has what its commands need, and nothing else', async (t
   const home = join(dir, 'node_modules/forebay');
   const files = readdirSync(home, { recursive: true, encoding: 'utf8' });
   t.same(
-    files.filter((name) => /\.map$|^test|^bench|^scripts|\.test\.[jt]s|^lib|^dist\/(?!lib)/.test(name)),
+    files.filter((name) => /^test|^bench|^scripts|\.test\.[jt]s|^lib|^dist\/(?!lib)/.test(name)),
     [],
   );
   for (const [command, path] of Object.entries(manifest.bin)) {
@@ -85,6 +86,65 @@ void t.test('the package has what its commands need, and nothing else', async (t
   }
   t.ok(existsSync(join(home, 'dist/lib/page/browser/page.html')));
 });
+
+void t.test(
+  'a source map that a file names is in the package, with the sources that it is about',
+  async (t) => {
+    const { dir } = await installed(t);
+    const home = join(dir, 'node_modules/forebay');
+    const files = readdirSync(home, { recursive: true, encoding: 'utf8' });
+    const missing: string[] = [];
+    let maps = 0;
+    for (const name of files.filter((each) => /\.[cm]?[jt]s$/.test(each))) {
+      const [, map] = /^\/\/# sourceMappingURL=(.+)$/m.exec(readFileSync(join(home, name), 'utf8')) ?? [];
+      if (map === undefined) continue;
+      const path = join(home, dirname(name), map);
+      if (!existsSync(path)) {
+        missing.push(`${name}: ${map}`);
+        continue;
+      }
+      maps++;
+      const { sources, sourcesContent = [] } = JSON.parse(readFileSync(path, 'utf8')) as {
+        sources: string[];
+        sourcesContent?: unknown[];
+      };
+      for (const [index, source] of sources.entries())
+        if (typeof sourcesContent[index] !== 'string') missing.push(`${name}: ${source}`);
+    }
+    t.same(missing, []);
+    t.ok(maps > 0 || files.every((name) => !name.endsWith('.map')));
+  },
+);
+
+void t.test(
+  'without a native lock for the system, as with musl, the start says so in a sentence',
+  async (t) => {
+    const { dir } = await installed(t);
+    const lock = join(dir, 'node_modules/fs-native-extensions');
+    rmSync(lock);
+    cpSync(join(ROOT, 'node_modules/fs-native-extensions'), lock, { recursive: true });
+    for (const system of readdirSync(join(lock, 'prebuilds')))
+      if (system.startsWith(process.platform)) rmSync(join(lock, 'prebuilds', system), { recursive: true });
+    for (const name of ['require-addon', 'which-runtime'])
+      symlinkSync(join(ROOT, 'node_modules', name), join(dir, 'node_modules', name));
+    const server = join(dir, 'node_modules/forebay/bin/server.js');
+    const help = await run(process.execPath, [server, '--help'], { cwd: dir });
+    t.equal(help.stderr, '', 'what needs no lock works');
+    const flags = ['--port', '0', '--log-dir', join(dir, 'log')];
+    const failed: unknown = await run(process.execPath, [server, ...flags], { cwd: dir }).catch(
+      (error: unknown) => error,
+    );
+    const {
+      stdout = '',
+      stderr = '',
+      code = 0,
+    } = failed as { stdout?: string; stderr?: string; code?: number };
+    t.equal(code, 1);
+    const said = stdout + stderr;
+    t.match(said, /cannot be used: there is no native lock for this system \(\w+-\w+\); .*glibc.*musl/);
+    t.notMatch(said, /^ +at /m, 'without a stack');
+  },
+);
 
 void t.test('the first example of the README runs as it is, and ends by itself', async (t) => {
   const { dir } = await installed(t);
@@ -171,13 +231,8 @@ void t.test('its types need nothing else, and none of them is any', async (t) =>
     module: 'nodenext',
     target: 'es2022',
     noEmit: true,
-    skipLibCheck: false,
     types: [],
   };
-  writeFileSync(
-    join(dir, 'tsconfig.json'),
-    JSON.stringify({ compilerOptions: options, files: ['user.mts'] }),
-  );
   writeFileSync(
     join(dir, 'user.mts'),
     `import { createForebay, HttpSink, PostgresSink, IngestionServer, OperatorRoutes } from 'forebay';
@@ -204,8 +259,13 @@ createForebay({ sinc: new Mine() });
 `,
   );
   const compiler = join(ROOT, 'node_modules/typescript/bin/tsc');
-  const result = await run(process.execPath, [compiler, '-p', dir]).catch((error: unknown) => error);
-  t.strictSame(result, { stdout: '', stderr: '' });
+  // with it, a type that is not found is any, and nobody hears of it
+  for (const skipLibCheck of [false, true]) {
+    const config = { compilerOptions: { ...options, skipLibCheck }, files: ['user.mts'] };
+    writeFileSync(join(dir, 'tsconfig.json'), JSON.stringify(config));
+    const result = await run(process.execPath, [compiler, '-p', dir]).catch((error: unknown) => error);
+    t.strictSame(result, { stdout: '', stderr: '' }, `skipLibCheck ${skipLibCheck}`);
+  }
 });
 
 void t.test(

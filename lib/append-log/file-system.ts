@@ -1,7 +1,7 @@
 import nodeFs from 'node:fs';
 import { dirname, resolve as absolute } from 'node:path';
-import { tryLock } from 'fs-native-extensions';
 import { asError, systemCode } from '../errors.js';
+import { tryLock } from './native-lock.js';
 
 /** The calls of `node:fs` that the append log makes. */
 type Calls = Pick<

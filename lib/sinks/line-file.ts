@@ -2,7 +2,7 @@ import { constants } from 'node:fs';
 import type { BigIntStats } from 'node:fs';
 import type { FileHandle } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { tryLock } from 'fs-native-extensions';
+import { tryLock } from '../append-log/native-lock.js';
 import { systemCode } from '../errors.js';
 import { flushDirectory, writeAll } from './sink-files.js';
 import type { SinkFiles } from './sink-files.js';
@@ -159,7 +159,7 @@ async function openOrMake(fs: SinkFiles, path: string): Promise<{ file: FileHand
 /** `false` where another process has it. Two would write over each other, as each knows where its own bytes end. */
 function lock(file: FileHandle): boolean {
   try {
-    return tryLock(file.fd);
+    return tryLock(file.fd, { shared: false });
   } catch {
     return true; // a file system without locks
   }
