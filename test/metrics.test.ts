@@ -1,3 +1,4 @@
+import { statfs } from 'node:fs/promises';
 import { writeFileSync } from 'node:fs';
 import type { Dir } from 'node:fs';
 import { join } from 'node:path';
@@ -144,6 +145,16 @@ void t.test('what lies in dead-letters/ and quarantine/ is seen', async (t) => {
   t.equal(seen.value('forebay_events_delivered_total'), 1);
   t.ok(seen.value('forebay_disk_free_bytes') > 0);
   t.ok(seen.value('forebay_disk_size_bytes') >= seen.value('forebay_disk_free_bytes'));
+  const { files, ffree } = await statfs(dir);
+  t.equal(
+    seen.samples('forebay_disk_free_inodes').length,
+    files === 0 ? 0 : 1,
+    'some file systems have no bound',
+  );
+  if (files > 0) {
+    t.equal(seen.value('forebay_disk_inodes'), files);
+    t.ok(Math.abs(seen.value('forebay_disk_free_inodes') - ffree) < files / 10);
+  }
 
   const other = await watched(t, { batchSize: 1 });
   other.sink.error = new SinkError('no', { status: 400, refused: 'all' });

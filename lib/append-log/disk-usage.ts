@@ -14,6 +14,9 @@ export interface DiskUsage {
   readonly quarantineBytes: number | null;
   readonly freeBytes: number | null;
   readonly sizeBytes: number | null;
+  /** Files that can still be created, each an inode, and how many there can be; `null` also: there is no bound. */
+  readonly freeInodes: number | null;
+  readonly inodes: number | null;
 }
 
 const UNKNOWN: DiskUsage = {
@@ -23,6 +26,8 @@ const UNKNOWN: DiskUsage = {
   quarantineBytes: null,
   freeBytes: null,
   sizeBytes: null,
+  freeInodes: null,
+  inodes: null,
 };
 
 /** The sizes of 10,000 files take some 100 ms: they are not asked for at each look. */
@@ -72,6 +77,8 @@ export class DiskUsageReader {
       quarantineBytes: aside?.bytes ?? null,
       freeBytes: disk === null ? null : disk.bavail * disk.bsize,
       sizeBytes: disk === null ? null : disk.blocks * disk.bsize,
+      freeInodes: disk === null || disk.files === 0 ? null : disk.ffree,
+      inodes: disk === null || disk.files === 0 ? null : disk.files,
     };
   }
 }

@@ -184,6 +184,8 @@ function logFamilies({ forebay, statistics, disk }: Sources): Family[] {
     ),
     gauge('disk_free_bytes', 'What the disk of the log directory still takes.', disk.freeBytes),
     gauge('disk_size_bytes', 'The size of that disk.', disk.sizeBytes),
+    gauge('disk_free_inodes', 'Files that can still be created on that disk.', disk.freeInodes),
+    gauge('disk_inodes', 'How many files there can be on it.', disk.inodes),
   ];
 }
 
