@@ -44,15 +44,16 @@ export class DiskWatch {
     if (this.#trouble.error !== null) this.#trouble.end(`The disk takes events again: ${this.#log.dir}`);
   }
 
-  /** It did not take events, or a try. */
-  refused(error: ForebayError): void {
+  /** It did not take events, or a try. @returns whether the log says so now */
+  refused(error: ForebayError): boolean {
     this.#knownAtMs = performance.now();
-    this.#trouble.met(error);
-    if (this.#isClosed) return;
+    const isSaid = this.#trouble.met(error);
+    if (this.#isClosed) return isSaid;
     this.#timer ??= setTimeout(() => {
       this.#timer = null;
       if (this.#trouble.error !== null) this.#try();
     }, TRY_MS).unref();
+    return isSaid;
   }
 
   /**

@@ -25,18 +25,23 @@ export class Trouble {
     return this.#error;
   }
 
-  /** It is there, as something has found out: an event that was refused, or a look. */
-  met(error: ForebayError): void {
+  /**
+   * It is there, as something has found out: an event that was refused, or a look.
+   *
+   * @returns whether the log says so now: what else there is to say of it is worth a line, too
+   */
+  met(error: ForebayError): boolean {
     const nowMs = performance.now();
     if (this.#error === null) {
       this.#sinceMs = nowMs;
       this.#isSaid = false;
     }
     this.#error = error;
-    if (this.#isSaid || nowMs - this.#saidAtMs < QUIET_MS) return;
+    if (this.#isSaid || nowMs - this.#saidAtMs < QUIET_MS) return false;
     this.#isSaid = true;
     this.#saidAtMs = nowMs;
     if (this.#text !== null) this.#lines.warn(error.code, this.#text);
+    return true;
   }
 
   /** It is over. */

@@ -1,3 +1,5 @@
+import { closeSync, fdatasync, open, write } from 'node:fs';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
 import type { Test } from 'tap';
@@ -10,6 +12,7 @@ import type { HeldDisk } from './helpers/held-disk.js';
 import { openHttp } from './helpers/http-door.js';
 import { addsUp, codeOf, eventText, idsOf, startForebay, until } from './helpers/running-forebay.js';
 import type { RunningForebay } from './helpers/running-forebay.js';
+import { tempDir } from './helpers/temp-dir.js';
 
 const TIMEOUT_MS = 300;
 /** What a busy machine may add. */
@@ -229,4 +232,37 @@ void t.test('after stop() no timer keeps the process alive', async (t) => {
   await Promise.all(numbered(0, 2000).map(async (id) => forebay.write(eventText(id))));
   await forebay.stop(1000);
   t.ok(timers() <= before, `${timers()} timers, ${before} before`);
+});
+
+void t.test('a process that was suspended hears the disk before the clock', async (t) => {
+  const path = join(tempDir(t), 'file');
+  const waiting = new WaitingRequests(50, new LogLines());
+  t.teardown(() => {
+    waiting.close();
+  });
+  const outcome = new Promise<Error | null>((resolve) => {
+    const request = waiting.add(LineBuffer.of(eventText('a')), resolve);
+    // what the disk has to do takes more than one answer of it
+    open(path, 'w', (_error, fd) => {
+      write(fd, 'event', () => {
+        fdatasync(fd, () => {
+          closeSync(fd);
+          request.acknowledge(1, null);
+        });
+      });
+    });
+  });
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1000); // the same to a timer as SIGSTOP
+  t.equal(await outcome, null);
+  t.equal(waiting.overdue, 0);
+});
+
+void t.test('a suspended process tells the client of a disk that does not answer all the same', async (t) => {
+  const waiting = new WaitingRequests(50, new LogLines());
+  const outcome = new Promise<Error | null>((resolve) => {
+    waiting.add(LineBuffer.of(eventText('a')), resolve);
+  });
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1000);
+  t.match(await outcome, { code: 'IN_DOUBT' });
+  waiting.close();
 });

@@ -283,3 +283,12 @@ void t.test(
     t.equal(await server.stop('SIGTERM'), 0);
   },
 );
+
+void t.test('many foreign files are one line, which counts them and names a few', async (t) => {
+  const dir = memoryDir(t);
+  for (let n = 0; n < 3000; n++) writeFileSync(join(dir, `notes-${n}.txt`), '');
+  const { said } = await startForebay(t, { logDir: dir });
+  const warnings = said.filter(({ level }) => level !== 'info');
+  t.equal(warnings.length, 1);
+  t.match(warnings[0]?.text, /^Not batch files, left alone: .*notes-\d+\.txt, .* and 2995 more$/);
+});

@@ -1,4 +1,4 @@
-import { spawn } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import {
   existsSync,
@@ -736,3 +736,40 @@ void t.test('a server takes a repaired directory, and leaves a half repaired one
     out: `${name(3)}.repair: removed: left by a repair that did not end\n`,
   });
 });
+
+void t.test('a repair leaves no file open', async (t) => {
+  const dir = tempDir(t);
+  for (let n = 1; n <= 5; n++)
+    writeFileSync(join(dir, name(n)), Buffer.concat([line('a'), flipped(line('b'), 9)]));
+  const open = new Set<number>();
+  const fs = Object.create(toolFileSystem) as ToolFileSystem;
+  Object.defineProperty(fs, 'open', {
+    value: (...args: unknown[]) => {
+      const done = args.at(-1) as (error: Error | null, fd: number) => void;
+      const noted = (error: Error | null, fd: number): void => {
+        if (error === null) open.add(fd);
+        done(error, fd);
+      };
+      (toolFileSystem.open as (...all: unknown[]) => void)(...args.slice(0, -1), noted);
+    },
+  });
+  Object.defineProperty(fs, 'close', {
+    value: (fd: number, done: (error: Error | null) => void) => {
+      open.delete(fd);
+      toolFileSystem.close(fd, done);
+    },
+  });
+  t.equal(await repair({ fs, dir, dryRun: false, output: new Collected() }), 0);
+  t.same([...open], []);
+});
+
+void t.test(
+  'a pipe as lock file stops neither a start nor the tool for ever',
+  { skip: process.platform === 'win32' },
+  async (t) => {
+    const dir = tempDir(t);
+    execFileSync('mkfifo', [join(dir, 'forebay.lock')]);
+    await t.rejects(lockDirectory(toolFileSystem, dir), /forebay\.lock is no plain file/);
+    t.match(await reportLock(dir), { owner: null });
+  },
+);

@@ -19,6 +19,7 @@ import {
   whole,
 } from './helpers/raw-door.js';
 import type { Door } from './helpers/raw-door.js';
+import { waitFor } from './helpers/wait-for.js';
 
 const MIB = 2 ** 20;
 
@@ -597,6 +598,20 @@ void tap.test('open connections', async (group) => {
     const silent = await connect();
     await silent.closed;
     t.equal(server.droppedConnections, 1);
+    t.equal(server.refusedConnections, 0);
+  });
+
+  void group.test('beyond the bound that hang up before they send anything are counted, too', async (t) => {
+    const { connect, server } = await open(t, { connectionsMax: 1 });
+    const first = await connect();
+    await first.send(GET_HEALTH);
+    t.equal((await first.answer()).status, 200);
+    for (const hangUp of ['end', 'destroy'] as const) {
+      const client = await connect();
+      client.socket[hangUp]();
+      await client.closed;
+    }
+    await waitFor(() => server.droppedConnections === 2, 'both are counted');
     t.equal(server.refusedConnections, 0);
   });
 

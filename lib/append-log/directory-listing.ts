@@ -34,6 +34,9 @@ export const SIZES_AT_ONCE = 256;
 /** So many sizes the survey keeps, about 150 bytes each: to ask for them again takes a tenth of the time of replay. */
 const SIZES_KEPT = 10_000;
 
+/** Of foreign files at most this many are named. */
+const FOREIGN_NAMED = 5;
+
 /** What stands in a log directory when a server starts on it. */
 export interface Survey {
   /** How many batch files an earlier run left. */
@@ -55,6 +58,7 @@ export async function survey(fs: FileSystem, dir: string): Promise<Survey> {
   let names: string[] = [];
   const sizes = new Map<string, number>();
   const remarks: { code: ErrorCode; text: string }[] = [];
+  const foreign = { files: 0, some: [] as string[] };
   const measure = async (): Promise<void> => {
     for (const [index, size] of (await sizesOf(fs, dir, names)).entries()) {
       bytes += size ?? 0;
@@ -65,7 +69,8 @@ export async function survey(fs: FileSystem, dir: string): Promise<Survey> {
   };
   for await (const { name, isBatch } of entries(fs, dir)) {
     if (!isBatch) {
-      remarks.push({ code: 'FOREIGN_FILE', text: `Not a batch file, left alone: ${join(dir, name)}` });
+      foreign.files++;
+      if (foreign.some.length < FOREIGN_NAMED) foreign.some.push(join(dir, name));
       continue;
     }
     batches++;
@@ -73,6 +78,7 @@ export async function survey(fs: FileSystem, dir: string): Promise<Survey> {
     if (names.push(name) >= SIZES_AT_ONCE) await measure();
   }
   await measure();
+  if (foreign.files > 0) remarks.push({ code: 'FOREIGN_FILE', text: foreignText(foreign) });
   const letters = await deadLetterFiles(fs, dir).catch((error: unknown) => {
     const text = `Could not look for dead letters in ${join(dir, DEAD_LETTERS)}: ${asError(error).message}`;
     remarks.push({ code: 'DISK_FAILED', text });
@@ -87,6 +93,12 @@ export async function survey(fs: FileSystem, dir: string): Promise<Survey> {
     if (isBatchName(name) && (newest === null || compareBatchNames(name, newest) > 0)) newest = name;
   }
   return { batches, newest, bytes, sizes, remarks };
+}
+
+function foreignText({ files, some }: { files: number; some: readonly string[] }): string {
+  const what = files === 1 ? 'Not a batch file' : 'Not batch files';
+  const more = files > some.length ? ` and ${files - some.length} more` : '';
+  return `${what}, left alone: ${some.join(', ')}${more}`;
 }
 
 /**

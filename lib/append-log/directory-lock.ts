@@ -1,4 +1,5 @@
 import { constants } from 'node:fs';
+import type { Stats } from 'node:fs';
 import { join } from 'node:path';
 import { ForebayError } from '../errors.js';
 import { DirectoryIdentity } from './directory-identity.js';
@@ -41,7 +42,7 @@ export interface DirectoryLock {
 /** @throws ForebayError `LOG_DIR_LOCKED` with the owner, where another process holds the lock */
 export async function lockDirectory(fs: FileSystem, dir: string): Promise<DirectoryLock> {
   const fd = await call<number>((done) => {
-    fs.open(join(dir, LOCK_FILE), constants.O_RDWR | constants.O_CREAT, 0o640, done);
+    fs.open(join(dir, LOCK_FILE), constants.O_RDWR | constants.O_CREAT | constants.O_NONBLOCK, 0o640, done);
   });
   let isReleased = false;
   let writing: Promise<void> = Promise.resolve();
@@ -57,6 +58,11 @@ export async function lockDirectory(fs: FileSystem, dir: string): Promise<Direct
     });
   };
   try {
+    const stats = await call<Stats>((done) => {
+      fs.fstat(fd, done);
+    });
+    // a pipe would be read for ever
+    if (!stats.isFile()) throw new Error(`${LOCK_FILE} is no plain file`);
     const before = readNote(await readAt(fs, fd, 0, NOTE_BYTES).then(String, () => '')); // never blocks a start
     if (!fs.tryLock(fd)) throw locked(dir, before);
     const write = async ({ runId, sink }: Omit<LockNote, 'owner'>): Promise<void> => {

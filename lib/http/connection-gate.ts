@@ -59,7 +59,7 @@ interface Admitted {
 export class ConnectionGate {
   /** Connections that were answered `429` because `connectionsMax` were open. */
   refused = 0;
-  /** Connections that were closed unanswered: there were too many even for that, or they sent nothing. */
+  /** Connections that were closed unanswered: too many even for that, or they sent nothing, or do not take their answers. */
   dropped = 0;
   readonly #options: ConnectionGateOptions;
   readonly #admitted = new Map<Socket, Admitted>();
@@ -163,7 +163,10 @@ export class ConnectionGate {
       const isStalled = writableLength > 0 && writableLength === admitted.unread;
       admitted.unread = writableLength;
       admitted.stalledLooks = isStalled ? admitted.stalledLooks + 1 : 0;
-      if (admitted.stalledLooks * LOOK_MS >= requestTimeoutMs) socket.destroy();
+      if (admitted.stalledLooks * LOOK_MS >= requestTimeoutMs) {
+        this.#drop();
+        socket.destroy();
+      }
       const ms = idleMs(socket) ?? 0;
       if (ms > keepAliveTimeoutMs + IDLE_MS_MIN) socket.destroy();
       else if (ms >= IDLE_MS_MIN) found.push({ socket, ms });
@@ -180,21 +183,25 @@ export class ConnectionGate {
     const [oldest] = this.#refusing;
     if (oldest !== undefined && this.#refusing.size >= this.#options.refusedMax) {
       this.#refusing.delete(oldest);
-      if (!oldest.writableEnded) this.#drop();
       oldest.destroy();
     }
     this.#refusing.add(socket);
-    let timer = setTimeout(() => {
-      this.#drop(); // it has sent nothing
+    let isCounted = false;
+    const drop = (): void => {
+      if (!isCounted) this.#drop();
+      isCounted = true;
       socket.destroy();
-    }, this.#options.headersTimeoutMs);
+    };
+    let timer = setTimeout(drop, this.#options.headersTimeoutMs); // it has sent nothing
     socket.on('error', () => undefined); // nobody is there to be told; `close` follows
     socket.once('close', () => {
       clearTimeout(timer);
       this.#refusing.delete(socket);
+      drop(); // also if it was its client that hung up
     });
     socket.once('end', () => socket.end());
     socket.once('data', (piece: Buffer) => {
+      isCounted = true;
       clearTimeout(timer);
       timer = setTimeout(() => socket.destroy(), REFUSAL_MS);
       socket.end(this.#answer(piece.toString('latin1', 0, 64)));

@@ -40,8 +40,12 @@ export async function doRepair(fs: ToolFileSystem, dir: string, repair: BatchRep
   let aside: string | null = null;
   if (inspection.damaged.length > 0) {
     const lines = inspection.damaged.map(({ bytes }) => bytes);
-    const quarantine = new Quarantine(fs, dir, new NameFlush(fs, dir));
-    aside = `${QUARANTINE}/${basename(await quarantine.setAside(name, lines))}`;
+    const names = new NameFlush(fs, dir);
+    try {
+      aside = `${QUARANTINE}/${basename(await new Quarantine(fs, dir, names).setAside(name, lines))}`;
+    } finally {
+      await names.close();
+    }
   }
   const path = join(dir, name);
   if (content === null) await remove(fs, path);

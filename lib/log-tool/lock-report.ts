@@ -3,6 +3,7 @@
  * starts in that moment would not come up. Linux lists all locks in `/proc/locks`, by device and inode. Where that
  * list cannot be trusted, the answer is that it is not known; never that no server runs.
  */
+import { constants } from 'node:fs';
 import { open, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { LOCK_FILE, NOTE_BYTES, readNote } from '../append-log/directory-lock.js';
@@ -84,8 +85,9 @@ function lives(processId: number): boolean {
 
 async function noteOf(path: string): Promise<string> {
   try {
-    const file = await open(path, 'r');
+    const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK); // a pipe would wait for a writer
     try {
+      if (!(await file.stat()).isFile()) return '';
       const { buffer, bytesRead } = await file.read(Buffer.alloc(NOTE_BYTES), 0, NOTE_BYTES, 0);
       return buffer.toString('utf8', 0, bytesRead);
     } finally {

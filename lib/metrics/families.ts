@@ -62,7 +62,7 @@ function doorFamilies({ forebay, door, statistics }: Sources): Family[] {
     ),
     counter(
       'http_connections_dropped',
-      'Connections that were closed unanswered: too many even to be refused, or they sent nothing.',
+      'Connections that were closed unanswered: too many even to be refused, they sent nothing, or took no answer.',
       door.droppedConnections,
     ),
     counter(

@@ -115,8 +115,10 @@ export class BatchWriter extends Writable {
     const clients = events === 1 ? 'its client was' : 'their clients were';
     const text = `${count(events, 'event')} could not be put into ${this.#log.path('')} (${why}); ${clients} told to retry`;
     const { code } = error;
-    this.#disk.refused(error);
-    this.#lines.batch({ kind: 'Append failed', code, text, batch: '', events, error: cause });
+    const line = { kind: 'Append failed', code, text, batch: '', events, error: cause } as const;
+    // a full disk refuses events for hours: the log says so when it starts, and the counts go on
+    if (this.#disk.refused(error)) this.#lines.batch(line);
+    else this.#lines.recent.add(line);
     acknowledge(ranges, error);
   }
 

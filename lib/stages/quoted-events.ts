@@ -17,8 +17,8 @@ const PART_LENGTH_MIN = 6;
 const CUT_OFF = /[\p{L}\p{N}_@.+-]*…/gu;
 /** So much of what the sink says is shown, in characters. */
 const TEXT_LENGTH_MAX = 500;
-/** So many bytes of events are looked through for one text: some 20 ms. The words that are left then are hidden. */
-const SEARCH_BYTES_MAX = 32 * 1024 * 1024;
+/** At most this many bytes of events are looked through for one text: some 5 ms. Words that are left then are hidden. */
+const SEARCH_BYTES_MAX = 8 * 1024 * 1024;
 /** What it costs to look at one place where a word was found, in bytes that could be looked through instead. */
 const PLACE_BYTES = 1024;
 /** Forebay's own words, and the members that every event has. */
@@ -88,10 +88,12 @@ class Search {
 
   #look(word: string): boolean {
     const { length } = Buffer.from(word);
-    for (let from = 0; this.#spent <= SEARCH_BYTES_MAX;) {
-      const at = this.#bytes.indexOf(word, from);
-      this.#spent += (at === -1 ? this.#bytes.length : at) - from + PLACE_BYTES;
-      if (at === -1) return false;
+    for (let from = 0; this.#spent < SEARCH_BYTES_MAX;) {
+      const end = Math.min(this.#bytes.length, from + SEARCH_BYTES_MAX - this.#spent);
+      const at = this.#bytes.subarray(0, end).indexOf(word, from);
+      this.#spent += (at === -1 ? end : at) - from + PLACE_BYTES;
+      if (at === -1 && end === this.#bytes.length) return false;
+      if (at === -1) break;
       if (word.length >= PART_LENGTH_MIN) return true;
       if (!this.#endsInWord(at) && !isWordByte(this.#bytes[at + length])) return true;
       from = at + 1;
