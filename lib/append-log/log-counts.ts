@@ -50,6 +50,7 @@ export class LogCounts {
   }
 
   #found(batches: number, events: number): void {
+    if (this.#dropped.batches === 0) return;
     this.#dropped = { batches: this.#dropped.batches - batches, events: this.#dropped.events - events };
     if (this.#dropped.batches > 0) return;
     this.miss(this.#dropped.events, 0);
