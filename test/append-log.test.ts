@@ -12,7 +12,7 @@ import { join } from 'node:path';
 import t from 'tap';
 import type { Test } from 'tap';
 import { AppendLog } from '../lib/append-log/append-log.js';
-import type { AppendLogOptions } from '../lib/append-log/append-log.js';
+import type { AppendLogOptions } from '../lib/append-log/append-log-options.js';
 import { BatchNames, compareBatchNames, isBatchName } from '../lib/append-log/batch-name.js';
 import { nodeFileSystem } from '../lib/append-log/file-system.js';
 import type { FileSystem } from '../lib/append-log/file-system.js';

@@ -1,7 +1,12 @@
-import { linkSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, linkSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
+import { AppendLog } from '../lib/append-log/append-log.js';
+import { RESERVE_BYTES } from '../lib/append-log/reserve.js';
+import { LogLines } from '../lib/log-lines.js';
+import { SinkError } from '../lib/sinks/sink-error.js';
 import { FILE, LINES, TEXTS } from './helpers/accounted-files.js';
+import { CollectingSink } from './helpers/collecting-sink.js';
 import { heldDisk } from './helpers/held-disk.js';
 import { clientsOf, openHttp } from './helpers/http-door.js';
 import type { HttpDoor } from './helpers/http-door.js';
@@ -193,3 +198,61 @@ void t.test(
     }
   },
 );
+
+void t.test(
+  'on a full disk refused events become dead letters, also after a restart, and the door opens again',
+  { skip },
+  async (t) => {
+    const disk = smallDisk(t, '4m');
+    const logDir = join(disk.dir, 'log');
+    const sink = new CollectingSink();
+    sink.error = new SinkError('not now', { reached: false });
+    const options = { logDir, batchSize: 1, batchWaitMs: 10 };
+    const first = await startForebay(t, options, sink);
+    for (let n = 0; n < 20; n++) await first.forebay.write(eventText(`e${n}`));
+    disk.fill();
+    await first.forebay.stop(0);
+    // the folder of the dead letters is not even there
+    sink.error = new SinkError('never', { status: 400, refused: 'all' });
+    const { forebay } = await startForebay(t, { ...options, replayWaitMs: 0 }, sink);
+    await until(() => forebay.counts().deadLettered === 20, 'all are dead letters');
+    t.match(forebay.sinkState(), { batchesAside: 0 });
+    t.same(batchFiles(logDir), []);
+    disk.free();
+    sink.error = null;
+    await forebay.write(eventText('new'));
+    t.ok(existsSync(join(logDir, 'forebay.reserve')), 'the reserve was put back before');
+    await until(() => forebay.counts().delivered === 1, 'it is delivered');
+    addsUp(t, forebay);
+  },
+);
+
+void t.test('events do not take the room of the reserve while it is lent', async (t) => {
+  const dir = tempDir(t);
+  const disk = heldDisk();
+  const lines = new LogLines();
+  const log = await AppendLog.open({ dir, fsync: 'always', lines, fs: disk.fs });
+  const reserve = join(dir, 'forebay.reserve');
+  t.equal(statSync(reserve).size, RESERVE_BYTES);
+  const file = await log.create();
+  await log.append(file, Buffer.from(`${eventText('a')}\n`), 1);
+  disk.fail('write', 'ENOSPC');
+  const batch = { name: leftName(1), key: 'k' };
+  const letter = { index: 0, reason: 'no', status: 400, attempts: 1, event: Buffer.from(eventText('b')) };
+  await t.rejects(log.deadLetters.keep(batch, [letter]), { code: 'ENOSPC' });
+  t.notOk(existsSync(reserve), 'it was given up for the letter');
+  await t.rejects(log.append(file, Buffer.from(`${eventText('c')}\n`), 1), { code: 'LOG_FAILED' });
+  disk.fail('write', null);
+  await log.deadLetters.keep(batch, [letter]);
+  t.notOk(existsSync(reserve));
+  await log.probe(100);
+  t.equal(statSync(reserve).size, RESERVE_BYTES, 'it is back');
+  const next = await log.create();
+  await log.append(next, Buffer.from(`${eventText('d')}\n`), 1);
+  log.seal(file);
+  log.seal(next);
+  await log.close();
+  const again = await AppendLog.open({ dir, fsync: 'always', lines });
+  t.equal(again.leftoverBatches, 2, 'it is no batch');
+  await again.close();
+});

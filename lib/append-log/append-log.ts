@@ -11,6 +11,7 @@
  */
 import { join, sep } from 'node:path';
 import { ForebayError, systemCode } from '../errors.js';
+import type { AppendLogOptions } from './append-log-options.js';
 import type { LogLines } from '../log-lines.js';
 import { StoredBatch } from './batch.js';
 import type { Batch, DeletedBatch, SealedBatch } from './batch.js';
@@ -31,29 +32,18 @@ import { DrainRate } from './drain-rate.js';
 import { nodeFileSystem } from './file-system.js';
 import type { FileSystem } from './file-system.js';
 import { FILE_BOUNDS } from './large-file.js';
-import type { FileBounds, Piece } from './large-file.js';
+import type { Piece } from './large-file.js';
 import { LogCounts } from './log-counts.js';
 import { NameFlush } from './name-flush.js';
 import { Quarantine } from './quarantine.js';
 import { RecentBatches } from './recent-batches.js';
+import { Reserve } from './reserve.js';
 import { newRunId, runMark } from './run-mark.js';
 import { sealedFiles, sumsOfBatches } from './sealed-files.js';
 import type { KnownFiles } from './sealed-files.js';
 
 /** A disk that failed may work again soon. */
 const RETRY_AFTER_MS = 1000;
-
-export interface AppendLogOptions {
-  readonly dir: string;
-  readonly fsync: Fsync;
-  readonly lines: LogLines;
-  readonly fs?: FileSystem;
-  /** How much of what was appended lately is kept in memory until it is delivered, in bytes. */
-  readonly recentBytesMax?: number;
-  /** How much may stand in the dead letters, in bytes; without it nothing bounds them. */
-  readonly deadLettersBytesMax?: number;
-  readonly fileBounds?: FileBounds;
-}
 
 export class AppendLog extends LogCounts {
   readonly dir: string;
@@ -75,6 +65,7 @@ export class AppendLog extends LogCounts {
   readonly #nameFlush: NameFlush;
   readonly #quarantine: Quarantine;
   readonly #reader: BatchReader;
+  readonly #reserve: Reserve;
   /** Also the sizes of leftover files that were not listed yet. */
   readonly #known: KnownFiles;
   /** Files being made or written, by name: they are no part of the backlog yet. */
@@ -95,7 +86,9 @@ export class AppendLog extends LogCounts {
     const { dir, lines, fs = nodeFileSystem } = options;
     const { lock, found } = await openDirectory(fs, dir);
     for (const { code, text } of found.remarks) lines.warn(code, text);
-    return new AppendLog(options, fs, lock, found);
+    const log = new AppendLog(options, fs, lock, found);
+    await log.#reserve.tryToHold();
+    return log;
   }
 
   private constructor(options: AppendLogOptions, fs: FileSystem, lock: DirectoryLock, found: Survey) {
@@ -110,10 +103,12 @@ export class AppendLog extends LogCounts {
     this.lock = lock;
     this.#names = new BatchNames(found.newest);
     this.#nameFlush = new NameFlush(fs, options.dir);
-    this.#quarantine = new Quarantine(fs, options.dir, this.#nameFlush);
+    this.#reserve = new Reserve(fs, options.dir);
+    const parties = { fs, logDir: options.dir, logNames: this.#nameFlush, reserve: this.#reserve };
+    this.#quarantine = new Quarantine(parties);
     const reading = { bounds, quarantine: this.#quarantine, confirmGone: async () => lock.confirm() };
     this.#reader = new BatchReader({ fs, dir: options.dir, lines: options.lines, ...reading });
-    this.deadLetters = new DeadLetters(fs, options.dir, this.#nameFlush, options.deadLettersBytesMax ?? Infinity);
+    this.deadLetters = new DeadLetters(parties, options.deadLettersBytesMax ?? Infinity);
     this.#known = { sizes: found.sizes, uncut: this.#uncut, newestLeftover: found.newest, openedMs: performance.now() };
     if (typeof this.fsync === 'number') {
       this.#flushTimer = setInterval(() => {
@@ -151,6 +146,7 @@ export class AppendLog extends LogCounts {
   /** Tries what `create` and `append` do, and leaves nothing behind. @throws the system's error */
   async probe(bytes: number): Promise<void> {
     await this.lock.confirm();
+    await this.#reserve.hold();
     await probeDisk(this.#fs, this.path(PROBE_FILE), this.#confirmName(), this.fsync === 'always', bytes);
   }
 
@@ -166,6 +162,7 @@ export class AppendLog extends LogCounts {
    */
   async append(file: BatchFile, lines: Buffer, events: number): Promise<void> {
     try {
+      if (this.#reserve.isOut) await this.#reserve.hold();
       await file.append(lines, events);
     } catch (cause) {
       await file.cut().catch(() => {
@@ -262,6 +259,7 @@ export class AppendLog extends LogCounts {
     this.pendingEvents -= events;
     this.pendingBytes -= fileBytes;
     this.#drainRate.add(fileBytes);
+    void this.#reserve.tryToHold();
   }
 
   /** Closes what was sealed and gives the directory back. */
@@ -272,7 +270,7 @@ export class AppendLog extends LogCounts {
 
   async #close(): Promise<void> {
     clearInterval(this.#flushTimer);
-    await Promise.all([...this.#closing, this.#quarantine.close(), this.deadLetters.close()]);
+    await Promise.all([...this.#closing, this.#quarantine.close(), this.deadLetters.close(), this.#reserve.close()]);
     await this.#nameFlush.close();
     await this.lock.release();
   }

@@ -20,8 +20,9 @@ import { fileKey } from './batch-key.js';
 import { call, callVoid, flushDirectory, readAll, statsOf, writeAll } from './file-system.js';
 import type { FileSystem } from './file-system.js';
 import { LookPace } from './look-pace.js';
-import type { NameFlush } from './name-flush.js';
 import { Subdirectory } from './subdirectory.js';
+import type { SubdirectoryOwner } from './subdirectory.js';
+import type { Reserve } from './reserve.js';
 
 /** An event that the sink refused. */
 export interface DeadLetter {
@@ -77,6 +78,7 @@ export class DeadLetters {
   readonly #fs: FileSystem;
   readonly #dir: string;
   readonly #subdirectory: Subdirectory;
+  readonly #reserve: Reserve;
   readonly #bytesMax: number;
   /** What stands there, as far as is known; `null`: it was not looked at yet. */
   #bytes: number | null = null;
@@ -86,13 +88,13 @@ export class DeadLetters {
   #turn: Promise<unknown> = Promise.resolve();
 
   /**
-   * @param logNames makes names in the log directory durable, for all that make some
    * @param bytesMax so many bytes may stand there; those of one batch always
    */
-  constructor(fs: FileSystem, logDir: string, logNames: NameFlush, bytesMax: number) {
+  constructor({ fs, logDir, logNames, reserve }: SubdirectoryOwner, bytesMax: number) {
     this.#fs = fs;
     this.#dir = join(logDir, DEAD_LETTERS);
     this.#subdirectory = new Subdirectory(fs, this.#dir, logNames);
+    this.#reserve = reserve;
     this.#bytesMax = bytesMax;
   }
 
@@ -103,7 +105,8 @@ export class DeadLetters {
    * @throws DeadLettersFull; the system's error if it cannot be written
    */
   async keep(batch: BatchName, letters: readonly DeadLetter[]): Promise<string> {
-    return this.#inTurn(() => this.#write(batch, linesOf(batch, letters)));
+    const lines = linesOf(batch, letters);
+    return this.#inTurn(() => this.#reserve.lend(() => this.#write(batch, lines)));
   }
 
   /**

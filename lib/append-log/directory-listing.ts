@@ -8,6 +8,7 @@ import type { ErrorCode } from '../errors.js';
 import { call, statsOf } from './file-system.js';
 import type { FileSystem } from './file-system.js';
 import { QUARANTINE } from './quarantine.js';
+import { RESERVE_FILE } from './reserve.js';
 import { count } from '../words.js';
 
 /** The folder of the dead letters. */
@@ -21,6 +22,7 @@ export const EARLIER_OPERATIONS = 'operations.1.jsonl';
 export const OURS: ReadonlySet<string> = new Set([
   LOCK_FILE,
   PROBE_FILE,
+  RESERVE_FILE,
   QUARANTINE,
   DEAD_LETTERS,
   OPERATIONS,

@@ -1,8 +1,9 @@
 import { join } from 'node:path';
 import { call, callVoid, flushDirectory, readAll, statsOf, writeAll } from './file-system.js';
 import type { FileSystem } from './file-system.js';
-import type { NameFlush } from './name-flush.js';
+import type { Reserve } from './reserve.js';
 import { Subdirectory } from './subdirectory.js';
+import type { SubdirectoryOwner } from './subdirectory.js';
 
 export const QUARANTINE = 'quarantine';
 
@@ -10,12 +11,13 @@ export const QUARANTINE = 'quarantine';
 export class Quarantine {
   readonly #fs: FileSystem;
   readonly #dir: Subdirectory;
+  readonly #reserve: Reserve;
   /** One file after another: a failed flush of the directory leaves the name of no other file in doubt. */
   #turn: Promise<unknown> = Promise.resolve();
 
-  /** @param logNames makes names in the log directory durable, for all that make some */
-  constructor(fs: FileSystem, logDir: string, logNames: NameFlush) {
+  constructor({ fs, logDir, logNames, reserve }: SubdirectoryOwner) {
     this.#fs = fs;
+    this.#reserve = reserve;
     this.#dir = new Subdirectory(fs, join(logDir, QUARANTINE), logNames);
   }
 
@@ -26,7 +28,7 @@ export class Quarantine {
    * @returns the path of the file
    */
   async setAside(batchName: string, damaged: readonly Buffer[]): Promise<string> {
-    const path = this.#turn.then(() => this.#write(batchName, damaged));
+    const path = this.#turn.then(() => this.#reserve.lend(() => this.#write(batchName, damaged)));
     this.#turn = path.catch(() => undefined);
     return path;
   }

@@ -2,6 +2,17 @@ import { systemCode } from '../errors.js';
 import { callVoid, makeMissing } from './file-system.js';
 import type { FileSystem } from './file-system.js';
 import type { NameFlush } from './name-flush.js';
+import type { Reserve } from './reserve.js';
+
+/** What the owner of such a directory needs. */
+export interface SubdirectoryOwner {
+  readonly fs: FileSystem;
+  readonly logDir: string;
+  /** Makes names in the log directory durable, for all that make some. */
+  readonly logNames: NameFlush;
+  /** Room on a full disk. */
+  readonly reserve: Reserve;
+}
 
 /** What `rmdir` says of a directory that is not there or not empty; of a link to one, a mount point, someone else's. */
 const KEPT = new Set(['ENOENT', 'ENOTEMPTY', 'EEXIST', 'ENOTDIR', 'EBUSY', 'EPERM', 'EACCES']);

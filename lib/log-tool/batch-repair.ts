@@ -2,6 +2,7 @@ import { basename, join } from 'node:path';
 import { callVoid, flushDirectory, writeAll } from '../append-log/file-system.js';
 import { NameFlush } from '../append-log/name-flush.js';
 import { QUARANTINE, Quarantine } from '../append-log/quarantine.js';
+import { Reserve } from '../append-log/reserve.js';
 import { soundFile } from './batch-inspection.js';
 import type { BatchInspection } from './batch-inspection.js';
 import { TEMPORARY_SUFFIX } from './log-directory.js';
@@ -42,7 +43,8 @@ export async function doRepair(fs: ToolFileSystem, dir: string, repair: BatchRep
     const lines = inspection.damaged.map(({ bytes }) => bytes);
     const names = new NameFlush(fs, dir);
     try {
-      aside = `${QUARANTINE}/${basename(await new Quarantine(fs, dir, names).setAside(name, lines))}`;
+      const parties = { fs, logDir: dir, logNames: names, reserve: new Reserve(fs, dir) };
+      aside = `${QUARANTINE}/${basename(await new Quarantine(parties).setAside(name, lines))}`;
     } finally {
       await names.close();
     }

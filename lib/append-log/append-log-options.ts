@@ -1,0 +1,16 @@
+import type { LogLines } from '../log-lines.js';
+import type { Fsync } from './batch-file.js';
+import type { FileSystem } from './file-system.js';
+import type { FileBounds } from './large-file.js';
+
+export interface AppendLogOptions {
+  readonly dir: string;
+  readonly fsync: Fsync;
+  readonly lines: LogLines;
+  readonly fs?: FileSystem;
+  /** How much of what was appended lately is kept in memory until it is delivered, in bytes. */
+  readonly recentBytesMax?: number;
+  /** How much may stand in the dead letters, in bytes; without it nothing bounds them. */
+  readonly deadLettersBytesMax?: number;
+  readonly fileBounds?: FileBounds;
+}

@@ -1,0 +1,107 @@
+import { join } from 'node:path';
+import { asError, systemCode } from '../errors.js';
+import { unlink } from './file-ending.js';
+import { call, callVoid, flushDirectory, statsOf, writeAll } from './file-system.js';
+import type { FileSystem } from './file-system.js';
+
+export const RESERVE_FILE = 'forebay.reserve';
+
+/** Its size: enough for the dead letters of most batches, and little on a small disk. */
+export const RESERVE_BYTES = 131_072;
+const FULL = new Set(['ENOSPC', 'EDQUOT']);
+
+/**
+ * A file that takes up room on the disk of the log, for the way out. A batch can leave a full disk only if there is room
+ * for what it leaves behind: its dead letters, its damaged lines. For these the file is deleted. It is put back when
+ * there is room again, and before that the log takes no events: they would take the room of the next ones.
+ */
+export class Reserve {
+  readonly #fs: FileSystem;
+  readonly #dir: string;
+  readonly #path: string;
+  #isHeld = false;
+  /** Whether the disk is full, as far as is known: what it has is the room of the reserve. */
+  isOut = false;
+  #holding: Promise<void> | null = null;
+  /** What the disk said when the room was lent that is being used now; `null`: none is. */
+  #lentFor: Error | null = null;
+
+  constructor(fs: FileSystem, dir: string) {
+    this.#fs = fs;
+    this.#dir = dir;
+    this.#path = join(dir, RESERVE_FILE);
+  }
+
+  /** Puts it back, unless it is there. @throws the system's error */
+  async hold(): Promise<void> {
+    if (this.#isHeld) return;
+    if (this.#lentFor !== null) throw this.#lentFor;
+    this.#holding ??= this.#hold().finally(() => (this.#holding = null));
+    await this.#holding;
+  }
+
+  /** The same for who does not wait for it. */
+  async tryToHold(): Promise<void> {
+    await this.hold().catch(() => undefined);
+  }
+
+  /** Does some work on the disk, and if it is full once more in the room of the reserve. @throws what the work throws */
+  async lend<T>(work: () => Promise<T>): Promise<T> {
+    try {
+      return await work();
+    } catch (error) {
+      if (!isFull(error) || !this.#isHeld) throw error;
+      // before there is room that an event could take
+      this.isOut = true;
+      this.#isHeld = false;
+      this.#lentFor = asError(error);
+      try {
+        await unlink(this.#fs, this.#path);
+        return await work();
+      } finally {
+        this.#lentFor = null;
+      }
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.#holding?.catch(() => undefined);
+  }
+
+  async #hold(): Promise<void> {
+    const there = await statsOf(this.#fs, this.#path);
+    if (there === null || there.size < RESERVE_BYTES) {
+      try {
+        await this.#write();
+      } catch (error) {
+        await unlink(this.#fs, this.#path).catch(() => undefined);
+        this.isOut ||= isFull(error);
+        throw error;
+      }
+    }
+    this.#isHeld = true;
+    this.isOut = false;
+  }
+
+  async #write(): Promise<void> {
+    await unlink(this.#fs, this.#path);
+    const fd = await call<number>((done) => {
+      this.#fs.open(this.#path, 'wx', 0o640, done);
+    });
+    try {
+      await writeAll(this.#fs, fd, Buffer.alloc(RESERVE_BYTES), 0);
+      await callVoid((done) => {
+        this.#fs.fsync(fd, done);
+      });
+    } finally {
+      await callVoid((done) => {
+        this.#fs.close(fd, done);
+      });
+    }
+    await flushDirectory(this.#fs, this.#dir);
+  }
+}
+
+function isFull(error: unknown): boolean {
+  return FULL.has(systemCode(error) ?? '');
+}
