@@ -23,8 +23,12 @@ export function partKey(key: string, range: string, bytes: Buffer): string {
   return `${fileKey(key)}${range}@${digestOf(bytes)}`;
 }
 
-/** What all keys of a file have in common, whatever is in it. */
-export function fileKey(key: string): string {
+/** What the keys of a batch, or of a piece of a large file, have in common, whatever its events are by now. */
+export function withoutDigest(key: string): string {
+  return key.replace(/@[0-9a-f]+$/, '');
+}
+
+function fileKey(key: string): string {
   return key.replace(CONTENT, '');
 }
 

@@ -16,7 +16,7 @@ import { ForebayError } from '../errors.js';
 import { DEAD_LETTERS, filesIn, isDeadLetterFile } from './directory-listing.js';
 import { unlink } from './file-ending.js';
 import type { Batch } from './batch.js';
-import { fileKey } from './batch-key.js';
+import { withoutDigest } from './batch-key.js';
 import { call, callVoid, flushDirectory, readAll, statsOf, writeAll } from './file-system.js';
 import type { FileSystem } from './file-system.js';
 import { LookPace } from './look-pace.js';
@@ -196,7 +196,7 @@ export class DeadLetters {
 
   /** The file for the letters of a batch. One of an earlier attempt gives way to it. */
   async #place({ name, key }: BatchName): Promise<{ path: string; earlier: Stats | null }> {
-    const file = name.replace(/#.*$/, ''); // of a large one pieces come one after the other
+    const file = name.replace(/#.*$/, ''); // each piece of a large one has letters of its own
     for (let number = 1; ; number++) {
       const path = join(this.#dir, number === 1 ? file : `${file}.${number}`);
       const there = await statsOf(this.#fs, path);
@@ -209,7 +209,7 @@ export class DeadLetters {
   async #isOf(path: string, key: string): Promise<boolean> {
     const start = await readAll(this.#fs, path, START_BYTES);
     const names = START.exec(start.toString('latin1'));
-    return names === null || fileKey(names[2] ?? names[1] ?? '') === fileKey(key);
+    return names === null || withoutDigest(names[2] ?? names[1] ?? '') === withoutDigest(key);
   }
 
   async close(): Promise<void> {
