@@ -186,9 +186,10 @@ void t.test('a status says whether the sink may have failed at the batch', async
   let headers: Record<string, string> = {};
   const { address } = await serve(t, (res) => res.writeHead(status, headers).end());
   const sink = await sinkOf(t, '--sink-url', `http://${address}/`);
-  for (status of [409, 500, 501, 502, 504]) t.match(await thrownBy(sink), { status, reached: true });
+  for (status of [302, 401, 403, 404, 409, 500, 501, 502, 504])
+    t.match(await thrownBy(sink), { status, reached: true });
   const away = [503, 507, 509, 511, 520, 521, 522, 523, 524, 525, 526, 527, 529, 530, 598, 599];
-  for (status of [...away, 401, 404, 408, 421, 423, 424, 425, 429, 499])
+  for (status of [...away, 408, 421, 423, 424, 425, 429, 499])
     t.match(await thrownBy(sink), { status, reached: false });
   headers = { 'Retry-After': '1' };
   for (status of [409, 500]) t.match(await thrownBy(sink), { status, reached: false }, 'not now');

@@ -130,6 +130,31 @@ void t.test('batches in a row of which each has a bad event, or only such, hold 
   addsUp(t, forebay);
 });
 
+void t.test('an event that a firewall in front of the sink refuses stops no others', async (t) => {
+  const { sink, kept } = await api(t, (given) => (given.includes('e13') ? 403 : 200));
+  const { forebay } = await start(t, { sink, shutdownTimeoutMs: 0 });
+  await write(forebay, ids(0, 50));
+  await until(() => kept.length === 49, 'all others are delivered', 60_000);
+  await until(() => forebay.sinkState()?.isolatedEvents === 1, 'it waits apart');
+  await write(forebay, ids(50, 60));
+  await until(() => kept.length === 59, 'nor the next ones');
+  t.match(forebay.sinkState(), { breaker: 'closed', misconfigured: false });
+  t.match(forebay.counts(), { deadLettered: 0 });
+});
+
+void t.test('a wrong token is no event: nothing waits apart, nothing is refused', async (t) => {
+  let isMended = false;
+  const { sink, kept, requests } = await api(t, () => (isMended ? 200 : 401));
+  const { forebay } = await start(t, { sink });
+  await write(forebay, ids(0, 50));
+  await until(() => requests.length >= 4, 'it tries on', 60_000);
+  t.match(forebay.sinkState(), { isolatedEvents: 0, misconfigured: true });
+  t.match(forebay.counts(), { deadLettered: 0, pending: 50 });
+  isMended = true;
+  await until(() => kept.length === 50, 'all are delivered', 90_000);
+  t.equal(new Set(kept).size, 50, 'each once');
+});
+
 void t.test('a batch that takes longer than --sink-timeout is delivered in parts', async (t) => {
   const { sink, kept, processed } = await api(
     t,

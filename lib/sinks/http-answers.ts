@@ -92,7 +92,8 @@ export class HttpAnswers {
     // "not now", whatever else it is
     if (askedMs !== null) return { status, retryAfterMs: askedMs };
     if (this.#refuses.has(status)) return { status, refused: 'all' };
-    if (isSetUpWrongly(status)) return { status, misconfigured: true };
+    // or something on the way, such as a firewall, takes offence at one event: then others are taken
+    if (isSetUpWrongly(status)) return { status, misconfigured: true, reached: true };
     const isOfEvents = status >= 400 && status < 500 && !NOT_NOW.has(status);
     const reached = status === 409 || !(NOT_NOW.has(status) || AWAY.has(status));
     return { status, reached, ...(isOfEvents && { refused: 'all' }) };

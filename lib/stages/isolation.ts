@@ -59,7 +59,8 @@ export class Isolation {
       return leaves && givesWay ? { next: 'keep', leaves } : null;
     }
     course.isSuspect = true;
-    if (part.to - part.from > 1) return { next: 'split', leaves };
+    // if the sink takes nothing else, its halves go first, down to an event: it may take what is smaller
+    if (part.to - part.from > 1) return { next: 'split', leaves: leaves && takesOthers };
     // of one that is known the last other word of the sink will do
     const isKnown = part.tries !== undefined && breaker.failuresInARow === 0;
     const tries = (part.tries ?? 0) + Number(takesOthers || isKnown);

@@ -45,6 +45,7 @@ export class Life {
   #phaseStarts = 0;
   #wasInPhase = false;
   readonly #faultsBefore: number;
+  readonly #movedBefore: number;
   readonly #forebay: Forebay;
   readonly #options: LifeOptions;
 
@@ -52,6 +53,7 @@ export class Life {
     const { around, ledger, disk, settings, moods, clientNames = 'client' } = options;
     this.#options = options;
     this.#faultsBefore = disk.faults.happened;
+    this.#movedBefore = ledger.moved.length;
     const inOrder = settings.sinkConcurrency === 1 && options.sharesDisk !== true;
     const sink = moodySink(around, ledger, options.sink, moods, inOrder);
     this.#forebay = new Forebay({ ...settings, sink, fs: disk.fs, logger: this.#logger() });
@@ -170,7 +172,8 @@ export class Life {
     around.tally.count('starts', 'failed by a fault, and tried again');
     this.phase = 'start failed';
     if (sharesDisk === true) return; // the lock may be held, and files may be open there
-    if (disk.faults.happened === this.#faultsBefore) {
+    const isMoved = ledger.moved.length > this.#movedBefore; // while it started
+    if (disk.faults.happened === this.#faultsBefore && !isMoved) {
       ledger.violated(`start() rejects, and no call to the disk has failed: ${String(error)}`);
     }
     if (disk.openFiles > 0) ledger.violated(`start() rejects and leaves ${disk.openFiles} files open`);

@@ -316,6 +316,7 @@ export class Simulation {
     );
     if (isFull) {
       for (const { faults } of disks) faults.capacityBytes = Infinity;
+      await finish('it is not ready', () => lives.every(({ isReady }) => isReady));
       await probe();
       await finish('what was sent last is not delivered', () => !this.#ledger.owes && batches() === 0);
     }
