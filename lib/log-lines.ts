@@ -18,7 +18,7 @@ const WARNING_MS = 60_000;
 
 /**
  * A logger that never throws. If the one that is given does, its line is lost, and the process gets a warning with the
- * code `LOGGER_FAILED`, at most one a minute: log lines must not stop what they are about (decision 56).
+ * code `LOGGER_FAILED`, at most one a minute: log lines must not stop what they are about (decision 53).
  *
  * @throws ForebayError `SETTING_INVALID` if it is no logger
  */

@@ -10,7 +10,7 @@ export type Answer = (error: Error | null) => void;
 
 /**
  * Calls an answer. What it throws is a fault of its owner, so it ends as an uncaught exception of the process, as from
- * any callback in Node.js; whoever calls it goes on, and no other request hears of it (decision 56).
+ * any callback in Node.js; whoever calls it goes on, and no other request hears of it (decision 53).
  */
 export function tell(answer: Answer, error: Error | null): void {
   try {
