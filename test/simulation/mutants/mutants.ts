@@ -101,8 +101,8 @@ export const MUTANTS: readonly Mutant[] = [
     edits: [
       {
         file: 'lib/stages/deliverer.ts',
-        find: 'settlement.notKept !== null',
-        replace: 'settlement.notKept === undefined',
+        find: 'settlement.notKept === null',
+        replace: 'settlement.notKept !== undefined',
       },
     ],
     violates: LOST,
@@ -220,7 +220,7 @@ export const MUTANTS: readonly Mutant[] = [
         replace: 'file.subarray(0, read)',
       },
     ],
-    violates: LOST,
+    violates: /was acknowledged and is lost|came under two keys/,
   },
   {
     name: 'trusts a file after a failed flush',
@@ -384,9 +384,9 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'counts what someone has removed as pending',
     edits: [
       {
-        file: 'lib/append-log/append-log.ts',
-        find: 'this.pendingEvents += leftover && isNew ? events : -gone;',
-        replace: 'this.pendingEvents += leftover && isNew ? events : 0;',
+        file: 'lib/append-log/log-counts.ts',
+        find: 'this.pendingEvents += batch.leftover && isNew ? events : -gone;',
+        replace: 'this.pendingEvents += batch.leftover && isNew ? events : 0;',
       },
     ],
     violates: /counts do not add up|still counts as waiting/,
