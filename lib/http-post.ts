@@ -42,7 +42,7 @@ export async function post({ url, headers, body, signal, agent }: PostOptions): 
     // it comes after a write that failed, too
     request.on('finish', () => {
       if (request.socket?.errored) reject(request.socket.errored);
-      else resolve();
+      else if (request.socket?.destroyed !== true) resolve(); // or `close` follows
     });
     request.on('close', () => {
       reject(new Error('the connection was closed before the whole body was sent'));
@@ -53,6 +53,10 @@ export async function post({ url, headers, body, signal, agent }: PostOptions): 
     request.on('response', resolve);
     request.on('error', (error) => {
       reject(inWords(error));
+    });
+    // after a `101`, say, there is neither an answer nor an error
+    request.on('close', () => {
+      reject(new Error('the connection was closed before the answer'));
     });
     request.end(body);
   });

@@ -181,6 +181,14 @@ void t.test('a status says whether trying again can help', async (t) => {
   t.ok(Math.abs(retryAfterMs - 60_000) <= 1000, `${retryAfterMs} ms, although its clock is 20 minutes ahead`);
 });
 
+void t.test('an answer that changes the protocol ends the attempt', async (t) => {
+  const { address } = await serve(t, (res) => {
+    res.socket?.end('HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n');
+  });
+  const thrown = await thrownBy(await sinkOf(t, '--sink-url', `http://${address}/`));
+  t.match(thrown, { message: 'the connection was closed before the answer' });
+});
+
 void t.test('a status says whether the sink may have failed at the batch', async (t) => {
   let status = 0;
   let headers: Record<string, string> = {};

@@ -138,8 +138,36 @@ void t.test('an event that a firewall in front of the sink refuses stops no othe
   await until(() => forebay.sinkState()?.isolatedEvents === 1, 'it waits apart');
   await write(forebay, ids(50, 60));
   await until(() => kept.length === 59, 'nor the next ones');
-  t.match(forebay.sinkState(), { breaker: 'closed', misconfigured: false });
+  await until(() => forebay.sinkState()?.breaker === 'closed', 'the sink is known to be well');
+  t.match(forebay.sinkState(), { misconfigured: false });
   t.match(forebay.counts(), { deadLettered: 0 });
+});
+
+void t.test('events that wait apart are delivered after an outage, also if nothing else comes', async (t) => {
+  let answer: 'well' | 'bad' | 'away' = 'bad';
+  const { sink, kept, requests } = await api(t, (given) => {
+    if (answer === 'away') return 429;
+    return answer === 'bad' && given.includes('e3') ? 500 : 200;
+  });
+  const { forebay } = await start(t, { sink });
+  await write(forebay, ids(0, 20));
+  await until(() => forebay.sinkState()?.isolatedEvents === 1, 'one waits apart', 60_000);
+  await until(() => kept.length === 19, 'the others are delivered');
+  answer = 'away';
+  const { length } = requests;
+  await until(() => requests.length > length, 'it is tried again', 60_000);
+  answer = 'well';
+  await until(() => kept.length === 20, 'it is delivered', 60_000);
+});
+
+void t.test('the last event of all may be the one that the sink answers 403', async (t) => {
+  let isMended = false;
+  const { sink, kept } = await api(t, (given) => (given.includes('e9') && !isMended ? 403 : 200));
+  const { forebay } = await start(t, { sink });
+  await write(forebay, ids(0, 10));
+  await until(() => kept.length === 9, 'the others are delivered', 60_000);
+  isMended = true;
+  await until(() => kept.length === 10, 'so is it once the sink is mended', 60_000);
 });
 
 void t.test('a wrong token is no event: nothing waits apart, nothing is refused', async (t) => {

@@ -63,13 +63,23 @@ export class BatchReader {
     return (await content) ?? { bytes: NONE, pieces: [], events: 0, runId: null, quarantined: 0, torn: false };
   }
 
-  /** A part of a large file. It has fewer events than it had if they are damaged or gone since. */
+  /** A part of a large file. It has fewer events than it had if they are damaged or gone since: that is told. */
   async readPiece(batch: Batch, piece: Piece): Promise<Batch> {
-    const { fs, dir } = this.#options;
-    const read = this.#ifThere(batch, () =>
-      withOpen(fs, join(dir, batch.name), async (fd) => readPiece(fs, fd, batch, piece)),
+    const { fs, dir, lines, quarantine } = this.#options;
+    const { name, key } = batch;
+    const read = await this.#ifThere(batch, () =>
+      withOpen(fs, join(dir, name), async (fd) => readPiece(fs, fd, batch, piece)),
     );
-    return new Batch((await read) ?? { name: batch.name, key: batch.key, events: 0, bytes: NONE });
+    if (read === null) return new Batch({ name, key, events: 0, bytes: NONE });
+    const { damaged, missing } = read;
+    // if not: what is damaged was set aside then, and a torn end is none
+    if (read.batch.events !== piece.events) {
+      const aside = damaged.length > 0 ? await quarantine.setAside(asideName(name, piece.at), damaged) : '';
+      const kept = damaged.length > 0 ? `, set aside in ${aside}` : '';
+      const text = `Damaged since it was looked at: ${count(piece.events - read.batch.events, 'event')} of ${name}${kept}; ${count(missing, 'byte')} missing`;
+      lines.error('BATCH_DAMAGED', text);
+    }
+    return read.batch;
   }
 
   async #readWhole(path: string, batch: SealedBatch): Promise<BatchContent> {
@@ -93,7 +103,7 @@ export class BatchReader {
       const length = Math.min(size, acknowledgedBytes ?? size);
       // equal damage of several parts is not one that was set aside before
       const setAside = async (damaged: readonly Buffer[], at: number): Promise<string> =>
-        quarantine.setAside(at === 0 ? name : `${name}#${at}`, damaged);
+        quarantine.setAside(asideName(name, at), damaged);
       const found = await inspectLarge(fs, fd, length, isAcknowledged(batch), bounds, setAside);
       this.#tell(batch, found, length);
       const { events, runId, pieces, damagedLines, tornBytes } = found;
@@ -132,6 +142,11 @@ export class BatchReader {
       lines.error('BATCH_DAMAGED', `Damaged: of ${name}, ${count(missing, 'byte')} that ${missing === 1 ? 'was acknowledged is' : 'were acknowledged are'} missing`);
     }
   }
+}
+
+/** The name for the damaged lines of a piece that starts at a position. */
+function asideName(name: string, at: number): string {
+  return at === 0 ? name : `${name}#${at}`;
 }
 
 /** A file of this run was acknowledged to its end, or its failed end is cut off. */

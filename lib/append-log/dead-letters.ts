@@ -209,7 +209,9 @@ export class DeadLetters {
   async #isOf(path: string, key: string): Promise<boolean> {
     const start = await readAll(this.#fs, path, START_BYTES);
     const names = START.exec(start.toString('latin1'));
-    return names === null || withoutDigest(names[2] ?? names[1] ?? '') === withoutDigest(key);
+    if (names === null) return true;
+    const [, name = '', own = name] = names;
+    return own === key || own === withoutDigest(key); // earlier versions wrote no digest, or no key
   }
 
   async close(): Promise<void> {

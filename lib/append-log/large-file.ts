@@ -2,7 +2,7 @@
  * A file that is too large for memory: it is read, and delivered, in pieces of whole lines. Where they are cut depends on
  * the file alone, and each has a key of its own, so it is the same at each attempt and after a crash.
  */
-import type { Batch } from './batch.js';
+import { Batch } from './batch.js';
 import { partKey } from './batch-key.js';
 import { MarksSearch, readBatchLines } from './batch-lines.js';
 import type { BatchLines, LinesPart } from './batch-lines.js';
@@ -91,17 +91,24 @@ export function rangeOf({ eventsBefore, events }: Piece): string {
   return `#${eventsBefore}-${eventsBefore + events}`;
 }
 
-/** The events of a piece of an open file, and its damage. */
+/** The events of a piece of an open file, its damaged lines, and how many of its bytes are missing. */
 export async function readPiece(
   fs: FileSystem,
   fd: number,
   { name, key }: Pick<Batch, 'name' | 'key'>,
   piece: Piece,
-): Promise<ConstructorParameters<typeof Batch>[0]> {
+): Promise<PieceContent> {
   const lines = await readAt(fs, fd, piece.at, piece.length);
-  const { bytes, events } = readBatchLines(lines, true, piece);
+  const { bytes, events, damaged } = readBatchLines(lines, true, piece);
   const range = rangeOf(piece);
-  return { name: `${name}${range}`, key: partKey(key, range, bytes), events, bytes };
+  const batch = new Batch({ name: `${name}${range}`, key: partKey(key, range, bytes), events, bytes });
+  return { batch, damaged, missing: piece.length - lines.length };
+}
+
+export interface PieceContent {
+  readonly batch: Batch;
+  readonly damaged: readonly Buffer[];
+  readonly missing: number;
 }
 
 interface Part {

@@ -122,6 +122,7 @@ function linger(req: IncomingMessage, done: () => void): void {
   });
   req.once('end', end);
   req.once('close', end);
+  req.resume(); // a decoder may have left it paused
 }
 
 function waitsForContinue({ headers }: IncomingMessage): boolean {

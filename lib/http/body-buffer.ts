@@ -24,9 +24,7 @@ export class BodyBuffer {
   append(piece: Buffer): void {
     const at = this.length;
     this.length += piece.length;
-    // what of it is not there yet takes no memory: no page of it is touched
-    if (at === 0 && piece.length < this.#lengthDeclared)
-      this.#whole = Buffer.allocUnsafeSlow(this.#lengthDeclared);
+    if (this.#whole === null && at > 0 && 4 * this.length >= this.#lengthDeclared) this.#expect(at);
     if (this.#whole !== null) {
       piece.copy(this.#whole, at);
       return;
@@ -52,6 +50,15 @@ export class BodyBuffer {
     const all = Buffer.concat(this.#pieces, this.length);
     this.#pieces = [all];
     return all;
+  }
+
+  /** A fair part has come: a client cannot claim memory by the length that it declares. */
+  #expect(length: number): void {
+    if (this.#lengthDeclared === 0) return;
+    this.#closeBlock();
+    this.#whole = Buffer.allocUnsafeSlow(this.#lengthDeclared);
+    Buffer.concat(this.#pieces, length).copy(this.#whole);
+    this.#pieces = [];
   }
 
   #closeBlock(): void {

@@ -63,7 +63,7 @@ export class BodyReading implements IncomingBody {
     source.on('end', this.#onEnd);
     // a decoder may still be at work on a body that is whole
     req.on('close', () => {
-      if (!req.complete) this.#release();
+      if (!req.readableEnded) this.#release();
     });
     // a request that was answered before its end, with 408 say, never closes
     res.on('close', this.#release);

@@ -214,6 +214,7 @@ export class Deliverer extends Writable {
     };
     const leave = (): void => {
       leavePlace();
+      this.#resting.leaves(sealed);
       this.#goOn();
     };
     let again: SealedBatch | null = null;
@@ -278,7 +279,6 @@ export class Deliverer extends Writable {
 
   /** Off the disk. Its bytes are let go before: many deletions may wait for a disk that hangs. */
   async #remove(batch: Settled, leavePlace: () => void): Promise<void> {
-    const { sealed } = batch;
     const deleting = this.#deletions.run(batch, leavePlace);
     this.#goOn();
     const deleted = await deleting;
@@ -286,11 +286,11 @@ export class Deliverer extends Writable {
     this.delivered += batch.events - batch.deadLettered;
     this.deadLettered += batch.deadLettered;
     this.#line(
-      sealed.leftover ? 'Successfully replayed and deleted' : 'Deleted batch file',
+      batch.sealed.leftover ? 'Successfully replayed and deleted' : 'Deleted batch file',
       batch.name,
       batch,
     );
-    this.emit('gone', sealed);
+    this.emit('gone', batch.sealed);
   }
 
   #line(kind: BatchLineKind, text: string, { name, events }: Pick<DeletedBatch, 'name' | 'events'>): void {

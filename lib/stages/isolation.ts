@@ -10,7 +10,7 @@ const FAILURES_PROBE = 5;
 
 export interface IsolationOptions {
   readonly attempts: Pick<SinkAttempts, 'answered'>;
-  readonly breaker: Pick<CircuitBreaker, 'state' | 'failuresInARow'>;
+  readonly breaker: Pick<CircuitBreaker, 'state' | 'failuresInARow' | 'waitMs'>;
   /** Whether another batch waits for a place. */
   readonly othersWait: () => boolean;
   /** Failures at a single event, while the sink takes others, after which it counts as refused. */
@@ -33,9 +33,11 @@ export class Isolation {
     this.#options = options;
   }
 
-  /** Whether a part must wait: an event that waits apart is no probe for a sink that may be down. */
+  /** Whether a part must wait: an event that waits apart is a probe for a sink that may be down only if nothing else is. */
   mustWait({ tries }: Part): boolean {
-    return tries !== undefined && this.#options.breaker.state !== 'closed';
+    const { breaker, othersWait } = this.#options;
+    if (tries === undefined || breaker.state === 'closed') return false;
+    return breaker.state === 'half-open' || breaker.waitMs > 0 || othersWait();
   }
 
   /**
@@ -62,7 +64,7 @@ export class Isolation {
     // if the sink takes nothing else, its halves go first, down to an event: it may take what is smaller
     if (part.to - part.from > 1) return { next: 'split', leaves: leaves && takesOthers };
     // of one that is known the last other word of the sink will do
-    const isKnown = part.tries !== undefined && breaker.failuresInARow === 0;
+    const isKnown = part.tries !== undefined && breaker.state === 'closed' && breaker.failuresInARow === 0;
     const tries = (part.tries ?? 0) + Number(takesOthers || isKnown);
     if (tries >= triesMax) return tries;
     if (takesOthers || part.tries !== undefined) return { next: 'apart', leaves, tries };

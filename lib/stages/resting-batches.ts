@@ -24,6 +24,8 @@ interface Resting {
   readonly turns: number;
   /** When it wants its next turn, on the clock of `performance.now()`. */
   dueMs: number;
+  /** Its file cannot be read now; it gets its turn by itself once that is over. */
+  isAway: boolean;
 }
 
 export interface RestingBatchesOptions {
@@ -103,7 +105,14 @@ export class RestingBatches {
     this.#memoryBytes += memoryBytes;
     this.events += course.apart.length;
     if (this.events > 0) this.#hasSet = true;
-    this.#resting.set(sealed.name, { sealed, course, memoryBytes, turns, dueMs: nowMs + waitMs });
+    this.#resting.set(sealed.name, {
+      sealed,
+      course,
+      memoryBytes,
+      turns,
+      dueMs: nowMs + waitMs,
+      isAway: false,
+    });
     return true;
   }
 
@@ -122,6 +131,15 @@ export class RestingBatches {
     course.open.push(...course.apart);
     course.apart = [];
     return course;
+  }
+
+  /** The batch that has its turn cannot be read: others have theirs meanwhile. */
+  leaves({ name }: SealedBatch): void {
+    if (this.#atSink?.name !== name) return;
+    this.#atSink = null;
+    const resting = this.#resting.get(name);
+    if (resting !== undefined) resting.isAway = true;
+    this.#look();
   }
 
   /** The turn of a batch is over, whatever came of it. @param isWell whether the sink has all of it */
@@ -159,7 +177,7 @@ export class RestingBatches {
     if (this.#atSink !== null || stopping.aborted) return;
     let next: Resting | null = null;
     for (const resting of this.#resting.values())
-      if (next === null || this.#dueMs(resting) < this.#dueMs(next)) next = resting;
+      if (!resting.isAway && (next === null || this.#dueMs(resting) < this.#dueMs(next))) next = resting;
     if (next === null) return;
     this.end();
     const waitMs = this.#dueMs(next) - performance.now();

@@ -183,7 +183,10 @@ export class Settler {
     let outcome: Omit<Outcome, 'attempts'> = { refusal: null };
     const attempt = async (): Promise<void> => {
       const startMs = performance.now();
-      const { refusal, failure } = await this.#attempts.run(part, isApart);
+      const { refusal, failure } = await this.#attempts.run(
+        part,
+        isApart && this.#breaker.state === 'closed',
+      );
       course.tookMs = performance.now() - startMs;
       outcome = { refusal };
       if (failure === null) {
