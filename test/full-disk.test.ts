@@ -215,7 +215,7 @@ void t.test(
     // the folder of the dead letters is not even there
     sink.error = new SinkError('never', { status: 400, refused: 'all' });
     const { forebay } = await startForebay(t, { ...options, replayWaitMs: 0 }, sink);
-    await until(() => forebay.counts().deadLettered === 20, 'all are dead letters');
+    await until(() => forebay.counts().deadLettered === 20, 'all are dead letters', 120_000);
     t.match(forebay.sinkState(), { batchesAside: 0 });
     t.same(batchFiles(logDir), []);
     disk.free();

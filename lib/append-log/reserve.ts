@@ -23,6 +23,8 @@ export class Reserve {
   /** Whether the disk is full, as far as is known: what it has is the room of the reserve. */
   isOut = false;
   #holding: Promise<void> | null = null;
+  /** How often it was put back, or that was tried. */
+  #holds = 0;
   /** What the disk said when the room was lent that is being used now; `null`: none is. */
   #lentFor: Error | null = null;
 
@@ -47,16 +49,22 @@ export class Reserve {
 
   /** Does some work on the disk, and if it is full once more in the room of the reserve. @throws what the work throws */
   async lend<T>(work: () => Promise<T>): Promise<T> {
+    const holds = this.#holding === null ? this.#holds : this.#holds - 1;
     try {
       return await work();
     } catch (error) {
-      if (!isFull(error) || !this.#isHeld) throw error;
+      if (!isFull(error)) throw error;
+      await this.#holding?.catch(() => undefined);
+      // to put it back may have taken the room meanwhile
+      if (!this.#isHeld && this.#holds === holds) throw error;
       // before there is room that an event could take
       this.isOut = true;
-      this.#isHeld = false;
       this.#lentFor = asError(error);
       try {
-        await unlink(this.#fs, this.#path);
+        if (this.#isHeld) {
+          this.#isHeld = false;
+          await unlink(this.#fs, this.#path);
+        }
         return await work();
       } finally {
         this.#lentFor = null;
@@ -69,6 +77,7 @@ export class Reserve {
   }
 
   async #hold(): Promise<void> {
+    this.#holds++;
     const there = await statsOf(this.#fs, this.#path);
     if (there === null || there.size < RESERVE_BYTES) {
       try {
