@@ -211,7 +211,9 @@ export class DeadLetters {
     const names = START.exec(start.toString('latin1'));
     if (names === null) return true;
     const [, name = '', own = name] = names;
-    return own === key || own === withoutDigest(key); // earlier versions wrote no digest, or no key
+    // a file of no run may be another one of the same name; of one of a run some events may be damaged meanwhile
+    const isOfRun = !key.startsWith(name);
+    return own === key || (isOfRun ? withoutDigest(own) : own) === withoutDigest(key);
   }
 
   async close(): Promise<void> {
