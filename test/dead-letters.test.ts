@@ -518,43 +518,50 @@ void t.test('a name that stands among the dead letters is not given again', asyn
   }
 });
 
-void t.test('dead letters of another batch of the same name stay, whoever wrote them', async (t) => {
+void t.test('dead letters of other events of the same name stay, whoever wrote them', async (t) => {
   const name = 'batch_20250101_000000_1.jsonl';
   const line = (about: object, id: string): string =>
     `${JSON.stringify({ batch: name, ...about }).slice(0, -1)},"event":${eventText(id)}}\n`;
   const rest = { index: 0, reason: 'no', status: 1, attempts: 1, time: '2025-01-01T00:00:00.000Z' };
   const letter = { ...rest, event: Buffer.from(eventText('new')) };
-  for (const [what, there, key, isSame] of [
-    ['another key', line({ key: `a-${name}`, ...rest }, 'old'), `b-${name}`, false],
-    ['an earlier version wrote them', line(rest, 'old'), `b-${name}`, false],
-    ['the same key', line({ key: `b-${name}`, ...rest }, 'old'), `b-${name}`, true],
-    [
-      'other events, as some are damaged',
-      line({ key: `b-${name}@0a`, ...rest }, 'old'),
-      `b-${name}@0b`,
-      true,
-    ],
+  const bytes = Buffer.from(`${eventText('other')}\n${eventText('new')}\n`);
+  const two = (key: string): string => line({ key, ...rest }, 'other') + line({ key, ...rest }, 'old');
+  for (const [what, there, key, isSame, others] of [
+    ['another key', line({ key: `a-${name}`, ...rest }, 'new'), `b-${name}`, false],
+    ['an earlier version wrote them', line(rest, 'new'), `b-${name}`, false],
+    ['the same key', line({ key: `b-${name}`, ...rest }, 'other'), `b-${name}`, true],
+    ['the same key, and other events', line({ key: `b-${name}`, ...rest }, 'old'), `b-${name}`, false],
+    ['an earlier version wrote them and the batch', line(rest, 'new'), name, true],
+    ['an earlier version wrote them by hand, of other events', line(rest, 'old'), name, false],
+    ['some are damaged since', line({ key: `b-${name}@0a`, ...rest }, 'new'), `b-${name}@0b`, true],
     ['other events, by hand', line({ key: `${name}@0a`, ...rest }, 'old'), `${name}@0b`, false],
-    ['the same events', line({ key: `b-${name}@0a`, ...rest }, 'old'), `b-${name}@0a`, true],
-    ['no digest, by an earlier version', line({ key: `b-${name}`, ...rest }, 'old'), `b-${name}@0a`, true],
-    ['an earlier version wrote them and the batch', line(rest, 'old'), name, true],
+    ['no digest, by an earlier version', line({ key: `b-${name}`, ...rest }, 'new'), `b-${name}@0a`, true],
+    ['some of other events', two(`b-${name}@0a`), `b-${name}@0b`, true, two(`b-${name}@0a`).split('\n')[1]],
     ['cut off in the middle of the first line', `{"batch":"${name}","ke`, `b-${name}`, true],
     ['cut off at the start', '', `b-${name}`, true],
     ['its bytes were lost', '\0'.repeat(4096), `b-${name}`, true],
   ] as const) {
-    await t.test(what, async (t) => {
-      const dir = tempDir(t);
-      const folder = join(dir, 'dead-letters');
-      mkdirSync(folder);
-      writeFileSync(join(folder, name), there);
-      const log = await AppendLog.open({ dir, fsync: 'always', lines: new LogLines(silentLogger) });
-      for (let time = 1; time <= 2; time++) await log.deadLetters.keep({ name, key }, [letter]);
-      await log.close();
-      t.same(readdirSync(folder), isSame ? [name] : [name, `${name}.2`], 'also where it is kept once more');
-      if (!isSame) t.equal(readFileSync(join(folder, name), 'utf8'), there);
-      const kept = readFileSync(join(folder, isSame ? name : `${name}.2`), 'utf8');
-      t.match(JSON.parse(kept), { batch: name, key, index: 0, event: { id: 'new' } });
-    });
+    for (const isTaken of [false, true]) {
+      await t.test(`${what}${isTaken ? ', and the sink takes all' : ''}`, async (t) => {
+        const dir = tempDir(t);
+        const folder = join(dir, 'dead-letters');
+        mkdirSync(folder);
+        writeFileSync(join(folder, name), there);
+        const log = await AppendLog.open({ dir, fsync: 'always', lines: new LogLines(silentLogger) });
+        const batch = { name, key, bytes };
+        for (let time = 1; time <= 2; time++)
+          await (isTaken ? log.deadLetters.withdraw(batch) : log.deadLetters.keep(batch, [letter]));
+        await log.close();
+        const files = readdirSync(folder).map((file) => readFileSync(join(folder, file), 'utf8'));
+        const kept = files.filter((text) => text !== there && text !== `${others}\n`);
+        const isNothing = isTaken && there === '';
+        t.equal(files.includes(there), !isSame || isNothing);
+        t.equal(files.includes(`${others}\n`), others !== undefined);
+        t.equal(kept.length, isTaken ? 0 : 1, 'also if it is kept once more');
+        if (!isTaken)
+          t.match(JSON.parse(kept[0] ?? ''), { batch: name, key, index: 0, event: { id: 'new' } });
+      });
+    }
   }
 });
 

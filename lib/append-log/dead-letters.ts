@@ -5,19 +5,18 @@
  *   {"batch":"batch_….jsonl","key":"…","index":7,"reason":"…","status":400,"attempts":3,"time":"2026-11-25T09:00:00.000Z","event":{…}}
  *
  * `event` is last, and its text is the client's own. A file is written once, whole, and flushed with its name before its
- * batch file is deleted, so it may be cut off only while the batch file is still there; then it is written again, or goes
- * if the sink takes its events after all. Once
- * the batch file is gone the server never touches it: then `bin/dead-letters.js` may take events out. A name may come
- * again in a later run, a key does not: beside a file with another key the next one ends in `.2`, and so on.
+ * batch file is deleted, so it may be cut off only while the batch file is still there; then it is written again, or
+ * deleted if the sink takes its events after all. Once the batch file is gone the server keeps each of its letters:
+ * `bin/dead-letters.js` may take them out. A name may come again in a later run: beside a file with letters of other
+ * events the next one ends in `.2`, and so on.
  */
-import type { Stats } from 'node:fs';
 import { join } from 'node:path';
 import { ForebayError } from '../errors.js';
 import { DEAD_LETTERS, filesIn, isDeadLetterFile } from './directory-listing.js';
 import { unlink } from './file-ending.js';
 import type { Batch } from './batch.js';
 import { withoutDigest } from './batch-key.js';
-import { call, callVoid, flushDirectory, readAll, statsOf, writeAll } from './file-system.js';
+import { flushDirectory, readAll, statsOf, writeNewFile } from './file-system.js';
 import type { FileSystem } from './file-system.js';
 import { LookPace } from './look-pace.js';
 import { Subdirectory } from './subdirectory.js';
@@ -48,7 +47,16 @@ export interface LetterAbout {
   readonly time: string;
 }
 
-type BatchName = Pick<Batch, 'name' | 'key'>;
+/** A batch, with its events as the sink got them. */
+type Whose = Pick<Batch, 'name' | 'key' | 'bytes'>;
+
+/** A file that gives way. */
+interface Earlier {
+  /** How much of it are letters of these events, in bytes. */
+  readonly size: number;
+  /** Its other lines. */
+  readonly others: Buffer;
+}
 
 /** What the letters of a batch take. */
 export interface LettersSize {
@@ -67,6 +75,7 @@ export class DeadLettersFull extends ForebayError {
   }
 }
 
+const LINE_FEED = 10;
 const EVENT = Buffer.from(',"event":');
 /** How a file starts. Earlier versions wrote no key. */
 const START = /^\{"batch":"([^"]*)",(?:"key":"([^"]*)",)?"index":/;
@@ -104,7 +113,7 @@ export class DeadLetters {
    * @returns the path of the file
    * @throws DeadLettersFull; the system's error if it cannot be written
    */
-  async keep(batch: BatchName, letters: readonly DeadLetter[]): Promise<string> {
+  async keep(batch: Whose, letters: readonly DeadLetter[]): Promise<string> {
     const lines = linesOf(batch, letters);
     return this.#inTurn(() => this.#reserve.lend(() => this.#write(batch, lines)));
   }
@@ -114,11 +123,12 @@ export class DeadLetters {
    *
    * @throws the system's error
    */
-  async withdraw(batch: BatchName): Promise<void> {
+  async withdraw(batch: Whose): Promise<void> {
     await this.#inTurn(async () => {
       if ((await this.#look(0)) === 0) return;
       const { path, earlier } = await this.#place(batch);
       if (earlier === null) return;
+      await this.#keepOthers(path, earlier);
       await unlink(this.#fs, path);
       // the batch file goes next, in another directory: a power cut must not take back this deletion only
       await flushDirectory(this.#fs, this.#dir);
@@ -157,7 +167,7 @@ export class DeadLetters {
     return bytes;
   }
 
-  async #write(batch: BatchName, lines: Buffer): Promise<string> {
+  async #write(batch: Whose, lines: Buffer): Promise<string> {
     const bytes = await this.#look(lines.length);
     const { path, earlier } = await this.#place(batch);
     const size = { bytes: lines.length, earlierBytes: earlier?.size ?? 0 };
@@ -167,23 +177,14 @@ export class DeadLetters {
     }
     const others = Math.max(0, bytes - size.earlierBytes);
     await this.#subdirectory.ensure();
-    // after a failed flush neither its bytes nor its name could be trusted
-    if (earlier !== null) await unlink(this.#fs, path);
+    if (earlier !== null) {
+      await this.#keepOthers(path, earlier);
+      // after a failed flush neither its bytes nor its name could be trusted
+      await unlink(this.#fs, path);
+    }
     this.#bytes = others;
     try {
-      const fd = await call<number>((done) => {
-        this.#fs.open(path, 'wx', 0o640, done);
-      });
-      try {
-        await writeAll(this.#fs, fd, lines, 0);
-        await callVoid((done) => {
-          this.#fs.fsync(fd, done);
-        });
-      } finally {
-        await callVoid((done) => {
-          this.#fs.close(fd, done);
-        });
-      }
+      await writeNewFile(this.#fs, path, lines);
       // as it stands now: someone may have moved the directory away
       await flushDirectory(this.#fs, this.#dir);
     } catch (error) {
@@ -194,14 +195,31 @@ export class DeadLetters {
     return path;
   }
 
-  /** The file for the letters of a batch. One of an earlier attempt gives way to it. */
-  async #place({ name, key }: BatchName): Promise<{ path: string; earlier: Stats | null }> {
-    const file = name.replace(/#.*$/, ''); // each piece of a large one has letters of its own
+  /** Letters of other events, in a file that gives way, get one of their own: their batch may be gone. */
+  async #keepOthers(path: string, { others }: Earlier): Promise<void> {
+    if (others.length === 0) return;
+    for (let number = 2; ; number++) {
+      const copy = path.replace(/(\.\d+)?$/, `.${number}`);
+      if ((await statsOf(this.#fs, copy)) !== null) continue;
+      await writeNewFile(this.#fs, copy, others);
+      await flushDirectory(this.#fs, this.#dir);
+      return;
+    }
+  }
+
+  /**
+   * The file for the letters of a batch. One of an earlier attempt gives way to it: a file of this name and key with letters
+   * of these events, or of nothing else. The same name and run can come again with other events, in a copy or by hand.
+   */
+  async #place(batch: Whose): Promise<{ path: string; earlier: Earlier | null }> {
+    const file = batch.name.replace(/#.*$/, ''); // each piece of a large one has letters of its own
     for (let number = 1; ; number++) {
       const path = join(this.#dir, number === 1 ? file : `${file}.${number}`);
       const there = await statsOf(this.#fs, path);
       if (there === null) return { path, earlier: null };
-      if (there.isFile() && (await this.#isOf(path, key))) return { path, earlier: there };
+      if (!there.isFile() || !(await this.#isOf(path, batch.key))) continue;
+      const others = await this.#lettersOfOthers(path, batch);
+      if (others !== null) return { path, earlier: { size: there.size - others.length, others } };
     }
   }
 
@@ -209,11 +227,25 @@ export class DeadLetters {
   async #isOf(path: string, key: string): Promise<boolean> {
     const start = await readAll(this.#fs, path, START_BYTES);
     const names = START.exec(start.toString('latin1'));
-    if (names === null) return true;
-    const [, name = '', own = name] = names;
-    // a file of no run may be another one of the same name; of one of a run some events may be damaged meanwhile
-    const isOfRun = !key.startsWith(name);
-    return own === key || (isOfRun ? withoutDigest(own) : own) === withoutDigest(key);
+    return names === null || withoutDigest(names[2] ?? names[1] ?? '') === withoutDigest(key);
+  }
+
+  /** The lines of a file whose events are not in a batch; `null`: all letters are such. */
+  async #lettersOfOthers(path: string, { bytes }: Whose): Promise<Buffer | null> {
+    const events = new Set(bytes.toString('latin1').split('\n'));
+    const others: Buffer[] = [];
+    let letters = 0;
+    const there = await readAll(this.#fs, path, null);
+    for (let start = 0, end = 0; start < there.length; start = end) {
+      end = there.indexOf(LINE_FEED, start) + 1;
+      if (end === 0) break; // cut off
+      const line = there.subarray(start, end);
+      const letter = aboutLetter(line);
+      if (letter === null) continue;
+      letters++;
+      if (!events.has(letter.event.toString('latin1'))) others.push(line);
+    }
+    return letters > 0 && others.length === letters ? null : Buffer.concat(others);
   }
 
   async close(): Promise<void> {
@@ -238,7 +270,7 @@ export function aboutLetter(line: Buffer): { about: LetterAbout; event: Buffer }
   }
 }
 
-function linesOf({ name, key }: BatchName, letters: readonly DeadLetter[]): Buffer {
+function linesOf({ name, key }: Whose, letters: readonly DeadLetter[]): Buffer {
   const time = new Date(Date.now()).toISOString();
   return Buffer.concat(
     letters.flatMap(({ index, reason, status, attempts, event }) => {

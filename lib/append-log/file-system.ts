@@ -76,6 +76,23 @@ export async function writeAll(fs: FileSystem, fd: number, bytes: Buffer, positi
   }
 }
 
+/** Creates a file and flushes its bytes; its name is durable once its directory is flushed, too. */
+export async function writeNewFile(fs: FileSystem, path: string, bytes: Buffer): Promise<void> {
+  const fd = await call<number>((done) => {
+    fs.open(path, 'wx', 0o640, done);
+  });
+  try {
+    await writeAll(fs, fd, bytes, 0);
+    await callVoid((done) => {
+      fs.fsync(fd, done);
+    });
+  } finally {
+    await callVoid((done) => {
+      fs.close(fd, done);
+    });
+  }
+}
+
 /** Flushes what the directory knows of its entries: until then a new file's name is not durable. */
 export async function flushDirectory(fs: FileSystem, dir: string): Promise<void> {
   const fd = await call<number>((done) => {

@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { call, callVoid, flushDirectory, readAll, statsOf, writeAll } from './file-system.js';
+import { callVoid, flushDirectory, readAll, statsOf, writeNewFile } from './file-system.js';
 import type { FileSystem } from './file-system.js';
 import type { Reserve } from './reserve.js';
 import { Subdirectory } from './subdirectory.js';
@@ -36,18 +36,9 @@ export class Quarantine {
   async #write(batchName: string, damaged: readonly Buffer[]): Promise<string> {
     await this.#dir.ensure();
     const bytes = Buffer.concat(damaged);
-    const { path, fd } = await openNew(this.#fs, join(this.#dir.path, batchName), bytes);
+    const path = await freePath(this.#fs, join(this.#dir.path, batchName), bytes);
     try {
-      try {
-        await writeAll(this.#fs, fd, bytes, 0);
-        await callVoid((done) => {
-          this.#fs.fsync(fd, done);
-        });
-      } finally {
-        await callVoid((done) => {
-          this.#fs.close(fd, done);
-        });
-      }
+      await writeNewFile(this.#fs, path, bytes);
       await flushDirectory(this.#fs, this.#dir.path);
     } catch (error) {
       // the next attempt makes a new file
@@ -63,21 +54,17 @@ export class Quarantine {
 }
 
 /**
- * A new file. One that holds the same bytes, or their start, is of an attempt that was cut off: it goes first,
+ * The path of a new file. One that holds the same bytes, or their start, is of an attempt that was cut off: it is deleted,
  * because after a failed flush neither its bytes nor its name could be trusted.
  */
-async function openNew(fs: FileSystem, first: string, bytes: Buffer): Promise<{ path: string; fd: number }> {
+async function freePath(fs: FileSystem, first: string, bytes: Buffer): Promise<string> {
   for (let number = 1; ; number++) {
     const path = number === 1 ? first : `${first}.${number}`;
     const there = await statsOf(fs, path);
-    if (there !== null) {
-      if (!there.isFile() || !(await holdsStartOf(fs, path, bytes))) continue;
-      await unlink(fs, path);
-    }
-    const fd = await call<number>((done) => {
-      fs.open(path, 'wx', 0o640, done);
-    });
-    return { path, fd };
+    if (there === null) return path;
+    if (!there.isFile() || !(await holdsStartOf(fs, path, bytes))) continue;
+    await unlink(fs, path);
+    return path;
   }
 }
 

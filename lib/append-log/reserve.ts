@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { asError, systemCode } from '../errors.js';
 import { unlink } from './file-ending.js';
-import { call, callVoid, flushDirectory, statsOf, writeAll } from './file-system.js';
+import { flushDirectory, statsOf, writeNewFile } from './file-system.js';
 import type { FileSystem } from './file-system.js';
 
 export const RESERVE_FILE = 'forebay.reserve';
@@ -94,19 +94,7 @@ export class Reserve {
 
   async #write(): Promise<void> {
     await unlink(this.#fs, this.#path);
-    const fd = await call<number>((done) => {
-      this.#fs.open(this.#path, 'wx', 0o640, done);
-    });
-    try {
-      await writeAll(this.#fs, fd, Buffer.alloc(RESERVE_BYTES), 0);
-      await callVoid((done) => {
-        this.#fs.fsync(fd, done);
-      });
-    } finally {
-      await callVoid((done) => {
-        this.#fs.close(fd, done);
-      });
-    }
+    await writeNewFile(this.#fs, this.#path, Buffer.alloc(RESERVE_BYTES));
     await flushDirectory(this.#fs, this.#dir);
   }
 }

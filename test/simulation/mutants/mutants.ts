@@ -122,9 +122,9 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'does not flush dead letters',
     edits: [
       {
-        file: 'lib/append-log/dead-letters.ts',
-        find: 'this.#fs.fsync(fd, done);',
-        replace: 'done(null);',
+        file: 'lib/append-log/file-system.ts',
+        find: 'await writeAll(fs, fd, bytes, 0);\n    await callVoid((done) => {\n      fs.fsync(fd, done);',
+        replace: 'await writeAll(fs, fd, bytes, 0);\n    await callVoid((done) => {\n      done(null);',
       },
     ],
     violates: LOST,
