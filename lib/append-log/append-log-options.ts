@@ -10,7 +10,7 @@ export interface AppendLogOptions {
   readonly fs?: FileSystem;
   /** How much of what was appended lately is kept in memory until it is delivered, in bytes. */
   readonly recentBytesMax?: number;
-  /** How much may stand in the dead letters, in bytes; without it nothing bounds them. */
+  /** Dead letters take at most this many bytes; unbounded by default. */
   readonly deadLettersBytesMax?: number;
   readonly fileBounds?: FileBounds;
 }
