@@ -2,7 +2,9 @@ import { existsSync, linkSync, mkdirSync, readFileSync, statSync, writeFileSync 
 import { join } from 'node:path';
 import t from 'tap';
 import { AppendLog } from '../lib/append-log/append-log.js';
-import { RESERVE_BYTES } from '../lib/append-log/reserve.js';
+import { nodeFileSystem } from '../lib/append-log/file-system.js';
+import type { FileSystem } from '../lib/append-log/file-system.js';
+import { Reserve, RESERVE_BYTES } from '../lib/append-log/reserve.js';
 import { LogLines } from '../lib/log-lines.js';
 import { SinkError } from '../lib/sinks/sink-error.js';
 import { FILE, LINES, TEXTS } from './helpers/accounted-files.js';
@@ -224,6 +226,41 @@ void t.test(
     t.ok(existsSync(join(logDir, 'forebay.reserve')), 'the reserve was put back before');
     await until(() => forebay.counts().delivered === 1, 'it is delivered');
     addsUp(t, forebay);
+  },
+);
+
+void t.test(
+  'work that meets a full disk while the reserve is put back is done again after that',
+  async (t) => {
+    const full = Object.assign(new Error('a test says that the disk is full'), { code: 'ENOSPC' });
+    const fail: (() => void)[] = [];
+    const fs = Object.create(nodeFileSystem, {
+      open: {
+        value: (_path: string, _flags: string, _mode: number, done: (error: Error) => void) => {
+          fail.push(() => {
+            done(full);
+          });
+        },
+      },
+    }) as FileSystem;
+    const reserve = new Reserve(fs, tempDir(t));
+    const holding = reserve.tryToHold();
+    await until(() => fail.length === 1, 'it is being put back');
+    let times = 0;
+    const lent = reserve.lend(async () => {
+      times++;
+      if (times === 1) throw full; // the room is in the file that is being written
+      return Promise.resolve('done');
+    });
+    fail[0]?.();
+    t.equal(await lent, 'done');
+    await holding;
+    t.equal(times, 2);
+    await t.rejects(
+      reserve.lend(() => Promise.reject(full)),
+      full,
+      'if nothing is put back, there is no more room to be had',
+    );
   },
 );
 
