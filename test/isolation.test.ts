@@ -70,7 +70,7 @@ async function api(t: Test, answer: Answer, timeoutMs: number = 30_000): Promise
       void Promise.resolve(answer(given, key)).then((status) => {
         requests.push({ key, ids: given, status });
         if (status < 300) kept.push(...given);
-        res.writeHead(status).end();
+        res.writeHead(status, status === 429 ? { 'Retry-After': '1' } : {}).end();
       });
     });
   });
@@ -156,6 +156,7 @@ void t.test('events that wait apart are delivered after an outage, also if nothi
   answer = 'away';
   const { length } = requests;
   await until(() => requests.length > length, 'it is tried again', 60_000);
+  await until(() => forebay.sinkState()?.breaker === 'open', 'the sink asks to be left alone');
   answer = 'well';
   await until(() => kept.length === 20, 'it is delivered', 60_000);
 });
@@ -166,8 +167,10 @@ void t.test('the last event of all may be the one that the sink answers 403', as
   const { forebay } = await start(t, { sink });
   await write(forebay, ids(0, 10));
   await until(() => kept.length === 9, 'the others are delivered', 60_000);
+  await until(() => forebay.sinkState()?.isolatedEvents === 1, 'it waits apart', 60_000);
+  t.match(forebay.sinkState(), { breaker: 'open', misconfigured: true });
   isMended = true;
-  await until(() => kept.length === 10, 'so is it once the sink is mended', 60_000);
+  await until(() => kept.length === 10, 'it is delivered once the sink is mended', 60_000);
 });
 
 void t.test('a wrong token is no event: nothing waits apart, nothing is refused', async (t) => {
