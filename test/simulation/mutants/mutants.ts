@@ -124,7 +124,8 @@ export const MUTANTS: readonly Mutant[] = [
       {
         file: 'lib/append-log/file-system.ts',
         find: 'await writeAll(fs, fd, bytes, 0);\n    await callVoid((done) => {\n      fs.fsync(fd, done);',
-        replace: 'await writeAll(fs, fd, bytes, 0);\n    await callVoid((done) => {\n      done(null);',
+        replace:
+          'await writeAll(fs, fd, bytes, 0);\n    await callVoid((done) => {\n      if (path.includes("dead-letters")) done(null);\n      else fs.fsync(fd, done);',
       },
     ],
     violates: LOST,
@@ -254,6 +255,18 @@ export const MUTANTS: readonly Mutant[] = [
       },
     ],
     violates: /was damaged, and its line is lost/,
+  },
+  {
+    name: 'does not flush a file in the quarantine',
+    edits: [
+      {
+        file: 'lib/append-log/file-system.ts',
+        find: 'await writeAll(fs, fd, bytes, 0);\n    await callVoid((done) => {\n      fs.fsync(fd, done);',
+        replace:
+          'await writeAll(fs, fd, bytes, 0);\n    await callVoid((done) => {\n      if (path.includes("quarantine")) done(null);\n      else fs.fsync(fd, done);',
+      },
+    ],
+    violates: /damaged, and its line is lost/,
   },
   {
     name: 'does not flush the name of a file in the quarantine',
