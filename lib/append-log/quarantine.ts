@@ -53,6 +53,11 @@ export class Quarantine {
   }
 }
 
+/** The name for the damaged lines of a piece that starts at a position. */
+export function asideName(batchName: string, at: number): string {
+  return at === 0 ? batchName : `${batchName}#${at}`;
+}
+
 /**
  * The path of a new file. One that holds the same bytes, or their start, is of an attempt that was cut off: it is deleted,
  * because after a failed flush neither its bytes nor its name could be trusted.
