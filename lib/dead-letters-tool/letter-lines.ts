@@ -1,10 +1,9 @@
-import type { Stats } from 'node:fs';
 import { aboutLetter } from '../append-log/dead-letters.js';
 import type { LetterAbout } from '../append-log/dead-letters.js';
-import { call } from '../append-log/file-system.js';
 import type { FileSystem } from '../append-log/file-system.js';
 import { partsOf } from '../append-log/large-file.js';
 import type { FileBounds } from '../append-log/large-file.js';
+import { sizeOf } from '../log-tool/tool-file-system.js';
 
 /** A line of a file of dead letters, or a part of one that is too long. */
 export interface Line {
@@ -43,9 +42,7 @@ export async function* lettersIn(
   fd: number,
   bounds: FileBounds,
 ): AsyncGenerator<LetterPart, void, undefined> {
-  const { size } = await call<Stats>((done) => {
-    fs.fstat(fd, done);
-  });
+  const size = await sizeOf(fs, fd);
   let number = 1;
   for await (const { at, bytes, isPartOfLine } of partsOf(fs, fd, size, bounds)) {
     const letters: Letter[] = [];
