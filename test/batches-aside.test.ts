@@ -252,7 +252,7 @@ void t.test('a disk that takes no dead letter holds up nobody either', async (t)
 });
 
 void t.test('batches aside fill the backlog at last, and /ready and /health show them before', async (t) => {
-  const { forebay, makeRoom } = await startFull(t, { backlogBytesMax: 4096 });
+  const { forebay, makeRoom } = await startFull(t, { backlogBytesMax: 64 * 1024 });
   await forebay.write(eventText('bad0'));
   await until(() => aside(forebay) === 1, 'the first is aside');
   t.match(readiness(forebay, forebay.unready()), {

@@ -28,6 +28,7 @@ import { finishFile, flushLate, unlink } from './file-ending.js';
 import type { DirectoryLock } from './directory-lock.js';
 import { openDirectory } from './directory-opening.js';
 import { PROBE_FILE, probeDisk } from './disk-probe.js';
+import { diskBytes } from './disk-blocks.js';
 import { DrainRate } from './drain-rate.js';
 import { nodeFileSystem } from './file-system.js';
 import type { FileSystem } from './file-system.js';
@@ -150,7 +151,7 @@ export class AppendLog extends LogCounts {
     await probeDisk(this.#fs, this.path(PROBE_FILE), this.#confirmName(), this.fsync === 'always', bytes);
   }
 
-  /** How long so many bytes take to be delivered, in milliseconds. */
+  /** How long it takes until so many bytes of `pendingBytes` are delivered, in milliseconds. */
   drainMs(bytes: number): number {
     return this.#drainRate.msFor(bytes);
   }
@@ -172,7 +173,7 @@ export class AppendLog extends LogCounts {
       throw new ForebayError('LOG_FAILED', { cause, retryAfterMs: RETRY_AFTER_MS });
     }
     this.pendingEvents += events;
-    this.pendingBytes += lines.length;
+    this.pendingBytes += diskBytes(file.bytes) - diskBytes(file.bytes - lines.length);
     this.#recent.add(file, lines);
   }
 
@@ -257,8 +258,9 @@ export class AppendLog extends LogCounts {
     if (!(await unlink(this.#fs, this.path(name)))) await this.lock.confirm();
     this.#uncut.delete(name);
     this.pendingEvents -= events;
-    this.pendingBytes -= fileBytes;
-    this.#drainRate.add(fileBytes);
+    const freed = diskBytes(fileBytes);
+    this.pendingBytes -= freed;
+    this.#drainRate.add(freed);
     void this.#reserve.tryToHold();
   }
 

@@ -7,6 +7,7 @@ import { asError, systemCode } from '../errors.js';
 import type { ErrorCode } from '../errors.js';
 import { call, statsOf } from './file-system.js';
 import type { FileSystem } from './file-system.js';
+import { diskBytes } from './disk-blocks.js';
 import { QUARANTINE } from './quarantine.js';
 import { RESERVE_FILE } from './reserve.js';
 import { count } from '../words.js';
@@ -45,7 +46,7 @@ export interface Survey {
   readonly batches: number;
   /** The newest of them. */
   readonly newest: string | null;
-  /** Their bytes. */
+  /** What they take of the disk, in bytes. */
   readonly bytes: number;
   /** The bytes of some of them, by name. They do not change: nobody appends to a file of an earlier run. */
   readonly sizes: Map<string, number>;
@@ -63,7 +64,7 @@ export async function survey(fs: FileSystem, dir: string): Promise<Survey> {
   const foreign = { files: 0, some: [] as string[] };
   const measure = async (): Promise<void> => {
     for (const [index, size] of (await sizesOf(fs, dir, names)).entries()) {
-      bytes += size ?? 0;
+      bytes += diskBytes(size ?? 0);
       const name = names[index];
       if (name !== undefined && size !== null && sizes.size < SIZES_KEPT) sizes.set(name, size);
     }

@@ -226,11 +226,11 @@ export function checkRelations(settings: ServerSettings): void {
   if (sinkUrl !== null && doors.some((door) => isOwnDoor(sinkUrl, door)))
     wrong('--sink-url leads back to this server: each event would come in again for ever');
   if (settings.adminHost !== null && settings.adminPort === null) wrong('--admin-host needs --admin-port');
-  for (const [flag, bound] of [
-    ['queue-bytes', queueBytes],
-    ['backlog-max', backlogBytesMax],
+  for (const [flag, bound, besideBytes] of [
+    ['queue-bytes', queueBytes, 0],
+    ['backlog-max', backlogBytesMax, FILES_BYTES],
   ] as const) {
-    if (bodyBytesMax + LOG_LINE_BYTES > bound) {
+    if (bodyBytesMax + LOG_LINE_BYTES + besideBytes > bound) {
       wrong(`--body-max must be smaller than --${flag}: the largest body would never fit`);
     }
   }
@@ -239,3 +239,5 @@ export function checkRelations(settings: ServerSettings): void {
 
 /** What an event can grow by between the body and the log: a timestamp, a mark and a line break. */
 const LOG_LINE_BYTES = 80;
+/** What the files of an event take of the disk beside its line: a block of 4,096 bytes and the mark of a run, in three at most. */
+const FILES_BYTES = 3 * (4096 + 64);

@@ -1,6 +1,7 @@
 import type { AppendLog } from '../append-log/append-log.js';
 import type { SealedBatch, StoredBatch } from '../append-log/batch.js';
 import { compareBatchNames } from '../append-log/batch-name.js';
+import { diskBytes } from '../append-log/disk-blocks.js';
 import type { LettersSize } from '../append-log/dead-letters.js';
 
 /** At most this many names are read from the directory at once. */
@@ -57,7 +58,7 @@ export class ForgottenBatches {
     this.#sums = {
       batches: sums.batches + 1,
       events: sums.events + (events ?? 0),
-      bytes: sums.bytes + fileBytes,
+      bytes: sums.bytes + diskBytes(fileBytes),
       letterBytes: Math.max(sums.letterBytes, size.bytes),
       bornMs: Math.min(sums.bornMs, bornMs),
     };
@@ -84,7 +85,7 @@ export class ForgottenBatches {
 
   /** A batch was read that the sink gets. */
   read({ name, events, fileBytes }: StoredBatch): void {
-    if (name === this.#atSink) this.#add(0, -events, -fileBytes);
+    if (name === this.#atSink) this.#add(0, -events, -diskBytes(fileBytes));
   }
 
   /** The delivery of a batch is over. @returns whether it was one of these */
