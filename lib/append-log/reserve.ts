@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { asError, systemCode } from '../errors.js';
 import { unlink } from './file-ending.js';
-import { flushDirectory, statsOf, writeNewFile } from './file-system.js';
+import { statsOf, writeNewFile } from './file-system.js';
 import type { FileSystem } from './file-system.js';
 
 export const RESERVE_FILE = 'forebay.reserve';
@@ -17,7 +17,6 @@ const FULL = new Set(['ENOSPC', 'EDQUOT']);
  */
 export class Reserve {
   readonly #fs: FileSystem;
-  readonly #dir: string;
   readonly #path: string;
   #isHeld = false;
   /** Whether the disk is full, as far as is known: what it has is the room of the reserve. */
@@ -30,7 +29,6 @@ export class Reserve {
 
   constructor(fs: FileSystem, dir: string) {
     this.#fs = fs;
-    this.#dir = dir;
     this.#path = join(dir, RESERVE_FILE);
   }
 
@@ -80,13 +78,10 @@ export class Reserve {
     this.#holds++;
     const there = await statsOf(this.#fs, this.#path);
     if (there === null || there.size < RESERVE_BYTES) {
-      try {
-        await this.#write();
-      } catch (error) {
-        await unlink(this.#fs, this.#path).catch(() => undefined);
+      await this.#write().catch((error: unknown) => {
         this.isOut ||= isFull(error);
         throw error;
-      }
+      });
     }
     this.#isHeld = true;
     this.isOut = false;
@@ -95,10 +90,10 @@ export class Reserve {
   async #write(): Promise<void> {
     await unlink(this.#fs, this.#path);
     await writeNewFile(this.#fs, this.#path, Buffer.alloc(RESERVE_BYTES));
-    await flushDirectory(this.#fs, this.#dir);
   }
 }
 
-function isFull(error: unknown): boolean {
+/** Whether an error of the system says that there is no room. */
+export function isFull(error: unknown): boolean {
   return FULL.has(systemCode(error) ?? '');
 }

@@ -202,10 +202,12 @@ export class Simulation {
   #survivors(): SurvivingLog {
     const disks = this.#otherDisk === null ? [this.#disk] : [this.#disk, this.#otherDisk];
     const log = together(disks.map(({ tree }) => readSurvivingLog(tree, this.#logDir)));
-    const moved = disks.flatMap(({ tree }) =>
-      this.#ledger.moved.flatMap(({ dir, names }) => textsIn(tree, dir, names)),
-    );
-    return { ...log, texts: new Set([...log.texts, ...moved]) };
+    return { ...log, texts: new Set([...log.texts, ...this.#movedTexts()]) };
+  }
+
+  /** What is in the files that were moved away with their directory. */
+  #movedTexts(): Set<string> {
+    return new Set(this.#ledger.moved.flatMap(({ dir, names }) => textsIn(this.#disk.tree, dir, names)));
   }
 
   #bound(): Bound {
@@ -275,6 +277,9 @@ export class Simulation {
       faults.clear();
       faults.capacityBytes = this.#has('full at the end') ? tree.bytes : Infinity;
     }
+    // what went with a directory that someone has moved is not where a server looks
+    if (this.#has('moved directory'))
+      this.#ledger.isElsewhere(this.#movedTexts(), readSurvivingLog(this.#disk.tree, this.#logDir).texts);
     const settings = plainSettings(this.#logDir);
     const other = this.#otherDisk && this.#life(this.#otherDisk, settings, WELL, null);
     const life = this.#life(this.#disk, settings, WELL, other);
@@ -306,7 +311,10 @@ export class Simulation {
     // what the sink fails at holds up nothing else
     await finish(
       'what the sink would take is held up by what it does not',
-      () => !this.#ledger.owesBut((event) => this.#has('toxic events') && isToxic(event)),
+      () =>
+        !this.#ledger.owesBut(
+          (event) => (this.#has('toxic events') && isToxic(event)) || this.#sink.isStuck(event),
+        ),
     );
     this.#sink.isPicky = false;
     const batches = (): number => this.#batchFiles();
