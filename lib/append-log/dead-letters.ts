@@ -23,7 +23,6 @@ import type { EarlierCopy } from './new-copy.js';
 import { LookPace } from './look-pace.js';
 import { Subdirectory } from './subdirectory.js';
 import type { SubdirectoryOwner } from './subdirectory.js';
-import type { Reserve } from './reserve.js';
 
 /** An event that the sink refused. */
 export interface DeadLetter {
@@ -84,11 +83,10 @@ const START_BYTES = 256;
 const KEPT_MS = 1000;
 
 export class DeadLetters {
+  readonly #owner: SubdirectoryOwner;
   readonly #fs: FileSystem;
-  readonly #logDir: string;
   readonly #dir: string;
   readonly #subdirectory: Subdirectory;
-  readonly #reserve: Reserve;
   readonly #bytesMax: number;
   /** What stands there, as far as is known; `null`: it was not looked at yet. */
   #bytes: number | null = null;
@@ -102,12 +100,12 @@ export class DeadLetters {
   /**
    * @param bytesMax so many bytes may stand there; those of one batch always
    */
-  constructor({ fs, logDir, logNames, reserve }: SubdirectoryOwner, bytesMax: number) {
+  constructor(owner: SubdirectoryOwner, bytesMax: number) {
+    const { fs, logDir, logNames } = owner;
+    this.#owner = owner;
     this.#fs = fs;
-    this.#logDir = logDir;
     this.#dir = join(logDir, DEAD_LETTERS);
     this.#subdirectory = new Subdirectory(fs, this.#dir, logNames);
-    this.#reserve = reserve;
     this.#bytesMax = bytesMax;
   }
 
@@ -119,7 +117,7 @@ export class DeadLetters {
    */
   async keep(batch: Whose, letters: readonly DeadLetter[]): Promise<string> {
     const lines = linesOf(batch, letters);
-    return this.#inTurn(() => this.#reserve.lend(() => this.#write(batch, lines)));
+    return this.#inTurn(() => this.#owner.reserve.lend(() => this.#write(batch, lines)));
   }
 
   /**
@@ -186,8 +184,8 @@ export class DeadLetters {
     }
     await this.#subdirectory.ensure();
     for (const each of earlier) await this.#keepOthers(each);
-    const [first, batchPath] = [this.#first(batch), join(this.#logDir, fileOf(batch))];
-    const path = await writeNewCopy({ fs: this.#fs, first, bytes: lines, earlier, batchPath });
+    const copy = { first: this.#first(batch), bytes: lines, earlier, batchName: fileOf(batch) };
+    const path = await writeNewCopy({ ...this.#owner, ...copy });
     this.#bytes = Math.max(0, bytes - size.earlierBytes) + lines.length;
     return path;
   }
@@ -221,7 +219,10 @@ export class DeadLetters {
   async #isOf(path: string, key: string): Promise<boolean> {
     const start = await readAll(this.#fs, path, START_BYTES);
     const names = START.exec(start.toString('latin1'));
-    return names === null || withoutDigest(names[2] ?? names[1] ?? '') === withoutDigest(key);
+    if (names === null) return true;
+    const [theirs, ours] = [withoutDigest(names[2] ?? names[1] ?? ''), withoutDigest(key)];
+    // damage may have taken the run from the batch since
+    return theirs === ours || theirs.endsWith(`-${ours}`);
   }
 
   /** The lines of a file whose events are not in a batch; `null`: all letters are such. */

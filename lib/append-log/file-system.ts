@@ -80,7 +80,13 @@ export async function writeAll(fs: FileSystem, fd: number, bytes: Buffer, positi
  * Creates a file that is on the device with its name, or leaves none: after a failed flush another one could not be trusted.
  * A file of the same name that is there is of someone else, and stays.
  */
-export async function writeNewFile(fs: FileSystem, path: string, bytes: Buffer): Promise<void> {
+export async function writeNewFile(
+  fs: FileSystem,
+  path: string,
+  bytes: Buffer,
+  // as it stands now: someone may have moved the directory away
+  flushName = async (): Promise<void> => flushDirectory(fs, dirname(path)),
+): Promise<void> {
   const fd = await call<number>((done) => {
     fs.open(path, 'wx', 0o640, done);
   });
@@ -95,8 +101,7 @@ export async function writeNewFile(fs: FileSystem, path: string, bytes: Buffer):
         fs.close(fd, done);
       });
     }
-    // as it stands now: someone may have moved the directory away
-    await flushDirectory(fs, dirname(path));
+    await flushName();
   } catch (error) {
     await callVoid((done) => {
       fs.unlink(path, done);

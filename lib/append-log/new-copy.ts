@@ -1,7 +1,9 @@
+import { join } from 'node:path';
 import { unlink } from './file-ending.js';
 import { statsOf, writeNewFile } from './file-system.js';
 import type { FileSystem } from './file-system.js';
 import { isFull } from './reserve.js';
+import type { SubdirectoryOwner } from './subdirectory.js';
 
 /** A file that gives way to a new one. */
 export interface EarlierCopy {
@@ -13,25 +15,27 @@ export interface EarlierCopy {
 /** Copies of a batch, with free places among them, are looked for until so many places in a row are free. */
 const FREE_MAX = 3;
 
-export interface NewCopyOptions {
-  readonly fs: FileSystem;
+export interface NewCopyOptions extends Pick<SubdirectoryOwner, 'fs' | 'logDir' | 'confirmLock'> {
   /** The path that a first one gets. If there is something else, a number goes behind it. */
   readonly first: string;
   readonly bytes: Buffer;
   readonly earlier: readonly EarlierCopy[];
-  readonly batchPath: string;
+  /** The batch file. */
+  readonly batchName: string;
 }
 
 /**
  * Writes what a batch leaves behind, flushed, in place of earlier copies of it. They are of attempts that were cut off: after
  * a failed flush neither bytes nor name of one could be trusted. But one may be of a second server, which has come by the
- * directory somehow and has deleted the batch file for it. So the fullest one goes only when the new one is there, or, if
- * the disk has no room for both, while the batch file is still there.
+ * directory somehow and has deleted the batch file for it. So the fullest one goes only when the new one is there. If the
+ * disk has no room for both, it goes while the batch file is there: as only the server with the lock does that, and none
+ * without the lock deletes a batch file that has left something behind, the file stays.
  *
  * @returns the path of the new one
  * @throws the system's error
  */
-export async function writeNewCopy({ fs, first, bytes, earlier, batchPath }: NewCopyOptions): Promise<string> {
+export async function writeNewCopy(options: NewCopyOptions): Promise<string> {
+  const { fs, logDir, confirmLock, first, bytes, earlier, batchName } = options;
   const [fullest, ...others] = earlier.toSorted((a, b) => b.size - a.size);
   // first: their number must not grow if they cannot be deleted
   for (const other of others) await unlink(fs, other.path);
@@ -40,7 +44,9 @@ export async function writeNewCopy({ fs, first, bytes, earlier, batchPath }: New
   try {
     await writeNewFile(fs, path, bytes);
   } catch (error) {
-    if (fullest === undefined || !isFull(error) || (await statsOf(fs, batchPath)) === null) throw error;
+    if (fullest === undefined || !isFull(error)) throw error;
+    await confirmLock();
+    if ((await statsOf(fs, join(logDir, batchName))) === null) throw error;
     isWritten = false;
   }
   if (fullest === undefined) return path;

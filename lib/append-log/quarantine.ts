@@ -3,7 +3,6 @@ import { readAll } from './file-system.js';
 import type { FileSystem } from './file-system.js';
 import { copies, writeNewCopy } from './new-copy.js';
 import type { EarlierCopy } from './new-copy.js';
-import type { Reserve } from './reserve.js';
 import { Subdirectory } from './subdirectory.js';
 import type { SubdirectoryOwner } from './subdirectory.js';
 
@@ -11,17 +10,16 @@ export const QUARANTINE = 'quarantine';
 
 /** Where damaged parts of batch files are kept. */
 export class Quarantine {
+  readonly #owner: SubdirectoryOwner;
   readonly #fs: FileSystem;
-  readonly #logDir: string;
   readonly #dir: Subdirectory;
-  readonly #reserve: Reserve;
   /** One file after another: a failed flush of the directory leaves the name of no other file in doubt. */
   #turn: Promise<unknown> = Promise.resolve();
 
-  constructor({ fs, logDir, logNames, reserve }: SubdirectoryOwner) {
+  constructor(owner: SubdirectoryOwner) {
+    const { fs, logDir, logNames } = owner;
+    this.#owner = owner;
     this.#fs = fs;
-    this.#logDir = logDir;
-    this.#reserve = reserve;
     this.#dir = new Subdirectory(fs, join(logDir, QUARANTINE), logNames);
   }
 
@@ -32,7 +30,7 @@ export class Quarantine {
    * @returns the path of the file
    */
   async setAside(batchName: string, damaged: readonly Buffer[]): Promise<string> {
-    const path = this.#turn.then(() => this.#reserve.lend(() => this.#write(batchName, damaged)));
+    const path = this.#turn.then(() => this.#owner.reserve.lend(() => this.#write(batchName, damaged)));
     this.#turn = path.catch(() => undefined);
     return path;
   }
@@ -46,8 +44,7 @@ export class Quarantine {
     for await (const copy of copies(this.#fs, first))
       if (await holdsStartOf(this.#fs, copy.path, bytes)) earlier.push(copy);
     // a part of a large file has its position behind the name
-    const batchPath = join(this.#logDir, batchName.replace(/#.*$/, ''));
-    return writeNewCopy({ fs: this.#fs, first, bytes, earlier, batchPath });
+    return writeNewCopy({ ...this.#owner, first, bytes, earlier, batchName: batchName.replace(/#.*$/, '') });
   }
 
   async close(): Promise<void> {

@@ -3,6 +3,7 @@ import { asError, systemCode } from '../errors.js';
 import { unlink } from './file-ending.js';
 import { statsOf, writeNewFile } from './file-system.js';
 import type { FileSystem } from './file-system.js';
+import type { NameFlush } from './name-flush.js';
 
 export const RESERVE_FILE = 'forebay.reserve';
 
@@ -18,6 +19,7 @@ const FULL = new Set(['ENOSPC', 'EDQUOT']);
 export class Reserve {
   readonly #fs: FileSystem;
   readonly #path: string;
+  readonly #logNames: NameFlush;
   #isHeld = false;
   /** Whether the disk is full, as far as is known: what it has is the room of the reserve. */
   isOut = false;
@@ -27,8 +29,10 @@ export class Reserve {
   /** What the disk said when the room was lent that is being used now; `null`: none is. */
   #lentFor: Error | null = null;
 
-  constructor(fs: FileSystem, dir: string) {
+  /** @param logNames makes names in the log directory durable, for all that make some */
+  constructor(fs: FileSystem, dir: string, logNames: NameFlush) {
     this.#fs = fs;
+    this.#logNames = logNames;
     this.#path = join(dir, RESERVE_FILE);
   }
 
@@ -89,7 +93,9 @@ export class Reserve {
 
   async #write(): Promise<void> {
     await unlink(this.#fs, this.#path);
-    await writeNewFile(this.#fs, this.#path, Buffer.alloc(RESERVE_BYTES));
+    // not by itself: if it fails, the names of batch files are in doubt as well, and must hear of it
+    const flushName = this.#logNames.forNewName();
+    await writeNewFile(this.#fs, this.#path, Buffer.alloc(RESERVE_BYTES), flushName);
   }
 }
 
