@@ -39,6 +39,9 @@ export class Reserve {
   /** Puts it back, unless it is there. @throws the system's error */
   async hold(): Promise<void> {
     if (this.#isHeld) return;
+    // one that runs may have failed before there was room
+    await this.#holding?.catch(() => undefined);
+    if (this.#isHeld) return;
     if (this.#lentFor !== null) throw this.#lentFor;
     this.#holding ??= this.#hold().finally(() => (this.#holding = null));
     await this.#holding;

@@ -1,3 +1,5 @@
+import { LOCK_FILE, NOTE_BYTES } from '../../lib/append-log/directory-lock.js';
+import { RESERVE_BYTES, RESERVE_FILE } from '../../lib/append-log/reserve.js';
 import { ERRORS } from '../../lib/errors.js';
 import { planFaults } from './fault-plans.js';
 import { flipBitAtRest } from './flips.js';
@@ -12,6 +14,7 @@ import { Random } from './random.js';
 import { plainSettings, randomSettings } from './run-settings.js';
 import type { RunSettings } from './run-settings.js';
 import { SimulatedDisk } from './simulated-disk.js';
+import type { DiskTree } from './disk-tree.js';
 import type { Surroundings } from './simulated-disk.js';
 import { isBatchFile, readSurvivingLog, textsIn, together } from './surviving-log.js';
 import type { SurvivingLog } from './surviving-log.js';
@@ -275,7 +278,7 @@ export class Simulation {
     const disks = this.#otherDisk === null ? [this.#disk] : [this.#disk, this.#otherDisk];
     for (const { faults, tree } of disks) {
       faults.clear();
-      faults.capacityBytes = this.#has('full at the end') ? tree.bytes : Infinity;
+      faults.capacityBytes = this.#has('full at the end') ? tree.bytes + this.#missingBytes(tree) : Infinity;
     }
     // what went with a directory that someone has moved is not where a server looks
     if (this.#has('moved directory'))
@@ -341,6 +344,15 @@ export class Simulation {
     await finish('stop() does not end', () => life.phase === 'stopped');
     this.#ledger.checkSurvivors(this.#survivors(), 'at the end');
     tally.count('checks', 'runs that ended with everything delivered and no file left');
+  }
+
+  /**
+   * What the last start needs on a disk that is full from then on: without its reserve no server could set anything aside.
+   * One that was killed while it had lent the reserve, on a disk that others have filled since, has none.
+   */
+  #missingBytes(tree: DiskTree): number {
+    const bytesOf = (name: string): number => tree.files(this.#logDir).get(name)?.size ?? 0;
+    return RESERVE_BYTES - bytesOf(RESERVE_FILE) + NOTE_BYTES - bytesOf(LOCK_FILE);
   }
 
   #batchFiles(): number {
