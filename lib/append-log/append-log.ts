@@ -104,8 +104,9 @@ export class AppendLog extends LogCounts {
     this.lock = lock;
     this.#names = new BatchNames(found.newest);
     this.#nameFlush = new NameFlush(fs, options.dir);
-    this.#reserve = new Reserve(fs, options.dir);
-    const parties = { fs, logDir: options.dir, logNames: this.#nameFlush, reserve: this.#reserve };
+    this.#reserve = new Reserve(fs, options.dir, this.#nameFlush);
+    const confirmLock = async (): Promise<void> => lock.confirm();
+    const parties = { fs, logDir: options.dir, logNames: this.#nameFlush, reserve: this.#reserve, confirmLock };
     this.#quarantine = new Quarantine(parties);
     const reading = { bounds, quarantine: this.#quarantine, confirmGone: async () => lock.confirm() };
     this.#reader = new BatchReader({ fs, dir: options.dir, lines: options.lines, ...reading });
@@ -252,9 +253,11 @@ export class AppendLog extends LogCounts {
   }
 
   /** Deletes a batch file: its events are somewhere else now. One that is gone already is no error. @throws `LOG_DIR_LOST` */
-  async delete({ name, events, fileBytes }: DeletedBatch): Promise<void> {
+  async delete({ name, events, fileBytes, deadLettered = 0 }: DeletedBatch): Promise<void> {
+    // it may have left something behind that the server which has the lock would write again (new-copy.ts)
+    if (deadLettered > 0 || !this.#recent.has(name)) await this.lock.confirm();
+    else await this.lock.confirmIfLost();
     this.#recent.delete(name);
-    await this.lock.confirmIfLost();
     if (!(await unlink(this.#fs, this.path(name)))) await this.lock.confirm();
     this.#uncut.delete(name);
     this.pendingEvents -= events;

@@ -77,4 +77,6 @@ export interface DeletedBatch {
   readonly name: string;
   readonly events: number;
   readonly fileBytes: number;
+  /** How many of its events are dead letters; without it none. */
+  readonly deadLettered?: number;
 }

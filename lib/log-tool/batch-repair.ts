@@ -42,8 +42,9 @@ export async function doRepair(fs: ToolFileSystem, dir: string, repair: BatchRep
   if (inspection.damaged.length > 0) {
     const lines = inspection.damaged.map(({ bytes }) => bytes);
     const names = new NameFlush(fs, dir);
+    const confirmLock = async (): Promise<void> => Promise.resolve(); // the tool holds it for as long as it works
     try {
-      const parties = { fs, logDir: dir, logNames: names, reserve: new Reserve(fs, dir) };
+      const parties = { fs, logDir: dir, logNames: names, reserve: new Reserve(fs, dir, names), confirmLock };
       aside = `${QUARANTINE}/${basename(await new Quarantine(parties).setAside(name, lines))}`;
     } finally {
       await names.close();
