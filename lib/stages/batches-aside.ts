@@ -143,6 +143,11 @@ export class BatchesAside {
     this.#forgotten.read(batch);
   }
 
+  /** The batch that has its turn cannot be read: others have theirs meanwhile. */
+  leaves(sealed: SealedBatch): void {
+    if (this.#forgotten.leaves(sealed)) this.#look();
+  }
+
   /** The delivery of a batch is over, whatever came of it. */
   ended(sealed: SealedBatch): void {
     if (this.#forgotten.ended(sealed)) this.#look();

@@ -214,7 +214,7 @@ export class Deliverer extends Writable {
     };
     const leave = (): void => {
       leavePlace();
-      this.#resting.leaves(sealed);
+      for (const each of [this.#resting, this.#aside]) each.leaves(sealed);
       this.#goOn();
     };
     let again: SealedBatch | null = null;

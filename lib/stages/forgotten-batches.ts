@@ -25,6 +25,9 @@ export class ForgottenBatches {
   #sums = NOTHING;
   /** Some of them, found again. */
   #found: SealedBatch[] = [];
+  /** Names of those that were found and whose delivery is not over. */
+  readonly #out = new Set<string>();
+  /** The one of them that has its turn. */
   #atSink: string | null = null;
 
   constructor(log: AppendLog, others: Others) {
@@ -32,9 +35,9 @@ export class ForgottenBatches {
     this.#others = others;
   }
 
-  /** With the one that the sink gets now. */
+  /** With those whose delivery is not over. */
   get batches(): number {
-    return this.#sums.batches + (this.#atSink === null ? 0 : 1);
+    return this.#sums.batches + this.#out.size;
   }
 
   /** Whether one more may go to the sink. */
@@ -79,19 +82,26 @@ export class ForgottenBatches {
     if (sealed === undefined) return null;
     this.#add(-1, 0, 0);
     this.#atSink = sealed.name;
+    this.#out.add(sealed.name);
     return { ...sealed, past: 'aside' };
   }
 
   /** A batch was read that the sink gets. */
   read({ name, events, fileBytes }: StoredBatch): void {
-    if (name === this.#atSink) this.#add(0, -events, -fileBytes);
+    if (this.#out.has(name)) this.#add(0, -events, -fileBytes);
   }
 
-  /** The delivery of a batch is over. @returns whether it was one of these */
-  ended({ name }: SealedBatch): boolean {
+  /** A batch cannot be read now: others have their turn meanwhile. @returns whether it had its turn */
+  leaves({ name }: SealedBatch): boolean {
     if (name !== this.#atSink) return false;
     this.#atSink = null;
     return true;
+  }
+
+  /** The delivery of a batch is over. @returns whether it was one of these */
+  ended(sealed: SealedBatch): boolean {
+    this.leaves(sealed);
+    return this.#out.delete(sealed.name);
   }
 
   /** If all have been at the sink: how many events were in none of their files any longer. They are missed then. */
