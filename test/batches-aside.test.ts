@@ -422,6 +422,50 @@ void t.test('one that is found again and cannot be read holds up none of the oth
   t.same([log.pendingEvents, log.pendingBytes, log.quarantined], [0, 0, 0]);
 });
 
+void t.test('nor does one whose verdicts are in memory', async (t) => {
+  const { dir, makeRoom } = fullDirectory(t);
+  const [name = ''] = leave(dir, [['bad1'], ['bad2'], ['bad3'], ['bad4']]);
+  const broken = brokenFile(name, 'EIO');
+  const { log, deliverer } = await bench(t, dir, new PickySink(), 1500, broken.fs);
+  await until(() => deliverer.sinkState.batchesAside === 4, 'all are aside');
+  t.ok(deliverer.asideInMemory > 0 && deliverer.asideInMemory < 4, `${deliverer.asideInMemory} in memory`);
+  broken.isBroken = true;
+  makeRoom();
+  await until(() => deliverer.deadLettered === 3, 'the others have room, also those that were forgotten');
+  t.match(deliverer, { asideInMemory: 1, sinkState: { batchesAside: 1 } });
+  broken.isBroken = false;
+  await until(() => deliverer.deadLettered === 4, 'and it has once it can be read', 60_000);
+  t.same([log.pendingEvents, log.pendingBytes, log.quarantined], [0, 0, 0]);
+});
+
+void t.test('a batch that needs no room waits for none, though memory does not hold it', async (t) => {
+  t.intercept(Math, 'random', { value: () => 0.02 }); // tries again soon
+  const { dir, makeRoom } = fullDirectory(t);
+  leave(dir, [['bad1'], ['x1', 'y1'], ['bad2'], ['a'], ['x2', 'y2'], ['b']]);
+  const sink = new PickySink();
+  const picky = sink.deliver.bind(sink);
+  let isMended = false;
+  sink.deliver = async (batch) => {
+    if (!isMended && batch.bytes.includes('"x')) throw new SinkError('it broke', { status: 500 });
+    await picky(batch);
+  };
+  const { deliverer } = await bench(t, dir, sink, 0);
+  await until(
+    () => ['y1', 'y2', 'a', 'b'].every((id) => sink.taken.includes(id)),
+    'the others are at the sink',
+  );
+  await until(
+    () => deliverer.sinkState.batchesAside === 4,
+    'nothing is kept of those that the sink fails at',
+  );
+  isMended = true;
+  await until(() => deliverer.delivered === 6, 'they are delivered');
+  t.equal(sink.offered.filter((id) => id.startsWith('bad')).length, 2, 'those that need room have waited');
+  makeRoom();
+  await until(() => deliverer.deadLettered === 2, 'until there was some');
+  t.equal(deliverer.sinkState.batchesAside, 0);
+});
+
 void t.test(
   'a file that is damaged while its batch is aside: the sound events go to the sink again',
   async (t) => {

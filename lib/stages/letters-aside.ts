@@ -15,6 +15,8 @@ export interface LettersAside {
   readonly size: LettersSize;
   /** What this takes in memory, about. */
   readonly memoryBytes: number;
+  /** Its file could not be read: others go first. */
+  readonly isAway: boolean;
 }
 
 /** @param refused their events, which may be held by it, are not kept */
@@ -45,5 +47,5 @@ export function lettersAside(
       attempts,
     };
   });
-  return { sealed, verdicts, size, memoryBytes };
+  return { sealed, verdicts, size, memoryBytes, isAway: false };
 }
