@@ -256,6 +256,7 @@ export class AppendLog extends LogCounts {
     await this.lock.confirmIfLost();
     if (!(await unlink(this.#fs, this.path(name)))) await this.lock.confirm();
     this.#uncut.delete(name);
+    this.deadLetters.settled(name);
     this.pendingEvents -= events;
     this.pendingBytes -= fileBytes;
     this.#drainRate.add(fileBytes);

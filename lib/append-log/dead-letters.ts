@@ -12,13 +12,14 @@
  */
 import { join } from 'node:path';
 import { ForebayError } from '../errors.js';
-import { DEAD_LETTERS, filesIn, isDeadLetterFile } from './directory-listing.js';
+import { DEAD_LETTERS } from './directory-listing.js';
 import { unlink } from './file-ending.js';
 import type { Batch } from './batch.js';
 import { withoutDigest } from './batch-key.js';
 import { flushDirectory, readAll, statsOf, writeNewFile } from './file-system.js';
 import type { FileSystem } from './file-system.js';
-import { LookPace } from './look-pace.js';
+import { fileOf, LettersRoom } from './letters-room.js';
+import type { LettersSize } from './letters-room.js';
 import { Subdirectory } from './subdirectory.js';
 import type { SubdirectoryOwner } from './subdirectory.js';
 import type { Reserve } from './reserve.js';
@@ -58,13 +59,6 @@ interface Earlier {
   readonly others: Buffer;
 }
 
-/** What the letters of a batch take. */
-export interface LettersSize {
-  readonly bytes: number;
-  /** What an earlier file of the same batch takes, which they replace. */
-  readonly earlierBytes: number;
-}
-
 /** The letters of a batch have no room below the bound. */
 export class DeadLettersFull extends ForebayError {
   readonly size: LettersSize;
@@ -80,19 +74,13 @@ const EVENT = Buffer.from(',"event":');
 /** How a file starts. Earlier versions wrote no key. */
 const START = /^\{"batch":"([^"]*)",(?:"key":"([^"]*)",)?"index":/;
 const START_BYTES = 256;
-/** So soon it is seen that someone has made room. */
-const KEPT_MS = 1000;
 
 export class DeadLetters {
   readonly #fs: FileSystem;
   readonly #dir: string;
   readonly #subdirectory: Subdirectory;
   readonly #reserve: Reserve;
-  readonly #bytesMax: number;
-  /** What stands there, as far as is known; `null`: it was not looked at yet. */
-  #bytes: number | null = null;
-  /** All batches that wait for room ask, again and again. */
-  readonly #pace = new LookPace(KEPT_MS);
+  readonly #room: LettersRoom;
   /** One file after another: each must fit below the bound. */
   #turn: Promise<unknown> = Promise.resolve();
 
@@ -104,7 +92,7 @@ export class DeadLetters {
     this.#dir = join(logDir, DEAD_LETTERS);
     this.#subdirectory = new Subdirectory(fs, this.#dir, logNames);
     this.#reserve = reserve;
-    this.#bytesMax = bytesMax;
+    this.#room = new LettersRoom(fs, this.#dir, bytesMax);
   }
 
   /**
@@ -125,27 +113,30 @@ export class DeadLetters {
    */
   async withdraw(batch: Whose): Promise<void> {
     await this.#inTurn(async () => {
-      if ((await this.#look(0)) === 0) return;
+      if ((await this.#room.look(0)) === 0) return;
       const { path, earlier } = await this.#place(batch);
       if (earlier === null) return;
       await this.#keepOthers(path, earlier);
       await unlink(this.#fs, path);
       // the batch file goes next, in another directory: a power cut must not take back this deletion only
       await flushDirectory(this.#fs, this.#dir);
-      this.#bytes = Math.max(0, (this.#bytes ?? 0) - earlier.size);
+      this.#room.add(batch, -earlier.size);
     });
+  }
+
+  /** A batch file is deleted. */
+  settled(name: string): void {
+    if (this.#room.isOfUnsettled(name)) void this.#inTurn(async () => this.#room.settled(name));
   }
 
   /** Looks whether someone has taken some away, unless it was looked at just now. */
   async look(): Promise<void> {
-    await this.#inTurn(() => this.#look(Infinity));
+    await this.#inTurn(() => this.#room.look(Infinity));
   }
 
   /** Whether letters of this size have room, as of the last look. */
-  hasRoom({ bytes, earlierBytes }: LettersSize): boolean {
-    const others = Math.max(0, (this.#bytes ?? 0) - earlierBytes);
-    // one that is larger than the bound would wait for ever: nobody could make more room than an empty folder has
-    return others === 0 || others + bytes <= this.#bytesMax;
+  hasRoom(size: LettersSize): boolean {
+    return this.#room.has(size);
   }
 
   async #inTurn<T>(work: () => Promise<T>): Promise<T> {
@@ -154,35 +145,22 @@ export class DeadLetters {
     return done;
   }
 
-  /**
-   * @param more bytes to be added; the folder is read again if they would exceed the bound
-   * @returns the bytes that it holds
-   */
-  async #look(more: number): Promise<number> {
-    let bytes = this.#bytes;
-    if (bytes === null || (bytes + more > this.#bytesMax && this.#pace.isDue)) {
-      bytes = (await this.#pace.look(async () => filesIn(this.#fs, this.#dir, isDeadLetterFile))).bytes;
-      this.#bytes = bytes;
-    }
-    return bytes;
-  }
-
   async #write(batch: Whose, lines: Buffer): Promise<string> {
-    const bytes = await this.#look(lines.length);
+    this.#room.isFor(batch);
+    const bytes = await this.#room.look(lines.length);
     const { path, earlier } = await this.#place(batch);
     const size = { bytes: lines.length, earlierBytes: earlier?.size ?? 0 };
     if (!this.hasRoom(size)) {
-      const text = `${bytes} bytes of dead letters in ${this.#dir}, and ${lines.length} more exceed --dead-letters-max (${this.#bytesMax})`;
+      const text = `${bytes} bytes of dead letters in ${this.#dir}, and ${lines.length} more exceed --dead-letters-max (${this.#room.bytesMax})`;
       throw new DeadLettersFull(text, size);
     }
-    const others = Math.max(0, bytes - size.earlierBytes);
     await this.#subdirectory.ensure();
     if (earlier !== null) {
       await this.#keepOthers(path, earlier);
       // after a failed flush neither its bytes nor its name could be trusted
       await unlink(this.#fs, path);
     }
-    this.#bytes = others;
+    this.#room.add(batch, -size.earlierBytes);
     try {
       await writeNewFile(this.#fs, path, lines);
       // as it stands now: someone may have moved the directory away
@@ -191,7 +169,7 @@ export class DeadLetters {
       await unlink(this.#fs, path).catch(() => undefined);
       throw error;
     }
-    this.#bytes = others + lines.length;
+    this.#room.add(batch, lines.length);
     return path;
   }
 
@@ -212,7 +190,7 @@ export class DeadLetters {
    * of these events, or of nothing else. The same name and run can come again with other events, in a copy or by hand.
    */
   async #place(batch: Whose): Promise<{ path: string; earlier: Earlier | null }> {
-    const file = batch.name.replace(/#.*$/, ''); // each piece of a large one has letters of its own
+    const file = fileOf(batch.name); // each piece of a large one has letters of its own
     for (let number = 1; ; number++) {
       const path = join(this.#dir, number === 1 ? file : `${file}.${number}`);
       const there = await statsOf(this.#fs, path);

@@ -1,6 +1,6 @@
 import type { AppendLog } from '../append-log/append-log.js';
 import { DeadLettersFull } from '../append-log/dead-letters.js';
-import type { LettersSize } from '../append-log/dead-letters.js';
+import type { LettersSize } from '../append-log/letters-room.js';
 import type { Batch, DeletedBatch, SealedBatch, StoredBatch } from '../append-log/batch.js';
 import { asError } from '../errors.js';
 import type { LogLines } from '../log-lines.js';

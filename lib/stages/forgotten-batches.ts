@@ -1,7 +1,7 @@
 import type { AppendLog } from '../append-log/append-log.js';
 import type { SealedBatch, StoredBatch } from '../append-log/batch.js';
 import { compareBatchNames } from '../append-log/batch-name.js';
-import type { LettersSize } from '../append-log/dead-letters.js';
+import type { LettersSize } from '../append-log/letters-room.js';
 
 /** At most this many names are read from the directory at once, and kept of batches that need no room. */
 const NAMES_MAX = 1000;
