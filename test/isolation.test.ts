@@ -305,6 +305,25 @@ void t.test('--sink-tries-max makes a dead letter of the event alone', async (t)
   t.equal(new Set(sink.taken).size, 49);
 });
 
+void t.test('with one place a batch lets others pass at its fifth failure, and not before', async (t) => {
+  t.intercept(Math, 'random', { value: () => 0.02 });
+  for (const failures of [4, 5]) {
+    const sink = new MoodySink();
+    sink.error = (given) =>
+      given.includes('e0') && sink.offered.length <= failures
+        ? new SinkError('it broke', { status: 500 })
+        : null;
+    const { forebay } = await start(t, { sink, sinkConcurrency: 1 });
+    await write(forebay, ids(0, 40));
+    await until(() => forebay.counts().delivered === 40, 'all is delivered');
+    if (failures === 4) t.same(sink.taken, ids(0, 40), 'in order');
+    else t.same(sink.taken.slice(0, 10), ids(10, 20), 'the next one is first');
+    t.same(new Set(sink.offered.slice(0, failures)).size, 1, 'until then it is alone at the sink');
+    t.same(sink.taken.toSorted(), ids(0, 40).toSorted(), 'each once');
+    await forebay.stop();
+  }
+});
+
 void t.test('a batch that rests and cannot be read holds up no other that rests', async (t) => {
   t.intercept(Math, 'random', { value: () => 0.02 }); // tries again soon
   const sink = new MoodySink();
