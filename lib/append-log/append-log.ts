@@ -260,6 +260,7 @@ export class AppendLog extends LogCounts {
     this.#recent.delete(name);
     if (!(await unlink(this.#fs, this.path(name)))) await this.lock.confirm();
     this.#uncut.delete(name);
+    this.deadLetters.settled(name);
     this.pendingEvents -= events;
     const freed = diskBytes(fileBytes);
     this.pendingBytes -= freed;

@@ -12,15 +12,16 @@
  */
 import { join } from 'node:path';
 import { ForebayError, systemCode } from '../errors.js';
-import { DEAD_LETTERS, filesIn, isDeadLetterFile } from './directory-listing.js';
+import { DEAD_LETTERS } from './directory-listing.js';
 import { unlink } from './file-ending.js';
 import type { Batch } from './batch.js';
 import { withoutDigest } from './batch-key.js';
 import { flushDirectory, readAll, writeNewFile } from './file-system.js';
 import type { FileSystem } from './file-system.js';
+import { fileOf, LettersRoom } from './letters-room.js';
+import type { LettersSize } from './letters-room.js';
 import { copies, freePath, writeNewCopy } from './new-copy.js';
 import type { EarlierCopy } from './new-copy.js';
-import { LookPace } from './look-pace.js';
 import { Subdirectory } from './subdirectory.js';
 import type { SubdirectoryOwner } from './subdirectory.js';
 
@@ -57,13 +58,6 @@ interface Earlier extends EarlierCopy {
   readonly others: Buffer;
 }
 
-/** What the letters of a batch take. */
-export interface LettersSize {
-  readonly bytes: number;
-  /** What an earlier file of the same batch takes, which they replace. */
-  readonly earlierBytes: number;
-}
-
 /** The letters of a batch have no room below the bound. */
 export class DeadLettersFull extends ForebayError {
   readonly size: LettersSize;
@@ -79,21 +73,15 @@ const EVENT = Buffer.from(',"event":');
 /** How a file starts. Earlier versions wrote no key. */
 const START = /^\{"batch":"([^"]*)",(?:"key":"([^"]*)",)?"index":/;
 const START_BYTES = 256;
-/** So soon it is seen that someone has made room. */
-const KEPT_MS = 1000;
 
 export class DeadLetters {
   readonly #owner: SubdirectoryOwner;
   readonly #fs: FileSystem;
   readonly #dir: string;
   readonly #subdirectory: Subdirectory;
-  readonly #bytesMax: number;
-  /** What stands there, as far as is known; `null`: it was not looked at yet. */
-  #bytes: number | null = null;
+  readonly #room: LettersRoom;
   /** Whether all deletions there are on the device. Those of an earlier run need not be. */
   #isFlushed = false;
-  /** All batches that wait for room ask, again and again. */
-  readonly #pace = new LookPace(KEPT_MS);
   /** One file after another: each must fit below the bound. */
   #turn: Promise<unknown> = Promise.resolve();
 
@@ -106,7 +94,7 @@ export class DeadLetters {
     this.#fs = fs;
     this.#dir = join(logDir, DEAD_LETTERS);
     this.#subdirectory = new Subdirectory(fs, this.#dir, logNames);
-    this.#bytesMax = bytesMax;
+    this.#room = new LettersRoom(fs, this.#dir, bytesMax);
   }
 
   /**
@@ -127,13 +115,13 @@ export class DeadLetters {
    */
   async withdraw(batch: Whose): Promise<void> {
     await this.#inTurn(async () => {
-      const earlier = (await this.#look(0)) === 0 ? [] : await this.#earlier(batch);
+      const earlier = (await this.#room.look(0)) === 0 ? [] : await this.#earlier(batch);
       if (earlier.length > 0) this.#isFlushed = false;
       for (const each of earlier) {
         await this.#keepOthers(each);
         await unlink(this.#fs, each.path);
       }
-      this.#bytes = Math.max(0, (this.#bytes ?? 0) - sizeOf(earlier));
+      this.#room.add(batch, -sizeOf(earlier));
       if (this.#isFlushed) return;
       // the batch file goes next, in another directory: a power cut must not take back this deletion only
       await flushDirectory(this.#fs, this.#dir).catch((error: unknown) => {
@@ -143,16 +131,19 @@ export class DeadLetters {
     });
   }
 
+  /** A batch file is deleted. */
+  settled(name: string): void {
+    if (this.#room.isOfUnsettled(name)) void this.#inTurn(async () => this.#room.settled(name));
+  }
+
   /** Looks whether someone has taken some away, unless it was looked at just now. */
   async look(): Promise<void> {
-    await this.#inTurn(() => this.#look(Infinity));
+    await this.#inTurn(() => this.#room.look(Infinity));
   }
 
   /** Whether letters of this size have room, as of the last look. */
-  hasRoom({ bytes, earlierBytes }: LettersSize): boolean {
-    const others = Math.max(0, (this.#bytes ?? 0) - earlierBytes);
-    // one that is larger than the bound would wait for ever: nobody could make more room than an empty folder has
-    return others === 0 || others + bytes <= this.#bytesMax;
+  hasRoom(size: LettersSize): boolean {
+    return this.#room.has(size);
   }
 
   async #inTurn<T>(work: () => Promise<T>): Promise<T> {
@@ -161,32 +152,20 @@ export class DeadLetters {
     return done;
   }
 
-  /**
-   * @param more bytes to be added; the folder is read again if they would exceed the bound
-   * @returns the bytes that it holds
-   */
-  async #look(more: number): Promise<number> {
-    let bytes = this.#bytes;
-    if (bytes === null || (bytes + more > this.#bytesMax && this.#pace.isDue)) {
-      bytes = (await this.#pace.look(async () => filesIn(this.#fs, this.#dir, isDeadLetterFile))).bytes;
-      this.#bytes = bytes;
-    }
-    return bytes;
-  }
-
   async #write(batch: Whose, lines: Buffer): Promise<string> {
-    const bytes = await this.#look(lines.length);
+    this.#room.isFor(batch);
+    const bytes = await this.#room.look(lines.length);
     const earlier = await this.#earlier(batch);
     const size = { bytes: lines.length, earlierBytes: sizeOf(earlier) };
     if (!this.hasRoom(size)) {
-      const text = `${bytes} bytes of dead letters in ${this.#dir}, and ${lines.length} more exceed --dead-letters-max (${this.#bytesMax})`;
+      const text = `${bytes} bytes of dead letters in ${this.#dir}, and ${lines.length} more exceed --dead-letters-max (${this.#room.bytesMax})`;
       throw new DeadLettersFull(text, size);
     }
     await this.#subdirectory.ensure();
     for (const each of earlier) await this.#keepOthers(each);
-    const copy = { first: this.#first(batch), bytes: lines, earlier, batchName: fileOf(batch) };
+    const copy = { first: this.#first(batch), bytes: lines, earlier, batchName: fileOf(batch.name) };
     const path = await writeNewCopy({ ...this.#owner, ...copy });
-    this.#bytes = Math.max(0, bytes - size.earlierBytes) + lines.length;
+    this.#room.add(batch, lines.length - size.earlierBytes);
     return path;
   }
 
@@ -212,7 +191,7 @@ export class DeadLetters {
 
   /** The path for the letters of a batch, if it is free. */
   #first(batch: Whose): string {
-    return join(this.#dir, fileOf(batch));
+    return join(this.#dir, fileOf(batch.name));
   }
 
   /** Whether a file is of this batch. One that does not say of which one it is was cut off, so its batch is there. */
@@ -246,11 +225,6 @@ export class DeadLetters {
   async close(): Promise<void> {
     await this.#turn;
   }
-}
-
-/** Each piece of a large file has letters of its own. */
-function fileOf({ name }: Whose): string {
-  return name.replace(/#.*$/, '');
 }
 
 function sizeOf(earlier: readonly Earlier[]): number {
