@@ -23,6 +23,8 @@ import { tempDir } from './helpers/temp-dir.js';
 
 const run = promisify(execFile);
 const ROOT = process.cwd();
+/** Where the examples in JavaScript are. */
+const EMBEDDING = 'docs/embedding.md';
 
 interface Manifest {
   readonly bin: Readonly<Record<string, string>>;
@@ -146,13 +148,13 @@ void t.test(
   },
 );
 
-void t.test('the first example of the README runs as it is, and ends by itself', async (t) => {
+void t.test('the first example of docs/embedding.md runs as it is, and ends by itself', async (t) => {
   const { dir } = await installed(t);
-  const [example = ''] = examplesIn('README.md');
+  const [example = ''] = examplesIn(EMBEDDING);
   t.ok(example.trimEnd().split('\n').length <= 12, example);
   writeFileSync(join(dir, 'first.mjs'), example);
   const { stdout, stderr } = await run(process.execPath, ['first.mjs'], { cwd: dir });
-  t.equal(stdout, outputAfter('README.md', example));
+  t.equal(stdout, outputAfter(EMBEDDING, example));
   t.equal(stderr, '');
   t.same(
     readdirSync(join(dir, 'first-log')).filter((name) => name.startsWith('batch_')),
@@ -172,7 +174,7 @@ void t.test('the example with HTTP, /metrics and the page in front does what it 
     });
   });
   const port = await freePort();
-  const [, example = ''] = examplesIn('README.md');
+  const [, example = ''] = examplesIn(EMBEDDING);
   t.match(example, /port: 8081/);
   t.match(example, /localhost:9000/);
   const onFreePorts = example
@@ -202,7 +204,7 @@ void t.test(
   'the example of a sink sends the key, refuses what is refused and throws otherwise',
   async (t) => {
     const { dir } = await installed(t);
-    const [, , example = ''] = examplesIn('README.md');
+    const [, , example = ''] = examplesIn(EMBEDDING);
     const statuses = [200, 400, 500];
     const keys: unknown[] = [];
     const port = await listening(t, (req, res) => {
