@@ -442,8 +442,13 @@ export const MUTANTS: readonly Mutant[] = [
     violates: /accepted/,
   },
   {
-    name: 'deletes a file in the quarantine that another server has made meanwhile',
+    name: 'deletes a file in its way that it has not made',
     edits: [
+      {
+        file: 'lib/append-log/new-copy.ts',
+        find: 'const path = await freePath(fs, first, 1);',
+        replace: 'const path = first;',
+      },
       {
         file: 'lib/append-log/new-copy.ts',
         find: 'if (fullest === undefined || !isFull(error)) throw error;',
@@ -490,7 +495,6 @@ export const MUTANTS: readonly Mutant[] = [
       },
     ],
     violates: LOST,
-    worlds: ['full at the end'],
   },
   {
     name: 'takes deletions of dead letters by an earlier run for flushed',
@@ -502,7 +506,6 @@ export const MUTANTS: readonly Mutant[] = [
       },
     ],
     violates: /is a dead letter, and the sink has it/,
-    worlds: ['removed lock'],
   },
   {
     name: 'takes dead letters for those of others when damage has taken the run from their batch',
@@ -514,7 +517,6 @@ export const MUTANTS: readonly Mutant[] = [
       },
     ],
     violates: /is a dead letter, and the sink has it/,
-    worlds: ['moved directory'],
   },
   {
     name: 'refuses an event for a reserve that was put back before there was room',
@@ -527,5 +529,17 @@ export const MUTANTS: readonly Mutant[] = [
     ],
     violates: /was answered with LOG_FAILED, and nothing is wrong any more/,
     worlds: ['full at the end'],
+  },
+  {
+    name: 'gives all places to batches that it tries again and again',
+    edits: [
+      {
+        file: 'lib/stages/resting-batches.ts',
+        find: '(this.#owesPlace && othersWait())',
+        replace: '(this.#owesPlace && !othersWait && othersWait())',
+      },
+    ],
+    violates: /hangs: what the sink would take is held up by what it does not/,
+    worlds: ['conflicts'],
   },
 ];
