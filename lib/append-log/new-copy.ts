@@ -37,23 +37,27 @@ export interface NewCopyOptions extends Pick<SubdirectoryOwner, 'fs' | 'logDir' 
 export async function writeNewCopy(options: NewCopyOptions): Promise<string> {
   const { fs, logDir, confirmLock, first, bytes, earlier, batchName } = options;
   const [fullest, ...others] = earlier.toSorted((a, b) => b.size - a.size);
+  // a name may stand for a file of another server by now: only the one with the lock deletes some
+  const remove = async (copy: string): Promise<void> => {
+    await confirmLock();
+    await unlink(fs, copy);
+  };
   // first: their number must not grow if they cannot be deleted
-  for (const other of others) await unlink(fs, other.path);
+  for (const other of others) await remove(other.path);
   const path = await freePath(fs, first, 1);
   let isWritten = true;
   try {
     await writeNewFile(fs, path, bytes);
   } catch (error) {
     if (fullest === undefined || !isFull(error)) throw error;
-    await confirmLock();
     if ((await statsOf(fs, join(logDir, batchName))) === null) throw error;
     isWritten = false;
   }
   if (fullest === undefined) return path;
-  await unlink(fs, fullest.path);
+  await remove(fullest.path);
   // with its name: operators may know it
   await writeNewFile(fs, fullest.path, bytes);
-  if (isWritten) await unlink(fs, path);
+  if (isWritten) await remove(path);
   return fullest.path;
 }
 

@@ -100,7 +100,7 @@ export class Deliverer extends Writable {
       this.#goOn();
     };
     const waiting = { lines, stopping, random, deliver, memoryBytesMax: options.asideBytesMax };
-    this.#resting = new RestingBatches(waiting);
+    this.#resting = new RestingBatches({ ...waiting, othersWait: () => !this.#ahead.isEmpty });
     this.#aside = new BatchesAside({
       ...waiting,
       log,

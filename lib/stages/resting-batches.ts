@@ -30,6 +30,8 @@ export interface RestingBatchesOptions {
   readonly memoryBytesMax?: number | undefined;
   /** Gives a batch to the sink again, in its turn; `ended` is called when that is over. */
   readonly deliver: (sealed: SealedBatch) => void;
+  /** Whether a batch that does not rest waits for a place. */
+  readonly othersWait: () => boolean;
 }
 
 /**
@@ -48,6 +50,8 @@ export class RestingBatches {
   #timer: NodeJS.Timeout | null = null;
   /** Whether events have been set apart since the log said that there are none. */
   #hasSet = false;
+  /** Whether another batch is to have a place before one of these: else those that are due all the time take them all. */
+  #owesPlace = false;
   /** Before that no event that waits apart is offered. */
   #pauseUntilMs = 0;
 
@@ -138,10 +142,11 @@ export class RestingBatches {
   ended({ name }: SealedBatch, isWell: boolean): void {
     if (this.#atSink?.name === name) {
       this.#atSink = null;
+      this.#owesPlace = !isWell;
       this.#sayEnd();
       // someone may have mended what they all waited for
       if (isWell) this.#hurry(() => true);
-    }
+    } else this.#owesPlace = false;
     if (this.#resting.size === 0) return;
     if (isWell) this.#hurry(({ course }) => !course.takesOthers);
     this.#look();
@@ -165,8 +170,8 @@ export class RestingBatches {
   }
 
   #look(): void {
-    const { stopping, deliver } = this.#options;
-    if (this.#atSink !== null || stopping.aborted) return;
+    const { stopping, deliver, othersWait } = this.#options;
+    if (this.#atSink !== null || stopping.aborted || (this.#owesPlace && othersWait())) return;
     let next: Resting | null = null;
     for (const resting of this.#resting.values())
       if (!resting.isAway && (next === null || this.#dueMs(resting) < this.#dueMs(next))) next = resting;

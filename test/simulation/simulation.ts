@@ -62,6 +62,8 @@ const PHASES = [
 ] as const;
 /** How long everything may take to be delivered once nothing goes wrong any more. */
 const CATCH_UP_MS = 20 * 60_000;
+/** The longest wait between two attempts in an outage. */
+const OUTAGE_WAIT_MS = 30_000;
 const CATCH_UP_STEPS = 200_000;
 
 /** One seed: Forebay lives many times on one disk, and each life ends badly. */
@@ -287,8 +289,11 @@ export class Simulation {
     const other = this.#otherDisk && this.#life(this.#otherDisk, settings, WELL, null);
     const life = this.#life(this.#disk, settings, WELL, other);
     const lives = other === null ? [life] : [life, other];
+    // a sink that knows the key of whatever it gets is an outage, as far as anyone can tell: one attempt at a time goes out,
+    // and every second one is of a batch that was not offered yet, until it takes one
+    const outageMs = this.#has('conflicts') ? 2 * OUTAGE_WAIT_MS * this.#batchFiles() : 0;
     const finish = async (what: string, until: () => boolean): Promise<void> => {
-      const deadlineMs = time.nowMs + CATCH_UP_MS;
+      const deadlineMs = time.nowMs + CATCH_UP_MS + outageMs;
       await life.live({
         steps: CATCH_UP_STEPS,
         during: null,
