@@ -168,8 +168,8 @@ export const MUTANTS: readonly Mutant[] = [
     edits: [
       {
         file: 'lib/append-log/dead-letters.ts',
-        find: 'await flushDirectory(this.#fs, this.#dir);\n      this.#bytes = Math.max',
-        replace: 'this.#bytes = Math.max',
+        find: 'await flushDirectory(this.#fs, this.#dir);\n      this.#room.add(',
+        replace: 'this.#room.add(',
       },
     ],
     violates: /is a dead letter, and the sink has it/,
