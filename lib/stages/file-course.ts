@@ -59,7 +59,8 @@ export class FileCourse {
   next(): number | null {
     if (this.#next < this.#pieces) return this.#next++;
     for (const [index, course] of this.begun) if (isOpen(course)) return index;
-    for (const [index, { open }] of this.begun) if (open.length > 0) return index;
+    for (const [index, { open, apart }] of this.begun)
+      if (open.length > 0 || apart.length === 0) return index;
     return null;
   }
 

@@ -129,12 +129,13 @@ export class RestingBatches {
     return course;
   }
 
-  /** The batch that has its turn cannot be read: others have theirs meanwhile. */
+  /** A batch cannot be read and leaves its place: others have their turn meanwhile. */
   leaves({ name }: SealedBatch): void {
-    if (this.#atSink?.name !== name) return;
-    this.#atSink = null;
-    const resting = this.#resting.get(name);
-    if (resting !== undefined) resting.isAway = true;
+    if (this.#atSink?.name === name) {
+      this.#atSink = null;
+      const resting = this.#resting.get(name);
+      if (resting !== undefined) resting.isAway = true;
+    } else this.#owesPlace = false;
     this.#look();
   }
 
