@@ -8,7 +8,7 @@ import type { Batch } from '../lib/append-log/batch.js';
 import { readiness } from '../lib/http/probes.js';
 import { createForebay } from '../lib/index.js';
 import type { Forebay, ForebayOptions } from '../lib/index.js';
-import { HttpSink } from '../lib/sinks/http-sink.js';
+import { HttpSink } from '../lib/sinks/http/http-sink.js';
 import { SinkError } from '../lib/sinks/sink-error.js';
 import type { Sink } from '../lib/sinks/sink.js';
 import { addsUp, eventText, idsOf, until } from './helpers/running-forebay.js';
