@@ -13,7 +13,7 @@ import type { FileSystem } from '../lib/append-log/file-system.js';
 import { readiness } from '../lib/http/probes.js';
 import { createForebay } from '../lib/index.js';
 import type { Forebay, ForebayOptions } from '../lib/index.js';
-import { HttpSink } from '../lib/sinks/http-sink.js';
+import { HttpSink } from '../lib/sinks/http/http-sink.js';
 import { SinkError } from '../lib/sinks/sink-error.js';
 import type { Sink } from '../lib/sinks/sink.js';
 import { addsUp, eventText, idsOf, until } from './helpers/running-forebay.js';

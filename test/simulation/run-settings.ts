@@ -1,5 +1,5 @@
 import type { ForebayOptions } from '../../lib/forebay.js';
-import { PIPELINE_SETTINGS } from '../../lib/settings/server-settings.js';
+import { PIPELINE_SETTINGS } from '../../lib/settings/pipeline-settings.js';
 import type { Random } from './random.js';
 
 export type RunSettings = Omit<ForebayOptions, 'sink' | 'logger' | 'fs'>;
