@@ -24,6 +24,7 @@ export class Reserve {
   /** Whether the disk is full, as far as is known: what it has is the room of the reserve. */
   isOut = false;
   #holding: Promise<void> | null = null;
+  #isClosed = false;
   /** How often it was put back, or that was tried. */
   #holds = 0;
   /** What the disk said when the room was lent that is being used now; `null`: none is. */
@@ -41,7 +42,7 @@ export class Reserve {
     if (this.#isHeld) return;
     // one that runs may have failed before there was room
     await this.#holding?.catch(() => undefined);
-    if (this.#isHeld) return;
+    if (this.#isHeld || this.#isClosed) return;
     if (this.#lentFor !== null) throw this.#lentFor;
     this.#holding ??= this.#hold().finally(() => (this.#holding = null));
     await this.#holding;
@@ -78,6 +79,7 @@ export class Reserve {
   }
 
   async close(): Promise<void> {
+    this.#isClosed = true;
     await this.#holding?.catch(() => undefined);
   }
 

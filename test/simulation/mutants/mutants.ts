@@ -523,7 +523,7 @@ export const MUTANTS: readonly Mutant[] = [
     edits: [
       {
         file: 'lib/append-log/reserve.ts',
-        find: 'await this.#holding?.catch(() => undefined);\n    if (this.#isHeld) return;',
+        find: 'await this.#holding?.catch(() => undefined);\n    if (this.#isHeld || this.#isClosed) return;',
         replace: '',
       },
     ],
