@@ -9,6 +9,7 @@ import type { FileSystem } from './file-system.js';
 import { inspectLarge, readPiece } from './large-file.js';
 import type { FileBounds, LargeFile, Piece } from './large-file.js';
 import { soundLines } from './line-mark.js';
+import { asideName } from './quarantine.js';
 import type { Quarantine } from './quarantine.js';
 import { count } from '../words.js';
 
@@ -142,11 +143,6 @@ export class BatchReader {
       lines.error('BATCH_DAMAGED', `Damaged: of ${name}, ${count(missing, 'byte')} that ${missing === 1 ? 'was acknowledged is' : 'were acknowledged are'} missing`);
     }
   }
-}
-
-/** The name for the damaged lines of a piece that starts at a position. */
-function asideName(name: string, at: number): string {
-  return at === 0 ? name : `${name}#${at}`;
 }
 
 /** A file of this run was acknowledged to its end, or its failed end is cut off. */

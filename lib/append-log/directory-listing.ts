@@ -1,11 +1,12 @@
-import type { Dir } from 'node:fs';
 import { join } from 'node:path';
 import { compareBatchNames, isBatchName } from './batch-name.js';
+import { lookThrough } from './directory-entries.js';
+import type { Entry } from './directory-entries.js';
 import { LOCK_FILE } from './directory-lock.js';
 import { PROBE_FILE } from './disk-probe.js';
 import { asError, systemCode } from '../errors.js';
 import type { ErrorCode } from '../errors.js';
-import { call, statsOf } from './file-system.js';
+import { statsOf } from './file-system.js';
 import type { FileSystem } from './file-system.js';
 import { diskBytes } from './disk-blocks.js';
 import { QUARANTINE } from './quarantine.js';
@@ -55,32 +56,8 @@ export interface Survey {
 }
 
 export async function survey(fs: FileSystem, dir: string): Promise<Survey> {
-  let newest: string | null = null;
-  let batches = 0;
-  let bytes = 0;
-  let names: string[] = [];
-  const sizes = new Map<string, number>();
+  const { newest: newestBatch, foreign, ...found } = await batchesIn(fs, dir);
   const remarks: { code: ErrorCode; text: string }[] = [];
-  const foreign = { files: 0, some: [] as string[] };
-  const measure = async (): Promise<void> => {
-    for (const [index, size] of (await sizesOf(fs, dir, names)).entries()) {
-      bytes += diskBytes(size ?? 0);
-      const name = names[index];
-      if (name !== undefined && size !== null && sizes.size < SIZES_KEPT) sizes.set(name, size);
-    }
-    names = [];
-  };
-  for await (const { name, isBatch } of entries(fs, dir)) {
-    if (!isBatch) {
-      foreign.files++;
-      if (foreign.some.length < FOREIGN_NAMED) foreign.some.push(join(dir, name));
-      continue;
-    }
-    batches++;
-    if (newest === null || compareBatchNames(name, newest) > 0) newest = name;
-    if (names.push(name) >= SIZES_AT_ONCE) await measure();
-  }
-  await measure();
   if (foreign.files > 0) remarks.push({ code: 'FOREIGN_FILE', text: foreignText(foreign) });
   const letters = await deadLetterFiles(fs, dir).catch((error: unknown) => {
     const text = `Could not look for dead letters in ${join(dir, DEAD_LETTERS)}: ${asError(error).message}`;
@@ -92,13 +69,55 @@ export async function survey(fs: FileSystem, dir: string): Promise<Survey> {
     remarks.push({ code: 'DEAD_LETTERS', text });
   }
   // their names are not given again either, as far as can be
+  let newest = newestBatch;
   for (const name of letters.map(batchOf)) {
     if (isBatchName(name) && (newest === null || compareBatchNames(name, newest) > 0)) newest = name;
   }
-  return { batches, newest, bytes, sizes, remarks };
+  return { ...found, newest, remarks };
 }
 
-function foreignText({ files, some }: { files: number; some: readonly string[] }): string {
+interface Foreign {
+  files: number;
+  readonly some: string[];
+}
+
+async function batchesIn(
+  fs: FileSystem,
+  dir: string,
+): Promise<Omit<Survey, 'remarks'> & { readonly foreign: Foreign }> {
+  return lookThrough(fs, dir, async (entries) => {
+    let newest: string | null = null;
+    let batches = 0;
+    let bytes = 0;
+    let names: string[] = [];
+    const sizes = new Map<string, number>();
+    const foreign: Foreign = { files: 0, some: [] };
+    const measure = async (): Promise<void> => {
+      for (const [index, size] of (await sizesOf(fs, dir, names)).entries()) {
+        bytes += diskBytes(size ?? 0);
+        const name = names[index];
+        if (name !== undefined && size !== null && sizes.size < SIZES_KEPT) sizes.set(name, size);
+      }
+      names = [];
+    };
+    for await (const entry of entries) {
+      const { name } = entry;
+      if (OURS.has(name)) continue;
+      if (!isBatch(entry)) {
+        foreign.files++;
+        if (foreign.some.length < FOREIGN_NAMED) foreign.some.push(join(dir, name));
+        continue;
+      }
+      batches++;
+      if (newest === null || compareBatchNames(name, newest) > 0) newest = name;
+      if (names.push(name) >= SIZES_AT_ONCE) await measure();
+    }
+    await measure();
+    return { newest, batches, bytes, sizes, foreign };
+  });
+}
+
+function foreignText({ files, some }: Foreign): string {
   const what = files === 1 ? 'Not a batch file' : 'Not batch files';
   const more = files > some.length ? ` and ${files - some.length} more` : '';
   return `${what}, left alone: ${some.join(', ')}${more}`;
@@ -145,20 +164,30 @@ export async function oldestBatchNames(
   wanted: (name: string) => boolean,
   most: number,
 ): Promise<string[]> {
-  let names: string[] = [];
-  const keepOldest = (): void => {
-    names = names.toSorted(compareBatchNames).slice(0, most);
-  };
-  for await (const name of batchNames(fs, dir)) {
-    if (wanted(name) && names.push(name) >= 2 * most) keepOldest();
-  }
-  keepOldest();
-  return names;
+  return lookAtBatches(fs, dir, async (batches) => {
+    let names: string[] = [];
+    const keepOldest = (): void => {
+      names = names.toSorted(compareBatchNames).slice(0, most);
+    };
+    for await (const name of batches) {
+      if (wanted(name) && names.push(name) >= 2 * most) keepOldest();
+    }
+    keepOldest();
+    return names;
+  });
 }
 
-/** The batch files of a log directory, in no order. */
-export async function* batchNames(fs: FileSystem, dir: string): AsyncGenerator<string, void, undefined> {
-  for await (const { name, isBatch } of entries(fs, dir)) if (isBatch) yield name;
+/**
+ * Goes through the batch files of a log directory, in no order.
+ *
+ * @param look must begin from nothing at each call
+ */
+export async function lookAtBatches<T>(
+  fs: FileSystem,
+  dir: string,
+  look: (names: AsyncIterable<string>) => Promise<T>,
+): Promise<T> {
+  return lookThrough(fs, dir, async (entries) => look(namesOf(entries, isBatch)));
 }
 
 /** The batch whose dead letters are in a file: a tool that takes some out puts more behind the name. */
@@ -168,22 +197,26 @@ export function batchOf(deadLetterFile: string): string {
 
 /** The files of dead letters of a log directory, oldest batch first; none that is being written by the tool. */
 export async function deadLetterFiles(fs: FileSystem, logDir: string): Promise<string[]> {
-  const names: string[] = [];
-  for await (const name of namesIn(fs, join(logDir, DEAD_LETTERS))) if (isDeadLetterFile(name)) names.push(name);
-  return names.toSorted(compareDeadLetterFiles);
+  return lookAtFiles(fs, join(logDir, DEAD_LETTERS), async (files) => {
+    const names: string[] = [];
+    for await (const name of files) if (isDeadLetterFile(name)) names.push(name);
+    return names.toSorted(compareDeadLetterFiles);
+  });
 }
 
 /** The newest of them, newest first. Neither memory nor the longest pause grows with the directory. */
 export async function newestDeadLetterFiles(fs: FileSystem, logDir: string, most: number): Promise<string[]> {
-  let newest: string[] = [];
-  for await (const name of namesIn(fs, join(logDir, DEAD_LETTERS))) {
-    const oldest = newest[most - 1];
-    if (oldest !== undefined && compareDeadLetterFiles(name, oldest) < 0) continue;
-    if (isDeadLetterFile(name)) {
-      newest = [...newest, name].toSorted((a, b) => compareDeadLetterFiles(b, a)).slice(0, most);
+  return lookAtFiles(fs, join(logDir, DEAD_LETTERS), async (files) => {
+    let newest: string[] = [];
+    for await (const name of files) {
+      const oldest = newest[most - 1];
+      if (oldest !== undefined && compareDeadLetterFiles(name, oldest) < 0) continue;
+      if (isDeadLetterFile(name)) {
+        newest = [...newest, name].toSorted((a, b) => compareDeadLetterFiles(b, a)).slice(0, most);
+      }
     }
-  }
-  return newest;
+    return newest;
+  });
 }
 
 /** Numbers are of the server and the tool, `.taken` of the tool; anything else is a copy that somebody made. */
@@ -205,42 +238,45 @@ export async function filesIn(
   dir: string,
   isWanted: (name: string) => boolean,
 ): Promise<{ files: number; bytes: number }> {
-  let files = 0;
-  let bytes = 0;
-  let names: string[] = [];
-  const measure = async (): Promise<void> => {
-    for (const size of await sizesOf(fs, dir, names)) bytes += size ?? 0;
-    names = [];
-  };
-  for await (const name of namesIn(fs, dir)) {
-    if (!isWanted(name)) continue;
-    files++;
-    if (names.push(name) >= SIZES_AT_ONCE) await measure();
-  }
-  await measure();
-  return { files, bytes };
+  return lookAtFiles(fs, dir, async (entries) => {
+    let files = 0;
+    let bytes = 0;
+    let names: string[] = [];
+    const measure = async (): Promise<void> => {
+      for (const size of await sizesOf(fs, dir, names)) bytes += size ?? 0;
+      names = [];
+    };
+    for await (const name of entries) {
+      if (!isWanted(name)) continue;
+      files++;
+      if (names.push(name) >= SIZES_AT_ONCE) await measure();
+    }
+    await measure();
+    return { files, bytes };
+  });
 }
 
-/** The names of the plain files in a directory; none where there is no such directory. */
-async function* namesIn(fs: FileSystem, dir: string): AsyncGenerator<string, void, undefined> {
-  try {
-    const handle = await call<Dir>((done) => {
-      fs.opendir(dir, done);
-    });
-    for await (const entry of handle) if (entry.isFile()) yield entry.name;
-  } catch (error) {
-    if (systemCode(error) !== 'ENOENT') throw error;
-  }
-}
-
-async function* entries(
+/** Goes through the names of the plain files in a directory; none where there is no such directory. */
+async function lookAtFiles<T>(
   fs: FileSystem,
   dir: string,
-): AsyncGenerator<{ name: string; isBatch: boolean }, void, undefined> {
-  const handle = await call<Dir>((done) => {
-    fs.opendir(dir, done);
-  });
-  for await (const entry of handle) {
-    if (!OURS.has(entry.name)) yield { name: entry.name, isBatch: entry.isFile() && isBatchName(entry.name) };
+  look: (names: AsyncIterable<string>) => Promise<T>,
+): Promise<T> {
+  try {
+    return await lookThrough(fs, dir, async (entries) => look(namesOf(entries, (entry) => entry.isFile())));
+  } catch (error) {
+    if (systemCode(error) !== 'ENOENT') throw error;
+    return look(namesOf([], () => false));
   }
+}
+
+async function* namesOf(
+  entries: AsyncIterable<Entry> | Iterable<Entry>,
+  isMeant: (entry: Entry) => boolean,
+): AsyncGenerator<string, void, undefined> {
+  for await (const entry of entries) if (isMeant(entry)) yield entry.name;
+}
+
+function isBatch(entry: Entry): boolean {
+  return isBatchName(entry.name) && entry.isFile();
 }

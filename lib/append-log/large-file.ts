@@ -60,30 +60,58 @@ export async function inspectLarge(
   bounds: FileBounds,
   setAside: (damaged: readonly Buffer[], at: number) => Promise<string>,
 ): Promise<LargeFile> {
-  const search = new MarksSearch();
-  for await (const { bytes } of partsOf(fs, fd, size, bounds)) {
-    search.look(bytes);
-    if (search.isSure) break;
-  }
-  const { hasMarks } = search;
   const pieces: Piece[] = [];
   const sum = { events: 0, damagedLines: 0, tornBytes: 0, lastBreakLost: false, aside: '' };
   let runId: string | null = null;
-  for await (const { at, bytes, isPartOfLine } of partsOf(fs, fd, size, bounds)) {
-    const part = { hasMarks, isFirst: at === 0 };
-    const read = isPartOfLine ? null : readBatchLines(bytes, isAcknowledged, part);
+  for await (const { at, bytes, read, lines } of readInParts(fs, fd, size, isAcknowledged, bounds)) {
     const damaged = read?.damaged ?? [bytes];
     if (damaged.length > 0) sum.aside = await setAside(damaged, at);
     sum.damagedLines += damaged.length;
     if (read === null) continue;
     runId ??= read.runId;
     const { events } = read;
-    if (events > 0) pieces.push({ ...part, at, length: bytes.length, eventsBefore: sum.events, events });
+    if (events > 0) pieces.push({ ...lines, at, length: bytes.length, eventsBefore: sum.events, events });
     sum.events += events;
     sum.tornBytes = read.tornBytes;
     sum.lastBreakLost = read.lastBreakLost;
   }
   return { ...sum, runId, pieces };
+}
+
+/** A part of a file, and what it holds. */
+export interface ReadPart {
+  /** Where it begins, in bytes from the start of the file. */
+  readonly at: number;
+  /** It as it stands in the file. */
+  readonly bytes: Buffer<ArrayBuffer>;
+  readonly lines: LinesPart;
+  /** `null`: it is a part of a line that is too long. */
+  readonly read: BatchLines | null;
+}
+
+/**
+ * Reads an open file in parts of whole lines: once to see whether its lines have marks, and once for what they are.
+ *
+ * @param size how much of it counts, in bytes
+ * @param isAcknowledged whether its end cannot be torn
+ */
+export async function* readInParts(
+  fs: FileSystem,
+  fd: number,
+  size: number,
+  isAcknowledged: boolean,
+  bounds: FileBounds,
+): AsyncGenerator<ReadPart, void, undefined> {
+  const search = new MarksSearch();
+  for await (const { bytes } of partsOf(fs, fd, size, bounds)) {
+    search.look(bytes);
+    if (search.isSure) break;
+  }
+  const { hasMarks } = search;
+  for await (const { at, bytes, isPartOfLine } of partsOf(fs, fd, size, bounds)) {
+    const lines = { hasMarks, isFirst: at === 0 };
+    yield { at, bytes, lines, read: isPartOfLine ? null : readBatchLines(bytes, isAcknowledged, lines) };
+  }
 }
 
 /** Which events of its file a piece has, as the name and the key of a part say it. */
@@ -111,15 +139,15 @@ export interface PieceContent {
   readonly missing: number;
 }
 
-interface Part {
+export interface Part {
   readonly at: number;
   readonly bytes: Buffer<ArrayBuffer>;
   /** It is a part of a line that is too long. */
   readonly isPartOfLine: boolean;
 }
 
-/** Whole lines of a file, a piece of it at a time. */
-async function* partsOf(
+/** Whole lines of an open file, a piece of it at a time. */
+export async function* partsOf(
   fs: FileSystem,
   fd: number,
   size: number,

@@ -52,6 +52,11 @@ export class Quarantine {
   }
 }
 
+/** The name for the damaged lines of a piece that starts at a position. */
+export function asideName(batchName: string, at: number): string {
+  return at === 0 ? batchName : `${batchName}#${at}`;
+}
+
 async function holdsStartOf(fs: FileSystem, path: string, bytes: Buffer): Promise<boolean> {
   const there = await readAll(fs, path, bytes.length + 1);
   return there.equals(bytes.subarray(0, there.length));

@@ -1,7 +1,7 @@
 import { compareBatchNames, timeOf } from './batch-name.js';
 import type { SealedBatch } from './batch.js';
 import type { BatchSums } from './batch-sums.js';
-import { batchNames, SIZES_AT_ONCE, sizesOf } from './directory-listing.js';
+import { lookAtBatches, SIZES_AT_ONCE, sizesOf } from './directory-listing.js';
 import { diskBytes } from './disk-blocks.js';
 import type { FileSystem } from './file-system.js';
 
@@ -53,23 +53,25 @@ export async function sumsOfBatches(
   wanted: (name: string) => boolean,
   { sizes: known, uncut, newestLeftover }: KnownFiles,
 ): Promise<BatchSums> {
-  let [batches, leftovers, bytes] = [0, 0, 0];
-  let names: string[] = [];
-  const measure = async (): Promise<void> => {
-    for (const [index, size] of (await sizesOf(fs, dir, names, known)).entries()) {
-      const name = names[index];
-      if (name === undefined || size === null) continue;
-      batches++;
-      if (isLeftover(name, newestLeftover)) leftovers++;
-      bytes += diskBytes(uncut.get(name) ?? size);
+  return lookAtBatches(fs, dir, async (batchNames) => {
+    let [batches, leftovers, bytes] = [0, 0, 0];
+    let names: string[] = [];
+    const measure = async (): Promise<void> => {
+      for (const [index, size] of (await sizesOf(fs, dir, names, known)).entries()) {
+        const name = names[index];
+        if (name === undefined || size === null) continue;
+        batches++;
+        if (isLeftover(name, newestLeftover)) leftovers++;
+        bytes += diskBytes(uncut.get(name) ?? size);
+      }
+      names = [];
+    };
+    for await (const name of batchNames) {
+      if (wanted(name) && names.push(name) >= SIZES_AT_ONCE) await measure();
     }
-    names = [];
-  };
-  for await (const name of batchNames(fs, dir)) {
-    if (wanted(name) && names.push(name) >= SIZES_AT_ONCE) await measure();
-  }
-  await measure();
-  return { batches, leftovers, bytes };
+    await measure();
+    return { batches, leftovers, bytes };
+  });
 }
 
 function isLeftover(name: string, newestLeftover: string | null): boolean {

@@ -104,10 +104,9 @@ async function show(files: LetterFiles, names: readonly string[], selection: Sel
   const failures: string[] = [];
   let shown = 0;
   for await (const { letters } of files.readEach(names, failures)) {
-    for (const { line } of letters.filter(selection.has)) {
-      shown++;
-      await output.write(line);
-    }
+    const lines = letters.filter(selection.has).map(({ line }) => line);
+    shown += lines.length;
+    await output.write(Buffer.concat(lines));
   }
   // what is printed is letters only, for a script
   if (shown === 0) return nothing(files, selection, await find(files, names, selection), tell);

@@ -1,6 +1,7 @@
 import { asError } from '../errors.js';
 import type { Done } from '../log-tool/operations.js';
-import type { Letter, LetterFiles } from './letter-files.js';
+import type { LetterFiles } from './letter-files.js';
+import type { Letter } from './letter-lines.js';
 
 /** Deletes dead letters, file by file; one that cannot be changed keeps no other. What is none stays. */
 export async function drop(
@@ -13,11 +14,9 @@ export async function drop(
   let files = 0;
   for (const name of names) {
     try {
-      const file = await letterFiles.take(name, isWanted);
-      if (file === null) continue;
-      const left = file.letters.filter((letter) => !isWanted(letter));
-      await letterFiles.keepOnly(file.taken, [...left, ...file.strange]);
-      events += file.letters.length - left.length;
+      const taken = await letterFiles.take(name, isWanted);
+      if (taken === null) continue;
+      events += await letterFiles.keepOnly(taken, (letter) => !isWanted(letter));
       files++;
     } catch (error) {
       failures.push(asError(error).message);

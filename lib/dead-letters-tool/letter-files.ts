@@ -1,54 +1,33 @@
-import { basename, join } from 'node:path';
-import { aboutLetter } from '../append-log/dead-letters.js';
-import type { LetterAbout } from '../append-log/dead-letters.js';
+import { join } from 'node:path';
 import { batchOf, DEAD_LETTERS, deadLetterFiles } from '../append-log/directory-listing.js';
 import { unlink } from '../append-log/file-ending.js';
-import { callVoid, flushDirectory, readAll, statsOf, writeAll } from '../append-log/file-system.js';
+import { call, callVoid, flushDirectory, statsOf, writeAll } from '../append-log/file-system.js';
+import { FILE_BOUNDS } from '../append-log/large-file.js';
+import type { FileBounds } from '../append-log/large-file.js';
 import { asError, ForebayError, systemCode } from '../errors.js';
 import { refuseOtherUser } from '../log-tool/log-directory.js';
 import { flush, withFile } from '../log-tool/tool-file-system.js';
 import type { ToolFileSystem } from '../log-tool/tool-file-system.js';
-
-/** A line of a file of dead letters. */
-export interface Line {
-  /** Its number in the file, from 1. */
-  readonly number: number;
-  /** The whole line, with its line feed. */
-  readonly line: Buffer;
-}
-
-/** A dead letter. */
-export interface Letter extends LetterAbout, Line {
-  /** The event's own text. */
-  readonly event: Buffer;
-}
-
-/** What a file of dead letters holds. */
-export interface LetterFile {
-  readonly letters: readonly Letter[];
-  /** Lines that no server has written whole. */
-  readonly strange: readonly Line[];
-}
+import { blankLines, inOrder, lettersIn, LineNumbers, runsOf } from './letter-lines.js';
+import type { Letter, LetterPart, Line } from './letter-lines.js';
 
 /** What a file is called while its letters are taken out: a server that makes one of its name makes another. */
 export const TAKEN = '.taken';
 const NEW = '.new';
 const LOCK = '.lock';
 
-const LINE_FEED = 0x0a;
-
-/** At most this many lines are named. */
-const LINES_NAMED_MAX = 10;
-
 /** The files of dead letters of a log directory. */
 export class LetterFiles {
   readonly dir: string;
   readonly #fs: ToolFileSystem;
   readonly #logDir: string;
+  readonly #bounds: FileBounds;
 
-  constructor(fs: ToolFileSystem, logDir: string) {
+  /** @param bounds what is in memory of a file at once */
+  constructor(fs: ToolFileSystem, logDir: string, bounds: FileBounds = FILE_BOUNDS) {
     this.#fs = fs;
     this.#logDir = logDir;
+    this.#bounds = bounds;
     this.dir = join(logDir, DEAD_LETTERS);
   }
 
@@ -74,31 +53,8 @@ export class LetterFiles {
     return wanted.length === 0 ? all : all.filter((name) => wanted.includes(name));
   }
 
-  /** What a file holds; a last line that is cut off may be being written. `null`: it is gone. */
-  async read(name: string): Promise<LetterFile | null> {
-    let bytes: Buffer;
-    try {
-      bytes = await readAll(this.#fs, join(this.dir, name), null);
-    } catch (error) {
-      if (systemCode(error) === 'ENOENT') return null;
-      throw error;
-    }
-    const letters: Letter[] = [];
-    const strange: Line[] = [];
-    for (let start = 0, number = 1; start < bytes.length; number++) {
-      const lineFeed = bytes.indexOf(LINE_FEED, start);
-      const end = lineFeed === -1 ? bytes.length : lineFeed + 1;
-      const line = { number, line: bytes.subarray(start, end) };
-      const letter = lineFeed === -1 ? null : letterIn(line);
-      if (letter === null) strange.push(line);
-      else letters.push(letter);
-      start = end;
-    }
-    return { letters, strange };
-  }
-
   /**
-   * Reads files one after the other, one at a time in memory.
+   * Reads files one after the other. At most a part of one is in memory.
    *
    * @param failures gets what cannot be read, in words; it keeps nothing else from being read
    */
@@ -107,23 +63,44 @@ export class LetterFiles {
     failures: string[],
   ): AsyncGenerator<{ name: string; letters: readonly Letter[] }, void, undefined> {
     for (const name of names) {
-      let found: LetterFile | null;
+      const strange = new LineNumbers();
       try {
-        found = await this.read(name);
+        for await (const part of this.#partsOf(name)) {
+          for (const { number } of part.strange) strange.add(number);
+          yield { name, letters: part.letters };
+        }
       } catch (error) {
         failures.push(`${name} cannot be read: ${asError(error).message}`);
         continue;
       }
-      if (found === null) continue;
-      const { letters, strange } = found;
-      if (strange.length > 0) {
-        const are = strange.length === 1 ? 'is' : 'are';
-        failures.push(
-          `${join(this.dir, name)}: ${linesText(strange)} cannot be read, or ${are} being written`,
-        );
-      }
-      yield { name, letters };
+      if (strange.count === 0) continue;
+      const are = strange.count === 1 ? 'is' : 'are';
+      failures.push(`${join(this.dir, name)}: ${strange.text} cannot be read, or ${are} being written`);
     }
+  }
+
+  /** What a file holds; a last line that is cut off may be being written. Nothing if the file is gone. */
+  async *#partsOf(name: string): AsyncGenerator<LetterPart, void, undefined> {
+    let fd: number;
+    try {
+      fd = await call<number>((done) => {
+        this.#fs.open(join(this.dir, name), 'r', done);
+      });
+    } catch (error) {
+      if (systemCode(error) === 'ENOENT') return;
+      throw error;
+    }
+    try {
+      yield* lettersIn(this.#fs, fd, this.#bounds);
+    } finally {
+      await this.#close(fd);
+    }
+  }
+
+  async #close(fd: number): Promise<void> {
+    await callVoid((done) => {
+      this.#fs.close(fd, done);
+    });
   }
 
   /**
@@ -146,19 +123,17 @@ export class LetterFiles {
   /**
    * Takes a file away from the server, so that what is read is all there is.
    *
-   * @returns its name from then on, and what it holds; `null` if none of its letters is wanted
+   * @returns its name from then on; `null` if none of its letters is wanted
    * @throws Error if its batch file is still there, so that the server may write it again
    */
-  async take(
-    name: string,
-    isWanted: (letter: Letter) => boolean,
-  ): Promise<(LetterFile & { readonly taken: string }) | null> {
+  async take(name: string, isWanted: (letter: Letter) => boolean): Promise<string | null> {
     const batch = join(this.#logDir, batchOf(name));
     if ((await statsOf(this.#fs, batch)) !== null)
       throw new Error(`${name} is left alone: the batch is still being delivered`);
-    const found = await this.read(name);
-    if (found?.letters.some(isWanted) !== true) return null;
-    return { ...found, taken: await this.#rename(name) };
+    for await (const { letters } of this.#partsOf(name)) {
+      if (letters.some(isWanted)) return this.#rename(name);
+    }
+    return null;
   }
 
   async #rename(name: string): Promise<string> {
@@ -170,51 +145,89 @@ export class LetterFiles {
     return taken;
   }
 
-  /** Leaves these lines of a file that was taken, in their order; a file without lines is deleted. */
-  async keepOnly(name: string, lines: readonly Line[]): Promise<void> {
+  /**
+   * Goes through the letters of a file that was taken, a part at a time. Letters that are removed are overwritten with
+   * spaces at once: to write all others anew each time would take hours for a large file. They leave the file at the end;
+   * if the tool is killed before, the next run knows a line of spaces for none.
+   */
+  async edit(name: string, use: (letters: readonly Letter[], edit: Edit) => Promise<void>): Promise<void> {
+    let hasBlanks = false;
+    try {
+      await withFile(this.#fs, join(this.dir, name), 'r+', async (fd) => {
+        let removedBefore = 0;
+        for await (const { letters, blanks } of lettersIn(this.#fs, fd, this.#bounds)) {
+          const removed = blanks.map(({ number }) => number);
+          const remove = async (gone: Iterable<Letter>): Promise<void> => {
+            hasBlanks = true;
+            for (const run of runsOf(gone)) {
+              await writeAll(this.#fs, fd, blankLines(run), run[0]?.at ?? 0);
+              for (const { number } of run) removed.push(number);
+            }
+            await flush(this.#fs, fd);
+          };
+          const numberLeft = ({ number }: Line): number =>
+            number - removedBefore - removed.filter((each) => each < number).length;
+          hasBlanks ||= blanks.length > 0;
+          await use(letters, { remove, numberLeft });
+          removedBefore += removed.length;
+        }
+      });
+    } finally {
+      if (hasBlanks) await this.keepOnly(name, () => true);
+    }
+  }
+
+  /**
+   * Leaves some letters of a file that was taken, in their order, and what is no letter; a file without lines is deleted.
+   *
+   * @returns how many letters it has lost
+   */
+  async keepOnly(name: string, isKept: (letter: Letter) => boolean): Promise<number> {
     const path = join(this.dir, name);
-    if (lines.length === 0) {
-      await unlink(this.#fs, `${path}${NEW}`); // of a run that was killed
+    const next = `${path}${NEW}`;
+    await unlink(this.#fs, next); // of a run that was killed
+    let removed = 0;
+    let fd: number | null = null;
+    try {
+      let written = 0;
+      for await (const { letters, strange } of this.#partsOf(name)) {
+        const kept = letters.filter(isKept);
+        removed += letters.length - kept.length;
+        const bytes = Buffer.concat(inOrder([...kept, ...strange]).map(({ line }) => line));
+        if (bytes.length === 0) continue;
+        fd ??= await call<number>((done) => {
+          this.#fs.open(next, 'wx', 0o640, done);
+        });
+        await writeAll(this.#fs, fd, bytes, written);
+        written += bytes.length;
+      }
+      if (fd !== null) await flush(this.#fs, fd);
+    } catch (error) {
+      if (fd !== null) await unlink(this.#fs, next).catch(() => undefined);
+      throw error;
+    } finally {
+      if (fd !== null) await this.#close(fd);
+    }
+    if (fd !== null) await this.#move(`${name}${NEW}`, name);
+    else {
       await unlink(this.#fs, path);
       await flushDirectory(this.#fs, this.dir);
-      return;
     }
-    const bytes = Buffer.concat(inOrder(lines).map(({ line }) => line));
-    await withFile(this.#fs, `${path}${NEW}`, 'w', async (fd) => {
-      await writeAll(this.#fs, fd, bytes, 0);
-      await flush(this.#fs, fd);
-    });
-    await this.#move(`${name}${NEW}`, name);
+    return removed;
   }
 
   async #move(from: string, to: string): Promise<void> {
     await callVoid((done) => {
-      this.#fs.rename(join(this.dir, from), join(this.dir, basename(to)), done);
+      this.#fs.rename(join(this.dir, from), join(this.dir, to), done);
     });
     await flushDirectory(this.#fs, this.dir);
   }
 }
 
-/** Lines in the order of their file. */
-export function inOrder(lines: readonly Line[]): Line[] {
-  return lines.toSorted((a, b) => a.number - b.number);
-}
-
-/** `line 3`, `lines 3, 7`; of many the first ones. */
-export function linesText(lines: readonly Pick<Line, 'number'>[]): string {
-  const named = lines.slice(0, LINES_NAMED_MAX).map(({ number }) => number);
-  const more = lines.length - named.length;
-  return `${lines.length === 1 ? 'line' : 'lines'} ${named.join(', ')}${more === 0 ? '' : `, and ${more} more`}`;
-}
-
-/** `null` for a line that no server has written. */
-function letterIn(line: Line): Letter | null {
-  const letter = aboutLetter(line.line);
-  if (letter === null) return null;
-  try {
-    JSON.parse(letter.event.toString('utf8'));
-    return { ...letter.about, ...line, event: letter.event };
-  } catch {
-    return null;
-  }
+/** What can be done to a file while it is gone through. */
+export interface Edit {
+  /** Removes letters of the part at hand; resolves when that is durable. */
+  readonly remove: (letters: Iterable<Letter>) => Promise<void>;
+  /** The number of a line, without the lines before it that were removed. */
+  readonly numberLeft: (line: Line) => number;
 }

@@ -1,7 +1,12 @@
 import type { Output } from '../log-tool/output.js';
 import { count } from '../words.js';
 import { printable } from '../terminal-text.js';
-import type { Letter, LetterFiles } from './letter-files.js';
+import type { LetterFiles } from './letter-files.js';
+import type { Letter } from './letter-lines.js';
+
+/** A sink may give each event a reason of its own: beyond this many they are counted together. */
+const KINDS_MAX = 10_000;
+const OTHER_REASONS = '(other reasons)';
 
 /** Dead letters with the same reason and status. */
 interface Kind {
@@ -13,7 +18,7 @@ interface Kind {
 }
 
 /**
- * Says how many dead letters there are, by reason, the most frequent first. One file at a time is in memory.
+ * Says how many dead letters there are, by reason, the most frequent first. At most a part of one file is in memory.
  *
  * @returns what could not be read, in words
  */
@@ -45,8 +50,11 @@ export async function list(
 }
 
 function add(kinds: Map<string, Kind>, { reason, status, time }: Letter): void {
-  const key = JSON.stringify([status, reason]);
-  const kind = kinds.get(key) ?? { reason, status, letters: 0, first: time, last: time };
+  const own = JSON.stringify([status, reason]);
+  const isOther = !kinds.has(own) && kinds.size >= KINDS_MAX;
+  const key = isOther ? OTHER_REASONS : own;
+  const about = isOther ? { reason: OTHER_REASONS, status: null } : { reason, status };
+  const kind = kinds.get(key) ?? { ...about, letters: 0, first: time, last: time };
   kind.letters++;
   if (time < kind.first) kind.first = time;
   if (time > kind.last) kind.last = time;

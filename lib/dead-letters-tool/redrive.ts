@@ -7,8 +7,9 @@ import type { Done } from '../log-tool/operations.js';
 import { retryAfterMs } from '../retry-after.js';
 import { printable } from '../terminal-text.js';
 import { count } from '../words.js';
-import { inOrder, linesText } from './letter-files.js';
-import type { Letter, LetterFiles } from './letter-files.js';
+import type { LetterFiles } from './letter-files.js';
+import { LineNumbers } from './letter-lines.js';
+import type { Letter } from './letter-lines.js';
 
 /** A request holds at most so much, beyond its first event. */
 const BODY_BYTES_MAX = 2 ** 20;
@@ -44,28 +45,28 @@ export async function redrive(
   const redriveFile = async (name: string): Promise<void> => {
     const file = await letterFiles.take(name, isWanted);
     if (file === null) return;
-    const refused = new Map<Letter, string>();
-    let left = file.letters;
-    let waiting = left.filter(isWanted);
+    const refusals = new Refusals();
     try {
-      for (let body = nextBody(waiting); body.length > 0; body = nextBody(waiting)) {
-        waiting = waiting.slice(body.length);
-        const taken = new Set<Letter>();
-        try {
-          await sendInParts(url, body, taken, refused);
-        } finally {
-          if (taken.size > 0) {
-            events += taken.size;
-            changed.add(name);
-            left = left.filter((letter) => !taken.has(letter));
-            await letterFiles.keepOnly(file.taken, [...left, ...file.strange]);
+      await letterFiles.edit(file, async (letters, { remove, numberLeft }) => {
+        let waiting = letters.filter(isWanted);
+        for (let body = nextBody(waiting); body.length > 0; body = nextBody(waiting)) {
+          waiting = waiting.slice(body.length);
+          const taken = new Set<Letter>();
+          const refused = new Map<Letter, string>();
+          try {
+            await sendInParts(url, body, taken, refused);
+          } finally {
+            if (taken.size > 0) {
+              events += taken.size;
+              changed.add(name);
+              await remove(taken);
+            }
+            for (const [letter, answer] of refused) refusals.add(answer, () => numberLeft(letter));
           }
         }
-      }
+      });
     } finally {
-      // the lines as they are now
-      const numbers = new Map(inOrder([...left, ...file.strange]).map((line, index) => [line, index + 1]));
-      failures.push(...refusalTexts(join(letterFiles.dir, file.taken), refused, numbers));
+      failures.push(...refusals.textsOf(join(letterFiles.dir, file)));
     }
   };
   for (const name of names) {
@@ -121,24 +122,30 @@ async function sendInParts(
   }
 }
 
-/** What a server does not take of a file, in words: lines with the same answer together. */
-function refusalTexts(
-  path: string,
-  refused: ReadonlyMap<Letter, string>,
-  numbers: ReadonlyMap<object, number>,
-): string[] {
-  const lines = new Map<string, { number: number }[]>();
-  for (const [letter, answer] of refused) {
-    const number = numbers.get(letter) ?? letter.number;
-    lines.set(answer, [...(lines.get(answer) ?? []), { number }]);
+/** What a server does not take of a file: lines with the same answer together. */
+class Refusals {
+  readonly #lines = new Map<string, LineNumbers>();
+  /** Letters that got yet another answer. */
+  #others = 0;
+
+  /** @param number its line, as the file is when the redrive has ended */
+  add(answer: string, number: () => number): void {
+    let lines = this.#lines.get(answer);
+    if (lines === undefined && this.#lines.size >= ANSWERS_QUOTED_MAX) {
+      this.#others++;
+      return;
+    }
+    lines ??= new LineNumbers();
+    this.#lines.set(answer, lines);
+    lines.add(number());
   }
-  const groups = [...lines];
-  const texts = groups
-    .slice(0, ANSWERS_QUOTED_MAX)
-    .map(([answer, same]) => `${path}, ${linesText(same)}: ${answer}`);
-  const others = groups.slice(ANSWERS_QUOTED_MAX).reduce((sum, [, same]) => sum + same.length, 0);
-  if (others > 0) texts.push(`${path}: ${count(others, 'other line')} got other answers`);
-  return texts;
+
+  /** In words. */
+  textsOf(path: string): string[] {
+    const texts = [...this.#lines].map(([answer, lines]) => `${path}, ${lines.text}: ${answer}`);
+    if (this.#others > 0) texts.push(`${path}: ${count(this.#others, 'other line')} got other answers`);
+    return texts;
+  }
 }
 
 /** `null`: they were taken. Else the answer, in words, if it is about them. */

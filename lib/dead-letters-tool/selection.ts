@@ -1,11 +1,15 @@
 import { printable } from '../terminal-text.js';
 import { count } from '../words.js';
-import type { Letter, LetterFiles } from './letter-files.js';
+import type { LetterFiles } from './letter-files.js';
+import type { Letter } from './letter-lines.js';
 
 /** At most this many reasons are listed if nothing matches, */
 const REASONS_NAMED_MAX = 3;
 /** each cut to this many characters. */
 const REASON_LENGTH_MAX = 100;
+
+/** A sink may give each event a reason of its own: beyond this many no more are kept. */
+const REASONS_KEPT_MAX = 10_000;
 
 /** Which dead letters are meant. */
 export class Selection {
@@ -32,13 +36,13 @@ export interface Found {
   readonly events: number;
   /** The files that hold them. */
   readonly names: readonly string[];
-  /** All letters that were looked at, by their reason. */
+  /** The letters that were looked at, by their reason; of very many reasons the first ones. */
   readonly reasons: ReadonlyMap<string, number>;
   /** What could not be read, in words. */
   readonly failures: readonly string[];
 }
 
-/** Looks through files. One at a time is in memory. */
+/** Looks through files. At most a part of one is in memory. */
 export async function find(
   letterFiles: LetterFiles,
   names: readonly string[],
@@ -49,10 +53,13 @@ export async function find(
   const holding: string[] = [];
   let events = 0;
   for await (const { name, letters } of letterFiles.readEach(names, failures)) {
-    for (const { reason } of letters) reasons.set(reason, (reasons.get(reason) ?? 0) + 1);
+    for (const { reason } of letters) {
+      const before = reasons.get(reason);
+      if (before !== undefined || reasons.size < REASONS_KEPT_MAX) reasons.set(reason, (before ?? 0) + 1);
+    }
     const wanted = letters.filter(selection.has).length;
     events += wanted;
-    if (wanted > 0) holding.push(name);
+    if (wanted > 0 && holding.at(-1) !== name) holding.push(name);
   }
   return { events, names: holding, reasons, failures };
 }

@@ -1,7 +1,14 @@
-import { readBatchLines } from '../append-log/batch-lines.js';
+import { MarksSearch, readBatchLines } from '../append-log/batch-lines.js';
+import type { BatchLines, LinesPart } from '../append-log/batch-lines.js';
+import type { FileSystem } from '../append-log/file-system.js';
+import { readInParts } from '../append-log/large-file.js';
+import type { FileBounds, ReadPart } from '../append-log/large-file.js';
 import { looksMarked } from '../append-log/line-mark.js';
 
 const LINE_FEED = 10;
+
+/** A file of nothing but garbage has many damaged lines; they look alike, so of each file only the first are named. */
+export const DAMAGED_NAMED_MAX = 20;
 
 /** A damaged line of a batch file. */
 export interface DamagedLine {
@@ -9,8 +16,8 @@ export interface DamagedLine {
   readonly line: number;
   /** Where it begins, in bytes from the start of the file. */
   readonly at: number;
-  /** Its bytes, with its line feed if it has one. */
-  readonly bytes: Buffer;
+  /** In bytes, with its line feed if it has one. */
+  readonly length: number;
   readonly what: string;
 }
 
@@ -21,94 +28,190 @@ export interface FileEnd {
   readonly length: number;
 }
 
-/** What is right and wrong in a batch file, by the same reading as a server's. */
-export interface BatchInspection {
+/** Some lines of a batch file. */
+export interface InspectedPart {
+  /** Where they begin, in bytes from the start of the file. */
+  readonly at: number;
+  /** As they stand in the file. */
+  readonly bytes: Buffer<ArrayBuffer>;
+  readonly lines: LinesPart;
   /** The sound events: NDJSON without marks. */
   readonly text: Buffer<ArrayBuffer>;
-  readonly events: number;
-  /** The run that wrote the file; `null`: it names none. */
-  readonly runId: string | null;
-  readonly damaged: readonly DamagedLine[];
-  /** A line that a crash cut off. */
-  readonly torn: FileEnd | null;
-  /** The last line, if its event is sound and only its line feed is missing or damaged. */
-  readonly breakLost: FileEnd | null;
+  /** The damaged lines, with their line feeds. */
+  readonly damaged: readonly Buffer[];
   /** The sound lines as they stand in the file, with their marks. */
   readonly sound: readonly Buffer<ArrayBuffer>[];
+  readonly lastBreakLost: boolean;
 }
 
-/** Looks through the bytes of a batch file. Damage never throws. */
-export function inspectBatch(file: Buffer<ArrayBuffer>): BatchInspection {
-  const read = readBatchLines(file, false);
-  const { bytes: text, events, runId, tornBytes, lastBreakLost } = read;
-  if (read.damaged.length === 0 && tornBytes === 0 && !lastBreakLost) {
-    return { text, events, runId, damaged: [], torn: null, breakLost: null, sound: [file] };
+/** What is right and wrong in a batch file, by the same reading as a server's. */
+export class BatchInspection {
+  bytes = 0;
+  events = 0;
+  /** The run that wrote the file; `null`: it names none. */
+  runId: string | null = null;
+  damagedLines = 0;
+  /** The first of them. */
+  readonly damaged: DamagedLine[] = [];
+  /** A line that a crash cut off. */
+  torn: FileEnd | null = null;
+  /** The last line, if its event is sound and only its line feed is missing or damaged. */
+  breakLost: FileEnd | null = null;
+  /** The line that comes next, counted from 1. */
+  #line = 1;
+  /** Whether the last part has ended within a line. */
+  #isInLine = false;
+
+  get isSound(): boolean {
+    return this.damagedLines === 0 && this.torn === null && this.breakLost === null;
   }
-  const lines = splitLines(file);
-  const { hasMarks } = read;
-  const damaged: DamagedLine[] = [];
-  const sound: Buffer<ArrayBuffer>[] = [];
-  for (const { line, at, bytes } of lines) {
-    // whether a line is damaged depends on its bytes alone, and the damaged ones come in the order of the file
-    const isDamaged = read.damaged[damaged.length]?.equals(bytes) === true;
-    if (isDamaged) damaged.push({ line, at, bytes, what: whatIsWrong(bytes, hasMarks) });
-    else sound.push(bytes);
+
+  /** Takes the next part of the file. */
+  add({ at, bytes, lines, read }: ReadPart): InspectedPart {
+    this.bytes += bytes.length;
+    if (read === null) {
+      this.#addPartOfLine(at, bytes);
+      return {
+        at,
+        bytes,
+        lines,
+        text: bytes.subarray(0, 0),
+        damaged: [bytes],
+        sound: [],
+        lastBreakLost: false,
+      };
+    }
+    const { bytes: text, events, damaged, lastBreakLost } = read;
+    this.runId ??= read.runId;
+    this.events += events;
+    return { at, bytes, lines, text, damaged, sound: this.#addLines(at, bytes, read), lastBreakLost };
   }
-  const last = lines.at(-1);
-  const isOpen = last !== undefined && last.bytes.at(-1) !== LINE_FEED;
-  const end = isOpen ? { line: last.line, at: last.at, length: last.bytes.length } : null;
-  if (tornBytes > 0) sound.pop();
-  return {
-    text,
-    events,
-    runId,
-    damaged,
-    torn: tornBytes > 0 ? end : null,
-    breakLost: lastBreakLost ? end : null,
-    sound,
-  };
+
+  /** @returns the sound lines, those that stand together in one */
+  #addLines(at: number, part: Buffer<ArrayBuffer>, read: BatchLines): Buffer<ArrayBuffer>[] {
+    const sound: Buffer<ArrayBuffer>[] = [];
+    let damaged = 0;
+    let soundStart = 0;
+    for (let start = 0; start < part.length;) {
+      const feed = part.indexOf(LINE_FEED, start);
+      const end = feed === -1 ? part.length : feed + 1;
+      // whether a line is damaged depends on its bytes alone, and the damaged ones come in the order of the file
+      if (read.damaged[damaged]?.equals(part.subarray(start, end)) === true) {
+        damaged++;
+        const line = part.subarray(start, end);
+        this.#addDamaged({
+          line: this.#line,
+          at: at + start,
+          length: line.length,
+          what: whatIsWrong(line, read.hasMarks),
+        });
+        if (start > soundStart) sound.push(part.subarray(soundStart, start));
+        soundStart = end;
+      } else if (feed === -1) {
+        const fileEnd = { line: this.#line, at: at + start, length: end - start };
+        if (read.tornBytes > 0) this.torn = fileEnd;
+        else if (read.lastBreakLost) this.breakLost = fileEnd;
+      }
+      if (feed !== -1) this.#line++;
+      start = end;
+    }
+    const soundEnd = part.length - read.tornBytes;
+    if (soundEnd > soundStart) sound.push(part.subarray(soundStart, soundEnd));
+    return sound;
+  }
+
+  /** A line that does not fit into memory is damage. */
+  #addPartOfLine(at: number, part: Buffer): void {
+    const { length } = part;
+    const last = this.damaged.at(-1);
+    if (!this.#isInLine) this.#addDamaged({ line: this.#line, at, length, what: 'too long' });
+    else if (last?.line === this.#line) {
+      this.damaged[this.damaged.length - 1] = { ...last, length: last.length + length };
+    }
+    this.#isInLine = part.at(-1) !== LINE_FEED;
+    if (!this.#isInLine) this.#line++;
+  }
+
+  #addDamaged(line: DamagedLine): void {
+    this.damagedLines++;
+    if (this.damaged.length < DAMAGED_NAMED_MAX) this.damaged.push(line);
+  }
+}
+
+/** Looks through an open batch file, a part at a time, and notes in `inspection` what it finds. Damage never throws. */
+export async function* inspectParts(
+  fs: FileSystem,
+  fd: number,
+  size: number,
+  bounds: FileBounds,
+  inspection: BatchInspection,
+): AsyncGenerator<InspectedPart, void, undefined> {
+  const { wholeMax } = bounds;
+  const own = size > wholeMax ? bounds : { ...bounds, piece: wholeMax };
+  for await (const part of readInParts(fs, fd, size, false, own)) yield inspection.add(part);
 }
 
 /**
- * The batch file without what is unsound: its sound lines byte for byte, with a line feed at the end of the last.
- *
- * @throws Error where that would not be read as the same events as the whole file
+ * The parts of a batch file without what is unsound, as a repair puts them together: the sound lines byte for byte, with
+ * a line feed at the end of the last.
  */
-export function soundFile({ sound, breakLost, text }: BatchInspection): Buffer<ArrayBuffer> {
-  const whole = Buffer.concat(sound);
-  const choices =
-    breakLost === null
-      ? [whole]
-      : // behind the last byte, or in its place where that is what became of the line feed
-        [whole, whole.subarray(0, -1)].map((lines) => Buffer.concat([lines, Buffer.of(LINE_FEED)]));
-  const file = choices.find((choice) => isSoundly(choice, text));
-  if (file === undefined) throw new Error('the sound lines alone would not be read as the same events');
-  return file;
-}
+export class SoundLines {
+  bytes = 0;
+  readonly #search = new MarksSearch();
+  #hasMarks = false;
 
-function splitLines(file: Buffer<ArrayBuffer>): { line: number; at: number; bytes: Buffer<ArrayBuffer> }[] {
-  const lines: { line: number; at: number; bytes: Buffer<ArrayBuffer> }[] = [];
-  for (let at = 0; at < file.length;) {
-    const found = file.indexOf(LINE_FEED, at);
-    const end = found === -1 ? file.length : found + 1;
-    lines.push({ line: lines.length + 1, at, bytes: file.subarray(at, end) });
-    at = end;
+  /**
+   * Takes the next part of the file.
+   *
+   * @throws Error if its sound lines would not be read as the same events
+   */
+  add({ lines, text, sound, lastBreakLost, bytes }: InspectedPart): Buffer<ArrayBuffer> {
+    this.#hasMarks = lines.hasMarks;
+    const isFirst = this.bytes === 0;
+    const [only] = sound;
+    const isUnchanged = only?.length === bytes.length && !lastBreakLost && isFirst === lines.isFirst;
+    const part = isUnchanged ? only : soundPart(sound, text, lastBreakLost, { ...lines, isFirst });
+    if (part.length > 0) this.#search.look(part);
+    this.bytes += part.length;
+    return part;
   }
-  return lines;
+
+  /** @throws Error if the whole would not be read as the same events */
+  end(): void {
+    if (this.#search.hasMarks !== this.#hasMarks) throw notTheSame();
+  }
 }
 
-function withoutBreak(line: Buffer<ArrayBuffer>): Buffer<ArrayBuffer> {
-  return line.at(-1) === LINE_FEED ? line.subarray(0, -1) : line;
+function soundPart(
+  sound: readonly Buffer<ArrayBuffer>[],
+  text: Buffer,
+  lastBreakLost: boolean,
+  lines: LinesPart,
+): Buffer<ArrayBuffer> {
+  const whole = Buffer.concat(sound);
+  const choices = !lastBreakLost
+    ? [whole]
+    : // behind the last byte, or in its place where that is what became of the line feed
+      [whole, whole.subarray(0, -1)].map((bytes) => Buffer.concat([bytes, Buffer.of(LINE_FEED)]));
+  const part = choices.find((choice) => isSoundly(choice, text, lines));
+  if (part === undefined) throw notTheSame();
+  return part;
 }
 
-function whatIsWrong(line: Buffer<ArrayBuffer>, hasMarks: boolean): string {
+function notTheSame(): Error {
+  return new Error('the sound lines alone would not be read as the same events');
+}
+
+function whatIsWrong(line: Buffer, hasMarks: boolean): string {
   if (!hasMarks) return 'no event';
-  return looksMarked(withoutBreak(line)) ? 'the mark does not fit' : 'no mark';
+  return looksMarked(line.at(-1) === LINE_FEED ? line.subarray(0, -1) : line)
+    ? 'the mark does not fit'
+    : 'no mark';
 }
 
-/** Whether a file is sound and its events are these; white space at the end of a line is none of an event. */
-function isSoundly(file: Buffer<ArrayBuffer>, text: Buffer): boolean {
-  const { bytes, tornBytes, lastBreakLost, damaged } = readBatchLines(file, false);
+/** Whether lines are sound and their events are these; white space at the end of a line is none of an event. */
+function isSoundly(part: Buffer<ArrayBuffer>, text: Buffer, lines: LinesPart): boolean {
+  const { bytes, tornBytes, lastBreakLost, damaged } = readBatchLines(part, false, lines);
   if (damaged.length > 0 || tornBytes > 0 || lastBreakLost) return false;
   return bytes.equals(text) || trimmedLines(bytes) === trimmedLines(text);
 }

@@ -1,6 +1,6 @@
 import type { FileSystem } from '../append-log/file-system.js';
-import { tryRead } from './batch-file-reading.js';
-import { inspectBatch } from './batch-inspection.js';
+import type { FileBounds } from '../append-log/large-file.js';
+import { tryInspect } from './batch-file-reading.js';
 import { EXIT } from './exit-code.js';
 import type { ExitCode } from './exit-code.js';
 import { countDeadLetters, listDirectory, listQuarantine, secondOf } from './log-directory.js';
@@ -40,7 +40,7 @@ interface Style {
 }
 
 /**
- * Says what is in a log directory. One file at a time is in memory.
+ * Says what is in a log directory. At most a part of one file is in memory.
  *
  * @param deadLettersTool how the tool for dead letters is called
  * @throws ForebayError `LOG_DIR_UNUSABLE`
@@ -51,6 +51,7 @@ export async function list(
   json: boolean,
   output: Output,
   deadLettersTool: string,
+  bounds?: FileBounds,
 ): Promise<ExitCode> {
   const found = await listDirectory(fs, dir);
   const lock = await reportLock(dir); // after the names: a file made since is not among them
@@ -64,7 +65,7 @@ export async function list(
   };
   for (const name of found.batches) {
     if (output.closed) break;
-    const row = await rowOf(fs, dir, name, lock);
+    const row = await rowOf(fs, dir, name, lock, bounds);
     if (row === null) continue;
     totals.batches++;
     totals.bytes += row.bytes ?? 0;
@@ -77,21 +78,27 @@ export async function list(
 }
 
 /** `null` for a file that is gone: delivered meanwhile. */
-async function rowOf(fs: FileSystem, dir: string, name: string, lock: LockReport): Promise<BatchRow | null> {
-  const reading = await tryRead(fs, dir, name);
+async function rowOf(
+  fs: FileSystem,
+  dir: string,
+  name: string,
+  lock: LockReport,
+  bounds: FileBounds | undefined,
+): Promise<BatchRow | null> {
+  const reading = await tryInspect(fs, dir, name, bounds);
   if ('gone' in reading) return null;
   const ageSeconds = Math.max(0, Math.floor(Date.now() / 1000 - secondOf(name)));
   const nothing = { name, ageSeconds, damagedLines: 0, tornBytes: 0, lastBreakLost: false };
   if ('unreadable' in reading)
     return { ...nothing, bytes: null, events: null, unreadable: reading.unreadable };
-  const inspection = inspectBatch(reading.file);
-  const { events, damaged, torn, breakLost } = inspection;
+  const inspection = reading.content;
+  const { bytes, events, damagedLines, torn, breakLost } = inspection;
   const isWritten = mayBeWritten(lock, inspection);
   return {
     ...nothing,
-    bytes: reading.file.length,
+    bytes,
     events,
-    damagedLines: damaged.length,
+    damagedLines,
     tornBytes: isWritten ? 0 : (torn?.length ?? 0),
     lastBreakLost: breakLost !== null && !isWritten,
     unreadable: null,

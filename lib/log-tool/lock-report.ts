@@ -61,7 +61,7 @@ export function lockText({ state, owner, why }: LockReport): string {
 /** Whether the end of a file may just be being written by a server: files of its own run only. */
 export function mayBeWritten(
   { state, runId: current }: LockReport,
-  { runId, events }: BatchInspection,
+  { runId, events }: Pick<BatchInspection, 'runId' | 'events'>,
 ): boolean {
   if (state === 'free' || state === 'missing') return false;
   // the first line names the run; a file that has none yet may have just been created

@@ -1,6 +1,7 @@
-import type { Dir, Dirent, Stats } from 'node:fs';
+import type { Stats } from 'node:fs';
 import { join } from 'node:path';
 import { isBatchName } from '../append-log/batch-name.js';
+import { lookThrough } from '../append-log/directory-entries.js';
 import { LOCK_FILE } from '../append-log/directory-lock.js';
 import { call, statsOf } from '../append-log/file-system.js';
 import type { FileSystem } from '../append-log/file-system.js';
@@ -32,28 +33,33 @@ export interface LogDirectory {
  * @throws ForebayError `LOG_DIR_UNUSABLE`
  */
 export async function listDirectory(fs: FileSystem, dir: string): Promise<LogDirectory> {
-  const batches: string[] = [];
-  const notPlain: string[] = [];
-  const leftovers: string[] = [];
-  const operations: string[] = [];
-  const foreign: string[] = [];
-  let hasLockFile = false;
-  for await (const entry of entries(fs, dir)) {
-    const { name } = entry;
-    if (isBatchName(name)) (entry.isFile() ? batches : notPlain).push(name);
-    else if (isTemporary(name) && entry.isFile()) leftovers.push(name);
-    else if (name === LOCK_FILE) hasLockFile = true;
-    else if (name === OPERATIONS || name === EARLIER_OPERATIONS) operations.push(name);
-    else if (!OURS.has(name)) foreign.push(name);
-  }
-  return {
-    batches: inOrder(batches),
-    notPlain: inOrder(notPlain),
-    leftovers: leftovers.toSorted(),
-    operations: operations.toSorted(),
-    foreign: foreign.toSorted(),
-    hasLockFile,
-  };
+  const look = lookThrough(fs, dir, async (entries) => {
+    const batches: string[] = [];
+    const notPlain: string[] = [];
+    const leftovers: string[] = [];
+    const operations: string[] = [];
+    const foreign: string[] = [];
+    let hasLockFile = false;
+    for await (const entry of entries) {
+      const { name } = entry;
+      if (isBatchName(name)) (entry.isFile() ? batches : notPlain).push(name);
+      else if (isTemporary(name) && entry.isFile()) leftovers.push(name);
+      else if (name === LOCK_FILE) hasLockFile = true;
+      else if (name === OPERATIONS || name === EARLIER_OPERATIONS) operations.push(name);
+      else if (!OURS.has(name)) foreign.push(name);
+    }
+    return {
+      batches: inOrder(batches),
+      notPlain: inOrder(notPlain),
+      leftovers: leftovers.toSorted(),
+      operations: operations.toSorted(),
+      foreign: foreign.toSorted(),
+      hasLockFile,
+    };
+  });
+  return look.catch((error: unknown) => {
+    throw unusable(dir, error);
+  });
 }
 
 /** How many files of dead letters there are. */
@@ -70,12 +76,18 @@ export interface QuarantineFile {
 /** What is in the quarantine, by name; nothing where there is none. */
 export async function listQuarantine(fs: FileSystem, logDir: string): Promise<QuarantineFile[]> {
   const dir = join(logDir, QUARANTINE);
-  const files: QuarantineFile[] = [];
-  for await (const { name } of entries(fs, dir, ['ENOENT'])) {
-    const stats = await statsOf(fs, join(dir, name));
-    if (stats !== null) files.push({ name: `${QUARANTINE}/${name}`, bytes: stats.size });
-  }
-  return files.toSorted((a, b) => (a.name < b.name ? -1 : 1));
+  const look = lookThrough(fs, dir, async (entries) => {
+    const files: QuarantineFile[] = [];
+    for await (const { name } of entries) {
+      const stats = await statsOf(fs, join(dir, name));
+      if (stats !== null) files.push({ name: `${QUARANTINE}/${name}`, bytes: stats.size });
+    }
+    return files.toSorted((a, b) => (a.name < b.name ? -1 : 1));
+  });
+  return look.catch((error: unknown) => {
+    if (systemCode(error) === 'ENOENT') return [];
+    throw unusable(dir, error);
+  });
 }
 
 /** The second in a batch file's name, since 1970. */
@@ -94,23 +106,6 @@ function inOrder(batchNames: readonly string[]): string[] {
 
 function isTemporary(name: string): boolean {
   return name.endsWith(TEMPORARY_SUFFIX) && isBatchName(name.slice(0, -TEMPORARY_SUFFIX.length));
-}
-
-/** @param silent codes of errors that mean: nothing there */
-async function* entries(
-  fs: FileSystem,
-  dir: string,
-  silent: readonly string[] = [],
-): AsyncGenerator<Dirent, void, undefined> {
-  try {
-    const handle = await call<Dir>((done) => {
-      fs.opendir(dir, done);
-    });
-    yield* handle;
-  } catch (error) {
-    if (silent.includes(systemCode(error) ?? '')) return;
-    throw unusable(dir, error);
-  }
 }
 
 /**

@@ -2,9 +2,8 @@ import { join } from 'node:path';
 import { LOCK_FILE, lockDirectory } from '../append-log/directory-lock.js';
 import type { DirectoryLock } from '../append-log/directory-lock.js';
 import { flushDirectory } from '../append-log/file-system.js';
+import type { FileBounds } from '../append-log/large-file.js';
 import { asError, ForebayError } from '../errors.js';
-import { tryRead } from './batch-file-reading.js';
-import { inspectBatch } from './batch-inspection.js';
 import { doRepair, planRepair, repairTexts } from './batch-repair.js';
 import { EXIT } from './exit-code.js';
 import type { ExitCode } from './exit-code.js';
@@ -23,6 +22,7 @@ export interface RepairOptions {
   /** Whether to say only what would be done. */
   readonly dryRun: boolean;
   readonly output: Output;
+  readonly bounds?: FileBounds;
 }
 
 interface Tally {
@@ -145,17 +145,16 @@ async function step(
 }
 
 async function repairOne(options: RepairOptions, tally: Tally, name: string): Promise<string[]> {
-  const { fs, dir, dryRun } = options;
-  const reading = await tryRead(fs, dir, name);
+  const reading = await planRepair(options, name);
   if ('gone' in reading) return [];
   tally.files++;
   if ('unreadable' in reading) throw new Error(`unreadable: ${reading.unreadable}`);
-  const plan = planRepair(name, inspectBatch(reading.file));
+  const { content: plan } = reading;
   if (plan === null) return [];
-  const aside = dryRun ? null : await doRepair(fs, dir, plan);
+  const asides = options.dryRun ? [] : await doRepair(options, plan);
   tally.repaired++;
-  tally.asideLines += plan.inspection.damaged.length;
-  return repairTexts(plan, aside);
+  tally.asideLines += plan.inspection.damagedLines;
+  return repairTexts(plan, asides);
 }
 
 function summary({ files, repaired, asideLines, failures }: Tally, dryRun: boolean): string {

@@ -1,5 +1,5 @@
 import nodeFs from 'node:fs';
-import { callVoid, nodeFileSystem } from '../append-log/file-system.js';
+import { call, callVoid, nodeFileSystem } from '../append-log/file-system.js';
 import type { FileSystem } from '../append-log/file-system.js';
 
 /** What the tool asks of the system: as the log does, and that one file takes another's place. */
@@ -50,4 +50,12 @@ export function flush(fs: FileSystem, fd: number): Promise<void> {
   return callVoid((done) => {
     fs.fsync(fd, done);
   });
+}
+
+/** The size of an open file, in bytes. */
+export async function sizeOf(fs: FileSystem, fd: number): Promise<number> {
+  const { size } = await call<nodeFs.Stats>((done) => {
+    fs.fstat(fd, done);
+  });
+  return size;
 }

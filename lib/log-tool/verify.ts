@@ -1,6 +1,8 @@
 import type { FileSystem } from '../append-log/file-system.js';
-import { tryRead } from './batch-file-reading.js';
-import { inspectBatch } from './batch-inspection.js';
+import type { FileBounds } from '../append-log/large-file.js';
+import { tryInspect } from './batch-file-reading.js';
+import type { FileReading } from './batch-file-reading.js';
+import type { BatchInspection } from './batch-inspection.js';
 import { EXIT } from './exit-code.js';
 import type { ExitCode } from './exit-code.js';
 import { listDirectory, listQuarantine } from './log-directory.js';
@@ -8,9 +10,6 @@ import { lockText, mayBeWritten, reportLock } from './lock-report.js';
 import type { LockReport } from './lock-report.js';
 import type { Output } from './output.js';
 import { count } from '../words.js';
-
-/** A file of nothing but garbage has many damaged lines; they look alike. */
-const LINES_TOLD_MAX = 20;
 
 interface Found {
   files: number;
@@ -29,7 +28,12 @@ interface Found {
  *
  * @throws ForebayError `LOG_DIR_UNUSABLE`
  */
-export async function verify(fs: FileSystem, dir: string, output: Output): Promise<ExitCode> {
+export async function verify(
+  fs: FileSystem,
+  dir: string,
+  output: Output,
+  bounds?: FileBounds,
+): Promise<ExitCode> {
   const listing = await listDirectory(fs, dir);
   const lock = await reportLock(dir); // after the names: a file made since is not among them
   const found: Found = {
@@ -46,7 +50,8 @@ export async function verify(fs: FileSystem, dir: string, output: Output): Promi
   for (const name of listing.notPlain)
     await output.write(`${name}: not a plain file, left alone (warning)\n`);
   for (const name of listing.batches) {
-    for (const line of await look(fs, dir, name, lock, found)) await output.write(`${name}: ${line}\n`);
+    const reading = await tryInspect(fs, dir, name, bounds);
+    for (const line of look(reading, lock, found)) await output.write(`${name}: ${line}\n`);
   }
   const aside = await listQuarantine(fs, dir);
   const set =
@@ -55,15 +60,8 @@ export async function verify(fs: FileSystem, dir: string, output: Output): Promi
   return found.damagedFiles + found.unreadable === 0 ? EXIT.sound : EXIT.damaged;
 }
 
-/** Looks at one file, and counts. What is wrong comes back in words. */
-async function look(
-  fs: FileSystem,
-  dir: string,
-  name: string,
-  lock: LockReport,
-  found: Found,
-): Promise<string[]> {
-  const reading = await tryRead(fs, dir, name);
+/** Counts what is in a file, and says in words what is wrong with it. */
+function look(reading: FileReading<BatchInspection>, lock: LockReport, found: Found): string[] {
   if ('gone' in reading) {
     found.gone++;
     return [];
@@ -73,17 +71,16 @@ async function look(
     found.unreadable++;
     return [`unreadable: ${reading.unreadable}`];
   }
-  const inspection = inspectBatch(reading.file);
-  const { events, damaged, torn, breakLost } = inspection;
+  const inspection = reading.content;
+  const { bytes, events, damagedLines, damaged, torn, breakLost } = inspection;
   found.events += events;
-  found.bytes += reading.file.length;
-  found.damagedLines += damaged.length;
+  found.bytes += bytes;
+  found.damagedLines += damagedLines;
   const isWritten = mayBeWritten(lock, inspection);
-  const lines = damaged
-    .slice(0, LINES_TOLD_MAX)
-    .map(({ line, at, bytes, what }) => `${place(line, at)}: ${what} (${count(bytes.length, 'byte')})`);
-  if (damaged.length > LINES_TOLD_MAX)
-    lines.push(`and ${damaged.length - LINES_TOLD_MAX} more damaged lines`);
+  const lines = damaged.map(
+    ({ line, at, length, what }) => `${place(line, at)}: ${what} (${count(length, 'byte')})`,
+  );
+  if (damagedLines > damaged.length) lines.push(`and ${damagedLines - damaged.length} more damaged lines`);
   const end = torn ?? breakLost;
   if (end !== null && isWritten) {
     lines.push(
@@ -99,7 +96,7 @@ async function look(
       `${place(breakLost.line, breakLost.at)}: the last line break is lost; the event before it is sound`,
     );
   }
-  if (damaged.length > 0 || (breakLost !== null && !isWritten)) found.damagedFiles++;
+  if (damagedLines > 0 || (breakLost !== null && !isWritten)) found.damagedFiles++;
   return lines;
 }
 
