@@ -184,6 +184,7 @@ export const MUTANTS: readonly Mutant[] = [
       },
     ],
     violates: LOST,
+    worlds: ['toxic events'],
   },
   {
     name: 'forgets what is left of a batch that gives way to another',
@@ -428,7 +429,7 @@ export const MUTANTS: readonly Mutant[] = [
       },
     ],
     violates: LOST,
-    worlds: ['small disk'],
+    worlds: ['small disk', 'toxic events'],
   },
   {
     name: 'counts a batch that is deleted as pending',
