@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { createForebay } from '../lib/forebay.js';
-import { HttpSink } from '../lib/sinks/http-sink.js';
+import { HttpSink } from '../lib/sinks/http/http-sink.js';
 
 // How many batches a second Forebay delivers of what an earlier run left, once it knows the sink.
 // Called as: node dist/bench/deliver-to-limited.js DIR PORT CONCURRENCY WARM_SECONDS SECONDS

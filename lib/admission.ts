@@ -1,4 +1,5 @@
 import type { AppendLog } from './append-log/append-log.js';
+import { BLOCK_BYTES } from './append-log/disk-blocks.js';
 import { RUN_MARK_BYTES } from './append-log/run-mark.js';
 import type { DiskWatch } from './disk-watch.js';
 import { ForebayError } from './errors.js';
@@ -29,6 +30,9 @@ const RETRY_AFTER_MS_MAX = 30_000;
 const BACKLOG_RETRY_AFTER_MS_MAX = 300_000;
 /** So much of `backlogBytesMax` is free again when clients are told to come back. */
 const BACKLOG_ROOM = 0.1;
+
+/** What a batch file takes of the disk beside its lines, at most: the mark of its run, and the rest of its last block. */
+const FILE_BYTES = RUN_MARK_BYTES + BLOCK_BYTES - 1;
 
 /** A request weighs so much in the mean of the last ones. */
 const REQUEST_WEIGHT = 1 / 8;
@@ -96,8 +100,8 @@ export class Admission {
     }
     const hanging = this.#hanging();
     if (hanging !== null) return hanging;
-    const marks = this.#runMarkBytes(events, waiting);
-    const over = log.pendingBytes + waiting + marks + heldBytes - backlogBytesMax;
+    const beside = FILE_BYTES * this.#filesBegun(events, waiting);
+    const over = log.pendingBytes + waiting + beside + heldBytes - backlogBytesMax;
     if (!batcher.admits(events, bytes + heldBytes) || (over > 0 && over <= heldBytes)) {
       return new ForebayError('QUEUE_FULL', { retryAfterMs: bounded(batcher.drainMs, RETRY_AFTER_MS_MAX) });
     }
@@ -105,20 +109,20 @@ export class Admission {
   }
 
   /**
-   * What the files that queued events and these begin take at most for the mark of the run: also if the batches of those
-   * that are being written and of those that wait end by time.
+   * How many files queued events and these begin at most: also if the batches of those that are being written and of
+   * those that wait end by time.
    */
-  #runMarkBytes(events: number, bytes: number): number {
+  #filesBegun(events: number, bytes: number): number {
     const { batcher, batchSize, batchBytes } = this.#options;
     const bySize = Math.floor((batcher.queuedEvents + events) / batchSize);
-    return RUN_MARK_BYTES * (2 + bySize + Math.floor(bytes / batchBytes));
+    return 2 + bySize + Math.floor(bytes / batchBytes);
   }
 
   /** Whether events have room if nothing else waits. If each of some requests has, one like their mean has, too. */
   #fitsAlone(events: number, bytes: number): boolean {
     const { batcher, batchSize, batchBytes, backlogBytesMax } = this.#options;
-    const marks = RUN_MARK_BYTES * (2 + events / batchSize + bytes / batchBytes);
-    return batcher.canEverAdmit(events, bytes) && bytes + marks <= backlogBytesMax;
+    const beside = FILE_BYTES * (2 + events / batchSize + bytes / batchBytes);
+    return batcher.canEverAdmit(events, bytes) && bytes + beside <= backlogBytesMax;
   }
 
   #hanging(): ForebayError | null {

@@ -13,6 +13,7 @@ import t from 'tap';
 import type { Test } from 'tap';
 import { AppendLog } from '../lib/append-log/append-log.js';
 import type { AppendLogOptions } from '../lib/append-log/append-log-options.js';
+import { diskBytes } from '../lib/append-log/disk-blocks.js';
 import { BatchNames, compareBatchNames, isBatchName } from '../lib/append-log/batch-name.js';
 import { nodeFileSystem } from '../lib/append-log/file-system.js';
 import type { FileSystem } from '../lib/append-log/file-system.js';
@@ -76,7 +77,7 @@ void t.test('what is appended to a batch is read back, byte for byte, and gone w
   t.match(listed, { ...batch, acknowledgedBytes: null, events: null, bornMs: Number });
   const ageMs = performance.now() - (listed?.bornMs ?? NaN);
   t.ok(ageMs >= 0 && ageMs < 60_000, 'about the time in its name');
-  t.equal(log.pendingBytes, length);
+  t.equal(log.pendingBytes, diskBytes(length));
   const read = await log.read(batch);
   t.equal(read.bytes.toString(), plain('a', 'b', 'c'));
   t.equal(read.events, 3);

@@ -5,6 +5,7 @@ import t from 'tap';
 import type { Test } from 'tap';
 import type { Batch } from '../lib/append-log/batch.js';
 import { isBatchName } from '../lib/append-log/batch-name.js';
+import { BLOCK_BYTES } from '../lib/append-log/disk-blocks.js';
 import { markedLine } from '../lib/append-log/line-mark.js';
 import { RUN_MARK_BYTES } from '../lib/append-log/run-mark.js';
 import { CollectingSink } from './helpers/collecting-sink.js';
@@ -23,21 +24,30 @@ import {
 import { ServerProcess } from './helpers/server-process.js';
 import { tempDir } from './helpers/temp-dir.js';
 
-const MAX = 20_000;
+const MAX = 200_000;
 const numbered = (n: number): string => eventText(`e${String(n).padStart(5, '0')}`, 'x'.repeat(60));
 const LINE_BYTES = markedLine(numbered(0)).length;
-/** Room for 100 events in batches of 10. */
-const FULL = 100 * LINE_BYTES + 10 * RUN_MARK_BYTES;
+/** A batch of ten such events takes a block. */
+const FULL = 20 * BLOCK_BYTES;
+/** What an event leaves free for the files that it may begin: beside its own, one that ends by time meanwhile. */
+const BEGUN_BYTES = 2 * (RUN_MARK_BYTES + BLOCK_BYTES - 1);
 
 function heldSink(): CollectingSink {
   return Object.assign(new CollectingSink(), { held: true });
 }
 
-function bytesOnDisk(dir: string): number {
-  let bytes = 0;
-  for (const name of readdirSync(dir).filter(isBatchName)) bytes += statSync(join(dir, name)).size;
-  return bytes;
+function sizesOnDisk(dir: string): number[] {
+  return readdirSync(dir)
+    .filter(isBatchName)
+    .map((name) => statSync(join(dir, name)).size);
 }
+
+/** What the files take, as `du` says it where blocks have 4,096 bytes. */
+function blocksOnDisk(dir: string): number {
+  return sum(sizesOnDisk(dir).map((bytes) => Math.ceil(bytes / 4096) * 4096));
+}
+
+const sum = (numbers: readonly number[]): number => numbers.reduce((a, b) => a + b, 0);
 
 void t.test(
   'a full backlog is 429 with Retry-After; the door opens by itself, and nothing taken is lost',
@@ -56,10 +66,11 @@ void t.test(
     t.ok(taken.length > 0 && statuses.includes(429));
     let n = 300;
     while ((await send(n)) === 202) n++;
-    const files = readdirSync(dir).filter(isBatchName).length;
-    t.equal(bytesOnDisk(dir), taken.length * LINE_BYTES + files * RUN_MARK_BYTES);
-    t.ok(bytesOnDisk(dir) <= FULL, 'no more than the bound');
-    t.ok(bytesOnDisk(dir) > FULL - LINE_BYTES - 3 * RUN_MARK_BYTES, 'and hardly less');
+    const sizes = sizesOnDisk(dir);
+    t.equal(sum(sizes), taken.length * LINE_BYTES + sizes.length * RUN_MARK_BYTES);
+    t.equal(pendingBytes(forebay), blocksOnDisk(dir));
+    t.ok(blocksOnDisk(dir) <= FULL, 'no more than the bound');
+    t.ok(blocksOnDisk(dir) > FULL - LINE_BYTES - BEGUN_BYTES, 'and hardly less');
     t.match(await get('/ready'), { status: 503, code: 'BACKLOG_FULL', retryAfter: 300 });
     t.match(await get('/health'), { status: 200 });
     t.equal(forebay.counts().pending, taken.length, 'nothing was deleted to make room');
@@ -75,8 +86,8 @@ void t.test(
 void t.test(
   'a backlog with room for less than an event is not ready, and the log says when it begins and ends',
   async (t) => {
-    // ten files of ten events, and two more marks: the next event lacks ten bytes
-    const backlogBytesMax = 101 * LINE_BYTES + 12 * RUN_MARK_BYTES - 10;
+    // ten files of ten events, and one of one: the next event lacks ten bytes
+    const backlogBytesMax = 11 * BLOCK_BYTES + LINE_BYTES + BEGUN_BYTES - 10;
     const { forebay, sink, said } = await startForebay(
       t,
       { backlogBytesMax, batchSize: 10, batchWaitMs: 60_000 },
@@ -88,7 +99,7 @@ void t.test(
       t.match(await post(numbered(taken)), { status: 202 }, 'what is ready takes an event');
       taken++;
     }
-    t.equal(taken, 100);
+    t.equal(taken, 101);
     t.match(
       await get('/ready'),
       { status: 503, code: 'BACKLOG_FULL', retryAfter: 300 },
@@ -100,7 +111,7 @@ void t.test(
     const lines = (): string[] => said.filter(({ text }) => /backlog/i.test(text)).map(({ level }) => level);
     t.same(lines(), ['warn']);
     sink.release();
-    await until(() => forebay.counts().pending === 0, 'all is delivered');
+    await until(() => forebay.counts().pending === 1, 'all but the batch that is not full are delivered');
     t.match(await post(numbered(0)), { status: 202 });
     t.match(await get('/ready'), { status: 200 });
     t.same(lines(), ['warn', 'info']);
@@ -151,7 +162,7 @@ async function retryAfterAt(t: Test, paceMs: number, silentMs: number = 0): Prom
 
 void t.test('Retry-After is the time until a tenth is free at the pace of the sink', async (t) => {
   const second = await retryAfterAt(t, 1000);
-  const expected = (0.1 * 5 * MAX * 1000) / (10 * LINE_BYTES);
+  const expected = (0.1 * 5 * MAX * 1000) / BLOCK_BYTES;
   t.ok(second > expected / 1.5 && second < expected * 1.5, `${second} ms, about ${expected} expected`);
   const slower = await retryAfterAt(t, 5000);
   t.ok(slower > 3 * second && slower < 8 * second, `${slower} ms for a sink that is five times slower`);
@@ -161,7 +172,7 @@ void t.test('Retry-After is the time until a tenth is free at the pace of the si
 
 void t.test('what earlier runs left counts from the start, also after kill -9', async (t) => {
   const dir = tempDir(t);
-  const flags = ['--log-dir', dir, '--backlog-max', '20000', '--body-max', '10000', '--replay-wait', '0'];
+  const flags = ['--log-dir', dir, '--backlog-max', String(MAX), '--body-max', '10000', '--replay-wait', '0'];
   const down = [...flags, '--sink-latency', '600000', '--batch-size', '10'];
   const first = await ServerProcess.start(...down);
   const clients = clientsOf(t, first.port);
@@ -175,7 +186,7 @@ void t.test('what earlier runs left counts from the start, also after kill -9', 
     }
   }
   await first.stop('SIGKILL');
-  t.ok(bytesOnDisk(dir) <= 20_000);
+  t.ok(blocksOnDisk(dir) <= MAX);
   const second = await ServerProcess.start(...down);
   const refused = await clientsOf(t, second.port).post(numbered(0));
   t.same(
@@ -184,8 +195,8 @@ void t.test('what earlier runs left counts from the start, also after kill -9', 
     'the first event it is asked to take',
   );
   await second.stop('SIGKILL');
-  const files = readdirSync(dir).filter(isBatchName).length;
-  t.equal(bytesOnDisk(dir), taken * LINE_BYTES + files * RUN_MARK_BYTES, 'nothing was deleted');
+  const sizes = sizesOnDisk(dir);
+  t.equal(sum(sizes), taken * LINE_BYTES + sizes.length * RUN_MARK_BYTES, 'nothing was deleted');
   const third = await ServerProcess.start(...flags, '--sink-latency', '0');
   await third.line(/Replay complete/);
   t.equal((await clientsOf(t, third.port).post(numbered(0))).status, 202);
@@ -193,13 +204,16 @@ void t.test('what earlier runs left counts from the start, also after kill -9', 
 });
 
 void t.test('a body that could never fit is a wrong setting', async (t) => {
-  const server = new ServerProcess(['--port', '0', '--log-dir', tempDir(t), '--backlog-max', '1MiB']);
-  t.equal(await server.exited, 78);
-  t.match(server.stderr, /--body-max must be smaller than --backlog-max/);
+  // the second has room for the line, and for no file around it
+  for (const most of ['1MiB', String(2 ** 20 + 8000)]) {
+    const server = new ServerProcess(['--port', '0', '--log-dir', tempDir(t), '--backlog-max', most]);
+    t.equal(await server.exited, 78);
+    t.match(server.stderr, /--body-max must be smaller than --backlog-max/);
+  }
 });
 
 void t.test('an event that could never fit is refused for good, with a backlog of nothing', async (t) => {
-  const { forebay } = await startForebay(t, { backlogBytesMax: 2000 });
+  const { forebay } = await startForebay(t, { backlogBytesMax: 10_000 });
   const { post } = await openHttp(t, forebay);
   t.match(await post(eventText('a', 'x'.repeat(3000))), { status: 413, code: 'BODY_TOO_LARGE' });
   t.equal((await post(eventText('a'))).status, 202);
@@ -212,16 +226,13 @@ void t.test('a batch file that is deleted by hand frees its bytes', async (t) =>
   for (let n = 1; n <= left; n++) writeFileSync(join(dir, leftName(n)), content);
   const running = await startForebay(
     t,
-    { logDir: dir, backlogBytesMax: MAX, replayWaitMs: 0, batchSize: 1 },
+    { logDir: dir, backlogBytesMax: 2 * MAX, replayWaitMs: 0, batchSize: 1 },
     heldSink(),
   );
   const { forebay, sink } = running;
   await until(() => sink.attempts.length === 1, 'the first is on its way');
   await forebay.write(numbered(1)); // is kept in memory
-  await until(
-    () => pendingBytes(forebay) === left * content.length + LINE_BYTES + RUN_MARK_BYTES,
-    'all count',
-  );
+  await until(() => pendingBytes(forebay) === (left + 1) * BLOCK_BYTES, 'all count');
   for (const name of readdirSync(dir).filter(isBatchName)) {
     if (name !== sink.attempts[0]) unlinkSync(join(dir, name));
   }

@@ -9,6 +9,7 @@ import { isBatchName } from '../lib/append-log/batch-name.js';
 import type { FileSystem } from '../lib/append-log/file-system.js';
 import { LogLines } from '../lib/log-lines.js';
 import { DrainRate } from '../lib/append-log/drain-rate.js';
+import { diskBytes } from '../lib/append-log/disk-blocks.js';
 import { Backlog } from '../lib/stages/backlog.js';
 import { heldDisk } from './helpers/held-disk.js';
 import { tempDir } from './helpers/temp-dir.js';
@@ -194,17 +195,18 @@ void t.test('files that someone deletes are missed, also if their names are not 
   const sealed: string[] = [];
   for (let n = 0; n < 5; n++) sealed.push(await seal());
   const { length } = LINE;
+  const block = diskBytes(length);
   t.equal(await next(), 'batch_20250101_000000_1.jsonl');
-  t.equal(log.pendingBytes, 15 * length);
+  t.equal(log.pendingBytes, 15 * block);
   // neither the next ones of the backlog nor the last
   for (const name of ['batch_20250101_000000_7.jsonl', 'batch_20250101_000000_8.jsonl', sealed[2] ?? ''])
     rmSync(join(dir, name));
   await waitFor(() => errors.length > 0, 'they are missed');
   t.match(errors, [/^3 batch files are gone that waited/]);
-  t.match(log, { pendingBytes: 12 * length, unreadBatches: 8, pendingEvents: 5 });
+  t.match(log, { pendingBytes: 12 * block, unreadBatches: 8, pendingEvents: 5 });
   for (const name of ['batch_20250101_000000_9.jsonl', sealed[4] ?? '']) rmSync(join(dir, name));
   await waitFor(() => errors.length > 1, 'these, too');
-  t.match(log, { pendingBytes: 10 * length, unreadBatches: 7 });
+  t.match(log, { pendingBytes: 10 * block, unreadBatches: 7 });
   const names = new Set(sealed);
   let left = 9;
   while (left-- > 0) {

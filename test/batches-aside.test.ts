@@ -252,7 +252,7 @@ void t.test('a disk that takes no dead letter holds up nobody either', async (t)
 });
 
 void t.test('batches aside fill the backlog at last, and /ready and /health show them before', async (t) => {
-  const { forebay, makeRoom } = await startFull(t, { backlogBytesMax: 4096 });
+  const { forebay, makeRoom } = await startFull(t, { backlogBytesMax: 64 * 1024 });
   await forebay.write(eventText('bad0'));
   await until(() => aside(forebay) === 1, 'the first is aside');
   t.match(readiness(forebay, forebay.unready()), {
@@ -319,6 +319,26 @@ function leave(dir: string, batches: readonly (readonly string[])[]): string[] {
   });
 }
 
+interface BrokenFile {
+  readonly fs: FileSystem;
+  isBroken: boolean;
+  failures: number;
+}
+
+/** A file system that cannot open one file, if it is told so. */
+function brokenFile(name: string, code: string): BrokenFile {
+  const open = ((path: string, ...rest: unknown[]) => {
+    if (broken.isBroken && path.endsWith(name)) {
+      broken.failures++;
+      const done = rest.at(-1) as (error: Error) => void;
+      setImmediate(done, Object.assign(new Error(code), { code }));
+    } else Reflect.apply(nodeFileSystem.open, nodeFileSystem, [path, ...rest]);
+  }) as FileSystem['open'];
+  const fs = Object.create(nodeFileSystem, { open: { value: open } }) as FileSystem;
+  const broken = { fs, isBroken: false, failures: 0 };
+  return broken;
+}
+
 void t.test('batches beyond those that memory may hold are found again in the directory', async (t) => {
   const { dir, makeRoom } = fullDirectory(t);
   const ids = Array.from({ length: 40 }, (_, n) => (n % 2 === 0 ? [`bad${n}`, `a${n}`] : [`e${n}`]));
@@ -369,28 +389,82 @@ void t.test(
     t.intercept(Math, 'random', { value: () => 0.1 }); // tries again soon
     const { dir, makeRoom } = fullDirectory(t);
     const [name = ''] = leave(dir, [['bad', 'a']]);
-    let isBroken = false;
-    let failures = 0;
-    const open = ((path: string, ...rest: unknown[]) => {
-      if (isBroken && path.endsWith(name)) {
-        failures++;
-        const done = rest.at(-1) as (error: Error) => void;
-        setImmediate(done, Object.assign(new Error('EMFILE'), { code: 'EMFILE' }));
-      } else Reflect.apply(nodeFileSystem.open, nodeFileSystem, [path, ...rest]);
-    }) as FileSystem['open'];
-    const fs = Object.create(nodeFileSystem, { open: { value: open } }) as FileSystem;
-    const { log, deliverer } = await bench(t, dir, new PickySink(), 0, fs);
+    const broken = brokenFile(name, 'EMFILE');
+    const { log, deliverer } = await bench(t, dir, new PickySink(), 0, broken.fs);
     await until(() => deliverer.sinkState.batchesAside === 1, 'it is aside');
-    isBroken = true;
+    broken.isBroken = true;
     makeRoom();
-    await until(() => failures >= 5, 'it cannot be read, and has left its place');
-    isBroken = false;
+    await until(() => broken.failures >= 5, 'it cannot be read, and has left its place');
+    broken.isBroken = false;
     await until(() => deliverer.deadLettered === 1, 'its dead letter has room');
     await until(() => log.pendingEvents === 0, 'none waits');
     t.same([log.pendingEvents, log.pendingBytes, log.quarantined], [0, 0, 0]);
     t.equal(deliverer.sinkState.batchesAside, 0);
   },
 );
+
+void t.test('one that is found again and cannot be read holds up none of the others', async (t) => {
+  t.intercept(Math, 'random', { value: () => 0.1 }); // tries again soon
+  const { dir, makeRoom } = fullDirectory(t);
+  const [name = ''] = leave(dir, [['bad1'], ['bad2', 'a'], ['bad3']]);
+  const broken = brokenFile(name, 'EIO');
+  const { log, deliverer } = await bench(t, dir, new PickySink(), 0, broken.fs);
+  await until(() => deliverer.sinkState.batchesAside === 3, 'all are aside');
+  broken.isBroken = true;
+  makeRoom();
+  await until(() => deliverer.deadLettered === 2, 'the dead letters of the others have room');
+  t.ok(broken.failures > 3);
+  t.equal(deliverer.sinkState.batchesAside, 1);
+  t.same([log.pendingEvents, log.quarantined], [1, 0]);
+  broken.isBroken = false;
+  await until(() => deliverer.deadLettered === 3, 'and its own once it can be read');
+  t.equal(deliverer.sinkState.batchesAside, 0);
+  t.same([log.pendingEvents, log.pendingBytes, log.quarantined], [0, 0, 0]);
+});
+
+void t.test('nor does one whose verdicts are in memory', async (t) => {
+  const { dir, makeRoom } = fullDirectory(t);
+  const [name = ''] = leave(dir, [['bad1'], ['bad2'], ['bad3'], ['bad4']]);
+  const broken = brokenFile(name, 'EIO');
+  const { log, deliverer } = await bench(t, dir, new PickySink(), 1500, broken.fs);
+  await until(() => deliverer.sinkState.batchesAside === 4, 'all are aside');
+  t.ok(deliverer.asideInMemory > 0 && deliverer.asideInMemory < 4, `${deliverer.asideInMemory} in memory`);
+  broken.isBroken = true;
+  makeRoom();
+  await until(() => deliverer.deadLettered === 3, 'the others have room, also those that were forgotten');
+  t.match(deliverer, { asideInMemory: 1, sinkState: { batchesAside: 1 } });
+  broken.isBroken = false;
+  await until(() => deliverer.deadLettered === 4, 'and it has once it can be read', 60_000);
+  t.same([log.pendingEvents, log.pendingBytes, log.quarantined], [0, 0, 0]);
+});
+
+void t.test('a batch that needs no room waits for none, though memory does not hold it', async (t) => {
+  t.intercept(Math, 'random', { value: () => 0.02 }); // tries again soon
+  const { dir, makeRoom } = fullDirectory(t);
+  leave(dir, [['bad1'], ['x1', 'y1'], ['bad2'], ['a'], ['x2', 'y2'], ['b']]);
+  const sink = new PickySink();
+  const picky = sink.deliver.bind(sink);
+  let isMended = false;
+  sink.deliver = async (batch) => {
+    if (!isMended && batch.bytes.includes('"x')) throw new SinkError('it broke', { status: 500 });
+    await picky(batch);
+  };
+  const { deliverer } = await bench(t, dir, sink, 0);
+  await until(
+    () => ['y1', 'y2', 'a', 'b'].every((id) => sink.taken.includes(id)),
+    'the others are at the sink',
+  );
+  await until(
+    () => deliverer.sinkState.batchesAside === 4,
+    'nothing is kept of those that the sink fails at',
+  );
+  isMended = true;
+  await until(() => deliverer.delivered === 6, 'they are delivered');
+  t.equal(sink.offered.filter((id) => id.startsWith('bad')).length, 2, 'those that need room have waited');
+  makeRoom();
+  await until(() => deliverer.deadLettered === 2, 'until there was some');
+  t.equal(deliverer.sinkState.batchesAside, 0);
+});
 
 void t.test(
   'a file that is damaged while its batch is aside: the sound events go to the sink again',

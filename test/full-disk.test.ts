@@ -4,6 +4,7 @@ import t from 'tap';
 import { AppendLog } from '../lib/append-log/append-log.js';
 import { nodeFileSystem } from '../lib/append-log/file-system.js';
 import type { FileSystem } from '../lib/append-log/file-system.js';
+import { NameFlush } from '../lib/append-log/name-flush.js';
 import { Reserve, RESERVE_BYTES } from '../lib/append-log/reserve.js';
 import { LogLines } from '../lib/log-lines.js';
 import { SinkError } from '../lib/sinks/sink-error.js';
@@ -243,7 +244,8 @@ void t.test(
         },
       },
     }) as FileSystem;
-    const reserve = new Reserve(fs, tempDir(t));
+    const dir = tempDir(t);
+    const reserve = new Reserve(fs, dir, new NameFlush(fs, dir));
     const holding = reserve.tryToHold();
     await until(() => fail.length === 1, 'it is being put back');
     let times = 0;

@@ -1,14 +1,19 @@
+import { readdirSync, readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { once } from 'node:events';
+import { basename, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
 import type { Test } from 'tap';
 import type { Batch } from '../lib/append-log/batch.js';
+import { isBatchName } from '../lib/append-log/batch-name.js';
+import { nodeFileSystem } from '../lib/append-log/file-system.js';
+import type { FileSystem } from '../lib/append-log/file-system.js';
 import { readiness } from '../lib/http/probes.js';
 import { createForebay } from '../lib/index.js';
 import type { Forebay, ForebayOptions } from '../lib/index.js';
-import { HttpSink } from '../lib/sinks/http-sink.js';
+import { HttpSink } from '../lib/sinks/http/http-sink.js';
 import { SinkError } from '../lib/sinks/sink-error.js';
 import type { Sink } from '../lib/sinks/sink.js';
 import { addsUp, eventText, idsOf, until } from './helpers/running-forebay.js';
@@ -298,6 +303,57 @@ void t.test('--sink-tries-max makes a dead letter of the event alone', async (t)
   await until(() => forebay.counts().pending === 0, 'nothing waits');
   t.match(forebay.counts(), { delivered: 49, deadLettered: 1 });
   t.equal(new Set(sink.taken).size, 49);
+});
+
+void t.test('with one place a batch lets others pass at its fifth failure, and not before', async (t) => {
+  t.intercept(Math, 'random', { value: () => 0.02 });
+  for (const failures of [4, 5]) {
+    const sink = new MoodySink();
+    sink.error = (given) =>
+      given.includes('e0') && sink.offered.length <= failures
+        ? new SinkError('it broke', { status: 500 })
+        : null;
+    const { forebay } = await start(t, { sink, sinkConcurrency: 1 });
+    await write(forebay, ids(0, 40));
+    await until(() => forebay.counts().delivered === 40, 'all is delivered');
+    if (failures === 4) t.same(sink.taken, ids(0, 40), 'in order');
+    else t.same(sink.taken.slice(0, 10), ids(10, 20), 'the next one is first');
+    t.same(new Set(sink.offered.slice(0, failures)).size, 1, 'until then it is alone at the sink');
+    t.same(sink.taken.toSorted(), ids(0, 40).toSorted(), 'each once');
+    await forebay.stop();
+  }
+});
+
+void t.test('a batch that rests and cannot be read holds up no other that rests', async (t) => {
+  t.intercept(Math, 'random', { value: () => 0.02 }); // tries again soon
+  const sink = new MoodySink();
+  sink.error = (given) => (given.some((id) => id === 'e3' || id === 'e13') ? new Error('it broke') : null);
+  const unreadable = new Set<string>();
+  let first: string | null = null;
+  const open = ((path: string, ...rest: unknown[]) => {
+    if (unreadable.has(basename(path))) {
+      first ??= basename(path);
+      const done = rest.at(-1) as (error: Error) => void;
+      setImmediate(done, Object.assign(new Error('EIO'), { code: 'EIO' }));
+    } else Reflect.apply(nodeFileSystem.open, nodeFileSystem, [path, ...rest]);
+  }) as FileSystem['open'];
+  const fs = Object.create(nodeFileSystem, { open: { value: open } }) as FileSystem;
+  const { forebay, dir } = await start(t, { sink, fs });
+  await write(forebay, ids(0, 40));
+  await until(() => forebay.sinkState()?.isolatedEvents === 2, 'two wait apart', 60_000);
+  for (const name of readdirSync(dir).filter(isBatchName)) unreadable.add(name);
+  t.equal(unreadable.size, 2);
+  sink.error = null;
+  await until(() => first !== null, 'one has its turn, and cannot be read', 60_000);
+  const [other = ''] = [...unreadable].filter((name) => name !== first);
+  const event = readFileSync(join(dir, other), 'utf8').includes('"e13"') ? 'e13' : 'e3';
+  unreadable.delete(other);
+  await until(() => sink.taken.includes(event), 'the other has its turn', 60_000);
+  t.equal(sink.taken.length, 39);
+  unreadable.clear();
+  await until(() => forebay.counts().pending === 0, 'and so has the first once it can be read', 60_000);
+  t.equal(sink.taken.length, 40, 'each event once');
+  addsUp(t, forebay);
 });
 
 void t.test('what waits apart survives a restart', async (t) => {

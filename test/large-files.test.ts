@@ -1,5 +1,6 @@
 import {
   closeSync,
+  cpSync,
   mkdirSync,
   openSync,
   readdirSync,
@@ -9,16 +10,21 @@ import {
   writeSync,
 } from 'node:fs';
 import { join } from 'node:path';
+import { pipeline } from 'node:stream/promises';
 import t from 'tap';
 import type { Test } from 'tap';
 import { AppendLog } from '../lib/append-log/append-log.js';
 import type { Batch } from '../lib/append-log/batch.js';
+import { nodeFileSystem } from '../lib/append-log/file-system.js';
+import type { FileSystem } from '../lib/append-log/file-system.js';
 import { markedLine } from '../lib/append-log/line-mark.js';
 import { createForebay } from '../lib/forebay.js';
 import type { Forebay } from '../lib/forebay.js';
 import { LogLines } from '../lib/log-lines.js';
 import type { Sink } from '../lib/sinks/sink.js';
 import { SinkError } from '../lib/sinks/sink-error.js';
+import { Backlog } from '../lib/stages/backlog.js';
+import { Deliverer } from '../lib/stages/deliverer.js';
 import { batchFiles, leftName, memoryDir, readQuarantine } from './helpers/left-files.js';
 import { addsUp, eventText, idsOf, until } from './helpers/running-forebay.js';
 import { ServerProcess } from './helpers/server-process.js';
@@ -206,6 +212,230 @@ void t.test(
     addsUp(t, forebay);
   },
 );
+
+/** How a sink takes the events of a test: those that it fails at, those that it refuses. */
+class Moods implements Sink {
+  readonly taken: string[] = [];
+  readonly keys = new Map<string, string>();
+  bad: readonly string[] = [];
+  refused: readonly string[] = [];
+  readonly t: Test;
+  /** Called with the ids before an answer. */
+  asked: (ids: readonly string[]) => void = () => undefined;
+
+  constructor(t: Test) {
+    this.t = t;
+  }
+
+  async deliver({ key, bytes }: Batch): Promise<void> {
+    const given = idsOf(bytes.toString().split('\n').slice(0, -1));
+    const before = this.keys.get(key) ?? given.join();
+    if (given.join() !== before) this.t.fail(`${key} is of ${before}, and of ${given.join()}`);
+    this.keys.set(key, before);
+    this.asked(given);
+    if (given.some((id) => this.bad.includes(id))) throw new SinkError('it broke', { status: 500 });
+    this.taken.push(...given.filter((id) => !this.refused.includes(id)));
+    const refused = given.flatMap((id, index) =>
+      this.refused.includes(id) ? [{ index, reason: 'no', status: 422 }] : [],
+    );
+    if (refused.length > 0) throw new SinkError('some are bad', { status: 207, refused });
+  }
+}
+
+interface Bench {
+  readonly log: AppendLog;
+  readonly deliverer: Deliverer;
+  readonly said: readonly string[];
+  readonly end: () => Promise<void>;
+}
+
+/** A Deliverer that takes files of more than 1,000 bytes for large, with pieces of some 8 events. */
+async function bench(
+  t: Test,
+  dir: string,
+  sink: Sink,
+  deadLettersBytesMax = Infinity,
+  fs: FileSystem = nodeFileSystem,
+): Promise<Bench> {
+  const said: string[] = [];
+  const say = (_fields: object, text: string): void => void said.push(text);
+  const lines = new LogLines({ debug: say, info: say, warn: say, error: say });
+  const fileBounds = { wholeMax: 1000, piece: 500, lineMax: 2000 };
+  const log = await AppendLog.open({ dir, fs, fsync: 'never', lines, fileBounds, deadLettersBytesMax });
+  const backlog = new Backlog(log, lines);
+  const options = { sinkConcurrency: 1, sinkConcurrencyMax: 1, sinkTriesMax: null };
+  const deliverer = new Deliverer({ log, sink, lines, ...options });
+  const ended = pipeline(backlog, deliverer);
+  let ending: Promise<void> | null = null;
+  const end = async (): Promise<void> => {
+    deliverer.stop();
+    backlog.stop();
+    await ended;
+    await log.close();
+  };
+  const once = async (): Promise<void> => (ending ??= end());
+  t.teardown(once);
+  return { log, deliverer, said, end: once };
+}
+
+/** Leaves a file of events `e0`, … */
+function leave(dir: string, name: string, events: number, from = 0): void {
+  const lines = ids(from, from + events).map((id, n) => markedLine(eventText(id), n === 0 ? RUN : null));
+  writeFileSync(join(dir, name), lines.join(''));
+}
+
+void t.test('events of a large file that wait apart hold up no other piece of it, nor others', async (t) => {
+  t.intercept(Math, 'random', { value: () => 0.02 }); // tries again soon
+  const dir = tempDir(t);
+  leave(dir, NAME, 40);
+  leave(dir, leftName(2), 3, 100);
+  const sink = new Moods(t);
+  sink.bad = ['e1', 'e12', 'e13'];
+  sink.refused = ['e2', 'e30'];
+  const { log, deliverer } = await bench(t, dir, sink);
+  await until(() => sink.taken.length === 38, 'all others are delivered');
+  t.equal(new Set(sink.taken).size, 38, 'each once');
+  await until(() => deliverer.delivered === 3, 'the other file is settled');
+  t.same(batchFiles(dir), [NAME], 'their file is there');
+  t.match(readFileSync(join(dir, 'dead-letters', NAME), 'utf8'), /"e30"/, 'what is settled has its letters');
+  t.equal(log.pendingEvents, 40);
+  sink.bad = ['e12'];
+  await until(
+    () => sink.taken.includes('e13') && sink.taken.includes('e1'),
+    'those that it takes now',
+    60_000,
+  );
+  t.equal(deliverer.delivered, 3);
+  sink.bad = [];
+  await until(() => deliverer.delivered === 41, 'and the last one', 60_000);
+  t.same(
+    sink.taken.toSorted(),
+    [...ids(0, 40), ...ids(100, 103)].filter((id) => id !== 'e2' && id !== 'e30').toSorted(),
+  );
+  t.match(
+    { deadLettered: deliverer.deadLettered, pending: log.pendingEvents },
+    { deadLettered: 2, pending: 0 },
+  );
+  t.same(batchFiles(dir), []);
+});
+
+void t.test(
+  'a large file of which events wait apart comes again after a crash, with the same keys',
+  async (t) => {
+    t.intercept(Math, 'random', { value: () => 0.02 });
+    const dir = tempDir(t);
+    leave(dir, NAME, 40);
+    const sink = new Moods(t);
+    sink.bad = ['e12'];
+    sink.refused = ['e2', 'e14', 'e30'];
+    const { deliverer } = await bench(t, dir, sink);
+    await until(() => deliverer.sinkState.isolatedEvents === 1, 'one waits apart');
+    await until(() => sink.taken.length === 36, 'the others are delivered');
+    // what a kill leaves is what is in the directory
+    const copy = tempDir(t);
+    cpSync(dir, copy, { recursive: true });
+    sink.bad = [];
+    const next = await bench(t, copy, sink);
+    await until(() => next.deliverer.delivered === 37, 'all are delivered');
+    t.equal(next.deliverer.deadLettered, 3);
+    const letters = readdirSync(join(copy, 'dead-letters'))
+      .flatMap((name) =>
+        readFileSync(join(copy, 'dead-letters', name), 'utf8')
+          .split('\n')
+          .slice(0, -1),
+      )
+      .map((line) => /"event":\{"id":"(\w+)"/.exec(line)?.[1] ?? '');
+    t.same(letters.toSorted(), ['e14', 'e2', 'e30'], 'each letter once');
+    t.same(batchFiles(copy), []);
+  },
+);
+
+void t.test('parts of pieces with equal events have keys of their own', async (t) => {
+  t.intercept(Math, 'random', { value: () => 0.02 });
+  const dir = tempDir(t);
+  const lines = Array.from({ length: 40 }, () => markedLine(eventText('same')));
+  writeFileSync(join(dir, NAME), lines.join(''));
+  const keys: string[] = [];
+  const names: string[] = [];
+  const sink: Sink = {
+    async deliver({ name, key, events }) {
+      if (events > 2) throw new SinkError('too many', { status: 413, refused: 'all' });
+      names.push(name);
+      keys.push(key);
+    },
+  };
+  const { deliverer } = await bench(t, dir, sink);
+  await until(() => deliverer.delivered === 40, 'all are delivered');
+  t.equal(new Set(names).size, names.length);
+  t.equal(new Set(keys).size, keys.length);
+});
+
+void t.test('the dead letters of a large file do not wait for those of its own pieces', async (t) => {
+  const dir = tempDir(t);
+  for (const n of [1, 2]) leave(dir, leftName(n), 40, 100 * n);
+  leave(dir, leftName(3), 1, 300);
+  const sink = new Moods(t);
+  sink.refused = [0, 10, 20, 30, 39].flatMap((n) => [`e${100 + n}`, `e${200 + n}`]);
+  const { deliverer, log } = await bench(t, dir, sink, 600);
+  await until(() => deliverer.deadLettered === 5, 'the first is settled');
+  await until(() => deliverer.sinkState.batchesAside === 1, 'the second waits for room');
+  t.match(deliverer.sinkState, { deadLettersFull: true });
+  await until(() => deliverer.delivered === 36, 'the third is delivered');
+  t.same(batchFiles(dir), [leftName(2)]);
+  t.equal(sink.taken.length, 71, 'what it has of good events is delivered');
+  for (const name of readdirSync(join(dir, 'dead-letters'))) rmSync(join(dir, 'dead-letters', name));
+  await until(() => deliverer.deadLettered === 10, 'there is room');
+  t.equal(deliverer.delivered, 71);
+  t.equal(log.pendingEvents, 0);
+  t.same(batchFiles(dir), []);
+});
+
+void t.test('damage that comes while a large file is delivered is set aside, and told', async (t) => {
+  const dir = tempDir(t);
+  leave(dir, NAME, 40);
+  const lines = readFileSync(join(dir, NAME), 'utf8').split(/(?<=\n)/);
+  const sink = new Moods(t);
+  sink.asked = (given) => {
+    if (!given.includes('e0')) return;
+    const fd = openSync(join(dir, NAME), 'r+');
+    writeSync(fd, '?', lines.slice(0, 20).join('').length + 10);
+    closeSync(fd);
+  };
+  const { deliverer, log, said } = await bench(t, dir, sink);
+  await until(() => sink.taken.length === 39 && log.pendingEvents === 0, 'it is settled');
+  t.same(sink.taken, [...ids(0, 20), ...ids(21, 40)]);
+  t.match({ delivered: deliverer.delivered, gone: log.quarantined }, { delivered: 39, gone: 1 });
+  const [line = ''] = [...readQuarantine(dir).values()].map(String);
+  t.equal(line, `${lines[20]?.slice(0, 10)}?${lines[20]?.slice(11)}`);
+  t.equal(
+    said.filter((text) => /^Damaged since it was looked at: 1 event of .*set aside in/.test(text)).length,
+    1,
+  );
+});
+
+void t.test('a piece that cannot be read for a while holds up no other file', async (t) => {
+  t.intercept(Math, 'random', { value: () => 0.02 });
+  const dir = tempDir(t);
+  leave(dir, NAME, 40);
+  leave(dir, leftName(2), 1, 100);
+  let isBroken = false;
+  const open = ((path: string, ...rest: unknown[]) => {
+    if (isBroken && path.endsWith(NAME)) {
+      const done = rest.at(-1) as (error: Error) => void;
+      setImmediate(done, Object.assign(new Error('EIO'), { code: 'EIO' }));
+    } else Reflect.apply(nodeFileSystem.open, nodeFileSystem, [path, ...rest]);
+  }) as FileSystem['open'];
+  const fs = Object.create(nodeFileSystem, { open: { value: open } }) as FileSystem;
+  const sink = new Moods(t);
+  sink.asked = (given) => (isBroken ||= given.includes('e0'));
+  const { deliverer } = await bench(t, dir, sink, Infinity, fs);
+  await until(() => sink.taken.includes('e100'), 'the next file is delivered');
+  t.notOk(sink.taken.includes('e39'));
+  isBroken = false;
+  sink.asked = () => undefined;
+  await until(() => deliverer.delivered === 41, 'and it is once it can be read', 60_000);
+  t.equal(sink.taken.length, 41, 'each event once');
+});
 
 void t.test(
   'a file of 300 MB takes no more memory than a few pieces of it',

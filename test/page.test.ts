@@ -9,7 +9,7 @@ import t from 'tap';
 import type { Test } from 'tap';
 import { request } from 'undici';
 import { nodeFileSystem } from '../lib/append-log/file-system.js';
-import { NewestLetters } from '../lib/append-log/newest-letters.js';
+import { newestLetters } from '../lib/append-log/newest-letters.js';
 import type { Forebay } from '../lib/forebay.js';
 import { SECONDS } from '../lib/histogram.js';
 import { IngestionServer } from '../lib/http/ingestion-server.js';
@@ -360,8 +360,7 @@ void t.test('how a batch does is told by the last lines about it', (t) => {
 
 void t.test('of dead letters the newest are looked at, and never much', async (t) => {
   const dir = tempDir(t);
-  const letters = new NewestLetters(nodeFileSystem, dir);
-  t.same(await letters.read(), [], 'no folder');
+  t.same(await newestLetters(nodeFileSystem, dir), [], 'no folder');
   mkdirSync(join(dir, 'dead-letters'));
   const letter = (n: number, reason: string, event: string): string =>
     `{"batch":"${BATCH(n)}","index":${n},"reason":"${reason}","status":422,"attempts":1,"time":"2026-11-26T01:02:03.000Z","event":${event}}\n`;
@@ -375,7 +374,7 @@ void t.test('of dead letters the newest are looked at, and never much', async (t
   put(10, `${letter(10, 'z', '1')}${letter(10, 'cut', '1').slice(0, 40)}`);
   put(11, letter(11, 'first', `"${'é'.repeat(600)}"`));
   put(12, '');
-  const found = await new NewestLetters(nodeFileSystem, dir).read();
+  const found = await newestLetters(nodeFileSystem, dir);
   t.same(
     found.map(({ reason, event, isCut }) => [reason, event.length, isCut]),
     [

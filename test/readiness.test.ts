@@ -8,7 +8,7 @@ import { PROBE_FILE } from '../lib/append-log/disk-probe.js';
 import { markedLine } from '../lib/append-log/line-mark.js';
 import { DiskWatch } from '../lib/disk-watch.js';
 import { ForebayError } from '../lib/errors.js';
-import { SimulatedSink } from '../lib/sinks/simulated-sink.js';
+import { SimulatedSink } from '../lib/sinks/simulated/simulated-sink.js';
 import { createForebay } from '../lib/forebay.js';
 import { LogLines, silentLogger } from '../lib/log-lines.js';
 import { CollectingSink } from './helpers/collecting-sink.js';

@@ -6,8 +6,8 @@ import { DEAD_LETTERS_SETTINGS } from '../lib/dead-letters-tool/command-line.js'
 import { LOG_TOOL_SETTINGS } from '../lib/log-tool/command-line.js';
 import { PRODUCER_SETTINGS } from '../lib/producer/producer-settings.js';
 import { helpText, readCommand, readOptions, variableName } from '../lib/settings/option-table.js';
-import { checkRelations, SERVER_SETTINGS } from '../lib/settings/server-settings.js';
-import type { ServerSettings } from '../lib/settings/server-settings.js';
+import { checkRelations, SERVER_SETTINGS } from '../lib/cli/server-settings.js';
+import type { ServerSettings } from '../lib/cli/server-settings.js';
 import { tempDir } from './helpers/temp-dir.js';
 
 const read = (argv: string[], environment: Record<string, string> = {}): ServerSettings => {

@@ -2,7 +2,8 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join, relative } from 'node:path';
 import t from 'tap';
 import { ERRORS } from '../lib/errors.js';
-import { SERVER_SETTINGS } from '../lib/settings/server-settings.js';
+import { SERVER_SETTINGS } from '../lib/cli/server-settings.js';
+import { PRODUCER_SETTINGS } from '../lib/producer/producer-settings.js';
 
 /** What a room of `lib/` may import from, besides itself and Node.js. One way only: see docs/architecture.md. */
 const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
@@ -18,14 +19,28 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   'append-log': ['errors.ts', 'event.ts', 'log-lines.ts', 'words.ts'],
   'http-post.ts': [],
   'retry-after.ts': [],
-  sinks: [
+  sinks: ['append-log', 'errors.ts', 'log-lines.ts', 'settings'],
+  'sinks/file': ['append-log', 'errors.ts', 'log-lines.ts', 'settings', 'sinks'],
+  'sinks/http': [
     'append-log',
     'errors.ts',
     'http-post.ts',
-    'log-lines.ts',
     'retry-after.ts',
     'settings',
+    'sinks',
     'words.ts',
+  ],
+  'sinks/postgres': ['append-log', 'errors.ts', 'settings', 'sinks'],
+  'sinks/simulated': ['settings', 'sinks'],
+  'sinks/stdout': ['append-log', 'errors.ts', 'sinks'],
+  'sinks/registry.ts': [
+    'settings',
+    'sinks',
+    'sinks/file',
+    'sinks/http',
+    'sinks/postgres',
+    'sinks/simulated',
+    'sinks/stdout',
   ],
   'trouble.ts': ['errors.ts', 'log-lines.ts'],
   'disk-watch.ts': ['append-log', 'errors.ts', 'log-lines.ts', 'trouble.ts'],
@@ -114,6 +129,10 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     'log-lines.ts',
     'operator-routes.ts',
     'sinks',
+    'sinks/file',
+    'sinks/http',
+    'sinks/postgres',
+    'sinks/simulated',
     'stages',
     'statistics.ts',
   ],
@@ -141,18 +160,55 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     'producer',
     'settings',
     'sinks',
+    'sinks/registry.ts',
     'terminal-text.ts',
     'version.ts',
     'words.ts',
   ],
 };
 /** Who may open files: the log, the sinks that are files, what reads flags and writes results, and the page its own. */
-const MAY_USE_FILES = ['append-log', 'sinks', 'settings', 'producer', 'log-tool', 'cli', 'page'];
+const MAY_USE_FILES = [
+  'append-log',
+  'sinks',
+  'sinks/file',
+  'sinks/stdout',
+  'settings',
+  'producer',
+  'log-tool',
+  'cli',
+  'page',
+];
+
+const DOCUMENTS = [
+  'README.md',
+  'CHANGELOG.md',
+  'SECURITY.md',
+  'bench/README.md',
+  ...markdown('docs'),
+  ...markdown('examples'),
+];
+
+/** Words that exact English has no need for, and what it says instead. */
+const FOREIGN: readonly (readonly [RegExp, string])[] = [
+  [/\bso (?:many|much|long)\b/i, '"at most", "at least", "how long"'],
+  [/\bany ?more\b/i, '"no longer"'],
+  [/\banew\b/i, '"again"'],
+  [/\bstands\b/i, '"is"'],
+  [/\btold\b/i, '"reported"'],
+  [/\bg(?:ives?|ave|iven) back\b/i, '"returns"'],
+  [/\bof (?:one's|your) own\b/i, '"custom", "your own"'],
+  [/\b(?:the|its|their) begin\b/i, '"the start"'],
+  [/\bwhere (?:there (?:is|are)|none|nothing|it is missing)\b/i, '"if"'],
+  [/(?:^|[.:;] )Where [^.|]*, /, '"if"'],
+  [/\bbehind (?:it|its|the (?:level|name|batch|file|event|answer|others?)|a line feed)\b/i, '"after"'],
+];
 
 const files = readdirSync('lib', { recursive: true, encoding: 'utf8' })
   .filter((path) => path.endsWith('.ts') && !path.endsWith('.d.ts'))
   .map((path) => ({ path, text: readFileSync(join('lib', path), 'utf8') }));
-const room = (path: string): string => path.split('/')[0] ?? path;
+/** A folder, or a file beside them. Each sink is a room, and the registry is no part of what they share. */
+const room = (path: string): string =>
+  /^sinks\/(?:registry\.ts$|[^/]+(?=\/))/.exec(path)?.[0] ?? path.split('/')[0] ?? path;
 const imports = (text: string): string[] =>
   [...text.matchAll(/(?:from|import\()\s*'([^']+)'/g)].map((match) => match[1] ?? '');
 
@@ -181,7 +237,8 @@ void t.test('no stage knows HTTP, no sink knows files of the log', (t) => {
   for (const { path, text } of files) {
     const names = imports(text);
     if (room(path) === 'stages') t.notOk(names.includes('node:http'), path);
-    if (room(path) === 'sinks') t.notOk(/AppendLog\b(?!\/)/.test(text.replace(/import type .*/g, '')), path);
+    if (path.startsWith('sinks/'))
+      t.notOk(/AppendLog\b(?!\/)/.test(text.replace(/import type .*/g, '')), path);
   }
   t.end();
 });
@@ -227,19 +284,77 @@ void t.test('docs/settings.md has one table, with every setting as --help tells 
   t.end();
 });
 
-void t.test('every link between the documents leads somewhere', (t) => {
-  const documents = [
-    'README.md',
-    'CHANGELOG.md',
-    'SECURITY.md',
-    'bench/README.md',
-    ...markdown('docs'),
-    ...markdown('examples'),
-  ];
-  for (const path of documents) {
-    for (const [, link = ''] of readFileSync(path, 'utf8').matchAll(/\]\((?!https?:|#)([^)#]+)[^)]*\)/g)) {
-      t.ok(existsSync(join(dirname(path), link)), `${path}: ${link}`);
+void t.test('every link between the documents leads somewhere, to a heading where it names one', (t) => {
+  const links = /\]\((?!https?:)([^)#\s]*)(?:#([^)\s]+))?\)/g;
+  for (const path of DOCUMENTS) {
+    for (const [, link = '', heading] of readFileSync(path, 'utf8').matchAll(links)) {
+      const target = link === '' ? path : join(dirname(path), link);
+      t.ok(existsSync(target), `${path}: ${link}`);
+      if (heading !== undefined) t.ok(headingsIn(target).includes(heading), `${path}: ${link}#${heading}`);
     }
+  }
+  t.end();
+});
+
+void t.test('the README is short, and shows first what it is and how to run it', (t) => {
+  const readme = readFileSync('README.md', 'utf8');
+  t.ok(readme.split(/\s+/).length <= 1550, 'five minutes');
+  const order = ['docs/images/flow.svg', 'npm ci && npm start', 'npm ci && npm test', '## 90 seconds'];
+  t.ok(order.every((part) => readme.includes(part)));
+  t.same(
+    order.map((part) => readme.indexOf(part)),
+    order.map((part) => readme.indexOf(part)).toSorted((a, b) => a - b),
+  );
+  for (const path of [
+    'SECURITY.md',
+    'CHANGELOG.md',
+    ...readdirSync('docs').filter((each) => each.endsWith('.md')),
+  ])
+    t.match(readme, new RegExp(`\\]\\((?:docs/)?${path.replace('.', '\\.')}\\)`), `it leads to ${path}`);
+  t.end();
+});
+
+void t.test('each step of the walk in docs/architecture.md names files and functions that exist', (t) => {
+  const page = readFileSync('docs/architecture.md', 'utf8');
+  const walk = /^## The walk of one event.*?\n(.*?)^## /ms.exec(page)?.[1] ?? '';
+  const steps = [...walk.matchAll(/^\d+\. .*/gm)].map(([step]) => step);
+  t.ok(steps.length >= 10 && steps.length <= 15, `${steps.length} steps`);
+  let functions = 0;
+  for (const step of steps) {
+    let text = '';
+    // a function belongs to the file that was named last before it
+    for (const [, path, name = ''] of step.matchAll(
+      /\]\(\.\.\/(lib\/[^)]+)\)|`((?:[A-Z]\w+\.)?[#_]?[a-z]\w+)`/g,
+    )) {
+      if (path === undefined) {
+        t.ok(defines(text, name), `${step.slice(0, 30)}: ${name}`);
+        functions++;
+      } else {
+        t.ok(existsSync(path), path);
+        text = existsSync(path) ? readFileSync(path, 'utf8') : '';
+      }
+    }
+  }
+  t.ok(functions >= 2 * steps.length, `${functions} functions`);
+  t.end();
+});
+
+void t.test('the documents for users keep to the English of this project', (t) => {
+  const settings = [...Object.values(SERVER_SETTINGS), ...Object.values(PRODUCER_SETTINGS)];
+  // the tables of settings repeat --help word for word
+  const helps = settings.map(({ help }) => help.replaceAll('`', '')).toSorted((a, b) => b.length - a.length);
+  for (const path of DOCUMENTS.filter((each) => !/CHANGELOG|decisions/.test(each))) {
+    const lines = readFileSync(path, 'utf8').split('\n');
+    const found = lines.flatMap((line, index) => {
+      const own = line.startsWith('| `--')
+        ? helps.reduce((rest, help) => rest.replace(help, ''), line.replaceAll('`', ''))
+        : line;
+      return FOREIGN.flatMap(([word, better]) => {
+        const hit = word.exec(own)?.[0];
+        return hit === undefined ? [] : [`${path}:${index + 1}: "${hit}" is ${better}`];
+      });
+    });
+    t.same(found, []);
   }
   t.end();
 });
@@ -248,6 +363,30 @@ void t.test('the lock file names no host that packages come from', (t) => {
   t.notMatch(readFileSync('package-lock.json', 'utf8'), /"resolved": "https?:/);
   t.end();
 });
+
+/** The anchors of a document, as GitHub makes them of its headings, and those that are written by hand. */
+function headingsIn(path: string): string[] {
+  const text = readFileSync(path, 'utf8').replaceAll(/^```.*?^```$/gms, '');
+  const headings = [...text.matchAll(/^#+ (.+)$/gm)].map(([, heading = '']) =>
+    heading
+      .toLowerCase()
+      .replaceAll(/[^\p{L}\p{N} _-]/gu, '')
+      .replaceAll(' ', '-'),
+  );
+  return [...headings, ...[...text.matchAll(/<a id="([^"]+)">/g)].map(([, id = '']) => id)];
+}
+
+/** Whether a file defines a function, or a class with this method. */
+function defines(text: string, name: string): boolean {
+  const [method = '', owner] = name.split('.').toReversed();
+  const part =
+    owner === undefined
+      ? text
+      : (new RegExp(`^(?:export )?(?:abstract )?class ${owner}\\b.*?^}`, 'ms').exec(text)?.[0] ?? '');
+  const definition =
+    owner === undefined ? '^(?:export )?(?:async )?function' : '^  (?:static |readonly |override |async )*';
+  return new RegExp(`${definition} *${method}(?:\\(| = )`, 'm').test(part);
+}
 
 function markdown(dir: string): string[] {
   return readdirSync(dir, { recursive: true, encoding: 'utf8' })

@@ -28,6 +28,7 @@ import { finishFile, flushLate, unlink } from './file-ending.js';
 import type { DirectoryLock } from './directory-lock.js';
 import { openDirectory } from './directory-opening.js';
 import { PROBE_FILE, probeDisk } from './disk-probe.js';
+import { diskBytes } from './disk-blocks.js';
 import { DrainRate } from './drain-rate.js';
 import { nodeFileSystem } from './file-system.js';
 import type { FileSystem } from './file-system.js';
@@ -103,8 +104,9 @@ export class AppendLog extends LogCounts {
     this.lock = lock;
     this.#names = new BatchNames(found.newest);
     this.#nameFlush = new NameFlush(fs, options.dir);
-    this.#reserve = new Reserve(fs, options.dir);
-    const parties = { fs, logDir: options.dir, logNames: this.#nameFlush, reserve: this.#reserve };
+    this.#reserve = new Reserve(fs, options.dir, this.#nameFlush);
+    const confirmLock = async (): Promise<void> => lock.confirm();
+    const parties = { fs, logDir: options.dir, logNames: this.#nameFlush, reserve: this.#reserve, confirmLock };
     this.#quarantine = new Quarantine(parties);
     const reading = { bounds, quarantine: this.#quarantine, confirmGone: async () => lock.confirm() };
     this.#reader = new BatchReader({ fs, dir: options.dir, lines: options.lines, ...reading });
@@ -150,7 +152,7 @@ export class AppendLog extends LogCounts {
     await probeDisk(this.#fs, this.path(PROBE_FILE), this.#confirmName(), this.fsync === 'always', bytes);
   }
 
-  /** How long so many bytes take to be delivered, in milliseconds. */
+  /** How long it takes until so many bytes of `pendingBytes` are delivered, in milliseconds. */
   drainMs(bytes: number): number {
     return this.#drainRate.msFor(bytes);
   }
@@ -172,7 +174,7 @@ export class AppendLog extends LogCounts {
       throw new ForebayError('LOG_FAILED', { cause, retryAfterMs: RETRY_AFTER_MS });
     }
     this.pendingEvents += events;
-    this.pendingBytes += lines.length;
+    this.pendingBytes += diskBytes(file.bytes) - diskBytes(file.bytes - lines.length);
     this.#recent.add(file, lines);
   }
 
@@ -251,14 +253,18 @@ export class AppendLog extends LogCounts {
   }
 
   /** Deletes a batch file: its events are somewhere else now. One that is gone already is no error. @throws `LOG_DIR_LOST` */
-  async delete({ name, events, fileBytes }: DeletedBatch): Promise<void> {
+  async delete({ name, events, fileBytes, deadLettered = 0 }: DeletedBatch): Promise<void> {
+    // it may have left something behind that the server which has the lock would write again (new-copy.ts)
+    if (deadLettered > 0 || !this.#recent.has(name)) await this.lock.confirm();
+    else await this.lock.confirmIfLost();
     this.#recent.delete(name);
-    await this.lock.confirmIfLost();
     if (!(await unlink(this.#fs, this.path(name)))) await this.lock.confirm();
     this.#uncut.delete(name);
+    this.deadLetters.settled(name);
     this.pendingEvents -= events;
-    this.pendingBytes -= fileBytes;
-    this.#drainRate.add(fileBytes);
+    const freed = diskBytes(fileBytes);
+    this.pendingBytes -= freed;
+    this.#drainRate.add(freed);
     void this.#reserve.tryToHold();
   }
 

@@ -2,8 +2,6 @@ import { createHash } from 'node:crypto';
 
 /** Enough that no two meet by chance, in hexadecimal digits. */
 const DIGEST_LENGTH = 16;
-/** The end of a key: the range, of a part, and the digest. */
-const CONTENT = /(?:#\d+-\d+)?@[0-9a-f]+$/;
 
 /**
  * What a batch is known by, everywhere and for ever: `RUN-FILE@DIGEST`. The run, 64 random bits, tells directories and
@@ -18,18 +16,14 @@ export function keyOf(runId: string | null, batchName: string, bytes: Buffer): s
   return `${file}@${digestOf(bytes)}`;
 }
 
-/** The key of a part of a batch: `RUN-FILE#0-50@DIGEST`. */
+/** The key of a part of a batch: `RUN-FILE#0-50@DIGEST`, or of a piece of a large file: `RUN-FILE#9000-18000#0-50@DIGEST`. */
 export function partKey(key: string, range: string, bytes: Buffer): string {
-  return `${fileKey(key)}${range}@${digestOf(bytes)}`;
+  return `${withoutDigest(key)}${range}@${digestOf(bytes)}`;
 }
 
 /** What the keys of a batch, or of a piece of a large file, have in common, whatever its events are by now. */
 export function withoutDigest(key: string): string {
   return key.replace(/@[0-9a-f]+$/, '');
-}
-
-function fileKey(key: string): string {
-  return key.replace(CONTENT, '');
 }
 
 function digestOf(bytes: Buffer): string {

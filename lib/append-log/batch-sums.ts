@@ -3,7 +3,7 @@ export interface BatchSums {
   readonly batches: number;
   /** Those of them that an earlier run left. */
   readonly leftovers: number;
-  /** In bytes. */
+  /** What they take of the disk, in bytes. */
   readonly bytes: number;
 }
 

@@ -8,7 +8,7 @@ export interface SealedBatch {
   readonly acknowledgedBytes: number | null;
   /** How many events that is; `null` where it is not known before the file is read. */
   readonly events: number | null;
-  /** How much it takes of the disk, in bytes. */
+  /** The size of the file, in bytes. */
   readonly fileBytes: number;
   /** When its file was made, in milliseconds of `performance.now()`: before this process, it is below 0. */
   readonly bornMs: number;
@@ -56,7 +56,7 @@ export class Batch implements Iterable<Event> {
 
 /** A batch that was read from its file. */
 export class StoredBatch extends Batch {
-  /** How much its file takes of the disk. */
+  /** The size of its file, in bytes. */
   readonly fileBytes: number;
   /** Where the events of a large file are, to be read one piece after the other; none: they are in `bytes`. */
   readonly pieces: readonly Piece[];
@@ -77,4 +77,6 @@ export interface DeletedBatch {
   readonly name: string;
   readonly events: number;
   readonly fileBytes: number;
+  /** How many of its events are dead letters; without it none. */
+  readonly deadLettered?: number;
 }

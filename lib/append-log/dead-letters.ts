@@ -11,17 +11,19 @@
  * events the next one ends in `.2`, and so on.
  */
 import { join } from 'node:path';
-import { ForebayError } from '../errors.js';
-import { DEAD_LETTERS, filesIn, isDeadLetterFile } from './directory-listing.js';
+import { ForebayError, systemCode } from '../errors.js';
+import { DEAD_LETTERS } from './directory-listing.js';
 import { unlink } from './file-ending.js';
 import type { Batch } from './batch.js';
 import { withoutDigest } from './batch-key.js';
-import { flushDirectory, readAll, statsOf, writeNewFile } from './file-system.js';
+import { flushDirectory, readAll, writeNewFile } from './file-system.js';
 import type { FileSystem } from './file-system.js';
-import { LookPace } from './look-pace.js';
+import { fileOf, LettersRoom } from './letters-room.js';
+import type { LettersSize } from './letters-room.js';
+import { copies, freePath, writeNewCopy } from './new-copy.js';
+import type { EarlierCopy } from './new-copy.js';
 import { Subdirectory } from './subdirectory.js';
 import type { SubdirectoryOwner } from './subdirectory.js';
-import type { Reserve } from './reserve.js';
 
 /** An event that the sink refused. */
 export interface DeadLetter {
@@ -50,19 +52,10 @@ export interface LetterAbout {
 /** A batch, with its events as the sink got them. */
 type Whose = Pick<Batch, 'name' | 'key' | 'bytes'>;
 
-/** A file that gives way. */
-interface Earlier {
-  /** How much of it are letters of these events, in bytes. */
-  readonly size: number;
+/** A file that gives way; `size`: of its letters of these events. */
+interface Earlier extends EarlierCopy {
   /** Its other lines. */
   readonly others: Buffer;
-}
-
-/** What the letters of a batch take. */
-export interface LettersSize {
-  readonly bytes: number;
-  /** What an earlier file of the same batch takes, which they replace. */
-  readonly earlierBytes: number;
 }
 
 /** The letters of a batch have no room below the bound. */
@@ -80,31 +73,28 @@ const EVENT = Buffer.from(',"event":');
 /** How a file starts. Earlier versions wrote no key. */
 const START = /^\{"batch":"([^"]*)",(?:"key":"([^"]*)",)?"index":/;
 const START_BYTES = 256;
-/** So soon it is seen that someone has made room. */
-const KEPT_MS = 1000;
 
 export class DeadLetters {
+  readonly #owner: SubdirectoryOwner;
   readonly #fs: FileSystem;
   readonly #dir: string;
   readonly #subdirectory: Subdirectory;
-  readonly #reserve: Reserve;
-  readonly #bytesMax: number;
-  /** What stands there, as far as is known; `null`: it was not looked at yet. */
-  #bytes: number | null = null;
-  /** All batches that wait for room ask, again and again. */
-  readonly #pace = new LookPace(KEPT_MS);
+  readonly #room: LettersRoom;
+  /** Whether all deletions there are on the device. Those of an earlier run need not be. */
+  #isFlushed = false;
   /** One file after another: each must fit below the bound. */
   #turn: Promise<unknown> = Promise.resolve();
 
   /**
    * @param bytesMax so many bytes may stand there; those of one batch always
    */
-  constructor({ fs, logDir, logNames, reserve }: SubdirectoryOwner, bytesMax: number) {
+  constructor(owner: SubdirectoryOwner, bytesMax: number) {
+    const { fs, logDir, logNames } = owner;
+    this.#owner = owner;
     this.#fs = fs;
     this.#dir = join(logDir, DEAD_LETTERS);
     this.#subdirectory = new Subdirectory(fs, this.#dir, logNames);
-    this.#reserve = reserve;
-    this.#bytesMax = bytesMax;
+    this.#room = new LettersRoom(fs, this.#dir, bytesMax);
   }
 
   /**
@@ -115,7 +105,7 @@ export class DeadLetters {
    */
   async keep(batch: Whose, letters: readonly DeadLetter[]): Promise<string> {
     const lines = linesOf(batch, letters);
-    return this.#inTurn(() => this.#reserve.lend(() => this.#write(batch, lines)));
+    return this.#inTurn(() => this.#owner.reserve.lend(() => this.#write(batch, lines)));
   }
 
   /**
@@ -125,27 +115,35 @@ export class DeadLetters {
    */
   async withdraw(batch: Whose): Promise<void> {
     await this.#inTurn(async () => {
-      if ((await this.#look(0)) === 0) return;
-      const { path, earlier } = await this.#place(batch);
-      if (earlier === null) return;
-      await this.#keepOthers(path, earlier);
-      await unlink(this.#fs, path);
+      const earlier = (await this.#room.look(0)) === 0 ? [] : await this.#earlier(batch);
+      if (earlier.length > 0) this.#isFlushed = false;
+      for (const each of earlier) {
+        await this.#keepOthers(each);
+        await unlink(this.#fs, each.path);
+      }
+      this.#room.add(batch, -sizeOf(earlier));
+      if (this.#isFlushed) return;
       // the batch file goes next, in another directory: a power cut must not take back this deletion only
-      await flushDirectory(this.#fs, this.#dir);
-      this.#bytes = Math.max(0, (this.#bytes ?? 0) - earlier.size);
+      await flushDirectory(this.#fs, this.#dir).catch((error: unknown) => {
+        if (systemCode(error) !== 'ENOENT') throw error;
+      });
+      this.#isFlushed = true;
     });
+  }
+
+  /** A batch file is deleted. */
+  settled(name: string): void {
+    if (this.#room.isOfUnsettled(name)) void this.#inTurn(async () => this.#room.settled(name));
   }
 
   /** Looks whether someone has taken some away, unless it was looked at just now. */
   async look(): Promise<void> {
-    await this.#inTurn(() => this.#look(Infinity));
+    await this.#inTurn(() => this.#room.look(Infinity));
   }
 
   /** Whether letters of this size have room, as of the last look. */
-  hasRoom({ bytes, earlierBytes }: LettersSize): boolean {
-    const others = Math.max(0, (this.#bytes ?? 0) - earlierBytes);
-    // one that is larger than the bound would wait for ever: nobody could make more room than an empty folder has
-    return others === 0 || others + bytes <= this.#bytesMax;
+  hasRoom(size: LettersSize): boolean {
+    return this.#room.has(size);
   }
 
   async #inTurn<T>(work: () => Promise<T>): Promise<T> {
@@ -154,80 +152,56 @@ export class DeadLetters {
     return done;
   }
 
-  /**
-   * @param more bytes to be added; the folder is read again if they would exceed the bound
-   * @returns the bytes that it holds
-   */
-  async #look(more: number): Promise<number> {
-    let bytes = this.#bytes;
-    if (bytes === null || (bytes + more > this.#bytesMax && this.#pace.isDue)) {
-      bytes = (await this.#pace.look(async () => filesIn(this.#fs, this.#dir, isDeadLetterFile))).bytes;
-      this.#bytes = bytes;
-    }
-    return bytes;
-  }
-
   async #write(batch: Whose, lines: Buffer): Promise<string> {
-    const bytes = await this.#look(lines.length);
-    const { path, earlier } = await this.#place(batch);
-    const size = { bytes: lines.length, earlierBytes: earlier?.size ?? 0 };
+    this.#room.isFor(batch);
+    const bytes = await this.#room.look(lines.length);
+    const earlier = await this.#earlier(batch);
+    const size = { bytes: lines.length, earlierBytes: sizeOf(earlier) };
     if (!this.hasRoom(size)) {
-      const text = `${bytes} bytes of dead letters in ${this.#dir}, and ${lines.length} more exceed --dead-letters-max (${this.#bytesMax})`;
+      const text = `${bytes} bytes of dead letters in ${this.#dir}, and ${lines.length} more exceed --dead-letters-max (${this.#room.bytesMax})`;
       throw new DeadLettersFull(text, size);
     }
-    const others = Math.max(0, bytes - size.earlierBytes);
     await this.#subdirectory.ensure();
-    if (earlier !== null) {
-      await this.#keepOthers(path, earlier);
-      // after a failed flush neither its bytes nor its name could be trusted
-      await unlink(this.#fs, path);
-    }
-    this.#bytes = others;
-    try {
-      await writeNewFile(this.#fs, path, lines);
-      // as it stands now: someone may have moved the directory away
-      await flushDirectory(this.#fs, this.#dir);
-    } catch (error) {
-      await unlink(this.#fs, path).catch(() => undefined);
-      throw error;
-    }
-    this.#bytes = others + lines.length;
+    for (const each of earlier) await this.#keepOthers(each);
+    const copy = { first: this.#first(batch), bytes: lines, earlier, batchName: fileOf(batch.name) };
+    const path = await writeNewCopy({ ...this.#owner, ...copy });
+    this.#room.add(batch, lines.length - size.earlierBytes);
     return path;
   }
 
   /** Letters of other events, in a file that gives way, get one of their own: their batch may be gone. */
-  async #keepOthers(path: string, { others }: Earlier): Promise<void> {
+  async #keepOthers({ path, others }: Earlier): Promise<void> {
     if (others.length === 0) return;
-    for (let number = 2; ; number++) {
-      const copy = path.replace(/(\.\d+)?$/, `.${number}`);
-      if ((await statsOf(this.#fs, copy)) !== null) continue;
-      await writeNewFile(this.#fs, copy, others);
-      await flushDirectory(this.#fs, this.#dir);
-      return;
-    }
+    await writeNewFile(this.#fs, await freePath(this.#fs, path.replace(/\.\d+$/, ''), 2), others);
   }
 
   /**
-   * The file for the letters of a batch. One of an earlier attempt gives way to it: a file of this name and key with letters
-   * of these events, or of nothing else. The same name and run can come again with other events, in a copy or by hand.
+   * The files of earlier attempts, which give way: of the name and key of the batch, with letters of these events, or of
+   * nothing else. The same name and run can come again with other events, in a copy or by hand.
    */
-  async #place(batch: Whose): Promise<{ path: string; earlier: Earlier | null }> {
-    const file = batch.name.replace(/#.*$/, ''); // each piece of a large one has letters of its own
-    for (let number = 1; ; number++) {
-      const path = join(this.#dir, number === 1 ? file : `${file}.${number}`);
-      const there = await statsOf(this.#fs, path);
-      if (there === null) return { path, earlier: null };
-      if (!there.isFile() || !(await this.#isOf(path, batch.key))) continue;
+  async #earlier(batch: Whose): Promise<Earlier[]> {
+    const earlier: Earlier[] = [];
+    for await (const { path, size } of copies(this.#fs, this.#first(batch))) {
+      if (!(await this.#isOf(path, batch.key))) continue;
       const others = await this.#lettersOfOthers(path, batch);
-      if (others !== null) return { path, earlier: { size: there.size - others.length, others } };
+      if (others !== null) earlier.push({ path, size: size - others.length, others });
     }
+    return earlier;
+  }
+
+  /** The path for the letters of a batch, if it is free. */
+  #first(batch: Whose): string {
+    return join(this.#dir, fileOf(batch.name));
   }
 
   /** Whether a file is of this batch. One that does not say of which one it is was cut off, so its batch is there. */
   async #isOf(path: string, key: string): Promise<boolean> {
     const start = await readAll(this.#fs, path, START_BYTES);
     const names = START.exec(start.toString('latin1'));
-    return names === null || withoutDigest(names[2] ?? names[1] ?? '') === withoutDigest(key);
+    if (names === null) return true;
+    const [theirs, ours] = [withoutDigest(names[2] ?? names[1] ?? ''), withoutDigest(key)];
+    // damage may have taken the run from the batch since
+    return theirs === ours || theirs.endsWith(`-${ours}`);
   }
 
   /** The lines of a file whose events are not in a batch; `null`: all letters are such. */
@@ -251,6 +225,10 @@ export class DeadLetters {
   async close(): Promise<void> {
     await this.#turn;
   }
+}
+
+function sizeOf(earlier: readonly Earlier[]): number {
+  return earlier.reduce((bytes, { size }) => bytes + size, 0);
 }
 
 /**

@@ -8,6 +8,7 @@ import { asError, systemCode } from '../errors.js';
 import type { ErrorCode } from '../errors.js';
 import { statsOf } from './file-system.js';
 import type { FileSystem } from './file-system.js';
+import { diskBytes } from './disk-blocks.js';
 import { QUARANTINE } from './quarantine.js';
 import { RESERVE_FILE } from './reserve.js';
 import { count } from '../words.js';
@@ -46,7 +47,7 @@ export interface Survey {
   readonly batches: number;
   /** The newest of them. */
   readonly newest: string | null;
-  /** Their bytes. */
+  /** What they take of the disk, in bytes. */
   readonly bytes: number;
   /** The bytes of some of them, by name. They do not change: nobody appends to a file of an earlier run. */
   readonly sizes: Map<string, number>;
@@ -93,7 +94,7 @@ async function batchesIn(
     const foreign: Foreign = { files: 0, some: [] };
     const measure = async (): Promise<void> => {
       for (const [index, size] of (await sizesOf(fs, dir, names)).entries()) {
-        bytes += size ?? 0;
+        bytes += diskBytes(size ?? 0);
         const name = names[index];
         if (name !== undefined && size !== null && sizes.size < SIZES_KEPT) sizes.set(name, size);
       }

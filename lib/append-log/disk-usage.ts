@@ -4,6 +4,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { DEAD_LETTERS, filesIn, isDeadLetterFile } from './directory-listing.js';
 import type { FileSystem } from './file-system.js';
 import { LookPace } from './look-pace.js';
+import { newestLetters } from './newest-letters.js';
+import type { LetterLook } from './newest-letters.js';
 import { QUARANTINE } from './quarantine.js';
 
 /** What the log directory holds beside batches, and what its disk still takes, in bytes; `null`: it is not known. */
@@ -17,6 +19,8 @@ export interface DiskUsage {
   /** Files that can still be created, each an inode, and how many there can be; `null` also: there is no bound. */
   readonly freeInodes: number | null;
   readonly inodes: number | null;
+  /** The newest dead letters. */
+  readonly newestLetters: readonly LetterLook[] | null;
 }
 
 const UNKNOWN: DiskUsage = {
@@ -28,6 +32,7 @@ const UNKNOWN: DiskUsage = {
   sizeBytes: null,
   freeInodes: null,
   inodes: null,
+  newestLetters: null,
 };
 
 /** The sizes of 10,000 files take some 100 ms: they are not asked for at each look. */
@@ -70,6 +75,7 @@ export class DiskUsageReader {
       filesIn(this.#fs, join(this.#dir, QUARANTINE), (name) => !name.startsWith('.')).catch(() => null),
       statfs(this.#dir).catch(() => null),
     ]);
+    const newest = letters?.files === 0 ? [] : await newestLetters(this.#fs, this.#dir).catch(() => null);
     this.#known = {
       deadLetterFiles: letters?.files ?? null,
       deadLetterBytes: letters?.bytes ?? null,
@@ -79,6 +85,7 @@ export class DiskUsageReader {
       sizeBytes: disk === null ? null : disk.blocks * disk.bsize,
       freeInodes: disk === null || disk.files === 0 ? null : disk.ffree,
       inodes: disk === null || disk.files === 0 ? null : disk.files,
+      newestLetters: newest,
     };
   }
 }

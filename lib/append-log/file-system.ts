@@ -76,20 +76,37 @@ export async function writeAll(fs: FileSystem, fd: number, bytes: Buffer, positi
   }
 }
 
-/** Creates a file and flushes its bytes; its name is durable once its directory is flushed, too. */
-export async function writeNewFile(fs: FileSystem, path: string, bytes: Buffer): Promise<void> {
+/**
+ * Creates a file that is on the device with its name, or leaves none: after a failed flush another one could not be trusted.
+ * A file of the same name that is there is of someone else, and stays.
+ */
+export async function writeNewFile(
+  fs: FileSystem,
+  path: string,
+  bytes: Buffer,
+  // as it stands now: someone may have moved the directory away
+  flushName = async (): Promise<void> => flushDirectory(fs, dirname(path)),
+): Promise<void> {
   const fd = await call<number>((done) => {
     fs.open(path, 'wx', 0o640, done);
   });
   try {
-    await writeAll(fs, fd, bytes, 0);
+    try {
+      await writeAll(fs, fd, bytes, 0);
+      await callVoid((done) => {
+        fs.fsync(fd, done);
+      });
+    } finally {
+      await callVoid((done) => {
+        fs.close(fd, done);
+      });
+    }
+    await flushName();
+  } catch (error) {
     await callVoid((done) => {
-      fs.fsync(fd, done);
-    });
-  } finally {
-    await callVoid((done) => {
-      fs.close(fd, done);
-    });
+      fs.unlink(path, done);
+    }).catch(() => undefined);
+    throw error;
   }
 }
 

@@ -12,7 +12,7 @@ export class LogCounts {
   unreadBatches: number;
   /** Events in the directory: appended or found in a file of an earlier run, and not deleted. */
   pendingEvents = 0;
-  /** The bytes of the batch files, as far as they are acknowledged. */
+  /** What the batch files take of the disk, as far as they are acknowledged, in bytes: whole blocks. */
   pendingBytes: number;
   /** Events of earlier runs, counted when their file is read. */
   recoveredEvents = 0;

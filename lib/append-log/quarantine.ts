@@ -1,7 +1,8 @@
 import { join } from 'node:path';
-import { callVoid, flushDirectory, readAll, statsOf, writeNewFile } from './file-system.js';
+import { readAll } from './file-system.js';
 import type { FileSystem } from './file-system.js';
-import type { Reserve } from './reserve.js';
+import { copies, writeNewCopy } from './new-copy.js';
+import type { EarlierCopy } from './new-copy.js';
 import { Subdirectory } from './subdirectory.js';
 import type { SubdirectoryOwner } from './subdirectory.js';
 
@@ -9,15 +10,16 @@ export const QUARANTINE = 'quarantine';
 
 /** Where damaged parts of batch files are kept. */
 export class Quarantine {
+  readonly #owner: SubdirectoryOwner;
   readonly #fs: FileSystem;
   readonly #dir: Subdirectory;
-  readonly #reserve: Reserve;
   /** One file after another: a failed flush of the directory leaves the name of no other file in doubt. */
   #turn: Promise<unknown> = Promise.resolve();
 
-  constructor({ fs, logDir, logNames, reserve }: SubdirectoryOwner) {
+  constructor(owner: SubdirectoryOwner) {
+    const { fs, logDir, logNames } = owner;
+    this.#owner = owner;
     this.#fs = fs;
-    this.#reserve = reserve;
     this.#dir = new Subdirectory(fs, join(logDir, QUARANTINE), logNames);
   }
 
@@ -28,7 +30,7 @@ export class Quarantine {
    * @returns the path of the file
    */
   async setAside(batchName: string, damaged: readonly Buffer[]): Promise<string> {
-    const path = this.#turn.then(() => this.#reserve.lend(() => this.#write(batchName, damaged)));
+    const path = this.#turn.then(() => this.#owner.reserve.lend(() => this.#write(batchName, damaged)));
     this.#turn = path.catch(() => undefined);
     return path;
   }
@@ -36,16 +38,13 @@ export class Quarantine {
   async #write(batchName: string, damaged: readonly Buffer[]): Promise<string> {
     await this.#dir.ensure();
     const bytes = Buffer.concat(damaged);
-    const path = await freePath(this.#fs, join(this.#dir.path, batchName), bytes);
-    try {
-      await writeNewFile(this.#fs, path, bytes);
-      await flushDirectory(this.#fs, this.#dir.path);
-    } catch (error) {
-      // the next attempt makes a new file
-      await unlink(this.#fs, path).catch(() => undefined);
-      throw error;
-    }
-    return path;
+    const first = join(this.#dir.path, batchName);
+    // an earlier attempt has put the same bytes there, or their start
+    const earlier: EarlierCopy[] = [];
+    for await (const copy of copies(this.#fs, first))
+      if (await holdsStartOf(this.#fs, copy.path, bytes)) earlier.push(copy);
+    // a part of a large file has its position behind the name
+    return writeNewCopy({ ...this.#owner, first, bytes, earlier, batchName: batchName.replace(/#.*$/, '') });
   }
 
   async close(): Promise<void> {
@@ -56,27 +55,6 @@ export class Quarantine {
 /** The name for the damaged lines of a piece that starts at a position. */
 export function asideName(batchName: string, at: number): string {
   return at === 0 ? batchName : `${batchName}#${at}`;
-}
-
-/**
- * The path of a new file. One that holds the same bytes, or their start, is of an attempt that was cut off: it is deleted,
- * because after a failed flush neither its bytes nor its name could be trusted.
- */
-async function freePath(fs: FileSystem, first: string, bytes: Buffer): Promise<string> {
-  for (let number = 1; ; number++) {
-    const path = number === 1 ? first : `${first}.${number}`;
-    const there = await statsOf(fs, path);
-    if (there === null) return path;
-    if (!there.isFile() || !(await holdsStartOf(fs, path, bytes))) continue;
-    await unlink(fs, path);
-    return path;
-  }
-}
-
-async function unlink(fs: FileSystem, path: string): Promise<void> {
-  await callVoid((done) => {
-    fs.unlink(path, done);
-  });
 }
 
 async function holdsStartOf(fs: FileSystem, path: string, bytes: Buffer): Promise<boolean> {

@@ -1,8 +1,9 @@
 import { join } from 'node:path';
 import { asError, systemCode } from '../errors.js';
 import { unlink } from './file-ending.js';
-import { flushDirectory, statsOf, writeNewFile } from './file-system.js';
+import { statsOf, writeNewFile } from './file-system.js';
 import type { FileSystem } from './file-system.js';
+import type { NameFlush } from './name-flush.js';
 
 export const RESERVE_FILE = 'forebay.reserve';
 
@@ -17,26 +18,31 @@ const FULL = new Set(['ENOSPC', 'EDQUOT']);
  */
 export class Reserve {
   readonly #fs: FileSystem;
-  readonly #dir: string;
   readonly #path: string;
+  readonly #logNames: NameFlush;
   #isHeld = false;
   /** Whether the disk is full, as far as is known: what it has is the room of the reserve. */
   isOut = false;
   #holding: Promise<void> | null = null;
+  #isClosed = false;
   /** How often it was put back, or that was tried. */
   #holds = 0;
   /** What the disk said when the room was lent that is being used now; `null`: none is. */
   #lentFor: Error | null = null;
 
-  constructor(fs: FileSystem, dir: string) {
+  /** @param logNames makes names in the log directory durable, for all that make some */
+  constructor(fs: FileSystem, dir: string, logNames: NameFlush) {
     this.#fs = fs;
-    this.#dir = dir;
+    this.#logNames = logNames;
     this.#path = join(dir, RESERVE_FILE);
   }
 
   /** Puts it back, unless it is there. @throws the system's error */
   async hold(): Promise<void> {
     if (this.#isHeld) return;
+    // one that runs may have failed before there was room
+    await this.#holding?.catch(() => undefined);
+    if (this.#isHeld || this.#isClosed) return;
     if (this.#lentFor !== null) throw this.#lentFor;
     this.#holding ??= this.#hold().finally(() => (this.#holding = null));
     await this.#holding;
@@ -73,6 +79,7 @@ export class Reserve {
   }
 
   async close(): Promise<void> {
+    this.#isClosed = true;
     await this.#holding?.catch(() => undefined);
   }
 
@@ -80,13 +87,10 @@ export class Reserve {
     this.#holds++;
     const there = await statsOf(this.#fs, this.#path);
     if (there === null || there.size < RESERVE_BYTES) {
-      try {
-        await this.#write();
-      } catch (error) {
-        await unlink(this.#fs, this.#path).catch(() => undefined);
+      await this.#write().catch((error: unknown) => {
         this.isOut ||= isFull(error);
         throw error;
-      }
+      });
     }
     this.#isHeld = true;
     this.isOut = false;
@@ -94,11 +98,13 @@ export class Reserve {
 
   async #write(): Promise<void> {
     await unlink(this.#fs, this.#path);
-    await writeNewFile(this.#fs, this.#path, Buffer.alloc(RESERVE_BYTES));
-    await flushDirectory(this.#fs, this.#dir);
+    // not by itself: if it fails, the names of batch files are in doubt as well, and must hear of it
+    const flushName = this.#logNames.forNewName();
+    await writeNewFile(this.#fs, this.#path, Buffer.alloc(RESERVE_BYTES), flushName);
   }
 }
 
-function isFull(error: unknown): boolean {
+/** Whether an error of the system says that there is no room. */
+export function isFull(error: unknown): boolean {
   return FULL.has(systemCode(error) ?? '');
 }

@@ -2,6 +2,7 @@ import { compareBatchNames, timeOf } from './batch-name.js';
 import type { SealedBatch } from './batch.js';
 import type { BatchSums } from './batch-sums.js';
 import { lookAtBatches, SIZES_AT_ONCE, sizesOf } from './directory-listing.js';
+import { diskBytes } from './disk-blocks.js';
 import type { FileSystem } from './file-system.js';
 
 /** What is known of batch files beside what the directory says. */
@@ -61,7 +62,7 @@ export async function sumsOfBatches(
         if (name === undefined || size === null) continue;
         batches++;
         if (isLeftover(name, newestLeftover)) leftovers++;
-        bytes += uncut.get(name) ?? size;
+        bytes += diskBytes(uncut.get(name) ?? size);
       }
       names = [];
     };

@@ -12,6 +12,8 @@ export interface SubdirectoryOwner {
   readonly logNames: NameFlush;
   /** Room on a full disk. */
   readonly reserve: Reserve;
+  /** Throws if another server may have the lock. */
+  readonly confirmLock: () => Promise<void>;
 }
 
 /** What `rmdir` says of a directory that is not there or not empty; of a link to one, a mount point, someone else's. */

@@ -1,6 +1,6 @@
 import { pino } from 'pino';
 import type { Logger } from '../log-lines.js';
-import type { ServerSettings } from '../settings/server-settings.js';
+import type { ServerSettings } from './server-settings.js';
 import { harmless, printable } from '../terminal-text.js';
 
 const COLOURS: Readonly<Record<string, string>> = {

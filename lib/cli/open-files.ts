@@ -1,7 +1,7 @@
 import { ForebayError } from '../errors.js';
 import { REFUSED_MAX } from '../http/connection-gate.js';
 import type { Logger } from '../log-lines.js';
-import type { ServerSettings } from '../settings/server-settings.js';
+import type { ServerSettings } from './server-settings.js';
 
 /** Node.js itself, standard output, the lock, directories that are read or flushed, files of the sink, and room to spare. */
 const RESERVE = 64;
@@ -26,6 +26,12 @@ export interface ConnectionBounds {
 /** The settings that say how many files are open. */
 export type FileSettings = Pick<ServerSettings, 'connectionsMax' | 'sinkConcurrency' | 'sinkConcurrencyMax'>;
 
+/** At most this many batches are at the sink. */
+export function batchesAtOnce(settings: Omit<FileSettings, 'connectionsMax'>): number {
+  const { sinkConcurrency, sinkConcurrencyMax } = settings;
+  return sinkConcurrency === 'auto' ? sinkConcurrencyMax : sinkConcurrency;
+}
+
 /**
  * Bounds the connections so that the log and the sink can always open what they need: without a file for its batch an
  * event gets `503`, while a connection too many gets `429`.
@@ -39,7 +45,7 @@ export function boundConnections(
   { connectionsMax, sinkConcurrency, sinkConcurrencyMax }: FileSettings,
   logger: Logger,
 ): ConnectionBounds {
-  const batches = sinkConcurrency === 'auto' ? sinkConcurrencyMax : sinkConcurrency;
+  const batches = batchesAtOnce({ sinkConcurrency, sinkConcurrencyMax });
   const others = RESERVE + GROUP_FILES + READ_AHEAD_FILES + batches * FILES_PER_BATCH;
   const room = filesMax - others;
   if (room >= connectionsMax + REFUSED_MAX) return { connectionsMax, refusedMax: REFUSED_MAX };

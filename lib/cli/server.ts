@@ -11,15 +11,17 @@ import { OperatorRoutes } from '../operator-routes.js';
 import { HTTP_SETTINGS } from '../settings/http-settings.js';
 import { helpText, readOptions } from '../settings/option-table.js';
 import type { OptionTable, Values } from '../settings/option-table.js';
-import { checkRelations, PIPELINE_SETTINGS, SERVER_SETTINGS } from '../settings/server-settings.js';
-import type { ServerSettings } from '../settings/server-settings.js';
+import { PIPELINE_SETTINGS } from '../settings/pipeline-settings.js';
 import { isWrongSetting, WRONG_SETTING_EXIT } from '../settings/setting-error.js';
-import { chooseSink } from '../sinks/choose-sink.js';
+import { SINK_KINDS } from '../sinks/registry.js';
+import { kindNamed } from '../sinks/sink-kind.js';
 import type { Sink } from '../sinks/sink.js';
 import { VERSION } from '../version.js';
 import { createLogger, neverWait } from './log-output.js';
 import type { ConnectionBounds } from './open-files.js';
-import { boundConnections, openFilesMax } from './open-files.js';
+import { batchesAtOnce, boundConnections, openFilesMax } from './open-files.js';
+import { checkRelations, SERVER_SETTINGS } from './server-settings.js';
+import type { ServerSettings } from './server-settings.js';
 import { calledAs } from './usage.js';
 import { count } from '../words.js';
 
@@ -61,7 +63,8 @@ try {
   if (settings.help) process.stdout.on('error', goOn).write(USAGE + helpText(SERVER_SETTINGS, true));
   else if (settings.version) process.stdout.on('error', goOn).write(`${VERSION}\n`);
   // the sink has standard output for itself: `process.stdout` is not even touched
-  else if (settings.sink === 'stdout') await run(settings, createLogger(settings, process.stderr));
+  else if (kindNamed(SINK_KINDS, settings.sink).ownsStdout === true)
+    await run(settings, createLogger(settings, process.stderr));
   else await run(settings, createLogger(settings, neverWait(process.stdout.on('error', goOn))));
 } catch (error) {
   tellEnd(asError(error));
@@ -72,14 +75,9 @@ async function run(settings: ServerSettings, logger: Logger): Promise<void> {
   const { sink: kind, fsync } = settings;
   const about = { version: VERSION, node: process.versions.node, sink: kind, fsync };
   logger.info(about, `Forebay ${about.version}, Node.js ${about.node}, sink ${kind}, fsync ${fsync}`);
-  if (settings.sink === 'simulated') {
-    logger.warn(
-      { code: 'SINK_SIMULATED' },
-      'The simulated sink keeps nothing: events are gone once it has them (--sink file keeps them)',
-    );
-  }
   const bounds = boundConnections(openFilesMax(), settings, logger);
-  const sink = await chooseSink(settings, logger);
+  const connections = batchesAtOnce(settings);
+  const sink = await kindNamed(SINK_KINDS, kind).open(settings, { connections, logger });
   reloadOnHangUp(sink, logger);
   const forebay = createForebay({ ...ofTable(PIPELINE_SETTINGS, settings), sink, logger });
   const http = ofTable(HTTP_SETTINGS, settings);

@@ -1,13 +1,14 @@
 import { httpUrl, onOff, optional, text } from '../settings/checks.js';
 import { readCommand, variableName } from '../settings/option-table.js';
 import type { OptionTable, Values } from '../settings/option-table.js';
-import { SERVER_SETTINGS } from '../settings/server-settings.js';
+import { PIPELINE_SETTINGS } from '../settings/pipeline-settings.js';
+import { PROGRAM_SETTINGS } from '../settings/program-settings.js';
 import { invalid } from '../settings/setting-error.js';
 
 /** All settings of the tool; its flags come from this table alone. */
 export const DEAD_LETTERS_SETTINGS = {
   logDir: {
-    ...SERVER_SETTINGS.logDir,
+    ...PIPELINE_SETTINGS.logDir,
     help: 'the log directory; otherwise as the variable FOREBAY_LOG_DIR says',
   },
   reason: {
@@ -26,8 +27,7 @@ export const DEAD_LETTERS_SETTINGS = {
   },
   json: { flag: 'json', initial: false, unit: '', help: 'ls: one JSON object a line', check: onOff },
   yes: { flag: 'yes', initial: false, unit: '', help: 'drop: yes, these events are lost', check: onOff },
-  help: SERVER_SETTINGS.help,
-  version: SERVER_SETTINGS.version,
+  ...PROGRAM_SETTINGS,
 } as const satisfies OptionTable;
 
 export type DeadLettersSettings = Values<typeof DEAD_LETTERS_SETTINGS>;

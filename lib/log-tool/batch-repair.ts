@@ -64,7 +64,9 @@ export async function doRepair(place: BatchPlace, repair: BatchRepair): Promise<
   const { fs, dir } = place;
   const path = join(dir, repair.name);
   const names = new NameFlush(fs, dir);
-  const quarantine = new Quarantine({ fs, logDir: dir, logNames: names, reserve: new Reserve(fs, dir) });
+  const reserve = new Reserve(fs, dir, names);
+  const confirmLock = async (): Promise<void> => Promise.resolve(); // the tool holds it for as long as it works
+  const quarantine = new Quarantine({ fs, logDir: dir, logNames: names, reserve, confirmLock });
   const asides: string[] = [];
   const setAside = async ({ at, damaged }: InspectedPart): Promise<void> => {
     if (damaged.length === 0) return;

@@ -3,13 +3,14 @@ import { QUARANTINE } from '../append-log/quarantine.js';
 import { onOff } from '../settings/checks.js';
 import { readCommand, variableName } from '../settings/option-table.js';
 import type { OptionTable, Values } from '../settings/option-table.js';
-import { SERVER_SETTINGS } from '../settings/server-settings.js';
+import { PIPELINE_SETTINGS } from '../settings/pipeline-settings.js';
+import { PROGRAM_SETTINGS } from '../settings/program-settings.js';
 import { invalid } from '../settings/setting-error.js';
 
 /** All settings of the log tool; its flags come from this table alone. */
 export const LOG_TOOL_SETTINGS = {
   logDir: {
-    ...SERVER_SETTINGS.logDir,
+    ...PIPELINE_SETTINGS.logDir,
     help: 'the log directory; otherwise as the variable FOREBAY_LOG_DIR says',
   },
   json: { flag: 'json', initial: false, unit: '', help: 'ls: one JSON object a line', check: onOff },
@@ -27,8 +28,7 @@ export const LOG_TOOL_SETTINGS = {
     help: 'repair: say what it would do, and do nothing',
     check: onOff,
   },
-  help: SERVER_SETTINGS.help,
-  version: SERVER_SETTINGS.version,
+  ...PROGRAM_SETTINGS,
 } as const satisfies OptionTable;
 
 export type LogToolSettings = Values<typeof LOG_TOOL_SETTINGS>;

@@ -118,7 +118,11 @@ function logFamilies({ forebay, statistics, disk }: Sources): Family[] {
       statistics.tornFiles,
     ),
     gauge('pending_events', 'Events on disk, neither delivered nor set aside.', pending),
-    gauge('pending_bytes', 'Bytes of the batch files on disk.', statistics.pendingBytes),
+    gauge(
+      'pending_bytes',
+      'What the batch files take of the disk: whole blocks of 4,096 bytes.',
+      statistics.pendingBytes,
+    ),
     gauge(
       'pending_bytes_max',
       'The bound of forebay_pending_bytes (--backlog-max).',

@@ -1,7 +1,4 @@
 import type { DiskUsage } from '../append-log/disk-usage.js';
-import { nodeFileSystem } from '../append-log/file-system.js';
-import { NewestLetters } from '../append-log/newest-letters.js';
-import type { LetterLook } from '../append-log/newest-letters.js';
 import type { ErrorCode } from '../errors.js';
 import type { Forebay } from '../forebay.js';
 import { SECONDS } from '../histogram.js';
@@ -40,13 +37,11 @@ export class Observer {
   readonly #options: ObserverOptions;
   readonly #history = new History();
   readonly #rates = new RateWindow(SECONDS);
-  readonly #letters: NewestLetters;
   #look: Look | null = null;
   /** Since when the breaker has not been closed, on the clock of `performance.now()`. */
   #troubleSinceMs: number | null = null;
   /** What the disk said last. It is asked, and never waited for: one that hangs is what is to be seen. */
   #usage: DiskUsage | null = null;
-  #newest: readonly LetterLook[] = [];
   /** The most that the queue held at any peek since the last look, and at that one. */
   #peak = { events: 0, bytes: 0 };
   #lastPeak = { events: 0, bytes: 0 };
@@ -54,7 +49,6 @@ export class Observer {
 
   constructor(options: ObserverOptions) {
     this.#options = options;
-    this.#letters = new NewestLetters(nodeFileSystem, options.forebay.settings.logDir);
   }
 
   /** To be called once a second, whether or not someone looks; costs some microseconds. */
@@ -194,7 +188,7 @@ export class Observer {
         files: this.#usage?.deadLetterFiles ?? null,
         bytes: this.#usage?.deadLetterBytes ?? null,
         lately: events.deadLettered - (this.#history.oldest('deadLettered') ?? 0),
-        reasons: letterReasons(this.#newest),
+        reasons: letterReasons(this.#usage?.newestLetters ?? []),
       },
       point,
     };
@@ -213,13 +207,10 @@ export class Observer {
     if (this.#isAsking) return;
     this.#isAsking = true;
     const { forebay } = this.#options;
-    const keep = async (): Promise<void> => {
-      this.#usage = await forebay.diskUsage();
-      this.#newest = await this.#letters.read();
-    };
-    keep()
-      .catch(() => undefined) // shown as it was
-      .finally(() => (this.#isAsking = false));
+    void forebay.diskUsage().then((usage) => {
+      this.#usage = usage;
+      this.#isAsking = false;
+    });
   }
 }
 

@@ -1,6 +1,6 @@
 import { bytes, CheckError, milliseconds, onOff, optional, text, wholeNumber } from '../settings/checks.js';
 import type { OptionTable, Values } from '../settings/option-table.js';
-import { SERVER_SETTINGS } from '../settings/server-settings.js';
+import { PROGRAM_SETTINGS } from '../settings/program-settings.js';
 import { invalid } from '../settings/setting-error.js';
 import { EVENT_BYTES_MAX, madeUpBytesMin } from './outgoing-events.js';
 import { duration, ramp, rateSteps } from './shape-checks.js';
@@ -166,8 +166,7 @@ export const PRODUCER_SETTINGS = {
     help: 'print the statistics as one JSON object',
     check: onOff,
   },
-  help: SERVER_SETTINGS.help,
-  version: SERVER_SETTINGS.version,
+  ...PROGRAM_SETTINGS,
 } as const satisfies OptionTable;
 
 export type ProducerSettings = Values<typeof PRODUCER_SETTINGS>;

@@ -60,12 +60,6 @@ export function ratio(given: unknown): number {
   throw new CheckError('must be a number from 0 to 1');
 }
 
-export function positiveNumber(given: unknown): number {
-  const value = typeof given === 'string' && given.trim() !== '' ? Number(given) : given;
-  if (typeof value === 'number' && Number.isFinite(value) && value > 0) return value;
-  throw new CheckError('must be a number above 0');
-}
-
 export function text(given: unknown): string {
   if (typeof given === 'string' && given !== '') return given;
   throw new CheckError('must be a text that is not empty');
@@ -90,15 +84,6 @@ export function listOf(what: string, isOne: (text: string) => boolean): Check<re
   };
 }
 
-/** Statuses of HTTP that are errors. */
-export function statuses(given: unknown): readonly number[] {
-  const isOne = (each: string): boolean => /^[45]\d\d$/.test(each);
-  return listOf(
-    'a status from 400 to 599',
-    isOne,
-  )(typeof given === 'number' ? String(given) : given).map(Number);
-}
-
 /** An address of HTTP. */
 export function httpUrl(given: unknown): URL {
   if (typeof given === 'string') checkOneHost(given);
@@ -108,63 +93,11 @@ export function httpUrl(given: unknown): URL {
 }
 
 /** A URL with several hosts, as libpq knows it, would be taken for one strange name and looked up for ever. */
-function checkOneHost(url: string): void {
+export function checkOneHost(url: string, otherHosts: readonly string[] = []): void {
   const authority = /^\w+:\/\/([^/?#]*)/.exec(url)?.[1] ?? '';
-  const hosts = [authority.slice(authority.lastIndexOf('@') + 1)];
-  const query = /\?([^#]*)/.exec(url)?.[1] ?? '';
-  if (url.startsWith('postgres')) hosts.push(...new URLSearchParams(query).getAll('host'));
+  const hosts = [authority.slice(authority.lastIndexOf('@') + 1), ...otherHosts];
   if (hosts.some((host) => host.includes(',') && !host.startsWith('/')))
     throw new CheckError('must name one host, not several', true);
-}
-
-/** The address of a PostgreSQL database. It is read by `pg`; what is given is never shown: it may hold a password. */
-export function postgresUrl(given: unknown): string {
-  if (typeof given === 'string' && /^postgres(?:ql)?:\/\//.test(given)) {
-    checkOneHost(given);
-    return given;
-  }
-  throw new CheckError('must be a URL like postgres://user@host/database', true);
-}
-
-/** PostgreSQL cuts a longer name off, in bytes. */
-const NAME_BYTES_MAX = 63;
-
-/** The name of a table, with or without its schema, each as it is: in no quotes, upper and lower case as in the database. */
-export function tableName(given: unknown): string {
-  const names = text(given).split('.');
-  const isName = (name: string): boolean =>
-    name !== '' && !/["\0]/.test(name) && Buffer.byteLength(name) <= NAME_BYTES_MAX;
-  if (names.length <= 2 && names.every(isName)) return names.join('.');
-  throw new CheckError(
-    `must be a name or schema.name, each of at most ${NAME_BYTES_MAX} bytes, without quotes`,
-  );
-}
-
-const HEADER = /^[!#$%&'*+\-.^_`|~\dA-Za-z]+:[\t\x20-\x7e]*$/;
-
-/** Headers that the connection, the body or the batch decides: another value would break each request, or cannot be sent. */
-const OWN_HEADERS = new Set(
-  'connection content-length expect http2-settings idempotency-key keep-alive proxy-connection te trailer transfer-encoding upgrade'.split(
-    ' ',
-  ),
-);
-
-/** HTTP headers, one or several, each `Name: value` on a line of its own. What is given is never shown: it may be a secret. */
-export function headerLines(given: unknown): Readonly<Record<string, string>> {
-  const lines = [given].flat().flatMap((each) => {
-    if (typeof each !== 'string') throw new CheckError('must be "Name: value", or a list of these', true);
-    return each.split(/\r?\n/);
-  });
-  const headers: Record<string, string> = {};
-  for (const line of lines.filter((each) => each.trim() !== '')) {
-    if (!HEADER.test(line)) throw new CheckError('must be "Name: value"', true);
-    const colon = line.indexOf(':');
-    const name = line.slice(0, colon);
-    if (OWN_HEADERS.has(name.toLowerCase()))
-      throw new CheckError(`may not be ${name}: Forebay sets it itself or leaves it out`, true);
-    headers[name] = line.slice(colon + 1).trim();
-  }
-  return headers;
 }
 
 export function oneOf<const T extends string>(...choices: T[]): Check<T> {

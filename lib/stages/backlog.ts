@@ -3,6 +3,7 @@ import type { AppendLog } from '../append-log/append-log.js';
 import type { SealedBatch } from '../append-log/batch.js';
 import { NOTHING, minus } from '../append-log/batch-sums.js';
 import type { BatchSums } from '../append-log/batch-sums.js';
+import { diskBytes } from '../append-log/disk-blocks.js';
 import { LookPace } from '../append-log/look-pace.js';
 import { asError } from '../errors.js';
 import type { LogLines } from '../log-lines.js';
@@ -68,7 +69,7 @@ export class Backlog extends Readable {
     if (this.#batches.at(-1) !== batch) {
       this.#log.dropped(batch);
       const { batches, leftovers, bytes } = this.#beyond;
-      this.#beyond = { batches: batches + 1, leftovers, bytes: bytes + batch.fileBytes };
+      this.#beyond = { batches: batches + 1, leftovers, bytes: bytes + diskBytes(batch.fileBytes) };
     }
     if (this.#wanted) this.#give();
   }
@@ -161,7 +162,7 @@ function sumsOf(batches: readonly SealedBatch[]): BatchSums {
     (sums, { fileBytes, leftover }) => ({
       batches: sums.batches + 1,
       leftovers: sums.leftovers + Number(leftover),
-      bytes: sums.bytes + fileBytes,
+      bytes: sums.bytes + diskBytes(fileBytes),
     }),
     NOTHING,
   );

@@ -1,6 +1,6 @@
 import type { AppendLog } from '../append-log/append-log.js';
 import { DeadLettersFull } from '../append-log/dead-letters.js';
-import type { LettersSize } from '../append-log/dead-letters.js';
+import type { LettersSize } from '../append-log/letters-room.js';
 import type { Batch, DeletedBatch, SealedBatch, StoredBatch } from '../append-log/batch.js';
 import { asError } from '../errors.js';
 import type { LogLines } from '../log-lines.js';
@@ -50,8 +50,8 @@ export interface SettledAside extends DeletedBatch {
  * sink, so it holds up no other, and stays on disk. What the sink said of it is kept, not its events: when there is room,
  * it is read again and its dead letters are written, and the sink hears nothing of it.
  *
- * Memory is bounded. A batch beyond the bound is forgotten: only how many there are is known. When no other waits and
- * there is room, their names are found again in the directory, and one after the other goes to the sink again.
+ * Memory is bounded. A batch beyond the bound is forgotten: only how many there are is known. When no other waits for room
+ * and there is some, their names are found again in the directory, and one after the other goes to the sink again.
  */
 export class BatchesAside {
   readonly #options: BatchesAsideOptions;
@@ -71,7 +71,8 @@ export class BatchesAside {
 
   constructor(options: BatchesAsideOptions) {
     this.#options = options;
-    this.#forgotten = new ForgottenBatches(options.log, options);
+    const busy = (): string[] => [...options.busy(), ...this.#known.keys()];
+    this.#forgotten = new ForgottenBatches(options.log, { busy, newest: options.newest });
     options.stopping.addEventListener('abort', () => {
       this.end();
     });
@@ -131,16 +132,21 @@ export class BatchesAside {
     this.#lookLater();
   }
 
-  /** A batch that the sink failed at is to come again, and nothing is kept of it but that it is there. */
+  /** A batch that the sink failed at is to come again, and nothing is kept of it but its name. It waits for no room. */
   forget(sealed: SealedBatch): void {
     if (this.batches === 0) this.#sinceMs = performance.now();
-    this.#forgotten.add(sealed, NO_SIZE);
+    this.#forgotten.add(sealed, null);
     this.#lookLater();
   }
 
   /** A batch was read that the sink gets. */
   read(batch: StoredBatch): void {
     this.#forgotten.read(batch);
+  }
+
+  /** The batch that has its turn cannot be read: others have theirs meanwhile. */
+  leaves(sealed: SealedBatch): void {
+    if (this.#forgotten.leaves(sealed)) this.#look();
   }
 
   /** The delivery of a batch is over, whatever came of it. */
@@ -189,9 +195,7 @@ export class BatchesAside {
     const { stopping, random } = this.#options;
     if (this.#works || this.#timer !== null || this.batches === 0 || stopping.aborted) return;
     const waitMs = this.#failures === 0 ? LOOK_MS : backoffMs(this.#failures, random());
-    this.#timer = setTimeout(() => {
-      this.#look();
-    }, waitMs);
+    this.#timer = setTimeout(this.#look.bind(this), waitMs);
   }
 
   #look(): void {
@@ -213,18 +217,29 @@ export class BatchesAside {
 
   async #work(): Promise<void> {
     const { log, stopping, deliver } = this.#options;
-    if (!(await this.#tried(async () => log.deadLetters.look()))) return;
+    const failures = this.#failures;
+    const isLookedAt = await this.#tried(async () => log.deadLetters.look());
+    const isWell = isLookedAt && (await this.#settleKnown());
+    if (this.#failures === failures) this.#failures = 0;
+    const isNextWell = isWell && [...this.#known.values()].every(({ isAway }) => isAway);
+    const hasRoom = isNextWell && log.deadLetters.hasRoom(this.#forgotten.size);
+    if (stopping.aborted || !this.#forgotten.isNextDue(hasRoom)) return;
+    let next: SealedBatch | null = null;
+    await this.#tried(async () => (next = await this.#forgotten.next(hasRoom)));
+    if (next !== null) deliver(next);
+  }
+
+  /** Settles all that have room, of those that could not be read at most one more. @returns whether the disk takes letters */
+  async #settleKnown(): Promise<boolean> {
+    const { log, stopping } = this.#options;
+    let isAnyAway = false;
     const known = [...this.#known.values()]; // one that is tried again is put back behind them
     for (const letters of known) {
-      if (stopping.aborted) return;
-      if (log.deadLetters.hasRoom(letters.size) && !(await this.#settle(letters))) return;
+      if (stopping.aborted || (letters.isAway && isAnyAway)) break;
+      isAnyAway ||= letters.isAway;
+      if (log.deadLetters.hasRoom(letters.size) && !(await this.#settle(letters))) return false;
     }
-    this.#failures = 0;
-    const isTurn = this.#known.size === 0 && this.#forgotten.isNextDue;
-    if (!isTurn || !log.deadLetters.hasRoom(this.#forgotten.size)) return;
-    let next: SealedBatch | null = null;
-    await this.#tried(async () => (next = await this.#forgotten.next()));
-    if (next !== null) deliver(next);
+    return true;
   }
 
   /** @returns whether the directory could be looked at */
@@ -237,7 +252,7 @@ export class BatchesAside {
     return false;
   }
 
-  /** @returns whether the disk does what it is asked for */
+  /** @returns whether the disk takes letters */
   async #settle(letters: LettersAside): Promise<boolean> {
     const { log, keep, settled, deliver } = this.#options;
     const { sealed, verdicts } = letters;
@@ -245,9 +260,9 @@ export class BatchesAside {
     // the next time others come first
     if (batch instanceof Error) {
       this.#known.delete(sealed.name);
-      this.#known.set(sealed.name, letters);
+      this.#known.set(sealed.name, { ...letters, isAway: true });
       this.#failed('Could not read batch', sealed, batch);
-      return false;
+      return true;
     }
     const { name, events, fileBytes } = batch;
     if (events !== sealed.events) {
@@ -262,7 +277,7 @@ export class BatchesAside {
       await settled({ sealed, name, events, fileBytes, deadLettered: verdicts.length });
       return true;
     }
-    this.#keepVerdicts(letters, error);
+    this.#keepVerdicts({ ...letters, isAway: false }, error);
     if (error instanceof DeadLettersFull) return true;
     this.#failed('Could not keep dead letters', batch, error);
     return false;

@@ -8,7 +8,8 @@ import type { BatchLineKind, LogLines } from '../log-lines.js';
 import type { Sink } from '../sinks/sink.js';
 import { BatchesAside } from './batches-aside.js';
 import { Deletions } from './deletions.js';
-import { fileCourse, settleFile, takenOf } from './large-batches.js';
+import { FileCourse } from './file-course.js';
+import { settleFile } from './large-batches.js';
 import type { Settling } from './large-batches.js';
 import { PatientReads } from './patient-reads.js';
 import type { Place } from './patient-reads.js';
@@ -99,7 +100,7 @@ export class Deliverer extends Writable {
       this.#goOn();
     };
     const waiting = { lines, stopping, random, deliver, memoryBytesMax: options.asideBytesMax };
-    this.#resting = new RestingBatches(waiting);
+    this.#resting = new RestingBatches({ ...waiting, othersWait: () => !this.#ahead.isEmpty });
     this.#aside = new BatchesAside({
       ...waiting,
       log,
@@ -214,7 +215,7 @@ export class Deliverer extends Writable {
     };
     const leave = (): void => {
       leavePlace();
-      this.#resting.leaves(sealed);
+      for (const each of [this.#resting, this.#aside]) each.leaves(sealed);
       this.#goOn();
     };
     let again: SealedBatch | null = null;
@@ -250,14 +251,16 @@ export class Deliverer extends Writable {
     this.#aside.read(batch);
     const { name, fileBytes } = batch;
     if (sealed.leftover) this.#line('Replaying batch', `${name} (${batch.events} events)`, batch);
-    const course = this.#resting.take(batch) ?? fileCourse(batch);
-    const taken = takenOf(course);
+    const course = this.#resting.take(batch) ?? new FileCourse(batch);
+    const { taken } = course;
     const mayHaveLetters = sealed.leftover || sealed.past === 'aside';
     const settlement = await settleFile(batch, course, mayHaveLetters, this.#settling);
-    const delivered = takenOf(course) - taken;
+    const delivered = course.taken - taken;
     if (delivered > 0) this.deliverySeconds.observe((performance.now() - sealed.bornMs) / 1000, delivered);
-    if (settlement === null && this.#stopping.signal.aborted) return null;
+    // it may be looked for among those that nobody has
+    if (settlement?.notKept !== null) this.#active.delete(sealed);
     if (settlement === null) {
+      if (this.#stopping.signal.aborted) return null;
       const aside = { ...sealed, events: batch.events, past: 'aside' } as const;
       this.#log.forget(sealed);
       if (!this.#resting.add(aside, course, delivered > 0)) this.#aside.forget(aside);
@@ -285,11 +288,8 @@ export class Deliverer extends Writable {
     if (!deleted) return;
     this.delivered += batch.events - batch.deadLettered;
     this.deadLettered += batch.deadLettered;
-    this.#line(
-      batch.sealed.leftover ? 'Successfully replayed and deleted' : 'Deleted batch file',
-      batch.name,
-      batch,
-    );
+    const kind = batch.sealed.leftover ? 'Successfully replayed and deleted' : 'Deleted batch file';
+    this.#line(kind, batch.name, batch);
     this.emit('gone', batch.sealed);
   }
 

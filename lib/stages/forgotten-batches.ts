@@ -1,10 +1,12 @@
 import type { AppendLog } from '../append-log/append-log.js';
 import type { SealedBatch, StoredBatch } from '../append-log/batch.js';
 import { compareBatchNames } from '../append-log/batch-name.js';
-import type { LettersSize } from '../append-log/dead-letters.js';
+import { diskBytes } from '../append-log/disk-blocks.js';
+import type { LettersSize } from '../append-log/letters-room.js';
 
-/** At most this many names are read from the directory at once. */
+/** At most this many names are read from the directory at once, and kept of batches that need no room. */
 const NAMES_MAX = 1000;
+const FREE_MAX = 50_000;
 const NOTHING = { batches: 0, events: 0, bytes: 0, letterBytes: 0, bornMs: Infinity };
 
 /** Which batches of the directory are not forgotten ones. */
@@ -17,14 +19,21 @@ export interface Others {
 
 /**
  * Batches aside that memory has no room for. Only how many there are is known, and their sums; their names are found again
- * in the directory. One at a time goes to the sink again.
+ * in the directory. One at a time goes to the sink again. Of those that need no room for dead letters the names are kept, so
+ * they do not wait for those that do.
  */
 export class ForgottenBatches {
   readonly #log: AppendLog;
   readonly #others: Others;
   #sums = NOTHING;
-  /** Some of them, found again. */
+  /** Those that need no room, but for more than memory holds. */
+  readonly #free = new Set<string>();
+  /** Some of them, found again, and whether it was for all that was looked or only for those that need no room. */
   #found: SealedBatch[] = [];
+  #isOfAll = true;
+  /** Names of those that were found and whose delivery is not over. */
+  readonly #out = new Set<string>();
+  /** The one of them that has its turn. */
   #atSink: string | null = null;
 
   constructor(log: AppendLog, others: Others) {
@@ -32,17 +41,17 @@ export class ForgottenBatches {
     this.#others = others;
   }
 
-  /** With the one that the sink gets now. */
+  /** With those whose delivery is not over. */
   get batches(): number {
-    return this.#sums.batches + (this.#atSink === null ? 0 : 1);
+    return this.#sums.batches + this.#out.size;
   }
 
   /** Whether one more may go to the sink. */
-  get isNextDue(): boolean {
-    return this.#sums.batches > 0 && this.#atSink === null;
+  isNextDue(hasRoom: boolean): boolean {
+    return (hasRoom ? this.#sums.batches : this.#free.size) > 0 && this.#atSink === null;
   }
 
-  /** Room that is enough for the dead letters of each of them. */
+  /** Room that is enough for the dead letters of each of those that need some. */
   get size(): LettersSize {
     return { bytes: this.#sums.letterBytes, earlierBytes: 0 };
   }
@@ -52,46 +61,69 @@ export class ForgottenBatches {
     return this.#sums.bornMs;
   }
 
-  add({ events, fileBytes, bornMs }: SealedBatch, size: LettersSize): void {
+  /** @param size `null`: it needs no room for dead letters, as far as is known */
+  add({ name, events, fileBytes, bornMs }: SealedBatch, size: LettersSize | null): void {
+    if (size === null && this.#free.size < FREE_MAX) this.#free.add(name);
     const sums = this.#sums;
     this.#sums = {
       batches: sums.batches + 1,
       events: sums.events + (events ?? 0),
-      bytes: sums.bytes + fileBytes,
-      letterBytes: Math.max(sums.letterBytes, size.bytes),
+      bytes: sums.bytes + diskBytes(fileBytes),
+      letterBytes: Math.max(sums.letterBytes, size?.bytes ?? 0),
       bornMs: Math.min(sums.bornMs, bornMs),
     };
   }
 
-  /** The next one for the sink; `null`: there is none. @throws the system's error */
-  async next(): Promise<SealedBatch | null> {
+  /**
+   * The next one for the sink; `null`: there is none.
+   *
+   * @param hasRoom whether there is room for the dead letters of each; if not, it is one that needs none
+   * @throws the system's error
+   */
+  async next(hasRoom: boolean): Promise<SealedBatch | null> {
+    if (hasRoom !== this.#isOfAll) this.#found = [];
+    this.#isOfAll = hasRoom;
     const newest = this.#others.newest();
     if (this.#found.length === 0 && newest !== null) {
       // as of now: what is being delivered may be off the disk when the directory has been read
       const busy = new Set(this.#others.busy());
-      const isForgotten = (name: string): boolean => !busy.has(name) && compareBatchNames(name, newest) <= 0;
-      const { batches } = this.#sums;
+      const free = new Set(this.#free);
+      const isForgotten = (name: string): boolean =>
+        !busy.has(name) && compareBatchNames(name, newest) <= 0 && (hasRoom || free.has(name));
+      const batches = hasRoom ? this.#sums.batches : free.size;
       this.#found = await this.#log.list(null, NAMES_MAX, isForgotten);
       // files may be gone; other batches may have come meanwhile
-      if (this.#found.length < NAMES_MAX) this.#add(this.#found.length - batches, 0, 0);
+      if (this.#found.length < NAMES_MAX) {
+        this.#add(this.#found.length - batches, 0, 0);
+        for (const { name } of this.#found) free.delete(name);
+        for (const name of free) this.#free.delete(name);
+      }
     }
     const sealed = this.#found.shift();
     if (sealed === undefined) return null;
     this.#add(-1, 0, 0);
+    this.#free.delete(sealed.name);
     this.#atSink = sealed.name;
+    this.#out.add(sealed.name);
     return { ...sealed, past: 'aside' };
   }
 
   /** A batch was read that the sink gets. */
   read({ name, events, fileBytes }: StoredBatch): void {
-    if (name === this.#atSink) this.#add(0, -events, -fileBytes);
+    if (this.#out.has(name)) this.#add(0, -events, -diskBytes(fileBytes));
   }
 
-  /** The delivery of a batch is over. @returns whether it was one of these */
-  ended({ name }: SealedBatch): boolean {
+  /** A batch cannot be read now: others have their turn meanwhile. @returns whether it had its turn */
+  leaves({ name }: SealedBatch): boolean {
     if (name !== this.#atSink) return false;
     this.#atSink = null;
     return true;
+  }
+
+  /** The delivery of a batch is over. @returns whether it was one of these */
+  ended(sealed: SealedBatch): boolean {
+    this.leaves(sealed);
+    return this.#out.delete(sealed.name);
   }
 
   /** If all have been at the sink: how many events were in none of their files any longer. They are missed then. */

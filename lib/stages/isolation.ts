@@ -54,7 +54,7 @@ export class Isolation {
     const takesOthers = !isFirst && attempts.answered !== course.answered;
     course.takesOthers = takesOthers;
     course.answered = attempts.answered;
-    const leaves = othersWait();
+    const leaves = course.hasOthers || othersWait();
     const isLong = course.failures > 1 && nowMs - course.failingSinceMs >= FAILING_MS;
     if (!course.isSuspect && !this.#suspects(course, leaves, isLong)) {
       const givesWay = course.failures >= FAILURES_PROBE || isLong || breaker.state !== 'closed';

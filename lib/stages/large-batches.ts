@@ -1,9 +1,13 @@
 import type { AppendLog } from '../append-log/append-log.js';
 import type { Batch, StoredBatch } from '../append-log/batch.js';
+import { DeadLettersFull } from '../append-log/dead-letters.js';
+import type { FileCourse } from './file-course.js';
 import type { Retries } from './retries.js';
-import { newCourse } from './settlement.js';
-import type { Course, RefusedEvent } from './settlement.js';
+import type { RefusedEvent } from './settlement.js';
 import type { Settler } from './settler.js';
+
+/** How often a piece is read in its place in the order, before others go first. */
+const READS_IN_PLACE = 3;
 
 /** What came of a whole file. */
 export interface FileSettlement {
@@ -21,26 +25,10 @@ export interface Settling {
   readonly settler: Pick<Settler, 'settle'>;
 }
 
-/** How far the batch of a file has come: of a large one, the piece that is settled now. */
-export interface FileCourse extends Course {
-  piece: number;
-  /** What came of the pieces before that. */
-  earlier: { readonly events: number; readonly taken: number; readonly deadLettered: number };
-}
-
-export function fileCourse(batch: StoredBatch): FileCourse {
-  const earlier = { events: 0, taken: 0, deadLettered: 0 };
-  return { ...newCourse(batch.pieces[0] ?? batch), piece: 0, earlier };
-}
-
-/** Events of the file that the sink has. */
-export function takenOf({ taken, earlier }: FileCourse): number {
-  return earlier.taken + taken;
-}
-
 /**
- * Settles the batch of a file, a large one piece by piece, of which one at a time is in memory. If dead letters of a piece
- * have no room, the whole file is settled again later: its pieces come to the sink again, with the same keys.
+ * Settles the batch of a file, a large one piece by piece, of which one at a time is in memory. A piece of which events
+ * wait apart holds up no other piece. If dead letters of some have no room, the others are delivered, and then the whole
+ * file waits and is settled again later: its pieces come to the sink again, with the same keys.
  *
  * @param course is kept up to date
  * @param mayHaveLetters whether some of its events may be among the dead letters already
@@ -50,36 +38,57 @@ export async function settleFile(
   batch: StoredBatch,
   course: FileCourse,
   mayHaveLetters: boolean,
-  { log, retries, settler }: Settling,
+  settling: Settling,
 ): Promise<FileSettlement | null> {
-  if (batch.pieces.length === 0) {
-    const settlement = await settler.settle(batch, course, mayHaveLetters);
-    if (settlement === null) return null;
-    const { refused, notKept } = settlement;
-    return { events: batch.events, deadLettered: refused.length, refused, notKept };
-  }
-  for (; course.piece < batch.pieces.length; course.piece++) {
-    const piece = batch.pieces[course.piece];
-    const read: Batch[] = [];
-    const isRead = await retries.untilDone('Could not read batch', batch, async () => {
-      if (piece !== undefined) read.push(await log.readPiece(batch, piece));
-    });
-    const [part] = read;
-    if (!isRead || part === undefined) return null;
-    if (part.events !== piece?.events) Object.assign(course, newCourse(part)); // some are gone since
-    const settlement = await settler.settle(part, course, mayHaveLetters);
-    if (settlement === null) return null;
-    const { refused, notKept } = settlement;
-    const { events, taken, deadLettered } = course.earlier;
-    if (notKept !== null) return { events: batch.events, deadLettered, refused: null, notKept };
-    course.earlier = {
+  const { log, settler } = settling;
+  const isLarge = batch.pieces.length > 0;
+  let refused: readonly RefusedEvent[] | null = null;
+  for (let index = course.next(); index !== null; index = course.next()) {
+    const part = await readPart(batch, index, settling);
+    const ofPiece = course.begin(index, part ?? batch.pieces[index] ?? batch);
+    const settlement = part === null ? null : await settler.settle(part, ofPiece, mayHaveLetters);
+    if (ofPiece.leaves && settlement === null) return null;
+    if (settlement === null) course.setApart(ofPiece);
+    if (part === null) return null;
+    if (settlement === null) continue;
+    course.begun.delete(index);
+    if (settlement.notKept !== null) course.notKept = together(course.notKept, settlement.notKept);
+    refused = isLarge ? null : settlement.refused;
+    const { events, taken, deadLettered } = course.settled;
+    course.settled = {
       events: events + part.events,
-      taken: taken + course.taken,
-      deadLettered: deadLettered + refused.length,
+      taken: taken + ofPiece.taken,
+      deadLettered: deadLettered + settlement.refused.length,
     };
-    Object.assign(course, newCourse(batch.pieces[course.piece + 1] ?? { events: 0 }));
   }
-  const { events, deadLettered } = course.earlier;
-  if (events !== batch.events) log.miss(batch.events - events, 0);
-  return { events, deadLettered, refused: null, notKept: null };
+  if (course.begun.size > 0) return null;
+  const { notKept, settled } = course;
+  if (notKept === null && settled.events !== batch.events) log.miss(batch.events - settled.events, 0);
+  return { ...settled, refused, notKept };
+}
+
+/** @returns `null`: it cannot be read now, or the server stops */
+async function readPart(
+  batch: StoredBatch,
+  index: number,
+  { log, retries }: Settling,
+): Promise<Batch | null> {
+  const piece = batch.pieces[index];
+  if (piece === undefined) return batch;
+  const read: Batch[] = [];
+  let tries = 0;
+  await retries.untilDone('Could not read batch', batch, async () => {
+    if (++tries <= READS_IN_PLACE) read.push(await log.readPiece(batch, piece));
+  });
+  return read[0] ?? null;
+}
+
+/** The dead letters of all pieces must have room before the file comes again. */
+function together(before: Error | null, error: Error): Error {
+  if (!(before instanceof DeadLettersFull && error instanceof DeadLettersFull)) return error;
+  const bytes = before.size.bytes + error.size.bytes;
+  return new DeadLettersFull(error.message, {
+    bytes,
+    earlierBytes: before.size.earlierBytes + error.size.earlierBytes,
+  });
 }

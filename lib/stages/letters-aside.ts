@@ -1,4 +1,4 @@
-import type { LettersSize } from '../append-log/dead-letters.js';
+import type { LettersSize } from '../append-log/letters-room.js';
 import type { SealedBatch } from '../append-log/batch.js';
 import type { Verdict } from './settlement.js';
 
@@ -15,6 +15,8 @@ export interface LettersAside {
   readonly size: LettersSize;
   /** What this takes in memory, about. */
   readonly memoryBytes: number;
+  /** Its file could not be read: others go first. */
+  readonly isAway: boolean;
 }
 
 /** @param refused their events, which may be held by it, are not kept */
@@ -23,6 +25,11 @@ export function lettersAside(
   refused: readonly Verdict[],
   size: LettersSize,
 ): LettersAside {
+  return { sealed, ...shortVerdicts(refused), size, isAway: false };
+}
+
+/** Verdicts on a batch that waits, and about what all that is kept of it takes in memory, in bytes. */
+export function shortVerdicts(refused: readonly Verdict[]): { verdicts: Verdict[]; memoryBytes: number } {
   let memoryBytes = BATCH_BYTES;
   const texts = new Map<string, string>();
   /** Equal texts once, and none that is a part of a larger one, which would be held by it. */
@@ -45,5 +52,5 @@ export function lettersAside(
       attempts,
     };
   });
-  return { sealed, verdicts, size, memoryBytes };
+  return { verdicts, memoryBytes };
 }

@@ -1,20 +1,15 @@
 import type { SealedBatch } from '../append-log/batch.js';
 import type { LogLines } from '../log-lines.js';
-import { lettersAside } from './letters-aside.js';
-import type { FileCourse } from './large-batches.js';
-import type { Course } from './settlement.js';
+import type { FileCourse } from './file-course.js';
 
 /** What is kept of all of them, in bytes of memory. */
 const MEMORY_BYTES_MAX = 8 * 1024 * 1024;
-/** About what a part takes in memory, in bytes. */
-const PART_BYTES = 80;
 /** The bounds of a wait that no one shortens, in milliseconds; the last if only events are left that wait apart. */
 const FIRST_MS = 1000;
 const MOST_MS = 30_000;
 const APART_MOST_MS = 600_000;
 /** A batch that is the reason of its failures takes at most a fifth of a place. */
 const REST = 4;
-const NO_SIZE = { bytes: 0, earlierBytes: 0 };
 
 interface Resting {
   readonly sealed: SealedBatch;
@@ -35,6 +30,8 @@ export interface RestingBatchesOptions {
   readonly memoryBytesMax?: number | undefined;
   /** Gives a batch to the sink again, in its turn; `ended` is called when that is over. */
   readonly deliver: (sealed: SealedBatch) => void;
+  /** Whether a batch that does not rest waits for a place. */
+  readonly othersWait: () => boolean;
 }
 
 /**
@@ -53,6 +50,8 @@ export class RestingBatches {
   #timer: NodeJS.Timeout | null = null;
   /** Whether events have been set apart since the log said that there are none. */
   #hasSet = false;
+  /** Whether another batch is to have a place before one of these: else those that are due all the time take them all. */
+  #owesPlace = false;
   /** Before that no event that waits apart is offered. */
   #pauseUntilMs = 0;
 
@@ -69,7 +68,7 @@ export class RestingBatches {
 
   /** Whether there is one of which not only events are left that wait apart. */
   get isAnyOpen(): boolean {
-    for (const { course } of this.#resting.values()) if (isOpen(course)) return true;
+    for (const { course } of this.#resting.values()) if (course.isOpen) return true;
     return false;
   }
 
@@ -89,21 +88,19 @@ export class RestingBatches {
   add(sealed: SealedBatch, course: FileCourse, tookAny: boolean): boolean {
     const { random, memoryBytesMax = MEMORY_BYTES_MAX } = this.#options;
     const turns = tookAny || this.#atSink?.name !== sealed.name ? 0 : this.#atSink.turns + 1;
-    const { verdicts, memoryBytes: base } = lettersAside(sealed, course.verdicts, NO_SIZE);
-    const memoryBytes = base + PART_BYTES * (course.open.length + course.apart.length);
+    const memoryBytes = course.shrink();
     if (this.#memoryBytes + memoryBytes > memoryBytesMax) {
-      course.open = []; // it is offered as a whole again
+      course.drop();
       return false;
     }
-    course.verdicts = [...verdicts];
-    const mostMs = isOpen(course) ? MOST_MS : APART_MOST_MS;
+    const mostMs = course.isOpen ? MOST_MS : APART_MOST_MS;
     const backoffMs = Math.min(mostMs, FIRST_MS * 2 ** turns) * (0.5 + random() / 2);
-    const isTried = course.takesOthers && isOpen(course);
+    const isTried = course.takesOthers && course.isOpen;
     const waitMs = Math.max(REST * course.tookMs, isTried ? 0 : backoffMs);
     const nowMs = performance.now();
-    if (!isOpen(course)) this.#pauseUntilMs = nowMs + Math.max(FIRST_MS, REST * course.tookMs);
+    if (!course.isOpen) this.#pauseUntilMs = nowMs + Math.max(FIRST_MS, REST * course.tookMs);
     this.#memoryBytes += memoryBytes;
-    this.events += course.apart.length;
+    this.events += course.apart;
     if (this.events > 0) this.#hasSet = true;
     this.#resting.set(sealed.name, {
       sealed,
@@ -123,22 +120,22 @@ export class RestingBatches {
     const { sealed, course, memoryBytes } = resting;
     this.#resting.delete(name);
     this.#memoryBytes -= memoryBytes;
-    this.events -= course.apart.length;
+    this.events -= course.apart;
     if (sealed.events !== events) {
-      course.open = [];
+      course.drop();
       return null;
     }
-    course.open.push(...course.apart);
-    course.apart = [];
+    course.startTurn();
     return course;
   }
 
-  /** The batch that has its turn cannot be read: others have theirs meanwhile. */
+  /** A batch cannot be read and leaves its place: others have their turn meanwhile. */
   leaves({ name }: SealedBatch): void {
-    if (this.#atSink?.name !== name) return;
-    this.#atSink = null;
-    const resting = this.#resting.get(name);
-    if (resting !== undefined) resting.isAway = true;
+    if (this.#atSink?.name === name) {
+      this.#atSink = null;
+      const resting = this.#resting.get(name);
+      if (resting !== undefined) resting.isAway = true;
+    } else this.#owesPlace = false;
     this.#look();
   }
 
@@ -146,10 +143,11 @@ export class RestingBatches {
   ended({ name }: SealedBatch, isWell: boolean): void {
     if (this.#atSink?.name === name) {
       this.#atSink = null;
+      this.#owesPlace = !isWell;
       this.#sayEnd();
       // someone may have mended what they all waited for
       if (isWell) this.#hurry(() => true);
-    }
+    } else this.#owesPlace = false;
     if (this.#resting.size === 0) return;
     if (isWell) this.#hurry(({ course }) => !course.takesOthers);
     this.#look();
@@ -173,8 +171,8 @@ export class RestingBatches {
   }
 
   #look(): void {
-    const { stopping, deliver } = this.#options;
-    if (this.#atSink !== null || stopping.aborted) return;
+    const { stopping, deliver, othersWait } = this.#options;
+    if (this.#atSink !== null || stopping.aborted || (this.#owesPlace && othersWait())) return;
     let next: Resting | null = null;
     for (const resting of this.#resting.values())
       if (!resting.isAway && (next === null || this.#dueMs(resting) < this.#dueMs(next))) next = resting;
@@ -192,11 +190,6 @@ export class RestingBatches {
   }
 
   #dueMs({ course, dueMs }: Resting): number {
-    return isOpen(course) ? dueMs : Math.max(dueMs, this.#pauseUntilMs);
+    return course.isOpen ? dueMs : Math.max(dueMs, this.#pauseUntilMs);
   }
-}
-
-/** Whether there are parts of it other than events that wait apart. */
-function isOpen({ open }: Course): boolean {
-  return open.some(({ tries }) => tries === undefined);
 }

@@ -48,10 +48,16 @@ export interface Part {
 
 /** How far a batch has come at the sink. */
 export interface Course {
+  /** How many events it has. */
+  readonly events: number;
+  /** Whether it is a piece of a large file of which other pieces may be offered meanwhile. */
+  hasOthers: boolean;
   /** Parts to be offered, the next one first. */
   open: Part[];
   /** Events that the sink fails at while it takes others: each waits apart. */
   apart: Part[];
+  /** Whether its turn ends, or has ended, before each open part was offered. */
+  leaves: boolean;
   /** What it refused of the batch. */
   verdicts: Verdict[];
   /** Events that it has. */
@@ -71,7 +77,17 @@ export interface Course {
 export function newCourse({ events }: { readonly events: number }): Course {
   const open = events === 0 ? [] : [{ from: 0, to: events, attempts: 0 }];
   const sink = { failures: 0, failingSinceMs: 0, answered: 0, takesOthers: false, tookMs: 0 };
-  return { open, apart: [], verdicts: [], taken: 0, isSuspect: false, ...sink };
+  return {
+    events,
+    hasOthers: false,
+    open,
+    apart: [],
+    leaves: false,
+    verdicts: [],
+    taken: 0,
+    isSuspect: false,
+    ...sink,
+  };
 }
 
 /**
@@ -93,6 +109,7 @@ export async function settle(
 ): Promise<RefusedEvent[] | null> {
   let known: readonly number[] | null = null;
   const starts = (): readonly number[] => (known ??= lineStarts(batch.bytes));
+  course.leaves = true;
   for (let part = course.open.shift(); part !== undefined; part = course.open.shift()) {
     const { from, to } = part;
     const outcome = await offer(partOf(batch, part, starts, course.isSuspect), part);
@@ -126,6 +143,7 @@ export async function settle(
     course.taken += to - from - refused.length;
     course.verdicts.push(...refused);
   }
+  course.leaves = false;
   if (course.apart.length > 0) return null;
   course.verdicts.sort((a, b) => a.index - b.index);
   return refusedEvents(batch, course.verdicts);

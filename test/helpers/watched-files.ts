@@ -2,7 +2,7 @@ import type { Mode, PathLike } from 'node:fs';
 import * as nodeFs from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
 import { basename } from 'node:path';
-import type { SinkFiles } from '../../lib/sinks/sink-files.js';
+import type { SinkFiles } from '../../lib/sinks/file/sink-files.js';
 
 /** A call that changes something: `write out.jsonl`, `rename out.jsonl > out-TIME.jsonl`, `sync DIR`. */
 export type Call = string;

@@ -31,7 +31,7 @@ export interface Round {
   /** How often it was refused. */
   readonly refusals: number;
   readonly answers: ReadonlyMap<string, number>;
-  /** Whether all that is wrong is a wait, or a little more memory, as a busy machine or a late collection can cause. */
+  /** Whether all that is wrong is a wait, as a busy machine can cause. */
   readonly isNear: boolean;
   /** Why the kind does not hold; none: it holds. */
   readonly faults: readonly string[];
@@ -108,8 +108,7 @@ export async function attackRound(
   process.off('exit', kill);
   const { bytes, answers, never } = attack;
   const isSlow = waitMs > WAIT_MS_MAX && waitMs < WAITING_MS_MAX;
-  const isLarge = growth > GROWTH_MAX && growth < 1.2 * GROWTH_MAX;
-  const isNear = faults.length === 1 && (isSlow || isLarge);
+  const isNear = faults.length === 1 && isSlow;
   const { name } = kind;
   return { name, bytes, growth, waitMs, refusals, answers, isNear, faults, acknowledged, never };
 }

@@ -187,6 +187,19 @@ export class Ledger {
     this.#owed.clear();
   }
 
+  /**
+   * Acknowledged into a file that was open when its directory was moved away, and nowhere else: with its directory it is with
+   * whoever has moved that. No server knows where, so none can deliver it. That it is there was looked at after each end of a life.
+   */
+  isElsewhere(moved: ReadonlySet<string>, here: ReadonlySet<string>): void {
+    for (const event of this.#owed) {
+      if (!moved.has(event.line) || here.has(event.line)) continue;
+      event.removed = true;
+      this.#owed.delete(event);
+      this.#tally.count('events', 'acknowledged into a directory that was moved away');
+    }
+  }
+
   /** A bit was flipped in these lines of a batch file; `bytes` is what stands there now. */
   damaged(texts: readonly string[], batch: string, bytes: Buffer): void {
     this.#damagedBatches.add(batch);

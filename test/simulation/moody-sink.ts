@@ -34,6 +34,8 @@ export const WELL: Moods = {
 
 const KEEP_ANSWERS: readonly Oddity[] = ['keys', 'keys and damage', 'kept errors', 'conflicts'];
 const CONFLICT = new SinkError('the key is known', { status: 409 });
+/** The name of a part of a batch. */
+const PART = /#\d+-\d+$/;
 const TOXIC_EVERY = 53;
 /** Larger batches take too long for a sink that is slow. */
 const SLOW_EVENTS = 3;
@@ -52,6 +54,8 @@ export class SinkMemory {
   readonly #answers = new Map<string, Error | null>();
   /** Errors that are kept as if they were such answers. */
   readonly #errors = new Map<string, Error>();
+  /** Events with such an error under the key that each has by itself. */
+  readonly #stuck = new Set<SentEvent>();
   readonly #ledger: Ledger;
 
   constructor(world: ReadonlySet<Oddity>, ledger: Ledger) {
@@ -70,8 +74,20 @@ export class SinkMemory {
     return this.isPicky && answer === null && this.world.has('conflicts') ? CONFLICT : answer;
   }
 
-  keepError({ key }: Batch, error: Error): void {
-    if (this.world.has('kept errors')) this.#errors.set(key, error);
+  keepError({ key, name }: Batch, events: readonly SentEvent[], error: Error): void {
+    if (!this.world.has('kept errors')) return;
+    this.#errors.set(key, error);
+    const [event] = events;
+    if (event !== undefined && events.length === 1 && PART.test(name)) this.#stuck.add(event);
+  }
+
+  /**
+   * Whether it will not take an event as long as it keeps errors. A batch or part of which it keeps one comes again in
+   * smaller parts, under other keys. An event by itself has no smaller part: its key is the last, the same at each attempt
+   * and after a crash, so that an API that has taken it knows it. Nobody can deliver it but under another key.
+   */
+  isStuck(event: SentEvent): boolean {
+    return this.isPicky && this.#stuck.has(event);
   }
 
   keep({ key }: Batch, answer: Error | null): void {
@@ -107,7 +123,7 @@ export function moodySink(
     if (random.chance(moods.failing)) {
       tally.count('sink', 'attempts failed');
       const error = new Error('the sink is unwell');
-      memory.keepError(batch, error);
+      memory.keepError(batch, events, error);
       return error;
     }
     const isToxicBatch = world.has('toxic events') && events.some(isToxic);

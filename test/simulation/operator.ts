@@ -68,10 +68,10 @@ export function moveDirectory(
   if (random.chance(0.5)) return;
   time.after(random.spread(50, 3000), 'someone moves the log directory', () => {
     const { tree } = disk;
+    const moved = tree.find(logDir);
+    if (moved === null) return;
     const parent = tree.parent(logDir, 'mkdir');
     const name = tree.nameOf(logDir);
-    const moved = parent.names.get(name);
-    if (moved === undefined) return;
     const away = `${name}.${ledger.moved.length}`;
     ledger.movedAway(`${logDir}.${ledger.moved.length}`, [...tree.files(logDir).keys()]);
     parent.set(away, moved);

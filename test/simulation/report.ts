@@ -1,6 +1,6 @@
 import { METHODS } from './disk-faults.js';
 import type { Tally } from './tally.js';
-import { DRAWN } from './worlds.js';
+import { ODDITIES } from './worlds.js';
 
 const SECTIONS: readonly (readonly [group: string, title: string])[] = [
   ['ends', 'How lives ended'],
@@ -70,7 +70,7 @@ const EXPECTED: readonly (readonly [group: string, names: readonly string[]])[] 
       'batches confirmed',
     ],
   ],
-  ['worlds', [...DRAWN, 'batch files removed', 'steps of the clock']],
+  ['worlds', [...ODDITIES, 'batch files removed', 'steps of the clock']],
   [
     'device',
     [

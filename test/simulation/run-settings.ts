@@ -1,5 +1,5 @@
 import type { ForebayOptions } from '../../lib/forebay.js';
-import { PIPELINE_SETTINGS } from '../../lib/settings/server-settings.js';
+import { PIPELINE_SETTINGS } from '../../lib/settings/pipeline-settings.js';
 import type { Random } from './random.js';
 
 export type RunSettings = Omit<ForebayOptions, 'sink' | 'logger' | 'fs'>;
@@ -20,7 +20,7 @@ export function randomSettings(random: Random, logDir: string, fsync: RunSetting
   };
   const later: Record<string, () => unknown> = {
     ackTimeoutMs: () => random.pick([20, 1000, 30_000]),
-    backlogBytesMax: () => random.pick([10_000, 100_000, '64MiB', '64MiB']),
+    backlogBytesMax: () => random.pick([40_000, 100_000, '64MiB', '64MiB']),
   };
   if (random.chance(0.5)) settings['deadLettersBytesMax'] = random.pick([1024, 1024, 4096]);
   for (const [name, value] of Object.entries(later)) if (name in PIPELINE_SETTINGS) settings[name] = value();

@@ -10,7 +10,7 @@ const USAGE = `npm run simulate -- [--cuts N] [--seed N] [--from N] [--no-flips]
   --seed N   this one seed, with its last steps
   --steps N  and so many of them (40)
   --from N   the first of the seeds; at random without it
-  --world X  is odd in this way in each seed, also where that is not held yet: ${ODDITIES.join('; ')}
+  --world X  is odd in this way in each seed: ${ODDITIES.join('; ')}
   --only     and is odd in no other way
   --no-flips flips no bits in files at rest`;
 

@@ -51,12 +51,13 @@ export class SimulatedDirectory {
    * The flush failed: some of the changes are on the device, and the others count as flushed, as pages do. (A
    * journaling file system would remember them, one without a journal need not.) Only the log directory and those
    * above it are flushed by the next one: a start that could neither flush nor remove them leaves no trace by which
-   * the next one could tell.
+   * the next one could tell. Nor does a deletion leave one: it is flushed by the next flush as well.
    */
   failFlush(flush: NameFlush, random: Random): void {
     for (const [name, length] of flush) {
       const kept = random.whole(0, length);
-      const isSpared = this.names.get(name) instanceof SimulatedDirectory && !IN_LOG.has(name);
+      const node = this.names.get(name);
+      const isSpared = node === undefined || (node instanceof SimulatedDirectory && !IN_LOG.has(name));
       this.#settle(name, kept, isSpared ? kept : length);
     }
   }

@@ -1,3 +1,5 @@
+import { LOCK_FILE, NOTE_BYTES } from '../../lib/append-log/directory-lock.js';
+import { RESERVE_BYTES, RESERVE_FILE } from '../../lib/append-log/reserve.js';
 import { ERRORS } from '../../lib/errors.js';
 import { planFaults } from './fault-plans.js';
 import { flipBitAtRest } from './flips.js';
@@ -12,6 +14,7 @@ import { Random } from './random.js';
 import { plainSettings, randomSettings } from './run-settings.js';
 import type { RunSettings } from './run-settings.js';
 import { SimulatedDisk } from './simulated-disk.js';
+import type { DiskTree } from './disk-tree.js';
 import type { Surroundings } from './simulated-disk.js';
 import { isBatchFile, readSurvivingLog, textsIn, together } from './surviving-log.js';
 import type { SurvivingLog } from './surviving-log.js';
@@ -59,6 +62,8 @@ const PHASES = [
 ] as const;
 /** How long everything may take to be delivered once nothing goes wrong any more. */
 const CATCH_UP_MS = 20 * 60_000;
+/** The longest wait between two attempts in an outage. */
+const OUTAGE_WAIT_MS = 30_000;
 const CATCH_UP_STEPS = 200_000;
 
 /** One seed: Forebay lives many times on one disk, and each life ends badly. */
@@ -202,10 +207,12 @@ export class Simulation {
   #survivors(): SurvivingLog {
     const disks = this.#otherDisk === null ? [this.#disk] : [this.#disk, this.#otherDisk];
     const log = together(disks.map(({ tree }) => readSurvivingLog(tree, this.#logDir)));
-    const moved = disks.flatMap(({ tree }) =>
-      this.#ledger.moved.flatMap(({ dir, names }) => textsIn(tree, dir, names)),
-    );
-    return { ...log, texts: new Set([...log.texts, ...moved]) };
+    return { ...log, texts: new Set([...log.texts, ...this.#movedTexts()]) };
+  }
+
+  /** What is in the files that were moved away with their directory. */
+  #movedTexts(): Set<string> {
+    return new Set(this.#ledger.moved.flatMap(({ dir, names }) => textsIn(this.#disk.tree, dir, names)));
   }
 
   #bound(): Bound {
@@ -273,14 +280,20 @@ export class Simulation {
     const disks = this.#otherDisk === null ? [this.#disk] : [this.#disk, this.#otherDisk];
     for (const { faults, tree } of disks) {
       faults.clear();
-      faults.capacityBytes = this.#has('full at the end') ? tree.bytes : Infinity;
+      faults.capacityBytes = this.#has('full at the end') ? tree.bytes + this.#missingBytes(tree) : Infinity;
     }
+    // what went with a directory that someone has moved is not where a server looks
+    if (this.#has('moved directory'))
+      this.#ledger.isElsewhere(this.#movedTexts(), readSurvivingLog(this.#disk.tree, this.#logDir).texts);
     const settings = plainSettings(this.#logDir);
     const other = this.#otherDisk && this.#life(this.#otherDisk, settings, WELL, null);
     const life = this.#life(this.#disk, settings, WELL, other);
     const lives = other === null ? [life] : [life, other];
+    // a sink that knows the key of whatever it gets is an outage, as far as anyone can tell: one attempt at a time goes out,
+    // and every second one is of a batch that was not offered yet, until it takes one
+    const outageMs = this.#has('conflicts') ? 2 * OUTAGE_WAIT_MS * this.#batchFiles() : 0;
     const finish = async (what: string, until: () => boolean): Promise<void> => {
-      const deadlineMs = time.nowMs + CATCH_UP_MS;
+      const deadlineMs = time.nowMs + CATCH_UP_MS + outageMs;
       await life.live({
         steps: CATCH_UP_STEPS,
         during: null,
@@ -306,7 +319,10 @@ export class Simulation {
     // what the sink fails at holds up nothing else
     await finish(
       'what the sink would take is held up by what it does not',
-      () => !this.#ledger.owesBut((event) => this.#has('toxic events') && isToxic(event)),
+      () =>
+        !this.#ledger.owesBut(
+          (event) => (this.#has('toxic events') && isToxic(event)) || this.#sink.isStuck(event),
+        ),
     );
     this.#sink.isPicky = false;
     const batches = (): number => this.#batchFiles();
@@ -333,6 +349,15 @@ export class Simulation {
     await finish('stop() does not end', () => life.phase === 'stopped');
     this.#ledger.checkSurvivors(this.#survivors(), 'at the end');
     tally.count('checks', 'runs that ended with everything delivered and no file left');
+  }
+
+  /**
+   * What the last start needs on a disk that is full from then on: without its reserve no server could set anything aside.
+   * One that was killed while it had lent the reserve, on a disk that others have filled since, has none.
+   */
+  #missingBytes(tree: DiskTree): number {
+    const bytesOf = (name: string): number => tree.files(this.#logDir).get(name)?.size ?? 0;
+    return RESERVE_BYTES - bytesOf(RESERVE_FILE) + NOTE_BYTES - bytesOf(LOCK_FILE);
   }
 
   #batchFiles(): number {

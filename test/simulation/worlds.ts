@@ -37,21 +37,6 @@ export const ODDITIES = [
 ] as const;
 export type Oddity = (typeof ODDITIES)[number];
 
-/**
- * Worlds that are entered only if asked for (`--world`), by their point of issue 15: in some of them something is broken
- * still, or the check expects what nobody can do.
- */
-export const NOT_YET: Readonly<Partial<Record<Oddity, number>>> = {
-  'removed lock': 3,
-  'moved directory': 3,
-  'kept errors': 6,
-  conflicts: 6,
-  'full at the end': 7,
-};
-
-/** Those that are drawn by the seed. */
-export const DRAWN: readonly Oddity[] = ODDITIES.filter((oddity) => NOT_YET[oddity] === undefined);
-
 /** How likely a world has an oddity. */
 const SHARE = 0.2;
 
@@ -63,7 +48,7 @@ const SHARE = 0.2;
  */
 export function drawWorld(random: Random, asked: readonly Oddity[], only: boolean): ReadonlySet<Oddity> {
   if (only) return new Set(asked);
-  return new Set([...DRAWN.filter(() => random.chance(SHARE)), ...asked]);
+  return new Set([...ODDITIES.filter(() => random.chance(SHARE)), ...asked]);
 }
 
 export function isOddity(name: string): name is Oddity {

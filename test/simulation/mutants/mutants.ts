@@ -123,7 +123,7 @@ export const MUTANTS: readonly Mutant[] = [
     edits: [
       {
         file: 'lib/append-log/file-system.ts',
-        find: 'await writeAll(fs, fd, bytes, 0);\n    await callVoid((done) => {\n      fs.fsync(fd, done);',
+        find: 'await writeAll(fs, fd, bytes, 0);\n      await callVoid((done) => {\n        fs.fsync(fd, done);',
         replace:
           'await writeAll(fs, fd, bytes, 0);\n    await callVoid((done) => {\n      if (path.includes("dead-letters")) done(null);\n      else fs.fsync(fd, done);',
       },
@@ -134,9 +134,9 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'does not flush the names of dead letters',
     edits: [
       {
-        file: 'lib/append-log/dead-letters.ts',
-        find: 'await flushDirectory(this.#fs, this.#dir);\n    } catch',
-        replace: '} catch',
+        file: 'lib/append-log/file-system.ts',
+        find: 'await flushName();',
+        replace: 'if (!path.includes("dead-letters")) await flushName();',
       },
     ],
     violates: LOST,
@@ -168,8 +168,8 @@ export const MUTANTS: readonly Mutant[] = [
     edits: [
       {
         file: 'lib/append-log/dead-letters.ts',
-        find: 'await flushDirectory(this.#fs, this.#dir);\n      this.#bytes = Math.max',
-        replace: 'this.#bytes = Math.max',
+        find: 'if (this.#isFlushed) return;',
+        replace: 'if (earlier.length >= 0) return;',
       },
     ],
     violates: /is a dead letter, and the sink has it/,
@@ -184,6 +184,7 @@ export const MUTANTS: readonly Mutant[] = [
       },
     ],
     violates: LOST,
+    worlds: ['toxic events'],
   },
   {
     name: 'forgets what is left of a batch that gives way to another',
@@ -261,7 +262,7 @@ export const MUTANTS: readonly Mutant[] = [
     edits: [
       {
         file: 'lib/append-log/file-system.ts',
-        find: 'await writeAll(fs, fd, bytes, 0);\n    await callVoid((done) => {\n      fs.fsync(fd, done);',
+        find: 'await writeAll(fs, fd, bytes, 0);\n      await callVoid((done) => {\n        fs.fsync(fd, done);',
         replace:
           'await writeAll(fs, fd, bytes, 0);\n    await callVoid((done) => {\n      if (path.includes("quarantine")) done(null);\n      else fs.fsync(fd, done);',
       },
@@ -272,9 +273,9 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'does not flush the name of a file in the quarantine',
     edits: [
       {
-        file: 'lib/append-log/quarantine.ts',
-        find: 'await flushDirectory(this.#fs, this.#dir.path);',
-        replace: '',
+        file: 'lib/append-log/file-system.ts',
+        find: 'await flushName();',
+        replace: 'if (!path.includes("quarantine")) await flushName();',
       },
     ],
     violates: /was damaged, and its line is lost/,
@@ -422,13 +423,13 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'takes dead letters that the disk has no room for for kept',
     edits: [
       {
-        file: 'lib/append-log/dead-letters.ts',
-        find: 'await unlink(this.#fs, path).catch(() => undefined);\n      throw error;',
-        replace: 'await unlink(this.#fs, path).catch(() => undefined);',
+        file: 'lib/append-log/file-system.ts',
+        find: '}).catch(() => undefined);\n    throw error;',
+        replace: '}).catch(() => undefined);\n    if (!path.includes("dead-letters")) throw error;',
       },
     ],
     violates: LOST,
-    worlds: ['small disk'],
+    worlds: ['small disk', 'toxic events'],
   },
   {
     name: 'counts a batch that is deleted as pending',
@@ -440,5 +441,106 @@ export const MUTANTS: readonly Mutant[] = [
       },
     ],
     violates: /accepted/,
+  },
+  {
+    name: 'deletes a file in its way that it has not made',
+    edits: [
+      {
+        file: 'lib/append-log/new-copy.ts',
+        find: 'const path = await freePath(fs, first, 1);',
+        replace: 'const path = first;',
+      },
+      {
+        file: 'lib/append-log/new-copy.ts',
+        find: 'if (fullest === undefined || !isFull(error)) throw error;',
+        replace: 'await unlink(fs, path);\n    if (fullest === undefined || !isFull(error)) throw error;',
+      },
+    ],
+    violates: /is lost/,
+    worlds: ['removed lock'],
+  },
+  {
+    name: 'deletes an earlier copy before the new one is there',
+    edits: [
+      {
+        file: 'lib/append-log/new-copy.ts',
+        find: 'const path = await freePath(fs, first, 1);',
+        replace:
+          'if (fullest !== undefined) await unlink(fs, fullest.path);\n  const path = await freePath(fs, first, 1);',
+      },
+    ],
+    violates: /is lost/,
+    worlds: ['removed lock'],
+  },
+  {
+    name: 'deletes copies and batches without the lock',
+    edits: [
+      { file: 'lib/append-log/new-copy.ts', find: 'await confirmLock();', replace: '' },
+      {
+        file: 'lib/append-log/append-log.ts',
+        find: 'if (deadLettered > 0 || !this.#recent.has(name)) await this.lock.confirm();',
+        replace: 'if (deadLettered < 0) await this.lock.confirm();',
+      },
+    ],
+    violates: /is lost/,
+    worlds: ['removed lock'],
+  },
+  {
+    name: 'flushes the name of the reserve beside those of batch files',
+    edits: [
+      {
+        file: 'lib/append-log/reserve.ts',
+        find: 'await writeNewFile(this.#fs, this.#path, Buffer.alloc(RESERVE_BYTES), flushName);',
+        replace:
+          'void flushName;\n    await writeNewFile(this.#fs, this.#path, Buffer.alloc(RESERVE_BYTES));',
+      },
+    ],
+    violates: LOST,
+  },
+  {
+    name: 'takes deletions of dead letters by an earlier run for flushed',
+    edits: [
+      {
+        file: 'lib/append-log/dead-letters.ts',
+        find: '#isFlushed = false;\n  /**',
+        replace: '#isFlushed = true;\n  /**',
+      },
+    ],
+    violates: /is a dead letter, and the sink has it/,
+  },
+  {
+    name: 'takes dead letters for those of others when damage has taken the run from their batch',
+    edits: [
+      {
+        file: 'lib/append-log/dead-letters.ts',
+        find: 'theirs === ours || theirs.endsWith(`-${ours}`)',
+        replace: 'theirs === ours',
+      },
+    ],
+    violates: /is a dead letter, and the sink has it/,
+  },
+  {
+    name: 'refuses an event for a reserve that was put back before there was room',
+    edits: [
+      {
+        file: 'lib/append-log/reserve.ts',
+        find: 'await this.#holding?.catch(() => undefined);\n    if (this.#isHeld || this.#isClosed) return;',
+        replace: '',
+      },
+    ],
+    violates: /was answered with LOG_FAILED, and nothing is wrong any more/,
+    worlds: ['full at the end'],
+  },
+  {
+    name: 'gives all places to batches that it tries again and again',
+    edits: [
+      {
+        file: 'lib/stages/resting-batches.ts',
+        find: '(this.#owesPlace && othersWait())',
+        replace: '(this.#owesPlace && !othersWait && othersWait())',
+      },
+    ],
+    violates: /hangs: what the sink would take is held up by what it does not/,
+    worlds: ['conflicts'],
   },
 ];

@@ -1,0 +1,86 @@
+import { oneOf, optional, text, wholeNumber } from '../settings/checks.js';
+import { HTTP_SETTINGS } from '../settings/http-settings.js';
+import type { OptionTable, Values } from '../settings/option-table.js';
+import { PIPELINE_SETTINGS } from '../settings/pipeline-settings.js';
+import { PROGRAM_SETTINGS } from '../settings/program-settings.js';
+import { invalid } from '../settings/setting-error.js';
+import { SINK_KINDS, SINK_SETTINGS } from '../sinks/registry.js';
+import { checkSinkSettings } from '../sinks/sink-kind.js';
+
+/** All settings of the server: flag, variable and key of the JSON file come from this table alone. */
+export const SERVER_SETTINGS = {
+  ...HTTP_SETTINGS,
+  ...PIPELINE_SETTINGS,
+  ...SINK_SETTINGS,
+  adminHost: {
+    flag: 'admin-host',
+    initial: null,
+    unit: 'ADDRESS',
+    help: 'where operators have an address of their own (--admin-port); without: 127.0.0.1',
+    check: optional(text),
+  },
+  adminPort: {
+    flag: 'admin-port',
+    initial: null,
+    unit: 'NUMBER',
+    help: 'its port; without: page, metrics and /health are on --port, for whoever reaches it',
+    check: optional(wholeNumber(0, 65_535)),
+  },
+  page: {
+    flag: 'page',
+    initial: 'on',
+    unit: 'on|off',
+    help: 'the live page at /; it shows events that the sink refused',
+    check: oneOf('on', 'off'),
+  },
+  logLevel: {
+    flag: 'log-level',
+    initial: 'info',
+    unit: 'LEVEL',
+    help: 'debug, info, warn, error or silent',
+    check: oneOf('debug', 'info', 'warn', 'error', 'silent'),
+  },
+  logFormat: {
+    flag: 'log-format',
+    initial: 'text',
+    unit: 'text|json',
+    help: 'log lines for people or for machines',
+    check: oneOf('text', 'json'),
+  },
+  config: {
+    flag: 'config',
+    initial: null,
+    unit: 'FILE',
+    help: 'a JSON file with settings',
+    check: optional(text),
+  },
+  ...PROGRAM_SETTINGS,
+} as const satisfies OptionTable;
+
+export type ServerSettings = Values<typeof SERVER_SETTINGS>;
+
+/** @throws ForebayError `SETTING_INVALID` where settings do not go together */
+export function checkRelations(settings: ServerSettings): void {
+  const { bodyBytesMax, queueBytes, backlogBytesMax } = settings;
+  const { headersTimeoutMs, requestTimeoutMs } = settings;
+  const { host, port, adminHost, adminPort } = settings;
+  checkSinkSettings(SINK_KINDS, settings, [
+    { host, port },
+    { host: adminHost ?? 'localhost', port: adminPort ?? 0 },
+  ]);
+  if (adminHost !== null && adminPort === null) throw invalid('--admin-host needs --admin-port');
+  for (const [flag, bound, besideBytes] of [
+    ['queue-bytes', queueBytes, 0],
+    ['backlog-max', backlogBytesMax, FILES_BYTES],
+  ] as const) {
+    if (bodyBytesMax + LOG_LINE_BYTES + besideBytes > bound)
+      throw invalid(`--body-max must be smaller than --${flag}: the largest body would never fit`);
+  }
+  if (headersTimeoutMs > requestTimeoutMs)
+    throw invalid('--headers-timeout must not be above --request-timeout');
+}
+
+/** What an event can grow by between the body and the log: a timestamp, a mark and a line break. */
+const LOG_LINE_BYTES = 80;
+/** What the files of an event take of the disk beside its line: a block of 4,096 bytes and the mark of a run, in three at most. */
+const FILES_BYTES = 3 * (4096 + 64);

@@ -1,0 +1,146 @@
+import {
+  bytes,
+  CheckError,
+  directory,
+  either,
+  milliseconds,
+  onOff,
+  optional,
+  wholeNumber,
+} from './checks.js';
+import type { Check } from './checks.js';
+import type { OptionTable, Values } from './option-table.js';
+
+const fsync: Check<'always' | 'never' | number> = (given) => {
+  if (given === 'always' || given === 'never') return given;
+  try {
+    return milliseconds(1)(given);
+  } catch {
+    throw new CheckError('must be "always", "never" or a whole number of milliseconds of at least 1');
+  }
+};
+
+/** The settings of the pipeline: what `createForebay` takes. */
+export const PIPELINE_SETTINGS = {
+  logDir: {
+    flag: 'log-dir',
+    initial: './append-log',
+    unit: 'DIR',
+    help: 'where events rest until the sink has confirmed them',
+    check: directory,
+  },
+  fsync: {
+    flag: 'fsync',
+    initial: 'always',
+    unit: 'always|MS|never',
+    help: 'flush to the device before each 202, every so many milliseconds, or never',
+    check: fsync,
+  },
+  queueSize: {
+    flag: 'queue-size',
+    initial: 10_000,
+    unit: 'EVENTS',
+    help: 'events in memory that are not on disk yet; beyond it 429',
+    check: wholeNumber(1),
+  },
+  queueBytes: {
+    flag: 'queue-bytes',
+    initial: '64MiB',
+    unit: 'BYTES',
+    help: 'the same bound in bytes, bodies that are being read included',
+    check: bytes(1024),
+  },
+  batchSize: {
+    flag: 'batch-size',
+    initial: 100,
+    unit: 'EVENTS',
+    help: 'events at which a batch ends',
+    check: wholeNumber(1),
+  },
+  depthMax: {
+    flag: 'depth-max',
+    initial: 128,
+    unit: 'LEVELS',
+    help: 'how deep an event may be nested; beyond it 400',
+    check: wholeNumber(1, 1000),
+  },
+  batchWaitMs: {
+    flag: 'batch-wait',
+    initial: 1000,
+    unit: 'MS',
+    help: 'time after its first event at which a batch ends, too',
+    check: milliseconds(1),
+  },
+  batchBytes: {
+    flag: 'batch-bytes',
+    initial: '4MiB',
+    unit: 'BYTES',
+    help: 'bytes at which a batch ends, too',
+    check: bytes(1),
+  },
+  ackTimeoutMs: {
+    flag: 'ack-timeout',
+    initial: 10_000,
+    unit: 'MS',
+    help: 'how long a request may wait for the disk; then 503',
+    check: milliseconds(1),
+  },
+  backlogBytesMax: {
+    flag: 'backlog-max',
+    initial: '1GiB',
+    unit: 'BYTES',
+    help: 'batch files on disk that wait for the sink; beyond it 429',
+    check: bytes(1024),
+  },
+  deadLettersBytesMax: {
+    flag: 'dead-letters-max',
+    initial: '256MiB',
+    unit: 'BYTES',
+    help: 'events that the sink refused; beyond it refused batches wait on disk',
+    check: bytes(1024),
+  },
+  sinkConcurrency: {
+    flag: 'sink-concurrency',
+    initial: 1,
+    unit: 'BATCHES',
+    help: 'batches on their way to the sink at once; 1 keeps their order; auto: what it takes best',
+    check: either('auto', wholeNumber(1, 1000)),
+  },
+  sinkConcurrencyMax: {
+    flag: 'sink-concurrency-max',
+    initial: 64,
+    unit: 'BATCHES',
+    help: 'the bound of --sink-concurrency auto',
+    check: wholeNumber(1, 1000),
+  },
+  sinkTriesMax: {
+    flag: 'sink-tries-max',
+    initial: null,
+    unit: 'FAILURES',
+    help: 'failures at one event, while the sink takes others, after which it is refused; without: none',
+    check: optional(wholeNumber(1)),
+  },
+  discardBacklog: {
+    flag: 'discard-backlog',
+    initial: false,
+    unit: '',
+    help: 'let the simulated sink have, and so throw away, a backlog that was accepted for another sink',
+    check: onOff,
+  },
+  replayWaitMs: {
+    flag: 'replay-wait',
+    initial: 30_000,
+    unit: 'MS',
+    help: 'how long replay may keep the door shut at start',
+    check: milliseconds(0),
+  },
+  shutdownTimeoutMs: {
+    flag: 'shutdown-timeout',
+    initial: 10_000,
+    unit: 'MS',
+    help: 'how long a stop may wait for clients and the sink',
+    check: milliseconds(0),
+  },
+} as const satisfies OptionTable;
+
+export type PipelineSettings = Values<typeof PIPELINE_SETTINGS>;

@@ -1,0 +1,11 @@
+import type { SinkContext, SinkKind } from '../sink-kind.js';
+
+export const stdoutKind = {
+  name: 'stdout',
+  settings: {},
+  ownsStdout: true,
+  open: async (_values, { fd = 1 }: SinkContext & { readonly fd?: number }) => {
+    const { StdoutSink } = await import('./stdout-sink.js');
+    return StdoutSink.open(fd);
+  },
+} as const satisfies SinkKind<unknown>;
