@@ -104,10 +104,12 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     'settings',
   ],
   'version.ts': [],
+  'called-as.ts': [],
   'words.ts': [],
   metrics: ['append-log', 'errors.ts', 'forebay.ts', 'histogram.ts', 'http', 'statistics.ts', 'version.ts'],
   page: [
     'append-log',
+    'called-as.ts',
     'errors.ts',
     'event-counts.ts',
     'forebay.ts',
@@ -150,6 +152,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     'words.ts',
   ],
   cli: [
+    'called-as.ts',
     'dead-letters-tool',
     'errors.ts',
     'forebay.ts',
