@@ -12,16 +12,15 @@ import type { FileSystem } from '../lib/append-log/file-system.js';
 import { isBatchName } from '../lib/append-log/batch-name.js';
 import { markedLine } from '../lib/append-log/line-mark.js';
 import { health, readiness } from '../lib/http/probes.js';
-import { createForebay } from '../lib/index.js';
-import type { Forebay, ForebayOptions } from '../lib/index.js';
+import type { Forebay } from '../lib/index.js';
 import { LogLines } from '../lib/log-lines.js';
 import type { Sink } from '../lib/sinks/sink.js';
 import { SinkError } from '../lib/sinks/sink-error.js';
 import { Backlog } from '../lib/stages/backlog.js';
 import { Deliverer } from '../lib/stages/deliverer.js';
 import { heldDisk } from './helpers/held-disk.js';
-import { addsUp, codeOf, eventText, idsOf, until } from './helpers/running-forebay.js';
-import type { Said } from './helpers/running-forebay.js';
+import { addsUp, buildWith, codeOf, eventText, idsOf, until } from './helpers/running-forebay.js';
+import type { RunningForebay, RunningOptions } from './helpers/running-forebay.js';
 import { tempDir } from './helpers/temp-dir.js';
 
 /** An event is a line of some 60 bytes, its dead letter about 300. */
@@ -85,30 +84,14 @@ function fullDirectory(t: Test): { dir: string; makeRoom: () => void } {
   return { dir, makeRoom: () => rmSync(old) };
 }
 
-interface Built {
-  readonly forebay: Forebay;
-  readonly sink: PickySink;
-  readonly dir: string;
-  readonly said: readonly Said[];
-}
+type Built = RunningForebay<PickySink>;
 
-type Options = Partial<Omit<ForebayOptions, 'sink' | 'logger'>>;
+const build = (t: Test, options: RunningOptions): Built => buildWith(t, new PickySink(), options);
 
-function build(t: Test, options: Options): Built {
-  const dir = options.logDir ?? tempDir(t);
-  const said: Said[] = [];
-  const say =
-    (level: Said['level']) =>
-    (_fields: object, text: string): void =>
-      void said.push({ level, text });
-  const logger = { debug: say('info'), info: say('info'), warn: say('warn'), error: say('error') };
-  const sink = new PickySink();
-  const forebay = createForebay({ batchWaitMs: 10, ...options, logger, logDir: dir, sink });
-  t.teardown(async () => forebay.stop(0));
-  return { forebay, sink, dir, said };
-}
-
-async function startFull(t: Test, options: Options = {}): Promise<Built & { readonly makeRoom: () => void }> {
+async function startFull(
+  t: Test,
+  options: RunningOptions = {},
+): Promise<Built & { readonly makeRoom: () => void }> {
   const { dir, makeRoom } = fullDirectory(t);
   const built = build(t, { logDir: dir, deadLettersBytesMax: BOUND, batchSize: 1, ...options });
   await built.forebay.start();

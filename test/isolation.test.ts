@@ -11,35 +11,18 @@ import { isBatchName } from '../lib/append-log/batch-name.js';
 import { nodeFileSystem } from '../lib/append-log/file-system.js';
 import type { FileSystem } from '../lib/append-log/file-system.js';
 import { readiness } from '../lib/http/probes.js';
-import { createForebay } from '../lib/index.js';
-import type { Forebay, ForebayOptions } from '../lib/index.js';
+import type { Forebay } from '../lib/index.js';
 import { HttpSink } from '../lib/sinks/http/http-sink.js';
 import { SinkError } from '../lib/sinks/sink-error.js';
 import type { Sink } from '../lib/sinks/sink.js';
-import { addsUp, eventText, idsOf, until } from './helpers/running-forebay.js';
-import type { Said } from './helpers/running-forebay.js';
-import { tempDir } from './helpers/temp-dir.js';
+import { addsUp, eventText, idsOf, startWith, until } from './helpers/running-forebay.js';
+import type { RunningForebay, RunningOptions } from './helpers/running-forebay.js';
 
-type Options = Partial<Omit<ForebayOptions, 'logger'>> & { readonly sink: Sink };
+type Options = RunningOptions & { readonly sink: Sink };
 
-interface Started {
-  readonly forebay: Forebay;
-  readonly dir: string;
-  readonly said: readonly Said[];
-}
-
-async function start(t: Test, options: Options): Promise<Started> {
-  const dir = options.logDir ?? tempDir(t);
-  const said: Said[] = [];
-  const say =
-    (level: Said['level']) =>
-    (_fields: object, text: string): void =>
-      void said.push({ level, text });
-  const logger = { debug: say('info'), info: say('info'), warn: say('warn'), error: say('error') };
-  const forebay = createForebay({ batchWaitMs: 10_000, batchSize: 10, ...options, logger, logDir: dir });
-  t.teardown(async () => forebay.stop(0));
-  await forebay.start();
-  return { forebay, dir, said };
+/** Batches end when they are full. */
+async function start(t: Test, { sink, ...options }: Options): Promise<RunningForebay<Sink>> {
+  return startWith(t, sink, { batchWaitMs: 10_000, batchSize: 10, ...options });
 }
 
 const ids = (from: number, to: number): string[] =>

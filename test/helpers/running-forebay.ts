@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Test } from 'tap';
 import { createForebay } from '../../lib/forebay.js';
 import type { Forebay, ForebayOptions } from '../../lib/forebay.js';
+import type { Sink } from '../../lib/sinks/sink.js';
 import { CollectingSink } from './collecting-sink.js';
 import { tempDir } from './temp-dir.js';
 
@@ -11,20 +12,18 @@ export interface Said {
   readonly text: string;
 }
 
-/** A Forebay in this process, with a sink that keeps what it gets. */
-export interface RunningForebay {
+/** A Forebay in this process, with its sink: one that keeps what it gets, unless it is said. */
+export interface RunningForebay<S extends Sink = CollectingSink> {
   readonly forebay: Forebay;
-  readonly sink: CollectingSink;
+  readonly sink: S;
   readonly dir: string;
   readonly said: readonly Said[];
 }
 
+export type RunningOptions = Partial<Omit<ForebayOptions, 'sink'>>;
+
 /** Built and not started; it stops with the test. */
-export function buildForebay(
-  t: Test,
-  options: Partial<Omit<ForebayOptions, 'sink'>> = {},
-  sink: CollectingSink = new CollectingSink(),
-): RunningForebay {
+export function buildWith<S extends Sink>(t: Test, sink: S, options: RunningOptions = {}): RunningForebay<S> {
   const dir = options.logDir ?? tempDir(t);
   const said: Said[] = [];
   const say =
@@ -35,10 +34,27 @@ export function buildForebay(
   const logger = { debug: say('info'), info: say('info'), warn: say('warn'), error: say('error') };
   const forebay = createForebay({ batchWaitMs: 10, logger, ...options, logDir: dir, sink });
   t.teardown(async () => {
-    sink.release();
+    if (sink instanceof CollectingSink) sink.release();
     await forebay.stop(0);
   });
   return { forebay, sink, dir, said };
+}
+
+export async function startWith<S extends Sink>(
+  ...args: Parameters<typeof buildWith<S>>
+): Promise<RunningForebay<S>> {
+  const running = buildWith(...args);
+  await running.forebay.start();
+  return running;
+}
+
+/** The same with a sink that keeps what it gets. */
+export function buildForebay(
+  t: Test,
+  options: RunningOptions = {},
+  sink: CollectingSink = new CollectingSink(),
+): RunningForebay {
+  return buildWith(t, sink, options);
 }
 
 export async function startForebay(...args: Parameters<typeof buildForebay>): Promise<RunningForebay> {
