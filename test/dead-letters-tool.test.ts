@@ -13,6 +13,7 @@ import {
 } from 'node:fs';
 import { createServer } from 'node:http';
 import type { ServerResponse } from 'node:http';
+import { createServer as createTcpServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
 import { join, resolve } from 'node:path';
 import t from 'tap';
@@ -235,6 +236,36 @@ void t.test('a letter leaves its file only when the server has it', async (t) =>
     out: /^No dead letters in .*: nothing to do\n$/,
   });
   t.equal(bodies.length, 7, 'nothing is left to send');
+});
+
+void t.test('an answer before the server has the whole request is none', async (t) => {
+  const { dir, folder } = filled(t);
+  rmSync(join(folder, name(2)));
+  // more than the buffers of the system hold, so the rest cannot be out
+  const large = letter(name(1), 0, 'large', 'too old').replace('"data":1.0', `"data":"${'x'.repeat(16e6)}"`);
+  writeFileSync(join(folder, name(1)), large);
+  let answers = 0;
+  const server = createTcpServer((socket) => {
+    socket.on('error', () => undefined);
+    socket.once('data', () => {
+      socket.pause();
+      answers++;
+      socket.write('HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n');
+      setTimeout(() => socket.resetAndDestroy(), 300);
+    });
+  });
+  await new Promise<void>((listening) => {
+    server.listen(0, '127.0.0.1', listening);
+  });
+  t.teardown(() => server.close());
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/events`;
+  t.match(await tool(dir, 'redrive', '--url', url), {
+    code: 1,
+    out: /^$/,
+    err: /does not answer \(.*(closed before the whole body|ECONNRESET|EPIPE).*\n.*what was not taken stays/,
+  });
+  t.equal(answers, 1);
+  t.equal(readFileSync(join(folder, `${name(1)}.taken`), 'utf8'), large, 'nothing is deleted');
 });
 
 void t.test('a server that says until when, by its own clock, is left alone until then', async (t) => {
