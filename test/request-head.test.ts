@@ -5,18 +5,19 @@ const head = (...fields: string[]): string => `POST /events HTTP/1.1\r\n${fields
 const PLAIN = ['Host: localhost', 'Content-Length: 2', 'Content-Type: application/json'];
 
 void t.test('a plain head gives the path, the headers and the length of the body', (t) => {
-  t.match(plainHead(head(...PLAIN)), {
-    url: '/events',
-    headers: { host: 'localhost', 'content-length': '2', 'content-type': 'application/json' },
-    bodyBytes: 2,
-  });
-  t.match(plainHead(head('Host:a', 'content-LENGTH:  7 ', 'constructor: x', '__proto__: y')), {
-    host: 'a',
-    headers: { constructor: 'x', ['__proto__']: 'y' },
-    bodyBytes: 7,
-  });
+  const plain = plainHead(head(...PLAIN));
+  t.match(plain, { target: '/events', bodyBytes: 2 });
+  t.equal(plain?.header('content-type'), 'application/json');
+  t.equal(plain?.header('x-request-id'), undefined);
+  const text = head('Host:a', 'content-LENGTH:  7 ', 'constructor: x', '__proto__: y', 'X:', 'x: \t2');
+  const odd = plainHead(text);
+  t.match(odd, { bodyBytes: 7, headBytes: text.length });
+  t.same(
+    ['host', 'constructor', '__proto__', 'x', 'prefer'].map((name) => odd?.header(name)),
+    ['a', 'x', 'y', ', 2', undefined],
+  );
   t.match(plainHead(head(...PLAIN, 'Connection: keep-alive', 'Accept: */*')), { bodyBytes: 2 });
-  t.match(plainHead(head(...PLAIN).replace('/events', '/in/git-hub')), { url: '/in/git-hub' });
+  t.match(plainHead(head(...PLAIN).replace('/events', '/in/git-hub')), { target: '/in/git-hub' });
   t.end();
 });
 
