@@ -193,6 +193,12 @@ export class Forebay {
     return this.#stages?.deliverer.sinkState ?? null;
   }
 
+  /** Has the sink read again what it was set up with, and asks it at once if it is left alone. @throws what the sink throws */
+  async reloadSink(): Promise<void> {
+    await this.#sink.reload?.();
+    this.#stages?.deliverer.probe();
+  }
+
   /** Whether the pipeline works; full or stopping is no failure. */
   get healthy(): boolean {
     return this.#state !== 'failed';
@@ -244,14 +250,7 @@ export class Forebay {
     const batcher = new Batcher(this.settings);
     const backlog = new Backlog(log, lines);
     const disk = new DiskWatch(log, lines, this.settings.ackTimeoutMs);
-    const writer = new BatchWriter({
-      log,
-      disk,
-      lines,
-      sealed: (batch) => {
-        backlog.offer(batch);
-      },
-    });
+    const writer = new BatchWriter({ log, disk, lines, sealed: (batch) => backlog.offer(batch) });
     const deliverer = new Deliverer({ ...this.settings, log, sink: this.#sink, lines });
     const waiting = this.#waiting;
     const admission = new Admission({ ...this.settings, log, batcher, disk, deliverer, waiting, lines });

@@ -234,3 +234,62 @@ void t.test('a stop while the breaker is open leaves what waits on disk', async 
   await forebay.stop(10_000);
   t.equal(forebay.counts().pending, 10);
 });
+
+void t.test('a wait that is cut ends at once, with one probe', async (t) => {
+  const { breaker, stopping } = breakerWith(() => 1);
+  breaker.cutWait();
+  t.equal(breaker.state, 'closed', 'there is none');
+  const realNow = performance.now.bind(performance);
+  let aheadMs = 0;
+  t.intercept(performance, 'now', { value: () => realNow() + aheadMs });
+  for (let n = 0; n < 7; n++) {
+    await fail(breaker, 1, wrongToken);
+    aheadMs += breaker.waitMs;
+  }
+  await fail(breaker, 1, wrongToken);
+  t.ok(breaker.waitMs > 50_000, `${breaker.waitMs} ms`);
+  const admitted: number[] = [];
+  const all = Array.from({ length: 5 }, async (_each, n) => {
+    await breaker.admit();
+    admitted.push(n);
+  });
+  await sleep(20);
+  t.equal(admitted.length, 0);
+  breaker.cutWait();
+  await until(() => admitted.length > 0, 'a probe goes', 5000);
+  await sleep(20);
+  t.equal(admitted.length, 1, 'and one only');
+  t.match(breaker, { state: 'half-open', waitMs: 0 });
+  breaker.succeeded();
+  await Promise.all(all);
+  stopping.abort();
+});
+
+void t.test('a time that the sink asked for is not cut', async (t) => {
+  const { breaker, stopping } = breakerWith(() => 1);
+  await fail(breaker, 1, new SinkError('busy', { status: 429, retryAfterMs: 60_000 }));
+  breaker.cutWait();
+  t.ok(breaker.waitMs > 50_000, `${breaker.waitMs} ms`);
+  stopping.abort();
+});
+
+void t.test('a sink that was mended is asked at once when it is read again', async (t) => {
+  const sink = new CollectingSink();
+  sink.error = wrongToken;
+  const { forebay } = await startForebay(t, { batchSize: 1, batchWaitMs: 10, sinkConcurrency: 2 }, sink);
+  await Promise.all(['e1', 'e2', 'e3'].map(async (id) => forebay.write(eventText(id))));
+  await until(() => forebay.sinkState()?.breaker === 'open', 'it is left alone');
+  const startMs = performance.now();
+  // by itself the seventh attempt would come after 32 s at least
+  for (let attempts = sink.attempts.length; attempts < 8; attempts++) {
+    await forebay.reloadSink();
+    await until(() => sink.attempts.length > attempts, 'it is asked', 5000);
+    await until(() => forebay.sinkState()?.breaker === 'open', 'and has failed again');
+  }
+  t.ok(performance.now() - startMs < 25_000);
+  t.ok(Number(forebay.sinkState()?.nextAttemptMs) > 15_000);
+  sink.error = null;
+  await forebay.reloadSink();
+  await until(() => forebay.counts().pending === 0, 'all arrive', 5000);
+  t.match(forebay.sinkState(), { breaker: 'closed', openings: 1 });
+});

@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer as createHttpServer } from 'node:http';
 import { connect, createServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
@@ -210,6 +211,34 @@ void t.test('SIGHUP opens the file of the sink again, and ends nothing', async (
   server.signal('SIGHUP');
   t.match(await server.line(/WARN SINK_FILE_FAILED/), /SIGHUP: .*delivered\.jsonl.*directory/);
   rmSync(path, { recursive: true });
+  t.equal(await server.stop('SIGTERM'), 0);
+});
+
+void t.test('SIGHUP has a sink asked at once that was left alone', async (t) => {
+  let [asked, status] = [0, 401];
+  const sink = createHttpServer((req, res) => {
+    req.resume().on('end', () => {
+      asked++;
+      res.writeHead(status).end();
+    });
+  });
+  await new Promise<void>((listening) => {
+    sink.listen(0, '127.0.0.1', listening);
+  });
+  t.teardown(() => sink.close());
+  const url = `http://127.0.0.1:${(sink.address() as AddressInfo).port}/`;
+  const server = await ServerProcess.start('--log-dir', tempDir(t), '--sink', 'http', '--sink-url', url);
+  t.teardown(() => server.stop('SIGKILL'));
+  t.equal(await post(server, 'a'), 202);
+  await until(() => asked === 1, 'it was asked');
+  // by itself the sixth attempt would come after 15 s at least
+  for (let times = 1; times < 6; times++) {
+    await server.line(new RegExp(`attempt ${times}: .*next attempt in`));
+    if (times === 5) status = 200;
+    server.signal('SIGHUP');
+    await until(() => asked > times, 'it is asked', 6000);
+  }
+  await server.line(/Successfully sent/);
   t.equal(await server.stop('SIGTERM'), 0);
 });
 

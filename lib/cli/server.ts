@@ -15,7 +15,6 @@ import { PIPELINE_SETTINGS } from '../settings/pipeline-settings.js';
 import { isWrongSetting, WRONG_SETTING_EXIT } from '../settings/setting-error.js';
 import { SINK_KINDS } from '../sinks/registry.js';
 import { kindNamed } from '../sinks/sink-kind.js';
-import type { Sink } from '../sinks/sink.js';
 import { VERSION } from '../version.js';
 import { createLogger, neverWait } from './log-output.js';
 import type { ConnectionBounds } from './open-files.js';
@@ -78,8 +77,8 @@ async function run(settings: ServerSettings, logger: Logger): Promise<void> {
   const bounds = boundConnections(openFilesMax(), settings, logger);
   const connections = batchesAtOnce(settings);
   const sink = await kindNamed(SINK_KINDS, kind).open(settings, { connections, logger });
-  reloadOnHangUp(sink, logger);
   const forebay = createForebay({ ...ofTable(PIPELINE_SETTINGS, settings), sink, logger });
+  reloadOnHangUp(forebay, logger);
   const http = ofTable(HTTP_SETTINGS, settings);
   const { adminPort, adminHost } = settings;
   const server = new IngestionServer({ ...http, ...bounds, hasHealth: adminPort === null, forebay, logger });
@@ -178,11 +177,11 @@ function stopOnSignals(
 }
 
 /** A `SIGHUP` ends nothing: what the sink has open may have been moved, and what it was set up with may have changed. */
-function reloadOnHangUp(sink: Sink, logger: Logger): void {
+function reloadOnHangUp(forebay: Forebay, logger: Logger): void {
   let last = Promise.resolve();
   process.on('SIGHUP', () => {
     last = last
-      .then(() => sink.reload?.())
+      .then(async () => forebay.reloadSink())
       .then(() => {
         logger.info({ signal: 'SIGHUP' }, 'SIGHUP: files of the sink are opened and read again');
       })

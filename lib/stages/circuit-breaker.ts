@@ -74,6 +74,13 @@ export class CircuitBreaker {
     return this.state === 'closed' ? this.#period : this.#admitLater();
   }
 
+  /** Ends the wait: somebody has mended what the sink was set up with. A time that the sink asked for stays. */
+  cutWait(): void {
+    if (this.state !== 'open' || this.#isAskedFor) return;
+    this.#openUntilMs = 0;
+    this.#turns.emit('cut');
+  }
+
   /** The sink answered: it has the batch, or refuses it. */
   succeeded(): void {
     if (this.state === 'closed' && this.failuresInARow === 0) return;
@@ -149,12 +156,23 @@ export class CircuitBreaker {
     this.#turns.emit('turn');
   }
 
+  /** Until the wait is over, or cut. */
+  async #sleep(): Promise<void> {
+    const awake = new AbortController();
+    const signal = AbortSignal.any([this.#stopping, awake.signal]);
+    try {
+      await Promise.race([sleep(this.waitMs, undefined, { signal }), once(this.#turns, 'cut', { signal })]);
+    } finally {
+      awake.abort();
+    }
+  }
+
   async #admitLater(): Promise<Period> {
     const signal = this.#stopping;
     try {
       while (this.state !== 'closed') {
         if (this.state === 'half-open') await once(this.#turns, 'turn', { signal });
-        else if (this.waitMs > 0) await sleep(this.waitMs, undefined, { signal });
+        else if (this.waitMs > 0) await this.#sleep();
         else {
           this.#turn('half-open');
           break;

@@ -80,7 +80,7 @@ export class Deliverer extends Writable {
 
   constructor(options: DelivererOptions) {
     super({ objectMode: true, highWaterMark: 1 });
-    const { log, lines, random = Math.random } = options;
+    const { log, lines, random = Math.random, asideBytesMax: memoryBytesMax } = options;
     this.#log = log;
     this.#lines = lines;
     this.#ahead = new ReadAhead(log);
@@ -88,23 +88,22 @@ export class Deliverer extends Writable {
     // one listener for each batch that waits for its next attempt
     setMaxListeners(0, stopping);
     const failed = (error: Error): void => void this.emit('failure', error);
-    this.#retries = new Retries({ lines, stopping, random, failed });
-    this.#deletions = new Deletions(log, this.#retries);
-    this.#reads = new PatientReads(log, lines, this.#retries);
+    const retries = new Retries({ lines, stopping, random, failed });
+    this.#retries = retries;
+    this.#deletions = new Deletions(log, retries);
+    this.#reads = new PatientReads(log, lines, retries);
     const othersWait = (): boolean => !this.#ahead.isEmpty || this.#resting.isAnyOpen;
-    const settler = new Settler({ ...options, random, stopping, retries: this.#retries, othersWait });
+    const settler = new Settler({ ...options, random, stopping, retries, othersWait });
     this.#settler = settler;
-    this.#settling = { log, retries: this.#retries, settler };
+    this.#settling = { log, retries, settler };
     const deliver = (sealed: SealedBatch): void => {
       this.#ahead.addAgain(sealed);
       this.#goOn();
     };
-    const waiting = { lines, stopping, random, deliver, memoryBytesMax: options.asideBytesMax };
+    const waiting = { log, lines, retries, stopping, random, deliver, memoryBytesMax };
     this.#resting = new RestingBatches({ ...waiting, othersWait: () => !this.#ahead.isEmpty });
     this.#aside = new BatchesAside({
       ...waiting,
-      log,
-      retries: this.#retries,
       keep: async (batch, refused) => settler.keep(batch, refused),
       settled: async (batch) => this.#removeAside(batch),
       busy: () => [
@@ -112,9 +111,7 @@ export class Deliverer extends Writable {
         ...this.#resting.names,
       ],
       newest: () => this.#newest,
-      rests: () => {
-        this.#goOn();
-      },
+      rests: () => this.#goOn(),
       broke: (error) => void this.destroy(error),
     });
   }
@@ -148,6 +145,11 @@ export class Deliverer extends Writable {
   /** Batches aside of which more is kept than their number. */
   get asideInMemory(): number {
     return this.#aside.inMemory;
+  }
+
+  /** Asks the sink at once if it is left alone. */
+  probe(): void {
+    this.#settler.probe();
   }
 
   /** Begins no further attempt; those that run may end. What is not confirmed stays on disk. */
@@ -234,9 +236,7 @@ export class Deliverer extends Writable {
           }
           this.#goOn();
         },
-        (error: unknown) => {
-          this.destroy(asError(error));
-        },
+        (error: unknown) => void this.destroy(asError(error)),
       );
   }
 

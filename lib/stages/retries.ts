@@ -28,8 +28,12 @@ export interface About {
   readonly events: number | null;
 }
 
-/** How long to wait after an error, in milliseconds, when so many attempts in a row have failed. */
-export type Wait = (error: Error, failures: number) => number;
+/** A wait between two attempts. */
+export interface Wait {
+  readonly ms: number;
+  /** Whether the next attempt waits by itself, as it knows when the wait is cut. */
+  readonly isOfAttempt: boolean;
+}
 
 export interface RetriesOptions {
   readonly lines: LogLines;
@@ -55,10 +59,9 @@ export class Retries {
     what: keyof typeof CODES,
     about: About,
     attempt: () => Promise<void>,
-    wait?: Wait,
+    waitAfter?: (failures: number) => Wait,
   ): Promise<boolean> {
     const { stopping, random } = this.#options;
-    const waitFor = wait ?? ((_error: Error, failures: number): number => backoffMs(failures, random()));
     for (let failures = 1; ; failures++) {
       try {
         await attempt();
@@ -66,14 +69,15 @@ export class Retries {
       } catch (thrown) {
         if (thrown instanceof Stopping) return false;
         const error = asError(thrown);
-        const waitMs = waitFor(error, failures);
+        const wait = waitAfter?.(failures) ?? { ms: backoffMs(failures, random()), isOfAttempt: false };
         this.failed(
           what,
           about,
           error,
-          `attempt ${failures}: ${error.message}; next attempt in ${waitMs} ms`,
+          `attempt ${failures}: ${error.message}; next attempt in ${wait.ms} ms`,
         );
-        await sleep(waitMs, undefined, { signal: stopping }).catch(() => null);
+        const sleepMs = wait.isOfAttempt ? 0 : wait.ms;
+        await sleep(sleepMs, undefined, { signal: stopping }).catch(() => null);
         if (stopping.aborted) return false;
       }
     }

@@ -9,7 +9,7 @@ import { backoffMs } from './backoff.js';
 import { CircuitBreaker } from './circuit-breaker.js';
 import type { BreakerState } from './circuit-breaker.js';
 import { withoutEvents } from './quoted-events.js';
-import type { Retries } from './retries.js';
+import type { Retries, Wait } from './retries.js';
 import { settle } from './settlement.js';
 import { Isolation } from './isolation.js';
 import type { Course, Failed, Outcome, Part, RefusedEvent } from './settlement.js';
@@ -164,6 +164,11 @@ export class Settler {
     return null;
   }
 
+  /** Asks the sink at once if the breaker leaves it alone: somebody has mended what it was set up with. */
+  probe(): void {
+    this.#breaker.cutWait();
+  }
+
   /** Waits no longer for the attempts that run. */
   abandon(): void {
     this.#attempts.abandon();
@@ -214,8 +219,10 @@ export class Settler {
       if (failed.next === 'apart' && !isApart) this.#setApart(part, shown);
       this.#retries.failed('Delivery failed', part, shown, `${shown.message}; ${FAILED_WORDS[failed.next]}`);
     };
-    const wait = (_error: Error, failures: number): number =>
-      this.#breaker.state === 'closed' ? backoffMs(failures, this.#random()) : this.#breaker.waitMs;
+    const wait = (failures: number): Wait => {
+      const isOfAttempt = this.#breaker.state !== 'closed';
+      return { ms: isOfAttempt ? this.#breaker.waitMs : backoffMs(failures, this.#random()), isOfAttempt };
+    };
     const isDone = await this.#retries.untilDone('Delivery failed', part, attempt, wait);
     return isDone ? { ...outcome, attempts } : null;
   }

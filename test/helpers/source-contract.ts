@@ -158,7 +158,7 @@ export function sourceContract(name: string, sample: SourceSample): void {
       return;
     }
     const { headers, body } = forged;
-    const pieces = [...body].map(chunk).join('');
+    const pieces = body.replaceAll(/./gs, (char) => chunk(char));
     for (const bytes of [
       wire(forged),
       wire(forged, NOT_PLAIN),
