@@ -321,7 +321,10 @@ export class Simulation {
       'what the sink would take is held up by what it does not',
       () =>
         !this.#ledger.owesBut(
-          (event) => (this.#has('toxic events') && isToxic(event)) || this.#sink.isStuck(event),
+          (event) =>
+            (this.#has('toxic events') && isToxic(event)) ||
+            this.#sink.isStuck(event) ||
+            (isFull && this.#sink.hasFailedAt(event)),
         ),
     );
     this.#sink.isPicky = false;

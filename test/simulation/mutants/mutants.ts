@@ -173,6 +173,7 @@ export const MUTANTS: readonly Mutant[] = [
       },
     ],
     violates: /is a dead letter, and the sink has it/,
+    worlds: ['removed lock'],
   },
   {
     name: 'forgets events that the sink fails at when the rest of their batch is delivered',
@@ -473,18 +474,6 @@ export const MUTANTS: readonly Mutant[] = [
       { file: 'lib/append-log/reserve.ts', find: 'this.#isHeld = true;', replace: '' },
     ],
     violates: LOST,
-  },
-  {
-    name: 'refuses an event for a reserve that was put back before there was room',
-    edits: [
-      {
-        file: 'lib/append-log/reserve.ts',
-        find: 'await this.#holding?.catch(() => undefined);\n    if (this.#isHeld || this.#isClosed) return;',
-        replace: '',
-      },
-    ],
-    violates: /was answered with LOG_FAILED, and nothing is wrong any more/,
-    worlds: ['full at the end'],
   },
   {
     name: 'gives all places to batches that it tries again and again',
