@@ -12,11 +12,7 @@ import { tempDir } from './helpers/temp-dir.js';
 /** `performance.now()` goes on only by `aheadMs`, however slow the machine is. */
 function movedClock(t: Test): { aheadMs: number } {
   const clock = { aheadMs: 0 };
-  const { now } = performance;
-  performance.now = () => clock.aheadMs;
-  t.teardown(() => {
-    performance.now = now;
-  });
+  t.intercept(performance, 'now', { value: () => clock.aheadMs });
   return clock;
 }
 
