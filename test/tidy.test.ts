@@ -386,7 +386,9 @@ function defines(text: string, name: string): boolean {
       ? text
       : (new RegExp(`^(?:export )?(?:abstract )?class ${owner}\\b.*?^}`, 'ms').exec(text)?.[0] ?? '');
   const definition =
-    owner === undefined ? '^(?:export )?(?:async )?function' : '^  (?:static |readonly |protected |override |async )*';
+    owner === undefined
+      ? '^(?:export )?(?:async )?function'
+      : '^  (?:static |readonly |protected |override |async )*';
   return new RegExp(`${definition} *${method}(?:\\(| = )`, 'm').test(part);
 }
 
