@@ -1,6 +1,4 @@
-import { closeSync, mkdirSync, openSync, readdirSync, readFileSync, writeFileSync, writeSync } from 'node:fs';
-import { createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import type { Test } from 'tap';
@@ -10,19 +8,13 @@ import { redrive } from '../lib/dead-letters-tool/redrive.js';
 import { find, Selection } from '../lib/dead-letters-tool/selection.js';
 import { toolFileSystem } from '../lib/log-tool/tool-file-system.js';
 import type { ToolFileSystem } from '../lib/log-tool/tool-file-system.js';
-import { leftName, memoryDir } from './helpers/left-files.js';
-import { eventText } from './helpers/running-forebay.js';
+import { frontDoor, idsIn, letter } from './helpers/dead-letters.js';
+import { leftName } from './helpers/left-files.js';
 import { tempDir } from './helpers/temp-dir.js';
-import { peakOf } from './helpers/tool-memory.js';
 
-const MIB = 1024 * 1024;
 const NAME = leftName(1);
 const BOUNDS = { wholeMax: 1000, piece: 2000, lineMax: 10_000 };
 const ALL = new Selection(null, []);
-
-const letter = (n: number, reason = 'too old', data: unknown = 'x'): string =>
-  `{"batch":"${NAME}","index":${n},"reason":"${reason}","status":422,"attempts":1,"time":"2025-01-01T00:00:00.000Z",` +
-  `"event":${eventText(`n${n}`, data)}}\n`;
 
 /** A log directory with one file of dead letters. */
 function filled(
@@ -42,28 +34,6 @@ function filled(
   Object.defineProperty(fs, 'read', { value: read });
   return { dir, folder, files: new LetterFiles(fs, dir, BOUNDS), largest: () => largest };
 }
-
-/** Takes events; `status` says what it answers to those of a request. */
-async function frontDoor(t: Test, status: (ids: readonly string[]) => number): Promise<URL> {
-  const server = createServer((req, res) => {
-    let body = '';
-    req.on('data', (piece: Buffer) => (body += piece.toString()));
-    req.on('end', () => {
-      res.writeHead(status(idsIn(body))).end('because');
-    });
-  });
-  await new Promise<void>((listening) => {
-    server.listen(0, '127.0.0.1', listening);
-  });
-  t.teardown(() => {
-    server.closeAllConnections();
-    server.close();
-  });
-  return new URL(`http://127.0.0.1:${(server.address() as AddressInfo).port}/events`);
-}
-
-const idsIn = (text: string): string[] =>
-  [...text.matchAll(/\{"id":"(\w+)"/g)].map((match) => match[1] ?? '');
 
 void t.test('a large file is sent again a part at a time; what is refused or not meant stays', async (t) => {
   const letters = Array.from({ length: 60 }, (_each, n) => letter(n, n % 10 === 3 ? 'too new' : 'too old'));
@@ -148,37 +118,4 @@ void t.test('without room for the letters that are left none is lost, and nothin
   t.same(idsIn(readFileSync(join(folder, `${NAME}.taken`), 'utf8')), ['n2']);
   const again = await redrive(new LetterFiles(toolFileSystem, dir), [`${NAME}.taken`], ALL.has, url);
   t.match(again.failures, [/, line 1: /]);
-});
-
-void t.test('the tool for dead letters takes no more memory for a large file than a few parts', async (t) => {
-  const dir = memoryDir(t);
-  mkdirSync(join(dir, 'dead-letters'));
-  const fd = openSync(join(dir, 'dead-letters', NAME), 'w');
-  const data = 'x'.repeat(900);
-  const lines = Array.from({ length: 1000 }, (_each, n) => letter(n, n === 9 ? 'few' : 'many', data)).join(
-    '',
-  );
-  let few = 0;
-  for (let bytes = 0; bytes < 160 * MIB; bytes += lines.length) {
-    writeSync(fd, lines);
-    few++;
-  }
-  closeSync(fd);
-  let taken = 0;
-  const url = await frontDoor(t, (ids) => {
-    taken += ids.length;
-    return 202;
-  });
-  for (const command of [
-    ['ls'],
-    ['show'],
-    ['redrive', '--reason', 'few', '--url', url.href],
-    ['drop', '--reason', 'many', '--yes'],
-  ]) {
-    const ran = await peakOf('bin/dead-letters.js', ...command, '--log-dir', dir);
-    t.equal(ran.code, 0, command.join(' '));
-    t.ok(ran.peak < 260, `${command.join(' ')}: ${ran.peak} MiB`);
-  }
-  t.equal(taken, few);
-  t.same(readdirSync(join(dir, 'dead-letters')), ['.lock']);
 });

@@ -1,13 +1,21 @@
+import { spawnSync } from 'node:child_process';
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
 import t from 'tap';
+import { calledAs } from '../lib/called-as.js';
+import { SERVER_SETTINGS } from '../lib/cli/server-settings.js';
 import { bytes, count, duration, milliseconds, plain, plural, rate } from '../lib/page/browser/format.js';
 import { verdict } from '../lib/page/browser/verdict.js';
 import type { Snapshot } from '../lib/page/messages.js';
+import { readOptions } from '../lib/settings/option-table.js';
+import { tempDir } from './helpers/temp-dir.js';
 
 const WELL: Snapshot = {
   version: '1',
   upSeconds: 100,
   isHealthy: true,
   logDir: './append-log',
+  tools: { log: 'node bin/log.js', deadLetters: 'node bin/dead-letters.js' },
   refusal: null,
   events: { accepted: 10, delivered: 10, deadLettered: 0, quarantined: 0, pending: 0, unreadBatches: 0 },
   door: {
@@ -186,7 +194,7 @@ void t.test('in trouble the page names the sink, the bound, the time there is, a
     /1 MiB wait on disk for the http sink .*, of 1 GiB \(--backlog-max\). .* due in 12 s\./,
   );
   t.notMatch(full.detail, 'still taken');
-  t.equal(full.command, 'node bin/server.js --backlog-max 2GiB …');
+  t.equal(full.command, '--backlog-max 2GiB');
   const aside = { deadLetters: { isFull: true, batchesAside: 3 }, disk: { bytes: 2 ** 20 } };
   t.match(verdict(changed(aside)), {
     detail:
@@ -246,5 +254,32 @@ void t.test('numbers are as long as they can be read', (t) => {
     verdict(changed({ events: { pending: 2, unreadBatches: 3 }, sink: { breaker: 'open' } })).detail,
     '2 events and 3 batches of an earlier run wait safely on disk',
   );
+  t.end();
+});
+
+void t.test('what the page says to run can be run as it stands', async (t) => {
+  const dir = join(tempDir(t), "it's a log");
+  mkdirSync(join(dir, 'dead-letters'), { recursive: true });
+  const said = new Set(CASES.map(([change]) => verdict({ ...changed(change), logDir: dir }).command));
+  said.delete('');
+  t.ok(said.size >= 6, `${said.size} of them`);
+  for (const command of said) {
+    if (command.startsWith('--')) {
+      t.doesNotThrow(() => readOptions(SERVER_SETTINGS, command.split(' ')), command);
+      continue;
+    }
+    const { status, stderr } = spawnSync('sh', ['-c', command], { encoding: 'utf8' });
+    t.equal(status, 0, `${command}: ${stderr}`);
+  }
+});
+
+void t.test('a program is called as the one that runs was', (t) => {
+  for (const [script, called] of [
+    ['/home/me/forebay/bin/server.js', 'node bin/log.js'],
+    ['/usr/local/bin/forebay-server', 'forebay-log'],
+    ['/home/me/app/main.mjs', 'npx forebay-log'],
+    ['', 'npx forebay-log'],
+  ] as const)
+    t.equal(calledAs('log', script), called);
   t.end();
 });

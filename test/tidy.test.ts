@@ -98,10 +98,12 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   sources: ['errors.ts', 'event.ts', 'event-scan.ts', 'http-answer.ts', 'json-array.ts', 'line-buffer.ts'],
   http: ['errors.ts', 'forebay.ts', 'http-answer.ts', 'log-lines.ts', 'settings', 'sources'],
   'version.ts': [],
+  'called-as.ts': [],
   'words.ts': [],
   metrics: ['append-log', 'errors.ts', 'forebay.ts', 'histogram.ts', 'http', 'statistics.ts', 'version.ts'],
   page: [
     'append-log',
+    'called-as.ts',
     'errors.ts',
     'event-counts.ts',
     'forebay.ts',
@@ -144,6 +146,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     'words.ts',
   ],
   cli: [
+    'called-as.ts',
     'dead-letters-tool',
     'errors.ts',
     'forebay.ts',

@@ -1,3 +1,4 @@
+import { calledAs } from '../called-as.js';
 import { DEAD_LETTERS_SETTINGS, readCommandLine } from '../dead-letters-tool/command-line.js';
 import type { CommandLine } from '../dead-letters-tool/command-line.js';
 import { drop } from '../dead-letters-tool/drop.js';
@@ -16,7 +17,7 @@ import { count } from '../words.js';
 import { helpText } from '../settings/option-table.js';
 import { isWrongSetting } from '../settings/setting-error.js';
 import { VERSION } from '../version.js';
-import { calledAs, usageLines } from './usage.js';
+import { usageLines } from './usage.js';
 
 const COMMANDS = usageLines(calledAs('dead-letters'), [
   ['ls [--json]', 'how many there are, by reason'],

@@ -1,3 +1,4 @@
+import { calledAs } from '../called-as.js';
 import { asError } from '../errors.js';
 import { LOG_TOOL_SETTINGS, readCommandLine } from '../log-tool/command-line.js';
 import type { CommandLine } from '../log-tool/command-line.js';
@@ -12,7 +13,7 @@ import { verify } from '../log-tool/verify.js';
 import { helpText } from '../settings/option-table.js';
 import { isWrongSetting } from '../settings/setting-error.js';
 import { VERSION } from '../version.js';
-import { calledAs, usageLines } from './usage.js';
+import { usageLines } from './usage.js';
 
 const COMMANDS = usageLines(calledAs('log'), [
   ['ls [--json]', 'what is there, oldest first, and whether a server runs on it'],

@@ -1,4 +1,5 @@
 import { closeSync, fstatSync, ftruncateSync, writeFileSync } from 'node:fs';
+import { calledAs } from '../called-as.js';
 import { asError, systemCode } from '../errors.js';
 import { findMax, foundSentence, stepText } from '../producer/find-max.js';
 import type { Found, Measured } from '../producer/find-max.js';
@@ -17,7 +18,6 @@ import { grouped, wrapped } from '../producer/words.js';
 import { helpText, readOptions } from '../settings/option-table.js';
 import { isWrongSetting, WRONG_SETTING_EXIT } from '../settings/setting-error.js';
 import { VERSION } from '../version.js';
-import { calledAs } from './usage.js';
 
 const USAGE = `forebay-producer: sends events to a server at a rate that you say, and tells what became of them.
 

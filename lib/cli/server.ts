@@ -1,3 +1,4 @@
+import { calledAs } from '../called-as.js';
 import { asError, ForebayError } from '../errors.js';
 import type { ErrorCode } from '../errors.js';
 import { createForebay } from '../forebay.js';
@@ -21,7 +22,6 @@ import type { ConnectionBounds } from './open-files.js';
 import { batchesAtOnce, boundConnections, openFilesMax } from './open-files.js';
 import { checkRelations, SERVER_SETTINGS } from './server-settings.js';
 import type { ServerSettings } from './server-settings.js';
-import { calledAs } from './usage.js';
 import { count } from '../words.js';
 
 /** Where operators' address is, unless they say. */

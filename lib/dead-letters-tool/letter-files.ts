@@ -11,6 +11,9 @@ import type { ToolFileSystem } from '../log-tool/tool-file-system.js';
 import { blankLines, inOrder, lettersIn, LineNumbers, runsOf } from './letter-lines.js';
 import type { Letter, LetterPart, Line } from './letter-lines.js';
 
+/** What is in memory of a file at once: about as much as a request of a redrive holds. */
+const BOUNDS: FileBounds = { ...FILE_BOUNDS, piece: 2 ** 20 };
+
 /** What a file is called while its letters are taken out: a server that makes one of its name makes another. */
 export const TAKEN = '.taken';
 const NEW = '.new';
@@ -24,7 +27,7 @@ export class LetterFiles {
   readonly #bounds: FileBounds;
 
   /** @param bounds what is in memory of a file at once */
-  constructor(fs: ToolFileSystem, logDir: string, bounds: FileBounds = FILE_BOUNDS) {
+  constructor(fs: ToolFileSystem, logDir: string, bounds = BOUNDS) {
     this.#fs = fs;
     this.#logDir = logDir;
     this.#bounds = bounds;

@@ -35,6 +35,8 @@ export interface Snapshot {
   readonly isHealthy: boolean;
   /** Where events wait on disk (`--log-dir`). */
   readonly logDir: string;
+  /** How the programs are called that look into it. */
+  readonly tools: { readonly log: string; readonly deadLetters: string };
   /** The error that a client would get now; `null`: its event would be taken. */
   readonly refusal: { readonly code: string; readonly reason: string } | null;
   readonly events: EventCounts;

@@ -1,3 +1,4 @@
+import { calledAs } from '../called-as.js';
 import type { DiskUsage } from '../append-log/disk-usage.js';
 import type { ErrorCode } from '../errors.js';
 import type { Forebay } from '../forebay.js';
@@ -131,6 +132,7 @@ export class Observer {
       upSeconds: Math.round(process.uptime()),
       isHealthy: forebay.healthy,
       logDir,
+      tools: { log: calledAs('log'), deadLetters: calledAs('dead-letters') },
       refusal: refusal && { code: refusal.code, reason: refusal.message },
       events,
       door: {

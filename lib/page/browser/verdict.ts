@@ -11,7 +11,7 @@ export interface Verdict {
   readonly detail: string;
   /** What holds everything up; `null`: nothing does. */
   readonly bottleneck: Part | null;
-  /** What an operator may run to see more, or to help; '': nothing. */
+  /** What an operator may run to see more, or to help, or a flag for the next start; '': nothing. */
   readonly command: string;
 }
 
@@ -50,7 +50,7 @@ function trouble(snapshot: Snapshot): Verdict | null {
       'The disk takes no events',
       `Clients get 503 and are told to come back. Look at the disk of ${logDir}, and at the log lines.`,
       'disk',
-      `df -h ${logDir}`,
+      `df -h ${quoted(logDir)}`,
     );
   }
   if (code === 'NOT_RUNNING')
@@ -63,14 +63,14 @@ function trouble(snapshot: Snapshot): Verdict | null {
         'The backlog is full: clients get 429',
         `${waits} wait on disk, of ${bound} (--backlog-max). ${aside(snapshot)} Send the dead letters again or drop them.`,
         'sink',
-        tool(snapshot, 'dead-letters', 'ls'),
+        tool(snapshot, 'deadLetters', 'ls'),
       );
     }
     return say(
       'The backlog is full: clients get 429',
-      `${waits} wait on disk for ${nameOf(sink)}, of ${bound} (--backlog-max). ${sinkDoes(snapshot)} A larger bound takes more meanwhile.`,
+      `${waits} wait on disk for ${nameOf(sink)}, of ${bound} (--backlog-max). ${sinkDoes(snapshot)} Restart with a larger bound to take more meanwhile.`,
       'sink',
-      `node bin/server.js --backlog-max ${larger} …`,
+      `--backlog-max ${larger}`,
     );
   }
   if (sink.breaker !== 'closed') {
@@ -89,7 +89,7 @@ function trouble(snapshot: Snapshot): Verdict | null {
       'The dead letters are full',
       `${aside(snapshot)} Others are delivered. Send the dead letters again or drop them, or raise the bound: else the backlog fills, ${plain(bytes(disk.bytes))} of ${plain(bytes(disk.bytesMax))} now.`,
       'sink',
-      tool(snapshot, 'dead-letters', 'ls'),
+      tool(snapshot, 'deadLetters', 'ls'),
     );
   }
   if (deadLetters.batchesAside > 0) {
@@ -97,7 +97,7 @@ function trouble(snapshot: Snapshot): Verdict | null {
       'The disk takes no dead letters',
       `${aside(snapshot)} Others are delivered. Look at the disk of ${logDir}, and at the log lines.`,
       'disk',
-      `df -h ${logDir}`,
+      `df -h ${quoted(logDir)}`,
     );
   }
   if (deadLetters.isolatedEvents > 0) {
@@ -107,9 +107,9 @@ function trouble(snapshot: Snapshot): Verdict | null {
     ];
     return say(
       `The sink fails at ${fails}`,
-      `It takes others. What it fails at ${wait} apart, on disk, and is tried on; log lines with EVENT_ISOLATED have the words of the sink.`,
+      `It takes others. What it fails at ${wait} apart, on disk, and is tried on; log lines with EVENT_ISOLATED have the words of the sink. Restart with a bound for the tries to make a dead letter of it.`,
       'sink',
-      'node bin/server.js --sink-tries-max 10 …',
+      '--sink-tries-max 10',
     );
   }
   return null;
@@ -134,7 +134,7 @@ function attention(snapshot: Snapshot): Verdict | null {
       'The disk is nearly full',
       `${plain(bytes(freeBytes))} are free. When it is full, clients get 503.${roomWords(disk.roomSeconds)}`,
       'disk',
-      `df -h ${logDir}`,
+      `df -h ${quoted(logDir)}`,
     );
   }
   if (sink.failuresInARow > 0) {
@@ -165,7 +165,7 @@ function attention(snapshot: Snapshot): Verdict | null {
       `The sink refused ${plural(deadLetters.lately, 'event')} for good`,
       'They are dead letters, kept with the reason: see below.',
       null,
-      tool(snapshot, 'dead-letters', 'show'),
+      tool(snapshot, 'deadLetters', 'show'),
     );
   }
   if ((deadLetters.files ?? 0) > 0) {
@@ -173,7 +173,7 @@ function attention(snapshot: Snapshot): Verdict | null {
       'There are dead letters',
       `${plural(deadLetters.files ?? 0, 'file')} of events that the sink refused some time ago: send them again or drop them.`,
       null,
-      tool(snapshot, 'dead-letters', 'ls'),
+      tool(snapshot, 'deadLetters', 'ls'),
     );
   }
   const { quarantineFiles } = disk;
@@ -240,8 +240,13 @@ export function nameOf({ kind, target }: Snapshot['sink']): string {
 }
 
 /** A command of Forebay on this log directory. */
-function tool({ logDir }: Snapshot, name: string, command: string): string {
-  return `node bin/${name}.js ${command}${logDir === DEFAULT_LOG_DIR ? '' : ` --log-dir ${logDir}`}`;
+function tool({ logDir, tools }: Snapshot, name: keyof Snapshot['tools'], command: string): string {
+  return `${tools[name]} ${command}${logDir === DEFAULT_LOG_DIR ? '' : ` --log-dir ${quoted(logDir)}`}`;
+}
+
+/** A path as a shell takes it. */
+function quoted(path: string): string {
+  return /^[\w./:@%+,-]+$/.test(path) ? path : `'${path.replaceAll("'", String.raw`'\''`)}'`;
 }
 
 function roomWords(seconds: number | null): string {

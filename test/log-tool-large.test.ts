@@ -1,12 +1,4 @@
-import {
-  closeSync,
-  existsSync,
-  openSync,
-  readdirSync,
-  readFileSync,
-  writeFileSync,
-  writeSync,
-} from 'node:fs';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import type { Test } from 'tap';
@@ -17,12 +9,10 @@ import { repair } from '../lib/log-tool/repair.js';
 import { toolFileSystem } from '../lib/log-tool/tool-file-system.js';
 import type { ToolFileSystem } from '../lib/log-tool/tool-file-system.js';
 import { verify } from '../lib/log-tool/verify.js';
-import { leftName, memoryDir, readQuarantine } from './helpers/left-files.js';
+import { leftName, readQuarantine } from './helpers/left-files.js';
 import { eventText } from './helpers/running-forebay.js';
 import { tempDir } from './helpers/temp-dir.js';
-import { peakOf } from './helpers/tool-memory.js';
 
-const MIB = 1024 * 1024;
 const NAME = leftName(1);
 /** Any file that is worth it is large. */
 const BOUNDS = { wholeMax: 1000, piece: 500, lineMax: 2000 };
@@ -181,26 +171,4 @@ void t.test('a repair leaves a file alone that is not what it was a moment ago',
     readdirSync(dir).filter((name) => name.endsWith('.repair')),
     [],
   );
-});
-
-void t.test('the log tool takes no more memory for a large file than a few parts of it', async (t) => {
-  const dir = memoryDir(t);
-  const fd = openSync(join(dir, NAME), 'w');
-  const some = ids(0, 1000).map((id) => markedLine(eventText(id, 'x'.repeat(900))));
-  const lines = [...some, 'damaged\n'].join('');
-  for (let bytes = 0; bytes < 160 * MIB; bytes += lines.length) writeSync(fd, lines);
-  closeSync(fd);
-  for (const [code, most, ...command] of [
-    [0, 260, 'ls'],
-    [1, 260, 'verify'],
-    [1, 260, 'cat'],
-    [0, 150, 'cat', '--raw'],
-    [0, 260, 'repair'],
-  ] as const) {
-    const ran = await peakOf('bin/log.js', ...command, '--log-dir', dir);
-    t.equal(ran.code, code, command.join(' '));
-    t.ok(ran.peak < most, `${command.join(' ')}: ${ran.peak} MiB`);
-  }
-  t.match(await peakOf('bin/log.js', 'verify', '--log-dir', dir), { code: 0, out: /all are sound/ });
-  t.ok(existsSync(join(dir, 'quarantine')));
 });
