@@ -5,6 +5,7 @@ import { gzipSync } from 'node:zlib';
 import t from 'tap';
 import { BodyReading } from '../lib/http/body-reading.js';
 import { IncomingBodies } from '../lib/http/incoming-bodies.js';
+import { LineBuffer } from '../lib/line-buffer.js';
 import { noise } from './helpers/left-files.js';
 import { until } from './helpers/running-forebay.js';
 
@@ -19,8 +20,14 @@ function reading(coding: string): {
   const bodies = new IncomingBodies(1e9, 0);
   const done: unknown[] = [];
   let length = 0;
-  const body = { append: (piece: Buffer) => void (length += piece.length), end: () => undefined };
-  const common = { req, res: new ServerResponse(req), coding, body, bodies, bodyBytesMax: 1e9 };
+  const reader = {
+    lines: new LineBuffer(),
+    append: (piece: Buffer) => void (length += piece.length),
+    end: () => undefined,
+    accepted: () => ({ status: 202, headers: {}, body: '' }),
+  };
+  const res = new ServerResponse(req);
+  const common = { req, res, coding, reader, bodies, bodyBytesMax: 1e9, verify: undefined };
   const options = { ...common, refusal: () => null, done: (error: unknown) => void done.push(error) };
   new BodyReading(options).begin();
   return { req, bodies, done, length: () => length };

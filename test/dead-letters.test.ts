@@ -534,6 +534,13 @@ void t.test('dead letters of other events of the same name stay, whoever wrote t
     ['an earlier version wrote them and the batch', line(rest, 'new'), name, true],
     ['an earlier version wrote them by hand, of other events', line(rest, 'old'), name, false],
     ['some are damaged since', line({ key: `b-${name}@0a`, ...rest }, 'new'), `b-${name}@0b`, true],
+    ['damage has taken the run', line({ key: `b-${name}@0a`, ...rest }, 'new'), `${name}@0b`, true],
+    [
+      'damage has taken the run, other events',
+      line({ key: `b-${name}@0a`, ...rest }, 'old'),
+      `${name}@0b`,
+      false,
+    ],
     ['other events, by hand', line({ key: `${name}@0a`, ...rest }, 'old'), `${name}@0b`, false],
     ['no digest, by an earlier version', line({ key: `b-${name}`, ...rest }, 'new'), `b-${name}@0a`, true],
     ['some of other events', two(`b-${name}@0a`), `b-${name}@0b`, true, two(`b-${name}@0a`).split('\n')[1]],

@@ -295,3 +295,31 @@ void t.test('events do not take the room of the reserve while it is lent', async
   t.equal(again.leftoverBatches, 2, 'it is no batch');
   await again.close();
 });
+
+void t.test('an event does not fail with a reserve that was put back before there was room', async (t) => {
+  const full = Object.assign(new Error('a test says that the disk is full'), { code: 'ENOSPC' });
+  const fail: (() => void)[] = [];
+  let isFull = true;
+  const open = ((...args: Parameters<typeof nodeFileSystem.open>) => {
+    const done = args.at(-1) as (error: Error) => void;
+    if (!isFull) nodeFileSystem.open(...args);
+    else
+      fail.push(() => {
+        done(full);
+      });
+  }) as typeof nodeFileSystem.open;
+  const fs = Object.create(nodeFileSystem, { open: { value: open } }) as FileSystem;
+  const dir = tempDir(t);
+  const names = new NameFlush(fs, dir);
+  const reserve = new Reserve(fs, dir, names);
+  const holding = reserve.tryToHold();
+  await until(() => fail.length === 1, 'it is being put back');
+  isFull = false;
+  const held = reserve.hold();
+  fail[0]?.();
+  await held;
+  await holding;
+  t.ok(existsSync(join(dir, 'forebay.reserve')));
+  await reserve.close();
+  await names.close();
+});

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
 import { StoredBatch } from '../lib/append-log/batch.js';
 import type { SealedBatch } from '../lib/append-log/batch.js';
@@ -21,19 +22,24 @@ void t.test('one that waits for another to have a place goes on if that one cann
     othersWait: () => othersWait,
   });
   const rest = (): void => {
-    batches.add(resting, new FileCourse(new StoredBatch(batchOfLines(['{}'], resting.name), 3)), false);
+    const course = new FileCourse(new StoredBatch(batchOfLines(['{}'], resting.name), 3));
+    course.begin(0, { events: 1 }).takesOthers = true; // it is due again at once
+    batches.add(resting, course, false);
+    batches.ended(resting, false);
   };
   rest();
-  batches.ended(resting, false);
-  await until(() => delivered.length === 1, 'it has its turn');
-  othersWait = true;
-  batches.take({ name: resting.name, events: 1 });
-  rest();
-  batches.ended(resting, false);
+  for (let turns = 1; turns <= 3; turns++) {
+    await until(() => delivered.length === turns, 'it has its turn');
+    batches.take({ name: resting.name, events: 1 });
+    othersWait = turns === 3;
+    rest();
+  }
+  await sleep(100);
+  t.equal(delivered.length, 3, 'after three in vain others go first');
   // the other has had its place, and leaves it; none waits then
   othersWait = false;
   batches.leaves(unreadable);
-  await until(() => delivered.length === 2, 'it has its turn again');
+  await until(() => delivered.length === 4, 'it has its turn again');
 });
 
 function sealed(n: number): SealedBatch {

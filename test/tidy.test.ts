@@ -4,6 +4,7 @@ import t from 'tap';
 import { ERRORS } from '../lib/errors.js';
 import { SERVER_SETTINGS } from '../lib/cli/server-settings.js';
 import { PRODUCER_SETTINGS } from '../lib/producer/producer-settings.js';
+import { SOURCES } from '../lib/sources/registry.js';
 
 /** What a room of `lib/` may import from, besides itself and Node.js. One way only: see docs/architecture.md. */
 const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
@@ -93,16 +94,9 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     'statistics.ts',
     'waiting-requests.ts',
   ],
-  http: [
-    'errors.ts',
-    'event.ts',
-    'event-scan.ts',
-    'forebay.ts',
-    'json-array.ts',
-    'line-buffer.ts',
-    'log-lines.ts',
-    'settings',
-  ],
+  'http-answer.ts': ['errors.ts'],
+  sources: ['errors.ts', 'event.ts', 'event-scan.ts', 'http-answer.ts', 'json-array.ts', 'line-buffer.ts'],
+  http: ['errors.ts', 'forebay.ts', 'http-answer.ts', 'log-lines.ts', 'settings', 'sources'],
   'version.ts': [],
   'called-as.ts': [],
   'words.ts': [],
@@ -243,6 +237,14 @@ void t.test('no stage knows HTTP, no sink knows files of the log', (t) => {
     if (path.startsWith('sinks/'))
       t.notOk(/AppendLog\b(?!\/)/.test(text.replace(/import type .*/g, '')), path);
   }
+  t.end();
+});
+
+void t.test('the path of a source stands in its folder, and the door knows none', (t) => {
+  const paths = SOURCES.map(({ path }) => path);
+  t.ok(paths.length > 0);
+  for (const { path, text } of files.filter((each) => ['http', 'forebay.ts'].includes(room(each.path))))
+    for (const each of paths) t.notOk(text.includes(each), `${path}: ${each}`);
   t.end();
 });
 
@@ -387,7 +389,9 @@ function defines(text: string, name: string): boolean {
       ? text
       : (new RegExp(`^(?:export )?(?:abstract )?class ${owner}\\b.*?^}`, 'ms').exec(text)?.[0] ?? '');
   const definition =
-    owner === undefined ? '^(?:export )?(?:async )?function' : '^  (?:static |readonly |override |async )*';
+    owner === undefined
+      ? '^(?:export )?(?:async )?function'
+      : '^  (?:static |readonly |protected |override |async )*';
   return new RegExp(`${definition} *${method}(?:\\(| = )`, 'm').test(part);
 }
 

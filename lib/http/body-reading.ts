@@ -1,9 +1,10 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Readable } from 'node:stream';
 import { ForebayError } from '../errors.js';
+import { BodyBuffer } from '../sources/body-buffer.js';
+import type { EventReader } from '../sources/source.js';
 import { createDecoder, windowBytes } from './content-decoder.js';
 import type { Decoder } from './content-decoder.js';
-import type { EventBody } from './event-body.js';
 import type { IncomingBodies, IncomingBody } from './incoming-bodies.js';
 import { turns } from './turns.js';
 
@@ -19,10 +20,12 @@ export interface BodyReadingOptions {
   readonly res: ServerResponse;
   /** The `Content-Encoding`, one that is known. */
   readonly coding: string;
-  readonly body: EventBody;
+  readonly reader: EventReader;
   readonly bodies: IncomingBodies;
   /** The largest body, inflated, in bytes. */
   readonly bodyBytesMax: number;
+  /** Checks the body as it was sent, before any of it is inflated or read; none: it is read as it comes. */
+  readonly verify: ((sent: Buffer) => void) | undefined;
   /** Why a body of this length so far, in bytes, inflated, is refused; `null`: it is not. */
   readonly refusal: (length: number) => ForebayError | null;
   /** Called once: the body is whole, or what is wrong. Never if the client goes away before its end. */
@@ -40,6 +43,8 @@ export class BodyReading implements IncomingBody {
    */
   #options: BodyReadingOptions | null;
   #decoder: Decoder | null;
+  /** What was sent, until it is whole and verified. */
+  #unverified: BodyBuffer | null;
   /** In bytes, as it was sent, */
   #sent = 0;
   /** and inflated. */
@@ -48,6 +53,8 @@ export class BodyReading implements IncomingBody {
   constructor(options: BodyReadingOptions) {
     this.#options = options;
     this.#decoder = createDecoder(options.coding);
+    const { verify, req } = options;
+    this.#unverified = verify ? new BodyBuffer(Number(req.headers['content-length'] ?? 0)) : null;
   }
 
   begin(): void {
@@ -57,10 +64,12 @@ export class BodyReading implements IncomingBody {
     if (this.#decoder !== null) bodies.hold(this, DECODER_BYTES);
     if (this.#isOver()) return;
     req.on('data', this.#onSent);
-    const source: Readable = this.#decoder === null ? req : req.pipe(this.#decoder);
     this.#decoder?.on('error', this.#onDecoderError);
-    source.on('data', this.#onData);
-    source.on('end', this.#onEnd);
+    if (this.#unverified !== null) req.on('end', this.#onAllSent);
+    else if (this.#decoder !== null) req.pipe(this.#decoder);
+    const source: Readable | null = this.#decoder ?? (this.#unverified === null ? req : null);
+    source?.on('data', this.#onData);
+    source?.on('end', this.#onEnd);
     // a decoder may still be at work on a body that is whole
     req.on('close', () => {
       if (!req.readableEnded) this.#release();
@@ -92,21 +101,38 @@ export class BodyReading implements IncomingBody {
   readonly #onSent = (piece: Buffer): void => {
     const isFirst = this.#sent === 0;
     this.#sent += piece.length;
-    if (!isFirst || this.#options === null) return;
+    if (this.#options === null) return;
     const { bodies, coding } = this.#options;
-    bodies.holdWindow(this, windowBytes(coding, piece));
+    if (isFirst) bodies.holdWindow(this, windowBytes(coding, piece));
+    if (this.#unverified !== null) this.#add(piece, this.#sent, this.#unverified);
   };
+
+  readonly #onAllSent = (): void => {
+    const body = this.#unverified?.take();
+    if (body === undefined) return;
+    this.#attempt(({ verify, reader }) => {
+      verify?.(body);
+      if (this.#decoder === null) reader.append(body);
+    });
+    if (this.#decoder === null) this.#end();
+    else this.#decoder.end(body);
+  };
+
+  /** Holds a piece of a body that has come to this length with it. */
+  #add(piece: Buffer, length: number, to: Pick<EventReader, 'append'>): void {
+    this.#options?.bodies.hold(this, piece.length); // it may have to yield
+    this.#attempt((options) => {
+      this.#checkSize(options, length);
+      to.append(piece);
+      const refusal = options.refusal(length);
+      if (refusal !== null) throw refusal;
+    });
+  }
 
   readonly #onData = (piece: Buffer): void => {
     if (this.#options === null) return;
     this.#length += piece.length;
-    this.#options.bodies.hold(this, piece.length); // it may have to yield
-    this.#attempt((options) => {
-      this.#checkSize(options);
-      options.body.append(piece);
-      const refusal = options.refusal(this.#length);
-      if (refusal !== null) throw refusal;
-    });
+    this.#add(piece, this.#length, this.#options.reader);
     if (this.#decoder === null || turns.hasTime) return;
     // many decoders may have inflated something since the last turn
     this.#decoder.pause();
@@ -125,12 +151,12 @@ export class BodyReading implements IncomingBody {
   };
 
   readonly #end = (): void => {
-    const isWhole = this.#attempt(({ coding, body }) => {
+    const isWhole = this.#attempt(({ coding, reader }) => {
       if (this.#decoder !== null && this.#decoder.bytesWritten < this.#sent) {
         const message = `Something stands behind the end of the ${coding} body`;
         throw new ForebayError('BODY_NOT_DECODED', { message });
       }
-      body.end();
+      reader.end();
     });
     if (isWhole) this.#finish(null);
   };
@@ -154,9 +180,9 @@ export class BodyReading implements IncomingBody {
   }
 
   /** @throws ForebayError `BODY_TOO_LARGE` */
-  #checkSize({ bodyBytesMax }: BodyReadingOptions): void {
-    if (this.#length > bodyBytesMax) throw bodyTooLarge(bodyBytesMax);
-    if (this.#decoder === null || this.#length <= INFLATED_BYTES_FREE + this.#sent * INFLATION_MAX) return;
+  #checkSize({ bodyBytesMax }: BodyReadingOptions, length: number): void {
+    if (length > bodyBytesMax) throw bodyTooLarge(bodyBytesMax);
+    if (this.#decoder === null || length <= INFLATED_BYTES_FREE + this.#sent * INFLATION_MAX) return;
     const message = `The body inflates to more than ${INFLATION_MAX} times its size`;
     throw new ForebayError('BODY_TOO_LARGE', { message });
   }
@@ -171,6 +197,7 @@ export class BodyReading implements IncomingBody {
     }
     this.#options = null;
     this.#decoder = null;
+    this.#unverified = null;
   };
 }
 

@@ -1,7 +1,8 @@
 import type { Server } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { ForebayError, systemCode } from '../errors.js';
-import { answerLast, errorBody, LINGER_MS } from './answers.js';
+import { errorAnswer } from '../http-answer.js';
+import { answerLast, LINGER_MS } from './answers.js';
 import type { Exchange, Exchanges } from './exchanges.js';
 import { rawAnswer } from './raw-answer.js';
 import type { RequestCounts } from './request-counts.js';
@@ -44,7 +45,7 @@ function answer(exchanges: Exchanges, cause: Error, socket: Duplex, counts: Requ
 export function endWith(error: ForebayError, socket: Duplex, counts: RequestCounts): void {
   if (!socket.writable) return;
   counts.count('other', error.status ?? 400);
-  socket.end(rawAnswer(error.status ?? 400, errorBody(error), {}, null));
+  socket.end(rawAnswer(errorAnswer(error), null), 'latin1');
   socket.resume();
   const timer = setTimeout(() => socket.destroy(), LINGER_MS);
   socket.once('close', () => {

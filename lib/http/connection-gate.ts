@@ -1,7 +1,7 @@
 import type { Server, Socket } from 'node:net';
 import { ForebayError } from '../errors.js';
+import { errorAnswer } from '../http-answer.js';
 import type { Logger } from '../log-lines.js';
-import { errorBody, retryAfter } from './answers.js';
 import { rawAnswer } from './raw-answer.js';
 import type { RequestCounts } from './request-counts.js';
 import { turns } from './turns.js';
@@ -12,6 +12,8 @@ export const REFUSED_MAX = 2000;
 const CLOSING_MAX = 32;
 /** How long one of them may take to read its answer, in milliseconds. */
 const REFUSAL_MS = 2000;
+/** How much of a request is looked at to tell what it asks for, in bytes. */
+const REQUEST_LINE_MAX = 256;
 /** How often the log says what became of connections beyond the bound, in milliseconds. */
 const REPORT_MS = 1000;
 
@@ -28,6 +30,8 @@ export interface ConnectionGateOptions {
   readonly keepAliveTimeoutMs: number;
   /** At most this many connections beyond these are answered `429` at once. */
   readonly refusedMax: number;
+  /** What is told apart from `other` in the counts. */
+  readonly sourcePaths: { has(path: string): boolean };
   readonly counts: RequestCounts;
   readonly logger: Logger;
   /** Takes a connection that is within the bound. */
@@ -204,7 +208,7 @@ export class ConnectionGate {
       isCounted = true;
       clearTimeout(timer);
       timer = setTimeout(() => socket.destroy(), REFUSAL_MS);
-      socket.end(this.#answer(piece.toString('latin1', 0, 64)));
+      socket.end(this.#answer(piece.toString('latin1', 0, REQUEST_LINE_MAX)), 'latin1');
       socket.resume();
     });
   }
@@ -215,16 +219,16 @@ export class ConnectionGate {
   }
 
   #answer(request: string): string {
-    const { counts, answerProbe } = this.#options;
+    const { sourcePaths, counts, answerProbe } = this.#options;
     const probe = answerProbe(request);
     if (probe !== null) return probe;
-    const error = full();
-    const status = error.status ?? 429;
+    const refusal = errorAnswer(full());
     this.refused++;
     this.#reportSoon();
     counts.refuse('CONNECTIONS_MAX', 1);
-    counts.count(request.startsWith('POST /events') ? '/events' : 'other', status);
-    return rawAnswer(status, errorBody(error), retryAfter(error), null);
+    const [, path = ''] = /^POST ([^ ?]+)/.exec(request) ?? [];
+    counts.count(sourcePaths.has(path) ? path : 'other', refusal.status);
+    return rawAnswer(refusal, null);
   }
 
   /** Clients that are refused come back soon: at most one line a second. */

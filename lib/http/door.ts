@@ -1,5 +1,6 @@
 import type { ForebayError } from '../errors.js';
 import type { Forebay } from '../forebay.js';
+import { SOURCES } from '../sources/registry.js';
 import { RequestCounts } from './request-counts.js';
 
 /** What a door can tell about itself. */
@@ -21,7 +22,7 @@ export interface Door {
 /** Events come in process only. */
 export function noDoor(forebay: Forebay): Door {
   return {
-    counts: new RequestCounts(),
+    counts: new RequestCounts(SOURCES),
     connections: 0,
     refusedConnections: 0,
     droppedConnections: 0,

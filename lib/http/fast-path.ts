@@ -1,9 +1,8 @@
 import type { Socket } from 'node:net';
 import { ForebayError } from '../errors.js';
-import { errorBody, retryAfter } from './answers.js';
+import type { HttpAnswer } from '../http-answer.js';
 import type { AccessLog } from './access-log.js';
 import { endWith } from './connection-errors.js';
-import type { EventsRoute } from './events-route.js';
 import type { HostRules } from './host-rules.js';
 import { httpDate, rawAnswer } from './raw-answer.js';
 import { ABORTED } from './request-counts.js';
@@ -11,6 +10,7 @@ import type { RequestCounts } from './request-counts.js';
 import { plainHead } from './request-head.js';
 import { requestId } from './request-id.js';
 import type { PlainHead } from './request-head.js';
+import type { SourceRoute, TakeWhole } from './source-route.js';
 
 /** How often connections are looked at, in milliseconds: a timeout is late by up to twice this. */
 const CHECK_MS = 500;
@@ -18,13 +18,18 @@ const CHECK_MS = 500;
 const HELD_BYTES_MAX = 16_384;
 /** A head that is longer is read anew for each request: each connection keeps one. */
 const HEAD_KEPT_BYTES_MAX = 1024;
-const REQUEST_LINE = 'POST /events HTTP/1.1\r\n';
-const ACCEPTED_LINE = 'HTTP/1.1 202 Accepted\r\n';
 const HEAD_END = Buffer.from('\r\n\r\n');
 const LINE_END = Buffer.from('\r\n');
 
+/** What the head of a plain request says, and what takes the body behind it. */
+interface PlainRequest {
+  readonly head: PlainHead;
+  readonly take: TakeWhole;
+}
+
 export interface FastPathOptions {
-  readonly events: EventsRoute;
+  /** What is at which path. */
+  readonly routes: ReadonlyMap<string, SourceRoute>;
   readonly counts: RequestCounts;
   readonly hosts: HostRules;
   readonly accessLog: AccessLog;
@@ -35,9 +40,9 @@ export interface FastPathOptions {
 }
 
 /**
- * Takes plain requests from their connections directly, in front of `node:http`: `POST /events` in the strictest form
- * (request-head.ts), whole in one piece or two, nothing behind it. Whatever is not that, from the first byte that is
- * not, goes to `node:http` with its connection, which stays there: every rule of HTTP has one reader that knows it.
+ * Takes plain requests from their connections directly, in front of `node:http`: a `POST` to a source in the strictest
+ * form (request-head.ts), whole in one piece or two, nothing behind it. Anything else is handed to `node:http` from its
+ * first unusual byte on, with its connection, which stays there: every rule of HTTP has one reader that knows it.
  *
  * Why: an event costs the main thread a third to a half of what it costs through `node:http` (decision 21).
  */
@@ -49,11 +54,13 @@ export class FastPath {
   handedOver = 0;
   readonly #connections = new Map<Socket, FastConnection>();
   readonly #timer: NodeJS.Timeout;
-  #accepted = '';
-  #acceptedDate = '';
+  readonly #requestLines: readonly string[];
+  /** The last answer to accepted events, with what goes over the wire for it in front of the request's id and after. */
+  #kept: { answer: HttpAnswer; date: string; statusLine: string; rest: string } | null = null;
 
   constructor(options: FastPathOptions) {
     this.options = options;
+    this.#requestLines = [...options.routes.keys()].map((path) => `POST ${path} HTTP/1.1\r\n`);
     this.#timer = setInterval(() => {
       for (const connection of this.#connections.values()) connection.check();
     }, CHECK_MS).unref();
@@ -84,26 +91,30 @@ export class FastPath {
     for (const connection of this.#connections.values()) connection.destroy();
   }
 
-  /** What stands in a head that needs no other reader. */
-  plainHead(text: string): PlainHead | null {
+  /** Whether a plain request may begin with these bytes. */
+  isBeginning(bytes: Buffer): boolean {
+    return this.#requestLines.some((line) => line.startsWith(bytes.toString('latin1', 0, line.length)));
+  }
+
+  /** What a head says that needs no other reader. */
+  plainRequest(text: string): PlainRequest | null {
     const head = plainHead(text);
-    return head !== null && this.options.hosts.serves(head.host) === true ? head : null;
+    if (head === null || this.options.hosts.serves(head.header('host') ?? '') !== true) return null;
+    const take = this.options.routes.get(head.target)?.takerOf(head) ?? null;
+    return take && { head, take };
   }
 
-  /** The `202` for one event, without its first lines. */
-  get #acceptedRest(): string {
+  /** An answer as it goes over the wire, in `latin1`. Most are the same: all but the id is made once a second. */
+  answerText(answer: HttpAnswer, id: string, isLast: boolean): string {
     const date = httpDate();
-    if (date !== this.#acceptedDate) {
-      this.#acceptedDate = date;
-      const answer = rawAnswer(202, { status: 'accepted' }, {}, this.options.keepAliveTimeoutMs);
-      this.#accepted = answer.slice(ACCEPTED_LINE.length);
+    let kept = this.#kept;
+    if (kept === null || answer !== kept.answer || date !== kept.date || isLast) {
+      const text = rawAnswer(answer, isLast ? null : this.options.keepAliveTimeoutMs);
+      const at = text.indexOf('\n') + 1;
+      kept = { answer, date, statusLine: text.slice(0, at), rest: text.slice(at) };
+      if (answer.status < 300 && !isLast) this.#kept = kept;
     }
-    return this.#accepted;
-  }
-
-  /** The `202` for one event, of which all but the id is made once a second. */
-  accepted(id: string): string {
-    return `${ACCEPTED_LINE}X-Request-Id: ${id}\r\n${this.#acceptedRest}`;
+    return `${kept.statusLine}X-Request-Id: ${id}\r\n${kept.rest}`;
   }
 }
 
@@ -112,7 +123,7 @@ class FastConnection {
   readonly #socket: Socket;
   /** The head of the last request, unless it is long: the next one has most often the same. */
   #headText = '';
-  #head: PlainHead | null = null;
+  #request: PlainRequest | null = null;
   /** The first piece of a request. */
   #held: Buffer | null = null;
   #isBusy = false;
@@ -168,44 +179,45 @@ class FastConnection {
     const { length } = this.#headText;
     if (length === 0 || bytes.toString('latin1', 0, length) !== this.#headText) {
       const end = bytes.indexOf(HEAD_END);
-      if (end === -1)
-        return REQUEST_LINE.startsWith(bytes.toString('latin1', 0, REQUEST_LINE.length)) ? 1 : NaN;
+      if (end === -1) return this.#path.isBeginning(bytes) ? 1 : NaN;
       const text = bytes.toString('latin1', 0, end + HEAD_END.length);
-      this.#head = text.length > HELD_BYTES_MAX ? null : this.#path.plainHead(text);
+      this.#request = text.length > HELD_BYTES_MAX ? null : this.#path.plainRequest(text);
       this.#headText = text.length > HEAD_KEPT_BYTES_MAX ? '' : text;
     }
-    if (this.#head === null) return NaN;
-    const { format, headBytes, bodyBytes } = this.#head;
+    if (this.#request === null) return NaN;
+    const { head, take } = this.#request;
+    const { headBytes, bodyBytes } = head;
     const missing = headBytes + bodyBytes - bytes.length;
     // a body that has begun counts towards the bound of the queue, which node:http's way knows
     if (missing !== 0) return missing === bodyBytes ? missing : NaN;
     this.#isBusy = true;
-    this.#id = requestId(this.#head.requestId);
+    this.#id = requestId(head.header('x-request-id'));
     this.#beginMs = this.#path.options.accessLog.begin();
-    this.#path.options.events.takeWhole(format, bytes.subarray(headBytes), this.#answer);
+    take(bytes.subarray(headBytes), this.#answer);
     return 0;
   }
 
-  readonly #answer = (error: ForebayError | null, count: number | null): void => {
+  readonly #answer = (answer: HttpAnswer): void => {
     this.#isBusy = false;
     this.#isKnown = true;
     const socket = this.#socket;
-    const status = error === null ? 202 : (error.status ?? 500);
+    const path = this.#request?.head.target ?? '';
+    const { status } = answer;
     const { counts, accessLog } = this.#path.options;
-    counts.count('/events', socket.writable ? status : ABORTED);
+    counts.count(path, socket.writable ? status : ABORTED);
     if (this.#beginMs !== null) {
       const { remoteAddress: peer } = socket;
-      accessLog.end(this.#beginMs, { requestId: this.#id, method: 'POST', path: '/events', status, peer });
+      accessLog.end(this.#beginMs, { requestId: this.#id, method: 'POST', path, status, peer });
     }
     if (!socket.writable) return;
     const isLast = !this.#hasMore && (this.#hasEnded || this.#path.isClosing);
-    const answer = this.#answerText(error, count, isLast);
+    const text = this.#path.answerText(answer, this.#id, isLast);
     if (isLast) {
-      socket.end(answer);
+      socket.end(text, 'latin1');
       socket.destroySoon(); // whatever the client does with its side
       return;
     }
-    if (!socket.write(answer, error === null ? 'latin1' : 'utf8')) {
+    if (!socket.write(text, 'latin1')) {
       // a client that does not read its answers: no further request is read
       socket.pause();
       socket.once('drain', this.#readOn);
@@ -218,18 +230,6 @@ class FastConnection {
   readonly #readOn = (): void => {
     this.#socket.resume();
   };
-
-  #answerText(error: ForebayError | null, count: number | null, isLast: boolean): string {
-    if (error === null && count === null && !isLast) return this.#path.accepted(this.#id);
-    const keepAliveTimeoutMs = isLast ? null : this.#path.options.keepAliveTimeoutMs;
-    const id = { 'X-Request-Id': this.#id };
-    if (error !== null) {
-      const headers = { ...id, ...retryAfter(error) };
-      return rawAnswer(error.status ?? 500, errorBody(error), headers, keepAliveTimeoutMs);
-    }
-    const body = count === null ? { status: 'accepted' } : { status: 'accepted', count };
-    return rawAnswer(202, body, id, keepAliveTimeoutMs);
-  }
 
   get idleMs(): number | null {
     return this.#isBusy || this.#held !== null ? null : this.#quietChecks * CHECK_MS;

@@ -3,17 +3,20 @@ import type { Server } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 import { ForebayError } from '../errors.js';
 import type { Forebay } from '../forebay.js';
+import { jsonAnswer } from '../http-answer.js';
 import { silentLogger, unthrowing } from '../log-lines.js';
 import type { Logger } from '../log-lines.js';
 import { HTTP_SETTINGS } from '../settings/http-settings.js';
 import type { HttpSettings } from '../settings/http-settings.js';
 import { fromObject } from '../settings/option-table.js';
+import { SOURCES } from '../sources/registry.js';
+import type { Source } from '../sources/source.js';
 import { AccessLog } from './access-log.js';
 import { ConnectionGate, REFUSED_MAX } from './connection-gate.js';
 import type { Door } from './door.js';
-import { EventsRoute } from './events-route.js';
 import { FastPath } from './fast-path.js';
 import { HostRules } from './host-rules.js';
+import { IncomingBodies } from './incoming-bodies.js';
 import { listen } from './listen.js';
 import { health, probeRoutes, readiness } from './probes.js';
 import type { ProbeAnswer } from './probes.js';
@@ -21,12 +24,19 @@ import { rawAnswer } from './raw-answer.js';
 import { RequestCounts } from './request-counts.js';
 import { Router, serverOptions } from './router.js';
 import type { Route } from './router.js';
+import { SourceRoute } from './source-route.js';
 
 const HEAD_END = '\r\n\r\n';
+/** Bodies that are being read may take this part of the queue; and one of the largest always fits. */
+const BODIES_SHARE = 0.25;
+/** What a body takes beside its bytes. */
+const BODY_ROOM = 2 ** 17;
 
 /** What `IngestionServer` takes: the pipeline, and any of the door's settings. */
 export interface IngestionServerOptions extends Partial<HttpSettings> {
   readonly forebay: Forebay;
+  /** What is understood at which path; those of `registry.ts` by default. */
+  readonly sources?: readonly Source[];
   /** At most this many connections beyond `connectionsMax` are answered `429` at once; 2,000 by default. */
   readonly refusedMax?: number;
   /** Whether `/health` is here; `false`: operators have an address of their own. */
@@ -35,14 +45,14 @@ export interface IngestionServerOptions extends Partial<HttpSettings> {
   readonly logger?: Logger;
 }
 
-/** The HTTP door: `POST /events`, `GET /health`, `GET /ready`. */
+/** The HTTP door: `POST` to each source, `GET /health`, `GET /ready`. */
 export class IngestionServer implements Door {
   /** Requests by path and status, events refused by why. */
-  readonly counts = new RequestCounts();
+  readonly counts: RequestCounts;
   readonly #settings: HttpSettings;
   readonly #forebay: Forebay;
   readonly #hasHealth: boolean;
-  readonly #events: EventsRoute;
+  readonly #bodies: IncomingBodies;
   readonly #server: Server;
   readonly #logger: Logger;
   readonly #router: Router;
@@ -52,6 +62,7 @@ export class IngestionServer implements Door {
   /** @throws ForebayError `SETTING_INVALID` */
   constructor({
     forebay,
+    sources = SOURCES,
     refusedMax = REFUSED_MAX,
     hasHealth = true,
     logger: givenLogger = silentLogger,
@@ -64,30 +75,36 @@ export class IngestionServer implements Door {
     const logger = unthrowing(givenLogger);
     this.#logger = logger;
     const hosts = new HostRules(settings.host, settings.allowedHosts);
-    this.#events = new EventsRoute({ ...settings, forebay, logger, counts: this.counts });
+    const counts = new RequestCounts(sources);
+    this.counts = counts;
+    const { bodyBytesMax, bodyRateMin } = settings;
+    const bodiesMax = Math.max(forebay.settings.queueBytes * BODIES_SHARE, bodyBytesMax + BODY_ROOM);
+    const bodies = new IncomingBodies(bodiesMax, bodyRateMin);
+    this.#bodies = bodies;
+    const routeOf = (source: Source): SourceRoute =>
+      new SourceRoute({ ...settings, source, forebay, bodies, logger, counts });
+    const routes = new Map(sources.map((source) => [source.path, routeOf(source)]));
     this.#server = createServer({ ...serverOptions(settings) });
     const accessLog = new AccessLog(settings.accessLog, logger);
-    this.#router = new Router({ server: this.#server, hosts, counts: this.counts, accessLog, logger });
+    this.#router = new Router({ server: this.#server, hosts, counts, accessLog, logger });
     const probes = probeRoutes(forebay, () => this.refusal());
-    this.#router.add([
-      ['/events', this.#events],
-      ['/ready', probes['/ready']],
-    ]);
+    this.#router.add([...routes, ['/ready', probes['/ready']]]);
     if (hasHealth) this.#router.add([['/health', probes['/health']]]);
     const handOver = this.#takeConnections();
     this.#fastPath = new FastPath({
       ...settings,
       hosts,
       accessLog,
-      events: this.#events,
-      counts: this.counts,
+      routes,
+      counts,
       handOver,
     });
     this.#gate = new ConnectionGate({
       ...settings,
       refusedMax,
       server: this.#server,
-      counts: this.counts,
+      sourcePaths: routes,
+      counts,
       logger,
       admit: (socket) => {
         this.#fastPath.take(socket);
@@ -128,7 +145,7 @@ export class IngestionServer implements Door {
 
   /** Why an event would be refused now, as the error for its client; `null`: it would be taken. */
   refusal(): ForebayError | null {
-    return this.#gate.refusal ?? this.#forebay.unready(this.#events.bodyBytes);
+    return this.#gate.refusal ?? this.#forebay.unready(this.#bodies.bytes);
   }
 
   get listening(): boolean {
@@ -192,7 +209,7 @@ export class IngestionServer implements Door {
     else if (path === '/ready') answer = readiness(this.#forebay, this.refusal());
     else return null;
     this.counts.count(path, answer.status);
-    const full = rawAnswer(answer.status, answer.body, answer.headers, null);
+    const full = rawAnswer(jsonAnswer(answer.status, answer.body, answer.headers), null);
     return method === 'HEAD' ? full.slice(0, full.indexOf(HEAD_END) + HEAD_END.length) : full;
   }
 }

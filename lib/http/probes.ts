@@ -2,7 +2,8 @@ import type { ServerResponse } from 'node:http';
 import { systemCode } from '../errors.js';
 import type { ErrorCode, ForebayError } from '../errors.js';
 import type { Forebay } from '../forebay.js';
-import { answerJson, retryAfter } from './answers.js';
+import { jsonAnswer, retryAfter } from '../http-answer.js';
+import { sendAnswer } from './answers.js';
 import type { Route } from './router.js';
 
 /** A disk in this state gets well by itself, as delivery makes room: a restart would only be in its way. */
@@ -69,7 +70,7 @@ function asideWords(batches: number, isFull: boolean): object {
 }
 
 export function answerProbe(res: ServerResponse, { status, body, headers }: ProbeAnswer): void {
-  answerJson(res, status, body, headers);
+  sendAnswer(res, jsonAnswer(status, body, headers));
 }
 
 /** @param refusal what an event would be refused with now; `null`: it would be taken */

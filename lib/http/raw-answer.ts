@@ -1,31 +1,21 @@
 import { STATUS_CODES } from 'node:http';
-import { JSON_HEADERS } from './answers.js';
+import type { HttpAnswer } from '../http-answer.js';
 
 /**
- * An answer as it goes over the wire, for connections that `node:http` does not read (any more).
+ * An answer as it goes over the wire, for connections that `node:http` does not read (any more), each byte as a
+ * character: to be written as `latin1`.
  *
  * @param keepAliveTimeoutMs how long the connection waits for the next request; `null`: it is closed behind this answer
  */
-export function rawAnswer(
-  status: number,
-  body: object,
-  headers: Readonly<Record<string, string>>,
-  keepAliveTimeoutMs: number | null,
-): string {
-  const text = `${JSON.stringify(body)}\n`; // a terminal wants it
+export function rawAnswer({ status, headers, body }: HttpAnswer, keepAliveTimeoutMs: number | null): string {
+  const bytes = Buffer.from(body);
   const connection =
     keepAliveTimeoutMs === null
       ? { Connection: 'close' }
       : { Connection: 'keep-alive', 'Keep-Alive': `timeout=${Math.floor(keepAliveTimeoutMs / 1000)}` };
-  const all = {
-    ...headers,
-    ...JSON_HEADERS,
-    'Content-Length': Buffer.byteLength(text),
-    Date: httpDate(),
-    ...connection,
-  };
+  const all = { ...headers, 'Content-Length': bytes.length, Date: httpDate(), ...connection };
   const lines = Object.entries(all).map(([name, value]) => `${name}: ${value}\r\n`);
-  return `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\n${lines.join('')}\r\n${text}`;
+  return `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\n${lines.join('')}\r\n${bytes.toString('latin1')}`;
 }
 
 let second = NaN;

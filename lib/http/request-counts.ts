@@ -1,4 +1,5 @@
 import type { ErrorCode } from '../errors.js';
+import type { Source } from '../sources/source.js';
 
 /** The status of a request whose connection broke before its answer was sent. */
 export const ABORTED = 0;
@@ -10,11 +11,15 @@ const WATCHED_CODES = ['QUEUE_FULL', 'BACKLOG_FULL', 'LOG_FAILED', 'IN_DOUBT', '
 /** What the door was asked and how it answered. */
 export class RequestCounts {
   /** Requests by path and status. */
-  readonly answered = new Map([
-    ['/events', new Map(WATCHED_STATUSES.map((status): [number, number] => [status, 0]))],
-  ]);
+  readonly answered: Map<string, Map<number, number>>;
   /** Events that were refused, by why; a request that is refused unread counts as one. */
   readonly refusedEvents = new Map<ErrorCode, number>(WATCHED_CODES.map((code) => [code, 0]));
+
+  /** @param sources whose paths are counted from 0 on */
+  constructor(sources: readonly Source[]) {
+    const none = (): [number, number][] => WATCHED_STATUSES.map((status) => [status, 0]);
+    this.answered = new Map(sources.map(({ path }) => [path, new Map(none())]));
+  }
 
   /** @param path one of the server's own; any other is `other` */
   count(path: string, status: number): void {

@@ -1,92 +1,87 @@
-/** What an event may be sent as. */
-export type BodyFormat = 'json' | 'ndjson';
-
-const TOKEN = String.raw`[!#$%&'*+\-.^_\`|~\dA-Za-z]+`;
-/** Parameters, of which each may be missing (RFC 9110, 5.6.6). */
-const PARAMETERS = String.raw`(?:[\t ]*;(?:[\t ]*${TOKEN}=(?:${TOKEN}|"(?:[^"\\]|\\.)*"))?)*[\t ]*`;
-const MEDIA_TYPE = new RegExp(`^(${TOKEN}/${TOKEN})${PARAMETERS}$`);
-const CHARSET = /;[\t ]*charset=(?:"([^"]*)"|([^\t ;]*))/gi;
-const JSON_TYPE = /^application\/(?:[\w.-]+\+)?json$/i;
-const NDJSON_TYPE = /^application\/(?:x-ndjson|ndjson|jsonl|jsonlines)$/i;
-/** UTF-8, as senders spell it; what is ASCII is UTF-8 as well. */
-const UTF8 = /^(?:utf-?8|us-ascii)$/i;
-
-/** @param type the `Content-Type`, in UTF-8 where it names a charset (RFC 8259 knows no other) */
-export function bodyFormat(type: string | undefined): BodyFormat | null {
-  const [, essence = ''] = MEDIA_TYPE.exec(type ?? '') ?? [];
-  for (const [, quoted, plain = ''] of type?.matchAll(CHARSET) ?? []) {
-    if (!UTF8.test(quoted ?? plain)) return null;
-  }
-  if (JSON_TYPE.test(essence)) return 'json';
-  return NDJSON_TYPE.test(essence) ? 'ndjson' : null;
-}
-
-/** The head of a request that the fast path understands. */
-export interface PlainHead {
-  readonly format: BodyFormat;
-  /** How long the head is, in bytes, */
-  readonly headBytes: number;
-  /** and the body behind it. */
-  readonly bodyBytes: number;
-  /** What it names as the server, */
-  readonly host: string;
-  /** and as itself. */
-  readonly requestId: string | undefined;
-}
+import type { RequestHead } from '../sources/source.js';
 
 /** The most header lines of a request. */
 export const HEADER_LINES_MAX = 2000;
 
+const METHOD = 'POST ';
 /**
- * `POST /events` in the strictest form of RFC 9112: names that are tokens, values of printable characters, CRLF. What
- * two parsers could read in two ways does not match, so it is never read here.
+ * A `POST` in the strictest form of RFC 9112: a path without a query, names that are tokens, values of printable
+ * characters, CRLF. What two parsers could read in two ways does not match, so it is never read here.
  */
-const PLAIN = /^POST \/events HTTP\/1\.1\r\n(?:[!#$%&'*+\-.^_`|~\dA-Za-z]+:[\t\x20-\x7e]*\r\n)+\r\n$/;
+const PLAIN = /^POST \/[!-"$->@-~]* HTTP\/1\.1\r\n(?:[!#$%&'*+\-.^_`|~\dA-Za-z]+:[\t\x20-\x7e]*\r\n)+\r\n$/;
 /** Headers that change how a request is framed, read or answered: all that are not the simplest case. */
-const NOT_PLAIN = new Set([
-  'transfer-encoding',
-  'content-encoding',
-  'connection',
-  'proxy-connection',
-  'expect',
-  'upgrade',
-  'prefer',
-  'trailer',
-  'origin',
-  'sec-fetch-site',
+const NOT_PLAIN =
+  'transfer-encoding content-encoding connection proxy-connection expect upgrade prefer trailer origin sec-fetch-site';
+/** Headers of which `node:http` keeps the first, or joins two otherwise than by a comma. */
+const SINGLE =
+  'host content-type content-length x-request-id authorization proxy-authorization cookie set-cookie user-agent referer ' +
+  'from age etag expires if-modified-since if-unmodified-since last-modified location max-forwards retry-after server';
+/** Where the value of a header is kept that is there once; -1: the request is not plain. */
+const PLACES = new Map<string, number>([
+  ...NOT_PLAIN.split(' ').map((name): [string, number] => [name, -1]),
+  ...SINGLE.split(' ').map((name, index): [string, number] => [name, index]),
 ]);
-const NOT_TWICE = new Set(['host', 'content-type', 'content-length', 'x-request-id']);
 /** Without tabs, which `node:http` does not take here. */
 const LENGTH = /^ *\d{1,15} *$/;
+
+/** The head of a request that the fast path understands. */
+export class PlainHead implements RequestHead {
+  readonly target: string;
+  /** How long the head is, in bytes, */
+  readonly headBytes: number;
+  /** and the body behind it. */
+  readonly bodyBytes: number;
+  /** Values by their place. */
+  readonly #single: readonly (string | undefined)[];
+  /** All other headers: a name, then its value. */
+  readonly #others: readonly string[];
+
+  constructor(head: string, single: readonly (string | undefined)[], others: readonly string[]) {
+    this.target = head.slice(METHOD.length, head.indexOf(' ', METHOD.length));
+    this.headBytes = head.length;
+    this.#single = single;
+    this.#others = others;
+    this.bodyBytes = Number(this.header('content-length'));
+  }
+
+  header(name: string): string | undefined {
+    const place = PLACES.get(name);
+    if (place !== undefined) return this.#single[place];
+    let value: string | undefined;
+    for (let at = 0; at < this.#others.length; at += 2) {
+      if (this.#others[at] !== name) continue;
+      value = value === undefined ? this.#others[at + 1] : `${value}, ${this.#others[at + 1]}`;
+    }
+    return value;
+  }
+}
 
 /**
  * Reads the head of a request, up to and with its empty line.
  *
- * @returns `null` where it is anything but a plain `POST /events` with a length: then it is for `node:http` to read
+ * @returns `null` if it is anything but a plain `POST` with a length: then it is for `node:http` to read
  */
 export function plainHead(head: string): PlainHead | null {
   if (!PLAIN.test(head)) return null;
-  let host: string | undefined;
-  let requestId: string | undefined;
+  const single: (string | undefined)[] = [];
+  const others: string[] = [];
   let lines = 0;
-  let type: string | undefined;
-  let length: string | undefined;
   for (let start = head.indexOf('\n') + 1, end = head.indexOf('\r', start); end > start;) {
     const colon = head.indexOf(':', start);
     const name = head.slice(start, colon).toLowerCase();
     const value = head.slice(colon + 1, end).trim();
+    const place = PLACES.get(name);
     lines++;
-    if (name === 'host' && host === undefined) host = value;
-    else if (name === 'content-type' && type === undefined) type = value;
-    else if (name === 'content-length' && length === undefined) length = head.slice(colon + 1, end);
-    else if (name === 'x-request-id' && requestId === undefined) requestId = value;
-    else if (NOT_TWICE.has(name)) return null;
-    else if (NOT_PLAIN.has(name) && !(name === 'connection' && /^keep-alive$/i.test(value))) return null;
+    if (place === undefined) others.push(name, value);
+    else if (place === -1) {
+      if (name !== 'connection' || !/^keep-alive$/i.test(value)) return null;
+    } else if (single[place] !== undefined) return null;
+    else single[place] = value;
+    if (name === 'content-length' && !LENGTH.test(head.slice(colon + 1, end))) return null;
     start = end + 2;
     end = head.indexOf('\r', start);
   }
-  const format = bodyFormat(type);
-  if (host === undefined || format === null || length === undefined || !LENGTH.test(length)) return null;
-  if (lines > HEADER_LINES_MAX) return null;
-  return { format, headBytes: head.length, bodyBytes: Number(length), host, requestId };
+  const plain = new PlainHead(head, single, others);
+  const isWhole = plain.header('host') !== undefined && !Number.isNaN(plain.bodyBytes);
+  return isWhole && lines <= HEADER_LINES_MAX ? plain : null;
 }

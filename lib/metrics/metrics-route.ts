@@ -2,7 +2,7 @@ import { Registry } from 'prom-client';
 import type { RegistryContentType } from 'prom-client';
 import type { Forebay } from '../forebay.js';
 import type { Histogram } from '../histogram.js';
-import { answerBytes } from '../http/answers.js';
+import { sendAnswer } from '../http/answers.js';
 import type { Door } from '../http/door.js';
 import type { Route } from '../http/router.js';
 import { families } from './families.js';
@@ -45,7 +45,8 @@ export function metricsRoute({ forebay, door, sharedMs = 1000 }: MetricsOptions)
     handle: async (req, res) => {
       req.resume();
       const { bytes, contentType } = await shared(OPEN_METRICS.test(req.headers.accept ?? ''));
-      answerBytes(res, 200, bytes, { ...METRICS_HEADERS, 'Content-Type': contentType });
+      const headers = { ...METRICS_HEADERS, 'Content-Type': contentType };
+      sendAnswer(res, { status: 200, headers, body: bytes });
     },
     stop: () => {
       process.close();

@@ -4,7 +4,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { createRequire } from 'node:module';
 import { extname } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { answerBytes, isAnswered } from '../http/answers.js';
+import { isAnswered, sendAnswer } from '../http/answers.js';
 import type { Route } from '../http/router.js';
 import { LiveStream, sseText, STREAMS_MAX } from './live-stream.js';
 import { Observer } from './observer.js';
@@ -98,12 +98,12 @@ function liveRoute(options: ObserverOptions): Route {
       const headers = { ...HEADERS, 'Content-Type': 'text/plain' };
       if (res.socket === null) {
         // behind another answer of its connection, whose end it would never be told
-        answerBytes(res, 400, 'The live page takes no request that is pipelined\n', headers);
+        sendAnswer(res, { status: 400, headers, body: 'The live page takes no request that is pipelined\n' });
         return;
       }
       if (!stream.hasRoom) {
         const text = `The server stops, or ${STREAMS_MAX} pages are open already\n`;
-        answerBytes(res, 503, text, { ...headers, 'Retry-After': '5' });
+        sendAnswer(res, { status: 503, headers: { ...headers, 'Retry-After': '5' }, body: text });
         return;
       }
       begin ??= `retry: ${RETRY_MS}\n${sseText('history', observer.history())}${now()}`;
@@ -137,7 +137,7 @@ function fileRoute(path: string): Route {
     if (isAnswered(res)) return;
     const headers = { ...HEADERS, 'Content-Type': type, ETag: tag };
     if (req.headers['if-none-match'] === tag) res.writeHead(304, headers).end();
-    else answerBytes(res, 200, bytes, headers);
+    else sendAnswer(res, { status: 200, headers, body: bytes });
   };
   return {
     methods: ['GET', 'HEAD'],

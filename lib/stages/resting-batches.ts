@@ -10,6 +10,8 @@ const MOST_MS = 30_000;
 const APART_MOST_MS = 600_000;
 /** A batch that is the reason of its failures takes at most a fifth of a place. */
 const REST = 4;
+/** After at most this many turns in a row in which the sink took nothing, a batch that does not rest goes first. */
+const TURNS_IN_VAIN_MAX = 3;
 
 interface Resting {
   readonly sealed: SealedBatch;
@@ -50,8 +52,8 @@ export class RestingBatches {
   #timer: NodeJS.Timeout | null = null;
   /** Whether events have been set apart since the log said that there are none. */
   #hasSet = false;
-  /** Whether another batch is to have a place before one of these: else those that are due all the time take them all. */
-  #owesPlace = false;
+  /** Turns in a row, of any of these, in which the sink took nothing. */
+  #turnsInVain = 0;
   /** Before that no event that waits apart is offered. */
   #pauseUntilMs = 0;
 
@@ -60,6 +62,11 @@ export class RestingBatches {
     options.stopping.addEventListener('abort', () => {
       this.end();
     });
+  }
+
+  /** Whether another batch is to have a place first: those that are due again and again would take them all. */
+  get #owesPlace(): boolean {
+    return this.#turnsInVain >= TURNS_IN_VAIN_MAX && this.#options.othersWait();
   }
 
   get names(): readonly string[] {
@@ -88,6 +95,7 @@ export class RestingBatches {
   add(sealed: SealedBatch, course: FileCourse, tookAny: boolean): boolean {
     const { random, memoryBytesMax = MEMORY_BYTES_MAX } = this.#options;
     const turns = tookAny || this.#atSink?.name !== sealed.name ? 0 : this.#atSink.turns + 1;
+    if (this.#atSink?.name === sealed.name) this.#turnsInVain = tookAny ? 0 : this.#turnsInVain + 1;
     const memoryBytes = course.shrink();
     if (this.#memoryBytes + memoryBytes > memoryBytesMax) {
       course.drop();
@@ -135,7 +143,7 @@ export class RestingBatches {
       this.#atSink = null;
       const resting = this.#resting.get(name);
       if (resting !== undefined) resting.isAway = true;
-    } else this.#owesPlace = false;
+    } else this.#turnsInVain = 0;
     this.#look();
   }
 
@@ -143,11 +151,10 @@ export class RestingBatches {
   ended({ name }: SealedBatch, isWell: boolean): void {
     if (this.#atSink?.name === name) {
       this.#atSink = null;
-      this.#owesPlace = !isWell;
       this.#sayEnd();
       // someone may have mended what they all waited for
       if (isWell) this.#hurry(() => true);
-    } else this.#owesPlace = false;
+    } else this.#turnsInVain = 0;
     if (this.#resting.size === 0) return;
     if (isWell) this.#hurry(({ course }) => !course.takesOthers);
     this.#look();
@@ -171,8 +178,8 @@ export class RestingBatches {
   }
 
   #look(): void {
-    const { stopping, deliver, othersWait } = this.#options;
-    if (this.#atSink !== null || stopping.aborted || (this.#owesPlace && othersWait())) return;
+    const { stopping, deliver } = this.#options;
+    if (this.#atSink !== null || stopping.aborted || this.#owesPlace) return;
     let next: Resting | null = null;
     for (const resting of this.#resting.values())
       if (!resting.isAway && (next === null || this.#dueMs(resting) < this.#dueMs(next))) next = resting;

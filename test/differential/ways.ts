@@ -1,5 +1,7 @@
 import { HostRules } from '../../lib/http/host-rules.js';
 import { plainHead } from '../../lib/http/request-head.js';
+import type { PlainHead } from '../../lib/http/request-head.js';
+import { SOURCES } from '../../lib/sources/registry.js';
 import type { Random } from '../simulation/random.js';
 
 /** How bytes are sent. */
@@ -33,6 +35,16 @@ const TO_NODE = Buffer.from('GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n');
 const FAST_LINES = 'POST /events HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n';
 const FAST = Buffer.from(`${FAST_LINES}Content-Length: 2\r\n\r\n{}`);
 
+/** Whether the fast path reads the bodies of requests with this head. */
+function isTaken(head: PlainHead): boolean {
+  const limits = { eventBytesMax: 1, depthMax: 1, eventsMax: 1 };
+  try {
+    return SOURCES.find(({ path }) => path === head.target)?.readerFor(head, limits) !== undefined;
+  } catch {
+    return false;
+  }
+}
+
 /** A plain request that stores nothing, with the head that these bytes begin with. */
 function sameHead(bytes: Buffer): Buffer | null {
   const end = bytes.indexOf(HEAD_END);
@@ -40,7 +52,8 @@ function sameHead(bytes: Buffer): Buffer | null {
   const head = bytes.subarray(0, end + HEAD_END.length);
   const plain = plainHead(head.toString('latin1'));
   if (plain === null || plain.bodyBytes > SAME_BODY_MAX || head.length > HEAD_BYTES_MAX) return null;
-  if (HOSTS.serves(plain.host) !== true) return null; // its connection may be closed
+  if (HOSTS.serves(plain.header('host') ?? '') !== true) return null; // its connection may be closed
+  if (!isTaken(plain)) return null;
   return Buffer.concat([head, Buffer.alloc(plain.bodyBytes, '?')]);
 }
 

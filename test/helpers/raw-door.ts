@@ -28,7 +28,7 @@ type DoorOptions = Partial<
 >;
 
 /** Opens a door whose disk can be held, and closes it after the test. */
-export async function openRaw(t: Scope, options: DoorOptions = {}): Promise<Door> {
+export async function openRaw(t: Scope, { sources, ...options }: DoorOptions = {}): Promise<Door> {
   const isHttp = ([key]: [string, unknown]): boolean => key in HTTP_SETTINGS;
   const given = Object.entries(options);
   const pipeline = Object.fromEntries(given.filter((each) => !isHttp(each)));
@@ -37,7 +37,15 @@ export async function openRaw(t: Scope, options: DoorOptions = {}): Promise<Door
   const forebay = createForebay({ logDir: tempDir(t), batchWaitMs: 10, ...pipeline, sink, fs: disk.fs });
   await forebay.start();
   const limits = { bodyBytesMax: MIB, connectionsMax: 1000, ...Object.fromEntries(given.filter(isHttp)) };
-  const server = new IngestionServer({ forebay, host: '127.0.0.1', port: 0, ...limits });
+  const { logger } = options;
+  const server = new IngestionServer({
+    forebay,
+    host: '127.0.0.1',
+    port: 0,
+    ...limits,
+    ...(sources && { sources }),
+    ...(logger && { logger }),
+  });
   await server.start();
   const { port } = server;
   t.teardown(async () => {
@@ -61,12 +69,16 @@ export function ids(lines: readonly string[]): string[] {
   return lines.map((line) => (JSON.parse(line) as { id: string }).id);
 }
 
-/** The head of a `POST /events`, and whatever of its body is given. */
-export function post(headers: Readonly<Record<string, string | number>>, body = ''): string {
+/** The head of a `POST`, and whatever of its body is given. */
+export function post(
+  headers: Readonly<Record<string, string | number>>,
+  body = '',
+  path = '/events',
+): string {
   const fields = Object.entries({ Host: 'localhost', 'Content-Type': 'application/json', ...headers }).map(
     ([name, value]) => `${name}: ${value}\r\n`,
   );
-  return `POST /events HTTP/1.1\r\n${fields.join('')}\r\n${body}`;
+  return `POST ${path} HTTP/1.1\r\n${fields.join('')}\r\n${body}`;
 }
 
 export function whole(body: string, headers: Readonly<Record<string, string>> = {}): string {

@@ -56,6 +56,8 @@ export class SinkMemory {
   readonly #errors = new Map<string, Error>();
   /** Events with such an error under the key that each has by itself. */
   readonly #stuck = new Set<SentEvent>();
+  /** Events with one under any of their keys. */
+  readonly #failed = new Set<SentEvent>();
   readonly #ledger: Ledger;
 
   constructor(world: ReadonlySet<Oddity>, ledger: Ledger) {
@@ -79,6 +81,7 @@ export class SinkMemory {
     this.#errors.set(key, error);
     const [event] = events;
     if (event !== undefined && events.length === 1 && PART.test(name)) this.#stuck.add(event);
+    for (const each of events) this.#failed.add(each);
   }
 
   /**
@@ -88,6 +91,15 @@ export class SinkMemory {
    */
   isStuck(event: SentEvent): boolean {
     return this.isPicky && this.#stuck.has(event);
+  }
+
+  /**
+   * Whether it keeps an error under a key that an event has come with. If nothing new comes that it takes, a sink that has
+   * one for all that waits is an outage, as far as anyone can tell. Then one batch only gets new keys (decision 51), as what
+   * was taken and lost its answer would come twice under them; if that one is stuck, the others wait for its keys to end.
+   */
+  hasFailedAt(event: SentEvent): boolean {
+    return this.isPicky && this.#failed.has(event);
   }
 
   keep({ key }: Batch, answer: Error | null): void {

@@ -290,8 +290,8 @@ export class Simulation {
     const life = this.#life(this.#disk, settings, WELL, other);
     const lives = other === null ? [life] : [life, other];
     // a sink that knows the key of whatever it gets is an outage, as far as anyone can tell: one attempt at a time goes out,
-    // and every second one is of a batch that was not offered yet, until it takes one
-    const outageMs = this.#has('conflicts') ? 2 * OUTAGE_WAIT_MS * this.#batchFiles() : 0;
+    // and every fourth one is of a batch that was not offered yet, until it takes one
+    const outageMs = this.#has('conflicts') ? 4 * OUTAGE_WAIT_MS * this.#batchFiles() : 0;
     const finish = async (what: string, until: () => boolean): Promise<void> => {
       const deadlineMs = time.nowMs + CATCH_UP_MS + outageMs;
       await life.live({
@@ -321,7 +321,10 @@ export class Simulation {
       'what the sink would take is held up by what it does not',
       () =>
         !this.#ledger.owesBut(
-          (event) => (this.#has('toxic events') && isToxic(event)) || this.#sink.isStuck(event),
+          (event) =>
+            (this.#has('toxic events') && isToxic(event)) ||
+            this.#sink.isStuck(event) ||
+            (isFull && this.#sink.hasFailedAt(event)),
         ),
     );
     this.#sink.isPicky = false;

@@ -22,6 +22,7 @@ export class BodyBuffer {
   }
 
   append(piece: Buffer): void {
+    if (piece.length === 0) return; // it may be the end of much memory
     const at = this.length;
     this.length += piece.length;
     if (this.#whole === null && at > 0 && 4 * this.length >= this.#lengthDeclared) this.#expect(at);
@@ -41,15 +42,14 @@ export class BodyBuffer {
     this.#filled += piece.copy(this.#block, this.#filled);
   }
 
-  /** All of it. */
-  get bytes(): Buffer {
-    if (this.#whole !== null) return this.#whole.subarray(0, this.length);
+  /** Lets go of all of it. What it is read by may be kept until its events are on disk. */
+  take(): Buffer {
     this.#closeBlock();
-    const [only] = this.#pieces;
-    if (this.#pieces.length === 1 && only !== undefined) return only;
-    const all = Buffer.concat(this.#pieces, this.length);
-    this.#pieces = [all];
-    return all;
+    const pieces = this.#whole === null ? this.#pieces : [this.#whole.subarray(0, this.length)];
+    this.#pieces = [];
+    this.#whole = null;
+    const [only] = pieces;
+    return pieces.length === 1 && only !== undefined ? only : Buffer.concat(pieces, this.length);
   }
 
   /** A fair part has come: a client cannot claim memory by the length that it declares. */

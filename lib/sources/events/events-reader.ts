@@ -1,8 +1,11 @@
-import { ForebayError } from '../errors.js';
-import type { ErrorCode } from '../errors.js';
-import { eventLine, timestampEnd } from '../event.js';
-import { EventScan, NOT_CERTAIN } from '../event-scan.js';
-import { LineBuffer } from '../line-buffer.js';
+import { ForebayError } from '../../errors.js';
+import type { ErrorCode } from '../../errors.js';
+import { eventLine, timestampEnd } from '../../event.js';
+import { EventScan, NOT_CERTAIN } from '../../event-scan.js';
+import { jsonAnswer } from '../../http-answer.js';
+import type { HttpAnswer } from '../../http-answer.js';
+import { LineBuffer } from '../../line-buffer.js';
+import type { EventReader, Limits } from '../source.js';
 
 /** At most this many refused events are listed in an answer; the others are counted. */
 const LISTED_MAX = 100;
@@ -24,49 +27,49 @@ export interface RefusedEvent {
   readonly position?: number;
 }
 
-/** What bounds the events of a request. */
-export interface EventBounds {
-  /** An event may be this long, in bytes, */
-  readonly eventBytesMax: number;
-  /** and nested this deep. */
-  readonly depthMax: number;
-  /** A request may hold this many of them, refused ones included. */
-  readonly eventsMax: number;
-}
+/** The answer to one event, made once. */
+const ACCEPTED = jsonAnswer(202, { status: 'accepted' });
 
-/** The events of a request as lines of the log, checked one by one. */
-export class EventLines {
+/** The events of a request as lines of the log, checked one by one. How a body is cut into events is left to others. */
+export abstract class EventsReader implements EventReader {
   readonly lines = new LineBuffer();
-  /** The first events that are wrong, if the request asked for a result of each. */
-  readonly refused: RefusedEvent[] = [];
-  /** How many are wrong, by code. */
-  readonly refusedByCode = new Map<ErrorCode, number>();
+  readonly refused: Map<ErrorCode, number> | undefined;
   /** Whether the body can hold many events: it is an array or NDJSON. */
-  areMany = false;
-  readonly #bounds: EventBounds;
-  readonly #isLenient: boolean;
+  protected areMany = false;
+  readonly #limits: Limits;
   readonly #scan: EventScan;
+  /** The first events that were refused alone, */
+  readonly #listed: RefusedEvent[] = [];
+  /** and how many there are. */
   #refusedEvents = 0;
 
   /** @param isLenient whether one wrong event leaves the others in */
-  constructor(bounds: EventBounds, isLenient: boolean) {
-    this.#bounds = bounds;
-    this.#isLenient = isLenient;
-    this.#scan = new EventScan(bounds.depthMax);
+  constructor(limits: Limits, isLenient: boolean) {
+    this.#limits = limits;
+    this.#scan = new EventScan(limits.depthMax);
+    this.refused = isLenient ? new Map() : undefined;
+  }
+
+  abstract append(piece: Buffer): void;
+  abstract end(): void;
+
+  accepted(): HttpAnswer {
+    const { length: count } = this.lines;
+    if (this.refused === undefined)
+      return this.areMany ? jsonAnswer(202, { status: 'accepted', count }) : ACCEPTED;
+    const [status, word] = count > 0 || this.#refusedEvents === 0 ? [202, 'accepted'] : [400, 'refused'];
+    const more = this.#refusedEvents - this.#listed.length;
+    const body = { status: word, count, refused: this.#listed, ...(more > 0 && { refusedMore: more }) };
+    return jsonAnswer(status, body, { 'Preference-Applied': 'handling=lenient' });
   }
 
   /** How many events the request holds so far. */
-  get events(): number {
+  protected get events(): number {
     return this.lines.length + this.#refusedEvents;
   }
 
-  /** How many of them are wrong. */
-  get refusedEvents(): number {
-    return this.#refusedEvents;
-  }
-
-  get eventBytesMax(): number {
-    return this.#bounds.eventBytesMax;
+  protected get eventBytesMax(): number {
+    return this.#limits.eventBytesMax;
   }
 
   /**
@@ -74,52 +77,47 @@ export class EventLines {
    *
    * @param bytes UTF-8
    */
-  find(bytes: Buffer, start: number): number {
+  protected find(bytes: Buffer, start: number): number {
     const end = this.#scan.endOf(bytes, start);
     // what stands between the event and the end of its line counts, too: near the bound `add` decides
-    return end - start < this.#bounds.eventBytesMax ? end : NOT_CERTAIN;
+    return end - start < this.#limits.eventBytesMax ? end : NOT_CERTAIN;
   }
 
   /** Takes the event that was found last. @throws ForebayError `BODY_TOO_LARGE` for one event too many */
-  addFound(bytes: Buffer, start: number, end: number): void {
+  protected addFound(bytes: Buffer, start: number, end: number): void {
     this.#checkRoom();
     if (this.#scan.hasTimestamp) this.lines.add(bytes, start, end, '');
     else this.lines.add(bytes, start, end - 1, timestampEnd(Date.now()));
   }
 
   /** @throws ForebayError with the place of the event, unless lenient; `BODY_TOO_LARGE` for one event too many */
-  add(readText: () => string, place: Place): void {
+  protected add(readText: () => string, place: Place): void {
     this.#checkRoom();
-    const { eventBytesMax, depthMax } = this.#bounds;
+    const { eventBytesMax, depthMax } = this.#limits;
     try {
       const text = readText();
       if (text.length > eventBytesMax || Buffer.byteLength(text) > eventBytesMax) throw this.tooLarge();
       this.lines.addText(eventLine(text, Date.now(), depthMax));
     } catch (error) {
       if (!(error instanceof ForebayError) || place === null) throw error;
-      if (!this.#isLenient) throw atPlace(error, place);
-      this.#refuse(error, place);
+      if (this.refused === undefined) throw atPlace(error, place);
+      this.#refusedEvents++;
+      this.refused.set(error.code, (this.refused.get(error.code) ?? 0) + 1);
+      if (this.#listed.length < LISTED_MAX) this.#listed.push(listed(error, place));
     }
   }
 
-  tooLarge(place: Place = null): ForebayError {
-    const message = `The event is larger than ${this.#bounds.eventBytesMax} bytes (--event-max)`;
+  protected tooLarge(place: Place = null): ForebayError {
+    const message = `The event is larger than ${this.#limits.eventBytesMax} bytes (--event-max)`;
     const error = new ForebayError('EVENT_TOO_LARGE', { message });
     return place === null ? error : atPlace(error, place);
   }
 
   /** Work and memory for a request are bounded by its events, whether they are good or not. */
   #checkRoom(): void {
-    if (this.events < this.#bounds.eventsMax) return;
-    const message = `The request holds more than ${this.#bounds.eventsMax} events (--queue-size)`;
+    if (this.events < this.#limits.eventsMax) return;
+    const message = `The request holds more than ${this.#limits.eventsMax} events (--queue-size)`;
     throw new ForebayError('BODY_TOO_LARGE', { message });
-  }
-
-  #refuse(error: ForebayError, place: NonNullable<Place>): void {
-    const { code } = error;
-    this.#refusedEvents++;
-    this.refusedByCode.set(code, (this.refusedByCode.get(code) ?? 0) + 1);
-    if (this.refused.length < LISTED_MAX) this.refused.push(listed(error, place));
   }
 }
 

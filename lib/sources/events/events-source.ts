@@ -1,0 +1,30 @@
+import { ForebayError } from '../../errors.js';
+import { errorAnswer } from '../../http-answer.js';
+import type { Source } from '../source.js';
+import { JsonReader } from './json-reader.js';
+import { bodyFormat } from './media-type.js';
+import { NdjsonReader } from './ndjson-reader.js';
+
+/** In `Prefer`: the client asks for a result of each event (RFC 7240, 4.4). */
+const LENIENT = /(?:^|,)\s*handling\s*=\s*"?lenient"?\s*(?:[,;]|$)/i;
+
+/** Plain events: one as a JSON object, many as a JSON array or as NDJSON. */
+export const events: Source = {
+  path: '/events',
+  isFast: true,
+  readerFor: (head, limits) => {
+    const type = head.header('content-type');
+    const format = bodyFormat(type);
+    if (format === null) {
+      throw new ForebayError('UNSUPPORTED_MEDIA_TYPE', {
+        message: `Content-Type must be application/json or application/x-ndjson in UTF-8, ${type === undefined ? 'and is missing' : `not ${type}`}`,
+      });
+    }
+    const prefer = head.header('prefer');
+    const isLenient = prefer !== undefined && LENIENT.test(prefer);
+    return format === 'ndjson'
+      ? () => new NdjsonReader(limits, isLenient)
+      : (lengthDeclared) => new JsonReader(limits, isLenient, lengthDeclared);
+  },
+  refused: (error) => errorAnswer(error),
+};

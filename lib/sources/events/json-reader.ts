@@ -1,0 +1,111 @@
+import { isUtf8 } from 'node:buffer';
+import { ForebayError } from '../../errors.js';
+import { decodeUtf8 } from '../../event.js';
+import { NOT_CERTAIN } from '../../event-scan.js';
+import { arrayElements, isArray } from '../../json-array.js';
+import { BodyBuffer } from '../body-buffer.js';
+import type { Limits } from '../source.js';
+import { EventsReader } from './events-reader.js';
+
+/** What some systems put in front of a text in UTF-8. RFC 8259 lets a reader ignore it. */
+const BYTE_ORDER_MARK = Buffer.from('\ufeff');
+const SPACE = new Set(Buffer.from(' \t\n\r'));
+const COMMA = 0x2c;
+const OPENING_BRACKET = 0x5b;
+const CLOSING_BRACKET = 0x5d;
+
+/** One event, or a JSON array of events: little is known before the end. */
+export class JsonReader extends EventsReader {
+  readonly #body: BodyBuffer;
+  /** Whether it is an array, if it is JSON; `null` as long as that is not known. */
+  #isArray: boolean | null = null;
+
+  /** @param lengthDeclared in bytes; 0: not known */
+  constructor(limits: Limits, isLenient: boolean, lengthDeclared: number) {
+    super(limits, isLenient);
+    this.#body = new BodyBuffer(lengthDeclared);
+  }
+
+  append(piece: Buffer): void {
+    this.#body.append(piece);
+    if (this.#isArray === null) {
+      const first = piece.find((byte) => !SPACE.has(byte) && !BYTE_ORDER_MARK.includes(byte));
+      if (first !== undefined) this.#isArray = first === OPENING_BRACKET;
+    }
+    const isLong = this.#body.length > this.eventBytesMax + BYTE_ORDER_MARK.length;
+    if (this.#isArray !== true && isLong) throw this.tooLarge();
+  }
+
+  end(): void {
+    const body = this.#body.take();
+    const bytes = body.subarray(markEnd(body));
+    if (!isUtf8(bytes)) decodeUtf8(bytes);
+    if (this.#takeFound(bytes) || this.#takeFoundElements(bytes)) return;
+    if (!isArray(bytes)) {
+      this.add(() => bytes.toString(), null);
+      return;
+    }
+    this.areMany = true;
+    const taken = this.events;
+    const units = new CodeUnits(bytes);
+    let index = 0;
+    for (const { start, end } of arrayElements(bytes)) {
+      const place = { index, startOf: () => units.before(start) };
+      if (index >= taken) this.add(() => bytes.toString('utf8', start, end), place);
+      index++;
+    }
+    if (index === 0) throw new ForebayError('NO_EVENTS', { message: 'The array holds no event' });
+  }
+
+  /** Whether the body is one event that is certainly good; it is taken then. */
+  #takeFound(bytes: Buffer): boolean {
+    const isFound = this.find(bytes, 0) === bytes.length;
+    if (isFound) this.addFound(bytes, 0, bytes.length);
+    return isFound;
+  }
+
+  /** Takes the first events of an array, as long as they are certainly good. Gives back whether that was the body. */
+  #takeFoundElements(bytes: Buffer): boolean {
+    let at = skipSpace(bytes, 0);
+    if (bytes[at] !== OPENING_BRACKET) return false;
+    this.areMany = true;
+    do {
+      const start = skipSpace(bytes, at + 1);
+      const end = this.find(bytes, start);
+      if (end === NOT_CERTAIN) return false;
+      at = skipSpace(bytes, end);
+      const isElement = bytes[at] === COMMA || bytes[at] === CLOSING_BRACKET;
+      if (!isElement || at - start > this.eventBytesMax) return false;
+      this.addFound(bytes, start, end);
+    } while (bytes[at] === COMMA);
+    return skipSpace(bytes, at + 1) === bytes.length;
+  }
+}
+
+/** Where a body begins behind its byte order mark, if it has one. */
+export function markEnd(bytes: Buffer): number {
+  return bytes.subarray(0, BYTE_ORDER_MARK.length).equals(BYTE_ORDER_MARK) ? BYTE_ORDER_MARK.length : 0;
+}
+
+function skipSpace(bytes: Buffer, from: number): number {
+  let at = from;
+  while (SPACE.has(bytes[at] ?? 0)) at++;
+  return at;
+}
+
+/** Counts the UTF-16 code units in front of positions in UTF-8, asked for in order. */
+class CodeUnits {
+  readonly #bytes: Buffer;
+  #at = 0;
+  #units = 0;
+
+  constructor(bytes: Buffer) {
+    this.#bytes = bytes;
+  }
+
+  before(at: number): number {
+    this.#units += this.#bytes.toString('utf8', this.#at, at).length;
+    this.#at = at;
+    return this.#units;
+  }
+}
