@@ -20,6 +20,7 @@ import {
   oldestBatchNames,
   survey,
 } from '../lib/append-log/directory-listing.js';
+import { BLOCK_BYTES } from '../lib/append-log/disk-blocks.js';
 import type { FileSystem } from '../lib/append-log/file-system.js';
 import { sumsOfBatches } from '../lib/append-log/sealed-files.js';
 import { LogLines } from '../lib/log-lines.js';
@@ -121,7 +122,10 @@ void t.test('a file that goes hides no other from a start', async (t) => {
   const { dir, left, fs } = filled(t);
   writeFileSync(join(dir, 'notes.txt'), '');
   const { batches, bytes, sizes, newest, remarks } = await survey(fs, dir);
-  t.same({ batches, bytes, newest }, { batches: left.length, bytes: 5 * left.length, newest: left.at(-1) });
+  t.same(
+    { batches, bytes, newest },
+    { batches: left.length, bytes: BLOCK_BYTES * left.length, newest: left.at(-1) },
+  );
   t.same([...sizes.keys()].toSorted(), left.toSorted());
   t.match(remarks, [{ code: 'FOREIGN_FILE', text: /^Not a batch file, left alone: .*notes.txt$/ }]);
 });
@@ -134,7 +138,7 @@ void t.test('nor from delivery', async (t) => {
   const summed = filled(t);
   t.match(await sumsOfBatches(summed.fs, summed.dir, all, RUN), {
     batches: FILES - 1,
-    bytes: 5 * (FILES - 1),
+    bytes: BLOCK_BYTES * (FILES - 1),
   });
   const { dir, left, fs } = filled(t);
   const log = await AppendLog.open({ fs, dir, fsync: 'never', lines: new LogLines() });
