@@ -437,8 +437,8 @@ export const MUTANTS: readonly Mutant[] = [
     edits: [
       {
         file: 'lib/append-log/append-log.ts',
-        find: 'this.pendingEvents -= events;\n    this.pendingBytes -= fileBytes;',
-        replace: 'this.pendingBytes -= fileBytes;',
+        find: 'this.pendingEvents -= events;\n    const freed',
+        replace: 'const freed',
       },
     ],
     violates: /accepted/,
