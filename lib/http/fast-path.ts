@@ -145,7 +145,7 @@ class FastConnection {
     this.#socket = socket;
     socket.on('data', this.#onData);
     socket.on('end', this.#onEnd);
-    socket.on('error', ignore);
+    socket.on('error', () => undefined); // `close` follows
     socket.on('close', this.#onClose);
   }
 
@@ -202,16 +202,19 @@ class FastConnection {
     this.#isKnown = true;
     const socket = this.#socket;
     const path = this.#request?.head.target ?? '';
+    const id = this.#id;
+    this.#id = ''; // a part of a head holds all of it
+    if (this.#headText === '') this.#request = null;
     const { status } = answer;
     const { counts, accessLog } = this.#path.options;
     counts.count(path, socket.writable ? status : ABORTED);
     if (this.#beginMs !== null) {
       const { remoteAddress: peer } = socket;
-      accessLog.end(this.#beginMs, { requestId: this.#id, method: 'POST', path, status, peer });
+      accessLog.end(this.#beginMs, { requestId: id, method: 'POST', path, status, peer });
     }
     if (!socket.writable) return;
     const isLast = !this.#hasMore && (this.#hasEnded || this.#path.isClosing);
-    const text = this.#path.answerText(answer, this.#id, isLast);
+    const text = this.#path.answerText(answer, id, isLast);
     if (isLast) {
       socket.end(text, 'latin1');
       socket.destroySoon(); // whatever the client does with its side
@@ -294,6 +297,3 @@ class FastConnection {
     this.#socket.off('data', this.#onData).off('end', this.#onEnd).off('close', this.#onClose);
   }
 }
-
-/** Nobody is there to be told of an error; `close` follows. */
-function ignore(): void {}

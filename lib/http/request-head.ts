@@ -31,28 +31,27 @@ export class PlainHead implements RequestHead {
   readonly headBytes: number;
   /** and the body behind it. */
   readonly bodyBytes: number;
+  readonly #head: string;
   /** Values by their place. */
   readonly #single: readonly (string | undefined)[];
-  /** All other headers: a name, then its value. */
-  readonly #others: readonly string[];
 
-  constructor(head: string, single: readonly (string | undefined)[], others: readonly string[]) {
+  constructor(head: string, single: readonly (string | undefined)[]) {
+    this.#head = head;
     this.target = head.slice(METHOD.length, head.indexOf(' ', METHOD.length));
     this.headBytes = head.length;
     this.#single = single;
-    this.#others = others;
     this.bodyBytes = Number(this.header('content-length'));
   }
 
   header(name: string): string | undefined {
     const place = PLACES.get(name);
     if (place !== undefined) return this.#single[place];
-    let value: string | undefined;
-    for (let at = 0; at < this.#others.length; at += 2) {
-      if (this.#others[at] !== name) continue;
-      value = value === undefined ? this.#others[at + 1] : `${value}, ${this.#others[at + 1]}`;
-    }
-    return value;
+    // read again, as to keep each header of a connection takes up to ten times the memory of its head
+    const values = this.#head.split('\r\n').flatMap((line) => {
+      const colon = line.indexOf(':');
+      return line.slice(0, colon).toLowerCase() === name ? [line.slice(colon + 1).trim()] : [];
+    });
+    return values.length === 0 ? undefined : values.join(', ');
   }
 }
 
@@ -64,7 +63,6 @@ export class PlainHead implements RequestHead {
 export function plainHead(head: string): PlainHead | null {
   if (!PLAIN.test(head)) return null;
   const single: (string | undefined)[] = [];
-  const others: string[] = [];
   let lines = 0;
   for (let start = head.indexOf('\n') + 1, end = head.indexOf('\r', start); end > start;) {
     const colon = head.indexOf(':', start);
@@ -72,16 +70,17 @@ export function plainHead(head: string): PlainHead | null {
     const value = head.slice(colon + 1, end).trim();
     const place = PLACES.get(name);
     lines++;
-    if (place === undefined) others.push(name, value);
-    else if (place === -1) {
+    if (place === -1) {
       if (name !== 'connection' || !/^keep-alive$/i.test(value)) return null;
-    } else if (single[place] !== undefined) return null;
-    else single[place] = value;
+    } else if (place !== undefined) {
+      if (single[place] !== undefined) return null;
+      single[place] = value;
+    }
     if (name === 'content-length' && !LENGTH.test(head.slice(colon + 1, end))) return null;
     start = end + 2;
     end = head.indexOf('\r', start);
   }
-  const plain = new PlainHead(head, single, others);
+  const plain = new PlainHead(head, single);
   const isWhole = plain.header('host') !== undefined && !Number.isNaN(plain.bodyBytes);
   return isWhole && lines <= HEADER_LINES_MAX ? plain : null;
 }
