@@ -156,15 +156,19 @@ export class CircuitBreaker {
     this.#turns.emit('turn');
   }
 
-  /** Until the wait is over, or cut. */
+  /** Until the wait is over, or cut. Without `AbortSignal.any`: each leaves something at a signal that lives on. */
   async #sleep(): Promise<void> {
-    const awake = new AbortController();
-    const signal = AbortSignal.any([this.#stopping, awake.signal]);
-    try {
-      await Promise.race([sleep(this.waitMs, undefined, { signal }), once(this.#turns, 'cut', { signal })]);
-    } finally {
-      awake.abort();
-    }
+    this.#stopping.throwIfAborted();
+    const waking = new AbortController();
+    const wake = (): void => {
+      waking.abort();
+    };
+    this.#turns.once('cut', wake);
+    this.#stopping.addEventListener('abort', wake);
+    await sleep(this.waitMs, undefined, { signal: waking.signal }).catch(() => undefined);
+    this.#turns.off('cut', wake);
+    this.#stopping.removeEventListener('abort', wake);
+    this.#stopping.throwIfAborted();
   }
 
   async #admitLater(): Promise<Period> {
