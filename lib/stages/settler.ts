@@ -187,12 +187,9 @@ export class Settler {
     let attempts = 0;
     let outcome: Omit<Outcome, 'attempts'> = { refusal: null };
     const attempt = async (): Promise<void> => {
-      const startMs = performance.now();
-      const { refusal, failure } = await this.#attempts.run(
-        part,
-        isApart && this.#breaker.state === 'closed',
-      );
-      course.tookMs = performance.now() - startMs;
+      const isOther = isApart && this.#breaker.state === 'closed';
+      const { refusal, failure, tookMs } = await this.#attempts.run(part, isOther);
+      course.tookMs = tookMs;
       outcome = { refusal };
       if (failure === null) {
         attempts++;

@@ -29,6 +29,8 @@ export interface Ended {
   readonly refusal: SinkError | null;
   /** Why it failed, where another attempt can help, as it is and as log lines may have it. */
   readonly failure: { readonly error: Error; readonly shown: Error } | null;
+  /** How long the sink had it, in milliseconds: without the wait until it was let through. */
+  readonly tookMs: number;
 }
 
 export interface SinkAttemptsOptions {
@@ -84,6 +86,7 @@ export class SinkAttempts {
     const admitted = this.#breaker.admit();
     const period = typeof admitted === 'number' ? admitted : await admitted;
     const begun = this.#limit?.began(this.running + 1);
+    const startMs = performance.now();
     let error: Error | null = null;
     try {
       await this.#deliver(batch);
@@ -91,17 +94,18 @@ export class SinkAttempts {
       if (thrown instanceof Stopping) throw thrown;
       error = asError(thrown);
     }
+    const tookMs = performance.now() - startMs;
     const refusal = error === null ? null : asRefusal(error, batch);
     if (begun !== undefined) this.#limit?.ended(begun, refusal === null ? error : null);
     if (error !== null && refusal === null) {
       this.ended.failed++;
       const shown = shownError(error, batch);
       if (!isApart || !reachedSink(error)) this.#breaker.failed(shown, period);
-      return { refusal, failure: { error, shown } };
+      return { refusal, failure: { error, shown }, tookMs };
     }
     this.#breaker.succeeded();
     this.ended[refusal === null ? 'taken' : 'refused']++;
-    return { refusal, failure: null };
+    return { refusal, failure: null, tookMs };
   }
 
   /** Waits no longer for those that run: a sink that does not listen to its signal goes on alone. */
