@@ -1,8 +1,8 @@
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
-import { AppendLog } from '../lib/append-log/append-log.js';
-import { markedLine } from '../lib/append-log/line-mark.js';
-import { LogLines } from '../lib/log-lines.js';
+import { AppendLog } from '../lib/logs/file/append-log.js';
+import { markedLine } from '../lib/logs/file/checksum.js';
+import { LogLines } from '../lib/base/reporter.js';
 import { NumberedEvent } from './numbered-event.js';
 
 const execute = promisify(execFile);

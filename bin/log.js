@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 import { existsSync } from 'node:fs';
 
-const built = new URL('../dist/lib/cli/log.js', import.meta.url);
+const built = new URL('../dist/tools/log/main.js', import.meta.url);
 if (!existsSync(built)) {
   console.error('forebay is not built yet: run "npm ci" (or "npm run build") first');
   process.exit(2);

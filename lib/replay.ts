@@ -1,9 +1,9 @@
-import type { AppendLog } from './append-log/append-log.js';
-import type { SealedBatch } from './append-log/batch.js';
-import { ForebayError } from './errors.js';
-import type { LogLines } from './log-lines.js';
-import type { Deliverer } from './stages/deliverer.js';
-import { count } from './words.js';
+import type { AppendLog } from './logs/file/append-log.js';
+import type { SealedBatch } from './seams/batch.js';
+import { ForebayError } from './base/errors.js';
+import type { LogLines } from './base/reporter.js';
+import type { Deliverer } from './core/delivery.js';
+import { count } from './base/words.js';
 
 export interface ReplayOptions {
   readonly log: AppendLog;

@@ -1,7 +1,7 @@
 import type { EventCounts } from './event-counts.js';
-import type { Histogram } from './histogram.js';
-import type { SinkState } from './stages/settler.js';
-import type { Stages } from './stages/stages.js';
+import type { Histogram } from './base/histogram.js';
+import type { SinkState } from './delivery/settler.js';
+import type { Stages } from './core/stages.js';
 
 /** What the pipeline counts, as of now. Times are in seconds, sizes in bytes. */
 export interface Statistics {

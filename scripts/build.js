@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
-const PAGE = 'lib/page/browser';
+const PAGE = 'lib/observe/page/browser';
 
 const compiler = createRequire(import.meta.url).resolve('typescript/bin/tsc');
 for (const project of ['tsconfig.build.json', PAGE]) {

@@ -86,7 +86,7 @@ void t.test('the package has what its commands need, and nothing else', async (t
     const { stdout } = await run(process.execPath, [join(home, path), '--help'], { cwd: dir });
     t.match(stdout, new RegExp(`^(?:Usage: )?.*${command}`), command);
   }
-  t.ok(existsSync(join(home, 'dist/lib/page/browser/page.html')));
+  t.ok(existsSync(join(home, 'dist/lib/observe/page/browser/page.html')));
 });
 
 void t.test(

@@ -1,40 +1,30 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
-import { dirname, join, relative } from 'node:path';
+import { dirname, join } from 'node:path';
 import t from 'tap';
-import { ERRORS } from '../lib/errors.js';
+import { ERRORS } from '../lib/base/errors.js';
 import { SERVER_SETTINGS } from '../lib/cli/server-settings.js';
-import { PRODUCER_SETTINGS } from '../lib/producer/producer-settings.js';
+import { PRODUCER_SETTINGS } from '../tools/producer/producer-settings.js';
 import { SOURCES } from '../lib/sources/registry.js';
 
-/** What a room of `lib/` may import from, besides itself and Node.js. One way only: see docs/architecture.md. */
+/** What a room of `lib/` or `tools/` may import from, besides itself and Node.js. One way only: see docs/architecture.md. */
 const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
-  'errors.ts': [],
-  'json-position.ts': [],
-  'log-lines.ts': ['errors.ts', 'words.ts'],
-  'json-array.ts': ['errors.ts'],
-  'line-buffer.ts': [],
-  'histogram.ts': [],
-  'event-scan.ts': [],
-  'event.ts': ['errors.ts', 'json-position.ts'],
-  settings: ['errors.ts', 'json-position.ts'],
-  'append-log': ['errors.ts', 'event.ts', 'log-lines.ts', 'words.ts'],
-  'http-post.ts': [],
-  'retry-after.ts': [],
-  sinks: ['append-log', 'errors.ts', 'log-lines.ts', 'settings'],
-  'sinks/file': ['append-log', 'errors.ts', 'log-lines.ts', 'settings', 'sinks'],
-  'sinks/http': [
-    'append-log',
-    'errors.ts',
-    'http-post.ts',
-    'retry-after.ts',
-    'settings',
-    'sinks',
-    'words.ts',
-  ],
-  'sinks/postgres': ['append-log', 'errors.ts', 'settings', 'sinks'],
-  'sinks/simulated': ['settings', 'sinks'],
-  'sinks/stdout': ['append-log', 'errors.ts', 'sinks'],
+  base: [],
+  event: ['base'],
+  settings: ['base'],
+  seams: ['base', 'event', 'logs/file', 'settings'],
+  'logs/file': ['base', 'event', 'seams'],
+  delivery: ['base', 'logs/file', 'seams'],
+  intake: ['base', 'core', 'event', 'logs/file'],
+  core: ['base', 'delivery', 'event', 'intake', 'logs/file', 'seams'],
+  sources: ['base', 'event', 'seams'],
+  sinks: ['base', 'settings'],
+  'sinks/file': ['base', 'logs/file', 'seams', 'settings', 'sinks'],
+  'sinks/http': ['base', 'seams', 'settings', 'sinks'],
+  'sinks/postgres': ['base', 'seams', 'settings', 'sinks'],
+  'sinks/simulated': ['seams', 'settings'],
+  'sinks/stdout': ['base', 'seams', 'sinks'],
   'sinks/registry.ts': [
+    'seams',
     'settings',
     'sinks',
     'sinks/file',
@@ -43,137 +33,57 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     'sinks/simulated',
     'sinks/stdout',
   ],
-  'trouble.ts': ['errors.ts', 'log-lines.ts'],
-  'disk-watch.ts': ['append-log', 'errors.ts', 'log-lines.ts', 'trouble.ts'],
-  stages: [
-    'append-log',
-    'disk-watch.ts',
-    'errors.ts',
-    'histogram.ts',
-    'line-buffer.ts',
-    'log-lines.ts',
-    'sinks',
-    'trouble.ts',
-    'words.ts',
-  ],
-  'replay.ts': ['append-log', 'errors.ts', 'log-lines.ts', 'stages', 'words.ts'],
-  'waiting-requests.ts': [
-    'errors.ts',
-    'histogram.ts',
-    'line-buffer.ts',
-    'log-lines.ts',
-    'stages',
-    'trouble.ts',
-  ],
-  'admission.ts': [
-    'append-log',
-    'disk-watch.ts',
-    'errors.ts',
-    'log-lines.ts',
-    'stages',
-    'trouble.ts',
-    'waiting-requests.ts',
-  ],
-  'backlog-owner.ts': ['append-log', 'errors.ts', 'log-lines.ts', 'sinks', 'words.ts'],
+  'replay.ts': ['base', 'core', 'logs/file', 'seams'],
   'event-counts.ts': [],
-  'statistics.ts': ['event-counts.ts', 'histogram.ts', 'stages'],
+  'statistics.ts': ['base', 'core', 'delivery', 'event-counts.ts'],
   'forebay.ts': [
-    'admission.ts',
-    'append-log',
-    'backlog-owner.ts',
-    'disk-watch.ts',
-    'errors.ts',
+    'base',
+    'core',
+    'delivery',
+    'event',
     'event-counts.ts',
-    'event.ts',
-    'line-buffer.ts',
-    'log-lines.ts',
+    'intake',
+    'logs/file',
     'replay.ts',
+    'seams',
     'settings',
-    'sinks',
-    'stages',
     'statistics.ts',
-    'waiting-requests.ts',
   ],
-  'http-answer.ts': ['errors.ts'],
-  sources: ['errors.ts', 'event.ts', 'event-scan.ts', 'http-answer.ts', 'json-array.ts', 'line-buffer.ts'],
-  http: ['errors.ts', 'forebay.ts', 'http-answer.ts', 'log-lines.ts', 'settings', 'sources'],
-  'version.ts': [],
-  'called-as.ts': [],
-  'words.ts': [],
-  metrics: ['append-log', 'errors.ts', 'forebay.ts', 'histogram.ts', 'http', 'statistics.ts', 'version.ts'],
-  page: [
-    'append-log',
-    'called-as.ts',
-    'errors.ts',
-    'event-counts.ts',
-    'forebay.ts',
-    'histogram.ts',
-    'http',
-    'log-lines.ts',
-    'statistics.ts',
-    'version.ts',
-  ],
-  'operator-routes.ts': ['forebay.ts', 'http', 'log-lines.ts', 'metrics', 'page'],
+  door: ['base', 'forebay.ts', 'seams', 'settings', 'sources'],
+  'observe/metrics': ['base', 'door', 'forebay.ts', 'logs/file', 'statistics.ts'],
+  'observe/page': ['base', 'door', 'event-counts.ts', 'forebay.ts', 'logs/file', 'seams', 'statistics.ts'],
+  observe: ['base', 'door', 'forebay.ts', 'observe/metrics', 'observe/page'],
   'index.ts': [
-    'append-log',
-    'errors.ts',
+    'base',
+    'delivery',
+    'door',
+    'event',
     'event-counts.ts',
-    'event.ts',
     'forebay.ts',
-    'histogram.ts',
-    'http',
-    'log-lines.ts',
-    'operator-routes.ts',
-    'sinks',
+    'observe',
+    'seams',
+    'statistics.ts',
     'sinks/file',
     'sinks/http',
     'sinks/postgres',
     'sinks/simulated',
-    'stages',
-    'statistics.ts',
   ],
-  producer: ['errors.ts', 'retry-after.ts', 'settings'],
-  'terminal-text.ts': [],
-  'log-tool': ['append-log', 'errors.ts', 'settings', 'terminal-text.ts', 'words.ts'],
-  'dead-letters-tool': [
-    'append-log',
-    'errors.ts',
-    'http-post.ts',
-    'log-tool',
-    'retry-after.ts',
-    'settings',
-    'terminal-text.ts',
-    'words.ts',
-  ],
-  cli: [
-    'called-as.ts',
-    'dead-letters-tool',
-    'errors.ts',
-    'forebay.ts',
-    'http',
-    'log-lines.ts',
-    'log-tool',
-    'operator-routes.ts',
-    'producer',
-    'settings',
-    'sinks',
-    'sinks/registry.ts',
-    'terminal-text.ts',
-    'version.ts',
-    'words.ts',
-  ],
+  cli: ['base', 'door', 'forebay.ts', 'observe', 'seams', 'settings', 'sinks/registry.ts'],
+  'tools/producer': ['base', 'settings'],
+  'tools/log': ['base', 'logs/file', 'settings'],
+  'tools/dead-letters': ['base', 'logs/file', 'settings', 'tools/log'],
 };
 /** Who may open files: the log, the sinks that are files, what reads flags and writes results, and the page its own. */
 const MAY_USE_FILES = [
-  'append-log',
+  'logs/file',
   'sinks',
   'sinks/file',
   'sinks/stdout',
   'settings',
-  'producer',
-  'log-tool',
+  'tools/producer',
+  'tools/log',
   'cli',
-  'page',
+  'observe/page',
 ];
 
 const DOCUMENTS = [
@@ -200,12 +110,21 @@ const FOREIGN: readonly (readonly [RegExp, string])[] = [
   [/\bbehind (?:it|its|the (?:level|name|batch|file|event|answer|others?)|a line feed)\b/i, '"after"'],
 ];
 
-const files = readdirSync('lib', { recursive: true, encoding: 'utf8' })
-  .filter((path) => path.endsWith('.ts') && !path.endsWith('.d.ts'))
-  .map((path) => ({ path, text: readFileSync(join('lib', path), 'utf8') }));
-/** A folder, or a file beside them. Each sink is a room, and the registry is no part of what they share. */
-const room = (path: string): string =>
-  /^sinks\/(?:registry\.ts$|[^/]+(?=\/))/.exec(path)?.[0] ?? path.split('/')[0] ?? path;
+const files = ['lib', 'tools'].flatMap((top) =>
+  readdirSync(top, { recursive: true, encoding: 'utf8' })
+    .filter((path) => path.endsWith('.ts') && !path.endsWith('.d.ts'))
+    .map((name) => join(top, name))
+    .map((path) => ({ path, text: readFileSync(path, 'utf8') })),
+);
+/** A folder, or a file beside them. Each sink, log and tool is a room, and a registry is no part of what they share. */
+const room = (path: string): string => {
+  const [top = '', ...parts] = path.split('/');
+  if (top === 'tools') return `tools/${parts[0]}`;
+  const [first = path, second = ''] = parts;
+  const isRoom =
+    ['logs', 'observe', 'sinks'].includes(first) && (parts.length > 2 || second === 'registry.ts');
+  return isRoom ? `${first}/${second}` : first;
+};
 const imports = (text: string): string[] =>
   [...text.matchAll(/(?:from|import\()\s*'([^']+)'/g)].map((match) => match[1] ?? '');
 
@@ -215,7 +134,7 @@ void t.test('imports go one way', (t) => {
     const allowed = MAY_IMPORT[room(path)];
     t.ok(allowed, `${path} belongs to a room that this test knows`);
     for (const name of imports(text).filter((each) => each.startsWith('.'))) {
-      const target = room(relative('lib', join('lib', dirname(path), name)).replace(/\.js$/, '.ts'));
+      const target = room(join(dirname(path), name).replace(/\.js$/, '.ts'));
       t.ok(target === room(path) || allowed?.includes(target), `${path} may import ${target}`);
     }
   }
@@ -233,8 +152,8 @@ void t.test('only the rooms that own files use node:fs', (t) => {
 void t.test('no stage knows HTTP, no sink knows files of the log', (t) => {
   for (const { path, text } of files) {
     const names = imports(text);
-    if (room(path) === 'stages') t.notOk(names.includes('node:http'), path);
-    if (path.startsWith('sinks/'))
+    if (['core', 'delivery', 'intake'].includes(room(path))) t.notOk(names.includes('node:http'), path);
+    if (path.startsWith('lib/sinks/'))
       t.notOk(/AppendLog\b(?!\/)/.test(text.replace(/import type .*/g, '')), path);
   }
   t.end();
@@ -243,7 +162,7 @@ void t.test('no stage knows HTTP, no sink knows files of the log', (t) => {
 void t.test('the path of a source stands in its folder, and the door knows none', (t) => {
   const paths = SOURCES.map(({ path }) => path);
   t.ok(paths.length > 0);
-  for (const { path, text } of files.filter((each) => ['http', 'forebay.ts'].includes(room(each.path))))
+  for (const { path, text } of files.filter((each) => ['door', 'forebay.ts'].includes(room(each.path))))
     for (const each of paths) t.notOk(text.includes(each), `${path}: ${each}`);
   t.end();
 });

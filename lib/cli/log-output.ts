@@ -1,7 +1,7 @@
 import { pino } from 'pino';
-import type { Logger } from '../log-lines.js';
+import type { Logger } from '../base/reporter.js';
 import type { ServerSettings } from './server-settings.js';
-import { harmless, printable } from '../terminal-text.js';
+import { harmless, printable } from '../base/terminal-text.js';
 
 const COLOURS: Readonly<Record<string, string>> = {
   warn: '\u001b[33m',

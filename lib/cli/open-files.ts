@@ -1,6 +1,6 @@
-import { ForebayError } from '../errors.js';
-import { REFUSED_MAX } from '../http/connection-gate.js';
-import type { Logger } from '../log-lines.js';
+import { ForebayError } from '../base/errors.js';
+import { REFUSED_MAX } from '../door/connection-gate.js';
+import type { Logger } from '../base/reporter.js';
 import type { ServerSettings } from './server-settings.js';
 
 /** Node.js itself, standard output, the lock, directories that are read or flushed, files of the sink, and room to spare. */

@@ -5,7 +5,7 @@ import { PIPELINE_SETTINGS } from '../settings/pipeline-settings.js';
 import { PROGRAM_SETTINGS } from '../settings/program-settings.js';
 import { invalid } from '../settings/setting-error.js';
 import { SINK_KINDS, SINK_SETTINGS } from '../sinks/registry.js';
-import { checkSinkSettings } from '../sinks/sink-kind.js';
+import { checkSinkSettings } from '../seams/sink-kind.js';
 
 /** All settings of the server: flag, variable and key of the JSON file come from this table alone. */
 export const SERVER_SETTINGS = {

@@ -1,4 +1,4 @@
-import { ForebayError } from '../errors.js';
+import { ForebayError } from '../base/errors.js';
 
 /** How a process ends that has a wrong setting: `EX_CONFIG` of `sysexits.h`. Starting it again cannot help. */
 export const WRONG_SETTING_EXIT = 78;

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
-import { asError } from '../errors.js';
-import { jsonErrorPosition, stringEnd } from '../json-position.js';
+import { asError } from '../base/errors.js';
+import { jsonErrorPosition, stringEnd } from '../base/json-position.js';
 import { invalid } from './setting-error.js';
 
 /**

@@ -6,7 +6,7 @@ import { httpKind } from './http/http-kind.js';
 import { NETWORK_SETTINGS } from './network-settings.js';
 import { postgresKind } from './postgres/postgres-kind.js';
 import { simulatedKind } from './simulated/simulated-kind.js';
-import type { SinkKind } from './sink-kind.js';
+import type { SinkKind } from '../seams/sink-kind.js';
 import { stdoutKind } from './stdout/stdout-kind.js';
 
 const KINDS = [simulatedKind, fileKind, stdoutKind, httpKind, postgresKind] as const;

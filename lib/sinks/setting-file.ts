@@ -1,9 +1,9 @@
 import { readFileSync, statSync } from 'node:fs';
 import type { BigIntStats } from 'node:fs';
 import { readFile, stat } from 'node:fs/promises';
-import { asError, ForebayError } from '../errors.js';
-import type { ErrorCode } from '../errors.js';
-import type { Logger } from '../log-lines.js';
+import { asError, ForebayError } from '../base/errors.js';
+import type { ErrorCode } from '../base/errors.js';
+import type { Logger } from '../base/reporter.js';
 
 /** The shortest time between two looks at the file, in milliseconds. */
 const LOOK_MS = 1000;

@@ -1,5 +1,5 @@
 import { deflateSync, gzipSync } from 'node:zlib';
-import { HEADER_LINES_MAX } from '../../lib/http/request-head.js';
+import { HEADER_LINES_MAX } from '../../lib/door/request-head.js';
 
 /**
  * The bytes of one sending. Each way to send them has a token of its own, so that its events can be told from those of

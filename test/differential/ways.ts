@@ -1,6 +1,6 @@
-import { HostRules } from '../../lib/http/host-rules.js';
-import { plainHead } from '../../lib/http/request-head.js';
-import type { PlainHead } from '../../lib/http/request-head.js';
+import { HostRules } from '../../lib/door/host-rules.js';
+import { plainHead } from '../../lib/door/request-head.js';
+import type { PlainHead } from '../../lib/door/request-head.js';
 import { SOURCES } from '../../lib/sources/registry.js';
 import type { Random } from '../simulation/random.js';
 

@@ -1,7 +1,7 @@
 import { readdirSync } from 'node:fs';
 import type { Test } from 'tap';
-import { isBatchName } from '../../lib/append-log/batch-name.js';
-import { markedLine } from '../../lib/append-log/line-mark.js';
+import { isBatchName } from '../../lib/logs/file/batch-name.js';
+import { markedLine } from '../../lib/logs/file/checksum.js';
 import { leftName, pieces } from './left-files.js';
 import type { Outcome } from './left-files.js';
 import { addsUp } from './running-forebay.js';

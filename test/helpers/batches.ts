@@ -1,4 +1,4 @@
-import { Batch } from '../../lib/append-log/batch.js';
+import { Batch } from '../../lib/seams/batch.js';
 
 const RUN_ID = '0123456789abcdef';
 

@@ -1,6 +1,6 @@
 import { EventEmitter, once } from 'node:events';
-import type { Batch } from '../../lib/append-log/batch.js';
-import type { Sink } from '../../lib/sinks/sink.js';
+import type { Batch } from '../../lib/seams/batch.js';
+import type { Sink } from '../../lib/seams/sink.js';
 
 /** Keeps what it is given. Can be held, or told to fail. */
 export class CollectingSink extends EventEmitter implements Sink {

@@ -1,6 +1,6 @@
 import nodeFs from 'node:fs';
-import { nodeFileSystem } from '../../lib/append-log/file-system.js';
-import type { FileSystem } from '../../lib/append-log/file-system.js';
+import { nodeFileSystem } from '../../lib/logs/file/file-system.js';
+import type { FileSystem } from '../../lib/logs/file/file-system.js';
 
 /** `node:fs` with a disk that can be held in the middle of a flush, or fail. */
 export interface HeldDisk {

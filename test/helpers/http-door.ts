@@ -1,7 +1,7 @@
 import type { Test } from 'tap';
 import { Pool } from 'undici';
 import type { Forebay } from '../../lib/forebay.js';
-import { IngestionServer } from '../../lib/http/ingestion-server.js';
+import { IngestionServer } from '../../lib/door/ingestion-server.js';
 
 /** What a client sees. */
 export interface Answer {

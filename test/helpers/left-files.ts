@@ -2,7 +2,7 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSy
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Test } from 'tap';
-import { isBatchName } from '../../lib/append-log/batch-name.js';
+import { isBatchName } from '../../lib/logs/file/batch-name.js';
 import type { ForebayOptions } from '../../lib/forebay.js';
 import { startForebay } from './running-forebay.js';
 import type { RunningForebay } from './running-forebay.js';

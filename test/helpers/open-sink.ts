@@ -1,12 +1,12 @@
 import { batchesAtOnce } from '../../lib/cli/open-files.js';
 import { checkRelations, SERVER_SETTINGS } from '../../lib/cli/server-settings.js';
 import type { ServerSettings } from '../../lib/cli/server-settings.js';
-import { silentLogger } from '../../lib/log-lines.js';
+import { silentLogger } from '../../lib/base/reporter.js';
 import { readOptions } from '../../lib/settings/option-table.js';
 import { SINK_KINDS } from '../../lib/sinks/registry.js';
-import { kindNamed } from '../../lib/sinks/sink-kind.js';
-import type { SinkContext } from '../../lib/sinks/sink-kind.js';
-import type { Sink } from '../../lib/sinks/sink.js';
+import { kindNamed } from '../../lib/seams/sink-kind.js';
+import type { SinkContext } from '../../lib/seams/sink-kind.js';
+import type { Sink } from '../../lib/seams/sink.js';
 
 /** The settings that a server has with these flags. */
 export function settingsOf(flags: readonly string[]): ServerSettings {

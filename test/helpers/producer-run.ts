@@ -6,7 +6,7 @@ import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { buffer, text } from 'node:stream/consumers';
 import type { Test } from 'tap';
-import type { Statistics } from '../../lib/producer/statistics.js';
+import type { Statistics } from '../../tools/producer/statistics.js';
 
 /** A request at the server of a test, read to its end. */
 export interface Request {

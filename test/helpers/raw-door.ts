@@ -1,8 +1,8 @@
 import type { Test } from 'tap';
 import { createForebay } from '../../lib/forebay.js';
 import type { Forebay, ForebayOptions } from '../../lib/forebay.js';
-import { IngestionServer } from '../../lib/http/ingestion-server.js';
-import type { IngestionServerOptions } from '../../lib/http/ingestion-server.js';
+import { IngestionServer } from '../../lib/door/ingestion-server.js';
+import type { IngestionServerOptions } from '../../lib/door/ingestion-server.js';
 import { HTTP_SETTINGS } from '../../lib/settings/http-settings.js';
 import { CollectingSink } from './collecting-sink.js';
 import { heldDisk } from './held-disk.js';

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Test } from 'tap';
 import { createForebay } from '../../lib/forebay.js';
 import type { Forebay, ForebayOptions } from '../../lib/forebay.js';
-import type { Sink } from '../../lib/sinks/sink.js';
+import type { Sink } from '../../lib/seams/sink.js';
 import { CollectingSink } from './collecting-sink.js';
 import { tempDir } from './temp-dir.js';
 

@@ -1,9 +1,9 @@
 import t from 'tap';
 import type { Test } from 'tap';
-import type { Batch } from '../../lib/append-log/batch.js';
-import { SinkError } from '../../lib/sinks/sink-error.js';
-import type { Sink } from '../../lib/sinks/sink.js';
-import { asRefusal, settle } from '../../lib/stages/settlement.js';
+import type { Batch } from '../../lib/seams/batch.js';
+import { SinkError } from '../../lib/seams/sink-error.js';
+import type { Sink } from '../../lib/seams/sink.js';
+import { asRefusal, settle } from '../../lib/delivery/settlement.js';
 import { batchOfLines } from './batches.js';
 
 /** A case that a sink cannot have, and why. */

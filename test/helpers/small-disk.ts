@@ -3,7 +3,7 @@ import { closeSync, fsyncSync, mkdtempSync, openSync, rmdirSync, rmSync, writeSy
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Test } from 'tap';
-import { asError, systemCode } from '../../lib/errors.js';
+import { asError, systemCode } from '../../lib/base/errors.js';
 
 /** A real file system of its own, so small that it fills up. */
 export interface SmallDisk {

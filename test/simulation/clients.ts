@@ -1,5 +1,5 @@
 import type { Forebay } from '../../lib/forebay.js';
-import { LineBuffer } from '../../lib/line-buffer.js';
+import { LineBuffer } from '../../lib/event/event-block.js';
 import { eventText, expectedLine, invalidText } from './event-texts.js';
 import type { Ledger, SentEvent } from './ledger.js';
 import type { Surroundings } from './simulated-disk.js';

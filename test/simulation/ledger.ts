@@ -1,4 +1,4 @@
-import type { Batch } from '../../lib/append-log/batch.js';
+import type { Batch } from '../../lib/seams/batch.js';
 import { validTexts } from './surviving-log.js';
 import type { SurvivingLog } from './surviving-log.js';
 import type { Tally } from './tally.js';

@@ -1,4 +1,4 @@
-import type { Logger } from '../../lib/log-lines.js';
+import type { Logger } from '../../lib/base/reporter.js';
 import { Forebay } from '../../lib/forebay.js';
 import { Clients } from './clients.js';
 import type { Ledger } from './ledger.js';

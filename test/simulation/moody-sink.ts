@@ -1,6 +1,6 @@
-import type { Batch } from '../../lib/append-log/batch.js';
-import type { Sink } from '../../lib/sinks/sink.js';
-import { SinkError } from '../../lib/sinks/sink-error.js';
+import type { Batch } from '../../lib/seams/batch.js';
+import type { Sink } from '../../lib/seams/sink.js';
+import { SinkError } from '../../lib/seams/sink-error.js';
 import type { Ledger, SentEvent } from './ledger.js';
 import type { Surroundings } from './simulated-disk.js';
 import type { Oddity } from './worlds.js';

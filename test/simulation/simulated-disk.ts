@@ -1,6 +1,6 @@
 import { constants } from 'node:fs';
 import type { BigIntStats, Dir, Stats } from 'node:fs';
-import type { FileSystem } from '../../lib/append-log/file-system.js';
+import type { FileSystem } from '../../lib/logs/file/file-system.js';
 import { DirectoryReader } from './directory-reader.js';
 import { halfDone, last, openMode, phaseOf, statsOf, systemError } from './disk-calls.js';
 import type { Callback, Descriptor, DiskCall } from './disk-calls.js';

@@ -1,6 +1,6 @@
-import { LOCK_FILE, NOTE_BYTES } from '../../lib/append-log/directory-lock.js';
-import { RESERVE_BYTES, RESERVE_FILE } from '../../lib/append-log/reserve.js';
-import { ERRORS } from '../../lib/errors.js';
+import { LOCK_FILE, NOTE_BYTES } from '../../lib/logs/file/directory-lock.js';
+import { RESERVE_BYTES, RESERVE_FILE } from '../../lib/logs/file/reserve.js';
+import { ERRORS } from '../../lib/base/errors.js';
 import { planFaults } from './fault-plans.js';
 import { flipBitAtRest } from './flips.js';
 import { Ledger } from './ledger.js';

@@ -21,7 +21,7 @@ import { join } from 'node:path';
 import { tryLock } from 'fs-native-extensions';
 import t from 'tap';
 import type { Test } from 'tap';
-import type { Batch } from '../../lib/append-log/batch.js';
+import type { Batch } from '../../lib/seams/batch.js';
 import { FileSink } from '../../lib/sinks/file/file-sink.js';
 import { StdoutSink } from '../../lib/sinks/stdout/stdout-sink.js';
 import { batchOfLines } from '../helpers/batches.js';

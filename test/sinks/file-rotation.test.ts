@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { gunzipSync, gzipSync } from 'node:zlib';
 import t from 'tap';
 import type { Test } from 'tap';
-import type { Batch } from '../../lib/append-log/batch.js';
+import type { Batch } from '../../lib/seams/batch.js';
 import { Compressor } from '../../lib/sinks/file/compressor.js';
 import { FileSink } from '../../lib/sinks/file/file-sink.js';
 import type { FileSinkOptions } from '../../lib/sinks/file/file-sink.js';

@@ -3,7 +3,7 @@ import t from 'tap';
 import { blameOf } from '../../lib/sinks/postgres/sqlstate.js';
 import type { Blame } from '../../lib/sinks/postgres/sqlstate.js';
 import { PostgresSink } from '../../lib/sinks/postgres/postgres-sink.js';
-import { SinkError } from '../../lib/sinks/sink-error.js';
+import { SinkError } from '../../lib/seams/sink-error.js';
 import { batchOfLines } from '../helpers/batches.js';
 import { PostgresServer } from '../helpers/postgres-server.js';
 

@@ -1,7 +1,7 @@
 import t from 'tap';
 import type { Test } from 'tap';
 import { PostgresSink } from '../../lib/sinks/postgres/postgres-sink.js';
-import { SinkError } from '../../lib/sinks/sink-error.js';
+import { SinkError } from '../../lib/seams/sink-error.js';
 import { batchOfLines } from '../helpers/batches.js';
 import { PostgresServer } from '../helpers/postgres-server.js';
 import { waitFor } from '../helpers/wait-for.js';

@@ -2,7 +2,7 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import pg from 'pg';
 import t from 'tap';
-import { silentLogger } from '../../lib/log-lines.js';
+import { silentLogger } from '../../lib/base/reporter.js';
 import { postgresConfig } from '../../lib/sinks/postgres/postgres-config.js';
 import { SettingFile } from '../../lib/sinks/setting-file.js';
 import { until } from '../helpers/running-forebay.js';

@@ -10,7 +10,7 @@ import { fileKind } from '../../lib/sinks/file/file-kind.js';
 import { SINK_KINDS } from '../../lib/sinks/registry.js';
 import type { SinkSettings } from '../../lib/sinks/registry.js';
 import { stdoutKind } from '../../lib/sinks/stdout/stdout-kind.js';
-import type { Sink } from '../../lib/sinks/sink.js';
+import type { Sink } from '../../lib/seams/sink.js';
 import { batchOfLines } from '../helpers/batches.js';
 import { NamedPipe } from '../helpers/named-pipe.js';
 import { contextOf, openSink, settingsOf } from '../helpers/open-sink.js';

@@ -3,11 +3,11 @@ import { appendFileSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } f
 import { open } from 'node:fs/promises';
 import { join } from 'node:path';
 import t from 'tap';
-import type { Batch } from '../../lib/append-log/batch.js';
+import type { Batch } from '../../lib/seams/batch.js';
 import { FileSink } from '../../lib/sinks/file/file-sink.js';
-import { reachedSink, SinkError } from '../../lib/sinks/sink-error.js';
+import { reachedSink, SinkError } from '../../lib/seams/sink-error.js';
 import { SimulatedSink } from '../../lib/sinks/simulated/simulated-sink.js';
-import { backoffMs } from '../../lib/stages/backoff.js';
+import { backoffMs } from '../../lib/delivery/backoff.js';
 import { batchOfLines } from '../helpers/batches.js';
 import { openSink } from '../helpers/open-sink.js';
 import { tempDir } from '../helpers/temp-dir.js';

@@ -1,7 +1,7 @@
 import { bytes, milliseconds, onOff, optional, text } from '../../settings/checks.js';
 import type { OptionTable, Values } from '../../settings/option-table.js';
 import { invalid } from '../../settings/setting-error.js';
-import type { SinkContext, SinkKind } from '../sink-kind.js';
+import type { SinkContext, SinkKind } from '../../seams/sink-kind.js';
 import { nodeFiles } from './sink-files.js';
 import type { SinkFiles } from './sink-files.js';
 

@@ -1,13 +1,13 @@
-import type { Batch } from '../../append-log/batch.js';
-import { asError, ForebayError, systemCode } from '../../errors.js';
-import { silentLogger, unthrowing } from '../../log-lines.js';
-import type { Logger } from '../../log-lines.js';
+import type { Batch } from '../../seams/batch.js';
+import { asError, ForebayError, systemCode } from '../../base/errors.js';
+import { silentLogger, unthrowing } from '../../base/reporter.js';
+import type { Logger } from '../../base/reporter.js';
 import { Compressor } from './compressor.js';
 import { LineFile } from './line-file.js';
 import { RotatedNames } from './rotated-names.js';
 import { nodeFiles } from './sink-files.js';
 import type { SinkFiles } from './sink-files.js';
-import type { Sink, SinkDescription } from '../sink.js';
+import type { Sink, SinkDescription } from '../../seams/sink.js';
 import { untilAborted } from '../until-aborted.js';
 
 export interface FileSinkOptions {

@@ -2,8 +2,8 @@ import { constants } from 'node:fs';
 import type { BigIntStats } from 'node:fs';
 import type { FileHandle } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { tryLock } from '../../append-log/native-lock.js';
-import { systemCode } from '../../errors.js';
+import { tryLock } from '../../logs/file/native-lock.js';
+import { systemCode } from '../../base/errors.js';
 import { flushDirectory, writeAll } from './sink-files.js';
 import type { SinkFiles } from './sink-files.js';
 

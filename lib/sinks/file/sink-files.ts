@@ -1,6 +1,6 @@
 import * as nodeFs from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
-import { systemCode } from '../../errors.js';
+import { systemCode } from '../../base/errors.js';
 
 /** What the file sink asks of the system. It comes in as a parameter, so that a test can fail it or stop it anywhere. */
 export type SinkFiles = Pick<

@@ -1,4 +1,4 @@
-import { asError } from '../../errors.js';
+import { asError } from '../../base/errors.js';
 import { CheckError } from '../../settings/checks.js';
 
 const HEADER = /^[!#$%&'*+\-.^_`|~\dA-Za-z]+:[\t\x20-\x7e]*$/;

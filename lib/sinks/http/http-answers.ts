@@ -2,11 +2,11 @@ import { promisify } from 'node:util';
 import { brotliDecompress, constants, gunzip, inflate } from 'node:zlib';
 import type { ZlibOptions } from 'node:zlib';
 import type { IncomingMessage } from 'node:http';
-import type { Batch } from '../../append-log/batch.js';
-import { retryAfterMs } from '../../retry-after.js';
-import { SinkError } from '../sink-error.js';
-import type { Refusal, SinkErrorDetail } from '../sink-error.js';
-import { count } from '../../words.js';
+import type { Batch } from '../../seams/batch.js';
+import { retryAfterMs } from '../../base/retry-after.js';
+import { SinkError } from '../../seams/sink-error.js';
+import type { Refusal, SinkErrorDetail } from '../../seams/sink-error.js';
+import { count } from '../../base/words.js';
 
 type Answer = IncomingMessage;
 

@@ -4,7 +4,7 @@ import type { OptionTable, Values } from '../../settings/option-table.js';
 import { invalid } from '../../settings/setting-error.js';
 import { NETWORK_SETTINGS } from '../network-settings.js';
 import { SettingFile } from '../setting-file.js';
-import type { SinkKind } from '../sink-kind.js';
+import type { SinkKind } from '../../seams/sink-kind.js';
 import { headerLines, headersIn } from './header-lines.js';
 import { isOwnDoor } from './own-door.js';
 

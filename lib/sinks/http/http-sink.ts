@@ -4,13 +4,13 @@ import { Agent as TlsAgent } from 'node:https';
 import type { Socket } from 'node:net';
 import { promisify } from 'node:util';
 import { gzip } from 'node:zlib';
-import type { Batch } from '../../append-log/batch.js';
-import { asError, ForebayError, systemCode } from '../../errors.js';
-import { post } from '../../http-post.js';
+import type { Batch } from '../../seams/batch.js';
+import { asError, ForebayError, systemCode } from '../../base/errors.js';
+import { post } from '../../base/http-post.js';
 import { HttpAnswers } from './http-answers.js';
 import type { SettingFile } from '../setting-file.js';
-import { SinkError } from '../sink-error.js';
-import type { Sink, SinkDescription } from '../sink.js';
+import { SinkError } from '../../seams/sink-error.js';
+import type { Sink, SinkDescription } from '../../seams/sink.js';
 
 const compress = promisify(gzip);
 

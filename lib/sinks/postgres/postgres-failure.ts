@@ -1,6 +1,6 @@
 import pg from 'pg';
-import { asError } from '../../errors.js';
-import { SinkError } from '../sink-error.js';
+import { asError } from '../../base/errors.js';
+import { SinkError } from '../../seams/sink-error.js';
 import { blameOf } from './sqlstate.js';
 import type { Blame } from './sqlstate.js';
 

@@ -2,7 +2,7 @@ import { CheckError, checkOneHost, onOff, optional, text } from '../../settings/
 import type { OptionTable, Values } from '../../settings/option-table.js';
 import { NETWORK_SETTINGS } from '../network-settings.js';
 import { SettingFile } from '../setting-file.js';
-import type { SinkKind } from '../sink-kind.js';
+import type { SinkKind } from '../../seams/sink-kind.js';
 
 const SETTINGS = {
   sinkPostgresUrl: {

@@ -1,12 +1,12 @@
 import pg from 'pg';
-import type { Batch } from '../../append-log/batch.js';
-import { asError, ForebayError } from '../../errors.js';
+import type { Batch } from '../../seams/batch.js';
+import { asError, ForebayError } from '../../base/errors.js';
 import { cancelStatement } from './postgres-cancel.js';
 import type { CancelKey, PostgresHost } from './postgres-cancel.js';
 import { postgresConfig } from './postgres-config.js';
 import { failureOf, UNDEFINED_TABLE, unreplicated } from './postgres-failure.js';
 import type { SettingFile } from '../setting-file.js';
-import type { Sink, SinkDescription } from '../sink.js';
+import type { Sink, SinkDescription } from '../../seams/sink.js';
 import { untilAborted } from '../until-aborted.js';
 
 export interface PostgresSinkOptions {

@@ -1,6 +1,6 @@
 import { milliseconds, ratio } from '../../settings/checks.js';
 import type { OptionTable, Values } from '../../settings/option-table.js';
-import type { SinkKind } from '../sink-kind.js';
+import type { SinkKind } from '../../seams/sink-kind.js';
 
 const SETTINGS = {
   sinkLatencyMs: {

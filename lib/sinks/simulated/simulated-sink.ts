@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { SinkError } from '../sink-error.js';
-import type { Sink } from '../sink.js';
+import { SinkError } from '../../seams/sink-error.js';
+import type { Sink } from '../../seams/sink.js';
 
 export interface SimulatedSinkOptions {
   /** How long a batch takes, in milliseconds, give or take a half. */

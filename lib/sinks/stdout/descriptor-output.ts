@@ -1,7 +1,7 @@
 import { constants, fdatasync, fstat, openSync, readFileSync, write } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
-import { systemCode } from '../../errors.js';
+import { systemCode } from '../../base/errors.js';
 import type { Output } from './output.js';
 
 const flush = promisify(fdatasync);

@@ -1,6 +1,6 @@
 import { constants, openSync, writeSync } from 'node:fs';
 import { Socket } from 'node:net';
-import { systemCode } from '../../errors.js';
+import { systemCode } from '../../base/errors.js';
 import type { Output } from './output.js';
 
 /**

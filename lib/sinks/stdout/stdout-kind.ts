@@ -1,4 +1,4 @@
-import type { SinkContext, SinkKind } from '../sink-kind.js';
+import type { SinkContext, SinkKind } from '../../seams/sink-kind.js';
 
 export const stdoutKind = {
   name: 'stdout',

@@ -1,11 +1,11 @@
 import { fstatSync } from 'node:fs';
-import type { Batch } from '../../append-log/batch.js';
-import { asError, ForebayError } from '../../errors.js';
+import type { Batch } from '../../seams/batch.js';
+import { asError, ForebayError } from '../../base/errors.js';
 import { DescriptorOutput } from './descriptor-output.js';
 import type { Output } from './output.js';
 import { PipeOutput } from './pipe-output.js';
-import { SinkError } from '../sink-error.js';
-import type { Sink } from '../sink.js';
+import { SinkError } from '../../seams/sink-error.js';
+import type { Sink } from '../../seams/sink.js';
 import { untilAborted } from '../until-aborted.js';
 
 const LINE_FEED = Buffer.from('\n');

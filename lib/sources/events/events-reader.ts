@@ -1,11 +1,11 @@
-import { ForebayError } from '../../errors.js';
-import type { ErrorCode } from '../../errors.js';
-import { eventLine, timestampEnd } from '../../event.js';
-import { EventScan, NOT_CERTAIN } from '../../event-scan.js';
-import { jsonAnswer } from '../../http-answer.js';
-import type { HttpAnswer } from '../../http-answer.js';
-import { LineBuffer } from '../../line-buffer.js';
-import type { EventReader, Limits } from '../source.js';
+import { ForebayError } from '../../base/errors.js';
+import type { ErrorCode } from '../../base/errors.js';
+import { eventLine, timestampEnd } from '../../event/event.js';
+import { EventScan, NOT_CERTAIN } from '../../event/event-scan.js';
+import { jsonAnswer } from '../../seams/http-answer.js';
+import type { HttpAnswer } from '../../seams/http-answer.js';
+import { LineBuffer } from '../../event/event-block.js';
+import type { EventReader, Limits } from '../../seams/source.js';
 
 /** At most this many refused events are listed in an answer; the others are counted. */
 const LISTED_MAX = 100;

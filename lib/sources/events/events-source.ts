@@ -1,6 +1,6 @@
-import { ForebayError } from '../../errors.js';
-import { errorAnswer } from '../../http-answer.js';
-import type { Source } from '../source.js';
+import { ForebayError } from '../../base/errors.js';
+import { errorAnswer } from '../../seams/http-answer.js';
+import type { Source } from '../../seams/source.js';
 import { JsonReader } from './json-reader.js';
 import { bodyFormat } from './media-type.js';
 import { NdjsonReader } from './ndjson-reader.js';

@@ -1,10 +1,10 @@
 import { isUtf8 } from 'node:buffer';
-import { ForebayError } from '../../errors.js';
-import { decodeUtf8 } from '../../event.js';
-import { NOT_CERTAIN } from '../../event-scan.js';
-import { arrayElements, isArray } from '../../json-array.js';
+import { ForebayError } from '../../base/errors.js';
+import { decodeUtf8 } from '../../event/event.js';
+import { NOT_CERTAIN } from '../../event/event-scan.js';
+import { arrayElements, isArray } from '../../event/json-array.js';
 import { BodyBuffer } from '../body-buffer.js';
-import type { Limits } from '../source.js';
+import type { Limits } from '../../seams/source.js';
 import { EventsReader } from './events-reader.js';
 
 /** What some systems put in front of a text in UTF-8. RFC 8259 lets a reader ignore it. */

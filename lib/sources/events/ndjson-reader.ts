@@ -1,7 +1,7 @@
 import { isUtf8 } from 'node:buffer';
-import { ForebayError } from '../../errors.js';
-import { decodeUtf8 } from '../../event.js';
-import { NOT_CERTAIN } from '../../event-scan.js';
+import { ForebayError } from '../../base/errors.js';
+import { decodeUtf8 } from '../../event/event.js';
+import { NOT_CERTAIN } from '../../event/event-scan.js';
 import { BodyBuffer } from '../body-buffer.js';
 import { EventsReader } from './events-reader.js';
 import { markEnd } from './json-reader.js';

@@ -27,7 +27,7 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'acknowledges before the flush',
     edits: [
       {
-        file: 'lib/append-log/batch-file.ts',
+        file: 'lib/logs/file/batch-file.ts',
         find: 'if (this.#flushes) await this.flush();',
         replace: 'if (this.#flushes) this.flush().catch(() => undefined);',
       },
@@ -36,18 +36,22 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'takes a write for a flushed one although the file was not opened so',
-    edits: [{ file: 'lib/append-log/batch-file.ts', find: '(flushes ? fs.dsync : 0)', replace: '0' }],
+    edits: [{ file: 'lib/logs/file/batch-file.ts', find: '(flushes ? fs.dsync : 0)', replace: '0' }],
     violates: LOST,
   },
   {
     name: 'acknowledges a request with some of its events on disk',
     edits: [
       {
-        file: 'lib/waiting-requests.ts',
+        file: 'lib/intake/waiting-requests.ts',
         find: 'if (this.#onDisk + this.#failed < this.#events) return;',
         replace: 'if (this.#isOver) return;\n    this.#isOver = true;',
       },
-      { file: 'lib/waiting-requests.ts', find: '#onDisk = 0;', replace: '#onDisk = 0;\n  #isOver = false;' },
+      {
+        file: 'lib/intake/waiting-requests.ts',
+        find: '#onDisk = 0;',
+        replace: '#onDisk = 0;\n  #isOver = false;',
+      },
     ],
     violates: /is lost|was refused with LOG_FAILED/,
   },
@@ -55,7 +59,7 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'does not flush the directory',
     edits: [
       {
-        file: 'lib/append-log/batch-file.ts',
+        file: 'lib/logs/file/batch-file.ts',
         find: 'this.#named ? data : bothDone(data, this.#flushName())',
         replace: 'data',
       },
@@ -66,7 +70,7 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'does not flush the names above the log directory',
     edits: [
       {
-        file: 'lib/append-log/file-system.ts',
+        file: 'lib/logs/file/file-system.ts',
         find: 'await flushDirectory(fs, dirname(made));',
         replace: '',
       },
@@ -77,7 +81,7 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'deletes before the sink confirmed',
     edits: [
       {
-        file: 'lib/stages/deliverer.ts',
+        file: 'lib/core/delivery.ts',
         find: 'const settlement = await settleFile(batch, course, mayHaveLetters, this.#settling);',
         replace:
           'await this.#log.delete({ ...batch, events: 0, fileBytes: 0 });\n    const settlement = await settleFile(batch, course, mayHaveLetters, this.#settling);',
@@ -89,7 +93,7 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'drops what the sink refuses',
     edits: [
       {
-        file: 'lib/stages/settler.ts',
+        file: 'lib/delivery/settler.ts',
         find: 'notKept: isSettled ? null : await this.keep(batch, refused)',
         replace: 'notKept: null',
       },
@@ -100,7 +104,7 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'takes a batch off the disk whose dead letters have no room',
     edits: [
       {
-        file: 'lib/stages/deliverer.ts',
+        file: 'lib/core/delivery.ts',
         find: 'settlement.notKept === null',
         replace: 'settlement.notKept !== undefined',
       },
@@ -111,7 +115,7 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'takes other lines for the refused ones when a batch aside is read again',
     edits: [
       {
-        file: 'lib/stages/settlement.ts',
+        file: 'lib/delivery/settlement.ts',
         find: 'event: linesOf(batch, starts, verdict.index, verdict.index + 1).subarray(0, -1),',
         replace: 'event: linesOf(batch, starts, 0, 1).subarray(0, -1),',
       },
@@ -122,7 +126,7 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'does not flush dead letters',
     edits: [
       {
-        file: 'lib/append-log/file-system.ts',
+        file: 'lib/logs/file/file-system.ts',
         find: 'await writeAll(fs, fd, bytes, 0);\n      await callVoid((done) => {\n        fs.fsync(fd, done);',
         replace:
           'await writeAll(fs, fd, bytes, 0);\n    await callVoid((done) => {\n      if (path.includes("dead-letters")) done(null);\n      else fs.fsync(fd, done);',
@@ -134,7 +138,7 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'does not flush the names of dead letters',
     edits: [
       {
-        file: 'lib/append-log/file-system.ts',
+        file: 'lib/logs/file/file-system.ts',
         find: 'await flushName();',
         replace: 'if (!path.includes("dead-letters")) await flushName();',
       },
@@ -145,7 +149,7 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'takes the neighbours of a refused event for refused',
     edits: [
       {
-        file: 'lib/stages/settlement.ts',
+        file: 'lib/delivery/settlement.ts',
         find: "putBack(course, { ...part, attempts }, 'split');\n      continue;",
         replace: "for (let index = 0; index < to - from; index++) add({ index, reason: '', status: null });",
       },
@@ -156,7 +160,7 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'leaves the dead letters of an event that the sink takes after a crash',
     edits: [
       {
-        file: 'lib/stages/deliverer.ts',
+        file: 'lib/core/delivery.ts',
         find: "sealed.leftover || sealed.past === 'aside'",
         replace: 'false',
       },
@@ -167,7 +171,7 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'deletes a batch before the deletion of its dead letters is flushed',
     edits: [
       {
-        file: 'lib/append-log/dead-letters.ts',
+        file: 'lib/logs/file/aside/dead-letters.ts',
         find: 'if (this.#isFlushed) return;',
         replace: 'if (earlier.length >= 0) return;',
       },
@@ -179,7 +183,7 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'forgets events that the sink fails at when the rest of their batch is delivered',
     edits: [
       {
-        file: 'lib/stages/settlement.ts',
+        file: 'lib/delivery/settlement.ts',
         find: 'if (course.apart.length > 0) return null;',
         replace: '',
       },
@@ -191,7 +195,7 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'forgets what is left of a batch that gives way to another',
     edits: [
       {
-        file: 'lib/stages/settlement.ts',
+        file: 'lib/delivery/settlement.ts',
         find: "if (next === 'keep') course.open.unshift(part);",
         replace: "if (next === 'keep') course.taken += to - from;",
       },
@@ -200,14 +204,14 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'counts a batch whose file could not be deleted',
-    edits: [{ file: 'lib/stages/deliverer.ts', find: 'if (!deleted) return;', replace: '' }],
+    edits: [{ file: 'lib/core/delivery.ts', find: 'if (!deleted) return;', replace: '' }],
     violates: /accepted/,
   },
   {
     name: 'stops before what it reads and deletes has ended',
     edits: [
       {
-        file: 'lib/stages/deliverer.ts',
+        file: 'lib/core/delivery.ts',
         find: 'if (this.#active.size === 0 && this.#ahead.isEmpty && this.#aside.rests)',
         replace: 'if (this.#ahead.isEmpty)',
       },
@@ -218,7 +222,7 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'takes a short read for the whole file',
     edits: [
       {
-        file: 'lib/append-log/file-system.ts',
+        file: 'lib/logs/file/file-system.ts',
         find: 'read === (bytes ?? size) ? file.subarray(0, read) : readAll(fs, path, bytes)',
         replace: 'file.subarray(0, read)',
       },
@@ -229,7 +233,7 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'trusts a file after a failed flush',
     edits: [
       {
-        file: 'lib/append-log/batch-file.ts',
+        file: 'lib/logs/file/batch-file.ts',
         find: 'if (this.#flushes) await this.flush();',
         replace: `if (this.#flushes) await this.flush().catch(() => {
         this.failed = false;
@@ -243,7 +247,11 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'trusts the names made before a failed flush of the directory',
     edits: [
-      { file: 'lib/append-log/name-flush.ts', find: 'this.#failures !== failuresBefore', replace: 'false' },
+      {
+        file: 'lib/logs/file/directory-sync.ts',
+        find: 'this.#failures !== failuresBefore',
+        replace: 'false',
+      },
     ],
     violates: LOST,
   },
@@ -251,7 +259,7 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'drops a line that is not the torn end',
     edits: [
       {
-        file: 'lib/append-log/batch-lines.ts',
+        file: 'lib/logs/file/batch-lines.ts',
         find: 'if (text === null && (hasMarks || !isBlank(line))) damaged.push(whole);',
         replace: '',
       },
@@ -262,7 +270,7 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'does not flush a file in the quarantine',
     edits: [
       {
-        file: 'lib/append-log/file-system.ts',
+        file: 'lib/logs/file/file-system.ts',
         find: 'await writeAll(fs, fd, bytes, 0);\n      await callVoid((done) => {\n        fs.fsync(fd, done);',
         replace:
           'await writeAll(fs, fd, bytes, 0);\n    await callVoid((done) => {\n      if (path.includes("quarantine")) done(null);\n      else fs.fsync(fd, done);',
@@ -274,7 +282,7 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'does not flush the name of a file in the quarantine',
     edits: [
       {
-        file: 'lib/append-log/file-system.ts',
+        file: 'lib/logs/file/file-system.ts',
         find: 'await flushName();',
         replace: 'if (!path.includes("quarantine")) await flushName();',
       },
@@ -284,7 +292,11 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'trusts a second flush of the name of a directory after a failed one',
     edits: [
-      { file: 'lib/append-log/subdirectory.ts', find: 'if (!this.#isDurable) {', replace: 'if (false) {' },
+      {
+        file: 'lib/logs/file/aside/subdirectory.ts',
+        find: 'if (!this.#isDurable) {',
+        replace: 'if (false) {',
+      },
     ],
     violates: /is lost/,
   },
@@ -292,7 +304,7 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'does not look at the mark',
     edits: [
       {
-        file: 'lib/append-log/line-mark.ts',
+        file: 'lib/logs/file/checksum.ts',
         find: 'return foreign === 0 && crc32(bytes.subarray(start, textEnd)) === sum >>> 0;',
         replace: 'return true;',
       },
@@ -303,7 +315,7 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'leaves in the file what it refuses',
     edits: [
       {
-        file: 'lib/append-log/append-log.ts',
+        file: 'lib/logs/file/append-log.ts',
         find: 'await file.cut().catch(() => {',
         replace: 'await Promise.resolve().catch(() => {',
       },
@@ -314,7 +326,7 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'refuses for certain what it could not cut off',
     edits: [
       {
-        file: 'lib/append-log/append-log.ts',
+        file: 'lib/logs/file/append-log.ts',
         find: "throw new ForebayError('IN_DOUBT', { cause, retryAfterMs: RETRY_AFTER_MS });",
         replace: "throw new ForebayError('LOG_FAILED', { cause, retryAfterMs: RETRY_AFTER_MS });",
       },
@@ -325,7 +337,7 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'takes the name of a file, which comes again, for the key of a batch',
     edits: [
       {
-        file: 'lib/append-log/batch-key.ts',
+        file: 'lib/logs/file/batch-key.ts',
         find: 'return `${file}@${digestOf(bytes)}`;',
         replace: 'return batchName;',
       },
@@ -336,7 +348,7 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'gives what is left of a file the key of all that was in it',
     edits: [
       {
-        file: 'lib/append-log/batch-key.ts',
+        file: 'lib/logs/file/batch-key.ts',
         find: 'return `${file}@${digestOf(bytes)}`;',
         replace: 'return file;',
       },
@@ -347,7 +359,7 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'forgets the run of a file that it reads from disk',
     edits: [
       {
-        file: 'lib/append-log/append-log.ts',
+        file: 'lib/logs/file/append-log.ts',
         find: 'key: keyOf(read.runId, ',
         replace: 'key: keyOf(this.runId, ',
       },
@@ -358,7 +370,7 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'delivers in the order of the letters: 10 before 9',
     edits: [
       {
-        file: 'lib/append-log/batch-name.ts',
+        file: 'lib/logs/file/batch-name.ts',
         find: 'return numberOf(a) - numberOf(b);',
         replace: 'return a < b ? -1 : Number(a > b);',
       },
@@ -367,19 +379,19 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'takes what is no event',
-    edits: [{ file: 'lib/event.ts', find: "checkText('id', id);", replace: '' }],
+    edits: [{ file: 'lib/event/event.ts', find: "checkText('id', id);", replace: '' }],
     violates: /this is no event and was acknowledged|^VIOLATED: \{.* was refused with/,
   },
   {
     name: 'tells nobody that the disk did not take their events',
     edits: [
-      { file: 'lib/stages/batch-writer.ts', find: ' acknowledge(ranges, error);', replace: ' void ranges;' },
+      { file: 'lib/core/committer.ts', find: ' acknowledge(ranges, error);', replace: ' void ranges;' },
     ],
     violates: /have no answer|hangs/,
   },
   {
     name: 'gives names that go back with the clock',
-    edits: [{ file: 'lib/append-log/batch-name.ts', find: ', this.#last.second);', replace: ');' }],
+    edits: [{ file: 'lib/logs/file/batch-name.ts', find: ', this.#last.second);', replace: ');' }],
     violates: /came out of order|is lost|was given twice/,
     worlds: ['clock'],
   },
@@ -387,7 +399,7 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'begins, after the clock has stepped back, with names before those on disk',
     edits: [
       {
-        file: 'lib/append-log/batch-name.ts',
+        file: 'lib/logs/file/batch-name.ts',
         find: 'left !== null && left.second >= second ? left : { second, n: 0 }',
         replace: '{ second, n: 0 }',
       },
@@ -399,7 +411,7 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'counts what someone has removed as pending',
     edits: [
       {
-        file: 'lib/append-log/log-counts.ts',
+        file: 'lib/logs/file/log-counts.ts',
         find: 'this.pendingEvents += batch.leftover && isNew ? events : -gone;',
         replace: 'this.pendingEvents += batch.leftover && isNew ? events : 0;',
       },
@@ -411,7 +423,7 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'takes a connection that broke for a confirmation',
     edits: [
       {
-        file: 'lib/stages/sink-attempts.ts',
+        file: 'lib/delivery/sink-attempts.ts',
         find: 'this.#running.delete(attempt);\n          reject(error);',
         replace:
           'this.#running.delete(attempt);\n          if (error.message.includes("broke")) resolve();\n          else reject(error);',
@@ -424,7 +436,7 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'takes dead letters that the disk has no room for for kept',
     edits: [
       {
-        file: 'lib/append-log/file-system.ts',
+        file: 'lib/logs/file/file-system.ts',
         find: '}).catch(() => undefined);\n    throw error;',
         replace: '}).catch(() => undefined);\n    if (!path.includes("dead-letters")) throw error;',
       },
@@ -436,7 +448,7 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'counts a batch that is deleted as pending',
     edits: [
       {
-        file: 'lib/append-log/append-log.ts',
+        file: 'lib/logs/file/append-log.ts',
         find: 'this.pendingEvents -= events;\n    const freed',
         replace: 'const freed',
       },
@@ -447,7 +459,7 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'deletes an earlier copy before the new one is there',
     edits: [
       {
-        file: 'lib/append-log/new-copy.ts',
+        file: 'lib/logs/file/aside/new-copy.ts',
         find: 'const path = await freePath(fs, first, 1);',
         replace:
           'if (fullest !== undefined) await unlink(fs, fullest.path);\n  const path = await freePath(fs, first, 1);',
@@ -460,18 +472,18 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'flushes the name of the reserve beside those of batch files',
     edits: [
       {
-        file: 'lib/append-log/reserve.ts',
+        file: 'lib/logs/file/reserve.ts',
         find: 'await writeNewFile(this.#fs, this.#path, Buffer.alloc(RESERVE_BYTES), flushName);',
         replace:
           'void flushName;\n    await writeNewFile(this.#fs, this.#path, Buffer.alloc(RESERVE_BYTES));',
       },
       // and often: by itself this breaks nothing
       {
-        file: 'lib/append-log/reserve.ts',
+        file: 'lib/logs/file/reserve.ts',
         find: 'there === null || there.size < RESERVE_BYTES',
         replace: 'true',
       },
-      { file: 'lib/append-log/reserve.ts', find: 'this.#isHeld = true;', replace: '' },
+      { file: 'lib/logs/file/reserve.ts', find: 'this.#isHeld = true;', replace: '' },
     ],
     violates: LOST,
   },
@@ -479,7 +491,7 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'gives all places to batches that it tries again and again',
     edits: [
       {
-        file: 'lib/stages/resting-batches.ts',
+        file: 'lib/delivery/resting-batches.ts',
         find: 'this.#turnsInVain >= TURNS_IN_VAIN_MAX && this.#options.othersWait()',
         replace: 'this.#turnsInVain < 0',
       },

@@ -1,0 +1,299 @@
+import type { AppendLog } from '../logs/file/append-log.js';
+import { DeadLettersFull } from '../logs/file/aside/dead-letters.js';
+import type { LettersSize } from '../logs/file/aside/letters-room.js';
+import type { Batch, DeletedBatch, SealedBatch, StoredBatch } from '../seams/batch.js';
+import { asError } from '../base/errors.js';
+import type { LogLines } from '../base/reporter.js';
+import { backoffMs } from './backoff.js';
+import { ForgottenBatches } from './forgotten-batches.js';
+import type { Others } from './forgotten-batches.js';
+import { lettersAside } from './letters-aside.js';
+import type { LettersAside } from './letters-aside.js';
+import type { Retries } from './retries.js';
+import { refusedEvents } from './settlement.js';
+import type { RefusedEvent } from './settlement.js';
+import { count } from '../base/words.js';
+
+/** What is kept of all batches aside, in bytes of memory. Of those beyond it only the number is known. */
+const MEMORY_BYTES_MAX = 8 * 1024 * 1024;
+/** How often it is looked whether there is room, in milliseconds. */
+const LOOK_MS = 1000;
+const NO_SIZE: LettersSize = { bytes: 0, earlierBytes: 0 };
+
+export interface BatchesAsideOptions extends Others {
+  readonly log: AppendLog;
+  readonly lines: LogLines;
+  readonly retries: Retries;
+  /** Aborted to start nothing more. */
+  readonly stopping: AbortSignal;
+  readonly random: () => number;
+  readonly memoryBytesMax?: number | undefined;
+  /** Puts refused events among the dead letters. Resolves to the reason if that fails. */
+  readonly keep: (batch: Batch, refused: readonly RefusedEvent[]) => Promise<Error | null>;
+  /** Takes a batch off the log whose dead letters are kept. */
+  readonly settled: (batch: SettledAside) => Promise<void>;
+  /** Gives a batch to the sink again, in its turn; `ended` is called when that is over. */
+  readonly deliver: (sealed: SealedBatch) => void;
+  /** Called when it rests: then a stop need not wait for it. */
+  readonly rests: () => void;
+  readonly broke: (error: Error) => void;
+}
+
+/** A batch that was aside, and its dead letters are kept. */
+export interface SettledAside extends DeletedBatch {
+  readonly sealed: SealedBatch;
+  readonly deadLettered: number;
+}
+
+/**
+ * Batches of which the sink refused events that have no room among the dead letters. Each has left its place at the
+ * sink, so it holds up no other, and stays on disk. What the sink said of it is kept, not its events: when there is room,
+ * it is read again and its dead letters are written, and the sink hears nothing of it.
+ *
+ * Memory is bounded. A batch beyond the bound is forgotten: only how many there are is known. When no other waits for room
+ * and there is some, their names are found again in the directory, and one after the other goes to the sink again.
+ */
+export class BatchesAside {
+  readonly #options: BatchesAsideOptions;
+  /** Oldest first, as they came. */
+  readonly #known = new Map<string, LettersAside>();
+  #memoryBytes = 0;
+  readonly #forgotten: ForgottenBatches;
+  /** Why the last one has no dead letters. */
+  #lastError: Error | null = null;
+  #sinceMs = 0;
+  /** Whether the log has said that they are full. */
+  #isSaid = false;
+  /** Looks in a row that failed. */
+  #failures = 0;
+  #works = false;
+  #timer: NodeJS.Timeout | null = null;
+
+  constructor(options: BatchesAsideOptions) {
+    this.#options = options;
+    const busy = (): string[] => [...options.busy(), ...this.#known.keys()];
+    this.#forgotten = new ForgottenBatches(options.log, { busy, newest: options.newest });
+    options.stopping.addEventListener('abort', () => {
+      this.end();
+    });
+  }
+
+  get batches(): number {
+    return this.#known.size + this.#forgotten.batches;
+  }
+
+  /** Those of which more is known than that they are there. */
+  get inMemory(): number {
+    return this.#known.size;
+  }
+
+  /** Whether it is the bound of the dead letters that they wait for, not the disk. */
+  get isFull(): boolean {
+    return this.batches > 0 && this.#lastError instanceof DeadLettersFull;
+  }
+
+  /** When the oldest was created, in milliseconds of `performance.now()`; `Infinity`: there is none. */
+  get oldestBornMs(): number {
+    const [first] = this.#known.values();
+    return Math.min(first?.sealed.bornMs ?? Infinity, this.#forgotten.bornMs);
+  }
+
+  get rests(): boolean {
+    return !this.#works;
+  }
+
+  /**
+   * The sink has the batch, but for these events, and they could not be kept.
+   *
+   * @param refused `null`: nobody knows any longer which they are
+   */
+  add(sealed: SealedBatch, batch: Batch, refused: readonly RefusedEvent[] | null, error: Error): void {
+    const { log, lines } = this.#options;
+    const { name, events } = batch;
+    if (this.batches === 0) this.#sinceMs = performance.now();
+    const some = refused === null ? 'the refused' : `${refused.length} refused`;
+    const what =
+      refused?.length === 0
+        ? 'its dead letters of an earlier run are gone'
+        : `${some} of ${count(events, 'event')} can become dead letters`;
+    const text = `${name}, until ${what}`;
+    lines.batch({ kind: 'Stepped aside', text, batch: name, events });
+    log.forget(sealed);
+    const aside = { ...sealed, events, past: 'aside' } as const;
+    if (refused === null) this.#forget(aside, NO_SIZE, error);
+    else this.#keepVerdicts(lettersAside(aside, refused, NO_SIZE), error);
+    if (!(error instanceof DeadLettersFull)) {
+      this.#failed('Could not keep dead letters', batch, error);
+    } else if (!this.#isSaid) {
+      this.#isSaid = true;
+      const rest = 'batches with refused events wait aside, and others are delivered';
+      lines.warn('DEAD_LETTERS_FULL', `The dead letters are full: ${error.message}; ${rest}`);
+    }
+    this.#lookLater();
+  }
+
+  /** A batch that the sink failed at is to come again, and nothing is kept of it but its name. It waits for no room. */
+  forget(sealed: SealedBatch): void {
+    if (this.batches === 0) this.#sinceMs = performance.now();
+    this.#forgotten.add(sealed, null);
+    this.#lookLater();
+  }
+
+  /** A batch was read that the sink gets. */
+  read(batch: StoredBatch): void {
+    this.#forgotten.read(batch);
+  }
+
+  /** The batch that has its turn cannot be read: others have theirs meanwhile. */
+  leaves(sealed: SealedBatch): void {
+    if (this.#forgotten.leaves(sealed)) this.#look();
+  }
+
+  /** The delivery of a batch is over, whatever came of it. */
+  ended(sealed: SealedBatch): void {
+    if (this.#forgotten.ended(sealed)) this.#look();
+  }
+
+  /** Looks no more. */
+  end(): void {
+    if (this.#timer !== null) clearTimeout(this.#timer);
+    this.#timer = null;
+  }
+
+  #keepVerdicts(letters: LettersAside, error: Error): void {
+    const { memoryBytesMax = MEMORY_BYTES_MAX } = this.#options;
+    const { sealed, memoryBytes } = letters;
+    if (this.#memoryBytes + memoryBytes > memoryBytesMax) {
+      this.#forget(sealed, letters.size, error);
+      return;
+    }
+    const size = error instanceof DeadLettersFull ? error.size : letters.size;
+    this.#lastError = error;
+    this.#known.set(sealed.name, { ...letters, size });
+    this.#memoryBytes += memoryBytes;
+  }
+
+  #forget(sealed: SealedBatch, size: LettersSize, error: Error): void {
+    this.#lastError = error;
+    this.#forgotten.add(sealed, error instanceof DeadLettersFull ? error.size : size);
+  }
+
+  #drop({ sealed, memoryBytes }: LettersAside): void {
+    if (this.#known.delete(sealed.name)) this.#memoryBytes -= memoryBytes;
+  }
+
+  #failed(
+    what: 'Could not keep dead letters' | 'Could not read batch',
+    batch: Batch | SealedBatch,
+    error: Error,
+  ): void {
+    this.#failures++;
+    this.#options.retries.failed(what, batch, error, `${error.message}; others go first, it is tried again`);
+  }
+
+  #lookLater(): void {
+    const { stopping, random } = this.#options;
+    if (this.#works || this.#timer !== null || this.batches === 0 || stopping.aborted) return;
+    const waitMs = this.#failures === 0 ? LOOK_MS : backoffMs(this.#failures, random());
+    this.#timer = setTimeout(this.#look.bind(this), waitMs);
+  }
+
+  #look(): void {
+    this.end();
+    if (this.#works || this.#options.stopping.aborted) return;
+    this.#works = true;
+    this.#work().then(
+      () => {
+        this.#works = false;
+        this.#sayEnd();
+        this.#lookLater();
+        this.#options.rests();
+      },
+      (error: unknown) => {
+        this.#options.broke(asError(error));
+      },
+    );
+  }
+
+  async #work(): Promise<void> {
+    const { log, stopping, deliver } = this.#options;
+    const failures = this.#failures;
+    const isLookedAt = await this.#tried(async () => log.deadLetters.look());
+    const isWell = isLookedAt && (await this.#settleKnown());
+    if (this.#failures === failures) this.#failures = 0;
+    const isNextWell = isWell && [...this.#known.values()].every(({ isAway }) => isAway);
+    const hasRoom = isNextWell && log.deadLetters.hasRoom(this.#forgotten.size);
+    if (stopping.aborted || !this.#forgotten.isNextDue(hasRoom)) return;
+    let next: SealedBatch | null = null;
+    await this.#tried(async () => (next = await this.#forgotten.next(hasRoom)));
+    if (next !== null) deliver(next);
+  }
+
+  /** Settles all that have room, of those that could not be read at most one more. @returns whether the disk takes letters */
+  async #settleKnown(): Promise<boolean> {
+    const { log, stopping } = this.#options;
+    let isAnyAway = false;
+    const known = [...this.#known.values()]; // one that is tried again is put back behind them
+    for (const letters of known) {
+      if (stopping.aborted || (letters.isAway && isAnyAway)) break;
+      isAnyAway ||= letters.isAway;
+      if (log.deadLetters.hasRoom(letters.size) && !(await this.#settle(letters))) return false;
+    }
+    return true;
+  }
+
+  /** @returns whether the directory could be looked at */
+  async #tried(look: () => Promise<unknown>): Promise<boolean> {
+    const { log, lines } = this.#options;
+    const error = await look().then(() => null, asError);
+    if (error === null) return true;
+    this.#failures++;
+    lines.error('DISK_FAILED', `Could not look for batches aside in ${log.dir}; trying again`, error);
+    return false;
+  }
+
+  /** @returns whether the disk takes letters */
+  async #settle(letters: LettersAside): Promise<boolean> {
+    const { log, keep, settled, deliver } = this.#options;
+    const { sealed, verdicts } = letters;
+    const batch = await log.read(sealed).catch(asError);
+    // the next time others come first
+    if (batch instanceof Error) {
+      this.#known.delete(sealed.name);
+      this.#known.set(sealed.name, { ...letters, isAway: true });
+      this.#failed('Could not read batch', sealed, batch);
+      return true;
+    }
+    const { name, events, fileBytes } = batch;
+    if (events !== sealed.events) {
+      // it is damaged or gone meanwhile, so nobody knows which of its lines are meant
+      this.#drop(letters);
+      deliver({ ...sealed, events });
+      return true;
+    }
+    const error = await keep(batch, refusedEvents(batch, verdicts));
+    this.#drop(letters);
+    if (error === null) {
+      await settled({ sealed, name, events, fileBytes, deadLettered: verdicts.length });
+      return true;
+    }
+    this.#keepVerdicts({ ...letters, isAway: false }, error);
+    if (error instanceof DeadLettersFull) return true;
+    this.#failed('Could not keep dead letters', batch, error);
+    return false;
+  }
+
+  #sayEnd(): void {
+    const { lines } = this.#options;
+    const missed = this.#forgotten.missed();
+    if (missed !== 0) {
+      const text = `${count(missed, 'event')} of batches that waited aside ${missed === 1 ? 'is' : 'are'} gone`;
+      lines.error('BATCH_GONE', `${text}: someone else has deleted or changed their files`);
+    }
+    if (this.batches > 0 || this.#lastError === null) return;
+    this.#lastError = null;
+    this.#isSaid = false;
+    const seconds = Math.ceil((performance.now() - this.#sinceMs) / 1000);
+    lines.info(`No batch waits aside any longer, after ${seconds} s`);
+  }
+}

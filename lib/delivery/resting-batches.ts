@@ -1,0 +1,202 @@
+import type { SealedBatch } from '../seams/batch.js';
+import type { LogLines } from '../base/reporter.js';
+import type { FileCourse } from './file-course.js';
+
+/** What is kept of all of them, in bytes of memory. */
+const MEMORY_BYTES_MAX = 8 * 1024 * 1024;
+/** The bounds of a wait that no one shortens, in milliseconds; the last if only events are left that wait apart. */
+const FIRST_MS = 1000;
+const MOST_MS = 30_000;
+const APART_MOST_MS = 600_000;
+/** A batch that is the reason of its failures takes at most a fifth of a place. */
+const REST = 4;
+/** After at most this many turns in a row in which the sink took nothing, a batch that does not rest goes first. */
+const TURNS_IN_VAIN_MAX = 3;
+
+interface Resting {
+  readonly sealed: SealedBatch;
+  readonly course: FileCourse;
+  readonly memoryBytes: number;
+  /** Turns in a row in which the sink took nothing of it. */
+  readonly turns: number;
+  /** When it wants its next turn, on the clock of `performance.now()`. */
+  dueMs: number;
+  /** Its file cannot be read now; it gets its turn by itself once that is over. */
+  isAway: boolean;
+}
+
+export interface RestingBatchesOptions {
+  readonly lines: LogLines;
+  readonly stopping: AbortSignal;
+  readonly random: () => number;
+  readonly memoryBytesMax?: number | undefined;
+  /** Gives a batch to the sink again, in its turn; `ended` is called when that is over. */
+  readonly deliver: (sealed: SealedBatch) => void;
+  /** Whether a batch that does not rest waits for a place. */
+  readonly othersWait: () => boolean;
+}
+
+/**
+ * Batches that the sink failed at and that have left their places. Each is on disk; of it only its name is kept, and how
+ * far it has come. One after the other gets a turn again: soon if others were taken meanwhile or its parts are to be tried,
+ * later and later if only events are left that wait apart.
+ */
+export class RestingBatches {
+  /** Events that wait apart. */
+  events = 0;
+  readonly #options: RestingBatchesOptions;
+  readonly #resting = new Map<string, Resting>();
+  /** Those of the one that has its turn. */
+  #atSink: { readonly name: string; readonly turns: number } | null = null;
+  #memoryBytes = 0;
+  #timer: NodeJS.Timeout | null = null;
+  /** Whether events have been set apart since the log said that there are none. */
+  #hasSet = false;
+  /** Turns in a row, of any of these, in which the sink took nothing. */
+  #turnsInVain = 0;
+  /** Before that no event that waits apart is offered. */
+  #pauseUntilMs = 0;
+
+  constructor(options: RestingBatchesOptions) {
+    this.#options = options;
+    options.stopping.addEventListener('abort', () => {
+      this.end();
+    });
+  }
+
+  /** Whether another batch is to have a place first: those that are due again and again would take them all. */
+  get #owesPlace(): boolean {
+    return this.#turnsInVain >= TURNS_IN_VAIN_MAX && this.#options.othersWait();
+  }
+
+  get names(): readonly string[] {
+    return [...this.#resting.keys()];
+  }
+
+  /** Whether there is one of which not only events are left that wait apart. */
+  get isAnyOpen(): boolean {
+    for (const { course } of this.#resting.values()) if (course.isOpen) return true;
+    return false;
+  }
+
+  /** When the oldest was created, in milliseconds of `performance.now()`; `Infinity`: there is none. */
+  get oldestBornMs(): number {
+    let oldestMs = Infinity;
+    for (const { sealed } of this.#resting.values()) oldestMs = Math.min(oldestMs, sealed.bornMs);
+    return oldestMs;
+  }
+
+  /**
+   * A batch has left its place before the sink has all of it.
+   *
+   * @param tookAny whether the sink took some of it in this turn
+   * @returns `false` if there is no memory for it
+   */
+  add(sealed: SealedBatch, course: FileCourse, tookAny: boolean): boolean {
+    const { random, memoryBytesMax = MEMORY_BYTES_MAX } = this.#options;
+    const turns = tookAny || this.#atSink?.name !== sealed.name ? 0 : this.#atSink.turns + 1;
+    if (this.#atSink?.name === sealed.name) this.#turnsInVain = tookAny ? 0 : this.#turnsInVain + 1;
+    const memoryBytes = course.shrink();
+    if (this.#memoryBytes + memoryBytes > memoryBytesMax) {
+      course.drop();
+      return false;
+    }
+    const mostMs = course.isOpen ? MOST_MS : APART_MOST_MS;
+    const backoffMs = Math.min(mostMs, FIRST_MS * 2 ** turns) * (0.5 + random() / 2);
+    const isTried = course.takesOthers && course.isOpen;
+    const waitMs = Math.max(REST * course.tookMs, isTried ? 0 : backoffMs);
+    const nowMs = performance.now();
+    if (!course.isOpen) this.#pauseUntilMs = nowMs + Math.max(FIRST_MS, REST * course.tookMs);
+    this.#memoryBytes += memoryBytes;
+    this.events += course.apart;
+    if (this.events > 0) this.#hasSet = true;
+    this.#resting.set(sealed.name, {
+      sealed,
+      course,
+      memoryBytes,
+      turns,
+      dueMs: nowMs + waitMs,
+      isAway: false,
+    });
+    return true;
+  }
+
+  /** Its turn has come. @returns how far it has come; `null`: nothing is known of it, or it has changed meanwhile */
+  take({ name, events }: Pick<SealedBatch, 'name' | 'events'>): FileCourse | null {
+    const resting = this.#resting.get(name);
+    if (resting === undefined) return null;
+    const { sealed, course, memoryBytes } = resting;
+    this.#resting.delete(name);
+    this.#memoryBytes -= memoryBytes;
+    this.events -= course.apart;
+    if (sealed.events !== events) {
+      course.drop();
+      return null;
+    }
+    course.startTurn();
+    return course;
+  }
+
+  /** A batch cannot be read and leaves its place: others have their turn meanwhile. */
+  leaves({ name }: SealedBatch): void {
+    if (this.#atSink?.name === name) {
+      this.#atSink = null;
+      const resting = this.#resting.get(name);
+      if (resting !== undefined) resting.isAway = true;
+    } else this.#turnsInVain = 0;
+    this.#look();
+  }
+
+  /** The turn of a batch is over, whatever came of it. @param isWell whether the sink has all of it */
+  ended({ name }: SealedBatch, isWell: boolean): void {
+    if (this.#atSink?.name === name) {
+      this.#atSink = null;
+      this.#sayEnd();
+      // someone may have mended what they all waited for
+      if (isWell) this.#hurry(() => true);
+    } else this.#turnsInVain = 0;
+    if (this.#resting.size === 0) return;
+    if (isWell) this.#hurry(({ course }) => !course.takesOthers);
+    this.#look();
+  }
+
+  /** Looks no more. */
+  end(): void {
+    if (this.#timer !== null) clearTimeout(this.#timer);
+    this.#timer = null;
+  }
+
+  #sayEnd(): void {
+    if (this.events > 0 || !this.#hasSet) return;
+    this.#hasSet = false;
+    this.#options.lines.info('No event waits apart any longer');
+  }
+
+  #hurry(who: (resting: Resting) => boolean): void {
+    this.#pauseUntilMs = 0;
+    for (const resting of this.#resting.values()) if (who(resting)) resting.dueMs = 0;
+  }
+
+  #look(): void {
+    const { stopping, deliver } = this.#options;
+    if (this.#atSink !== null || stopping.aborted || this.#owesPlace) return;
+    let next: Resting | null = null;
+    for (const resting of this.#resting.values())
+      if (!resting.isAway && (next === null || this.#dueMs(resting) < this.#dueMs(next))) next = resting;
+    if (next === null) return;
+    this.end();
+    const waitMs = this.#dueMs(next) - performance.now();
+    if (waitMs > 0) {
+      this.#timer = setTimeout(() => {
+        this.#look();
+      }, Math.ceil(waitMs));
+      return;
+    }
+    this.#atSink = { name: next.sealed.name, turns: next.turns };
+    deliver(next.sealed);
+  }
+
+  #dueMs({ course, dueMs }: Resting): number {
+    return course.isOpen ? dueMs : Math.max(dueMs, this.#pauseUntilMs);
+  }
+}

@@ -1,0 +1,101 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { asError, ForebayError } from '../base/errors.js';
+import type { ErrorCode } from '../base/errors.js';
+import type { LogLines } from '../base/reporter.js';
+import { SinkError } from '../seams/sink-error.js';
+import { backoffMs } from './backoff.js';
+
+/** What an attempt throws that ended early because the server stops: nothing failed. */
+export class Stopping extends Error {
+  constructor() {
+    super('the server stops');
+    this.name = 'Stopping';
+  }
+}
+
+/** What is tried, as log lines begin, and the code of a failure that has none of its own. */
+const CODES = {
+  'Delivery failed': 'DELIVERY_FAILED',
+  'Could not keep dead letters': 'DISK_FAILED',
+  'Could not read batch': 'DISK_FAILED',
+  'Could not delete batch file': 'DISK_FAILED',
+} as const satisfies Record<string, ErrorCode>;
+
+/** The batch that something is tried for, as log lines name it. */
+export interface About {
+  readonly name: string;
+  /** `null`: its file was not read yet. */
+  readonly events: number | null;
+}
+
+/** A wait between two attempts. */
+export interface Wait {
+  readonly ms: number;
+  /** Whether the next attempt waits by itself, as it knows when the wait is cut. */
+  readonly isOfAttempt: boolean;
+}
+
+export interface RetriesOptions {
+  readonly lines: LogLines;
+  /** Aborted to begin no further attempt. */
+  readonly stopping: AbortSignal;
+  readonly random: () => number;
+  /** Called with the error of each failed attempt. */
+  readonly failed: (error: Error) => void;
+}
+
+/** Tries the sink and the disk again until they do what is asked for: there is no last attempt. */
+export class Retries {
+  /** Attempts that failed, at the sink or at the disk. */
+  failures = 0;
+  readonly #options: RetriesOptions;
+
+  constructor(options: RetriesOptions) {
+    this.#options = options;
+  }
+
+  /** Tries once, and again until it succeeds. `false` where the server stops before. */
+  async untilDone(
+    what: keyof typeof CODES,
+    about: About,
+    attempt: () => Promise<void>,
+    waitAfter?: (failures: number) => Wait,
+  ): Promise<boolean> {
+    const { stopping, random } = this.#options;
+    for (let failures = 1; ; failures++) {
+      try {
+        await attempt();
+        return true;
+      } catch (thrown) {
+        if (thrown instanceof Stopping) return false;
+        const error = asError(thrown);
+        const wait = waitAfter?.(failures) ?? { ms: backoffMs(failures, random()), isOfAttempt: false };
+        this.failed(
+          what,
+          about,
+          error,
+          `attempt ${failures}: ${error.message}; next attempt in ${wait.ms} ms`,
+        );
+        const sleepMs = wait.isOfAttempt ? 0 : wait.ms;
+        await sleep(sleepMs, undefined, { signal: stopping }).catch(() => null);
+        if (stopping.aborted) return false;
+      }
+    }
+  }
+
+  /** Counts a failed attempt, and says so. */
+  failed(what: keyof typeof CODES, about: About, error: Error, why: string): void {
+    this.failures++;
+    this.#options.failed(error);
+    const { name: batch, events } = about;
+    const code = codeOf(error) ?? CODES[what];
+    const text = `${batch}, ${why}`;
+    this.#options.lines.batch({ kind: what, code, text, batch, events: events ?? 0, error });
+  }
+}
+
+/** The code of an error that has one of its own. */
+function codeOf(error: Error): ErrorCode | null {
+  if (error instanceof SinkError && error.misconfigured) return 'SINK_MISCONFIGURED';
+  return error instanceof ForebayError ? error.code : null;
+}

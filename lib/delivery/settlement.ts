@@ -1,0 +1,212 @@
+import { Batch } from '../seams/batch.js';
+import { partKey } from '../logs/file/batch-key.js';
+import { SinkError } from '../seams/sink-error.js';
+import type { Refusal } from '../seams/sink-error.js';
+
+const LINE_FEED = 10;
+
+/** What came of a batch, or a part of one: `null`: the sink has it; else what it refused. */
+export interface Outcome {
+  readonly refusal: SinkError | null;
+  /** Attempts that were needed to know. */
+  readonly attempts: number;
+  /** Set if the sink failed at it, and it is not to be offered again at once as it is. */
+  readonly failed?: Failed | null;
+}
+
+/** What becomes of a part that the sink failed at. */
+export interface Failed {
+  /** `keep`: it stays as it is; `split`: into halves; `last`: others first; `apart`: it is one event, and waits apart. */
+  readonly next: 'keep' | 'split' | 'last' | 'apart';
+  /** Whether the batch leaves its place to others. */
+  readonly leaves: boolean;
+  /** Of an event that waits apart: how often the sink has failed at it by itself, while it took others. */
+  readonly tries?: number;
+}
+
+/** Why an event goes to the dead letters. */
+export interface Verdict extends Refusal {
+  /** Attempts that it was part of. */
+  readonly attempts: number;
+}
+
+/** An event that goes to the dead letters. */
+export interface RefusedEvent extends Verdict {
+  /** The event's own text. */
+  readonly event: Buffer;
+}
+
+/** Events of a batch that follow each other. */
+export interface Part {
+  readonly from: number;
+  /** Before this one. */
+  readonly to: number;
+  readonly attempts: number;
+  /** Set for an event that waits apart: `Failed.tries`. */
+  readonly tries?: number;
+}
+
+/** How far a batch has come at the sink. */
+export interface Course {
+  /** How many events it has. */
+  readonly events: number;
+  /** Whether it is a piece of a large file of which other pieces may be offered meanwhile. */
+  hasOthers: boolean;
+  /** Parts to be offered, the next one first. */
+  open: Part[];
+  /** Events that the sink fails at while it takes others: each waits apart. */
+  apart: Part[];
+  /** Whether its turn ends, or has ended, before each open part was offered. */
+  leaves: boolean;
+  /** What it refused of the batch. */
+  verdicts: Verdict[];
+  /** Events that it has. */
+  taken: number;
+  /** Whether parts that fail are split: the batch is suspected to be the reason. */
+  isSuspect: boolean;
+  /** How often the sink has failed at it, and since when, on the clock of `performance.now()`. */
+  failures: number;
+  failingSinceMs: number;
+  /** What the sink had answered well when it last failed, and whether that was more than the time before. */
+  answered: number;
+  takesOthers: boolean;
+  /** How long the last attempt took, in milliseconds. */
+  tookMs: number;
+}
+
+export function newCourse({ events }: { readonly events: number }): Course {
+  const open = events === 0 ? [] : [{ from: 0, to: events, attempts: 0 }];
+  const sink = { failures: 0, failingSinceMs: 0, answered: 0, takesOthers: false, tookMs: 0 };
+  return {
+    events,
+    hasOthers: false,
+    open,
+    apart: [],
+    leaves: false,
+    verdicts: [],
+    taken: 0,
+    isSuspect: false,
+    ...sink,
+  };
+}
+
+/**
+ * Offers a batch to the sink until it has taken or refused every event. Where the sink refuses a batch and does not
+ * say which events it means, each half is offered by itself, down to single events: at most 2n - 1 offers for n events,
+ * and about 2k·log2(n/k) where k of them are refused. The first half goes first, so the order stays. A part that the sink
+ * fails at is split in the same way, if `offer` says so.
+ *
+ * A part has the name of the batch with its range behind it (`batch_…_7.jsonl#0-50`), the same after a crash.
+ *
+ * @param offer resolves to `null` where the server stops meanwhile
+ * @param course how far it has come; it is kept up to date
+ * @returns what the sink refused, in order; `null` if that is not known of each event yet
+ */
+export async function settle(
+  batch: Batch,
+  offer: (part: Batch, range: Part) => Promise<Outcome | null>,
+  course: Course = newCourse(batch),
+): Promise<RefusedEvent[] | null> {
+  let known: readonly number[] | null = null;
+  const starts = (): readonly number[] => (known ??= lineStarts(batch.bytes));
+  course.leaves = true;
+  for (let part = course.open.shift(); part !== undefined; part = course.open.shift()) {
+    const { from, to } = part;
+    const outcome = await offer(partOf(batch, part, starts, course.isSuspect), part);
+    if (outcome === null) return null;
+    const { refusal, failed = null } = outcome;
+    const attempts = part.attempts + outcome.attempts;
+    if (failed !== null) {
+      putBack(
+        course,
+        { ...part, attempts, ...(failed.tries !== undefined && { tries: failed.tries }) },
+        failed.next,
+      );
+      if (failed.leaves) return null;
+      continue;
+    }
+    const refused: Verdict[] = [];
+    const add = ({ index, reason, status }: { index: number; reason: unknown; status: unknown }): void => {
+      const given = typeof status === 'number' || typeof status === 'string' ? status : null;
+      const why = typeof reason === 'string' ? reason : 'refused by the sink';
+      refused.push({ index: from + index, reason: why, status: given, attempts });
+    };
+    if (Array.isArray(refusal?.refused)) {
+      const byIndex = new Map((refusal.refused as readonly Refusal[]).map((each) => [each.index, each]));
+      for (const each of byIndex.values()) add(each);
+    } else if (refusal !== null && to - from === 1) {
+      add({ index: 0, reason: refusal.message, status: refusal.status });
+    } else if (refusal !== null) {
+      putBack(course, { ...part, attempts }, 'split');
+      continue;
+    }
+    course.taken += to - from - refused.length;
+    course.verdicts.push(...refused);
+  }
+  course.leaves = false;
+  if (course.apart.length > 0) return null;
+  course.verdicts.sort((a, b) => a.index - b.index);
+  return refusedEvents(batch, course.verdicts);
+}
+
+function putBack(course: Course, part: Part, next: Failed['next']): void {
+  const { from, to, attempts } = part;
+  const middle = (from + to) >> 1;
+  if (next === 'keep') course.open.unshift(part);
+  else if (next === 'split')
+    course.open.unshift({ from, to: middle, attempts }, { from: middle, to, attempts });
+  else course[next === 'last' ? 'open' : 'apart'].push(part);
+}
+
+/** The events that verdicts of an earlier look at the batch are about. */
+export function refusedEvents(batch: Batch, verdicts: readonly Verdict[]): RefusedEvent[] {
+  if (verdicts.length === 0) return [];
+  const starts = lineStarts(batch.bytes);
+  return verdicts.map((verdict) => ({
+    ...verdict,
+    event: linesOf(batch, starts, verdict.index, verdict.index + 1).subarray(0, -1),
+  }));
+}
+
+/**
+ * What an attempt threw, if it is a refusal that can be followed: of a batch, or of events that are in it. A list that is
+ * empty or names something else says nothing for certain, so the attempt has just failed.
+ */
+export function asRefusal(thrown: unknown, { events }: Batch): SinkError | null {
+  if (!(thrown instanceof SinkError) || thrown.refused === null) return null;
+  if (thrown.refused === 'all') return thrown;
+  // a sink of one's own may have given anything
+  const refused: unknown = thrown.refused;
+  if (!Array.isArray(refused) || refused.length === 0) return null;
+  const isInBatch = (each: Partial<Refusal> | null | undefined): boolean => {
+    const index = each?.index ?? -1;
+    return Number.isInteger(index) && index >= 0 && index < events;
+  };
+  return [...refused].every(isInBatch) ? thrown : null;
+}
+
+/** @param isNew whether it goes by its range also if it is all: a sink may keep its failure with the key of the batch */
+function partOf(batch: Batch, { from, to }: Part, starts: () => readonly number[], isNew: boolean): Batch {
+  if (to - from === batch.events && !isNew) return batch;
+  const range = `#${from}-${to}`;
+  const bytes = linesOf(batch, starts(), from, to);
+  return new Batch({
+    name: batch.name + range,
+    key: partKey(batch.key, range, bytes),
+    events: to - from,
+    bytes,
+  });
+}
+
+/** Some lines of a batch, with their line feeds. */
+function linesOf({ bytes }: Batch, starts: readonly number[], from: number, to: number): Buffer<ArrayBuffer> {
+  return bytes.subarray(starts[from], starts[to]);
+}
+
+/** Where each line begins, and where the last one ends. */
+function lineStarts(bytes: Buffer): number[] {
+  const starts = [0];
+  for (let at = bytes.indexOf(LINE_FEED); at !== -1; at = bytes.indexOf(LINE_FEED, at + 1))
+    starts.push(at + 1);
+  return starts;
+}

@@ -1,0 +1,231 @@
+import type { AppendLog } from '../logs/file/append-log.js';
+import type { Batch } from '../seams/batch.js';
+import { asError } from '../base/errors.js';
+import type { LogLines } from '../base/reporter.js';
+import type { Sink } from '../seams/sink.js';
+import { reachedSink, SinkError } from '../seams/sink-error.js';
+import { AdaptiveLimit } from './adaptive-limit.js';
+import { backoffMs } from './backoff.js';
+import { CircuitBreaker } from './circuit-breaker.js';
+import type { BreakerState } from './circuit-breaker.js';
+import { withoutEvents } from './redaction.js';
+import type { Retries, Wait } from './retries.js';
+import { settle } from './settlement.js';
+import { Isolation } from './isolation.js';
+import type { Course, Failed, Outcome, Part, RefusedEvent } from './settlement.js';
+import { SinkAttempts } from './sink-attempts.js';
+import { count } from '../base/words.js';
+
+/** What is known of the sink. */
+export interface SinkState {
+  /** `closed`: it is well; `open`: it is left alone; `half-open`: one attempt finds out. */
+  readonly breaker: BreakerState;
+  /** Whether it is left alone because it is set up wrongly: credentials, a right, a path. */
+  readonly misconfigured: boolean;
+  /** How long the breaker lets no attempt through, in milliseconds; `null`: it is not open. */
+  readonly nextAttemptMs: number | null;
+  /** How often the breaker has opened in this run. */
+  readonly openings: number;
+  /** Attempts that failed since the last that the sink answered well. */
+  readonly failuresInARow: number;
+  /** Why the last of them failed; `null` where there is none. */
+  readonly lastError: string | null;
+  /** Attempts of this run by how they ended, and those that run. */
+  readonly attempts: {
+    readonly taken: number;
+    readonly refused: number;
+    readonly failed: number;
+    readonly running: number;
+  };
+  /** Batches that may be on their way at once, now. */
+  readonly concurrency: number;
+  /** Whether events that it refused have no room among the dead letters (`--dead-letters-max`). */
+  readonly deadLettersFull: boolean;
+  /** Batches with such events, or whose dead letters the disk does not take. They wait on disk, and hold up no others. */
+  readonly batchesAside: number;
+  /** Events that it fails at while it takes others. They wait apart, on disk, and hold up no others. */
+  readonly isolatedEvents: number;
+}
+
+/** What came of a batch: the sink has its events, but for those that it refused. */
+export interface Settlement {
+  readonly refused: readonly RefusedEvent[];
+  /** Why the refused events are not among the dead letters; `null`: they are. */
+  readonly notKept: Error | null;
+}
+
+export interface SettlerOptions {
+  readonly log: AppendLog;
+  readonly sink: Sink;
+  readonly lines: LogLines;
+  readonly retries: Retries;
+  /** Aborted to begin no further attempt. */
+  readonly stopping: AbortSignal;
+  readonly random: () => number;
+  /** Batches that may be on their way at once; `auto`: as many as the sink takes best, up to `sinkConcurrencyMax`. */
+  readonly sinkConcurrency: number | 'auto';
+  readonly sinkConcurrencyMax: number;
+  /** Failures at one event, while the sink takes others, after which it counts as refused; `null`: it never does. */
+  readonly sinkTriesMax: number | null;
+  /** Whether another batch waits for a place. */
+  readonly othersWait: () => boolean;
+}
+
+/** What becomes of a part that the sink failed at, as log lines say it. */
+const FAILED_WORDS = {
+  keep: 'others go first',
+  split: 'its halves are offered by themselves',
+  last: 'the rest of its batch goes first',
+  apart: 'it waits apart, others are delivered',
+} as const satisfies Record<Failed['next'], string>;
+
+/** Settles each batch: the sink has its events, or the dead letters have them. Knows how the sink does. */
+export class Settler {
+  readonly #log: AppendLog;
+  readonly #lines: LogLines;
+  readonly #retries: Retries;
+  readonly #stopping: AbortSignal;
+  readonly #random: () => number;
+  readonly #breaker: CircuitBreaker;
+  readonly #places: number | AdaptiveLimit;
+  readonly #attempts: SinkAttempts;
+  readonly #isolation: Isolation;
+
+  constructor(options: SettlerOptions) {
+    const { log, lines, retries, stopping, random, sinkConcurrency, sinkConcurrencyMax } = options;
+    this.#log = log;
+    this.#lines = lines;
+    this.#retries = retries;
+    this.#stopping = stopping;
+    this.#random = random;
+    this.#breaker = new CircuitBreaker(lines, stopping, random);
+    const limit = sinkConcurrency === 'auto' ? new AdaptiveLimit(sinkConcurrencyMax) : null;
+    this.#places = limit ?? Number(sinkConcurrency);
+    this.#attempts = new SinkAttempts({ ...options, breaker: this.#breaker, limit });
+    const { othersWait, sinkTriesMax } = options;
+    const parties = { attempts: this.#attempts, breaker: this.#breaker, othersWait };
+    this.#isolation = new Isolation({ ...parties, triesMax: sinkTriesMax ?? Infinity });
+  }
+
+  /** Batches that may be settled at the same time, now. */
+  get concurrency(): number {
+    return typeof this.#places === 'number' ? this.#places : this.#places.current;
+  }
+
+  get state(): Omit<SinkState, 'deadLettersFull' | 'batchesAside' | 'isolatedEvents'> {
+    const { state: breaker, misconfigured, waitMs, openings, failuresInARow, lastError } = this.#breaker;
+    const attempts = { ...this.#attempts.ended, running: this.#attempts.running };
+    const { concurrency } = this;
+    return {
+      breaker,
+      misconfigured,
+      nextAttemptMs: breaker === 'open' ? waitMs : null,
+      openings,
+      failuresInARow,
+      lastError: lastError?.message ?? null,
+      attempts,
+      concurrency,
+    };
+  }
+
+  /**
+   * @param course how far the batch has come; it is kept up to date
+   * @param mayHaveLetters whether some of its events may be among the dead letters already
+   * @returns `null` if the sink has not taken or refused each event yet: the server stops, or the batch leaves its place
+   */
+  async settle(batch: Batch, course: Course, mayHaveLetters: boolean): Promise<Settlement | null> {
+    const refused = await settle(batch, (part, range) => this.#offer(part, range, course), course);
+    if (refused === null) return null;
+    const { name } = batch;
+    const { taken: events } = course;
+    const text = `Successfully sent batch (${events} events)`;
+    if (events > 0) this.#lines.batch({ kind: 'SinkAPI', text, batch: name, events });
+    const isSettled = refused.length === 0 && !mayHaveLetters;
+    return { refused, notKept: isSettled ? null : await this.keep(batch, refused) };
+  }
+
+  /** Puts what the sink refused of a batch, and nothing else of it, among the dead letters. @returns why that failed */
+  async keep(batch: Batch, refused: readonly RefusedEvent[]): Promise<Error | null> {
+    let path: string;
+    try {
+      if (refused.length === 0) {
+        await this.#log.deadLetters.withdraw(batch);
+        return null;
+      }
+      path = await this.#log.deadLetters.keep(batch, refused);
+    } catch (error) {
+      return asError(error);
+    }
+    const [first] = refused;
+    const why = withoutEvents(first?.reason ?? '', batch, first?.status);
+    const text = `${refused.length} of ${count(batch.events, 'event')} of ${batch.name} are in ${path} (${why})`;
+    const about = { batch: batch.name, events: refused.length };
+    this.#lines.batch({ kind: 'Dead lettered', code: 'DEAD_LETTERS', text, ...about });
+    return null;
+  }
+
+  /** Asks the sink at once if the breaker leaves it alone: somebody has mended what it was set up with. */
+  probe(): void {
+    this.#breaker.cutWait();
+  }
+
+  /** Waits no longer for the attempts that run. */
+  abandon(): void {
+    this.#attempts.abandon();
+  }
+
+  end(): void {
+    this.#attempts.end();
+  }
+
+  /** One batch, or a part of it, until that is settled or put off; `null` where the server stops before. */
+  async #offer(part: Batch, range: Part, course: Course): Promise<Outcome | null> {
+    if (this.#stopping.aborted) return null;
+    const isApart = range.tries !== undefined;
+    const waitsOn = { next: 'apart', leaves: true, tries: range.tries ?? 0 } as const;
+    if (this.#isolation.mustWait(range)) return { refusal: null, attempts: 0, failed: waitsOn };
+    let attempts = 0;
+    let outcome: Omit<Outcome, 'attempts'> = { refusal: null };
+    const attempt = async (): Promise<void> => {
+      const isOther = isApart && this.#breaker.state === 'closed';
+      const { refusal, failure, tookMs } = await this.#attempts.run(part, isOther);
+      course.tookMs = tookMs;
+      outcome = { refusal };
+      if (failure === null) {
+        attempts++;
+        return;
+      }
+      const { error, shown } = failure;
+      const isReached = reachedSink(error);
+      // one that did not reach the sink counts for nothing
+      if (isReached) attempts++;
+      else if (!isApart) throw shown;
+      const failed = isReached ? this.#isolation.failed(course, range) : waitsOn;
+      if (failed === null) throw shown;
+      // it is the event, as far as anyone knows
+      const isEvent = typeof failed === 'number' || failed.next === 'apart';
+      if (isEvent && course.takesOthers && this.#breaker.state === 'closed') this.#breaker.succeeded();
+      if (typeof failed === 'number') {
+        const status = error instanceof SinkError ? error.status : null;
+        outcome = {
+          refusal: new SinkError(`${error.message} (${failed} times)`, { status, refused: 'all' }),
+        };
+        return;
+      }
+      outcome = { refusal: null, failed };
+      if (failed.next === 'apart' && !isApart) this.#setApart(part, shown);
+      this.#retries.failed('Delivery failed', part, shown, `${shown.message}; ${FAILED_WORDS[failed.next]}`);
+    };
+    const wait = (failures: number): Wait => {
+      const isOfAttempt = this.#breaker.state !== 'closed';
+      return { ms: isOfAttempt ? this.#breaker.waitMs : backoffMs(failures, this.#random()), isOfAttempt };
+    };
+    const isDone = await this.#retries.untilDone('Delivery failed', part, attempt, wait);
+    return isDone ? { ...outcome, attempts } : null;
+  }
+
+  #setApart({ name, events }: Batch, error: Error): void {
+    const text = `${name}: the sink fails at it and takes others (${error.message}); it waits on disk and is tried on`;
+    this.#lines.batch({ kind: 'Set apart', code: 'EVENT_ISOLATED', text, batch: name, events, error });
+  }
+}

@@ -1,0 +1,154 @@
+import { setMaxListeners } from 'node:events';
+import type { Batch } from '../seams/batch.js';
+import { asError } from '../base/errors.js';
+import type { LogLines } from '../base/reporter.js';
+import { reachedSink } from '../seams/sink-error.js';
+import type { SinkError } from '../seams/sink-error.js';
+import type { Sink } from '../seams/sink.js';
+import type { AdaptiveLimit } from './adaptive-limit.js';
+import type { CircuitBreaker } from './circuit-breaker.js';
+import { shownError } from './redaction.js';
+import { Stopping } from './retries.js';
+import { asRefusal } from './settlement.js';
+
+/** After so long without an answer from the sink the log says so, in milliseconds. */
+const SILENCE_MS = 30_000;
+/** How often it is looked for. */
+const LOOK_MS = 10_000;
+
+interface Attempt {
+  readonly batch: string;
+  /** How often it was found running. */
+  looks: number;
+  readonly fail: (error: Error) => void;
+}
+
+/** How an attempt ended: both `null`: the sink has the batch. */
+export interface Ended {
+  /** What the sink refused. */
+  readonly refusal: SinkError | null;
+  /** Why it failed, where another attempt can help, as it is and as log lines may have it. */
+  readonly failure: { readonly error: Error; readonly shown: Error } | null;
+  /** How long the sink had it, in milliseconds: without the wait until it was let through. */
+  readonly tookMs: number;
+}
+
+export interface SinkAttemptsOptions {
+  readonly sink: Sink;
+  readonly lines: LogLines;
+  readonly breaker: CircuitBreaker;
+  /** Hears of each attempt, to find out how many the sink takes best at once; `null`: nobody wants to know. */
+  readonly limit: AdaptiveLimit | null;
+}
+
+/**
+ * The attempts that run at the sink. They share one timer and one listener: an interval and a listener for each took
+ * several microseconds of every batch.
+ */
+export class SinkAttempts {
+  /** Those that ended, by how. */
+  readonly ended = { taken: 0, refused: 0, failed: 0 };
+  readonly #sink: Sink;
+  readonly #lines: LogLines;
+  readonly #breaker: CircuitBreaker;
+  readonly #limit: AdaptiveLimit | null;
+  readonly #abandoning = new AbortController();
+  readonly #running = new Set<Attempt>();
+  /** Runs on for a while when there is no attempt, as the next is soon to come. */
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor({ sink, lines, breaker, limit }: SinkAttemptsOptions) {
+    this.#sink = sink;
+    this.#lines = lines;
+    this.#breaker = breaker;
+    this.#limit = limit;
+    // a sink may listen to it in each attempt
+    setMaxListeners(0, this.#abandoning.signal);
+  }
+
+  /** Those that the sink answered well, if only with a refusal. */
+  get answered(): number {
+    return this.ended.taken + this.ended.refused;
+  }
+
+  /** How many run. */
+  get running(): number {
+    return this.#running.size;
+  }
+
+  /**
+   * One attempt, once the breaker lets it through.
+   *
+   * @param isApart whether the sink is known to fail at it while it takes others: that says nothing about the sink
+   * @throws Stopping
+   */
+  async run(batch: Batch, isApart: boolean): Promise<Ended> {
+    const admitted = this.#breaker.admit();
+    const period = typeof admitted === 'number' ? admitted : await admitted;
+    const begun = this.#limit?.began(this.running + 1);
+    const startMs = performance.now();
+    let error: Error | null = null;
+    try {
+      await this.#deliver(batch);
+    } catch (thrown) {
+      if (thrown instanceof Stopping) throw thrown;
+      error = asError(thrown);
+    }
+    const tookMs = performance.now() - startMs;
+    const refusal = error === null ? null : asRefusal(error, batch);
+    if (begun !== undefined) this.#limit?.ended(begun, refusal === null ? error : null);
+    if (error !== null && refusal === null) {
+      this.ended.failed++;
+      const shown = shownError(error, batch);
+      if (!isApart || !reachedSink(error)) this.#breaker.failed(shown, period);
+      return { refusal, failure: { error, shown }, tookMs };
+    }
+    this.#breaker.succeeded();
+    this.ended[refusal === null ? 'taken' : 'refused']++;
+    return { refusal, failure: null, tookMs };
+  }
+
+  /** Waits no longer for those that run: a sink that does not listen to its signal goes on alone. */
+  abandon(): void {
+    this.#abandoning.abort();
+    for (const { fail } of this.#running) fail(new Stopping());
+    this.end();
+  }
+
+  #deliver(batch: Batch): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const answer = Promise.resolve(this.#sink.deliver(batch, this.#abandoning.signal));
+      const attempt: Attempt = { batch: batch.name, looks: 0, fail: reject };
+      this.#running.add(attempt);
+      this.#timer ??= setInterval(() => {
+        this.#look();
+      }, LOOK_MS).unref();
+      answer.then(
+        () => {
+          this.#running.delete(attempt);
+          resolve();
+        },
+        (error: Error) => {
+          this.#running.delete(attempt);
+          reject(error);
+        },
+      );
+    });
+  }
+
+  /** Nothing runs any more. */
+  end(): void {
+    clearInterval(this.#timer);
+    this.#timer = undefined;
+  }
+
+  #look(): void {
+    if (this.#running.size === 0) this.end();
+    for (const attempt of this.#running) {
+      // the first look may come at once
+      if (attempt.looks++ === 0 || (attempt.looks - 1) % (SILENCE_MS / LOOK_MS) > 0) continue;
+      const seconds = ((attempt.looks - 1) * LOOK_MS) / 1000;
+      this.#lines.warn('SINK_SILENT', `The sink has not answered ${attempt.batch} for ${seconds} seconds`);
+    }
+  }
+}

@@ -1,0 +1,74 @@
+import { createServer } from 'node:http';
+import type { Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import type { Forebay } from '../forebay.js';
+import type { Logger } from '../base/reporter.js';
+import type { HttpSettings } from '../settings/http-settings.js';
+import { AccessLog } from './access-log.js';
+import { HostRules } from './host-rules.js';
+import type { IngestionServer } from './ingestion-server.js';
+import { listen } from './listen.js';
+import { probeRoutes } from './probes.js';
+import { Router, serverOptions } from './router.js';
+import type { Route } from './router.js';
+
+/** Operators are few, and what they run asks now and then. */
+const CONNECTIONS_MAX = 500;
+
+/** What `AdminServer` takes: of the settings its own address, and what is the same as for events. */
+export interface AdminServerOptions extends Pick<
+  HttpSettings,
+  | 'host'
+  | 'port'
+  | 'allowedHosts'
+  | 'accessLog'
+  | 'headersTimeoutMs'
+  | 'requestTimeoutMs'
+  | 'keepAliveTimeoutMs'
+> {
+  readonly forebay: Forebay;
+  readonly door: IngestionServer;
+  /** What else is there, by path. */
+  readonly routes: Iterable<readonly [string, Route]>;
+  readonly logger: Logger;
+}
+
+/** An address for operators alone: page, metrics and probes. No flood of events keeps them out. */
+export class AdminServer {
+  readonly #options: AdminServerOptions;
+  readonly #server: Server;
+  readonly #router: Router;
+
+  constructor(options: AdminServerOptions) {
+    const { forebay, door, host, allowedHosts, routes, logger } = options;
+    this.#options = options;
+    this.#server = createServer({ ...serverOptions(options) });
+    this.#server.maxConnections = CONNECTIONS_MAX;
+    this.#server.timeout = options.requestTimeoutMs; // also for who reads no answer
+    const hosts = new HostRules(host, allowedHosts);
+    const accessLog = new AccessLog(options.accessLog, logger);
+    this.#router = new Router({ server: this.#server, hosts, counts: door.counts, accessLog, logger });
+    this.#router.add(Object.entries(probeRoutes(forebay, () => door.refusal())));
+    this.#router.add(routes);
+    this.#server.on('error', (err) => {
+      if (this.#server.listening)
+        logger.error({ code: 'CONNECTIONS_MAX', err }, 'A connection could not be taken');
+    });
+  }
+
+  /** The port it listens on. */
+  get port(): number {
+    return (this.#server.address() as AddressInfo).port;
+  }
+
+  /** @throws ForebayError `PORT_UNAVAILABLE` */
+  async start(): Promise<void> {
+    await listen(this.#server, this.#options.host, this.#options.port);
+  }
+
+  stop(): void {
+    this.#server.close();
+    this.#router.stop();
+    this.#server.closeAllConnections();
+  }
+}

@@ -1,0 +1,207 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Readable } from 'node:stream';
+import { ForebayError } from '../base/errors.js';
+import { BodyBuffer } from '../sources/body-buffer.js';
+import type { EventReader } from '../seams/source.js';
+import { createDecoder, windowBytes } from './content-decoder.js';
+import type { Decoder } from './content-decoder.js';
+import type { IncomingBodies, IncomingBody } from './incoming-bodies.js';
+import { turns } from './turns.js';
+
+/** The most that a body may inflate, as a multiple of its size: JSON events reach about 10, very repetitive ones 100. */
+const INFLATION_MAX = 200;
+/** The first inflated bytes, which that ratio does not bound: a short body can exceed it. */
+const INFLATED_BYTES_FREE = 2 ** 16;
+/** What a decoder takes beside what it has inflated: its window, its tables and a piece. */
+const DECODER_BYTES = 2 ** 16;
+
+export interface BodyReadingOptions {
+  readonly req: IncomingMessage;
+  readonly res: ServerResponse;
+  /** The `Content-Encoding`, one that is known. */
+  readonly coding: string;
+  readonly reader: EventReader;
+  readonly bodies: IncomingBodies;
+  /** The largest body, inflated, in bytes. */
+  readonly bodyBytesMax: number;
+  /** Checks the body as it was sent, before any of it is inflated or read; none: it is read as it comes. */
+  readonly verify: ((sent: Buffer) => void) | undefined;
+  /** Why a body of this length so far, in bytes, inflated, is refused; `null`: it is not. */
+  readonly refusal: (length: number) => ForebayError | null;
+  /** Called once: the body is whole, or what is wrong. Never if the client goes away before its end. */
+  readonly done: (error: unknown) => void;
+}
+
+/** Reads the body of a request, and inflates it. */
+export class BodyReading implements IncomingBody {
+  readonly startMs = performance.now();
+  heldBytes = 0;
+  windowBytes = 0;
+  /**
+   * `null` once it is over: the listeners stay until the request goes, as to take them off costs more, and a client may
+   * keep it open. They must not keep the body.
+   */
+  #options: BodyReadingOptions | null;
+  #decoder: Decoder | null;
+  /** What was sent, until it is whole and verified. */
+  #unverified: BodyBuffer | null;
+  /** In bytes, as it was sent, */
+  #sent = 0;
+  /** and inflated. */
+  #length = 0;
+
+  constructor(options: BodyReadingOptions) {
+    this.#options = options;
+    this.#decoder = createDecoder(options.coding);
+    const { verify, req } = options;
+    this.#unverified = verify ? new BodyBuffer(Number(req.headers['content-length'] ?? 0)) : null;
+  }
+
+  begin(): void {
+    if (this.#options === null) return;
+    const { req, res, bodies } = this.#options;
+    bodies.add(this);
+    if (this.#decoder !== null) bodies.hold(this, DECODER_BYTES);
+    if (this.#isOver()) return;
+    req.on('data', this.#onSent);
+    this.#decoder?.on('error', this.#onDecoderError);
+    if (this.#unverified !== null) req.on('end', this.#onAllSent);
+    else if (this.#decoder !== null) req.pipe(this.#decoder);
+    const source: Readable | null = this.#decoder ?? (this.#unverified === null ? req : null);
+    source?.on('data', this.#onData);
+    source?.on('end', this.#onEnd);
+    // a decoder may still be at work on a body that is whole
+    req.on('close', () => {
+      if (!req.readableEnded) this.#release();
+    });
+    // a request that was answered before its end, with 408 say, never closes
+    res.on('close', this.#release);
+  }
+
+  get sentBytes(): number {
+    return this.#sent;
+  }
+
+  refuse(error: ForebayError): void {
+    this.#finish(error);
+  }
+
+  #isOver(): boolean {
+    return this.#options === null;
+  }
+
+  #finish(error: unknown): void {
+    if (this.#options === null) return;
+    const { done } = this.#options;
+    this.#release();
+    done(error);
+  }
+
+  /** In front of the decoder. */
+  readonly #onSent = (piece: Buffer): void => {
+    const isFirst = this.#sent === 0;
+    this.#sent += piece.length;
+    if (this.#options === null) return;
+    const { bodies, coding } = this.#options;
+    if (isFirst) bodies.holdWindow(this, windowBytes(coding, piece));
+    if (this.#unverified !== null) this.#add(piece, this.#sent, this.#unverified);
+  };
+
+  readonly #onAllSent = (): void => {
+    const body = this.#unverified?.take();
+    if (body === undefined) return;
+    this.#attempt(({ verify, reader }) => {
+      verify?.(body);
+      if (this.#decoder === null) reader.append(body);
+    });
+    if (this.#decoder === null) this.#end();
+    else this.#decoder.end(body);
+  };
+
+  /** Holds a piece of a body that has come to this length with it. */
+  #add(piece: Buffer, length: number, to: Pick<EventReader, 'append'>): void {
+    this.#options?.bodies.hold(this, piece.length); // it may have to yield
+    this.#attempt((options) => {
+      this.#checkSize(options, length);
+      to.append(piece);
+      const refusal = options.refusal(length);
+      if (refusal !== null) throw refusal;
+    });
+  }
+
+  readonly #onData = (piece: Buffer): void => {
+    if (this.#options === null) return;
+    this.#length += piece.length;
+    this.#add(piece, this.#length, this.#options.reader);
+    if (this.#decoder === null || turns.hasTime) return;
+    // many decoders may have inflated something since the last turn
+    this.#decoder.pause();
+    turns.wait(this.#readOn);
+  };
+
+  readonly #readOn = (): void => {
+    this.#decoder?.resume();
+  };
+
+  readonly #onEnd = (): void => {
+    if (this.#options === null) return;
+    const { req } = this.#options;
+    if (this.#decoder === null || req.complete) this.#end();
+    else req.once('end', this.#end); // what is coded is over, and what was sent is not
+  };
+
+  readonly #end = (): void => {
+    const isWhole = this.#attempt(({ coding, reader }) => {
+      if (this.#decoder !== null && this.#decoder.bytesWritten < this.#sent) {
+        const message = `Something stands behind the end of the ${coding} body`;
+        throw new ForebayError('BODY_NOT_DECODED', { message });
+      }
+      reader.end();
+    });
+    if (isWhole) this.#finish(null);
+  };
+
+  readonly #onDecoderError = (cause: Error): void => {
+    this.#attempt(({ coding }) => {
+      const message = `The body is not valid ${coding}: ${cause.message}`;
+      throw new ForebayError('BODY_NOT_DECODED', { message, cause });
+    });
+  };
+
+  #attempt(work: (options: BodyReadingOptions) => void): boolean {
+    if (this.#options === null) return false;
+    try {
+      work(this.#options);
+      return true;
+    } catch (error) {
+      this.#finish(error);
+      return false;
+    }
+  }
+
+  /** @throws ForebayError `BODY_TOO_LARGE` */
+  #checkSize({ bodyBytesMax }: BodyReadingOptions, length: number): void {
+    if (length > bodyBytesMax) throw bodyTooLarge(bodyBytesMax);
+    if (this.#decoder === null || length <= INFLATED_BYTES_FREE + this.#sent * INFLATION_MAX) return;
+    const message = `The body inflates to more than ${INFLATION_MAX} times its size`;
+    throw new ForebayError('BODY_TOO_LARGE', { message });
+  }
+
+  readonly #release = (): void => {
+    if (this.#options === null) return;
+    const { req, bodies } = this.#options;
+    bodies.remove(this);
+    if (this.#decoder !== null) {
+      req.unpipe(this.#decoder);
+      this.#decoder.destroy();
+    }
+    this.#options = null;
+    this.#decoder = null;
+    this.#unverified = null;
+  };
+}
+
+export function bodyTooLarge(bodyBytesMax: number): ForebayError {
+  const message = `The body is larger than ${bodyBytesMax} bytes (--body-max)`;
+  return new ForebayError('BODY_TOO_LARGE', { message });
+}

@@ -1,0 +1,73 @@
+import { createServer } from 'node:http';
+import type { IncomingMessage, Server, ServerResponse } from 'node:http';
+import { ForebayError } from '../base/errors.js';
+import type { Forebay } from '../forebay.js';
+import { answerError } from './answers.js';
+import { listen } from './listen.js';
+import { answerProbe, health, readiness } from './probes.js';
+
+/** What asks here has little to say, and gets little time: a stop is a matter of seconds. */
+const REQUEST_TIMEOUT_MS = 2000;
+const BODY_MS = 1000;
+/** At most this many connections are taken; the others are closed. */
+const CONNECTIONS_MAX = 1000;
+
+/**
+ * Stands where the door was, while the server stops: `503` to events and to `/ready`, `200` to `/health`. Without it
+ * clients and probes would get no connection, and could not tell a stop from a crash.
+ */
+export class ClosedDoor {
+  readonly #server: Server;
+
+  private constructor(forebay: Forebay, connectionsMax: number) {
+    this.#server = createServer({
+      headersTimeout: REQUEST_TIMEOUT_MS,
+      requestTimeout: REQUEST_TIMEOUT_MS,
+      connectionsCheckingInterval: REQUEST_TIMEOUT_MS / 2,
+    });
+    this.#server.maxConnections = Math.min(connectionsMax, CONNECTIONS_MAX);
+    // a connection that cannot be taken must not break the stop; before it listens, `listen` hears of it
+    this.#server.on('error', () => undefined);
+    this.#server.on('request', (req, res) => {
+      // behind the body: a connection that is closed under it takes the answer with it
+      const late = setTimeout(answer, BODY_MS, forebay, req, res);
+      req.once('close', () => {
+        clearTimeout(late);
+      });
+      req.once('end', () => {
+        clearTimeout(late);
+        answer(forebay, req, res);
+      });
+      req.resume();
+    });
+  }
+
+  /**
+   * @param connectionsMax each is an open file, beside those of the door that is being closed
+   * @throws ForebayError `PORT_UNAVAILABLE`
+   */
+  static async open(
+    forebay: Forebay,
+    host: string,
+    port: number,
+    connectionsMax: number,
+  ): Promise<ClosedDoor> {
+    const door = new ClosedDoor(forebay, connectionsMax);
+    await listen(door.#server, host, port);
+    return door;
+  }
+
+  close(): void {
+    this.#server.close();
+    this.#server.closeAllConnections();
+  }
+}
+
+function answer(forebay: Forebay, req: IncomingMessage, res: ServerResponse): void {
+  if (res.headersSent) return;
+  const error = new ForebayError('NOT_RUNNING', { message: 'The server stops', retryAfterMs: 1000 });
+  res.shouldKeepAlive = false;
+  if (req.url === '/health') answerProbe(res, health(forebay));
+  else if (req.url === '/ready') answerProbe(res, readiness(forebay, error));
+  else answerError(req, res, error);
+}

@@ -1,0 +1,269 @@
+import type { Server, Socket } from 'node:net';
+import { ForebayError } from '../base/errors.js';
+import { errorAnswer } from '../seams/http-answer.js';
+import type { Logger } from '../base/reporter.js';
+import { rawAnswer } from './raw-answer.js';
+import type { RequestCounts } from './request-counts.js';
+import { turns } from './turns.js';
+
+/** At most this many connections beyond the bound are answered at once; each takes some 10 KiB. */
+export const REFUSED_MAX = 2000;
+/** Connections that are closed still count for a moment. */
+const CLOSING_MAX = 32;
+/** How long one of them may take to read its answer, in milliseconds. */
+const REFUSAL_MS = 2000;
+/** How much of a request is looked at to tell what it asks for, in bytes. */
+const REQUEST_LINE_MAX = 256;
+/** How often the log says what became of connections beyond the bound, in milliseconds. */
+const REPORT_MS = 1000;
+
+export interface ConnectionGateOptions {
+  readonly server: Server;
+  readonly connectionsMax: number;
+  /** The most connections of one client. */
+  readonly connectionsPerPeer: number;
+  /** How long a request may take to begin, in milliseconds, */
+  readonly headersTimeoutMs: number;
+  /** and to arrive; so long may a client not take its answers; */
+  readonly requestTimeoutMs: number;
+  /** an idle connection stays open for so long, in milliseconds. */
+  readonly keepAliveTimeoutMs: number;
+  /** At most this many connections beyond these are answered `429` at once. */
+  readonly refusedMax: number;
+  /** What is told apart from `other` in the counts. */
+  readonly sourcePaths: { has(path: string): boolean };
+  readonly counts: RequestCounts;
+  readonly logger: Logger;
+  /** Takes a connection that is within the bound. */
+  readonly admit: (socket: Socket) => void;
+  /** For how long a connection has waited for a request, in milliseconds; `null`: it has one. */
+  readonly idleMs: (socket: Socket) => number | null;
+  /** The answer to a request that is never refused, a probe's, from its first bytes; `null` for any other. */
+  readonly answerProbe: (request: string) => string | null;
+}
+
+/** A connection that was idle for less is not closed for another, in milliseconds: its client may be about to send. */
+const IDLE_MS_MIN = 5000;
+/** How often idle connections are looked for, in milliseconds. */
+const LOOK_MS = 1000;
+
+/** A connection within the bound. */
+interface Admitted {
+  readonly peer: string;
+  /** What waited for its client at the last look, in bytes, and at how many looks in a row it was the same. */
+  unread: number;
+  stalledLooks: number;
+}
+
+/**
+ * Bounds the open connections, those of all and those of each client. For one beyond the bound the one that is idle for
+ * longest is closed; where none is, it is answered `429` and closed: so a client knows that it should come back, where
+ * a closed connection would be an error to it. Beyond a second bound connections are reset unanswered.
+ */
+export class ConnectionGate {
+  /** Connections that were answered `429` because `connectionsMax` were open. */
+  refused = 0;
+  /** Connections that were closed unanswered: too many even for that, or they sent nothing, or do not take their answers. */
+  dropped = 0;
+  readonly #options: ConnectionGateOptions;
+  readonly #admitted = new Map<Socket, Admitted>();
+  /** How many each client has. */
+  readonly #peers = new Map<string, number>();
+  /** Those that were idle at the last look, the longest first. */
+  #idle: Socket[] = [];
+  readonly #looks: NodeJS.Timeout;
+  readonly #refusing = new Set<Socket>();
+  #reported = { refused: 0, dropped: 0 };
+  #reportTimer: NodeJS.Timeout | null = null;
+
+  constructor(options: ConnectionGateOptions) {
+    const { server, connectionsMax, refusedMax } = options;
+    this.#options = options;
+    server.maxConnections = connectionsMax + refusedMax + CLOSING_MAX;
+    server.on('connection', this.#onConnection);
+    server.on('drop', () => {
+      this.#drop();
+    });
+    this.#looks = setInterval(this.#look, LOOK_MS).unref();
+  }
+
+  /** Open connections within the bound. */
+  get open(): number {
+    return this.#admitted.size;
+  }
+
+  /** What a new connection would get now; `null`: it is taken. */
+  get refusal(): ForebayError | null {
+    if (this.#admitted.size < this.#options.connectionsMax) return null;
+    return this.#idle.some((socket) => this.#isIdle(socket)) ? null : full();
+  }
+
+  /** Closes those that are being refused: the server stops. */
+  close(): void {
+    clearInterval(this.#looks);
+    for (const socket of this.#refusing) socket.destroy();
+  }
+
+  /** Closes the others, too, whatever they do. */
+  destroy(): void {
+    for (const socket of this.#admitted.keys()) socket.destroy();
+  }
+
+  readonly #onConnection = (socket: Socket): void => {
+    turns.accept();
+    const { connectionsMax, connectionsPerPeer, admit } = this.#options;
+    const peer = peerOf(socket.remoteAddress);
+    const ofPeer = this.#peers.get(peer) ?? 0;
+    const hasRoom =
+      (ofPeer < connectionsPerPeer || this.#closeLongestIdle(peer)) &&
+      (this.#admitted.size < connectionsMax || this.#closeLongestIdle(null));
+    if (!hasRoom) {
+      this.#refuse(socket);
+      return;
+    }
+    this.#admitted.set(socket, { peer, unread: 0, stalledLooks: 0 });
+    this.#peers.set(peer, (this.#peers.get(peer) ?? 0) + 1);
+    socket.once('close', () => {
+      this.#forget(socket);
+    });
+    admit(socket);
+  };
+
+  #forget(socket: Socket): void {
+    const { peer } = this.#admitted.get(socket) ?? {};
+    if (peer === undefined) return;
+    this.#admitted.delete(socket);
+    const left = (this.#peers.get(peer) ?? 0) - 1;
+    if (left > 0) this.#peers.set(peer, left);
+    else this.#peers.delete(peer);
+  }
+
+  /** Makes room for a connection, among those of one client or of all; `false`: none is idle for long enough. */
+  #closeLongestIdle(peer: string | null): boolean {
+    const isOne = (socket: Socket): boolean => peer === null || this.#admitted.get(socket)?.peer === peer;
+    for (let index = this.#idle.findIndex(isOne); index !== -1; index = this.#idle.findIndex(isOne)) {
+      const [socket] = this.#idle.splice(index, 1);
+      if (socket === undefined || !this.#isIdle(socket)) continue; // it has a request by now
+      this.#forget(socket);
+      socket.destroy();
+      return true;
+    }
+    return false;
+  }
+
+  #isIdle(socket: Socket): boolean {
+    return this.#admitted.has(socket) && (this.#options.idleMs(socket) ?? 0) >= IDLE_MS_MIN;
+  }
+
+  /**
+   * Looks for idle connections. Those that are so for too long are closed: each reader has timeouts of its own, but a
+   * line end now and then restarts one, and is no request. So are those whose clients do not take their answers.
+   */
+  readonly #look = (): void => {
+    const { keepAliveTimeoutMs, requestTimeoutMs, idleMs } = this.#options;
+    const found: { readonly socket: Socket; readonly ms: number }[] = [];
+    for (const [socket, admitted] of this.#admitted) {
+      const { writableLength } = socket;
+      const isStalled = writableLength > 0 && writableLength === admitted.unread;
+      admitted.unread = writableLength;
+      admitted.stalledLooks = isStalled ? admitted.stalledLooks + 1 : 0;
+      if (admitted.stalledLooks * LOOK_MS >= requestTimeoutMs) {
+        this.#drop();
+        socket.destroy();
+      }
+      const ms = idleMs(socket) ?? 0;
+      if (ms > keepAliveTimeoutMs + IDLE_MS_MIN) socket.destroy();
+      else if (ms >= IDLE_MS_MIN) found.push({ socket, ms });
+    }
+    this.#idle = found.toSorted((one, other) => other.ms - one.ms).map(({ socket }) => socket);
+  };
+
+  /**
+   * Answers when something has come, as many clients take an answer before their request for a fault; and reads on
+   * until the client has closed, as a reset may take the answer away before it is read.
+   */
+  #refuse(socket: Socket): void {
+    // the oldest has had its time; a probe, which is answered at once, is never locked out
+    const [oldest] = this.#refusing;
+    if (oldest !== undefined && this.#refusing.size >= this.#options.refusedMax) {
+      this.#refusing.delete(oldest);
+      oldest.destroy();
+    }
+    this.#refusing.add(socket);
+    let isCounted = false;
+    const drop = (): void => {
+      if (!isCounted) this.#drop();
+      isCounted = true;
+      socket.destroy();
+    };
+    let timer = setTimeout(drop, this.#options.headersTimeoutMs); // it has sent nothing
+    socket.on('error', () => undefined); // nobody is there to be told; `close` follows
+    socket.once('close', () => {
+      clearTimeout(timer);
+      this.#refusing.delete(socket);
+      drop(); // also if it was its client that hung up
+    });
+    socket.once('end', () => socket.end());
+    socket.once('data', (piece: Buffer) => {
+      isCounted = true;
+      clearTimeout(timer);
+      timer = setTimeout(() => socket.destroy(), REFUSAL_MS);
+      socket.end(this.#answer(piece.toString('latin1', 0, REQUEST_LINE_MAX)), 'latin1');
+      socket.resume();
+    });
+  }
+
+  #drop(): void {
+    this.dropped++;
+    this.#reportSoon();
+  }
+
+  #answer(request: string): string {
+    const { sourcePaths, counts, answerProbe } = this.#options;
+    const probe = answerProbe(request);
+    if (probe !== null) return probe;
+    const refusal = errorAnswer(full());
+    this.refused++;
+    this.#reportSoon();
+    counts.refuse('CONNECTIONS_MAX', 1);
+    const [, path = ''] = /^POST ([^ ?]+)/.exec(request) ?? [];
+    counts.count(sourcePaths.has(path) ? path : 'other', refusal.status);
+    return rawAnswer(refusal, null);
+  }
+
+  /** Clients that are refused come back soon: at most one line a second. */
+  #reportSoon(): void {
+    if (this.#reportTimer !== null) return;
+    this.#reportTimer = setTimeout(() => {
+      this.#reportTimer = null;
+      const { logger, connectionsMax, connectionsPerPeer } = this.#options;
+      const refused = this.refused - this.#reported.refused;
+      const dropped = this.dropped - this.#reported.dropped;
+      this.#reported = { refused: this.refused, dropped: this.dropped };
+      const reset = dropped === 0 ? '' : `, and ${dropped} closed`;
+      logger.warn(
+        { code: 'CONNECTIONS_MAX', refused, dropped },
+        `${this.open} connections are open (--connections-max ${connectionsMax}, --connections-per-peer ${connectionsPerPeer}): ${refused} more were answered 429${reset}`,
+      );
+    }, REPORT_MS).unref();
+  }
+}
+
+function full(): ForebayError {
+  return new ForebayError('CONNECTIONS_MAX', { retryAfterMs: 1000 });
+}
+
+/** Who is one client: an address, or a network of IPv6 as one is given to a customer (RFC 6177). */
+export function peerOf(address: string = ''): string {
+  const [, v4] = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(address) ?? [];
+  if (v4 !== undefined || !address.includes(':')) return v4 ?? address;
+  const [head = '', tail = ''] = address.split('::', 2).map((part) => part.replace(/%.*/, ''));
+  const groups = head.split(':');
+  const missing = address.includes('::') ? 8 - groups.length - (tail === '' ? 0 : tail.split(':').length) : 0;
+  const all = [
+    ...(head === '' ? ['0'] : groups),
+    ...Array<string>(Math.max(0, missing)).fill('0'),
+    ...tail.split(':'),
+  ];
+  return all.slice(0, 4).join(':');
+}

@@ -1,0 +1,215 @@
+import { createServer } from 'node:http';
+import type { Server } from 'node:http';
+import type { AddressInfo, Socket } from 'node:net';
+import { ForebayError } from '../base/errors.js';
+import type { Forebay } from '../forebay.js';
+import { jsonAnswer } from '../seams/http-answer.js';
+import { silentLogger, unthrowing } from '../base/reporter.js';
+import type { Logger } from '../base/reporter.js';
+import { HTTP_SETTINGS } from '../settings/http-settings.js';
+import type { HttpSettings } from '../settings/http-settings.js';
+import { fromObject } from '../settings/option-table.js';
+import { SOURCES } from '../sources/registry.js';
+import type { Source } from '../seams/source.js';
+import { AccessLog } from './access-log.js';
+import { ConnectionGate, REFUSED_MAX } from './connection-gate.js';
+import type { Door } from './door.js';
+import { FastPath } from './fast-path.js';
+import { HostRules } from './host-rules.js';
+import { IncomingBodies } from './incoming-bodies.js';
+import { listen } from './listen.js';
+import { health, probeRoutes, readiness } from './probes.js';
+import type { ProbeAnswer } from './probes.js';
+import { rawAnswer } from './raw-answer.js';
+import { RequestCounts } from './request-counts.js';
+import { Router, serverOptions } from './router.js';
+import type { Route } from './router.js';
+import { SourceRoute } from './source-route.js';
+
+const HEAD_END = '\r\n\r\n';
+/** Bodies that are being read may take this part of the queue; and one of the largest always fits. */
+const BODIES_SHARE = 0.25;
+/** What a body takes beside its bytes. */
+const BODY_ROOM = 2 ** 17;
+
+/** What `IngestionServer` takes: the pipeline, and any of the door's settings. */
+export interface IngestionServerOptions extends Partial<HttpSettings> {
+  readonly forebay: Forebay;
+  /** What is understood at which path; those of `registry.ts` by default. */
+  readonly sources?: readonly Source[];
+  /** At most this many connections beyond `connectionsMax` are answered `429` at once; 2,000 by default. */
+  readonly refusedMax?: number;
+  /** Whether `/health` is here; `false`: operators have an address of their own. */
+  readonly hasHealth?: boolean;
+  /** Where faults of the server are told; `pino` fits. Nowhere by default. */
+  readonly logger?: Logger;
+}
+
+/** The HTTP door: `POST` to each source, `GET /health`, `GET /ready`. */
+export class IngestionServer implements Door {
+  /** Requests by path and status, events refused by why. */
+  readonly counts: RequestCounts;
+  readonly #settings: HttpSettings;
+  readonly #forebay: Forebay;
+  readonly #hasHealth: boolean;
+  readonly #bodies: IncomingBodies;
+  readonly #server: Server;
+  readonly #logger: Logger;
+  readonly #router: Router;
+  readonly #fastPath: FastPath;
+  readonly #gate: ConnectionGate;
+
+  /** @throws ForebayError `SETTING_INVALID` */
+  constructor({
+    forebay,
+    sources = SOURCES,
+    refusedMax = REFUSED_MAX,
+    hasHealth = true,
+    logger: givenLogger = silentLogger,
+    ...given
+  }: IngestionServerOptions) {
+    const settings = fromObject(HTTP_SETTINGS, given);
+    this.#settings = settings;
+    this.#forebay = forebay;
+    this.#hasHealth = hasHealth;
+    const logger = unthrowing(givenLogger);
+    this.#logger = logger;
+    const hosts = new HostRules(settings.host, settings.allowedHosts);
+    const counts = new RequestCounts(sources);
+    this.counts = counts;
+    const { bodyBytesMax, bodyRateMin } = settings;
+    const bodiesMax = Math.max(forebay.settings.queueBytes * BODIES_SHARE, bodyBytesMax + BODY_ROOM);
+    const bodies = new IncomingBodies(bodiesMax, bodyRateMin);
+    this.#bodies = bodies;
+    const routeOf = (source: Source): SourceRoute =>
+      new SourceRoute({ ...settings, source, forebay, bodies, logger, counts });
+    const routes = new Map(sources.map((source) => [source.path, routeOf(source)]));
+    this.#server = createServer({ ...serverOptions(settings) });
+    const accessLog = new AccessLog(settings.accessLog, logger);
+    this.#router = new Router({ server: this.#server, hosts, counts, accessLog, logger });
+    const probes = probeRoutes(forebay, () => this.refusal());
+    this.#router.add([...routes, ['/ready', probes['/ready']]]);
+    if (hasHealth) this.#router.add([['/health', probes['/health']]]);
+    const handOver = this.#takeConnections();
+    this.#fastPath = new FastPath({
+      ...settings,
+      hosts,
+      accessLog,
+      routes,
+      counts,
+      handOver,
+    });
+    this.#gate = new ConnectionGate({
+      ...settings,
+      refusedMax,
+      server: this.#server,
+      sourcePaths: routes,
+      counts,
+      logger,
+      admit: (socket) => {
+        this.#fastPath.take(socket);
+      },
+      idleMs: (socket) => this.#fastPath.idleMs(socket) ?? this.#router.exchanges.idleMs(socket),
+      answerProbe: (request) => this.#answerProbe(request),
+    });
+    this.#server.on('error', (error) => {
+      if (!this.#server.listening) return;
+      this.#logger.error({ code: 'CONNECTIONS_MAX', err: error }, 'A connection could not be taken');
+    });
+  }
+
+  /** Connections that were answered `429` because `connectionsMax` were open. */
+  get refusedConnections(): number {
+    return this.#gate.refused;
+  }
+
+  /** Connections that were reset, as there were too many even for that. */
+  get droppedConnections(): number {
+    return this.#gate.dropped;
+  }
+
+  /** Connections that do not take the fast path (any more): `node:http` reads them. */
+  get handedOverConnections(): number {
+    return this.#fastPath.handedOver;
+  }
+
+  /** Adds what is at some paths. A route that has an end of its own is stopped with the server. */
+  addRoutes(routes: Iterable<readonly [string, Route]>): void {
+    this.#router.add(routes);
+  }
+
+  /** Open connections. */
+  get connections(): number {
+    return this.#gate.open;
+  }
+
+  /** Why an event would be refused now, as the error for its client; `null`: it would be taken. */
+  refusal(): ForebayError | null {
+    return this.#gate.refusal ?? this.#forebay.unready(this.#bodies.bytes);
+  }
+
+  get listening(): boolean {
+    return this.#server.listening;
+  }
+
+  /** The port it listens on. */
+  get port(): number {
+    return (this.#server.address() as AddressInfo).port;
+  }
+
+  /**
+   * Listens. As long as the pipeline does not run, before its start and while it replays, events get `503`.
+   *
+   * @throws ForebayError `PORT_UNAVAILABLE`
+   */
+  async start(): Promise<void> {
+    await listen(this.#server, this.#settings.host, this.#settings.port);
+  }
+
+  /**
+   * Takes no more connections, answers the requests in flight, and closes.
+   *
+   * @param waitMs after so many milliseconds connections are closed whatever they do
+   */
+  async stop(waitMs: number): Promise<void> {
+    const closed = new Promise<void>((resolve) => {
+      this.#server.close(() => {
+        resolve();
+      });
+    });
+    this.#gate.close();
+    this.#fastPath.close();
+    this.#router.stop();
+    const timer = setTimeout(() => {
+      this.#gate.destroy();
+    }, waitMs);
+    await closed;
+    clearTimeout(timer);
+  }
+
+  /**
+   * Takes new connections away from `node:http`.
+   *
+   * @returns gives one to it
+   */
+  #takeConnections(): (socket: Socket) => void {
+    const server = this.#server;
+    const listeners = server.listeners('connection') as ((socket: Socket) => void)[];
+    server.removeAllListeners('connection');
+    return (socket) => {
+      for (const listener of listeners) listener.call(server, socket);
+    };
+  }
+
+  /** Probes are answered however many connections are open: who is locked out would be taken for dead. */
+  #answerProbe(request: string): string | null {
+    const [, method, path] = /^(GET|HEAD) (\/\w+)[ ?]/.exec(request) ?? [];
+    let answer: ProbeAnswer;
+    if (path === '/health' && this.#hasHealth) answer = health(this.#forebay);
+    else if (path === '/ready') answer = readiness(this.#forebay, this.refusal());
+    else return null;
+    this.counts.count(path, answer.status);
+    const full = rawAnswer(jsonAnswer(answer.status, answer.body, answer.headers), null);
+    return method === 'HEAD' ? full.slice(0, full.indexOf(HEAD_END) + HEAD_END.length) : full;
+  }
+}

@@ -1,0 +1,86 @@
+import type { RequestHead } from '../seams/source.js';
+
+/** The most header lines of a request. */
+export const HEADER_LINES_MAX = 2000;
+
+const METHOD = 'POST ';
+/**
+ * A `POST` in the strictest form of RFC 9112: a path without a query, names that are tokens, values of printable
+ * characters, CRLF. What two parsers could read in two ways does not match, so it is never read here.
+ */
+const PLAIN = /^POST \/[!-"$->@-~]* HTTP\/1\.1\r\n(?:[!#$%&'*+\-.^_`|~\dA-Za-z]+:[\t\x20-\x7e]*\r\n)+\r\n$/;
+/** Headers that change how a request is framed, read or answered: all that are not the simplest case. */
+const NOT_PLAIN =
+  'transfer-encoding content-encoding connection proxy-connection expect upgrade prefer trailer origin sec-fetch-site';
+/** Headers of which `node:http` keeps the first, or joins two otherwise than by a comma. */
+const SINGLE =
+  'host content-type content-length x-request-id authorization proxy-authorization cookie set-cookie user-agent referer ' +
+  'from age etag expires if-modified-since if-unmodified-since last-modified location max-forwards retry-after server';
+/** Where the value of a header is kept that is there once; -1: the request is not plain. */
+const PLACES = new Map<string, number>([
+  ...NOT_PLAIN.split(' ').map((name): [string, number] => [name, -1]),
+  ...SINGLE.split(' ').map((name, index): [string, number] => [name, index]),
+]);
+/** Without tabs, which `node:http` does not take here. */
+const LENGTH = /^ *\d{1,15} *$/;
+
+/** The head of a request that the fast path understands. */
+export class PlainHead implements RequestHead {
+  readonly target: string;
+  /** How long the head is, in bytes, */
+  readonly headBytes: number;
+  /** and the body behind it. */
+  readonly bodyBytes: number;
+  readonly #head: string;
+  /** Values by their place. */
+  readonly #single: readonly (string | undefined)[];
+
+  constructor(head: string, single: readonly (string | undefined)[]) {
+    this.#head = head;
+    this.target = head.slice(METHOD.length, head.indexOf(' ', METHOD.length));
+    this.headBytes = head.length;
+    this.#single = single;
+    this.bodyBytes = Number(this.header('content-length'));
+  }
+
+  header(name: string): string | undefined {
+    const place = PLACES.get(name);
+    if (place !== undefined) return this.#single[place];
+    // read again, as to keep each header of a connection takes up to ten times the memory of its head
+    const values = this.#head.split('\r\n').flatMap((line) => {
+      const colon = line.indexOf(':');
+      return line.slice(0, colon).toLowerCase() === name ? [line.slice(colon + 1).trim()] : [];
+    });
+    return values.length === 0 ? undefined : values.join(', ');
+  }
+}
+
+/**
+ * Reads the head of a request, up to and with its empty line.
+ *
+ * @returns `null` if it is anything but a plain `POST` with a length: then it is for `node:http` to read
+ */
+export function plainHead(head: string): PlainHead | null {
+  if (!PLAIN.test(head)) return null;
+  const single: (string | undefined)[] = [];
+  let lines = 0;
+  for (let start = head.indexOf('\n') + 1, end = head.indexOf('\r', start); end > start;) {
+    const colon = head.indexOf(':', start);
+    const name = head.slice(start, colon).toLowerCase();
+    const value = head.slice(colon + 1, end).trim();
+    const place = PLACES.get(name);
+    lines++;
+    if (place === -1) {
+      if (name !== 'connection' || !/^keep-alive$/i.test(value)) return null;
+    } else if (place !== undefined) {
+      if (single[place] !== undefined) return null;
+      single[place] = value;
+    }
+    if (name === 'content-length' && !LENGTH.test(head.slice(colon + 1, end))) return null;
+    start = end + 2;
+    end = head.indexOf('\r', start);
+  }
+  const plain = new PlainHead(head, single);
+  const isWhole = plain.header('host') !== undefined && !Number.isNaN(plain.bodyBytes);
+  return isWhole && lines <= HEADER_LINES_MAX ? plain : null;
+}

@@ -1,0 +1,212 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { asError, ForebayError } from '../base/errors.js';
+import type { Forebay } from '../forebay.js';
+import type { HttpAnswer } from '../seams/http-answer.js';
+import type { Logger } from '../base/reporter.js';
+import type { EventReader, Limits, NewReader, RequestHead, Source } from '../seams/source.js';
+import { answerRefused, isAnswered, sendAnswer } from './answers.js';
+import { BodyReading, bodyTooLarge } from './body-reading.js';
+import { CODINGS, isCoding } from './content-decoder.js';
+import { CrossOrigin } from './cross-origin.js';
+import type { IncomingBodies } from './incoming-bodies.js';
+import type { RequestCounts } from './request-counts.js';
+import { guard } from './router.js';
+import type { Route } from './router.js';
+
+export interface SourceRouteOptions {
+  readonly source: Source;
+  readonly forebay: Forebay;
+  /** The bodies that are being read, of all sources. */
+  readonly bodies: IncomingBodies;
+  /** The largest body, inflated, in bytes. */
+  readonly bodyBytesMax: number;
+  /** The largest event, in bytes. */
+  readonly eventBytesMax: number;
+  /** Origins of web pages that may send. */
+  readonly allowedOrigins: readonly string[];
+  readonly logger: Logger;
+  readonly counts: RequestCounts;
+}
+
+type Answer = (answer: HttpAnswer) => void;
+
+/** Takes a body that is here whole, and answers once. */
+export type TakeWhole = (body: Buffer, answer: Answer) => void;
+
+/**
+ * Takes the events of a source: `202`, or what the source says instead, when all are on disk.
+ *
+ * What can be refused is refused before the body is read. Nothing is taken before the body is whole, so that a
+ * refused or cut off upload leaves no trace.
+ */
+export class SourceRoute implements Route {
+  readonly methods: readonly string[];
+  readonly #options: SourceRouteOptions;
+  readonly #source: Source;
+  readonly #forebay: Forebay;
+  readonly #limits: Limits;
+  readonly #crossOrigin: CrossOrigin;
+
+  constructor(options: SourceRouteOptions) {
+    const { source, forebay, eventBytesMax, allowedOrigins } = options;
+    const { depthMax, queueSize } = forebay.settings;
+    this.#options = options;
+    this.#source = source;
+    this.#forebay = forebay;
+    this.#limits = { eventBytesMax, depthMax, eventsMax: queueSize };
+    this.#crossOrigin = new CrossOrigin(allowedOrigins);
+    this.methods = allowedOrigins.length === 0 ? ['POST'] : ['POST', 'OPTIONS'];
+  }
+
+  /** @param waits whether the client waits for `100 Continue` before it sends the body */
+  handle(req: IncomingMessage, res: ServerResponse, waits: boolean): void {
+    if (req.method === 'OPTIONS') {
+      this.#crossOrigin.answerPreflight(req, res);
+      req.resume();
+      return;
+    }
+    const { bodies, bodyBytesMax } = this.#options;
+    const source = this.#source;
+    const refuse = (thrown: unknown, events: number): void => {
+      const error = this.#refused(thrown, events);
+      answerRefused(req, res, error, source.refused(error));
+    };
+    const head = headOf(req);
+    const coding = codingOf(req);
+    let reader: EventReader;
+    try {
+      reader = this.#newReader(head, req, res, coding);
+    } catch (error) {
+      refuse(error, 1);
+      return;
+    }
+    if (waits) res.writeContinue();
+    const reading = new BodyReading({
+      req,
+      res,
+      coding,
+      reader,
+      bodies,
+      bodyBytesMax,
+      verify: source.verify && ((body) => source.verify?.(head, body)),
+      refusal: (length) =>
+        this.#forebay.refusal(Math.max(1, reader.lines.length), length, bodies.bytes - length),
+      done: (thrown) => {
+        if (thrown !== null) {
+          refuse(thrown, eventsAtFault(reader));
+          return;
+        }
+        if (isAnswered(res)) return; // with 408, while the rest of the body came
+        this.#take(reader, (error) => {
+          void guard(req, res, this.#options.logger, () => {
+            if (error === null) sendAnswer(res, this.#accepted(reader));
+            else refuse(error, reader.lines.length);
+          });
+        });
+      },
+    });
+    reading.begin();
+  }
+
+  /** What takes the bodies of plain requests with this head, as the fast path reads them; `null`: they are not for it. */
+  takerOf(head: RequestHead): TakeWhole | null {
+    if (!this.#source.isFast) return null;
+    try {
+      const newReader = this.#source.readerFor(head, this.#limits);
+      return (body, answer) => {
+        this.#takeWhole(head, newReader, body, answer);
+      };
+    } catch {
+      return null; // by the other way it is refused with words
+    }
+  }
+
+  #takeWhole(head: RequestHead, newReader: NewReader, body: Buffer, answer: Answer): void {
+    const refuse = (thrown: unknown, events: number): void => {
+      answer(this.#source.refused(this.#refused(thrown, events)));
+    };
+    let reader: EventReader | null = null;
+    try {
+      this.#checkRoom(body.length);
+      this.#source.verify?.(head, body);
+      reader = newReader(body.length);
+      reader.append(body);
+      reader.end();
+    } catch (error) {
+      refuse(error, eventsAtFault(reader));
+      return;
+    }
+    const whole = reader;
+    this.#take(whole, (error) => {
+      try {
+        if (error === null) answer(this.#accepted(whole));
+        else refuse(error, whole.lines.length);
+      } catch (thrown) {
+        this.#named(thrown); // a fault of the door, and none that may end the process
+      }
+    });
+  }
+
+  /** @throws ForebayError for a request that is refused by its head */
+  #newReader(head: RequestHead, req: IncomingMessage, res: ServerResponse, coding: string): EventReader {
+    const foreign = this.#crossOrigin.refusal(req, res);
+    if (foreign !== null) throw foreign;
+    const newReader = this.#source.readerFor(head, this.#limits);
+    if (coding !== 'identity' && !isCoding(coding)) {
+      throw new ForebayError('UNSUPPORTED_MEDIA_TYPE', {
+        message: `Content-Encoding must be one of ${CODINGS}, not ${coding}`,
+      });
+    }
+    const declared = Number(req.headers['content-length'] ?? 0);
+    this.#checkRoom(declared);
+    return newReader(coding === 'identity' ? declared : 0);
+  }
+
+  /** @throws ForebayError for a body of this length that has no room */
+  #checkRoom(length: number): void {
+    const { bodies, bodyBytesMax } = this.#options;
+    const refusal =
+      length > bodyBytesMax ? bodyTooLarge(bodyBytesMax) : this.#forebay.refusal(1, length, bodies.bytes);
+    if (refusal !== null) throw refusal;
+  }
+
+  #take({ lines }: EventReader, answer: (error: Error | null) => void): void {
+    if (lines.length > 0) this.#forebay.take(lines, answer);
+    else answer(null);
+  }
+
+  #accepted(reader: EventReader): HttpAnswer {
+    for (const [code, events] of reader.refused ?? []) this.#options.counts.refuse(code, events);
+    return reader.accepted();
+  }
+
+  /** Counts this many events as refused. */
+  #refused(thrown: unknown, events: number): ForebayError {
+    const error = this.#named(thrown);
+    this.#options.counts.refuse(error.code, events);
+    return error;
+  }
+
+  #named(thrown: unknown): ForebayError {
+    if (thrown instanceof ForebayError) return thrown;
+    const cause = asError(thrown);
+    this.#options.logger.error({ code: 'INTERNAL', err: cause }, `POST ${this.#source.path} failed`);
+    return new ForebayError('INTERNAL', { cause });
+  }
+}
+
+/** How many events a body that is refused had: most often the fault is in the one behind those that were read. */
+function eventsAtFault(reader: EventReader | null): number {
+  let events = 1 + (reader?.lines.length ?? 0);
+  for (const [, alone] of reader?.refused ?? []) events += alone;
+  return events;
+}
+
+/** The head of a request that `node:http` has read. */
+function headOf({ url = '', headers }: IncomingMessage): RequestHead {
+  return { target: url, header: (name) => headers[name]?.toString() };
+}
+
+function codingOf({ headers: { 'content-encoding': coding = 'identity' } }: IncomingMessage): string {
+  return coding.trim().toLowerCase();
+}

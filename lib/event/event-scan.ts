@@ -1,0 +1,210 @@
+/**
+ * Finds good events in bytes without building what is thrown away at once: of an event only the line is kept, and
+ * `JSON.parse` makes a string for each of its strings and an object for each of its objects.
+ *
+ * It is certain or says nothing. What it takes is JSON by the whole grammar of RFC 8259, in bytes that are UTF-8, and
+ * an event; what it does not take may be good all the same, and goes the way by `JSON.parse`, which also makes the
+ * error. So it need not know what is rare: line breaks between tokens, escapes in a name of the event's own members,
+ * deep nesting. `test/event/event-scan.test.ts` holds it against `JSON.parse`.
+ */
+
+const TAB = 0x09;
+const SPACE = 0x20;
+const QUOTE = 0x22;
+const PLUS = 0x2b;
+const COMMA = 0x2c;
+const MINUS = 0x2d;
+const POINT = 0x2e;
+const ZERO = 0x30;
+const NINE = 0x39;
+const COLON = 0x3a;
+const OPENING_BRACKET = 0x5b;
+const BACKSLASH = 0x5c;
+const CLOSING_BRACKET = 0x5d;
+const OPENING_BRACE = 0x7b;
+const CLOSING_BRACE = 0x7d;
+/** `e`, which is `E` as well once this bit is set. */
+const EXPONENT = 0x65;
+const LOWER_CASE = 0x20;
+
+/** In place of a position. */
+export const NOT_CERTAIN = -1;
+/** Values in values beyond this are rare, and each takes a call. */
+const DEPTH_MAX = 32;
+/** The event itself. */
+const OUTERMOST = 1;
+
+const ID = Buffer.from('id');
+const TYPE = Buffer.from('type');
+const DATA = Buffer.from('data');
+const TIMESTAMP = Buffer.from('timestamp');
+const TRUE = Buffer.from('true');
+const FALSE = Buffer.from('false');
+const NULL = Buffer.from('null');
+/** What may follow a backslash, but for `u`. */
+const ESCAPED = new Set(Buffer.from('"\\/bfnrt'));
+
+/** An event that was found. */
+export class EventScan {
+  /** Whether the last event that was found has a `timestamp`. */
+  hasTimestamp = false;
+  /** How many values in values an event may have inside. */
+  readonly #depthMax: number;
+
+  /** @param depthMax how deep an event may be nested */
+  constructor(depthMax: number) {
+    this.#depthMax = Math.min(DEPTH_MAX, depthMax - OUTERMOST);
+  }
+
+  /**
+   * The position behind the event that begins at `start`, or -1 where that is not certain.
+   *
+   * @param bytes UTF-8, as far as the event reaches
+   */
+  endOf(bytes: Uint8Array, start: number): number {
+    if (bytes[start] !== OPENING_BRACE) return NOT_CERTAIN;
+    let hasId = false;
+    let hasType = false;
+    let hasData = false;
+    let hasTimestamp = false;
+    let at = start;
+    do {
+      const name = skipSpace(bytes, at + 1);
+      const nameEnd = plainStringEnd(bytes, name);
+      if (nameEnd === NOT_CERTAIN) return NOT_CERTAIN;
+      const colon = skipSpace(bytes, nameEnd);
+      if (bytes[colon] !== COLON) return NOT_CERTAIN;
+      const value = skipSpace(bytes, colon + 1);
+      const valueEnd = endOfValue(bytes, value, this.#depthMax);
+      if (valueEnd === NOT_CERTAIN) return NOT_CERTAIN;
+      // of members with the same name JSON.parse takes the last
+      if (isName(bytes, name, nameEnd, ID)) hasId = isText(bytes, value, valueEnd);
+      else if (isName(bytes, name, nameEnd, TYPE)) hasType = isText(bytes, value, valueEnd);
+      else if (isName(bytes, name, nameEnd, DATA)) hasData = true;
+      else if (isName(bytes, name, nameEnd, TIMESTAMP)) hasTimestamp = true;
+      at = skipSpace(bytes, valueEnd);
+    } while (bytes[at] === COMMA);
+    this.hasTimestamp = hasTimestamp;
+    return bytes[at] === CLOSING_BRACE && hasId && hasType && hasData ? at + 1 : NOT_CERTAIN;
+  }
+}
+
+function isName(bytes: Uint8Array, start: number, end: number, name: Uint8Array): boolean {
+  return end - start === name.length + 2 && isAt(bytes, start + 1, name);
+}
+
+/** Whether a value is a string that is not empty. */
+function isText(bytes: Uint8Array, start: number, end: number): boolean {
+  return bytes[start] === QUOTE && end - start > 2;
+}
+
+function isAt(bytes: Uint8Array, at: number, word: Uint8Array): boolean {
+  for (let index = 0; index < word.length; index++) if (bytes[at + index] !== word[index]) return false;
+  return true;
+}
+
+function skipSpace(bytes: Uint8Array, from: number): number {
+  let at = from;
+  while (bytes[at] === SPACE || bytes[at] === TAB) at++;
+  return at;
+}
+
+function endOfValue(bytes: Uint8Array, at: number, depthLeft: number): number {
+  const first = bytes[at] ?? 0;
+  if (first === QUOTE) return endOfString(bytes, at);
+  if (first === MINUS || isDigit(first)) return endOfNumber(bytes, at);
+  if (first === OPENING_BRACE) return endOfObject(bytes, at, depthLeft);
+  if (first === OPENING_BRACKET) return endOfArray(bytes, at, depthLeft);
+  for (const word of [TRUE, FALSE, NULL]) if (isAt(bytes, at, word)) return at + word.length;
+  return NOT_CERTAIN;
+}
+
+function endOfObject(bytes: Uint8Array, start: number, depthLeft: number): number {
+  if (depthLeft <= 0) return NOT_CERTAIN;
+  let at = skipSpace(bytes, start + 1);
+  if (bytes[at] === CLOSING_BRACE) return at + 1;
+  at = start;
+  do {
+    const nameEnd = endOfString(bytes, skipSpace(bytes, at + 1));
+    if (nameEnd === NOT_CERTAIN) return NOT_CERTAIN;
+    const colon = skipSpace(bytes, nameEnd);
+    if (bytes[colon] !== COLON) return NOT_CERTAIN;
+    const valueEnd = endOfValue(bytes, skipSpace(bytes, colon + 1), depthLeft - 1);
+    if (valueEnd === NOT_CERTAIN) return NOT_CERTAIN;
+    at = skipSpace(bytes, valueEnd);
+  } while (bytes[at] === COMMA);
+  return bytes[at] === CLOSING_BRACE ? at + 1 : NOT_CERTAIN;
+}
+
+function endOfArray(bytes: Uint8Array, start: number, depthLeft: number): number {
+  if (depthLeft <= 0) return NOT_CERTAIN;
+  let at = skipSpace(bytes, start + 1);
+  if (bytes[at] === CLOSING_BRACKET) return at + 1;
+  at = start;
+  do {
+    const valueEnd = endOfValue(bytes, skipSpace(bytes, at + 1), depthLeft - 1);
+    if (valueEnd === NOT_CERTAIN) return NOT_CERTAIN;
+    at = skipSpace(bytes, valueEnd);
+  } while (bytes[at] === COMMA);
+  return bytes[at] === CLOSING_BRACKET ? at + 1 : NOT_CERTAIN;
+}
+
+/** The position behind a string that has no escapes. */
+function plainStringEnd(bytes: Uint8Array, start: number): number {
+  if (bytes[start] !== QUOTE) return NOT_CERTAIN;
+  const at = endOfPlain(bytes, start + 1);
+  return bytes[at] === QUOTE ? at + 1 : NOT_CERTAIN;
+}
+
+function endOfString(bytes: Uint8Array, start: number): number {
+  if (bytes[start] !== QUOTE) return NOT_CERTAIN;
+  let at = endOfPlain(bytes, start + 1);
+  while (bytes[at] === BACKSLASH) {
+    const escaped = bytes[at + 1] ?? 0;
+    if (ESCAPED.has(escaped)) at = endOfPlain(bytes, at + 2);
+    else if (escaped === 0x75 && areHex(bytes, at + 2)) at = endOfPlain(bytes, at + 6);
+    else return NOT_CERTAIN;
+  }
+  return bytes[at] === QUOTE ? at + 1 : NOT_CERTAIN;
+}
+
+/** The position of the next byte that does not stand for itself in a string: a quote, a backslash, a control. */
+function endOfPlain(bytes: Uint8Array, from: number): number {
+  let at = from;
+  for (;;) {
+    const byte = bytes[at] ?? 0;
+    if (byte < SPACE || byte === QUOTE || byte === BACKSLASH) return at;
+    at++;
+  }
+}
+
+function areHex(bytes: Uint8Array, start: number): boolean {
+  for (let at = start; at < start + 4; at++) {
+    const byte = bytes[at] ?? 0;
+    const letter = byte | LOWER_CASE;
+    if (!isDigit(byte) && (letter < 0x61 || letter > 0x66)) return false;
+  }
+  return true;
+}
+
+function endOfNumber(bytes: Uint8Array, start: number): number {
+  const first = bytes[start] === MINUS ? start + 1 : start;
+  let at = bytes[first] === ZERO ? first + 1 : endOfDigits(bytes, first);
+  if (at !== NOT_CERTAIN && bytes[at] === POINT) at = endOfDigits(bytes, at + 1);
+  if (at !== NOT_CERTAIN && ((bytes[at] ?? 0) | LOWER_CASE) === EXPONENT) {
+    const sign = bytes[at + 1];
+    at = endOfDigits(bytes, sign === PLUS || sign === MINUS ? at + 2 : at + 1);
+  }
+  return at;
+}
+
+/** The position behind one digit or more. */
+function endOfDigits(bytes: Uint8Array, start: number): number {
+  let at = start;
+  while (isDigit(bytes[at] ?? 0)) at++;
+  return at > start ? at : NOT_CERTAIN;
+}
+
+function isDigit(byte: number): boolean {
+  return byte >= ZERO && byte <= NINE;
+}

@@ -1,0 +1,149 @@
+import type { AppendLog } from '../logs/file/append-log.js';
+import { BLOCK_BYTES } from '../logs/file/disk-blocks.js';
+import { RUN_MARK_BYTES } from '../logs/file/run-mark.js';
+import type { DiskWatch } from './disk-watch.js';
+import { ForebayError } from '../base/errors.js';
+import type { LogLines } from '../base/reporter.js';
+import type { Batcher } from '../core/batcher.js';
+import type { Deliverer } from '../core/delivery.js';
+import { Trouble } from '../base/outage.js';
+import type { WaitingRequests } from './waiting-requests.js';
+
+/** What decides about an event, and the bounds. */
+export interface AdmissionOptions {
+  readonly log: AppendLog;
+  readonly batcher: Batcher;
+  readonly disk: DiskWatch;
+  readonly deliverer: Deliverer;
+  readonly waiting: WaitingRequests;
+  readonly lines: LogLines;
+  readonly ackTimeoutMs: number;
+  readonly backlogBytesMax: number;
+  readonly batchSize: number;
+  readonly batchBytes: number;
+}
+
+/** The bounds of `retryAfterMs`: HTTP counts in seconds, and a disk that stalled may be well again soon. */
+const RETRY_AFTER_MS_MIN = 1000;
+const RETRY_AFTER_MS_MAX = 30_000;
+/** A backlog can take hours, but the sink may be faster soon, and `Infinity` is none of its rates. */
+const BACKLOG_RETRY_AFTER_MS_MAX = 300_000;
+/** So much of `backlogBytesMax` is free again when clients are told to come back. */
+const BACKLOG_ROOM = 0.1;
+
+/** What a batch file takes of the disk beside its lines, at most: the mark of its run, and the rest of its last block. */
+const FILE_BYTES = RUN_MARK_BYTES + BLOCK_BYTES - 1;
+
+/** A request weighs so much in the mean of the last ones. */
+const REQUEST_WEIGHT = 1 / 8;
+/** The size of a request as long as there was none, in bytes. */
+const REQUEST_BYTES = 1024;
+
+/** Whether the running pipeline takes more events, and what their clients are told if not. */
+export class Admission {
+  readonly #options: AdmissionOptions;
+  readonly #backlogFull: Trouble;
+  /** What the last requests had on average. */
+  #requestEvents = 1;
+  #requestBytes = REQUEST_BYTES;
+  #hasSeenRequest = false;
+
+  constructor(options: AdmissionOptions) {
+    const { log, deliverer, lines, backlogBytesMax } = options;
+    this.#options = options;
+    const full =
+      'The backlog has no room for an event (--backlog-max): clients get 429 until the sink has taken a part';
+    this.#backlogFull = new Trouble(lines, full);
+    const roomy = backlogBytesMax * (1 - BACKLOG_ROOM);
+    deliverer.on('gone', () => {
+      if (log.pendingBytes <= roomy) this.#backlogFull.end('The backlog has room again');
+    });
+  }
+
+  /**
+   * Why so many events are refused, as the error for their client; `null`: they may be queued.
+   *
+   * @param heldBytes what else the caller holds in memory on behalf of clients
+   */
+  refusal(events: number, bytes: number, heldBytes: number): ForebayError | null {
+    const error = this.#refusal(events, bytes, heldBytes);
+    if (error?.code === 'BACKLOG_FULL') this.#backlogFull.met(error);
+    return error;
+  }
+
+  /** A request came to its end: the next ones may be like it, if there could be room for it. */
+  saw(events: number, bytes: number): void {
+    if (!this.#fitsAlone(events, bytes)) return;
+    const weight = this.#hasSeenRequest ? REQUEST_WEIGHT : 1;
+    this.#hasSeenRequest = true;
+    this.#requestEvents += (events - this.#requestEvents) * weight;
+    this.#requestBytes += (bytes - this.#requestBytes) * weight;
+  }
+
+  /** Why a request like the last ones would be refused now; `null`: it would be taken. */
+  unready(heldBytes: number): ForebayError | null {
+    const events = Math.max(1, Math.floor(this.#requestEvents));
+    return this.#refusal(events, Math.floor(this.#requestBytes), heldBytes) ?? this.logFailure();
+  }
+
+  /** Why the disk takes no event, as far as is known; `null`: it does. */
+  logFailure(): ForebayError | null {
+    return this.#hanging() ?? this.#options.disk.failure(Math.floor(this.#requestBytes));
+  }
+
+  #refusal(events: number, bytes: number, heldBytes: number): ForebayError | null {
+    const { batcher, log, backlogBytesMax } = this.#options;
+    const waiting = batcher.queuedBytes + bytes;
+    if (!this.#fitsAlone(events, bytes)) {
+      const message = 'The request is larger than the whole queue, or than all that may wait on disk';
+      return new ForebayError('BODY_TOO_LARGE', { message });
+    }
+    const hanging = this.#hanging();
+    if (hanging !== null) return hanging;
+    const beside = FILE_BYTES * this.#filesBegun(events, waiting);
+    const over = log.pendingBytes + waiting + beside + heldBytes - backlogBytesMax;
+    if (!batcher.admits(events, bytes + heldBytes) || (over > 0 && over <= heldBytes)) {
+      return new ForebayError('QUEUE_FULL', { retryAfterMs: bounded(batcher.drainMs, RETRY_AFTER_MS_MAX) });
+    }
+    return over > 0 ? this.#backlogFullError(over) : null;
+  }
+
+  /**
+   * How many files queued events and these begin at most: also if the batches of those that are being written and of
+   * those that wait end by time.
+   */
+  #filesBegun(events: number, bytes: number): number {
+    const { batcher, batchSize, batchBytes } = this.#options;
+    const bySize = Math.floor((batcher.queuedEvents + events) / batchSize);
+    return 2 + bySize + Math.floor(bytes / batchBytes);
+  }
+
+  /** Whether events have room if nothing else waits. If each of some requests has, one like their mean has, too. */
+  #fitsAlone(events: number, bytes: number): boolean {
+    const { batcher, batchSize, batchBytes, backlogBytesMax } = this.#options;
+    const beside = FILE_BYTES * (2 + events / batchSize + bytes / batchBytes);
+    return batcher.canEverAdmit(events, bytes) && bytes + beside <= backlogBytesMax;
+  }
+
+  #hanging(): ForebayError | null {
+    const { waiting, ackTimeoutMs } = this.#options;
+    if (waiting.overdue === 0) return null;
+    const message = `The disk has not answered for ${ackTimeoutMs} ms (--ack-timeout): the event was not taken`;
+    return new ForebayError('LOG_FAILED', { message, retryAfterMs: RETRY_AFTER_MS_MIN });
+  }
+
+  #backlogFullError(over: number): ForebayError {
+    const { log, backlogBytesMax } = this.#options;
+    // not for the first byte that fits: all clients would be back for it
+    const room = over + backlogBytesMax * BACKLOG_ROOM;
+    const message = `${log.pendingBytes} bytes wait on disk for the sink (--backlog-max): please retry later`;
+    return new ForebayError('BACKLOG_FULL', {
+      message,
+      retryAfterMs: bounded(log.drainMs(room), BACKLOG_RETRY_AFTER_MS_MAX),
+    });
+  }
+}
+
+function bounded(ms: number, most: number): number {
+  return Math.min(most, Math.max(RETRY_AFTER_MS_MIN, ms));
+}

@@ -1,0 +1,160 @@
+import { ForebayError } from '../base/errors.js';
+import { Histogram, SECONDS } from '../base/histogram.js';
+import type { LineBuffer } from '../event/event-block.js';
+import type { LogLines } from '../base/reporter.js';
+import type { QueuedEvents } from '../core/batcher.js';
+import { Trouble } from '../base/outage.js';
+
+/** Gets the outcome of a request, once. */
+export type Answer = (error: Error | null) => void;
+
+/**
+ * Calls an answer. What it throws is a fault of its owner, so it ends as an uncaught exception of the process, as from
+ * any callback in Node.js; whoever calls it goes on, and no other request hears of it (decision 53).
+ */
+export function tell(answer: Answer, error: Error | null): void {
+  try {
+    answer(error);
+  } catch (thrown) {
+    queueMicrotask(() => {
+      throw thrown;
+    });
+  }
+}
+/** A timer that is later than this was not just waiting for others, in milliseconds. */
+const LATE_MS = 500;
+
+/** A request whose client waits until all of its events are on disk. */
+class WaitingRequest implements QueuedEvents {
+  readonly lines: LineBuffer;
+  withdrawn = false;
+  /** When its client has waited long enough, in milliseconds of `performance.now()`. */
+  readonly dueMs: number;
+  readonly #events: number;
+  /** Let go once it is called: it holds the whole request, and its events are held longer than that. */
+  #answer: Answer | null;
+  readonly #done: (request: WaitingRequest) => void;
+  #onDisk = 0;
+  #failed = 0;
+  #error: Error | null = null;
+
+  constructor(lines: LineBuffer, dueMs: number, answer: Answer, done: (request: WaitingRequest) => void) {
+    this.lines = lines;
+    this.#events = lines.length;
+    this.dueMs = dueMs;
+    this.#answer = answer;
+    this.#done = done;
+  }
+
+  acknowledge(events: number, error: Error | null): void {
+    if (error === null) {
+      this.#onDisk += events;
+    } else {
+      this.#failed += events;
+      // what is in doubt for one of its events is in doubt for the request
+      if (this.#error === null || isInDoubt(error)) this.#error = error;
+    }
+    if (this.#onDisk + this.#failed < this.#events) return;
+    this.#done(this);
+    this.#tell(this.#outcome());
+  }
+
+  /** Whether all of its events are. */
+  get isOnDisk(): boolean {
+    return this.#onDisk === this.#events;
+  }
+
+  withdraw(error: Error): void {
+    this.withdrawn = true;
+    this.#tell(error);
+  }
+
+  #tell(error: Error | null): void {
+    const answer = this.#answer;
+    this.#answer = null;
+    if (answer !== null) tell(answer, error);
+  }
+
+  /** A batch can end in the middle of a request, and the disk can fail between the two files. */
+  #outcome(): Error | null {
+    if (this.#error === null || this.#onDisk === 0) return this.#error;
+    const message = `${this.#onDisk} of ${this.#events} events are on disk and will be delivered, the others are not`;
+    return new ForebayError('IN_DOUBT', { message, retryAfterMs: 1000, cause: this.#error });
+  }
+}
+
+function isInDoubt(error: Error): boolean {
+  return error instanceof ForebayError && error.code === 'IN_DOUBT';
+}
+
+/**
+ * The requests whose clients wait for the disk, oldest first. None waits longer than `timeoutMs`: then it gets
+ * `IN_DOUBT`, because a write that hangs may still come to its end. Its events stay in the queue, which bounds
+ * memory, until the disk answers; those that the writer has not taken yet are not written any more.
+ */
+export class WaitingRequests {
+  /** Requests that got `IN_DOUBT` and whose events are still in the queue. While there are any, the disk hangs. */
+  overdue = 0;
+  /** How long those waited that were put on disk, in seconds. */
+  readonly ackSeconds = new Histogram(SECONDS);
+  readonly #timeoutMs: number;
+  readonly #hanging: Trouble;
+  readonly #waiting = new Set<WaitingRequest>();
+  #timer: NodeJS.Timeout | null = null;
+
+  constructor(timeoutMs: number, lines: LogLines) {
+    this.#timeoutMs = timeoutMs;
+    const text = `The disk has not answered for ${timeoutMs} ms (--ack-timeout): clients get 503 until it does`;
+    this.#hanging = new Trouble(lines, text);
+  }
+
+  add(lines: LineBuffer, answer: Answer): QueuedEvents {
+    const request = new WaitingRequest(lines, performance.now() + this.#timeoutMs, answer, this.#done);
+    this.#waiting.add(request);
+    this.#timer ??= this.#startTimer(this.#timeoutMs);
+    this.#timer.ref();
+    return request;
+  }
+
+  readonly #done = (request: WaitingRequest): void => {
+    if (!this.#waiting.delete(request) && request.withdrawn) {
+      this.overdue--;
+      if (this.overdue === 0) this.#hanging.end('The disk answers again');
+    } else if (request.isOnDisk)
+      this.ackSeconds.observe((performance.now() - request.dueMs + this.#timeoutMs) / 1000);
+    if (this.#waiting.size === 0) this.#timer?.unref();
+  };
+
+  /** Ends the timer. To be called when no request waits any more. */
+  close(): void {
+    if (this.#timer !== null) clearTimeout(this.#timer);
+    this.#timer = null;
+  }
+
+  /** One timer for all: whoever came later is due later. It keeps the process alive only while a request waits. */
+  #startTimer(ms: number): NodeJS.Timeout {
+    const atMs = performance.now() + ms;
+    return setTimeout(() => {
+      // the process was suspended: the disk is heard before the clock, and may need some more steps
+      if (performance.now() - atMs > LATE_MS) this.#timer = this.#startTimer(LATE_MS);
+      else this.#withdrawDue();
+    }, ms);
+  }
+
+  #withdrawDue(): void {
+    const nowMs = performance.now();
+    this.#timer = null;
+    for (const request of this.#waiting) {
+      if (request.dueMs > nowMs) {
+        this.#timer = this.#startTimer(Math.ceil(request.dueMs - nowMs));
+        break;
+      }
+      this.#waiting.delete(request);
+      this.overdue++;
+      const message = `Not on disk within ${this.#timeoutMs} ms (--ack-timeout); it may still be delivered`;
+      const error = new ForebayError('IN_DOUBT', { message, retryAfterMs: this.#timeoutMs });
+      this.#hanging.met(error);
+      request.withdraw(error);
+    }
+  }
+}

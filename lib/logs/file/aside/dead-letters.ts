@@ -1,0 +1,259 @@
+/**
+ * Dead letters: events that the sink refused for good, with its reason. A file for each batch that had some, named like
+ * it, in `append-log/dead-letters/`; each line is one of them:
+ *
+ *   {"batch":"batch_….jsonl","key":"…","index":7,"reason":"…","status":400,"attempts":3,"time":"2026-11-25T09:00:00.000Z","event":{…}}
+ *
+ * `event` is last, and its text is the client's own. A file is written once, whole, and flushed with its name before its
+ * batch file is deleted, so it may be cut off only while the batch file is still there; then it is written again, or
+ * deleted if the sink takes its events after all. Once the batch file is gone the server keeps each of its letters:
+ * `bin/dead-letters.js` may take them out. A name may come again in a later run: beside a file with letters of other
+ * events the next one ends in `.2`, and so on.
+ */
+import { join } from 'node:path';
+import { ForebayError, systemCode } from '../../../base/errors.js';
+import { DEAD_LETTERS } from '../directory-listing.js';
+import { unlink } from '../closing.js';
+import type { Batch } from '../../../seams/batch.js';
+import { withoutDigest } from '../batch-key.js';
+import { flushDirectory, readAll, writeNewFile } from '../file-system.js';
+import type { FileSystem } from '../file-system.js';
+import { fileOf, LettersRoom } from './letters-room.js';
+import type { LettersSize } from './letters-room.js';
+import { copies, freePath, writeNewCopy } from './new-copy.js';
+import type { EarlierCopy } from './new-copy.js';
+import { Subdirectory } from './subdirectory.js';
+import type { SubdirectoryOwner } from './subdirectory.js';
+
+/** An event that the sink refused. */
+export interface DeadLetter {
+  /** Its place in the batch, from 0. */
+  readonly index: number;
+  readonly reason: string;
+  readonly status: number | string | null;
+  /** Attempts at the sink that it was part of. */
+  readonly attempts: number;
+  /** The event's own text. */
+  readonly event: Buffer;
+}
+
+/** What stands about a dead letter in front of its event. */
+export interface LetterAbout {
+  readonly batch: string;
+  /** Earlier versions wrote none. */
+  readonly key?: string;
+  readonly index: number;
+  readonly reason: string;
+  readonly status: number | string | null;
+  readonly attempts: number;
+  readonly time: string;
+}
+
+/** A batch, with its events as the sink got them. */
+type Whose = Pick<Batch, 'name' | 'key' | 'bytes'>;
+
+/** A file that gives way; `size`: of its letters of these events. */
+interface Earlier extends EarlierCopy {
+  /** Its other lines. */
+  readonly others: Buffer;
+}
+
+/** The letters of a batch have no room below the bound. */
+export class DeadLettersFull extends ForebayError {
+  readonly size: LettersSize;
+
+  constructor(message: string, size: LettersSize) {
+    super('DEAD_LETTERS_FULL', { message });
+    this.size = size;
+  }
+}
+
+const LINE_FEED = 10;
+const EVENT = Buffer.from(',"event":');
+/** How a file starts. Earlier versions wrote no key. */
+const START = /^\{"batch":"([^"]*)",(?:"key":"([^"]*)",)?"index":/;
+const START_BYTES = 256;
+
+export class DeadLetters {
+  readonly #owner: SubdirectoryOwner;
+  readonly #fs: FileSystem;
+  readonly #dir: string;
+  readonly #subdirectory: Subdirectory;
+  readonly #room: LettersRoom;
+  /** Whether all deletions there are on the device. Those of an earlier run need not be. */
+  #isFlushed = false;
+  /** One file after another: each must fit below the bound. */
+  #turn: Promise<unknown> = Promise.resolve();
+
+  /**
+   * @param bytesMax so many bytes may stand there; those of one batch always
+   */
+  constructor(owner: SubdirectoryOwner, bytesMax: number) {
+    const { fs, logDir, logNames } = owner;
+    this.#owner = owner;
+    this.#fs = fs;
+    this.#dir = join(logDir, DEAD_LETTERS);
+    this.#subdirectory = new Subdirectory(fs, this.#dir, logNames);
+    this.#room = new LettersRoom(fs, this.#dir, bytesMax);
+  }
+
+  /**
+   * Keeps what the sink refused of a batch, flushed.
+   *
+   * @returns the path of the file
+   * @throws DeadLettersFull; the system's error if it cannot be written
+   */
+  async keep(batch: Whose, letters: readonly DeadLetter[]): Promise<string> {
+    const lines = linesOf(batch, letters);
+    return this.#inTurn(() => this.#owner.reserve.lend(() => this.#write(batch, lines)));
+  }
+
+  /**
+   * The sink has all of a batch: what a run that was killed has kept of it goes, flushed, as it would be sent again.
+   *
+   * @throws the system's error
+   */
+  async withdraw(batch: Whose): Promise<void> {
+    await this.#inTurn(async () => {
+      const earlier = (await this.#room.look(0)) === 0 ? [] : await this.#earlier(batch);
+      if (earlier.length > 0) this.#isFlushed = false;
+      for (const each of earlier) {
+        await this.#keepOthers(each);
+        await unlink(this.#fs, each.path);
+      }
+      this.#room.add(batch, -sizeOf(earlier));
+      if (this.#isFlushed) return;
+      // the batch file goes next, in another directory: a power cut must not take back this deletion only
+      await flushDirectory(this.#fs, this.#dir).catch((error: unknown) => {
+        if (systemCode(error) !== 'ENOENT') throw error;
+      });
+      this.#isFlushed = true;
+    });
+  }
+
+  /** A batch file is deleted. */
+  settled(name: string): void {
+    if (this.#room.isOfUnsettled(name)) void this.#inTurn(async () => this.#room.settled(name));
+  }
+
+  /** Looks whether someone has taken some away, unless it was looked at just now. */
+  async look(): Promise<void> {
+    await this.#inTurn(() => this.#room.look(Infinity));
+  }
+
+  /** Whether letters of this size have room, as of the last look. */
+  hasRoom(size: LettersSize): boolean {
+    return this.#room.has(size);
+  }
+
+  async #inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const done = this.#turn.then(work);
+    this.#turn = done.catch(() => undefined);
+    return done;
+  }
+
+  async #write(batch: Whose, lines: Buffer): Promise<string> {
+    this.#room.isFor(batch);
+    const bytes = await this.#room.look(lines.length);
+    const earlier = await this.#earlier(batch);
+    const size = { bytes: lines.length, earlierBytes: sizeOf(earlier) };
+    if (!this.hasRoom(size)) {
+      const text = `${bytes} bytes of dead letters in ${this.#dir}, and ${lines.length} more exceed --dead-letters-max (${this.#room.bytesMax})`;
+      throw new DeadLettersFull(text, size);
+    }
+    await this.#subdirectory.ensure();
+    for (const each of earlier) await this.#keepOthers(each);
+    const copy = { first: this.#first(batch), bytes: lines, earlier, batchName: fileOf(batch.name) };
+    const path = await writeNewCopy({ ...this.#owner, ...copy });
+    this.#room.add(batch, lines.length - size.earlierBytes);
+    return path;
+  }
+
+  /** Letters of other events, in a file that gives way, get one of their own: their batch may be gone. */
+  async #keepOthers({ path, others }: Earlier): Promise<void> {
+    if (others.length === 0) return;
+    await writeNewFile(this.#fs, await freePath(this.#fs, path.replace(/\.\d+$/, ''), 2), others);
+  }
+
+  /**
+   * The files of earlier attempts, which give way: of the name and key of the batch, with letters of these events, or of
+   * nothing else. The same name and run can come again with other events, in a copy or by hand.
+   */
+  async #earlier(batch: Whose): Promise<Earlier[]> {
+    const earlier: Earlier[] = [];
+    for await (const { path, size } of copies(this.#fs, this.#first(batch))) {
+      if (!(await this.#isOf(path, batch.key))) continue;
+      const others = await this.#lettersOfOthers(path, batch);
+      if (others !== null) earlier.push({ path, size: size - others.length, others });
+    }
+    return earlier;
+  }
+
+  /** The path for the letters of a batch, if it is free. */
+  #first(batch: Whose): string {
+    return join(this.#dir, fileOf(batch.name));
+  }
+
+  /** Whether a file is of this batch. One that does not say of which one it is was cut off, so its batch is there. */
+  async #isOf(path: string, key: string): Promise<boolean> {
+    const start = await readAll(this.#fs, path, START_BYTES);
+    const names = START.exec(start.toString('latin1'));
+    if (names === null) return true;
+    const [theirs, ours] = [withoutDigest(names[2] ?? names[1] ?? ''), withoutDigest(key)];
+    // damage may have taken the run from the batch since
+    return theirs === ours || theirs.endsWith(`-${ours}`);
+  }
+
+  /** The lines of a file whose events are not in a batch; `null`: all letters are such. */
+  async #lettersOfOthers(path: string, { bytes }: Whose): Promise<Buffer | null> {
+    const events = new Set(bytes.toString('latin1').split('\n'));
+    const others: Buffer[] = [];
+    let letters = 0;
+    const there = await readAll(this.#fs, path, null);
+    for (let start = 0, end = 0; start < there.length; start = end) {
+      end = there.indexOf(LINE_FEED, start) + 1;
+      if (end === 0) break; // cut off
+      const line = there.subarray(start, end);
+      const letter = aboutLetter(line);
+      if (letter === null) continue;
+      letters++;
+      if (!events.has(letter.event.toString('latin1'))) others.push(line);
+    }
+    return letters > 0 && others.length === letters ? null : Buffer.concat(others);
+  }
+
+  async close(): Promise<void> {
+    await this.#turn;
+  }
+}
+
+function sizeOf(earlier: readonly Earlier[]): number {
+  return earlier.reduce((bytes, { size }) => bytes + size, 0);
+}
+
+/**
+ * A line with its line feed, or the begin of one, in its two parts; the event's text is not looked at.
+ *
+ * @returns `null` for a line that no server has written
+ */
+export function aboutLetter(line: Buffer): { about: LetterAbout; event: Buffer } | null {
+  const at = line.indexOf(EVENT);
+  if (at === -1) return null;
+  const event = line.subarray(at + EVENT.length, line.at(-1) === 0x0a ? -2 : undefined);
+  try {
+    const about = JSON.parse(`${line.toString('utf8', 0, at)}}`) as LetterAbout;
+    return typeof about.reason === 'string' && typeof about.time === 'string' ? { about, event } : null;
+  } catch {
+    return null;
+  }
+}
+
+function linesOf({ name, key }: Whose, letters: readonly DeadLetter[]): Buffer {
+  const time = new Date(Date.now()).toISOString();
+  return Buffer.concat(
+    letters.flatMap(({ index, reason, status, attempts, event }) => {
+      const about = JSON.stringify({ batch: name, key, index, reason, status, attempts, time });
+      return [Buffer.from(`${about.slice(0, -1)},"event":`), event, Buffer.from('}\n')];
+    }),
+  );
+}

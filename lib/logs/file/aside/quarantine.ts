@@ -1,0 +1,63 @@
+import { join } from 'node:path';
+import { readAll } from '../file-system.js';
+import type { FileSystem } from '../file-system.js';
+import { copies, writeNewCopy } from './new-copy.js';
+import type { EarlierCopy } from './new-copy.js';
+import { Subdirectory } from './subdirectory.js';
+import type { SubdirectoryOwner } from './subdirectory.js';
+
+export const QUARANTINE = 'quarantine';
+
+/** Where damaged parts of batch files are kept. */
+export class Quarantine {
+  readonly #owner: SubdirectoryOwner;
+  readonly #fs: FileSystem;
+  readonly #dir: Subdirectory;
+  /** One file after another: a failed flush of the directory leaves the name of no other file in doubt. */
+  #turn: Promise<unknown> = Promise.resolve();
+
+  constructor(owner: SubdirectoryOwner) {
+    const { fs, logDir, logNames } = owner;
+    this.#owner = owner;
+    this.#fs = fs;
+    this.#dir = new Subdirectory(fs, join(logDir, QUARANTINE), logNames);
+  }
+
+  /**
+   * Puts damaged parts of a batch file here, byte for byte and flushed, in a file named like it. What was set aside
+   * before is never overwritten with something else: a second file of the name ends in `.2`, and so on.
+   *
+   * @returns the path of the file
+   */
+  async setAside(batchName: string, damaged: readonly Buffer[]): Promise<string> {
+    const path = this.#turn.then(() => this.#owner.reserve.lend(() => this.#write(batchName, damaged)));
+    this.#turn = path.catch(() => undefined);
+    return path;
+  }
+
+  async #write(batchName: string, damaged: readonly Buffer[]): Promise<string> {
+    await this.#dir.ensure();
+    const bytes = Buffer.concat(damaged);
+    const first = join(this.#dir.path, batchName);
+    // an earlier attempt has put the same bytes there, or their start
+    const earlier: EarlierCopy[] = [];
+    for await (const copy of copies(this.#fs, first))
+      if (await holdsStartOf(this.#fs, copy.path, bytes)) earlier.push(copy);
+    // a part of a large file has its position behind the name
+    return writeNewCopy({ ...this.#owner, first, bytes, earlier, batchName: batchName.replace(/#.*$/, '') });
+  }
+
+  async close(): Promise<void> {
+    await this.#turn;
+  }
+}
+
+/** The name for the damaged lines of a piece that starts at a position. */
+export function asideName(batchName: string, at: number): string {
+  return at === 0 ? batchName : `${batchName}#${at}`;
+}
+
+async function holdsStartOf(fs: FileSystem, path: string, bytes: Buffer): Promise<boolean> {
+  const there = await readAll(fs, path, bytes.length + 1);
+  return there.equals(bytes.subarray(0, there.length));
+}

@@ -1,0 +1,38 @@
+import type { AppendLog } from './append-log.js';
+import { asError, ForebayError } from '../../base/errors.js';
+import type { LogLines } from '../../base/reporter.js';
+import type { SinkDescription } from '../../seams/sink.js';
+import { count } from '../../base/words.js';
+
+/** A note has room for so much of it. */
+const KIND_LENGTH_MAX = 32;
+
+/** Why this sink must not get the backlog: it keeps nothing, and the events were accepted for another one. */
+export function backlogOfOther(
+  { dir, leftoverBatches, lock }: AppendLog,
+  { kind, keepsNothing }: SinkDescription,
+): ForebayError | null {
+  const { sink: sinkBefore } = lock.before;
+  if (keepsNothing !== true || leftoverBatches === 0 || sinkBefore === noted(kind)) return null;
+  const before = sinkBefore === null ? 'another sink' : `the sink ${sinkBefore}`;
+  const why = `${dir} holds ${count(leftoverBatches, 'batch that was', 'batches that were')} accepted for ${before}, and the sink ${kind} keeps nothing`;
+  const help = 'start with their sink, with another --log-dir, or with --discard-backlog to throw them away';
+  return new ForebayError('SINK_DISCARDS', { message: `${why}: ${help}` });
+}
+
+/** Notes in the lock file whose directory it is: which run uses it, for which kind of sink. Never throws. */
+export async function noteOwner(
+  { dir, lock, runId }: AppendLog,
+  { kind }: SinkDescription,
+  lines: LogLines,
+): Promise<void> {
+  await lock.note({ runId, sink: noted(kind) }).catch((error: unknown) => {
+    // a full disk must not keep what fills it from being delivered
+    lines.error('DISK_FAILED', `Could not write the lock file in ${dir}; the lock holds`, asError(error));
+  });
+}
+
+/** The kind of a sink as it stands in the note. */
+function noted(kind: string): string {
+  return kind.replaceAll(/[^\w-]/g, '-').slice(0, KIND_LENGTH_MAX);
+}

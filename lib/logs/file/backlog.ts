@@ -1,0 +1,169 @@
+import { Readable } from 'node:stream';
+import type { AppendLog } from './append-log.js';
+import type { SealedBatch } from '../../seams/batch.js';
+import { NOTHING, minus } from './batch-sums.js';
+import type { BatchSums } from './batch-sums.js';
+import { diskBytes } from './disk-blocks.js';
+import { LookPace } from './look-pace.js';
+import { asError } from '../../base/errors.js';
+import type { LogLines } from '../../base/reporter.js';
+import { count } from '../../base/words.js';
+
+/**
+ * Names held in memory, about 100 bytes each; the others stay in the directory. Reading a directory of
+ * 100,000 names takes about 0.1 s, so it is read once for many batches.
+ */
+const NAMES_MAX = 10_000;
+const LIST_RETRY_MS = 1000;
+/** How often the others are counted, in milliseconds: someone may delete some by hand. Seldom if there are many. */
+const COUNT_MS = 10_000;
+
+/**
+ * Sealed batches, oldest first: at start what an earlier run left, then what was sealed since. It carries
+ * names, never events, and only so many of them: when more wait than it may hold, it forgets the newest and
+ * reads the directory again once the older ones are gone.
+ */
+export class Backlog extends Readable {
+  readonly #log: AppendLog;
+  readonly #lines: LogLines;
+  readonly #namesMax: number;
+  #batches: SealedBatch[] = [];
+  /** The newest name given on; the directory is read from there. */
+  #last: string | null = null;
+  /** Whether the directory may hold sealed batches that are not in `#batches`. */
+  #moreOnDisk: boolean;
+  /** What the directory holds that is not in `#batches`. */
+  #beyond: BatchSums;
+  readonly #pace: LookPace;
+  readonly #countTimer: NodeJS.Timeout;
+  #listing = false;
+  #sealedMeanwhile = false;
+  #listTimer: NodeJS.Timeout | undefined;
+  #wanted = false;
+  #stopped = false;
+
+  constructor(log: AppendLog, lines: LogLines, namesMax: number = NAMES_MAX, countMs: number = COUNT_MS) {
+    super({ objectMode: true, highWaterMark: 1 });
+    this.#log = log;
+    this.#lines = lines;
+    this.#namesMax = namesMax;
+    this.#moreOnDisk = log.leftoverBatches > 0;
+    const { leftoverBatches, pendingBytes } = log;
+    this.#beyond = { batches: leftoverBatches, leftovers: leftoverBatches, bytes: pendingBytes };
+    this.#pace = new LookPace(countMs);
+    this.#countTimer = setInterval(() => {
+      if (this.#moreOnDisk && !this.#listing && this.#pace.isDue) void this.#count();
+    }, countMs).unref();
+  }
+
+  /** When the oldest batch was made that waits here, in milliseconds of `performance.now()`; `null` where none is known. */
+  get oldestBornMs(): number | null {
+    return this.#batches[0]?.bornMs ?? null;
+  }
+
+  /** Takes a batch that was sealed just now, after all others in the order of names. */
+  offer(batch: SealedBatch): void {
+    if (this.#listing) this.#sealedMeanwhile = true;
+    else if (this.#moreOnDisk || this.#batches.length >= this.#namesMax) this.#moreOnDisk = true;
+    else this.#batches.push(batch);
+    if (this.#batches.at(-1) !== batch) {
+      this.#log.dropped(batch);
+      const { batches, leftovers, bytes } = this.#beyond;
+      this.#beyond = { batches: batches + 1, leftovers, bytes: bytes + diskBytes(batch.fileBytes) };
+    }
+    if (this.#wanted) this.#give();
+  }
+
+  /** Gives nothing more: what is left stays on disk for the next run. */
+  stop(): void {
+    if (this.#stopped) return;
+    this.#stopped = true;
+    clearTimeout(this.#listTimer);
+    clearInterval(this.#countTimer);
+    this.push(null);
+  }
+
+  override _read(): void {
+    this.#wanted = true;
+    this.#give();
+  }
+
+  override _destroy(error: Error | null, done: (error?: Error | null) => void): void {
+    this.#stopped = true;
+    clearTimeout(this.#listTimer);
+    clearInterval(this.#countTimer);
+    done(error);
+  }
+
+  #give(): void {
+    if (this.#stopped || this.#listing) return;
+    const batch = this.#batches.shift();
+    if (batch !== undefined) {
+      this.#last = batch.name;
+      this.#wanted = false;
+      this.push(batch);
+    } else if (this.#moreOnDisk) {
+      void this.#list();
+    }
+  }
+
+  /** Reads the oldest names from the directory. One that was sealed meanwhile may be missing in what was read. */
+  async #list(): Promise<void> {
+    this.#listing = true;
+    this.#sealedMeanwhile = false;
+    try {
+      this.#batches = await this.#log.list(this.#last, this.#namesMax);
+      const before = this.#beyond;
+      this.#beyond = minus(before, sumsOf(this.#batches));
+      this.#moreOnDisk = this.#batches.length >= this.#namesMax || this.#sealedMeanwhile;
+      if (!this.#moreOnDisk) this.#miss(this.#beyond);
+    } catch (error) {
+      this.#lines.error(
+        'DISK_FAILED',
+        `Could not read the directory ${this.#log.dir}; trying again`,
+        asError(error),
+      );
+      await new Promise((resolve) => {
+        this.#listTimer = setTimeout(resolve, LIST_RETRY_MS);
+      });
+    }
+    this.#listing = false;
+    this.#give();
+  }
+
+  /** Counts the batches whose names are not in memory. */
+  async #count(): Promise<void> {
+    try {
+      await this.#pace.look(async () => {
+        const expected = this.#beyond;
+        const last = this.#batches.at(-1)?.name ?? this.#last;
+        const there = await this.#log.sums(last);
+        // meanwhile some have come into memory: it is looked at the next time
+        if (!this.#listing && last === (this.#batches.at(-1)?.name ?? this.#last))
+          this.#miss(minus(expected, there));
+      });
+    } catch (error) {
+      this.#lines.error('DISK_FAILED', `Could not read the directory ${this.#log.dir}`, asError(error));
+    }
+  }
+
+  /** Someone else has deleted these. */
+  #miss(gone: BatchSums): void {
+    if (gone.batches <= 0) return;
+    this.#beyond = minus(this.#beyond, gone);
+    this.#log.missFiles(gone);
+    const files = count(gone.batches, 'batch file is', 'batch files are');
+    this.#lines.error('BATCH_GONE', `${files} gone that waited: someone else has deleted or moved them`);
+  }
+}
+
+function sumsOf(batches: readonly SealedBatch[]): BatchSums {
+  return batches.reduce(
+    (sums, { fileBytes, leftover }) => ({
+      batches: sums.batches + 1,
+      leftovers: sums.leftovers + Number(leftover),
+      bytes: sums.bytes + diskBytes(fileBytes),
+    }),
+    NOTHING,
+  );
+}

@@ -1,0 +1,173 @@
+import { isUtf8 } from 'node:buffer';
+import { isEventLine } from '../../event/event.js';
+import { beginsMarked, checkedText, looksMarked, withoutMarkBegin } from './checksum.js';
+import { RUN_MARK_BYTES, runIdAt } from './run-mark.js';
+
+const LINE_FEED = 10;
+const OPENING_BRACE = 0x7b;
+const BYTE_ORDER_MARK = [0xef, 0xbb, 0xbf];
+
+/** What stands in a batch file. */
+export interface BatchLines {
+  /** The events: NDJSON, each line ended by a line feed, without marks. */
+  readonly bytes: Buffer<ArrayBuffer>;
+  /** How many that is. */
+  readonly events: number;
+  /** The run that wrote the file; `null`: an earlier version did, or its first line is damaged. */
+  readonly runId: string | null;
+  /** Bytes after the last line feed: a line that a crash cut off, never acknowledged. */
+  readonly tornBytes: number;
+  /** Whether only the line feed of the last line is missing or damaged: its event is one of `events`. */
+  readonly lastBreakLost: boolean;
+  /** Lines that are damaged, byte for byte with their line feeds; also an end that no crash can have left. */
+  readonly damaged: readonly Buffer[];
+  /** Whether the lines of the file have marks. */
+  readonly hasMarks: boolean;
+}
+
+/** Where some lines stand in their file. */
+export interface LinesPart {
+  /** Whether the lines of the file have marks. */
+  readonly hasMarks: boolean;
+  /** Whether they are its first ones. */
+  readonly isFirst: boolean;
+}
+
+/**
+ * Reads the lines of a batch file. Damage never throws.
+ *
+ * @param isAcknowledged whether all of it is known to be acknowledged: then its end is not torn
+ * @param part of a file that is read in parts: all but the last one end with a line feed
+ *
+ * A file without a single mark was written before there were marks, or by hand: its lines are checked as JSON, and blank
+ * ones are nothing. An editor may put a byte order mark in front of any file.
+ */
+export function readBatchLines(
+  file: Buffer<ArrayBuffer>,
+  isAcknowledged: boolean,
+  { hasMarks, isFirst }: LinesPart = { hasMarks: wholeHasMarks(file), isFirst: true },
+): BatchLines {
+  const textOf = hasMarks ? checkedText : eventText;
+  const bytes = Buffer.allocUnsafe(file.length + 1);
+  const damaged: Buffer[] = [];
+  /** With the blank lines between them. */
+  const garbage: Buffer[] = [];
+  const start = isFirst ? startOf(file) : 0;
+  let written = 0;
+  let events = 0;
+  let runId: string | null = null;
+  const add = (text: Buffer<ArrayBuffer>): void => {
+    // only the first line of a file may name the run
+    if (isFirst && hasMarks && events + damaged.length === 0) runId = runIdAt(text, text.length);
+    const ofRun = events === 0 && runId !== null ? RUN_MARK_BYTES : 0;
+    written += text.copy(bytes, written, 0, text.length - ofRun);
+    bytes[written++] = LINE_FEED;
+    events++;
+  };
+  let lineStart = start;
+  for (let end = file.indexOf(LINE_FEED, start); end !== -1; end = file.indexOf(LINE_FEED, lineStart)) {
+    const line = file.subarray(lineStart, end);
+    const text = textOf(line);
+    const whole = file.subarray(lineStart === start ? 0 : lineStart, end + 1);
+    if (text !== null) add(text);
+    else garbage.push(whole);
+    if (text === null && (hasMarks || !isBlank(line))) damaged.push(whole);
+    lineStart = end + 1;
+  }
+  const tail = file.subarray(lineStart);
+  // behind the last mark there may be one byte, which a flipped bit made of the line feed
+  const cutTail = tail.subarray(0, -1);
+  const endOf = hasMarks ? checkedText : (end: Buffer<ArrayBuffer>) => eventText(withoutMarkBegin(end));
+  const last = endOf(tail) ?? endOf(cutTail);
+  const isTorn =
+    last === null &&
+    !isAcknowledged &&
+    couldBeTorn(tail) &&
+    !beginsMarked(tail) &&
+    (hasMarks || !isJson(tail));
+  if (last !== null) add(last);
+  else if (!isTorn && tail.length > 0) {
+    const whole = lineStart === start ? file : tail;
+    garbage.push(whole);
+    if (hasMarks || !isBlank(tail)) damaged.push(whole);
+  }
+  return {
+    bytes: bytes.subarray(0, written),
+    events,
+    runId,
+    tornBytes: isTorn ? tail.length : 0,
+    lastBreakLost: last !== null,
+    damaged: events === 0 && damaged.length > 0 ? garbage : damaged,
+    hasMarks,
+  };
+}
+
+/** Finds out whether the lines of a file have marks, from a look at them in order. */
+export class MarksSearch {
+  #looksMarked = false;
+  #hasPlainEvent = false;
+  #isFirst = true;
+
+  /** One fits: it is certain. */
+  isSure = false;
+
+  /** @param lines of the file, which end with a line feed unless they are its last; the next ones of what was looked at before */
+  look(lines: Buffer<ArrayBuffer>): void {
+    let start = this.#isFirst ? startOf(lines) : 0;
+    this.#isFirst = false;
+    for (let end = lines.indexOf(LINE_FEED, start); end !== -1; end = lines.indexOf(LINE_FEED, start)) {
+      const line = lines.subarray(start, end);
+      start = end + 1;
+      this.#lookAt(line);
+      if (this.isSure) return;
+      this.#hasPlainEvent ||= !looksMarked(line) && eventText(line) !== null;
+    }
+    const tail = lines.subarray(start);
+    this.#lookAt(tail);
+    this.#lookAt(tail.subarray(0, -1));
+  }
+
+  /** If none fits, those that look like one are damaged, unless other lines of the file are events without one. */
+  get hasMarks(): boolean {
+    return this.isSure || (this.#looksMarked && !this.#hasPlainEvent);
+  }
+
+  #lookAt(line: Buffer<ArrayBuffer>): void {
+    this.isSure ||= checkedText(line) !== null;
+    this.#looksMarked ||= looksMarked(line);
+  }
+}
+
+function wholeHasMarks(file: Buffer<ArrayBuffer>): boolean {
+  const search = new MarksSearch();
+  search.look(file);
+  return search.hasMarks;
+}
+
+/** Behind the byte order mark. */
+function startOf(file: Buffer): number {
+  return BYTE_ORDER_MARK.every((byte, at) => file[at] === byte) ? BYTE_ORDER_MARK.length : 0;
+}
+
+function isBlank(line: Buffer): boolean {
+  return line.every((byte) => byte === 0x20 || byte === 0x09 || byte === 0x0d);
+}
+
+/** What a crash cuts off is the begin of an event, or begins with the zeros of a page that was never written. */
+function couldBeTorn(tail: Buffer): boolean {
+  return tail.length === 0 || tail[0] === 0 || tail[0] === OPENING_BRACE;
+}
+
+/** The begin of an object is no JSON. */
+function isJson(bytes: Buffer): boolean {
+  try {
+    JSON.parse(bytes.toString('utf8'));
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function eventText(line: Buffer<ArrayBuffer>): Buffer<ArrayBuffer> | null {
+  return isUtf8(line) && isEventLine(line) ? line : null;
+}

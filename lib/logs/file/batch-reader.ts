@@ -1,0 +1,171 @@
+import { join } from 'node:path';
+import { systemCode } from '../../base/errors.js';
+import type { LogLines } from '../../base/reporter.js';
+import { Batch } from '../../seams/batch.js';
+import type { SealedBatch } from '../../seams/batch.js';
+import { readBatchLines } from './batch-lines.js';
+import { BeingWritten, readExpected, statsOf, withOpen } from './file-system.js';
+import type { FileSystem } from './file-system.js';
+import { inspectLarge, readPiece } from './large-file.js';
+import type { FileBounds, LargeFile, Piece } from './large-file.js';
+import { soundLines } from './checksum.js';
+import { asideName } from './aside/quarantine.js';
+import type { Quarantine } from './aside/quarantine.js';
+import { count } from '../../base/words.js';
+
+/** What a batch file gave. */
+export interface BatchContent {
+  /** Its sound events, as NDJSON; none of a large file. */
+  readonly bytes: Buffer<ArrayBuffer>;
+  /** Where the events of a large file are; none: it is not large. */
+  readonly pieces: readonly Piece[];
+  readonly events: number;
+  /** The run that wrote it, as far as it says so. */
+  readonly runId: string | null;
+  /** Lines set aside in the quarantine. */
+  readonly quarantined: number;
+  /** Whether a torn end was dropped. */
+  readonly torn: boolean;
+}
+
+export interface BatchReaderOptions {
+  readonly fs: FileSystem;
+  readonly dir: string;
+  readonly quarantine: Quarantine;
+  readonly lines: LogLines;
+  readonly bounds: FileBounds;
+  /** Throws if a file may be somewhere else that is not here. */
+  readonly confirmGone: () => Promise<void>;
+}
+
+type Found = Pick<LargeFile, 'events' | 'damagedLines' | 'aside' | 'tornBytes' | 'lastBreakLost'>;
+
+const NONE = Buffer.alloc(0);
+
+/** Reads batch files. Damaged lines are set aside first, a torn end is dropped; the operator is told of both. */
+export class BatchReader {
+  readonly #options: BatchReaderOptions;
+
+  constructor(options: BatchReaderOptions) {
+    this.#options = options;
+  }
+
+  /** @throws the system's error where the file cannot be read or the damage not be set aside */
+  async read(batch: SealedBatch): Promise<BatchContent> {
+    const { fs, dir, bounds } = this.#options;
+    const { acknowledgedBytes, fileBytes } = batch;
+    const path = join(dir, batch.name);
+    // the size of some files is not known before: 0
+    const stats = fileBytes === 0 ? await statsOf(fs, path).catch(() => null) : { size: fileBytes };
+    const size = stats?.size ?? 0;
+    const content = this.#ifThere(batch, () =>
+      (acknowledgedBytes ?? size) > bounds.wholeMax
+        ? this.#readLarge(path, batch)
+        : this.#readWhole(path, batch),
+    );
+    return (
+      (await content) ?? { bytes: NONE, pieces: [], events: 0, runId: null, quarantined: 0, torn: false }
+    );
+  }
+
+  /** A part of a large file. It has fewer events than it had if they are damaged or gone since: that is told. */
+  async readPiece(batch: Batch, piece: Piece): Promise<Batch> {
+    const { fs, dir, lines, quarantine } = this.#options;
+    const { name, key } = batch;
+    const read = await this.#ifThere(batch, () =>
+      withOpen(fs, join(dir, name), async (fd) => readPiece(fs, fd, batch, piece)),
+    );
+    if (read === null) return new Batch({ name, key, events: 0, bytes: NONE });
+    const { damaged, missing } = read;
+    // if not: what is damaged was set aside then, and a torn end is none
+    if (read.batch.events !== piece.events) {
+      const aside = damaged.length > 0 ? await quarantine.setAside(asideName(name, piece.at), damaged) : '';
+      const kept = damaged.length > 0 ? `, set aside in ${aside}` : '';
+      const text = `Damaged since it was looked at: ${count(piece.events - read.batch.events, 'event')} of ${name}${kept}; ${count(missing, 'byte')} missing`;
+      lines.error('BATCH_DAMAGED', text);
+    }
+    return read.batch;
+  }
+
+  async #readWhole(path: string, batch: SealedBatch): Promise<BatchContent> {
+    const { fs, quarantine } = this.#options;
+    const { name, acknowledgedBytes, fileBytes, leftover } = batch;
+    const file = await readExpected(fs, path, fileBytes, acknowledgedBytes, leftover);
+    const sound = file.length < (acknowledgedBytes ?? 0) ? null : soundLines(file);
+    if (sound !== null) return { ...sound, pieces: [], quarantined: 0, torn: false };
+    const { bytes, runId, damaged, ...found } = readBatchLines(file, isAcknowledged(batch));
+    const aside = damaged.length > 0 ? await quarantine.setAside(name, damaged) : '';
+    this.#tell(batch, { ...found, damagedLines: damaged.length, aside }, file.length);
+    const { events, tornBytes } = found;
+    return { bytes, pieces: [], events, runId, quarantined: damaged.length, torn: tornBytes > 0 };
+  }
+
+  async #readLarge(path: string, batch: SealedBatch): Promise<BatchContent> {
+    const { fs, quarantine, bounds } = this.#options;
+    const { name, acknowledgedBytes, leftover } = batch;
+    return withOpen(fs, path, async (fd, { size }) => {
+      if (leftover && !fs.tryLock(fd, true)) throw new BeingWritten(path);
+      const length = Math.min(size, acknowledgedBytes ?? size);
+      // equal damage of several parts is not one that was set aside before
+      const setAside = async (damaged: readonly Buffer[], at: number): Promise<string> =>
+        quarantine.setAside(asideName(name, at), damaged);
+      const found = await inspectLarge(fs, fd, length, isAcknowledged(batch), bounds, setAside);
+      this.#tell(batch, found, length);
+      const { events, runId, pieces, damagedLines, tornBytes } = found;
+      return { bytes: NONE, pieces, events, runId, quarantined: damagedLines, torn: tornBytes > 0 };
+    });
+  }
+
+  /** `null`: the file is gone, and said to be. */
+  async #ifThere<T>({ name }: { readonly name: string }, read: () => Promise<T>): Promise<T | null> {
+    const { lines, confirmGone } = this.#options;
+    try {
+      return await read();
+    } catch (error) {
+      if (systemCode(error) !== 'ENOENT') throw error;
+      await confirmGone();
+      lines.error('BATCH_GONE', `The batch file ${name} is gone: someone else has deleted or moved it`);
+      return null;
+    }
+  }
+
+  #tell({ name, events: known, past, acknowledgedBytes }: SealedBatch, found: Found, length: number): void {
+    const { lines } = this.#options;
+    const { events, damagedLines, aside, tornBytes, lastBreakLost } = found;
+    // it was read before, with the same outcome: that was told
+    if (past !== null && known === events) return;
+    if (damagedLines > 0) {
+      const all = count(events + damagedLines, 'line');
+      lines.error(
+        'BATCH_DAMAGED',
+        `Damaged: ${damagedLines} of ${all} of ${name}, set aside in ${aside}; the rest is sound`,
+      );
+    }
+    if (lastBreakLost)
+      lines.error('BATCH_DAMAGED', `Damaged: the last line break of ${name}; the event before it is sound`);
+    if (tornBytes > 0) {
+      lines.warn(
+        'BATCH_TORN',
+        `Torn end of ${name}: dropped ${count(tornBytes, 'byte')} that ${tornBytes === 1 ? 'was' : 'were'} never acknowledged`,
+      );
+    }
+    if (acknowledgedBytes !== null && length < acknowledgedBytes) {
+      const missing = acknowledgedBytes - length;
+      lines.error(
+        'BATCH_DAMAGED',
+        `Damaged: of ${name}, ${count(missing, 'byte')} that ${missing === 1 ? 'was acknowledged is' : 'were acknowledged are'} missing`,
+      );
+    }
+  }
+}
+
+/** A file of this run was acknowledged to its end, or its failed end is cut off. */
+function isAcknowledged({ acknowledgedBytes, leftover }: SealedBatch): boolean {
+  return acknowledgedBytes !== null || !leftover;
+}
+
+/** How many events of a batch are gone that were not missed before, as a look at its file shows. */
+export function newlyGone(batch: SealedBatch, { events, quarantined }: BatchContent): number {
+  if (batch.events !== null) return batch.events - events;
+  return batch.past === null ? quarantined : 0;
+}

@@ -1,0 +1,173 @@
+/**
+ * The mark at the end of each line: the CRC-32 of the line's text, written as 32 white-space characters, which JSON
+ * ignores. The most significant bit comes first; a space is 0, a tab is 1. So the file stays JSONL that any tool
+ * reads, and a flipped bit is found also where the line still parses.
+ *
+ * A CRC-32 finds every error of one bit, and of any number of bits within 32 in a row; of others it misses one in
+ * 2^32 (P. Koopman, "32-Bit Cyclic Redundancy Codes for Internet Applications", 2002).
+ */
+import { crc32 } from 'node:zlib';
+import { RUN_MARK_BYTES, runIdAt, runMark } from './run-mark.js';
+
+const LINE_FEED = 0x0a;
+const SPACE = 0x20;
+const TAB = 0x09;
+const MARK_BYTES = 32;
+/** What one flipped bit makes of a line feed. */
+const FLIPPED_LINE_FEEDS = new Set(Array.from({ length: 8 }, (_, bit) => LINE_FEED ^ (1 << bit)));
+
+/** A line of the log: the text, its mark, a line feed. The first one of a file names the run. */
+export function markedLine(text: string, runId: string | null = null): string {
+  const source = Buffer.from(text, 'utf8');
+  const run = runId === null ? null : runMark(runId);
+  const line = Buffer.allocUnsafe(markedBytes(1, source.length) + (run?.length ?? 0));
+  writeMarkedLine(line, 0, source, 0, source.length, run);
+  return line.toString('utf8');
+}
+
+/** How much lines take in the log, in bytes, that have so many bytes of text together. */
+export function markedBytes(lines: number, textBytes: number): number {
+  return textBytes + lines * (MARK_BYTES + 1);
+}
+
+/**
+ * Writes a line of the log into `target`.
+ *
+ * @param source holds the text, from `start` to before `end`
+ * @param run the mark of the run, for the first line of a file
+ * @returns the position after the line
+ */
+export function writeMarkedLine(
+  target: Uint8Array,
+  at: number,
+  source: Uint8Array,
+  start: number,
+  end: number,
+  run: Uint8Array | null = null,
+): number {
+  // a plain view: Buffer's subarray takes three times as long, which is much beside the rest
+  const text = new Uint8Array(source.buffer, source.byteOffset + start, end - start);
+  target.set(text, at);
+  let sum = crc32(text);
+  let next = at + text.length;
+  if (run !== null) {
+    target.set(run, next);
+    sum = crc32(run, sum);
+    next += run.length;
+  }
+  for (let bit = 31; bit >= 0; bit--) target[next++] = SPACE - (SPACE - TAB) * ((sum >>> bit) & 1);
+  target[next++] = LINE_FEED;
+  return next;
+}
+
+/**
+ * The text of a line whose mark fits, without mark; `null` where it does not.
+ *
+ * @param line without its line feed
+ */
+export function checkedText(line: Buffer<ArrayBuffer>): Buffer<ArrayBuffer> | null {
+  return isSound(line, 0, line.length) ? line.subarray(0, line.length - MARK_BYTES) : null;
+}
+
+/** Lines without their marks, each with its line feed, and the run that the first of them names. */
+export interface UnmarkedLines {
+  readonly bytes: Buffer<ArrayBuffer>;
+  readonly runId: string | null;
+}
+
+/**
+ * The lines of a file without marks, where the marks of all fit and a line feed ends it; `null` where not. A sound
+ * file is overwritten: its memory is given back. Two passes without an object for each line take half of the time of
+ * looking at the lines one by one.
+ */
+export function soundLines(file: Buffer<ArrayBuffer>): (UnmarkedLines & { events: number }) | null {
+  let events = 0;
+  let start = 0;
+  for (let end = file.indexOf(LINE_FEED); end !== -1; end = file.indexOf(LINE_FEED, start)) {
+    if (!isSound(file, start, end)) return null;
+    events++;
+    start = end + 1;
+  }
+  return start === file.length ? { ...withoutMarks(file), events } : null;
+}
+
+/** Sound lines from the start of a file without their marks. */
+export function unmarkedLines(parts: readonly Buffer[]): UnmarkedLines {
+  return withoutMarks(Buffer.concat(parts));
+}
+
+/** Moves the texts of sound lines together, each with its line feed, over the marks between them. */
+function withoutMarks(lines: Buffer<ArrayBuffer>): UnmarkedLines {
+  let written = 0;
+  let start = 0;
+  let runId: string | null = null;
+  for (let end = lines.indexOf(LINE_FEED); end !== -1; end = lines.indexOf(LINE_FEED, start)) {
+    let textEnd = end - MARK_BYTES;
+    if (start === 0) {
+      runId = runIdAt(lines, textEnd);
+      if (runId !== null) textEnd -= RUN_MARK_BYTES;
+    }
+    lines.copyWithin(written, start, textEnd);
+    written += textEnd - start;
+    lines[written++] = LINE_FEED;
+    start = end + 1;
+  }
+  return { bytes: lines.subarray(0, written), runId };
+}
+
+/**
+ * Whether a line, from `start` to before its line feed at `end`, is a text and the mark that fits it. The loop has no
+ * branch for the bits of the mark, which nobody can foretell: 26 instead of 44 microseconds for 100 short lines.
+ */
+function isSound(bytes: Buffer, start: number, end: number): boolean {
+  const textEnd = end - MARK_BYTES;
+  if (textEnd <= start) return false;
+  let sum = 0;
+  let foreign = 0;
+  for (let at = textEnd; at < end; at++) {
+    const byte = bytes[at] ?? 0;
+    const bit = byte & 1; // a tab is odd, a space is even
+    sum = (sum << 1) | bit;
+    foreign |= byte ^ (SPACE ^ (-bit & (SPACE ^ TAB)));
+  }
+  return foreign === 0 && crc32(bytes.subarray(start, textEnd)) === sum >>> 0;
+}
+
+/** Whether it begins with a sound line that has lost its line feed to a flipped bit, with something behind it. */
+export function beginsMarked(bytes: Buffer<ArrayBuffer>): boolean {
+  let whiteSpace = 0;
+  for (let end = 0; end < bytes.length; end++) {
+    const byte = bytes[end];
+    if (byte === SPACE || byte === TAB) whiteSpace++;
+    else if (
+      whiteSpace >= MARK_BYTES &&
+      FLIPPED_LINE_FEEDS.has(byte ?? 0) &&
+      checkedText(bytes.subarray(0, end)) !== null
+    )
+      return true;
+    else whiteSpace = 0;
+  }
+  return false;
+}
+
+/**
+ * Whether a line ends like a mark, sound or not. A few characters of white space may stand there by hand, or many of one
+ * kind, which a mark is once in 2^31.
+ */
+export function looksMarked(line: Buffer): boolean {
+  let spaces = 0;
+  let tabs = 0;
+  for (let back = 1; back <= MARK_BYTES; back++) {
+    const byte = line.at(-back);
+    if (byte === SPACE) spaces++;
+    else if (byte === TAB) tabs++;
+  }
+  return spaces > 0 && tabs > 0 && spaces + tabs > MARK_BYTES / 2;
+}
+
+/** A line that a crash cut off somewhere in its mark, without what is there of the mark. */
+export function withoutMarkBegin(line: Buffer<ArrayBuffer>): Buffer<ArrayBuffer> {
+  let end = line.length;
+  while (line[end - 1] === SPACE || line[end - 1] === TAB) end--;
+  return line.subarray(0, end);
+}

@@ -1,0 +1,60 @@
+import { asError, systemCode } from '../../base/errors.js';
+import type { LogLines } from '../../base/reporter.js';
+import type { BatchFile } from './batch-file.js';
+import { callVoid } from './file-system.js';
+import type { FileSystem } from './file-system.js';
+
+/**
+ * What is left to do with a sealed file, while its batch is on its way already: cutting off what an append that failed
+ * has left, a flush that no acknowledgement waits for, closing, and deleting it where it is empty. Never throws.
+ *
+ * @param flushes whether what was appended may not be flushed yet (`--fsync MILLISECONDS`)
+ */
+export async function finishFile(
+  file: BatchFile,
+  path: string,
+  flushes: boolean,
+  fs: FileSystem,
+  lines: LogLines,
+): Promise<{ isCut: boolean; isDeleted: boolean }> {
+  const step = async (what: string, work: () => Promise<void>): Promise<boolean> => {
+    try {
+      await work();
+      return true;
+    } catch (error) {
+      lines.error('DISK_FAILED', `Could not ${what} ${file.name}`, asError(error));
+      return false;
+    }
+  };
+  let isCut = false;
+  if (file.hasFailedEnd) isCut = await step('cut the failed end of', () => file.cut());
+  else if (flushes) await flushLate(file, lines);
+  await step('close', () => file.close());
+  const isDeleted =
+    file.events === 0 && (await step('delete the empty', async () => void (await unlink(fs, path))));
+  return { isCut, isDeleted };
+}
+
+/** A flush that no acknowledgement waits for (`--fsync MILLISECONDS`). Never throws. */
+export async function flushLate(file: BatchFile, lines: LogLines): Promise<void> {
+  await file.flush().catch((error: unknown) => {
+    lines.error(
+      'DISK_FAILED',
+      `Could not flush ${file.name}: acknowledged events may be lost if the machine fails now`,
+      asError(error),
+    );
+  });
+}
+
+/** Deletes a file. One that is gone already is no error. @returns whether it was there */
+export async function unlink(fs: FileSystem, path: string): Promise<boolean> {
+  try {
+    await callVoid((done) => {
+      fs.unlink(path, done);
+    });
+    return true;
+  } catch (error) {
+    if (systemCode(error) !== 'ENOENT') throw error;
+    return false;
+  }
+}

@@ -1,0 +1,32 @@
+import { asError, ForebayError } from '../../base/errors.js';
+import { survey } from './directory-listing.js';
+import type { Survey } from './directory-listing.js';
+import { lockDirectory } from './directory-lock.js';
+import type { DirectoryLock } from './directory-lock.js';
+import { makeDirectory } from './file-system.js';
+import type { FileSystem } from './file-system.js';
+
+/**
+ * Locks a log directory, making it if there is none, and looks at what an earlier run left.
+ *
+ * @throws ForebayError `LOG_DIR_UNUSABLE`, `LOG_DIR_LOCKED`
+ */
+export async function openDirectory(
+  fs: FileSystem,
+  dir: string,
+): Promise<{ lock: DirectoryLock; found: Survey }> {
+  let lock: DirectoryLock | undefined;
+  try {
+    await makeDirectory(fs, dir);
+    lock = await lockDirectory(fs, dir);
+    const found = await survey(fs, dir);
+    return { lock, found };
+  } catch (error) {
+    await lock?.release();
+    if (error instanceof ForebayError && error.code !== 'LOG_DIR_LOST') throw error;
+    throw new ForebayError('LOG_DIR_UNUSABLE', {
+      message: `The log directory ${dir} cannot be used: ${asError(error).message}`,
+      cause: error,
+    });
+  }
+}

@@ -1,0 +1,30 @@
+import { BatchFile } from './batch-file.js';
+import { unlink } from './closing.js';
+import type { FileSystem } from './file-system.js';
+
+export const PROBE_FILE = 'forebay.probe';
+
+/**
+ * Does with the disk what an event does, with bytes that mean nothing, and leaves nothing behind.
+ *
+ * @param path of the file that is made for it
+ * @param flushName makes the name of the new file durable
+ * @param flushes whether an event is flushed before it is acknowledged
+ * @throws the system's error if the disk does not take it
+ */
+export async function probeDisk(
+  fs: FileSystem,
+  path: string,
+  flushName: () => Promise<void>,
+  flushes: boolean,
+  bytes: number,
+): Promise<void> {
+  await unlink(fs, path); // of a run that was killed
+  const file = await BatchFile.create(fs, path, PROBE_FILE, flushName, flushes);
+  try {
+    await file.append(Buffer.alloc(bytes, ' '), 0);
+  } finally {
+    await file.close();
+    await unlink(fs, path);
+  }
+}

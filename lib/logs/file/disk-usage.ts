@@ -1,0 +1,93 @@
+import { statfs } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { DEAD_LETTERS, filesIn, isDeadLetterFile } from './directory-listing.js';
+import type { FileSystem } from './file-system.js';
+import { LookPace } from './look-pace.js';
+import { newestLetters } from './aside/newest-letters.js';
+import type { LetterLook } from './aside/newest-letters.js';
+import { QUARANTINE } from './aside/quarantine.js';
+
+/** What the log directory holds beside batches, and what its disk still takes, in bytes; `null`: it is not known. */
+export interface DiskUsage {
+  readonly deadLetterFiles: number | null;
+  readonly deadLetterBytes: number | null;
+  readonly quarantineFiles: number | null;
+  readonly quarantineBytes: number | null;
+  readonly freeBytes: number | null;
+  readonly sizeBytes: number | null;
+  /** Files that can still be created, each an inode, and how many there can be; `null` also: there is no bound. */
+  readonly freeInodes: number | null;
+  readonly inodes: number | null;
+  /** The newest dead letters. */
+  readonly newestLetters: readonly LetterLook[] | null;
+}
+
+const UNKNOWN: DiskUsage = {
+  deadLetterFiles: null,
+  deadLetterBytes: null,
+  quarantineFiles: null,
+  quarantineBytes: null,
+  freeBytes: null,
+  sizeBytes: null,
+  freeInodes: null,
+  inodes: null,
+  newestLetters: null,
+};
+
+/** The sizes of 10,000 files take some 100 ms: they are not asked for at each look. */
+const KEPT_MS = 5000;
+/** A disk that hangs is not waited for. */
+const WAIT_MS = 1000;
+
+/** Looks at the disk at most once in 5 seconds, whoever asks; seldom where it has very many files to look at. */
+export class DiskUsageReader {
+  readonly #fs: FileSystem;
+  readonly #dir: string;
+  #known = UNKNOWN;
+  #looking: Promise<void> | null = null;
+  readonly #pace = new LookPace(KEPT_MS);
+
+  constructor(fs: FileSystem, dir: string) {
+    this.#fs = fs;
+    this.#dir = dir;
+  }
+
+  /** What is known, at most 5 seconds old unless the disk hangs or has very many files. Never rejects. */
+  async read(): Promise<DiskUsage> {
+    if (this.#pace.isDue) {
+      this.#looking = this.#pace
+        .look(async () => this.#look())
+        .finally(() => {
+          this.#looking = null;
+        });
+    }
+    if (this.#looking !== null) {
+      const waiting = new AbortController();
+      const tooLong = sleep(WAIT_MS, undefined, { signal: waiting.signal }).catch(() => undefined);
+      await Promise.race([this.#looking, tooLong]);
+      waiting.abort();
+    }
+    return this.#known;
+  }
+
+  async #look(): Promise<void> {
+    const [letters, aside, disk] = await Promise.all([
+      filesIn(this.#fs, join(this.#dir, DEAD_LETTERS), isDeadLetterFile).catch(() => null),
+      filesIn(this.#fs, join(this.#dir, QUARANTINE), (name) => !name.startsWith('.')).catch(() => null),
+      statfs(this.#dir).catch(() => null),
+    ]);
+    const newest = letters?.files === 0 ? [] : await newestLetters(this.#fs, this.#dir).catch(() => null);
+    this.#known = {
+      deadLetterFiles: letters?.files ?? null,
+      deadLetterBytes: letters?.bytes ?? null,
+      quarantineFiles: aside?.files ?? null,
+      quarantineBytes: aside?.bytes ?? null,
+      freeBytes: disk === null ? null : disk.bavail * disk.bsize,
+      sizeBytes: disk === null ? null : disk.blocks * disk.bsize,
+      freeInodes: disk === null || disk.files === 0 ? null : disk.ffree,
+      inodes: disk === null || disk.files === 0 ? null : disk.files,
+      newestLetters: newest,
+    };
+  }
+}

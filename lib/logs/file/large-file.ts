@@ -1,0 +1,175 @@
+/**
+ * A file that is too large for memory: it is read, and delivered, in pieces of whole lines. Where they are cut depends on
+ * the file alone, and each has a key of its own, so it is the same at each attempt and after a crash.
+ */
+import { Batch } from '../../seams/batch.js';
+import { partKey } from './batch-key.js';
+import { MarksSearch, readBatchLines } from './batch-lines.js';
+import type { BatchLines, LinesPart } from './batch-lines.js';
+import { readAt } from './file-system.js';
+import type { FileSystem } from './file-system.js';
+
+const LINE_FEED = 10;
+
+/** What is in memory of a file at once, in bytes. */
+export interface FileBounds {
+  /** A file that is larger is read in pieces. */
+  readonly wholeMax: number;
+  /** A piece, unless a line is longer. */
+  readonly piece: number;
+  /** A line that is longer is damage: no text that JavaScript holds is. */
+  readonly lineMax: number;
+}
+
+export const FILE_BOUNDS: FileBounds = {
+  wholeMax: 32 * 1024 * 1024,
+  piece: 8 * 1024 * 1024,
+  lineMax: 512 * 1024 * 1024,
+};
+
+/** Some lines of a large file. */
+export interface Piece extends LinesPart {
+  /** Where they begin, in bytes from the start of the file. */
+  readonly at: number;
+  readonly length: number;
+  /** Sound events before them. */
+  readonly eventsBefore: number;
+  readonly events: number;
+}
+
+/** What a large file holds: counts, and where its events are. */
+export interface LargeFile extends Pick<BatchLines, 'events' | 'runId' | 'tornBytes' | 'lastBreakLost'> {
+  readonly pieces: readonly Piece[];
+  readonly damagedLines: number;
+  /** Where the last damage is kept. */
+  readonly aside: string;
+}
+
+/**
+ * Looks through an open file, once to see whether its lines have marks and once for its events.
+ *
+ * @param size how much of it counts, in bytes
+ * @param isAcknowledged whether its end cannot be torn
+ * @param setAside keeps damaged lines of the part at a position; gives the path
+ */
+export async function inspectLarge(
+  fs: FileSystem,
+  fd: number,
+  size: number,
+  isAcknowledged: boolean,
+  bounds: FileBounds,
+  setAside: (damaged: readonly Buffer[], at: number) => Promise<string>,
+): Promise<LargeFile> {
+  const pieces: Piece[] = [];
+  const sum = { events: 0, damagedLines: 0, tornBytes: 0, lastBreakLost: false, aside: '' };
+  let runId: string | null = null;
+  for await (const { at, bytes, read, lines } of readInParts(fs, fd, size, isAcknowledged, bounds)) {
+    const damaged = read?.damaged ?? [bytes];
+    if (damaged.length > 0) sum.aside = await setAside(damaged, at);
+    sum.damagedLines += damaged.length;
+    if (read === null) continue;
+    runId ??= read.runId;
+    const { events } = read;
+    if (events > 0) pieces.push({ ...lines, at, length: bytes.length, eventsBefore: sum.events, events });
+    sum.events += events;
+    sum.tornBytes = read.tornBytes;
+    sum.lastBreakLost = read.lastBreakLost;
+  }
+  return { ...sum, runId, pieces };
+}
+
+/** A part of a file, and what it holds. */
+export interface ReadPart {
+  /** Where it begins, in bytes from the start of the file. */
+  readonly at: number;
+  /** It as it stands in the file. */
+  readonly bytes: Buffer<ArrayBuffer>;
+  readonly lines: LinesPart;
+  /** `null`: it is a part of a line that is too long. */
+  readonly read: BatchLines | null;
+}
+
+/**
+ * Reads an open file in parts of whole lines: once to see whether its lines have marks, and once for what they are.
+ *
+ * @param size how much of it counts, in bytes
+ * @param isAcknowledged whether its end cannot be torn
+ */
+export async function* readInParts(
+  fs: FileSystem,
+  fd: number,
+  size: number,
+  isAcknowledged: boolean,
+  bounds: FileBounds,
+): AsyncGenerator<ReadPart, void, undefined> {
+  const search = new MarksSearch();
+  for await (const { bytes } of partsOf(fs, fd, size, bounds)) {
+    search.look(bytes);
+    if (search.isSure) break;
+  }
+  const { hasMarks } = search;
+  for await (const { at, bytes, isPartOfLine } of partsOf(fs, fd, size, bounds)) {
+    const lines = { hasMarks, isFirst: at === 0 };
+    yield { at, bytes, lines, read: isPartOfLine ? null : readBatchLines(bytes, isAcknowledged, lines) };
+  }
+}
+
+/** Which events of its file a piece has, as the name and the key of a part say it. */
+export function rangeOf({ eventsBefore, events }: Piece): string {
+  return `#${eventsBefore}-${eventsBefore + events}`;
+}
+
+/** The events of a piece of an open file, its damaged lines, and how many of its bytes are missing. */
+export async function readPiece(
+  fs: FileSystem,
+  fd: number,
+  { name, key }: Pick<Batch, 'name' | 'key'>,
+  piece: Piece,
+): Promise<PieceContent> {
+  const lines = await readAt(fs, fd, piece.at, piece.length);
+  const { bytes, events, damaged } = readBatchLines(lines, true, piece);
+  const range = rangeOf(piece);
+  const batch = new Batch({ name: `${name}${range}`, key: partKey(key, range, bytes), events, bytes });
+  return { batch, damaged, missing: piece.length - lines.length };
+}
+
+export interface PieceContent {
+  readonly batch: Batch;
+  readonly damaged: readonly Buffer[];
+  readonly missing: number;
+}
+
+export interface Part {
+  readonly at: number;
+  readonly bytes: Buffer<ArrayBuffer>;
+  /** It is a part of a line that is too long. */
+  readonly isPartOfLine: boolean;
+}
+
+/** Whole lines of an open file, a piece of it at a time. */
+export async function* partsOf(
+  fs: FileSystem,
+  fd: number,
+  size: number,
+  { piece, lineMax }: FileBounds,
+): AsyncGenerator<Part, void, undefined> {
+  let isInLine = false;
+  let length = piece;
+  for (let at = 0; at < size;) {
+    const bytes = await readAt(fs, fd, at, Math.min(length, size - at));
+    if (bytes.length === 0) return; // someone has cut it
+    const isEnd = at + bytes.length >= size;
+    const feed: number = isInLine ? bytes.indexOf(LINE_FEED) : bytes.lastIndexOf(LINE_FEED);
+    const isTooLong = feed === -1 && length >= lineMax;
+    if (feed === -1 && !isEnd && !isTooLong && !isInLine) {
+      length = Math.min(2 * length, lineMax);
+      continue;
+    }
+    const isWhole = feed === -1 || (isEnd && !isInLine);
+    const part = isWhole ? bytes : bytes.subarray(0, feed + 1);
+    yield { at, bytes: part, isPartOfLine: isInLine || (isTooLong && !isEnd) };
+    isInLine = feed === -1 && !isEnd;
+    at += part.length;
+    length = piece;
+  }
+}

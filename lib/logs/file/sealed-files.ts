@@ -1,0 +1,79 @@
+import { compareBatchNames, timeOf } from './batch-name.js';
+import type { SealedBatch } from '../../seams/batch.js';
+import type { BatchSums } from './batch-sums.js';
+import { lookAtBatches, SIZES_AT_ONCE, sizesOf } from './directory-listing.js';
+import { diskBytes } from './disk-blocks.js';
+import type { FileSystem } from './file-system.js';
+
+/** What is known of batch files beside what the directory says. */
+export interface KnownFiles {
+  /** Sizes that need not be asked for. Each is needed once. */
+  readonly sizes: Map<string, number>;
+  /** How many bytes of a file are acknowledged, if its failed end is not cut off yet. */
+  readonly uncut: ReadonlyMap<string, number>;
+  /** The newest file of an earlier run. */
+  readonly newestLeftover: string | null;
+  /** When the log was opened, in milliseconds of `performance.now()`. */
+  readonly openedMs: number;
+}
+
+/** No file is older. */
+const FIRST_MS = Date.UTC(2020, 0, 1);
+
+/** When a file was made, by the clock that never jumps. What a wrong clock has named is as old as the run that found it. */
+function bornAt(timeMs: number, openedMs: number): number {
+  const ageMs = Date.now() - timeMs;
+  return ageMs < 0 || timeMs < FIRST_MS ? openedMs : performance.now() - ageMs;
+}
+
+/** The sealed batches of these files, without those that are deleted meanwhile. */
+export async function sealedFiles(
+  fs: FileSystem,
+  dir: string,
+  names: readonly string[],
+  { sizes: knownSizes, uncut, newestLeftover, openedMs }: KnownFiles,
+): Promise<SealedBatch[]> {
+  const sizes = await sizesOf(fs, dir, names, knownSizes);
+  for (const name of names) knownSizes.delete(name);
+  return names.flatMap((name, index) => {
+    const size = sizes[index] ?? null;
+    if (size === null) return [];
+    const acknowledgedBytes = uncut.get(name) ?? null;
+    const fileBytes = acknowledgedBytes ?? size;
+    const leftover = isLeftover(name, newestLeftover);
+    const bornMs = bornAt(timeOf(name), openedMs);
+    return { name, acknowledgedBytes, events: null, fileBytes, bornMs, leftover, past: null };
+  });
+}
+
+/** How many of these files there are, and what they take. Memory does not grow with the directory. */
+export async function sumsOfBatches(
+  fs: FileSystem,
+  dir: string,
+  wanted: (name: string) => boolean,
+  { sizes: known, uncut, newestLeftover }: KnownFiles,
+): Promise<BatchSums> {
+  return lookAtBatches(fs, dir, async (batchNames) => {
+    let [batches, leftovers, bytes] = [0, 0, 0];
+    let names: string[] = [];
+    const measure = async (): Promise<void> => {
+      for (const [index, size] of (await sizesOf(fs, dir, names, known)).entries()) {
+        const name = names[index];
+        if (name === undefined || size === null) continue;
+        batches++;
+        if (isLeftover(name, newestLeftover)) leftovers++;
+        bytes += diskBytes(uncut.get(name) ?? size);
+      }
+      names = [];
+    };
+    for await (const name of batchNames) {
+      if (wanted(name) && names.push(name) >= SIZES_AT_ONCE) await measure();
+    }
+    await measure();
+    return { batches, leftovers, bytes };
+  });
+}
+
+function isLeftover(name: string, newestLeftover: string | null): boolean {
+  return newestLeftover !== null && compareBatchNames(name, newestLeftover) <= 0;
+}

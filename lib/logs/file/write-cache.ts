@@ -1,0 +1,66 @@
+import type { BatchFile } from './batch-file.js';
+import { unmarkedLines } from './checksum.js';
+import type { UnmarkedLines } from './checksum.js';
+
+/**
+ * What was appended lately, so that a batch that is delivered at once need not be read from its file again: opening,
+ * reading and closing it costs as much as appending to it. Only batches that are whole: others are read from disk.
+ */
+export class RecentBatches {
+  readonly #bytesMax: number;
+  readonly #fileBytesMax: number;
+  #bytes = 0;
+  readonly #open = new Map<BatchFile, Buffer[]>();
+  readonly #sealed = new Map<string, { readonly parts: readonly Buffer[]; readonly events: number }>();
+
+  /**
+   * @param bytesMax so much is kept, in bytes of the log; the rest is forgotten
+   * @param fileBytesMax a larger file is not: it is read in pieces
+   */
+  constructor(bytesMax: number, fileBytesMax: number) {
+    this.#bytesMax = bytesMax;
+    this.#fileBytesMax = fileBytesMax;
+  }
+
+  /** Lines that are acknowledged now. */
+  add(file: BatchFile, lines: Buffer): void {
+    const parts = this.#open.get(file) ?? [];
+    const isWhole = parts.length > 0 || file.bytes === lines.length;
+    if (!isWhole || file.bytes > this.#fileBytesMax || this.#bytes + lines.length > this.#bytesMax) {
+      this.#forget(parts);
+      this.#open.delete(file);
+      return;
+    }
+    parts.push(lines);
+    this.#bytes += lines.length;
+    this.#open.set(file, parts);
+  }
+
+  seal(file: BatchFile): void {
+    const parts = this.#open.get(file);
+    this.#open.delete(file);
+    if (parts !== undefined) this.#sealed.set(file.name, { parts, events: file.events });
+  }
+
+  has(name: string): boolean {
+    return this.#sealed.has(name);
+  }
+
+  /** A sealed batch; `null` where it is not known any more. */
+  read(name: string): (UnmarkedLines & { readonly events: number }) | null {
+    const batch = this.#sealed.get(name);
+    return batch === undefined ? null : { ...unmarkedLines(batch.parts), events: batch.events };
+  }
+
+  /** The batch is delivered. */
+  delete(name: string): void {
+    const batch = this.#sealed.get(name);
+    if (batch === undefined) return;
+    this.#forget(batch.parts);
+    this.#sealed.delete(name);
+  }
+
+  #forget(parts: readonly Buffer[]): void {
+    for (const { length } of parts) this.#bytes -= length;
+  }
+}

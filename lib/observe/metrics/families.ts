@@ -1,0 +1,271 @@
+import type { DiskUsage } from '../../logs/file/disk-usage.js';
+import type { ErrorCode } from '../../base/errors.js';
+import type { Forebay } from '../../forebay.js';
+import type { Door } from '../../door/door.js';
+import type { Statistics } from '../../statistics.js';
+import { VERSION } from '../../base/version.js';
+import { counter, gauge, histogram, labelled, one } from './family.js';
+import type { Family } from './family.js';
+import type { ProcessStatistics } from './process-statistics.js';
+
+export interface Sources {
+  readonly forebay: Forebay;
+  readonly door: Door;
+  readonly statistics: Statistics;
+  readonly disk: DiskUsage;
+  readonly process: ProcessStatistics;
+}
+
+/** What can keep events out. */
+const REFUSALS: readonly ErrorCode[] = [
+  'QUEUE_FULL',
+  'BACKLOG_FULL',
+  'CONNECTIONS_MAX',
+  'LOG_FAILED',
+  'IN_DOUBT',
+  'LOG_DIR_LOST',
+  'NOT_RUNNING',
+];
+
+/** What is known, read from those who count it; nobody counts for the metrics. */
+export function families(sources: Sources): Family[] {
+  return [
+    ...doorFamilies(sources),
+    ...logFamilies(sources),
+    ...sinkFamilies(sources),
+    ...processFamilies(sources),
+  ];
+}
+
+function doorFamilies({ forebay, door, statistics }: Sources): Family[] {
+  const { settings } = forebay;
+  const { answered, refusedEvents } = door.counts;
+  const requests = [...answered].flatMap(([path, statuses]) =>
+    [...statuses].map(([status, value]) => ({
+      value,
+      labels: { path, status: status === 0 ? 'aborted' : String(status) },
+    })),
+  );
+  const { queuedEvents, queuedBytes, ackSeconds } = statistics;
+  const refusal = door.refusal()?.code;
+  return [
+    counter(
+      'http_requests',
+      'Requests by path and status; aborted: the client was gone before its answer (of pipelined ones not each).',
+      requests,
+    ),
+    gauge('http_connections', 'Open connections.', door.connections),
+    counter(
+      'http_connections_refused',
+      'Connections that were answered 429, as --connections-max were open.',
+      door.refusedConnections,
+    ),
+    counter(
+      'http_connections_dropped',
+      'Connections that were closed unanswered: too many even to be refused, they sent nothing, or took no answer.',
+      door.droppedConnections,
+    ),
+    counter(
+      'http_connections_handed_over',
+      'Connections that left the fast path: slower, and no fault.',
+      door.handedOverConnections,
+    ),
+    counter(
+      'events_refused',
+      'Events refused by error code, see docs/errors.md; a request refused unread is one, IN_DOUBT may be delivered.',
+      labelled('code', refusedEvents),
+    ),
+    gauge(
+      'refusing',
+      'What a POST /events would be refused with now, by error code: 1 for that one; all 0: it would be taken.',
+      labelled(
+        'code',
+        [...new Set([...REFUSALS, refusal ?? 'QUEUE_FULL'])].map((code) => [code, Number(code === refusal)]),
+      ),
+    ),
+    gauge('queue_events', 'Events in memory that are not on disk yet.', queuedEvents),
+    gauge('queue_events_max', 'The bound of forebay_queue_events (--queue-size).', settings.queueSize),
+    gauge('queue_bytes', 'Bytes of the events in memory that are not on disk yet.', queuedBytes),
+    gauge('queue_bytes_max', 'The bound of forebay_queue_bytes (--queue-bytes).', settings.queueBytes),
+    histogram(
+      'ack_seconds',
+      'From when the events of a request were whole until they were on disk and the 202 was sent.',
+      ackSeconds,
+    ),
+  ];
+}
+
+function logFamilies({ forebay, statistics, disk }: Sources): Family[] {
+  const { accepted, delivered, deadLettered, quarantined, pending, unreadBatches } = statistics.events;
+  const { settings } = forebay;
+  return [
+    counter(
+      'events_accepted',
+      'Events answered with 202, or found on disk when this run read them.',
+      accepted,
+    ),
+    counter('events_delivered', 'Events that the sink confirmed and that are off the disk.', delivered),
+    counter('events_dead_lettered', 'Events that the sink refused, set aside with its reason.', deadLettered),
+    counter('events_quarantined', 'Events found damaged on disk and set aside.', quarantined),
+    counter(
+      'events_failed',
+      'Events that the disk did not take; their clients got 503.',
+      statistics.failedEvents,
+    ),
+    counter(
+      'files_torn',
+      'Batch files cut off by a crash; what was cut off was never acknowledged.',
+      statistics.tornFiles,
+    ),
+    gauge('pending_events', 'Events on disk, neither delivered nor set aside.', pending),
+    gauge(
+      'pending_bytes',
+      'What the batch files take of the disk: whole blocks of 4,096 bytes.',
+      statistics.pendingBytes,
+    ),
+    gauge(
+      'pending_bytes_max',
+      'The bound of forebay_pending_bytes (--backlog-max).',
+      settings.backlogBytesMax,
+    ),
+    gauge(
+      'unread_batches',
+      'Batches of earlier runs whose events are in no other number yet.',
+      unreadBatches,
+    ),
+    gauge(
+      'unaccounted_events',
+      'Accepted minus delivered, dead lettered, quarantined and pending events: always 0.',
+      accepted - delivered - deadLettered - quarantined - pending,
+    ),
+    gauge(
+      'oldest_pending_seconds',
+      'Age of the oldest event on disk; 0: there is none.',
+      statistics.oldestPendingSeconds,
+    ),
+    gauge(
+      'drain_seconds',
+      'How long what is pending takes at the mean pace of lately, in which half a minute counts most.',
+      statistics.drainSeconds,
+    ),
+    histogram('group_commit_events', 'Events written and flushed together.', statistics.groupEvents),
+    histogram('group_commit_seconds', 'What it took to write and flush them.', statistics.groupSeconds),
+    counter(
+      'batches_sealed',
+      'Batches by what ended them: size, bytes, time, stop, or a failure of the disk.',
+      labelled('reason', Object.entries(statistics.sealedBy)),
+    ),
+    gauge(
+      'dead_letter_files',
+      'Files in dead-letters/, one for each batch that had some.',
+      disk.deadLetterFiles,
+    ),
+    gauge('dead_letter_bytes', 'Their bytes.', disk.deadLetterBytes),
+    gauge(
+      'dead_letter_bytes_max',
+      'The bound of these bytes (--dead-letters-max).',
+      settings.deadLettersBytesMax,
+    ),
+    gauge(
+      'dead_letters_full',
+      '1 while refused events have no room below that bound: their batches wait on disk.',
+      Number(statistics.sink.deadLettersFull),
+    ),
+    gauge(
+      'batches_aside',
+      'Batches that wait on disk until their refused events can become dead letters; others are delivered.',
+      statistics.sink.batchesAside,
+    ),
+    gauge(
+      'isolated_events',
+      'Events that the sink fails at while it takes others. They wait apart, on disk, and are tried on.',
+      statistics.sink.isolatedEvents,
+    ),
+    gauge(
+      'quarantine_files',
+      'Files in quarantine/: damage that someone should look at.',
+      disk.quarantineFiles,
+    ),
+    gauge('disk_free_bytes', 'What the disk of the log directory still takes.', disk.freeBytes),
+    gauge('disk_size_bytes', 'The size of that disk.', disk.sizeBytes),
+    gauge('disk_free_inodes', 'Files that can still be created on that disk.', disk.freeInodes),
+    gauge('disk_inodes', 'How many files there can be on it.', disk.inodes),
+  ];
+}
+
+function sinkFamilies({ statistics }: Sources): Family[] {
+  const { sink } = statistics;
+  const { taken, refused, failed, running } = sink.attempts;
+  const states = (['closed', 'open', 'half-open'] as const).map((state): [string, number] => [
+    state,
+    Number(sink.breaker === state),
+  ]);
+  return [
+    counter(
+      'sink_attempts',
+      'Attempts of delivery by how they ended: taken, refused for good, or failed.',
+      labelled('outcome', Object.entries({ taken, refused, failed })),
+    ),
+    gauge('sink_attempts_running', 'Attempts that wait for the answer of the sink.', running),
+    gauge(
+      'sink_breaker',
+      'The state of the circuit breaker: 1 for the one it is in.',
+      labelled('state', states),
+    ),
+    counter('sink_breaker_openings', 'How often the breaker has opened.', sink.openings),
+    gauge(
+      'sink_failures_in_a_row',
+      'Failed attempts since the last that the sink answered well.',
+      sink.failuresInARow,
+    ),
+    gauge(
+      'sink_misconfigured',
+      '1 while the sink is left alone because it is set up wrongly: a token, a right, a path, a table.',
+      Number(sink.misconfigured),
+    ),
+    gauge('sink_concurrency', 'Batches that may be on their way at once, now.', sink.concurrency),
+    counter(
+      'delivery_failures',
+      'Attempts to read, deliver or delete a batch that failed and were repeated.',
+      statistics.deliveryFailures,
+    ),
+    histogram(
+      'delivery_seconds',
+      'From the first event of a batch until the sink confirmed it, once for each of its events.',
+      statistics.deliverySeconds,
+    ),
+  ];
+}
+
+function processFamilies({ process }: Sources): Family[] {
+  const { cpuSeconds, residentBytes, heapBytes, startSeconds, eventLoopDelay } = process.read();
+  return [
+    gauge('build_info', 'The version of Forebay and of Node.js.', [
+      { value: 1, labels: { version: VERSION, node: process.node } },
+    ]),
+    histogram(
+      'event_loop_delay_seconds',
+      'How late a timer of 100 ms is: more than 0.1 delays everything.',
+      eventLoopDelay,
+    ),
+    {
+      name: 'process_cpu_seconds_total',
+      help: 'CPU time of the process.',
+      type: 'counter',
+      samples: one(cpuSeconds),
+    },
+    {
+      name: 'process_resident_memory_bytes',
+      help: 'Resident memory of the process.',
+      type: 'gauge',
+      samples: one(residentBytes),
+    },
+    { name: 'nodejs_heap_used_bytes', help: 'Used heap of V8.', type: 'gauge', samples: one(heapBytes) },
+    {
+      name: 'process_start_time_seconds',
+      help: 'When the process was started, in seconds since 1970.',
+      type: 'gauge',
+      samples: one(startSeconds),
+    },
+  ];
+}

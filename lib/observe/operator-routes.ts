@@ -1,0 +1,46 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Forebay } from '../forebay.js';
+import { noDoor } from '../door/door.js';
+import type { Door } from '../door/door.js';
+import { guard, pathOf } from '../door/router.js';
+import type { Route } from '../door/router.js';
+import { silentLogger } from '../base/reporter.js';
+import { metricsRoute } from './metrics/metrics-route.js';
+import { pageRoutes } from './page/page-routes.js';
+
+export interface OperatorRoutesOptions {
+  readonly forebay: Forebay;
+  /** The `IngestionServer` in front of it, if there is one: its requests and connections are shown as well. */
+  readonly door?: Door;
+  /** Whether the live page is among them; it is unless this is `false`. */
+  readonly page?: boolean;
+}
+
+/**
+ * What operators look at: `/metrics` for Prometheus, and the live page at `/`. They look at the pipeline from now on,
+ * until `stop()`.
+ */
+export class OperatorRoutes {
+  /** What is at which path. */
+  readonly routes: ReadonlyMap<string, Route>;
+
+  constructor({ forebay, door = noDoor(forebay), page = true }: OperatorRoutesOptions) {
+    this.routes = new Map([
+      ['/metrics', metricsRoute({ forebay, door })],
+      ...(page ? pageRoutes({ forebay, door }) : []),
+    ]);
+  }
+
+  /** Answers a request of a server of `node:http`, if it is for one of these paths; `false` if it is not. */
+  handle(req: IncomingMessage, res: ServerResponse): boolean {
+    const route = this.routes.get(pathOf(req));
+    if (route === undefined || !route.methods.includes(req.method ?? '')) return false;
+    void guard(req, res, silentLogger, () => route.handle(req, res, false));
+    return true;
+  }
+
+  /** Ends timers and the streams of open pages. */
+  stop(): void {
+    for (const { stop } of this.routes.values()) stop?.();
+  }
+}

@@ -1,0 +1,154 @@
+import type { EventCounts } from '../../event-counts.js';
+
+/**
+ * What the server tells an open page, as JSON over server-sent events: `history` once at the begin, then a `snapshot`
+ * each second. The server and the browser both know this file, and nothing else of each other.
+ *
+ * Whatever stands in a text may come from a client or from a sink: it is shown as text, never as anything else.
+ */
+
+/** The columns of the history. Rates are per second, means of the last seconds; `null`: there is nothing to say. */
+export const COLUMNS = [
+  'atSeconds',
+  'in',
+  'out',
+  'refused',
+  'p50Ms',
+  'p99Ms',
+  'backlogBytes',
+  'drainSeconds',
+  'deadLettered',
+] as const;
+
+export type Column = (typeof COLUMNS)[number];
+
+/** A value of each column, for one second. */
+export type Point = Readonly<Record<Column, number | null>>;
+
+/** Column by column, oldest first; all are of the same length. */
+export type HistoryMessage = Readonly<Record<Column, readonly (number | null)[]>>;
+
+export interface Snapshot {
+  readonly version: string;
+  readonly upSeconds: number;
+  /** `false`: a stage of the pipeline broke. */
+  readonly isHealthy: boolean;
+  /** Where events wait on disk (`--log-dir`). */
+  readonly logDir: string;
+  /** How the programs are called that look into it. */
+  readonly tools: { readonly log: string; readonly deadLetters: string };
+  /** The error that a client would get now; `null`: its event would be taken. */
+  readonly refusal: { readonly code: string; readonly reason: string } | null;
+  readonly events: EventCounts;
+  readonly door: {
+    readonly inPerSecond: number;
+    /** Events that got `429`. */
+    readonly refusedPerSecond: number;
+    /** Those of them for which the backlog had no room. */
+    readonly backlogFullPerSecond: number;
+    /** Those of them whose connection was one too many. */
+    readonly connectionsFullPerSecond: number;
+    /** Events that could not be put on disk. */
+    readonly failedPerSecond: number;
+    readonly p50Ms: number | null;
+    readonly p99Ms: number | null;
+    readonly connections: number;
+  };
+  /** The most that it held at any look of the last second. */
+  readonly queue: {
+    readonly events: number;
+    readonly eventsMax: number;
+    readonly bytes: number;
+    readonly bytesMax: number;
+    /** About how long the disk needs for all of it, in milliseconds. */
+    readonly drainMs: number;
+  };
+  readonly disk: {
+    readonly bytes: number;
+    readonly bytesMax: number;
+    /** How long the oldest pending event has waited. */
+    readonly oldestSeconds: number;
+    /** `null`: nothing is delivered. */
+    readonly drainSeconds: number | null;
+    /** How long there is room for what comes, at the growth of the last half minute; `null`: it does not grow. */
+    readonly roomSeconds: number | null;
+    readonly freeBytes: number | null;
+    readonly sizeBytes: number | null;
+    readonly quarantineFiles: number | null;
+  };
+  readonly sink: {
+    readonly kind: string;
+    /** Where events go, without secrets; '' where there is nothing to say. */
+    readonly target: string;
+    readonly keepsNothing: boolean;
+    readonly outPerSecond: number;
+    readonly breaker: 'closed' | 'open' | 'half-open';
+    /** The breaker is not closed because the sink is set up wrongly: a token, a right, a path, a table. */
+    readonly misconfigured: boolean;
+    /** How long the breaker has not been closed; `null`: it is. */
+    readonly troubleSeconds: number | null;
+    /** Until the breaker lets the next attempt through; `null`: nothing waits for it. */
+    readonly nextAttemptSeconds: number | null;
+    readonly running: number;
+    readonly concurrency: number;
+    readonly failuresInARow: number;
+    readonly failedAttempts: number;
+    readonly lastError: { readonly text: string; readonly agoSeconds: number } | null;
+  };
+  /** Newest first. */
+  readonly batches: readonly BatchState[];
+  readonly deadLetters: DeadLetterState;
+  /** What the history gets from this second. */
+  readonly point: Point;
+}
+
+export type BatchStage =
+  | 'waiting' // on disk, its turn has not come
+  | 'at the sink'
+  | 'held back' // by the breaker
+  | 'trying again'
+  | 'aside' // its refused events have no room among the dead letters
+  | 'confirmed' // by the sink, and its file is not deleted yet
+  | 'delivered'; // and off the disk
+
+export interface BatchState {
+  readonly name: string;
+  /** `null`: its file was not read yet. */
+  readonly events: number | null;
+  readonly stage: BatchStage;
+  /** How many of its events the sink refused for good. */
+  readonly refused: number;
+  /** The last error, where it has one; '' otherwise. */
+  readonly error: string;
+}
+
+export interface DeadLetterState {
+  /** What the sink refuses has no room below the bound. */
+  readonly isFull: boolean;
+  /** Batches that wait on disk for that room, or because the disk takes no dead letters. */
+  readonly batchesAside: number;
+  /** Events that the sink fails at while it takes others. */
+  readonly isolatedEvents: number;
+  /** `null`: not looked at yet. */
+  readonly files: number | null;
+  readonly bytes: number | null;
+  /** How many there have been while the history runs. */
+  readonly lately: number;
+  /** Those of the newest files, by reason, the newest reason first. */
+  readonly reasons: readonly LetterReason[];
+}
+
+export interface LetterReason {
+  readonly reason: string;
+  readonly status: number | string | null;
+  /** How many of the letters that were looked at. */
+  readonly letters: number;
+  /** The newest of them. */
+  readonly batch: string;
+  readonly index: number;
+  readonly attempts: number;
+  readonly time: string;
+  /** The begin of the event's own text. */
+  readonly event: string;
+  readonly isCut: boolean;
+}

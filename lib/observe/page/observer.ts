@@ -1,0 +1,226 @@
+import { calledAs } from '../../base/called-as.js';
+import type { DiskUsage } from '../../logs/file/disk-usage.js';
+import type { ErrorCode } from '../../base/errors.js';
+import type { Forebay } from '../../forebay.js';
+import { SECONDS } from '../../base/histogram.js';
+import type { Door } from '../../door/door.js';
+import type { Statistics } from '../../statistics.js';
+import { VERSION } from '../../base/version.js';
+import { batchStates } from './batch-states.js';
+import { History } from './history.js';
+import { letterReasons } from './letter-reasons.js';
+import type { HistoryMessage, Point, Snapshot } from './messages.js';
+import { RateWindow } from './rates.js';
+import type { Rates } from './rates.js';
+
+export interface ObserverOptions {
+  readonly forebay: Forebay;
+  readonly door: Door;
+  /** Of Forebay: a page that was loaded from another version loads itself again. */
+  readonly version?: string;
+}
+
+const ERROR_LENGTH_MAX = 500;
+/** What has waited so long shows that nothing is delivered: batches come in pieces. */
+const STALLED_SECONDS = 5;
+/** The growth of the backlog is taken over so many seconds: batches come and go in pieces. */
+const GROWTH_POINTS = 30;
+
+/** What the last look found. */
+interface Look {
+  readonly statistics: Statistics;
+  readonly rates: Rates;
+  readonly point: Point;
+}
+
+/** Looks at the pipeline once a second, and can tell how it does. */
+export class Observer {
+  readonly #options: ObserverOptions;
+  readonly #history = new History();
+  readonly #rates = new RateWindow(SECONDS);
+  #look: Look | null = null;
+  /** Since when the breaker has not been closed, on the clock of `performance.now()`. */
+  #troubleSinceMs: number | null = null;
+  /** What the disk said last. It is asked, and never waited for: one that hangs is what is to be seen. */
+  #usage: DiskUsage | null = null;
+  /** The most that the queue held at any peek since the last look, and at that one. */
+  #peak = { events: 0, bytes: 0 };
+  #lastPeak = { events: 0, bytes: 0 };
+  #isAsking = false;
+
+  constructor(options: ObserverOptions) {
+    this.#options = options;
+  }
+
+  /** To be called once a second, whether or not someone looks; costs some microseconds. */
+  tick(): void {
+    const { forebay, door } = this.#options;
+    const statistics = forebay.statistics();
+    if (statistics === null) return;
+    const {
+      events,
+      groupEvents,
+      failedEvents,
+      ackSeconds,
+      pendingBytes,
+      oldestPendingSeconds,
+      drainSeconds,
+    } = statistics;
+    const nowMs = performance.now();
+    const backlogFull = refusedFor(door, 'BACKLOG_FULL');
+    const connectionsFull = refusedFor(door, 'CONNECTIONS_MAX');
+    const rates = this.#rates.add({
+      atMs: nowMs,
+      // what an earlier run left counts as accepted when it is read, and did not come in now
+      taken: groupEvents.sum - failedEvents,
+      delivered: events.delivered,
+      refused: backlogFull + connectionsFull + refusedFor(door, 'QUEUE_FULL'),
+      backlogFull,
+      connectionsFull,
+      failed: failedEvents,
+      ack: [...ackSeconds.counts],
+    });
+    const isStalled = pendingBytes > 0 && oldestPendingSeconds > STALLED_SECONDS && rates.out === 0;
+    const point: Point = {
+      atSeconds: Math.round(Date.now() / 1000),
+      in: rounded(rates.in),
+      out: rounded(rates.out),
+      refused: rounded(rates.refused),
+      p50Ms: rounded(rates.p50Ms),
+      p99Ms: rounded(rates.p99Ms),
+      backlogBytes: pendingBytes,
+      // its pace is that of half a minute, which was another one
+      drainSeconds: isStalled ? null : rounded(drainSeconds),
+      deadLettered: events.deadLettered,
+    };
+    this.peek();
+    this.#lastPeak = this.#peak;
+    this.#peak = { events: 0, bytes: 0 };
+    this.#history.add(point);
+    this.#look = { statistics, rates, point };
+    if (statistics.sink.breaker === 'closed') this.#troubleSinceMs = null;
+    else this.#troubleSinceMs ??= nowMs;
+  }
+
+  /** The queue fills and empties many times a second: to be called some times between two looks, while someone looks. */
+  peek(): void {
+    const statistics = this.#options.forebay.statistics();
+    if (statistics === null) return;
+    const { queuedEvents, queuedBytes } = statistics;
+    const { events, bytes } = this.#peak;
+    this.#peak = { events: Math.max(events, queuedEvents), bytes: Math.max(bytes, queuedBytes) };
+  }
+
+  history(): HistoryMessage {
+    return this.#history.message();
+  }
+
+  /** How everything does, as of the last look; `null` before the first. */
+  snapshot(): Snapshot | null {
+    if (this.#look === null) return null;
+    this.#ask();
+    const { forebay, door, version = VERSION } = this.#options;
+    const { logDir, queueSize, queueBytes, backlogBytesMax } = forebay.settings;
+    const { kind, target = '', keepsNothing = false } = forebay.sink;
+    const refusal = door.refusal();
+    const { statistics, rates, point } = this.#look;
+    const { events, sink, pendingBytes, oldestPendingSeconds } = statistics;
+    const { recent, active } = forebay.recentBatches();
+    const failure = recent.lastFailure;
+    return {
+      version,
+      upSeconds: Math.round(process.uptime()),
+      isHealthy: forebay.healthy,
+      logDir,
+      tools: { log: calledAs('log'), deadLetters: calledAs('dead-letters') },
+      refusal: refusal && { code: refusal.code, reason: refusal.message },
+      events,
+      door: {
+        inPerSecond: rates.in,
+        refusedPerSecond: rates.refused,
+        backlogFullPerSecond: rates.backlogFull,
+        connectionsFullPerSecond: rates.connectionsFull,
+        failedPerSecond: rates.failed,
+        p50Ms: point.p50Ms,
+        p99Ms: point.p99Ms,
+        connections: door.connections,
+      },
+      queue: {
+        ...this.#lastPeak,
+        eventsMax: queueSize,
+        bytesMax: queueBytes,
+        drainMs: Math.round(statistics.queueDrainSeconds * 1000),
+      },
+      disk: {
+        bytes: pendingBytes,
+        bytesMax: backlogBytesMax,
+        oldestSeconds: rounded(oldestPendingSeconds) ?? 0,
+        drainSeconds: point.drainSeconds,
+        roomSeconds: this.#roomSeconds(backlogBytesMax - pendingBytes),
+        freeBytes: this.#usage?.freeBytes ?? null,
+        sizeBytes: this.#usage?.sizeBytes ?? null,
+        quarantineFiles: this.#usage?.quarantineFiles ?? null,
+      },
+      sink: {
+        kind,
+        target,
+        keepsNothing,
+        outPerSecond: rates.out,
+        breaker: sink.breaker,
+        misconfigured: sink.misconfigured,
+        troubleSeconds:
+          this.#troubleSinceMs === null
+            ? null
+            : Math.round((performance.now() - this.#troubleSinceMs) / 1000),
+        nextAttemptSeconds: sink.nextAttemptMs === null ? null : Math.ceil(sink.nextAttemptMs / 1000),
+        running: sink.attempts.running,
+        concurrency: sink.concurrency,
+        failuresInARow: sink.failuresInARow,
+        failedAttempts: sink.attempts.failed,
+        lastError: failure && {
+          text: (failure.line.error?.message ?? failure.line.text).slice(0, ERROR_LENGTH_MAX),
+          agoSeconds: Math.max(0, Math.round((Date.now() - failure.atMs) / 1000)),
+        },
+      },
+      batches: batchStates(recent.lines, active, sink.breaker !== 'closed'),
+      deadLetters: {
+        isFull: sink.deadLettersFull,
+        batchesAside: sink.batchesAside,
+        isolatedEvents: sink.isolatedEvents,
+        files: this.#usage?.deadLetterFiles ?? null,
+        bytes: this.#usage?.deadLetterBytes ?? null,
+        lately: events.deadLettered - (this.#history.oldest('deadLettered') ?? 0),
+        reasons: letterReasons(this.#usage?.newestLetters ?? []),
+      },
+      point,
+    };
+  }
+
+  /** @param backlogRoom what `--backlog-max` still allows, in bytes */
+  #roomSeconds(backlogRoom: number): number | null {
+    const growth = this.#history.growth('backlogBytes', GROWTH_POINTS) ?? 0;
+    if (growth <= 0) return null;
+    const room = Math.min(Math.max(0, backlogRoom), this.#usage?.freeBytes ?? Infinity);
+    return Math.round(room / growth);
+  }
+
+  /** Asks what does not stand in memory; the answer is for the next snapshot. */
+  #ask(): void {
+    if (this.#isAsking) return;
+    this.#isAsking = true;
+    const { forebay } = this.#options;
+    void forebay.diskUsage().then((usage) => {
+      this.#usage = usage;
+      this.#isAsking = false;
+    });
+  }
+}
+
+function refusedFor({ counts }: Door, code: ErrorCode): number {
+  return counts.refusedEvents.get(code) ?? 0;
+}
+
+/** To three decimals: more is noise, and costs bytes. `null` for what is no number. */
+function rounded(value: number | null): number | null {
+  return value === null || !Number.isFinite(value) ? null : Math.round(value * 1000) / 1000;
+}

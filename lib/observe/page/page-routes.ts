@@ -1,0 +1,149 @@
+import { createHash } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { createRequire } from 'node:module';
+import { extname } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { isAnswered, sendAnswer } from '../../door/answers.js';
+import type { Route } from '../../door/router.js';
+import { LiveStream, sseText, STREAMS_MAX } from './live-stream.js';
+import { Observer } from './observer.js';
+import type { ObserverOptions } from './observer.js';
+
+export interface PageOptions extends ObserverOptions {
+  /** Where the browser's files are; by default beside this one, where the build puts them. */
+  readonly browserDir?: URL;
+}
+
+const LOOK_MS = 1000;
+const PEEK_MS = 100;
+/** How soon a browser comes back when the stream breaks. */
+const RETRY_MS = 1000;
+
+const FILES = [
+  'page.css',
+  'icon.svg',
+  'page.js',
+  'batches.js',
+  'chart-points.js',
+  'charts.js',
+  'dom.js',
+  'format.js',
+  'letters.js',
+  'live.js',
+  'pipeline.js',
+  'sink.js',
+  'verdict.js',
+];
+const UPLOT = { 'uplot.js': 'uplot/dist/uPlot.iife.min.js', 'uplot.css': 'uplot/dist/uPlot.min.css' };
+
+const TYPES: Readonly<Record<string, string>> = {
+  '.html': 'text/html; charset=utf-8',
+  '.css': 'text/css; charset=utf-8',
+  '.js': 'text/javascript; charset=utf-8',
+  '.svg': 'image/svg+xml',
+};
+
+/** Nothing from another host, nothing inline; a text that came from a client can do nothing, whatever it is. */
+const HEADERS = {
+  'Content-Security-Policy':
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+  'X-Content-Type-Options': 'nosniff',
+  'Referrer-Policy': 'no-referrer',
+  'Cross-Origin-Resource-Policy': 'same-origin',
+  'Cache-Control': 'no-cache',
+};
+
+/**
+ * The live page: `/`, its files below `/page/`, and `/page/live`, which tells it once a second how everything does. It
+ * changes nothing. Looks at the pipeline from now on, until the server stops.
+ *
+ * @returns what is at which path
+ */
+export function pageRoutes({ browserDir, ...options }: PageOptions): ReadonlyMap<string, Route> {
+  const dir = browserDir ?? new URL('browser/', import.meta.url);
+  const routes = new Map<string, Route>([['/', fileRoute(fileURLToPath(new URL('page.html', dir)))]]);
+  for (const file of FILES) routes.set(`/page/${file}`, fileRoute(fileURLToPath(new URL(file, dir))));
+  const { resolve } = createRequire(import.meta.url);
+  for (const [name, path] of Object.entries(UPLOT)) routes.set(`/page/${name}`, fileRoute(resolve(path)));
+  routes.set('/page/live', liveRoute(options));
+  return routes;
+}
+
+function liveRoute(options: ObserverOptions): Route {
+  const observer = new Observer(options);
+  const stream = new LiveStream();
+  /** Of the last look, made for the first page that asks for it. */
+  let begin: string | null = null;
+  const now = (): string => {
+    const snapshot = observer.snapshot();
+    return snapshot === null ? '' : sseText('snapshot', snapshot);
+  };
+  /** Set while someone looks. */
+  let peeks: NodeJS.Timeout | null = null;
+  const rest = (): void => {
+    if (peeks !== null) clearInterval(peeks);
+    peeks = null;
+  };
+  const timer = setInterval(() => {
+    observer.tick();
+    begin = null;
+    if (stream.pages > 0) stream.send(now());
+    else rest();
+  }, LOOK_MS).unref();
+  return {
+    methods: ['GET'],
+    handle: (req, res) => {
+      req.resume();
+      const headers = { ...HEADERS, 'Content-Type': 'text/plain' };
+      if (res.socket === null) {
+        // behind another answer of its connection, whose end it would never be told
+        sendAnswer(res, { status: 400, headers, body: 'The live page takes no request that is pipelined\n' });
+        return;
+      }
+      if (!stream.hasRoom) {
+        const text = `The server stops, or ${STREAMS_MAX} pages are open already\n`;
+        sendAnswer(res, { status: 503, headers: { ...headers, 'Retry-After': '5' }, body: text });
+        return;
+      }
+      begin ??= `retry: ${RETRY_MS}\n${sseText('history', observer.history())}${now()}`;
+      peeks ??= setInterval(() => {
+        observer.peek();
+      }, PEEK_MS).unref();
+      stream.open(res, begin);
+    },
+    stop: () => {
+      clearInterval(timer);
+      rest();
+      stream.close();
+    },
+  };
+}
+
+/** A file, read when it is first asked for. */
+function fileRoute(path: string): Route {
+  const type = TYPES[extname(path)] ?? 'application/octet-stream';
+  let file: Promise<{ bytes: Buffer; tag: string }> | null = null;
+  const read = async (): Promise<{ bytes: Buffer; tag: string }> => {
+    const bytes = await readFile(path);
+    return { bytes, tag: `"${createHash('sha256').update(bytes).digest('base64url').slice(0, 22)}"` };
+  };
+  const send = async (req: IncomingMessage, res: ServerResponse): Promise<void> => {
+    file ??= read().catch((error: unknown) => {
+      file = null;
+      throw error;
+    });
+    const { bytes, tag } = await file;
+    if (isAnswered(res)) return;
+    const headers = { ...HEADERS, 'Content-Type': type, ETag: tag };
+    if (req.headers['if-none-match'] === tag) res.writeHead(304, headers).end();
+    else sendAnswer(res, { status: 200, headers, body: bytes });
+  };
+  return {
+    methods: ['GET', 'HEAD'],
+    handle: async (req, res) => {
+      req.resume();
+      await send(req, res);
+    },
+  };
+}

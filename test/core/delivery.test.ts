@@ -1,0 +1,112 @@
+import nodeFs, { writeFileSync } from 'node:fs';
+import { basename, join } from 'node:path';
+import { pipeline } from 'node:stream/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
+import t from 'tap';
+import { AppendLog } from '../../lib/logs/file/append-log.js';
+import type { FileSystem } from '../../lib/logs/file/file-system.js';
+import { LogLines } from '../../lib/base/reporter.js';
+import type { Sink } from '../../lib/seams/sink.js';
+import { Backlog } from '../../lib/logs/file/backlog.js';
+import { Deliverer } from '../../lib/core/delivery.js';
+import { CollectingSink } from '../helpers/collecting-sink.js';
+import { heldDisk } from '../helpers/held-disk.js';
+import { until } from '../helpers/running-forebay.js';
+import { tempDir } from '../helpers/temp-dir.js';
+
+const name = (n: number): string => `batch_20250101_000000_${n}.jsonl`;
+
+void t.test('however many files cannot be read, the one behind them is delivered', async (t) => {
+  const dir = tempDir(t);
+  const [bad, good] = [name(151), name(152)];
+  for (let n = 1; n <= 152; n++) {
+    writeFileSync(join(dir, name(n)), `{"id":"${n}","type":"t","data":1,"timestamp":1}\n`);
+  }
+  let isBroken = true;
+  // 150 files cannot be read, and one after them not for ever
+  const fs = Object.create(heldDisk().fs, {
+    open: {
+      value: (path: string, ...rest: unknown[]) => {
+        const file = basename(path);
+        if (file.startsWith('batch_') && file !== good && (file === bad || isBroken)) {
+          setImmediate(
+            rest.at(-1) as (error: Error) => void,
+            Object.assign(new Error('EIO'), { code: 'EIO' }),
+          );
+        } else {
+          (nodeFs.open as (...args: unknown[]) => void)(path, ...rest);
+        }
+      },
+    },
+  }) as FileSystem;
+  const lines = new LogLines();
+  const log = await AppendLog.open({ dir, fsync: 'never', lines, fs });
+  const sink = new CollectingSink();
+  const backlog = new Backlog(log, lines);
+  const deliverer = new Deliverer({
+    log,
+    sink,
+    lines,
+    sinkConcurrency: 1,
+    sinkConcurrencyMax: 1,
+    sinkTriesMax: null,
+    random: () => 0.001,
+  });
+  const ended = pipeline(backlog, deliverer);
+  await sink.received(1);
+  t.same(sink.attempts, [good]);
+  isBroken = false;
+  await sink.received(151);
+  t.notOk(sink.attempts.includes(bad), 'the bad one waits on disk');
+  deliverer.stop();
+  backlog.stop();
+  await ended;
+  await log.close();
+});
+
+void t.test('files that could not be read for a while keep to the places at the sink', async (t) => {
+  const dir = tempDir(t);
+  const names = Array.from({ length: 20 }, (_, n) => name(n + 1));
+  for (const file of names)
+    writeFileSync(join(dir, file), `{"id":"${file}","type":"t","data":1,"timestamp":1}\n`);
+  let failures = 0;
+  const fs = Object.create(heldDisk().fs, {
+    open: {
+      value: (path: string, ...rest: unknown[]) => {
+        if (basename(path).startsWith('batch_') && failures < 60) {
+          failures++;
+          const error = Object.assign(new Error('EMFILE'), { code: 'EMFILE' });
+          setImmediate(rest.at(-1) as (error: Error) => void, error);
+        } else {
+          (nodeFs.open as (...args: unknown[]) => void)(path, ...rest);
+        }
+      },
+    },
+  }) as FileSystem;
+  const lines = new LogLines();
+  const log = await AppendLog.open({ dir, fsync: 'never', lines, fs });
+  let [running, most] = [0, 0];
+  const order: string[] = [];
+  const sink: Sink = {
+    async deliver(batch) {
+      order.push(batch.name);
+      most = Math.max(most, ++running);
+      await sleep(20);
+      running--;
+    },
+  };
+  const backlog = new Backlog(log, lines);
+  let chance = 0.05; // the first waits longest
+  const random = (): number => (chance *= 0.8);
+  const options = { sinkConcurrency: 1, sinkConcurrencyMax: 1, sinkTriesMax: null, random };
+  const deliverer = new Deliverer({ log, sink, lines, ...options });
+  const ended = pipeline(backlog, deliverer);
+  await until(() => deliverer.delivered === names.length, 'all are delivered');
+  t.equal(most, 1);
+  t.same(order, names, 'nor does one pass another: it is no fault of a file that too many are open');
+  t.same([log.recoveredEvents, log.pendingEvents, log.unreadBatches], [names.length, 0, 0]);
+  deliverer.stop();
+  backlog.stop();
+  await ended;
+  await log.close();
+});

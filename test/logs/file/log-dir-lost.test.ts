@@ -1,0 +1,134 @@
+import { cpSync, linkSync, mkdirSync, readdirSync, renameSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import t from 'tap';
+import type { Test } from 'tap';
+import { isBatchName } from '../../../lib/logs/file/batch-name.js';
+import { health, readiness } from '../../../lib/door/probes.js';
+import { heldDisk } from '../../helpers/held-disk.js';
+import { batchFiles } from '../../helpers/left-files.js';
+import { addsUp, codeOf, eventText, idsOf, startForebay, until } from '../../helpers/running-forebay.js';
+import type { RunningForebay } from '../../helpers/running-forebay.js';
+import { tempDir } from '../../helpers/temp-dir.js';
+
+const LOST = 'LOG_DIR_LOST';
+
+/** All that was delivered by any of these, each id once. */
+function delivered(...servers: readonly RunningForebay[]): string[] {
+  return [...new Set(servers.flatMap(({ sink }) => idsOf(sink.lines)))].toSorted();
+}
+
+/** A second server on the directory, after a cleaner has removed the lock file. */
+async function secondServer(t: Test, dir: string): Promise<RunningForebay> {
+  rmSync(join(dir, 'forebay.lock'));
+  return startForebay(t, { logDir: dir, replayWaitMs: 100 });
+}
+
+void t.test('a second server loses no event of a first one whose lock file was removed', async (t) => {
+  const dir = tempDir(t);
+  // the batch that is being written stays open: the second server finds it at its start
+  const first = await startForebay(t, { logDir: dir, batchWaitMs: 60_000, batchSize: 3, fsync: 'always' });
+  await first.forebay.write(eventText('a'));
+  const second = await secondServer(t, dir);
+  await first.forebay.write(eventText('b'));
+  t.equal(second.sink.lines.length, 0, 'what is being written is not delivered by the other');
+  await first.forebay.write(eventText('c'));
+  await until(() => delivered(first, second).length === 3, 'all are delivered');
+  t.same(delivered(first, second), ['a', 'b', 'c']);
+
+  t.equal(await codeOf(first.forebay.write(eventText('d'))), LOST);
+  t.equal(await codeOf(second.forebay.write(eventText('e'))), null);
+  await until(() => delivered(second).includes('e'), 'the second server goes on');
+  t.notOk(delivered(first, second).includes('d'), 'what was refused is nowhere');
+  addsUp(t, first.forebay, 'in the first');
+  addsUp(t, second.forebay, 'in the second');
+  t.equal(first.forebay.counts().quarantined, 0, 'nothing counts as damaged');
+  t.equal(second.forebay.counts().quarantined, 0);
+});
+
+void t.test('without its lock the first server deletes nothing that the second may need', async (t) => {
+  const dir = tempDir(t);
+  const first = await startForebay(t, { logDir: dir, batchSize: 1 });
+  first.sink.held = true;
+  await first.forebay.write(eventText('a'));
+  await until(() => first.sink.attempts.length === 1, 'the batch is at the sink');
+  rmSync(join(dir, 'forebay.lock'));
+  t.equal(await codeOf(first.forebay.write(eventText('b'))), LOST);
+  first.sink.release();
+  await until(() => first.sink.lines.length === 1, 'the sink has it');
+  await until(() => first.said.some(({ text }) => text.startsWith('Could not delete')), 'it says so');
+  await until(() => batchFiles(dir).length === 1, 'the file of the batch is left');
+  addsUp(t, first.forebay);
+  const second = await startForebay(t, { logDir: dir });
+  await until(() => second.sink.lines.length === 1, 'delivered again');
+  t.same(batchFiles(dir), []);
+});
+
+void t.test('a log directory that was replaced takes no events, until it is back', async (t) => {
+  const parent = tempDir(t);
+  const dir = join(parent, 'log');
+  const moved = join(parent, 'moved');
+  const replacements: Readonly<Record<string, () => void>> = {
+    'by nothing': () => undefined,
+    'by an empty one': () => {
+      mkdirSync(dir);
+    },
+    'by a copy': () => {
+      cpSync(moved, dir, { recursive: true });
+    },
+    'by one of hard links': () => {
+      mkdirSync(dir);
+      for (const name of readdirSync(moved)) linkSync(join(moved, name), join(dir, name));
+    },
+  };
+  for (const [how, replace] of Object.entries(replacements)) {
+    await t.test(how, async (t) => {
+      const running = await startForebay(t, { logDir: dir, batchSize: 1, ackTimeoutMs: 60_000 });
+      const { forebay, sink } = running;
+      sink.held = true;
+      await forebay.write(eventText('a'));
+      await forebay.write(eventText('b'));
+      renameSync(dir, moved);
+      replace();
+      const refused = await codeOf(forebay.write(eventText('c')));
+      t.equal(refused, LOST);
+      t.match(forebay.unready()?.code, LOST);
+      t.match(readiness(forebay, forebay.unready()), { status: 503, body: { code: LOST } });
+      t.match(health(forebay), { status: 503, body: { log: { writable: false } } });
+      sink.release();
+      await until(() => sink.lines.length >= 1, 'the sink has the first');
+      t.equal(forebay.counts().quarantined, 0, 'none counts as gone');
+      t.equal(forebay.counts().pending, 2, 'nor as delivered: the files are elsewhere');
+      t.equal(readdirSync(moved).filter(isBatchName).length, 2);
+
+      rmSync(dir, { recursive: true, force: true });
+      renameSync(moved, dir);
+      await until(() => forebay.unready() === null, 'it is well again');
+      await forebay.write(eventText('d'));
+      await until(() => forebay.counts().pending === 0, 'all is off the disk');
+      addsUp(t, forebay);
+      await forebay.stop(0);
+      rmSync(dir, { recursive: true, force: true });
+    });
+  }
+});
+
+void t.test('a server that takes no events finds out as well, when it is asked', async (t) => {
+  const dir = tempDir(t);
+  const { forebay } = await startForebay(t, { logDir: dir });
+  t.equal(forebay.unready(), null);
+  rmSync(join(dir, 'forebay.lock'));
+  await until(() => forebay.unready()?.code === LOST, 'it is known');
+  t.match(forebay.unready()?.message, /forebay\.lock/);
+});
+
+void t.test('what cannot be looked at is no other directory', async (t) => {
+  const disk = heldDisk();
+  const { forebay, dir } = await startForebay(t, { fs: disk.fs, batchSize: 1 });
+  await forebay.write(eventText('a'));
+  disk.fail('lstat', 'EIO');
+  t.equal(await codeOf(forebay.write(eventText('b'))), 'LOG_FAILED');
+  disk.fail('lstat', null);
+  t.equal(await codeOf(forebay.write(eventText('c'))), null);
+  await until(() => forebay.counts().pending === 0, 'all is delivered');
+  t.same(batchFiles(dir), []);
+});

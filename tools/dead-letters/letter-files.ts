@@ -1,0 +1,236 @@
+import { join } from 'node:path';
+import { batchOf, DEAD_LETTERS, deadLetterFiles } from '../../lib/logs/file/directory-listing.js';
+import { unlink } from '../../lib/logs/file/closing.js';
+import { call, callVoid, flushDirectory, statsOf, writeAll } from '../../lib/logs/file/file-system.js';
+import { FILE_BOUNDS } from '../../lib/logs/file/large-file.js';
+import type { FileBounds } from '../../lib/logs/file/large-file.js';
+import { asError, ForebayError, systemCode } from '../../lib/base/errors.js';
+import { refuseOtherUser } from '../log/log-directory.js';
+import { flush, withFile } from '../log/tool-file-system.js';
+import type { ToolFileSystem } from '../log/tool-file-system.js';
+import { blankLines, inOrder, lettersIn, LineNumbers, runsOf } from './letter-lines.js';
+import type { Letter, LetterPart, Line } from './letter-lines.js';
+
+/** What is in memory of a file at once: about as much as a request of a redrive holds. */
+const BOUNDS: FileBounds = { ...FILE_BOUNDS, piece: 2 ** 20 };
+
+/** What a file is called while its letters are taken out: a server that makes one of its name makes another. */
+export const TAKEN = '.taken';
+const NEW = '.new';
+const LOCK = '.lock';
+
+/** The files of dead letters of a log directory. */
+export class LetterFiles {
+  readonly dir: string;
+  readonly #fs: ToolFileSystem;
+  readonly #logDir: string;
+  readonly #bounds: FileBounds;
+
+  /** @param bounds what is in memory of a file at once */
+  constructor(fs: ToolFileSystem, logDir: string, bounds = BOUNDS) {
+    this.#fs = fs;
+    this.#logDir = logDir;
+    this.#bounds = bounds;
+    this.dir = join(logDir, DEAD_LETTERS);
+  }
+
+  /**
+   * The names of all files, or of those that are asked for, also of ones that a redrive has begun with.
+   *
+   * @throws ForebayError `LOG_DIR_UNUSABLE`, also where one is missing
+   */
+  async names(wanted: readonly string[]): Promise<string[]> {
+    let all: string[];
+    try {
+      all = await deadLetterFiles(this.#fs, this.#logDir);
+      if (all.length === 0 && (await statsOf(this.#fs, this.#logDir)) === null)
+        throw new Error(`there is no log directory ${this.#logDir}`);
+    } catch (error) {
+      const message = `${this.dir} cannot be read: ${asError(error).message}`;
+      throw new ForebayError('LOG_DIR_UNUSABLE', { message, cause: error });
+    }
+    for (const name of wanted) {
+      if (!all.includes(name))
+        throw new ForebayError('LOG_DIR_UNUSABLE', { message: `There is no file ${name} in ${this.dir}` });
+    }
+    return wanted.length === 0 ? all : all.filter((name) => wanted.includes(name));
+  }
+
+  /**
+   * Reads files one after the other. At most a part of one is in memory.
+   *
+   * @param failures gets what cannot be read, in words; it keeps nothing else from being read
+   */
+  async *readEach(
+    names: readonly string[],
+    failures: string[],
+  ): AsyncGenerator<{ name: string; letters: readonly Letter[] }, void, undefined> {
+    for (const name of names) {
+      const strange = new LineNumbers();
+      try {
+        for await (const part of this.#partsOf(name)) {
+          for (const { number } of part.strange) strange.add(number);
+          yield { name, letters: part.letters };
+        }
+      } catch (error) {
+        failures.push(`${name} cannot be read: ${asError(error).message}`);
+        continue;
+      }
+      if (strange.count === 0) continue;
+      const are = strange.count === 1 ? 'is' : 'are';
+      failures.push(`${join(this.dir, name)}: ${strange.text} cannot be read, or ${are} being written`);
+    }
+  }
+
+  /** What a file holds; a last line that is cut off may be being written. Nothing if the file is gone. */
+  async *#partsOf(name: string): AsyncGenerator<LetterPart, void, undefined> {
+    let fd: number;
+    try {
+      fd = await call<number>((done) => {
+        this.#fs.open(join(this.dir, name), 'r', done);
+      });
+    } catch (error) {
+      if (systemCode(error) === 'ENOENT') return;
+      throw error;
+    }
+    try {
+      yield* lettersIn(this.#fs, fd, this.#bounds);
+    } finally {
+      await this.#close(fd);
+    }
+  }
+
+  async #close(fd: number): Promise<void> {
+    await callVoid((done) => {
+      this.#fs.close(fd, done);
+    });
+  }
+
+  /**
+   * Runs one change at a time: two tools would take each other's files.
+   *
+   * @param command for the error
+   * @throws ForebayError `LOG_DIR_LOCKED`, `LOG_DIR_UNUSABLE`
+   */
+  async exclusively<T>(command: string, work: () => Promise<T>): Promise<T> {
+    await refuseOtherUser(this.#fs, this.dir, command);
+    return withFile(this.#fs, join(this.dir, LOCK), 'a', async (fd) => {
+      if (!this.#fs.tryLock(fd)) {
+        const message = `Another run of this tool changes ${this.dir}`;
+        throw new ForebayError('LOG_DIR_LOCKED', { message });
+      }
+      return work();
+    });
+  }
+
+  /**
+   * Takes a file away from the server, so that what is read is all there is.
+   *
+   * @returns its name from then on; `null` if none of its letters is wanted
+   * @throws Error if its batch file is still there, so that the server may write it again
+   */
+  async take(name: string, isWanted: (letter: Letter) => boolean): Promise<string | null> {
+    const batch = join(this.#logDir, batchOf(name));
+    if ((await statsOf(this.#fs, batch)) !== null)
+      throw new Error(`${name} is left alone: the batch is still being delivered`);
+    for await (const { letters } of this.#partsOf(name)) {
+      if (letters.some(isWanted)) return this.#rename(name);
+    }
+    return null;
+  }
+
+  async #rename(name: string): Promise<string> {
+    if (name.endsWith(TAKEN)) return name;
+    let taken = `${name}${TAKEN}`;
+    for (let number = 2; (await statsOf(this.#fs, join(this.dir, taken))) !== null; number++)
+      taken = `${name}.${number}${TAKEN}`;
+    await this.#move(name, taken);
+    return taken;
+  }
+
+  /**
+   * Goes through the letters of a file that was taken, a part at a time. Letters that are removed are overwritten with
+   * spaces at once: to write all others anew each time would take hours for a large file. They leave the file at the end;
+   * if the tool is killed before, the next run knows a line of spaces for none.
+   */
+  async edit(name: string, use: (letters: readonly Letter[], edit: Edit) => Promise<void>): Promise<void> {
+    let hasBlanks = false;
+    try {
+      await withFile(this.#fs, join(this.dir, name), 'r+', async (fd) => {
+        let removedBefore = 0;
+        for await (const { letters, blanks } of lettersIn(this.#fs, fd, this.#bounds)) {
+          const removed = blanks.map(({ number }) => number);
+          const remove = async (gone: Iterable<Letter>): Promise<void> => {
+            hasBlanks = true;
+            for (const run of runsOf(gone)) {
+              await writeAll(this.#fs, fd, blankLines(run), run[0]?.at ?? 0);
+              for (const { number } of run) removed.push(number);
+            }
+            await flush(this.#fs, fd);
+          };
+          const numberLeft = ({ number }: Line): number =>
+            number - removedBefore - removed.filter((each) => each < number).length;
+          hasBlanks ||= blanks.length > 0;
+          await use(letters, { remove, numberLeft });
+          removedBefore += removed.length;
+        }
+      });
+    } finally {
+      if (hasBlanks) await this.keepOnly(name, () => true);
+    }
+  }
+
+  /**
+   * Leaves some letters of a file that was taken, in their order, and what is no letter; a file without lines is deleted.
+   *
+   * @returns how many letters it has lost
+   */
+  async keepOnly(name: string, isKept: (letter: Letter) => boolean): Promise<number> {
+    const path = join(this.dir, name);
+    const next = `${path}${NEW}`;
+    await unlink(this.#fs, next); // of a run that was killed
+    let removed = 0;
+    let fd: number | null = null;
+    try {
+      let written = 0;
+      for await (const { letters, strange } of this.#partsOf(name)) {
+        const kept = letters.filter(isKept);
+        removed += letters.length - kept.length;
+        const bytes = Buffer.concat(inOrder([...kept, ...strange]).map(({ line }) => line));
+        if (bytes.length === 0) continue;
+        fd ??= await call<number>((done) => {
+          this.#fs.open(next, 'wx', 0o640, done);
+        });
+        await writeAll(this.#fs, fd, bytes, written);
+        written += bytes.length;
+      }
+      if (fd !== null) await flush(this.#fs, fd);
+    } catch (error) {
+      if (fd !== null) await unlink(this.#fs, next).catch(() => undefined);
+      throw error;
+    } finally {
+      if (fd !== null) await this.#close(fd);
+    }
+    if (fd !== null) await this.#move(`${name}${NEW}`, name);
+    else {
+      await unlink(this.#fs, path);
+      await flushDirectory(this.#fs, this.dir);
+    }
+    return removed;
+  }
+
+  async #move(from: string, to: string): Promise<void> {
+    await callVoid((done) => {
+      this.#fs.rename(join(this.dir, from), join(this.dir, to), done);
+    });
+    await flushDirectory(this.#fs, this.dir);
+  }
+}
+
+/** What can be done to a file while it is gone through. */
+export interface Edit {
+  /** Removes letters of the part at hand; resolves when that is durable. */
+  readonly remove: (letters: Iterable<Letter>) => Promise<void>;
+  /** The number of a line, without the lines before it that were removed. */
+  readonly numberLeft: (line: Line) => number;
+}

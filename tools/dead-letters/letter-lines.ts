@@ -1,0 +1,126 @@
+import { aboutLetter } from '../../lib/logs/file/aside/dead-letters.js';
+import type { LetterAbout } from '../../lib/logs/file/aside/dead-letters.js';
+import type { FileSystem } from '../../lib/logs/file/file-system.js';
+import { partsOf } from '../../lib/logs/file/large-file.js';
+import type { FileBounds } from '../../lib/logs/file/large-file.js';
+import { sizeOf } from '../log/tool-file-system.js';
+
+/** A line of a file of dead letters, or a part of one that is too long. */
+export interface Line {
+  /** Its number in the file, from 1. */
+  readonly number: number;
+  /** Where it begins, in bytes from the start of the file. */
+  readonly at: number;
+  /** The whole line, with its line feed. */
+  readonly line: Buffer;
+}
+
+/** A dead letter. */
+export interface Letter extends LetterAbout, Line {
+  /** The event's own text. */
+  readonly event: Buffer;
+}
+
+/** Some lines of a file of dead letters. */
+export interface LetterPart {
+  readonly letters: readonly Letter[];
+  /** Lines that no server has written whole. */
+  readonly strange: readonly Line[];
+  /** Lines of spaces: letters that were there. */
+  readonly blanks: readonly Line[];
+}
+
+const LINE_FEED = 0x0a;
+const SPACE = 0x20;
+
+/** At most this many lines are named. */
+const NAMED_MAX = 10;
+
+/** Reads an open file of dead letters, a part at a time. */
+export async function* lettersIn(
+  fs: FileSystem,
+  fd: number,
+  bounds: FileBounds,
+): AsyncGenerator<LetterPart, void, undefined> {
+  const size = await sizeOf(fs, fd);
+  let number = 1;
+  for await (const { at, bytes, isPartOfLine } of partsOf(fs, fd, size, bounds)) {
+    const letters: Letter[] = [];
+    const strange: Line[] = [];
+    const blanks: Line[] = [];
+    for (let start = 0; start < bytes.length;) {
+      const feed = bytes.indexOf(LINE_FEED, start);
+      const end = feed === -1 ? bytes.length : feed + 1;
+      const line = { number, at: at + start, line: bytes.subarray(start, end) };
+      const letter = feed === -1 || isPartOfLine ? null : letterIn(line);
+      if (letter !== null) letters.push(letter);
+      else if (!isPartOfLine && isBlank(line.line)) blanks.push(line);
+      else strange.push(line);
+      if (feed !== -1) number++;
+      start = end;
+    }
+    yield { letters, strange, blanks };
+  }
+}
+
+/** What takes the place of letters that stand one after the other: as many lines of spaces. */
+export function blankLines(letters: readonly Letter[]): Buffer {
+  const lines = letters.map(({ line }) => Buffer.alloc(line.length, SPACE).fill(LINE_FEED, line.length - 1));
+  return Buffer.concat(lines);
+}
+
+/** Letters in groups that stand one after the other in their file. */
+export function runsOf(letters: Iterable<Letter>): Letter[][] {
+  const runs: Letter[][] = [];
+  let end = -1;
+  for (const letter of letters) {
+    if (letter.at === end) runs.at(-1)?.push(letter);
+    else runs.push([letter]);
+    end = letter.at + letter.line.length;
+  }
+  return runs;
+}
+
+/** Lines in the order of their file. */
+export function inOrder(lines: readonly Line[]): Line[] {
+  return lines.toSorted((a, b) => a.at - b.at);
+}
+
+/** Which lines are meant, in words; of many the first ones are kept. */
+export class LineNumbers {
+  count = 0;
+  readonly #named: number[] = [];
+  #last = 0;
+
+  /** Numbers go up. Parts of the same line count once. */
+  add(number: number): void {
+    if (number === this.#last) return;
+    this.#last = number;
+    this.count++;
+    if (this.#named.length < NAMED_MAX) this.#named.push(number);
+  }
+
+  /** `line 3`, `lines 3, 7` */
+  get text(): string {
+    const more = this.count - this.#named.length;
+    const noun = this.count === 1 ? 'line' : 'lines';
+    return `${noun} ${this.#named.join(', ')}${more === 0 ? '' : `, and ${more} more`}`;
+  }
+}
+
+/** An empty line is none: the tool leaves none behind. */
+function isBlank(line: Buffer): boolean {
+  return line.length > 1 && line.at(-1) === LINE_FEED && line.subarray(0, -1).every((byte) => byte === SPACE);
+}
+
+/** `null` for a line that no server has written. */
+function letterIn(line: Line): Letter | null {
+  const letter = aboutLetter(line.line);
+  if (letter === null) return null;
+  try {
+    JSON.parse(letter.event.toString('utf8'));
+    return { ...letter.about, ...line, event: letter.event };
+  } catch {
+    return null;
+  }
+}

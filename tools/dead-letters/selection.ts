@@ -1,0 +1,81 @@
+import { printable } from '../../lib/base/terminal-text.js';
+import { count } from '../../lib/base/words.js';
+import type { LetterFiles } from './letter-files.js';
+import type { Letter } from './letter-lines.js';
+
+/** At most this many reasons are listed if nothing matches, */
+const REASONS_NAMED_MAX = 3;
+/** each cut to this many characters. */
+const REASON_LENGTH_MAX = 100;
+
+/** A sink may give each event a reason of its own: beyond this many no more are kept. */
+const REASONS_KEPT_MAX = 10_000;
+
+/** Which dead letters are meant. */
+export class Selection {
+  /** Only letters whose reason contains this; `null`: all. */
+  readonly reason: string | null;
+  /** The files that were asked for; none: all. */
+  readonly names: readonly string[];
+
+  constructor(reason: string | null, names: readonly string[]) {
+    this.reason = reason;
+    this.names = names;
+  }
+
+  readonly has = (letter: Letter): boolean => this.reason === null || letter.reason.includes(this.reason);
+
+  get isEverything(): boolean {
+    return this.reason === null && this.names.length === 0;
+  }
+}
+
+/** What was found of a selection, before anything is done. */
+export interface Found {
+  /** How many letters are meant, and in how many files. */
+  readonly events: number;
+  /** The files that hold them. */
+  readonly names: readonly string[];
+  /** The letters that were looked at, by their reason; of very many reasons the first ones. */
+  readonly reasons: ReadonlyMap<string, number>;
+  /** What could not be read, in words. */
+  readonly failures: readonly string[];
+}
+
+/** Looks through files. At most a part of one is in memory. */
+export async function find(
+  letterFiles: LetterFiles,
+  names: readonly string[],
+  selection: Selection,
+): Promise<Found> {
+  const reasons = new Map<string, number>();
+  const failures: string[] = [];
+  const holding: string[] = [];
+  let events = 0;
+  for await (const { name, letters } of letterFiles.readEach(names, failures)) {
+    for (const { reason } of letters) {
+      const before = reasons.get(reason);
+      if (before !== undefined || reasons.size < REASONS_KEPT_MAX) reasons.set(reason, (before ?? 0) + 1);
+    }
+    const wanted = letters.filter(selection.has).length;
+    events += wanted;
+    if (wanted > 0 && holding.at(-1) !== name) holding.push(name);
+  }
+  return { events, names: holding, reasons, failures };
+}
+
+/** Why nothing is done, in words: what there is instead. */
+export function noMatchText({ reason }: Selection, { reasons }: Found, dir: string): string {
+  const none = `No dead letter in ${dir} matches${reason === null ? '' : ` --reason ${JSON.stringify(reason)}`}`;
+  const rows = [...reasons].toSorted(([, a], [, b]) => b - a);
+  const named = rows
+    .slice(0, REASONS_NAMED_MAX)
+    .map(([text, letters]) => `${printable(shortened(text))} (${letters})`);
+  const more = rows.length - named.length;
+  if (more > 0) named.push(`${count(more, 'other reason')} (ls names them)`);
+  return printable(none) + (named.length === 0 ? '; there are none' : `; there are: ${named.join(', ')}`);
+}
+
+function shortened(text: string): string {
+  return text.length > REASON_LENGTH_MAX ? `${text.slice(0, REASON_LENGTH_MAX)}…` : text;
+}

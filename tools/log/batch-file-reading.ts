@@ -1,0 +1,63 @@
+import { join } from 'node:path';
+import { withOpen } from '../../lib/logs/file/file-system.js';
+import type { FileSystem } from '../../lib/logs/file/file-system.js';
+import { FILE_BOUNDS } from '../../lib/logs/file/large-file.js';
+import type { FileBounds } from '../../lib/logs/file/large-file.js';
+import { asError, systemCode } from '../../lib/base/errors.js';
+import { BatchInspection, inspectParts } from './batch-inspection.js';
+import type { InspectedPart } from './batch-inspection.js';
+
+/** What became of reading a file. */
+export type FileReading<T> =
+  | { readonly content: T }
+  /** A server has delivered it meanwhile, or there never was one. */
+  | { readonly gone: true }
+  | { readonly unreadable: string };
+
+/** What is done with what was read has failed: that says nothing about the file. */
+class Elsewhere extends Error {}
+
+/** Opens a file of the log directory and reads it; what keeps it from being read is returned as a value. */
+export async function tryRead<T>(
+  fs: FileSystem,
+  dir: string,
+  name: string,
+  read: (fd: number, size: number) => Promise<T>,
+): Promise<FileReading<T>> {
+  try {
+    return { content: await withOpen(fs, join(dir, name), async (fd, { size }) => read(fd, size)) };
+  } catch (error) {
+    if (error instanceof Elsewhere) throw error.cause;
+    return systemCode(error) === 'ENOENT' ? { gone: true } : { unreadable: asError(error).message };
+  }
+}
+
+/** Work on what was read; its error is thrown by `tryRead`, as it is. */
+export async function elsewhere<T>(work: Promise<T>): Promise<T> {
+  try {
+    return await work;
+  } catch (error) {
+    throw new Elsewhere('what was read cannot be used', { cause: error });
+  }
+}
+
+/**
+ * Looks through a batch file. At most a part of it is in memory.
+ *
+ * @param use gets each part in order, and says whether to go on
+ */
+export async function tryInspect(
+  fs: FileSystem,
+  dir: string,
+  name: string,
+  bounds: FileBounds = FILE_BOUNDS,
+  use?: (part: InspectedPart) => Promise<boolean>,
+): Promise<FileReading<BatchInspection>> {
+  return tryRead(fs, dir, name, async (fd, size) => {
+    const inspection = new BatchInspection();
+    for await (const part of inspectParts(fs, fd, size, bounds, inspection)) {
+      if (use !== undefined && !(await elsewhere(use(part)))) break;
+    }
+    return inspection;
+  });
+}

@@ -1,0 +1,178 @@
+import type { FileSystem } from '../../lib/logs/file/file-system.js';
+import type { FileBounds } from '../../lib/logs/file/large-file.js';
+import { tryInspect } from './batch-file-reading.js';
+import { EXIT } from './exit-code.js';
+import type { ExitCode } from './exit-code.js';
+import { countDeadLetters, listDirectory, listQuarantine, secondOf } from './log-directory.js';
+import type { LogDirectory, QuarantineFile } from './log-directory.js';
+import { lockText, mayBeWritten, reportLock } from './lock-report.js';
+import type { LockReport } from './lock-report.js';
+import type { Output } from './output.js';
+import { printable } from '../../lib/base/terminal-text.js';
+import { count } from '../../lib/base/words.js';
+import { duration } from './words.js';
+
+interface BatchRow {
+  readonly name: string;
+  readonly bytes: number | null;
+  readonly events: number | null;
+  readonly damagedLines: number;
+  readonly tornBytes: number;
+  readonly lastBreakLost: boolean;
+  readonly ageSeconds: number;
+  /** Why it could not be read. */
+  readonly unreadable: string | null;
+}
+
+interface Totals {
+  /** Files of dead letters. */
+  deadLetterFiles: number;
+  batches: number;
+  bytes: number;
+  events: number;
+  unreadable: number;
+}
+
+/** How the list looks: for people or for scripts. */
+interface Style {
+  batch(row: BatchRow): string;
+  end(totals: Totals, found: LogDirectory, quarantine: readonly QuarantineFile[], lock: LockReport): string;
+}
+
+/**
+ * Says what is in a log directory. At most a part of one file is in memory.
+ *
+ * @param deadLettersTool how the tool for dead letters is called
+ * @throws ForebayError `LOG_DIR_UNUSABLE`
+ */
+export async function list(
+  fs: FileSystem,
+  dir: string,
+  json: boolean,
+  output: Output,
+  deadLettersTool: string,
+  bounds?: FileBounds,
+): Promise<ExitCode> {
+  const found = await listDirectory(fs, dir);
+  const lock = await reportLock(dir); // after the names: a file made since is not among them
+  const style = json ? jsonLines() : table(dir, found, deadLettersTool);
+  const totals: Totals = {
+    deadLetterFiles: await countDeadLetters(fs, dir),
+    batches: 0,
+    bytes: 0,
+    events: 0,
+    unreadable: 0,
+  };
+  for (const name of found.batches) {
+    if (output.closed) break;
+    const row = await rowOf(fs, dir, name, lock, bounds);
+    if (row === null) continue;
+    totals.batches++;
+    totals.bytes += row.bytes ?? 0;
+    totals.events += row.events ?? 0;
+    if (row.unreadable !== null) totals.unreadable++;
+    await output.write(style.batch(row));
+  }
+  await output.write(style.end(totals, found, await listQuarantine(fs, dir), lock));
+  return totals.unreadable === 0 ? EXIT.sound : EXIT.damaged;
+}
+
+/** `null` for a file that is gone: delivered meanwhile. */
+async function rowOf(
+  fs: FileSystem,
+  dir: string,
+  name: string,
+  lock: LockReport,
+  bounds: FileBounds | undefined,
+): Promise<BatchRow | null> {
+  const reading = await tryInspect(fs, dir, name, bounds);
+  if ('gone' in reading) return null;
+  const ageSeconds = Math.max(0, Math.floor(Date.now() / 1000 - secondOf(name)));
+  const nothing = { name, ageSeconds, damagedLines: 0, tornBytes: 0, lastBreakLost: false };
+  if ('unreadable' in reading)
+    return { ...nothing, bytes: null, events: null, unreadable: reading.unreadable };
+  const inspection = reading.content;
+  const { bytes, events, damagedLines, torn, breakLost } = inspection;
+  const isWritten = mayBeWritten(lock, inspection);
+  return {
+    ...nothing,
+    bytes,
+    events,
+    damagedLines,
+    tornBytes: isWritten ? 0 : (torn?.length ?? 0),
+    lastBreakLost: breakLost !== null && !isWritten,
+    unreadable: null,
+  };
+}
+
+function jsonLines(): Style {
+  const lines = (objects: readonly object[]): string =>
+    objects.map((object) => `${JSON.stringify(object)}\n`).join('');
+  return {
+    batch: (row) => lines([{ kind: 'batch', ...row }]),
+    end: (totals, found, quarantine, lock) =>
+      lines([
+        ...quarantine.map((file) => ({ kind: 'quarantine', ...file })),
+        ...others(found),
+        { kind: 'lock', ...lock },
+        { kind: 'totals', ...totals },
+      ]),
+  };
+}
+
+function others({
+  operations,
+  notPlain,
+  leftovers,
+  foreign,
+}: LogDirectory): { kind: string; name: string }[] {
+  const kinds = { operations, notPlain, leftover: leftovers, foreign };
+  return Object.entries(kinds).flatMap(([kind, names]) => names.map((name) => ({ kind, name })));
+}
+
+const WHAT_ELSE: Readonly<Record<string, string>> = {
+  operations: 'who has sent again, dropped or repaired what',
+  notPlain: 'not a plain file, left alone',
+  leftover: 'left by a repair that did not end; the next one removes it',
+  foreign: 'not a batch file, left alone',
+};
+
+function table(dir: string, { batches }: LogDirectory, deadLettersTool: string): Style {
+  const width = Math.max(4, ...batches.slice(-1000).map((name) => name.length));
+  const line = (name: string, bytes: string, events: string, age: string, note: string): string =>
+    `${`${name.padEnd(width)} ${bytes.padStart(11)} ${events.padStart(8)}  ${age.padEnd(7)}  ${note}`.trimEnd()}\n`;
+  let head = line('NAME', 'BYTES', 'EVENTS', 'AGE', '');
+  return {
+    batch(row) {
+      const { name, bytes, events, ageSeconds } = row;
+      const text = line(name, String(bytes ?? '?'), String(events ?? '?'), duration(ageSeconds), noteOf(row));
+      const before = head;
+      head = '';
+      return before + text;
+    },
+    end({ deadLetterFiles, batches: number, bytes, events, unreadable }, found, quarantine, lock) {
+      const lines = [
+        number === 0
+          ? `No batch files in ${dir}: nothing waits to be delivered`
+          : `${count(number, 'batch file')}, ${count(bytes, 'byte')}, ${count(events, 'event')}` +
+            (unreadable === 0 ? '' : `, and ${unreadable} of the files cannot be read`),
+        ...(deadLetterFiles === 0
+          ? []
+          : [`${count(deadLetterFiles, 'file')} of dead letters: see ${deadLettersTool} ls`]),
+        ...quarantine.map((file) => `${printable(file.name)}: ${count(file.bytes, 'byte')} of damaged lines`),
+        ...others(found).map(({ kind, name }) => `${printable(name)}: ${WHAT_ELSE[kind]}`),
+        lockText(lock),
+      ];
+      return `${lines.join('\n')}\n`;
+    },
+  };
+}
+
+function noteOf({ damagedLines, tornBytes, lastBreakLost, unreadable }: BatchRow): string {
+  if (unreadable !== null) return `unreadable: ${unreadable}`;
+  const notes: string[] = [];
+  if (damagedLines > 0) notes.push(count(damagedLines, 'damaged line'));
+  if (tornBytes > 0) notes.push(`torn end of ${count(tornBytes, 'byte')}`);
+  if (lastBreakLost) notes.push('last line break lost');
+  return notes.join(', ');
+}

@@ -1,0 +1,60 @@
+import { write } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { isatty } from 'node:tty';
+import { systemCode } from '../../lib/base/errors.js';
+import { harmless } from '../../lib/base/terminal-text.js';
+
+/** Where results go. */
+export interface Output {
+  /** Whether the reader has gone: nothing that is written arrives any more. */
+  readonly closed: boolean;
+  /**
+   * Resolves when the system has taken all of it; a slow reader holds it up. Not an error once the reader has gone.
+   *
+   * @throws the system's error, for example of a full disk
+   */
+  write(chunk: string | Buffer): Promise<void>;
+}
+
+/** What a pipe says that someone else has switched to not waiting, in milliseconds until the next try. */
+const FULL_PIPE_MS = 5;
+
+/**
+ * An open file, pipe or terminal; a terminal is not steered by what is written, whoever it came from. Node's own `process.stdout` is not used: to a file it may write less than it was
+ * given without saying so, and a copy of the events that is cut short must not look like a whole one.
+ */
+export class DescriptorOutput implements Output {
+  closed = false;
+  readonly #fd: number;
+  readonly #isTerminal: boolean;
+
+  constructor(fd: number) {
+    this.#fd = fd;
+    this.#isTerminal = isatty(fd);
+  }
+
+  async write(chunk: string | Buffer): Promise<void> {
+    const shown = this.#isTerminal ? harmless(chunk.toString()) : chunk;
+    const bytes = typeof shown === 'string' ? Buffer.from(shown) : shown;
+    for (let done = 0; done < bytes.length && !this.closed;) {
+      done += await this.#writeSome(bytes.subarray(done));
+    }
+  }
+
+  async #writeSome(bytes: Buffer): Promise<number> {
+    try {
+      return await new Promise((resolve, reject) => {
+        write(this.#fd, bytes, 0, bytes.length, null, (error, written) => {
+          if (error) reject(error);
+          else resolve(written);
+        });
+      });
+    } catch (error) {
+      const code = systemCode(error);
+      if (code === 'EAGAIN') await sleep(FULL_PIPE_MS);
+      else if (code === 'EPIPE' || code === 'ECONNRESET') this.closed = true;
+      else throw error;
+      return 0;
+    }
+  }
+}

@@ -1,0 +1,87 @@
+import { readAt } from '../../lib/logs/file/file-system.js';
+import type { FileSystem } from '../../lib/logs/file/file-system.js';
+import type { FileBounds } from '../../lib/logs/file/large-file.js';
+import { elsewhere, tryInspect, tryRead } from './batch-file-reading.js';
+import type { FileReading } from './batch-file-reading.js';
+import { EXIT } from './exit-code.js';
+import type { ExitCode } from './exit-code.js';
+import { listDirectory } from './log-directory.js';
+import { mayBeWritten, reportLock } from './lock-report.js';
+import type { LockReport } from './lock-report.js';
+import type { Output } from './output.js';
+import { count } from '../../lib/base/words.js';
+
+/** What is copied at once, in bytes. */
+const COPY_BYTES = 2 ** 20;
+
+export interface PrintOptions {
+  readonly fs: FileSystem;
+  readonly dir: string;
+  /** Batch names, or `quarantine/NAME`; none: all batch files. */
+  readonly names: readonly string[];
+  /** Whether to print the bytes as they are. */
+  readonly raw: boolean;
+  readonly output: Output;
+  /** Takes a line about what is not printed. */
+  readonly tell: (line: string) => Promise<void>;
+  readonly bounds?: FileBounds;
+}
+
+/**
+ * Prints events, oldest first. At most a part of one file is in memory.
+ *
+ * @throws ForebayError `LOG_DIR_UNUSABLE`, or the system's error of the output
+ */
+export async function print(options: PrintOptions): Promise<ExitCode> {
+  const { dir, fs, names, raw, output, tell } = options;
+  const { batches } = await listDirectory(fs, dir);
+  const lock = await reportLock(dir);
+  const isNamed = names.length > 0;
+  let code: ExitCode = EXIT.sound;
+  for (const name of isNamed ? names : batches) {
+    if (output.closed) break;
+    const reading = await (raw ? copy(options, name) : printEvents(options, name, lock));
+    let missing = '';
+    if ('gone' in reading)
+      missing = isNamed ? 'there is no such file (delivered meanwhile, or never there)' : '';
+    else if ('unreadable' in reading) missing = `unreadable: ${reading.unreadable}`;
+    else missing = reading.content;
+    if (missing === '') continue;
+    code = EXIT.damaged;
+    await tell(`${name}: ${missing}`);
+  }
+  return code;
+}
+
+/** Prints the bytes of a file as they are. */
+async function copy({ fs, dir, output }: PrintOptions, name: string): Promise<FileReading<string>> {
+  return tryRead(fs, dir, name, async (fd, size) => {
+    for (let at = 0; at < size && !output.closed;) {
+      const bytes = await readAt(fs, fd, at, Math.min(COPY_BYTES, size - at));
+      if (bytes.length === 0) break;
+      await elsewhere(output.write(bytes));
+      at += bytes.length;
+    }
+    return '';
+  });
+}
+
+/** Prints the events of a file. What of it is not printed comes back in words, if that is damage. */
+async function printEvents(
+  { fs, dir, output, tell, bounds }: PrintOptions,
+  name: string,
+  lock: LockReport,
+): Promise<FileReading<string>> {
+  const reading = await tryInspect(fs, dir, name, bounds, async ({ text }) => {
+    await output.write(text);
+    return !output.closed;
+  });
+  if (!('content' in reading)) return reading;
+  const { torn, damagedLines } = reading.content;
+  if (torn !== null && !mayBeWritten(lock, reading.content)) {
+    await tell(`${name}: torn end of ${count(torn.length, 'byte')} left out; it was never acknowledged`);
+  }
+  return {
+    content: damagedLines === 0 ? '' : `${count(damagedLines, 'damaged line')} left out (--raw prints them)`,
+  };
+}

@@ -1,0 +1,61 @@
+import nodeFs from 'node:fs';
+import { call, callVoid, nodeFileSystem } from '../../lib/logs/file/file-system.js';
+import type { FileSystem } from '../../lib/logs/file/file-system.js';
+
+/** What the tool asks of the system: as the log does, and that one file takes another's place. */
+export interface ToolFileSystem extends FileSystem, Pick<typeof nodeFs, 'rename'> {}
+
+export const toolFileSystem: ToolFileSystem = Object.assign(
+  Object.create(nodeFileSystem) as typeof nodeFileSystem,
+  { rename: nodeFs.rename },
+);
+
+/** Deletes a file. */
+export function remove(fs: FileSystem, path: string): Promise<void> {
+  return callVoid((done) => {
+    fs.unlink(path, done);
+  });
+}
+
+/** Opens a file, works on it, closes it; an error of the work comes before one of closing. */
+export async function withFile<T>(
+  fs: FileSystem,
+  path: string,
+  flags: string | number,
+  work: (fd: number) => Promise<T>,
+): Promise<T> {
+  const fd = await new Promise<number>((resolve, reject) => {
+    fs.open(path, flags, 0o640, (error, opened) => {
+      if (error) reject(error);
+      else resolve(opened);
+    });
+  });
+  const close = (): Promise<void> =>
+    callVoid((done) => {
+      fs.close(fd, done);
+    });
+  let result: T;
+  try {
+    result = await work(fd);
+  } catch (error) {
+    await close().catch(() => undefined);
+    throw error;
+  }
+  await close();
+  return result;
+}
+
+/** Flushes an open file's bytes and size to the device. */
+export function flush(fs: FileSystem, fd: number): Promise<void> {
+  return callVoid((done) => {
+    fs.fsync(fd, done);
+  });
+}
+
+/** The size of an open file, in bytes. */
+export async function sizeOf(fs: FileSystem, fd: number): Promise<number> {
+  const { size } = await call<nodeFs.Stats>((done) => {
+    fs.fstat(fd, done);
+  });
+  return size;
+}
