@@ -28,9 +28,9 @@ export async function fillLog(
       event.number = number;
       lines.push(markedLine(event.bytes.toString('latin1')));
     }
-    const file = await log.create();
-    await log.append(file, Buffer.from(lines.join('')), lines.length);
-    log.seal(file);
+    const file = await log.writer.create();
+    await log.writer.append(file, Buffer.from(lines.join('')), lines.length);
+    log.writer.seal(file, 'size');
   };
   for (let from = 0; from < events;) {
     signal.throwIfAborted();

@@ -1,12 +1,7 @@
 import { pipeline } from 'node:stream/promises';
 import { Admission } from './intake/admission.js';
-import { AppendLog } from './logs/file/append-log.js';
-import { backlogOfOther, noteOwner } from './logs/file/backlog-owner.js';
-import { DiskUsageReader } from './logs/file/disk-usage.js';
-import type { DiskUsage } from './logs/file/disk-usage.js';
-import { nodeFileSystem } from './logs/file/file-system.js';
+import { openForSink } from './logs/file/open-for-sink.js';
 import type { FileSystem } from './logs/file/file-system.js';
-import { markedBytes } from './logs/file/checksum.js';
 import { asError, ForebayError } from './base/errors.js';
 import { DiskWatch } from './intake/disk-watch.js';
 import { eventLine, eventText } from './event/event.js';
@@ -20,17 +15,18 @@ import { PIPELINE_SETTINGS } from './settings/pipeline-settings.js';
 import type { PipelineSettings } from './settings/pipeline-settings.js';
 import { CUSTOM_SINK } from './seams/sink.js';
 import type { Sink, SinkDescription } from './seams/sink.js';
-import { Backlog } from './logs/file/backlog.js';
 import { Batcher } from './core/batcher.js';
-import { BatchWriter } from './core/committer.js';
-import { Deliverer } from './core/delivery.js';
+import { Committer } from './core/committer.js';
+import { Delivery } from './core/delivery.js';
+import { QueueIntake } from './core/intake.js';
 import type { SinkState } from './delivery/settler.js';
 import type { RecentBatches, Stages } from './core/stages.js';
 import { eventCounts, NO_EVENTS, statistics } from './statistics.js';
 import type { EventCounts } from './event-counts.js';
 import type { Statistics } from './statistics.js';
 import { tell, WaitingRequests } from './intake/waiting-requests.js';
-import type { Answer } from './intake/waiting-requests.js';
+import type { EventLog, LogSpace } from './seams/event-log.js';
+import type { Answer, Intake } from './seams/intake.js';
 
 /** What `createForebay` takes: the sink, and any of the pipeline's settings. */
 export interface ForebayOptions extends Partial<PipelineSettings> {
@@ -39,24 +35,35 @@ export interface ForebayOptions extends Partial<PipelineSettings> {
   readonly logger?: Logger;
   /** The file system under the append log; `node:fs` by default. */
   readonly fs?: FileSystem;
+  /** Opens where events rest; the append log by default. For tests. */
+  readonly openLog?: (context: LogContext) => Promise<EventLog>;
 }
 
 type State = 'new' | 'starting' | 'running' | 'stopping' | 'stopped' | 'failed';
 
 /** The stages, and the pipelines they run in. */
 interface Running extends Stages {
+  readonly intake: Intake;
   readonly admission: Admission;
   readonly disk: DiskWatch;
   /** Settle when the stages have ended. */
-  readonly ingest: Promise<void>;
-  readonly delivery: Promise<void>;
+  readonly ingesting: Promise<void>;
+  readonly delivering: Promise<void>;
 }
 
 /** Events that are on disk and not delivered yet may take this part of `queueBytes` again. */
 const RECENT_SHARE = 0.25;
 
+/** What a log is opened for. */
+export interface LogContext {
+  readonly settings: PipelineSettings;
+  /** Who gets its events. */
+  readonly sink: SinkDescription;
+  readonly lines: LogLines;
+}
+
 /** A durable front door for events, in process. The server is this behind HTTP. */
-export class Forebay {
+export class Forebay implements Intake {
   readonly settings: PipelineSettings;
   /** Rejects if a stage breaks, which is a programming error; what is on disk is safe. Never resolves. */
   readonly broken: Promise<never>;
@@ -64,8 +71,9 @@ export class Forebay {
   readonly sink: SinkDescription;
   readonly #sink: Sink;
   readonly #lines: LogLines;
-  readonly #fs: FileSystem;
-  readonly #diskUsage: DiskUsageReader;
+  readonly #openLog: (context: LogContext) => Promise<EventLog>;
+  /** Aborted to give no further batch to delivery. */
+  readonly #stopping = new AbortController();
   readonly #waiting: WaitingRequests;
   #state: State = 'new';
   #building: Promise<Running> | null = null;
@@ -76,7 +84,7 @@ export class Forebay {
 
   /** @throws ForebayError `SETTING_INVALID` */
   constructor(options: ForebayOptions) {
-    const { sink, logger, fs = nodeFileSystem, ...settings } = options;
+    const { sink, logger, fs, openLog, ...settings } = options;
     this.settings = fromObject(PIPELINE_SETTINGS, settings);
     if (typeof sink?.deliver !== 'function') {
       throw new ForebayError('SETTING_INVALID', { message: 'sink must be an object with a method deliver' });
@@ -84,8 +92,7 @@ export class Forebay {
     this.#sink = sink;
     this.sink = sink.description ?? CUSTOM_SINK;
     this.#lines = new LogLines(logger);
-    this.#fs = fs;
-    this.#diskUsage = new DiskUsageReader(fs, this.settings.logDir);
+    this.#openLog = openLog ?? (async (context) => openAppendLog(context, fs));
     this.#waiting = new WaitingRequests(this.settings.ackTimeoutMs, this.#lines);
     this.broken = new Promise((_resolve, reject) => {
       this.#break = reject;
@@ -105,8 +112,8 @@ export class Forebay {
     this.#building = this.#build();
     this.#stages = await this.#building;
     if (!this.#is('starting')) return;
-    const { log, deliverer } = this.#stages;
-    this.#replay = new Replay({ log, deliverer, lines: this.#lines, waitMs: this.settings.replayWaitMs });
+    const { log, delivery } = this.#stages;
+    this.#replay = new Replay({ log, delivery, lines: this.#lines, waitMs: this.settings.replayWaitMs });
     await this.#replay.run();
     if (this.#is('starting')) this.#state = 'running';
   }
@@ -129,30 +136,15 @@ export class Forebay {
     });
   }
 
-  /**
-   * Takes many events, all or none. No promise: the door calls it for each request.
-   *
-   * @param lines what `eventLine` gives for each event; they are not changed any more
-   * @param answer called once: with `null` when all are on disk, or with the ForebayError that `write` throws;
-   *   `IN_DOUBT` also where the disk failed when it had some of them. What it throws is an uncaught exception
-   */
+  /** Takes many events, all or none, with the errors of `write`; the door calls it for each request. */
   take(lines: LineBuffer, answer: Answer): void {
-    const events = lines.length;
-    const bytes = markedBytes(events, lines.startOf(events));
-    const refusal = this.refusal(events, bytes);
-    this.#stages?.admission.saw(events, bytes);
-    if (refusal === null) this.#stages?.batcher.queue(this.#waiting.add(lines, answer));
-    else tell(answer, refusal);
+    if (this.#state === 'running' && this.#stages !== null) this.#stages.intake.take(lines, answer);
+    else tell(answer, this.#notRunning());
   }
 
-  /**
-   * Why so many events would be refused now, as the error for their client; `null` if they would be taken.
-   *
-   * @param heldBytes what else the caller holds in memory on behalf of clients
-   */
-  refusal(events: number, bytes: number, heldBytes: number = 0): ForebayError | null {
+  refusal(events: number, bytes: number, heldBytes?: number): ForebayError | null {
     if (this.#state !== 'running' || this.#stages === null) return this.#notRunning();
-    return this.#stages.admission.refusal(events, bytes, heldBytes);
+    return this.#stages.intake.refusal(events, bytes, heldBytes);
   }
 
   /**
@@ -179,24 +171,24 @@ export class Forebay {
   }
 
   /** What the log directory holds beside batches, and what its disk still takes; `null` before the start. */
-  async diskUsage(): Promise<DiskUsage | null> {
-    return this.#stages && this.#diskUsage.read();
+  async diskUsage(): Promise<LogSpace | null> {
+    return this.#stages && this.#stages.log.space();
   }
 
   /** What happened to batches lately, and those that are at the sink. */
   recentBatches(): RecentBatches {
-    return { recent: this.#lines.recent, active: this.#stages?.deliverer.active ?? [] };
+    return { recent: this.#lines.recent, active: this.#stages?.delivery.active ?? [] };
   }
 
   /** How the sink does; `null` before the start. */
   sinkState(): SinkState | null {
-    return this.#stages?.deliverer.sinkState ?? null;
+    return this.#stages?.delivery.sinkState ?? null;
   }
 
   /** Has the sink read again what it was set up with, and asks it at once if it is left alone. @throws what the sink throws */
   async reloadSink(): Promise<void> {
     await this.#sink.reload?.();
-    this.#stages?.deliverer.probe();
+    this.#stages?.delivery.probe();
   }
 
   /** Whether the pipeline works; full or stopping is no failure. */
@@ -230,46 +222,40 @@ export class Forebay {
   }
 
   async #build(): Promise<Running> {
-    const { logDir, fsync, queueBytes, deadLettersBytesMax } = this.settings;
+    const { settings, sink } = this;
     const lines = this.#lines;
-    const log = await AppendLog.open({
-      dir: logDir,
-      fsync,
-      recentBytesMax: queueBytes * RECENT_SHARE,
-      deadLettersBytesMax,
-      lines,
-      fs: this.#fs,
-    });
-    const wrong = this.settings.discardBacklog ? null : backlogOfOther(log, this.sink);
-    if (wrong !== null) {
-      await log.close();
-      throw wrong;
-    }
-    await noteOwner(log, this.sink, lines);
-    lines.info(`AppendLog initialized: ${logDir}`);
-    const batcher = new Batcher(this.settings);
-    const backlog = new Backlog(log, lines);
-    const disk = new DiskWatch(log, lines, this.settings.ackTimeoutMs);
-    const writer = new BatchWriter({ log, disk, lines, sealed: (batch) => backlog.offer(batch) });
-    const deliverer = new Deliverer({ ...this.settings, log, sink: this.#sink, lines });
+    const log = await this.#openLog({ settings, sink, lines });
+    lines.info(`AppendLog initialized: ${settings.logDir}`);
+    const batcher = new Batcher(settings, log);
+    const disk = new DiskWatch(log, lines, settings.ackTimeoutMs);
+    const committer = new Committer({ log, disk, lines });
+    const delivery = new Delivery({ ...settings, log, sink: this.#sink, lines });
     const waiting = this.#waiting;
-    const admission = new Admission({ ...this.settings, log, batcher, disk, deliverer, waiting, lines });
-    const ingest = pipeline(batcher, writer);
-    const delivery = pipeline(backlog, deliverer);
-    for (const running of [ingest, delivery]) running.catch((error: unknown) => this.#fail(asError(error)));
-    return { log, disk, batcher, writer, backlog, deliverer, admission, ingest, delivery };
+    const admission = new Admission({ ...settings, log, queue: batcher, disk, waiting, lines });
+    delivery.on('gone', () => {
+      admission.freed();
+    });
+    const intake = new QueueIntake({ log, admission, batcher, waiting });
+    const ingesting = pipeline(batcher, committer);
+    const delivering = pipeline(log.backlog(this.#stopping.signal), delivery);
+    for (const running of [ingesting, delivering]) {
+      running.catch((error: unknown) => {
+        this.#fail(asError(error));
+      });
+    }
+    return { batcher, committer, log, delivery, intake, admission, disk, ingesting, delivering };
   }
 
-  async #end({ disk, batcher, backlog, deliverer, ...running }: Running, waitMs: number): Promise<void> {
+  async #end({ disk, batcher, delivery, ...running }: Running, waitMs: number): Promise<void> {
     batcher.end();
-    await running.ingest.catch(() => undefined);
+    await running.ingesting.catch(() => undefined);
     this.#waiting.close();
-    deliverer.stop();
-    backlog.stop();
+    delivery.stop();
+    this.#stopping.abort();
     const abandon = setTimeout(() => {
-      deliverer.abandon();
+      delivery.abandon();
     }, waitMs);
-    await running.delivery.catch(() => undefined);
+    await running.delivering.catch(() => undefined);
     clearTimeout(abandon);
     await disk.close();
   }
@@ -289,6 +275,12 @@ export class Forebay {
   #is(state: State): boolean {
     return this.#state === state;
   }
+}
+
+async function openAppendLog({ settings, sink, lines }: LogContext, fs?: FileSystem): Promise<EventLog> {
+  const { logDir: dir, fsync, queueBytes, deadLettersBytesMax, discardBacklog } = settings;
+  const bounds = { recentBytesMax: queueBytes * RECENT_SHARE, deadLettersBytesMax };
+  return openForSink({ dir, fsync, lines, ...bounds, ...(fs && { fs }) }, sink, discardBacklog);
 }
 
 /** A front door that is not started yet. @throws ForebayError `SETTING_INVALID` */

@@ -1,13 +1,13 @@
-import type { AppendLog } from './logs/file/append-log.js';
-import type { SealedBatch } from './seams/batch.js';
+import type { PendingBatch } from './seams/batch.js';
+import type { EventLog } from './seams/event-log.js';
 import { ForebayError } from './base/errors.js';
 import type { LogLines } from './base/reporter.js';
-import type { Deliverer } from './core/delivery.js';
+import type { Delivery } from './core/delivery.js';
 import { count } from './base/words.js';
 
 export interface ReplayOptions {
-  readonly log: AppendLog;
-  readonly deliverer: Deliverer;
+  readonly log: EventLog;
+  readonly delivery: Delivery;
   readonly lines: LogLines;
   /** How long to wait, in milliseconds. */
   readonly waitMs: number;
@@ -16,8 +16,8 @@ export interface ReplayOptions {
 const RETRY_AFTER_MS_MIN = 1000;
 
 /**
- * Waits until what an earlier run left is delivered. Delivery itself is the Backlog's and the Deliverer's, as
- * at any other time. An unwell sink or a large backlog must not keep the door shut: at the first failure of
+ * Waits until what an earlier run left is delivered. Delivery itself goes on as at any
+ * other time. An unwell sink or a large backlog must not keep the door shut: at the first failure of
  * the sink, or after `waitMs`, the wait ends and the replay goes on in the background.
  * A batch that waits aside is not waited for.
  */
@@ -37,7 +37,7 @@ export class Replay {
 
   /** Resolves when the door may open. */
   async run(): Promise<void> {
-    const { deliverer, lines, waitMs } = this.#options;
+    const { delivery, lines, waitMs } = this.#options;
     lines.info('Replaying pending batches...');
     if (this.#left === 0) {
       lines.info('No pending batches to replay');
@@ -47,7 +47,7 @@ export class Replay {
     await new Promise<void>((resolve) => {
       const openDoor = (): void => {
         clearTimeout(timer);
-        deliverer.off('failure', onFailure).off('close', onClose);
+        delivery.off('failure', onFailure).off('close', onClose);
         resolve();
       };
       const background = (why: string): void => {
@@ -63,18 +63,18 @@ export class Replay {
       const onClose = (): void => {
         background('The server stops');
       };
-      const onGone = ({ leftover, past }: SealedBatch): void => {
+      const onGone = ({ leftover, past }: PendingBatch): void => {
         // a batch that was aside does not count a second time
         if (leftover && past !== 'aside') onSettled();
       };
-      const onAside = ({ leftover }: SealedBatch): void => {
+      const onAside = ({ leftover }: PendingBatch): void => {
         if (!leftover) return;
         this.#aside++;
         onSettled();
       };
       const onSettled = (): void => {
         if (--this.#left > 0) return;
-        deliverer.off('gone', onGone).off('aside', onAside);
+        delivery.off('gone', onGone).off('aside', onAside);
         const rest =
           this.#aside === 0
             ? ''
@@ -85,7 +85,7 @@ export class Replay {
       const timer = setTimeout(() => {
         background(`Replay takes longer than ${waitMs} ms`);
       }, waitMs);
-      deliverer.on('failure', onFailure).on('gone', onGone).on('aside', onAside).on('close', onClose);
+      delivery.on('failure', onFailure).on('gone', onGone).on('aside', onAside).on('close', onClose);
     });
   }
 

@@ -43,11 +43,11 @@ export const NO_EVENTS: EventCounts = {
   unreadBatches: 0,
 };
 
-export function eventCounts({ log, writer, deliverer }: Stages): EventCounts {
+export function eventCounts({ log, committer, delivery }: Stages): EventCounts {
   return {
-    accepted: writer.accepted + log.recoveredEvents,
-    delivered: deliverer.delivered,
-    deadLettered: deliverer.deadLettered,
+    accepted: committer.accepted + log.recoveredEvents,
+    delivered: delivery.delivered,
+    deadLettered: delivery.deadLettered,
     quarantined: log.quarantined,
     pending: log.pendingEvents,
     unreadBatches: log.unreadBatches,
@@ -55,11 +55,11 @@ export function eventCounts({ log, writer, deliverer }: Stages): EventCounts {
 }
 
 export function statistics(stages: Stages, ackSeconds: Histogram): Statistics {
-  const { log, batcher, writer, backlog, deliverer } = stages;
-  const bornMs = deliverer.oldestBornMs ?? backlog.oldestBornMs ?? writer.openBornMs;
+  const { log, batcher, committer, delivery } = stages;
+  const bornMs = delivery.oldestBornMs ?? log.oldestBornMs;
   return {
     events: eventCounts(stages),
-    failedEvents: writer.failed,
+    failedEvents: committer.failed,
     tornFiles: log.torn,
     queuedEvents: batcher.queuedEvents,
     queuedBytes: batcher.queuedBytes,
@@ -67,12 +67,12 @@ export function statistics(stages: Stages, ackSeconds: Histogram): Statistics {
     pendingBytes: log.pendingBytes,
     oldestPendingSeconds: bornMs === null ? 0 : (performance.now() - bornMs) / 1000,
     drainSeconds: log.pendingBytes === 0 ? 0 : log.drainMs(log.pendingBytes) / 1000,
-    sealedBy: writer.sealedBy,
-    groupEvents: writer.groupEvents,
-    groupSeconds: writer.groupSeconds,
+    sealedBy: log.sealedBy,
+    groupEvents: committer.groupEvents,
+    groupSeconds: committer.groupSeconds,
     ackSeconds,
-    deliverySeconds: deliverer.deliverySeconds,
-    deliveryFailures: deliverer.failures,
-    sink: deliverer.sinkState,
+    deliverySeconds: delivery.deliverySeconds,
+    deliveryFailures: delivery.failures,
+    sink: delivery.sinkState,
   };
 }

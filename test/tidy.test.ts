@@ -4,6 +4,7 @@ import t from 'tap';
 import { ERRORS } from '../lib/base/errors.js';
 import { SERVER_SETTINGS } from '../lib/cli/server-settings.js';
 import { PRODUCER_SETTINGS } from '../tools/producer/producer-settings.js';
+import { MUTANTS } from './simulation/mutants/mutants.js';
 import { SOURCES } from '../lib/sources/registry.js';
 
 /** What a room of `lib/` or `tools/` may import from, besides itself and Node.js. One way only: see docs/architecture.md. */
@@ -11,11 +12,11 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   base: [],
   event: ['base'],
   settings: ['base'],
-  seams: ['base', 'event', 'logs/file', 'settings'],
+  seams: ['base', 'event', 'settings'],
   'logs/file': ['base', 'event', 'seams'],
-  delivery: ['base', 'logs/file', 'seams'],
-  intake: ['base', 'core', 'event', 'logs/file'],
-  core: ['base', 'delivery', 'event', 'intake', 'logs/file', 'seams'],
+  delivery: ['base', 'seams'],
+  intake: ['base', 'event', 'seams'],
+  core: ['base', 'delivery', 'event', 'intake', 'seams'],
   sources: ['base', 'event', 'seams'],
   sinks: ['base', 'settings'],
   'sinks/file': ['base', 'logs/file', 'seams', 'settings', 'sinks'],
@@ -33,7 +34,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     'sinks/simulated',
     'sinks/stdout',
   ],
-  'replay.ts': ['base', 'core', 'logs/file', 'seams'],
+  'replay.ts': ['base', 'core', 'seams'],
   'event-counts.ts': [],
   'statistics.ts': ['base', 'core', 'delivery', 'event-counts.ts'],
   'forebay.ts': [
@@ -50,7 +51,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     'statistics.ts',
   ],
   door: ['base', 'forebay.ts', 'seams', 'settings', 'sources'],
-  'observe/metrics': ['base', 'door', 'forebay.ts', 'logs/file', 'statistics.ts'],
+  'observe/metrics': ['base', 'door', 'forebay.ts', 'seams', 'statistics.ts'],
   'observe/page': ['base', 'door', 'event-counts.ts', 'forebay.ts', 'logs/file', 'seams', 'statistics.ts'],
   observe: ['base', 'door', 'forebay.ts', 'observe/metrics', 'observe/page'],
   'index.ts': [
@@ -71,7 +72,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   cli: ['base', 'door', 'forebay.ts', 'observe', 'seams', 'settings', 'sinks/registry.ts'],
   'tools/producer': ['base', 'settings'],
   'tools/log': ['base', 'logs/file', 'settings'],
-  'tools/dead-letters': ['base', 'logs/file', 'settings', 'tools/log'],
+  'tools/dead-letters': ['base', 'logs/file', 'seams', 'settings', 'tools/log'],
 };
 /** Who may open files: the log, the sinks that are files, what reads flags and writes results, and the page its own. */
 const MAY_USE_FILES = [
@@ -91,6 +92,7 @@ const DOCUMENTS = [
   'CHANGELOG.md',
   'SECURITY.md',
   'bench/README.md',
+  'lib/core/README.md',
   ...markdown('docs'),
   ...markdown('examples'),
 ];
@@ -166,6 +168,28 @@ void t.test('the path of a source stands in its folder, and the door knows none'
     for (const each of paths) t.notOk(text.includes(each), `${path}: ${each}`);
   t.end();
 });
+
+void t.test(
+  'the core is short, and each of its invariants is cited by code that keeps it and by a fault',
+  (t) => {
+    const core = files.filter(({ path }) => room(path) === 'core');
+    const lines = core.reduce((sum, { text }) => sum + text.split('\n').length, 0);
+    t.ok(core.length > 3 && lines < 1000, `${lines} lines`);
+    const readme = readFileSync('lib/core/README.md', 'utf8');
+    const known = [...readme.matchAll(/^- \*\*(N\d+)\*\*/gm)].map(([, number = '']) => number);
+    t.same(known, [...known.keys()].map((index) => `N${index + 1}`).slice(0, known.length));
+    t.ok(known.length > 10);
+    const cited = new Set(
+      files.flatMap(({ text }) =>
+        [...text.matchAll(/\((N\d+(?:, N\d+)*)\)/g)].flatMap(([, all = '']) => all.split(', ')),
+      ),
+    );
+    const broken = new Set(MUTANTS.map(({ breaks }) => breaks));
+    for (const [what, numbers] of Object.entries({ cited, broken }))
+      t.same([...numbers].toSorted(), known.toSorted(), what);
+    t.end();
+  },
+);
 
 void t.test('no file is so long that it hides a second noun', (t) => {
   for (const { path, text } of files) t.ok(text.split('\n').length <= 300, path);

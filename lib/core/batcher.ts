@@ -1,58 +1,25 @@
 import { Transform } from 'node:stream';
 import type { TransformCallback } from 'node:stream';
-import { markedBytes } from '../logs/file/checksum.js';
 import type { LineBuffer } from '../event/event-block.js';
-
-/** The events of a request on their way to the disk: what the stream takes as one chunk. */
-export interface QueuedEvents {
-  /** Their lines in the append log, without marks and line breaks. At least one. */
-  readonly lines: LineBuffer;
-  /** Whether their client was told not to count on them: those that the writer has not begun with are not written. */
-  readonly withdrawn: boolean;
-  /** Called when so many of them are on disk, or with the error that kept them from there. */
-  acknowledge(events: number, error: Error | null): void;
-}
-
-/** Some of these events, one after the other: those from number `from` to before `to`. */
-export interface EventRange {
-  readonly request: QueuedEvents;
-  readonly from: number;
-  readonly to: number;
-}
-
-/** Which limit ended a batch; `stop`: the server stops. */
-export type BatchEnd = 'size' | 'bytes' | 'time' | 'stop';
-
-/** Events that go into one batch, one after the other; none where a batch ends by time. */
-export interface BatchPart {
-  readonly ranges: readonly EventRange[];
-  readonly events: number;
-  /** How much they take of the append log. */
-  readonly bytes: number;
-  /** Set where the batch ends behind these events: the next part begins a new one. */
-  readonly end: BatchEnd | null;
-}
-
-/** What is written and flushed together: the group commit. Parts of different batches, in order. */
-export type Group = readonly BatchPart[];
+import type { BatchEnd, BatchPart, EventLog, EventRange, QueuedEvents } from '../seams/event-log.js';
 
 export interface BatcherOptions {
   /** The bound of the queue, in events. */
   readonly queueSize: number;
   /** The bound of the queue, in bytes of event lines. */
   readonly queueBytes: number;
-  /** A batch ends at so many events, */
+  /** A batch ends at this many events, */
   readonly batchSize: number;
-  /** or at so many bytes (an event larger than this is a batch of its own), */
+  /** or this many bytes (a larger event is a batch by itself), */
   readonly batchBytes: number;
-  /** or so long after its first event, in milliseconds. */
+  /** or this long after its first event, in milliseconds. */
   readonly batchWaitMs: number;
 }
 
 /**
- * Bounds the files that one group commit holds open. Each group waits for its slowest file and for a flush of the
- * directory, so few large ones cost less: at 64 instead of 16, with batches of 100 in requests of 5,000, the main thread
- * takes 0.8 times as long for an event. More files gain little and keep the thread pool from others.
+ * Bounds the batches of one group commit. Each group waits for its slowest batch, so few large groups cost less: at 64
+ * instead of 16, with batches of 100 in requests of 5,000, the main thread takes 0.8 times as long for an event. More gain
+ * little and keep the thread pool from others.
  */
 const GROUP_PARTS_MAX = 64;
 
@@ -63,15 +30,15 @@ interface OpenBatch {
 }
 
 /**
- * Events in, groups out: decides which events are written together and where a batch ends. No I/O.
+ * Events in, groups out: decides which events are appended together and where a batch ends. No I/O.
  *
  * The writable side is the queue; a chunk is the events of one request. `_writev` takes all that is at hand but calls
- * back only when the writer is done with the last of it: until then it stays in the stream's buffer and counts in
- * `queuedEvents` and `queuedBytes`, so the queue's bounds hold for every event that is not on disk yet, and what
- * arrives meanwhile is the next group. The readable side holds nothing (`readableHighWaterMark: 0`): a read means
- * that the writer is free.
+ * back only when the Committer is done with the last of it: until then it stays in the stream's buffer and counts in
+ * `queuedEvents` and `queuedBytes`, so the bounds of the queue hold for each event that is not in the log yet (N2), and
+ * what arrives meanwhile is the next group. The readable side holds nothing (`readableHighWaterMark: 0`): a read means
+ * that the Committer is free.
  *
- * No event waits for its batch to fill: a group leaves as soon as the writer can take it.
+ * No event waits for its batch to fill: a group leaves as soon as the Committer can take it.
  */
 export class Batcher extends Transform {
   /** The events in the queue. */
@@ -79,6 +46,7 @@ export class Batcher extends Transform {
   /** Their bytes. */
   queuedBytes = 0;
   readonly #options: BatcherOptions;
+  readonly #log: Pick<EventLog, 'bytesOf'>;
   /** What was taken from the stream's buffer and not given to the writer yet, from `#next` on. */
   #ranges: EventRange[] = [];
   #next = 0;
@@ -94,10 +62,11 @@ export class Batcher extends Transform {
   #givenAtMs: number | null = null;
   #groupMs = 0;
 
-  constructor(options: BatcherOptions) {
+  constructor(options: BatcherOptions, log: Pick<EventLog, 'bytesOf'>) {
     // a chunk holds an event at least, so the bound of the stream itself is never below that of the queue
     super({ objectMode: true, writableHighWaterMark: options.queueSize, readableHighWaterMark: 0 });
     this.#options = options;
+    this.#log = log;
   }
 
   /**
@@ -118,7 +87,7 @@ export class Batcher extends Transform {
   queue(request: QueuedEvents): void {
     const events = request.lines.length;
     this.queuedEvents += events;
-    this.queuedBytes += bytesOf(request.lines, 0, events);
+    this.queuedBytes += this.#bytesOf(request.lines, 0, events);
     // Only the writer may say success; the stream's own callback says that the pipeline is gone.
     this.write(request, (error) => {
       if (error) request.acknowledge(events, error);
@@ -192,7 +161,7 @@ export class Batcher extends Transform {
   #leaveOut({ request, from, to }: EventRange): boolean {
     if (!request.withdrawn) return false;
     this.queuedEvents -= to - from;
-    this.queuedBytes -= bytesOf(request.lines, from, to);
+    this.queuedBytes -= this.#bytesOf(request.lines, from, to);
     request.acknowledge(to - from, new Error('withdrawn'));
     return true;
   }
@@ -229,7 +198,7 @@ export class Batcher extends Transform {
       if (isWhole) this.#next++;
       else this.#ranges[this.#next] = { ...range, from: to };
       if (to > range.from) {
-        const bytes = bytesOf(range.request.lines, range.from, to);
+        const bytes = this.#bytesOf(range.request.lines, range.from, to);
         part.ranges.push(isWhole ? range : { ...range, to });
         part.events += to - range.from;
         part.bytes += bytes;
@@ -246,7 +215,7 @@ export class Batcher extends Transform {
   #endInBatch({ request: { lines }, from, to }: EventRange, { events, bytes }: OpenBatch): number {
     const { batchSize, batchBytes } = this.#options;
     const most = Math.min(to, from + batchSize - events);
-    const fits = (end: number): boolean => bytes + bytesOf(lines, from, end) <= batchBytes;
+    const fits = (end: number): boolean => bytes + this.#bytesOf(lines, from, end) <= batchBytes;
     if (fits(most)) return most;
     let end = events === 0 ? from + 1 : from; // an event that is larger than this is a batch of its own
     while (end < most && fits(end + 1)) end++;
@@ -265,6 +234,11 @@ export class Batcher extends Transform {
     return { ranges: [], events: 0, bytes: 0, end: this.#endBatch(end) };
   }
 
+  /** What some events take of the log. */
+  #bytesOf(lines: LineBuffer, from: number, to: number): number {
+    return this.#log.bytesOf(to - from, lines.startOf(to) - lines.startOf(from));
+  }
+
   #endBatch(end: BatchEnd): BatchEnd {
     clearTimeout(this.#batch?.timer);
     this.#batch = null;
@@ -275,9 +249,4 @@ export class Batcher extends Transform {
 
 function allOf(request: QueuedEvents): EventRange {
   return { request, from: 0, to: request.lines.length };
-}
-
-/** How much some lines take of the append log, in bytes. */
-function bytesOf(lines: LineBuffer, from: number, to: number): number {
-  return markedBytes(to - from, lines.startOf(to) - lines.startOf(from));
 }

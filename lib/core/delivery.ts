@@ -1,34 +1,37 @@
 import { setMaxListeners } from 'node:events';
 import { Writable } from 'node:stream';
-import type { AppendLog } from '../logs/file/append-log.js';
-import type { DeletedBatch, SealedBatch } from '../seams/batch.js';
 import { asError } from '../base/errors.js';
 import { Histogram, LONG_SECONDS } from '../base/histogram.js';
 import type { BatchLineKind, LogLines } from '../base/reporter.js';
-import type { Sink } from '../seams/sink.js';
 import { BatchesAside } from '../delivery/batches-aside.js';
-import { Deletions } from '../delivery/deletions.js';
 import { FileCourse } from '../delivery/file-course.js';
 import { settleFile } from '../delivery/large-batches.js';
 import type { Settling } from '../delivery/large-batches.js';
 import { PatientReads } from '../delivery/patient-reads.js';
-import type { Place } from '../delivery/patient-reads.js';
 import { ReadAhead } from '../delivery/read-ahead.js';
 import type { Waiting } from '../delivery/read-ahead.js';
 import { RestingBatches } from '../delivery/resting-batches.js';
 import { Retries } from '../delivery/retries.js';
 import { Settler } from '../delivery/settler.js';
 import type { SinkState } from '../delivery/settler.js';
+import type { PendingBatch, SettledBatch } from '../seams/batch.js';
+import type { EventLog } from '../seams/event-log.js';
+import type { Sink } from '../seams/sink.js';
+
+/**
+ * While a backlog is caught up with, at most this many files of settled batches may wait for their deletion before no
+ * further batch goes to the sink: a crash sends them again. With fewer, a sink that is faster than the disk waits for it.
+ */
+const DELETIONS_MAX = 32;
 
 /** A batch whose events the sink has, or the dead letters. */
-interface Settled extends DeletedBatch {
-  readonly sealed: SealedBatch;
-  /** How many of its events are dead letters. */
+interface Settled extends SettledBatch {
+  readonly pending: PendingBatch;
   readonly deadLettered: number;
 }
 
-export interface DelivererOptions {
-  readonly log: AppendLog;
+export interface DeliveryOptions {
+  readonly log: EventLog;
   readonly sink: Sink;
   readonly lines: LogLines;
   /** Batches on their way to the sink at the same time; with 1 they arrive in order. `auto`: as many as it takes best. */
@@ -43,42 +46,44 @@ export interface DelivererOptions {
 }
 
 /**
- * Gives each batch to the sink until the sink confirms it, then deletes its file: the only way by which an
- * event leaves the disk. A failure is tried again without end, and nothing but this stage waits for it.
+ * Gives each batch to the sink until each of its events is taken or a dead letter, then takes it off the log: the only way
+ * by which an event leaves it (N9). A failure is retried without end, and nothing but this stage waits for it.
  *
- * Emits `gone` with the batch when its file is deleted, `aside` when it steps aside because its dead letters have no room,
- * and `failure` with the error of each failed attempt.
+ * A batch has a place while it is read and settled; `sinkConcurrency` is how many there are. Deletions have a bound of
+ * their own. A batch that cannot be read, or that the sink fails at, leaves its place and takes one again in its turn.
+ *
+ * Emits `gone` with the batch when it is off the log, `aside` when it leaves its place before, and `failure` with the error
+ * of each failed attempt.
  */
-export class Deliverer extends Writable {
-  /** Events that the sink confirmed and that are off the disk. */
+export class Delivery extends Writable {
+  /** Events that the sink confirmed and that are off the log. */
   delivered = 0;
   /** Events that the sink refused, that are among the dead letters and off the log. */
   deadLettered = 0;
   /** From the first event of a batch until the sink confirmed it, once for each event that it took, in seconds. */
   readonly deliverySeconds = new Histogram(LONG_SECONDS);
-  readonly #log: AppendLog;
+  readonly #log: EventLog;
   readonly #lines: LogLines;
-  /** Batches on their way to the sink. */
   #placesTaken = 0;
-  /** Aborted to begin no further attempt. */
+  #deleting = 0;
+  /** Aborted to start no further attempt. */
   readonly #stopping = new AbortController();
   readonly #retries: Retries;
   readonly #settler: Settler;
   readonly #settling: Settling;
   readonly #ahead: ReadAhead;
+  readonly #reads: PatientReads;
   readonly #aside: BatchesAside;
   readonly #resting: RestingBatches;
-  /** Batches that have had a place and are neither deleted nor given up, oldest first. */
-  readonly #active = new Set<SealedBatch>();
-  readonly #deletions: Deletions;
-  readonly #reads: PatientReads;
+  /** Batches that have a place, or are being taken off the log, oldest first. */
+  readonly #active = new Set<PendingBatch>();
   /** The newest batch that has come. */
   #newest: string | null = null;
   /** Asks for the next batch; set while enough wait. */
   #next: (() => void) | null = null;
   #whenIdle: (() => void) | null = null;
 
-  constructor(options: DelivererOptions) {
+  constructor(options: DeliveryOptions) {
     super({ objectMode: true, highWaterMark: 1 });
     const { log, lines, random = Math.random, asideBytesMax: memoryBytesMax } = options;
     this.#log = log;
@@ -90,24 +95,23 @@ export class Deliverer extends Writable {
     const failed = (error: Error): void => void this.emit('failure', error);
     const retries = new Retries({ lines, stopping, random, failed });
     this.#retries = retries;
-    this.#deletions = new Deletions(log, retries);
-    this.#reads = new PatientReads(log, lines, retries);
     const othersWait = (): boolean => !this.#ahead.isEmpty || this.#resting.isAnyOpen;
     const settler = new Settler({ ...options, random, stopping, retries, othersWait });
     this.#settler = settler;
     this.#settling = { log, retries, settler };
-    const deliver = (sealed: SealedBatch): void => {
-      this.#ahead.addAgain(sealed);
+    const deliver = (pending: PendingBatch): void => {
+      this.#ahead.addAgain(pending);
       this.#goOn();
     };
     const waiting = { log, lines, retries, stopping, random, deliver, memoryBytesMax };
+    this.#reads = new PatientReads(waiting);
     this.#resting = new RestingBatches({ ...waiting, othersWait: () => !this.#ahead.isEmpty });
     this.#aside = new BatchesAside({
       ...waiting,
       keep: async (batch, refused) => settler.keep(batch, refused),
-      settled: async (batch) => this.#removeAside(batch),
+      settled: async (batch) => this.#deleteAside(batch),
       busy: () => [
-        ...[...this.#active, ...this.#ahead.batches].map(({ name }) => name),
+        ...[...this.#active, ...this.#ahead.batches, ...this.#reads.away].map(({ name }) => name),
         ...this.#resting.names,
       ],
       newest: () => this.#newest,
@@ -116,22 +120,22 @@ export class Deliverer extends Writable {
     });
   }
 
-  /** Attempts that failed, at the sink or at the disk. */
+  /** Attempts that failed, at the sink or at the log. */
   get failures(): number {
     return this.#retries.failures;
   }
 
-  /** When the oldest batch was made that is here, in milliseconds of `performance.now()`; `null` where there is none. */
+  /** When the oldest batch was created that is here, in milliseconds of `performance.now()`; `null`: there is none. */
   get oldestBornMs(): number | null {
     const [active] = this.#active;
+    const [unread] = this.#reads.away;
     const aside = Math.min(this.#aside.oldestBornMs, this.#resting.oldestBornMs);
-    const all = [active?.bornMs, this.#ahead.first?.bornMs, aside];
+    const all = [active?.bornMs, unread?.bornMs, this.#ahead.first?.bornMs, aside];
     const oldestMs = Math.min(...all.map((bornMs = Infinity) => bornMs));
     return oldestMs === Infinity ? null : oldestMs;
   }
 
-  /** The batches that have had a place at the sink and are not off the disk, oldest first. */
-  get active(): readonly SealedBatch[] {
+  get active(): readonly PendingBatch[] {
     return [...this.#active];
   }
 
@@ -152,7 +156,7 @@ export class Deliverer extends Writable {
     this.#settler.probe();
   }
 
-  /** Begins no further attempt; those that run may end. What is not confirmed stays on disk. */
+  /** Starts no further attempt; those that run may end. What is not confirmed stays in the log. */
   stop(): void {
     this.#stopping.abort();
   }
@@ -164,12 +168,12 @@ export class Deliverer extends Writable {
   }
 
   override _write(
-    sealed: SealedBatch,
+    pending: PendingBatch,
     _encoding: BufferEncoding,
     done: (error?: Error | null) => void,
   ): void {
-    this.#newest = sealed.name;
-    this.#ahead.add(sealed);
+    this.#newest = pending.name;
+    this.#ahead.add(pending);
     this.#next = done;
     this.#goOn();
   }
@@ -180,25 +184,23 @@ export class Deliverer extends Writable {
   }
 
   override _destroy(error: Error | null, done: (error?: Error | null) => void): void {
-    this.#settler.end();
-    this.#aside.end();
-    this.#resting.end();
+    for (const each of [this.#settler, this.#reads, this.#aside, this.#resting]) each.end();
     done(error);
   }
 
   /** Gives free places to those who wait for one, oldest first, and asks for more. */
   #goOn(): void {
-    if (this.#ahead.isLong) this.#deletions.leavePlaces();
-    while (this.#placesTaken < this.#settler.concurrency && !this.#deletions.isFull) {
+    while (this.#hasPlace) {
       const first = this.#ahead.shift();
       if (first === null) break;
-      this.#begin(first);
+      this.#start(first);
     }
     if (!this.#ahead.isFull) {
       const next = this.#next;
       this.#next = null;
       next?.();
     }
+    // a stop waits for what runs (N13)
     if (this.#active.size === 0 && this.#ahead.isEmpty && this.#aside.rests) {
       const whenIdle = this.#whenIdle;
       this.#whenIdle = null;
@@ -206,94 +208,91 @@ export class Deliverer extends Writable {
     }
   }
 
-  #begin(first: Waiting): void {
-    const { sealed } = first; // not `first`: what is read of it would be held until the file is deleted
-    this.#active.add(sealed);
-    this.#placesTaken++;
-    let hasPlace = true;
-    const leavePlace = (): void => {
-      if (hasPlace) this.#placesTaken--;
-      hasPlace = false;
-    };
-    const leave = (): void => {
-      leavePlace();
-      for (const each of [this.#resting, this.#aside]) each.leaves(sealed);
-      this.#goOn();
-    };
-    let again: SealedBatch | null = null;
-    this.#confirm(first, { leave, comeAgain: (each) => this.#ahead.addAgain((again = each)) })
-      .then(async (confirmed) => {
-        if (confirmed !== null) await this.#remove(confirmed, leavePlace);
-        return confirmed !== null;
-      })
-      .then(
-        (isWell) => {
-          this.#active.delete(sealed);
-          leavePlace();
-          if (again === null) {
-            this.#aside.ended(sealed);
-            this.#resting.ended(sealed, isWell);
-          }
-          this.#goOn();
-        },
-        (error: unknown) => void this.destroy(asError(error)),
-      );
+  /** With few behind it, a batch is off the log before the next goes out; with many, the disk is not waited for. */
+  get #hasPlace(): boolean {
+    const taken = this.#placesTaken + (this.#ahead.isLong ? 0 : this.#deleting);
+    return taken < this.#settler.concurrency && this.#deleting < DELETIONS_MAX;
   }
 
-  /** From the disk to the sink. `null`: it ended early, with nothing lost, because the server stops. */
-  async #confirm({ sealed, read }: Waiting, place: Place): Promise<Settled | null> {
+  #start(first: Waiting): void {
+    const { pending } = first; // not `first`: what is read of it would be held until the batch is off the log
+    this.#active.add(pending);
+    this.#placesTaken++;
+    this.#settle(first)
+      .then(async (settled) => {
+        this.#placesTaken--;
+        if (settled !== null) await this.#delete(settled);
+        this.#active.delete(pending);
+        if (this.#reads.isAway(pending)) {
+          for (const each of [this.#resting, this.#aside]) each.leaves(pending);
+        } else {
+          this.#aside.ended(pending);
+          this.#resting.ended(pending, settled !== null);
+        }
+        this.#goOn();
+      })
+      .catch((error: unknown) => void this.destroy(asError(error)));
+  }
+
+  /** From the log to the sink. `null`: its turn has ended before each event was settled; it stays in the log. */
+  async #settle({ pending, read }: Waiting): Promise<Settled | null> {
     if (this.#stopping.signal.aborted) {
       await read; // its file is open
       return null;
     }
-    const batch = await this.#reads.read(sealed, read, place);
+    const batch = await this.#reads.read(pending, read);
     if (batch === null || this.#stopping.signal.aborted) return null;
     this.#aside.read(batch);
-    const { name, fileBytes } = batch;
-    if (sealed.leftover) this.#line('Replaying batch', `${name} (${batch.events} events)`, batch);
+    const { name, logBytes } = batch;
+    if (pending.leftover) this.#line('Replaying batch', `${name} (${batch.events} events)`, batch);
     const course = this.#resting.take(batch) ?? new FileCourse(batch);
     const { taken } = course;
-    const mayHaveLetters = sealed.leftover || sealed.past === 'aside';
+    const mayHaveLetters = pending.leftover || pending.past === 'aside';
     const settlement = await settleFile(batch, course, mayHaveLetters, this.#settling);
     const delivered = course.taken - taken;
-    if (delivered > 0) this.deliverySeconds.observe((performance.now() - sealed.bornMs) / 1000, delivered);
-    // it may be looked for among those that nobody has
-    if (settlement?.notKept !== null) this.#active.delete(sealed);
+    if (delivered > 0) this.deliverySeconds.observe((performance.now() - pending.bornMs) / 1000, delivered);
     if (settlement === null) {
       if (this.#stopping.signal.aborted) return null;
-      const aside = { ...sealed, events: batch.events, past: 'aside' } as const;
-      this.#log.forget(sealed);
+      const aside = { ...pending, events: batch.events, past: 'aside' } as const;
+      this.#active.delete(pending); // it may be looked for among those that nobody has
+      this.#log.forget(pending);
       if (!this.#resting.add(aside, course, delivered > 0)) this.#aside.forget(aside);
-    } else if (settlement.notKept === null) {
-      const { events, deadLettered } = settlement;
-      return { sealed, name, events, fileBytes, deadLettered };
-    } else this.#aside.add(sealed, batch, settlement.refused, settlement.notKept);
-    if (sealed.past !== 'aside') this.emit('aside', sealed);
+    } else {
+      const { events, deadLettered, refused, notKept } = settlement;
+      // each event is confirmed, or durable among the dead letters (N9)
+      if (notKept === null) return { pending, name, events, logBytes, deadLettered };
+      this.#active.delete(pending);
+      this.#aside.add(pending, batch, refused, notKept);
+    }
+    if (pending.past !== 'aside') this.emit('aside', pending);
     return null;
   }
 
-  /** Off the disk, without a place: its dead letters had to wait. */
-  async #removeAside(batch: Settled): Promise<void> {
-    this.#active.add(batch.sealed);
-    await this.#remove(batch, () => undefined);
-    this.#active.delete(batch.sealed);
+  /** Without a place: its dead letters had to wait. */
+  async #deleteAside(batch: Settled): Promise<void> {
+    this.#active.add(batch.pending);
+    await this.#delete(batch);
+    this.#active.delete(batch.pending);
     this.#goOn();
   }
 
-  /** Off the disk. Its bytes are let go before: many deletions may wait for a disk that hangs. */
-  async #remove(batch: Settled, leavePlace: () => void): Promise<void> {
-    const deleting = this.#deletions.run(batch, leavePlace);
+  /** Takes a batch off the log, however often that fails; its bytes are let go before. */
+  async #delete(batch: Settled): Promise<void> {
+    this.#deleting++;
+    const attempt = async (): Promise<void> => this.#log.delete(batch);
+    const deleting = this.#retries.untilDone('Could not delete batch file', batch, attempt);
     this.#goOn();
-    const deleted = await deleting;
-    if (!deleted) return;
+    const isDeleted = await deleting;
+    this.#deleting--;
+    if (!isDeleted) return; // the server stops: it is still pending (N12)
     this.delivered += batch.events - batch.deadLettered;
     this.deadLettered += batch.deadLettered;
-    const kind = batch.sealed.leftover ? 'Successfully replayed and deleted' : 'Deleted batch file';
+    const kind = batch.pending.leftover ? 'Successfully replayed and deleted' : 'Deleted batch file';
     this.#line(kind, batch.name, batch);
-    this.emit('gone', batch.sealed);
+    this.emit('gone', batch.pending);
   }
 
-  #line(kind: BatchLineKind, text: string, { name, events }: Pick<DeletedBatch, 'name' | 'events'>): void {
+  #line(kind: BatchLineKind, text: string, { name, events }: Pick<SettledBatch, 'name' | 'events'>): void {
     this.#lines.batch({ kind, text, batch: name, events });
   }
 }

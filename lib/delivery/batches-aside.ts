@@ -1,7 +1,7 @@
-import type { AppendLog } from '../logs/file/append-log.js';
-import { DeadLettersFull } from '../logs/file/aside/dead-letters.js';
-import type { LettersSize } from '../logs/file/aside/letters-room.js';
-import type { Batch, DeletedBatch, SealedBatch, StoredBatch } from '../seams/batch.js';
+import type { EventLog } from '../seams/event-log.js';
+import { DeadLettersFull } from '../seams/dead-letters.js';
+import type { LettersSize } from '../seams/dead-letters.js';
+import type { Batch, SettledBatch, PendingBatch, StoredBatch } from '../seams/batch.js';
 import { asError } from '../base/errors.js';
 import type { LogLines } from '../base/reporter.js';
 import { backoffMs } from './backoff.js';
@@ -21,7 +21,7 @@ const LOOK_MS = 1000;
 const NO_SIZE: LettersSize = { bytes: 0, earlierBytes: 0 };
 
 export interface BatchesAsideOptions extends Others {
-  readonly log: AppendLog;
+  readonly log: EventLog;
   readonly lines: LogLines;
   readonly retries: Retries;
   /** Aborted to start nothing more. */
@@ -33,15 +33,15 @@ export interface BatchesAsideOptions extends Others {
   /** Takes a batch off the log whose dead letters are kept. */
   readonly settled: (batch: SettledAside) => Promise<void>;
   /** Gives a batch to the sink again, in its turn; `ended` is called when that is over. */
-  readonly deliver: (sealed: SealedBatch) => void;
+  readonly deliver: (pending: PendingBatch) => void;
   /** Called when it rests: then a stop need not wait for it. */
   readonly rests: () => void;
   readonly broke: (error: Error) => void;
 }
 
 /** A batch that was aside, and its dead letters are kept. */
-export interface SettledAside extends DeletedBatch {
-  readonly sealed: SealedBatch;
+export interface SettledAside extends SettledBatch {
+  readonly pending: PendingBatch;
   readonly deadLettered: number;
 }
 
@@ -95,7 +95,7 @@ export class BatchesAside {
   /** When the oldest was created, in milliseconds of `performance.now()`; `Infinity`: there is none. */
   get oldestBornMs(): number {
     const [first] = this.#known.values();
-    return Math.min(first?.sealed.bornMs ?? Infinity, this.#forgotten.bornMs);
+    return Math.min(first?.pending.bornMs ?? Infinity, this.#forgotten.bornMs);
   }
 
   get rests(): boolean {
@@ -107,7 +107,7 @@ export class BatchesAside {
    *
    * @param refused `null`: nobody knows any longer which they are
    */
-  add(sealed: SealedBatch, batch: Batch, refused: readonly RefusedEvent[] | null, error: Error): void {
+  add(pending: PendingBatch, batch: Batch, refused: readonly RefusedEvent[] | null, error: Error): void {
     const { log, lines } = this.#options;
     const { name, events } = batch;
     if (this.batches === 0) this.#sinceMs = performance.now();
@@ -118,8 +118,8 @@ export class BatchesAside {
         : `${some} of ${count(events, 'event')} can become dead letters`;
     const text = `${name}, until ${what}`;
     lines.batch({ kind: 'Stepped aside', text, batch: name, events });
-    log.forget(sealed);
-    const aside = { ...sealed, events, past: 'aside' } as const;
+    log.forget(pending);
+    const aside = { ...pending, events, past: 'aside' } as const;
     if (refused === null) this.#forget(aside, NO_SIZE, error);
     else this.#keepVerdicts(lettersAside(aside, refused, NO_SIZE), error);
     if (!(error instanceof DeadLettersFull)) {
@@ -133,9 +133,9 @@ export class BatchesAside {
   }
 
   /** A batch that the sink failed at is to come again, and nothing is kept of it but its name. It waits for no room. */
-  forget(sealed: SealedBatch): void {
+  forget(pending: PendingBatch): void {
     if (this.batches === 0) this.#sinceMs = performance.now();
-    this.#forgotten.add(sealed, null);
+    this.#forgotten.add(pending, null);
     this.#lookLater();
   }
 
@@ -145,13 +145,13 @@ export class BatchesAside {
   }
 
   /** The batch that has its turn cannot be read: others have theirs meanwhile. */
-  leaves(sealed: SealedBatch): void {
-    if (this.#forgotten.leaves(sealed)) this.#look();
+  leaves(pending: PendingBatch): void {
+    if (this.#forgotten.leaves(pending)) this.#look();
   }
 
   /** The delivery of a batch is over, whatever came of it. */
-  ended(sealed: SealedBatch): void {
-    if (this.#forgotten.ended(sealed)) this.#look();
+  ended(pending: PendingBatch): void {
+    if (this.#forgotten.ended(pending)) this.#look();
   }
 
   /** Looks no more. */
@@ -162,29 +162,29 @@ export class BatchesAside {
 
   #keepVerdicts(letters: LettersAside, error: Error): void {
     const { memoryBytesMax = MEMORY_BYTES_MAX } = this.#options;
-    const { sealed, memoryBytes } = letters;
+    const { pending, memoryBytes } = letters;
     if (this.#memoryBytes + memoryBytes > memoryBytesMax) {
-      this.#forget(sealed, letters.size, error);
+      this.#forget(pending, letters.size, error);
       return;
     }
     const size = error instanceof DeadLettersFull ? error.size : letters.size;
     this.#lastError = error;
-    this.#known.set(sealed.name, { ...letters, size });
+    this.#known.set(pending.name, { ...letters, size });
     this.#memoryBytes += memoryBytes;
   }
 
-  #forget(sealed: SealedBatch, size: LettersSize, error: Error): void {
+  #forget(pending: PendingBatch, size: LettersSize, error: Error): void {
     this.#lastError = error;
-    this.#forgotten.add(sealed, error instanceof DeadLettersFull ? error.size : size);
+    this.#forgotten.add(pending, error instanceof DeadLettersFull ? error.size : size);
   }
 
-  #drop({ sealed, memoryBytes }: LettersAside): void {
-    if (this.#known.delete(sealed.name)) this.#memoryBytes -= memoryBytes;
+  #drop({ pending, memoryBytes }: LettersAside): void {
+    if (this.#known.delete(pending.name)) this.#memoryBytes -= memoryBytes;
   }
 
   #failed(
     what: 'Could not keep dead letters' | 'Could not read batch',
-    batch: Batch | SealedBatch,
+    batch: Batch | PendingBatch,
     error: Error,
   ): void {
     this.#failures++;
@@ -224,7 +224,7 @@ export class BatchesAside {
     const isNextWell = isWell && [...this.#known.values()].every(({ isAway }) => isAway);
     const hasRoom = isNextWell && log.deadLetters.hasRoom(this.#forgotten.size);
     if (stopping.aborted || !this.#forgotten.isNextDue(hasRoom)) return;
-    let next: SealedBatch | null = null;
+    let next: PendingBatch | null = null;
     await this.#tried(async () => (next = await this.#forgotten.next(hasRoom)));
     if (next !== null) deliver(next);
   }
@@ -248,33 +248,33 @@ export class BatchesAside {
     const error = await look().then(() => null, asError);
     if (error === null) return true;
     this.#failures++;
-    lines.error('DISK_FAILED', `Could not look for batches aside in ${log.dir}; trying again`, error);
+    lines.error('DISK_FAILED', `Could not look for batches aside in ${log.place}; trying again`, error);
     return false;
   }
 
   /** @returns whether the disk takes letters */
   async #settle(letters: LettersAside): Promise<boolean> {
     const { log, keep, settled, deliver } = this.#options;
-    const { sealed, verdicts } = letters;
-    const batch = await log.read(sealed).catch(asError);
+    const { pending, verdicts } = letters;
+    const batch = await log.read(pending).catch(asError);
     // the next time others come first
     if (batch instanceof Error) {
-      this.#known.delete(sealed.name);
-      this.#known.set(sealed.name, { ...letters, isAway: true });
-      this.#failed('Could not read batch', sealed, batch);
+      this.#known.delete(pending.name);
+      this.#known.set(pending.name, { ...letters, isAway: true });
+      this.#failed('Could not read batch', pending, batch);
       return true;
     }
-    const { name, events, fileBytes } = batch;
-    if (events !== sealed.events) {
+    const { name, events, logBytes } = batch;
+    if (events !== pending.events) {
       // it is damaged or gone meanwhile, so nobody knows which of its lines are meant
       this.#drop(letters);
-      deliver({ ...sealed, events });
+      deliver({ ...pending, events });
       return true;
     }
     const error = await keep(batch, refusedEvents(batch, verdicts));
     this.#drop(letters);
     if (error === null) {
-      await settled({ sealed, name, events, fileBytes, deadLettered: verdicts.length });
+      await settled({ pending, name, events, logBytes, deadLettered: verdicts.length });
       return true;
     }
     this.#keepVerdicts({ ...letters, isAway: false }, error);

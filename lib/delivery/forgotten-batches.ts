@@ -1,8 +1,6 @@
-import type { AppendLog } from '../logs/file/append-log.js';
-import type { SealedBatch, StoredBatch } from '../seams/batch.js';
-import { compareBatchNames } from '../logs/file/batch-name.js';
-import { diskBytes } from '../logs/file/disk-blocks.js';
-import type { LettersSize } from '../logs/file/aside/letters-room.js';
+import type { EventLog } from '../seams/event-log.js';
+import type { PendingBatch, StoredBatch } from '../seams/batch.js';
+import type { LettersSize } from '../seams/dead-letters.js';
 
 /** At most this many names are read from the directory at once, and kept of batches that need no room. */
 const NAMES_MAX = 1000;
@@ -23,20 +21,20 @@ export interface Others {
  * they do not wait for those that do.
  */
 export class ForgottenBatches {
-  readonly #log: AppendLog;
+  readonly #log: EventLog;
   readonly #others: Others;
   #sums = NOTHING;
   /** Those that need no room, but for more than memory holds. */
   readonly #free = new Set<string>();
   /** Some of them, found again, and whether it was for all that was looked or only for those that need no room. */
-  #found: SealedBatch[] = [];
+  #found: PendingBatch[] = [];
   #isOfAll = true;
   /** Names of those that were found and whose delivery is not over. */
   readonly #out = new Set<string>();
   /** The one of them that has its turn. */
   #atSink: string | null = null;
 
-  constructor(log: AppendLog, others: Others) {
+  constructor(log: EventLog, others: Others) {
     this.#log = log;
     this.#others = others;
   }
@@ -62,13 +60,14 @@ export class ForgottenBatches {
   }
 
   /** @param size `null`: it needs no room for dead letters, as far as is known */
-  add({ name, events, fileBytes, bornMs }: SealedBatch, size: LettersSize | null): void {
+  add(pending: PendingBatch, size: LettersSize | null): void {
+    const { name, events, bornMs } = pending;
     if (size === null && this.#free.size < FREE_MAX) this.#free.add(name);
     const sums = this.#sums;
     this.#sums = {
       batches: sums.batches + 1,
       events: sums.events + (events ?? 0),
-      bytes: sums.bytes + diskBytes(fileBytes),
+      bytes: sums.bytes + this.#log.pendingBytesOf(pending),
       letterBytes: Math.max(sums.letterBytes, size?.bytes ?? 0),
       bornMs: Math.min(sums.bornMs, bornMs),
     };
@@ -80,7 +79,7 @@ export class ForgottenBatches {
    * @param hasRoom whether there is room for the dead letters of each; if not, it is one that needs none
    * @throws the system's error
    */
-  async next(hasRoom: boolean): Promise<SealedBatch | null> {
+  async next(hasRoom: boolean): Promise<PendingBatch | null> {
     if (hasRoom !== this.#isOfAll) this.#found = [];
     this.#isOfAll = hasRoom;
     const newest = this.#others.newest();
@@ -89,9 +88,9 @@ export class ForgottenBatches {
       const busy = new Set(this.#others.busy());
       const free = new Set(this.#free);
       const isForgotten = (name: string): boolean =>
-        !busy.has(name) && compareBatchNames(name, newest) <= 0 && (hasRoom || free.has(name));
+        !busy.has(name) && this.#log.compare(name, newest) <= 0 && (hasRoom || free.has(name));
       const batches = hasRoom ? this.#sums.batches : free.size;
-      this.#found = await this.#log.list(null, NAMES_MAX, isForgotten);
+      this.#found = await this.#log.find(isForgotten, NAMES_MAX);
       // files may be gone; other batches may have come meanwhile
       if (this.#found.length < NAMES_MAX) {
         this.#add(this.#found.length - batches, 0, 0);
@@ -99,31 +98,31 @@ export class ForgottenBatches {
         for (const name of free) this.#free.delete(name);
       }
     }
-    const sealed = this.#found.shift();
-    if (sealed === undefined) return null;
+    const pending = this.#found.shift();
+    if (pending === undefined) return null;
     this.#add(-1, 0, 0);
-    this.#free.delete(sealed.name);
-    this.#atSink = sealed.name;
-    this.#out.add(sealed.name);
-    return { ...sealed, past: 'aside' };
+    this.#free.delete(pending.name);
+    this.#atSink = pending.name;
+    this.#out.add(pending.name);
+    return { ...pending, past: 'aside' };
   }
 
   /** A batch was read that the sink gets. */
-  read({ name, events, fileBytes }: StoredBatch): void {
-    if (this.#out.has(name)) this.#add(0, -events, -diskBytes(fileBytes));
+  read(batch: StoredBatch): void {
+    if (this.#out.has(batch.name)) this.#add(0, -batch.events, -this.#log.pendingBytesOf(batch));
   }
 
   /** A batch cannot be read now: others have their turn meanwhile. @returns whether it had its turn */
-  leaves({ name }: SealedBatch): boolean {
+  leaves({ name }: PendingBatch): boolean {
     if (name !== this.#atSink) return false;
     this.#atSink = null;
     return true;
   }
 
   /** The delivery of a batch is over. @returns whether it was one of these */
-  ended(sealed: SealedBatch): boolean {
-    this.leaves(sealed);
-    return this.#out.delete(sealed.name);
+  ended(pending: PendingBatch): boolean {
+    this.leaves(pending);
+    return this.#out.delete(pending.name);
   }
 
   /** If all have been at the sink: how many events were in none of their files any longer. They are missed then. */

@@ -22,7 +22,7 @@ export interface IsolationOptions {
  * last failed, it is the batch. Then its parts are offered by themselves, and single events that fail wait apart. If it
  * takes nothing else, it is an outage, and nothing waits apart.
  *
- * To find out, the batch gives way to another. If there is none, or others fail as well, the halves of one batch find out.
+ * So it holds up no other (N11). To find out, the batch gives way to another. If there is none, or others fail as well, the halves of one batch find out.
  */
 export class Isolation {
   readonly #options: IsolationOptions;

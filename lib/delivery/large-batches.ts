@@ -1,6 +1,6 @@
-import type { AppendLog } from '../logs/file/append-log.js';
+import type { EventLog } from '../seams/event-log.js';
 import type { Batch, StoredBatch } from '../seams/batch.js';
-import { DeadLettersFull } from '../logs/file/aside/dead-letters.js';
+import { DeadLettersFull } from '../seams/dead-letters.js';
 import type { FileCourse } from './file-course.js';
 import type { Retries } from './retries.js';
 import type { RefusedEvent } from './settlement.js';
@@ -20,7 +20,7 @@ export interface FileSettlement {
 }
 
 export interface Settling {
-  readonly log: AppendLog;
+  readonly log: Pick<EventLog, 'miss'>;
   readonly retries: Retries;
   readonly settler: Pick<Settler, 'settle'>;
 }
@@ -71,14 +71,14 @@ export async function settleFile(
 async function readPart(
   batch: StoredBatch,
   index: number,
-  { log, retries }: Settling,
+  { retries }: Pick<Settling, 'retries'>,
 ): Promise<Batch | null> {
   const piece = batch.pieces[index];
   if (piece === undefined) return batch;
   const read: Batch[] = [];
   let tries = 0;
   await retries.untilDone('Could not read batch', batch, async () => {
-    if (++tries <= READS_IN_PLACE) read.push(await log.readPiece(batch, piece));
+    if (++tries <= READS_IN_PLACE) read.push(await piece.read());
   });
   return read[0] ?? null;
 }

@@ -1,5 +1,5 @@
-import type { LettersSize } from '../logs/file/aside/letters-room.js';
-import type { SealedBatch } from '../seams/batch.js';
+import type { LettersSize } from '../seams/dead-letters.js';
+import type { PendingBatch } from '../seams/batch.js';
 import type { Verdict } from './settlement.js';
 
 /** More of a reason or status is not kept, in characters: dead letters that had to wait have it cut off. */
@@ -10,7 +10,7 @@ const VERDICT_BYTES = 80;
 
 /** A batch that the sink has, but for events that it refused; these are to become dead letters. */
 export interface LettersAside {
-  readonly sealed: SealedBatch;
+  readonly pending: PendingBatch;
   readonly verdicts: readonly Verdict[];
   readonly size: LettersSize;
   /** What this takes in memory, about. */
@@ -21,11 +21,11 @@ export interface LettersAside {
 
 /** @param refused their events, which may be held by it, are not kept */
 export function lettersAside(
-  sealed: SealedBatch,
+  pending: PendingBatch,
   refused: readonly Verdict[],
   size: LettersSize,
 ): LettersAside {
-  return { sealed, ...shortVerdicts(refused), size, isAway: false };
+  return { pending, ...shortVerdicts(refused), size, isAway: false };
 }
 
 /** Verdicts on a batch that waits, and about what all that is kept of it takes in memory, in bytes. */

@@ -1,68 +1,92 @@
-import type { AppendLog } from '../logs/file/append-log.js';
-import type { SealedBatch, StoredBatch } from '../seams/batch.js';
 import { asError, systemCode } from '../base/errors.js';
 import type { LogLines } from '../base/reporter.js';
+import type { PendingBatch, StoredBatch } from '../seams/batch.js';
+import type { EventLog } from '../seams/event-log.js';
 import type { Waiting } from './read-ahead.js';
 import type { Retries } from './retries.js';
 
-/** How often a file is read in its place in the order, and how many may leave it because they cannot be read. */
+/** How often a batch is read in its place in the order, and how many may leave it because they cannot be read. */
 const READS_IN_PLACE = 3;
-const UNREADABLE_MAX = 10_000;
+const AWAY_MAX = 10_000;
 /** What the system says if it is no fault of the file: too many are open, or there is no memory. No other can be read then. */
 const OF_THE_PROCESS = new Set(['EMFILE', 'ENFILE', 'ENOMEM', 'EAGAIN']);
 
-/** What a batch does that cannot be read. */
-export interface Place {
-  /** It leaves its place at the sink to others. */
-  readonly leave: () => void;
-  /** It can be read now, and waits for another place. */
-  readonly comeAgain: (sealed: SealedBatch) => void;
+export interface PatientReadsOptions {
+  readonly log: Pick<EventLog, 'read'>;
+  readonly lines: LogLines;
+  readonly retries: Retries;
+  readonly stopping: AbortSignal;
+  /** Gives a batch a place again, in its turn. */
+  readonly deliver: (pending: PendingBatch) => void;
+}
+
+/** A batch that has left its place because it cannot be read. */
+interface Away {
+  readonly pending: PendingBatch;
+  readonly failures: number;
+  readonly timer: NodeJS.Timeout;
 }
 
 /**
- * Reads batches, and tries again until the disk gives them. A file that cannot be read does not hold up those after it for
- * ever: after some tries it leaves its place. Once it can be read it waits for a place again, and its bytes are let go
- * until then.
+ * Reads batches, and retries until the log gives them. A batch that cannot be read does not hold up the others for ever:
+ * after some tries it leaves its place, and takes one again when its next try is due (N11).
  */
 export class PatientReads {
-  readonly #log: AppendLog;
-  readonly #lines: LogLines;
-  readonly #retries: Retries;
-  /** Batches that have left their places and are not read yet. */
-  #unreadable = 0;
+  readonly #options: PatientReadsOptions;
+  readonly #away = new Map<string, Away>();
 
-  constructor(log: AppendLog, lines: LogLines, retries: Retries) {
-    this.#log = log;
-    this.#lines = lines;
-    this.#retries = retries;
+  constructor(options: PatientReadsOptions) {
+    this.#options = options;
+    options.stopping.addEventListener('abort', () => {
+      this.end();
+    });
+  }
+
+  /** Batches that have left their places, as they went. */
+  get away(): readonly PendingBatch[] {
+    return [...this.#away.values()].map(({ pending }) => pending);
+  }
+
+  isAway({ name }: PendingBatch): boolean {
+    return this.#away.has(name);
   }
 
   /**
    * @param ahead what was read of it before it had a place
-   * @returns `null` if it has no place any longer, or the server stops
+   * @returns `null` if it is away now, or the server stops
    */
-  async read(sealed: SealedBatch, ahead: Waiting['read'], place: Place): Promise<StoredBatch | null> {
-    let batch: StoredBatch | null = null;
-    let tries = 0;
-    let hasLeft = false;
-    let isOfFile = true;
-    const isRead = await this.#retries.untilDone('Could not read batch', sealed, async () => {
-      if (++tries > READS_IN_PLACE && !hasLeft && isOfFile && this.#unreadable < UNREADABLE_MAX) {
-        hasLeft = true;
-        this.#unreadable++;
-        const text = `${sealed.name} cannot be read: others go first, it is tried on`;
-        this.#lines.error('DISK_FAILED', text);
-        place.leave();
+  async read(pending: PendingBatch, ahead: Waiting['read']): Promise<StoredBatch | null> {
+    const { log, retries, stopping } = this.#options;
+    const { name } = pending;
+    const before = this.#away.get(name);
+    this.#away.delete(name);
+    for (let failures = before?.failures ?? 0, first = ahead; ; first = null) {
+      const read = await (first ?? log.read(pending).catch(asError));
+      if (!(read instanceof Error)) return read;
+      const waitMs = retries.backoffMs(++failures);
+      const why = `attempt ${failures}: ${read.message}; next attempt in ${waitMs} ms`;
+      retries.failed('Could not read batch', pending, read, why);
+      if (stopping.aborted) return null;
+      const mayLeave = failures >= READS_IN_PLACE && this.#away.size < AWAY_MAX;
+      if (mayLeave && !OF_THE_PROCESS.has(systemCode(read) ?? '')) {
+        this.#leave(pending, failures, waitMs, before === undefined);
+        return null;
       }
-      const read = await (tries === 1 && ahead !== null ? ahead : this.#log.read(sealed).catch(asError));
-      if (read instanceof Error) {
-        isOfFile = !OF_THE_PROCESS.has(systemCode(read) ?? '');
-        throw read;
-      }
-      batch = read;
-      if (hasLeft) place.comeAgain({ ...sealed, events: read.events, past: sealed.past ?? 'read' });
-    });
-    if (hasLeft) this.#unreadable--;
-    return isRead && !hasLeft ? batch : null;
+      if (!(await retries.sleep(waitMs))) return null;
+    }
+  }
+
+  /** None takes a place again. */
+  end(): void {
+    for (const { timer } of this.#away.values()) clearTimeout(timer);
+  }
+
+  #leave(pending: PendingBatch, failures: number, waitMs: number, isFirst: boolean): void {
+    const { lines, deliver } = this.#options;
+    if (isFirst) lines.error('DISK_FAILED', `${pending.name} cannot be read: others go first, it is retried`);
+    const timer = setTimeout(() => {
+      deliver(pending);
+    }, waitMs);
+    this.#away.set(pending.name, { pending, failures, timer });
   }
 }

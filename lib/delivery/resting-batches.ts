@@ -1,4 +1,4 @@
-import type { SealedBatch } from '../seams/batch.js';
+import type { PendingBatch } from '../seams/batch.js';
 import type { LogLines } from '../base/reporter.js';
 import type { FileCourse } from './file-course.js';
 
@@ -14,7 +14,7 @@ const REST = 4;
 const TURNS_IN_VAIN_MAX = 3;
 
 interface Resting {
-  readonly sealed: SealedBatch;
+  readonly pending: PendingBatch;
   readonly course: FileCourse;
   readonly memoryBytes: number;
   /** Turns in a row in which the sink took nothing of it. */
@@ -31,7 +31,7 @@ export interface RestingBatchesOptions {
   readonly random: () => number;
   readonly memoryBytesMax?: number | undefined;
   /** Gives a batch to the sink again, in its turn; `ended` is called when that is over. */
-  readonly deliver: (sealed: SealedBatch) => void;
+  readonly deliver: (pending: PendingBatch) => void;
   /** Whether a batch that does not rest waits for a place. */
   readonly othersWait: () => boolean;
 }
@@ -82,7 +82,7 @@ export class RestingBatches {
   /** When the oldest was created, in milliseconds of `performance.now()`; `Infinity`: there is none. */
   get oldestBornMs(): number {
     let oldestMs = Infinity;
-    for (const { sealed } of this.#resting.values()) oldestMs = Math.min(oldestMs, sealed.bornMs);
+    for (const { pending } of this.#resting.values()) oldestMs = Math.min(oldestMs, pending.bornMs);
     return oldestMs;
   }
 
@@ -92,10 +92,10 @@ export class RestingBatches {
    * @param tookAny whether the sink took some of it in this turn
    * @returns `false` if there is no memory for it
    */
-  add(sealed: SealedBatch, course: FileCourse, tookAny: boolean): boolean {
+  add(pending: PendingBatch, course: FileCourse, tookAny: boolean): boolean {
     const { random, memoryBytesMax = MEMORY_BYTES_MAX } = this.#options;
-    const turns = tookAny || this.#atSink?.name !== sealed.name ? 0 : this.#atSink.turns + 1;
-    if (this.#atSink?.name === sealed.name) this.#turnsInVain = tookAny ? 0 : this.#turnsInVain + 1;
+    const turns = tookAny || this.#atSink?.name !== pending.name ? 0 : this.#atSink.turns + 1;
+    if (this.#atSink?.name === pending.name) this.#turnsInVain = tookAny ? 0 : this.#turnsInVain + 1;
     const memoryBytes = course.shrink();
     if (this.#memoryBytes + memoryBytes > memoryBytesMax) {
       course.drop();
@@ -110,8 +110,8 @@ export class RestingBatches {
     this.#memoryBytes += memoryBytes;
     this.events += course.apart;
     if (this.events > 0) this.#hasSet = true;
-    this.#resting.set(sealed.name, {
-      sealed,
+    this.#resting.set(pending.name, {
+      pending,
       course,
       memoryBytes,
       turns,
@@ -122,14 +122,14 @@ export class RestingBatches {
   }
 
   /** Its turn has come. @returns how far it has come; `null`: nothing is known of it, or it has changed meanwhile */
-  take({ name, events }: Pick<SealedBatch, 'name' | 'events'>): FileCourse | null {
+  take({ name, events }: Pick<PendingBatch, 'name' | 'events'>): FileCourse | null {
     const resting = this.#resting.get(name);
     if (resting === undefined) return null;
-    const { sealed, course, memoryBytes } = resting;
+    const { pending, course, memoryBytes } = resting;
     this.#resting.delete(name);
     this.#memoryBytes -= memoryBytes;
     this.events -= course.apart;
-    if (sealed.events !== events) {
+    if (pending.events !== events) {
       course.drop();
       return null;
     }
@@ -138,7 +138,7 @@ export class RestingBatches {
   }
 
   /** A batch cannot be read and leaves its place: others have their turn meanwhile. */
-  leaves({ name }: SealedBatch): void {
+  leaves({ name }: PendingBatch): void {
     if (this.#atSink?.name === name) {
       this.#atSink = null;
       const resting = this.#resting.get(name);
@@ -148,7 +148,7 @@ export class RestingBatches {
   }
 
   /** The turn of a batch is over, whatever came of it. @param isWell whether the sink has all of it */
-  ended({ name }: SealedBatch, isWell: boolean): void {
+  ended({ name }: PendingBatch, isWell: boolean): void {
     if (this.#atSink?.name === name) {
       this.#atSink = null;
       this.#sayEnd();
@@ -192,8 +192,8 @@ export class RestingBatches {
       }, Math.ceil(waitMs));
       return;
     }
-    this.#atSink = { name: next.sealed.name, turns: next.turns };
-    deliver(next.sealed);
+    this.#atSink = { name: next.pending.name, turns: next.turns };
+    deliver(next.pending);
   }
 
   #dueMs({ course, dueMs }: Resting): number {

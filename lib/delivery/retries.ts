@@ -61,7 +61,6 @@ export class Retries {
     attempt: () => Promise<void>,
     waitAfter?: (failures: number) => Wait,
   ): Promise<boolean> {
-    const { stopping, random } = this.#options;
     for (let failures = 1; ; failures++) {
       try {
         await attempt();
@@ -69,18 +68,28 @@ export class Retries {
       } catch (thrown) {
         if (thrown instanceof Stopping) return false;
         const error = asError(thrown);
-        const wait = waitAfter?.(failures) ?? { ms: backoffMs(failures, random()), isOfAttempt: false };
+        const wait = waitAfter?.(failures) ?? { ms: this.backoffMs(failures), isOfAttempt: false };
         this.failed(
           what,
           about,
           error,
           `attempt ${failures}: ${error.message}; next attempt in ${wait.ms} ms`,
         );
-        const sleepMs = wait.isOfAttempt ? 0 : wait.ms;
-        await sleep(sleepMs, undefined, { signal: stopping }).catch(() => null);
-        if (stopping.aborted) return false;
+        if (!(await this.sleep(wait.isOfAttempt ? 0 : wait.ms))) return false;
       }
     }
+  }
+
+  /** How long to wait after this many failures in a row, in milliseconds. */
+  backoffMs(failures: number): number {
+    return backoffMs(failures, this.#options.random());
+  }
+
+  /** @returns `false` if the server stops */
+  async sleep(ms: number): Promise<boolean> {
+    const { stopping } = this.#options;
+    await sleep(ms, undefined, { signal: stopping }).catch(() => null);
+    return !stopping.aborted;
   }
 
   /** Counts a failed attempt, and says so. */

@@ -1,5 +1,5 @@
 import { Batch } from '../seams/batch.js';
-import { partKey } from '../logs/file/batch-key.js';
+import { partKey } from '../seams/batch-key.js';
 import { SinkError } from '../seams/sink-error.js';
 import type { Refusal } from '../seams/sink-error.js';
 
@@ -91,14 +91,14 @@ export function newCourse({ events }: { readonly events: number }): Course {
 }
 
 /**
- * Offers a batch to the sink until it has taken or refused every event. Where the sink refuses a batch and does not
+ * Offers a batch to the sink until it has taken or refused every event (N9, N10). If the sink refuses a batch and does not
  * say which events it means, each half is offered by itself, down to single events: at most 2n - 1 offers for n events,
  * and about 2k·log2(n/k) where k of them are refused. The first half goes first, so the order stays. A part that the sink
  * fails at is split in the same way, if `offer` says so.
  *
- * A part has the name of the batch with its range behind it (`batch_…_7.jsonl#0-50`), the same after a crash.
+ * A part has the name of the batch with its range after it (`batch_…_7.jsonl#0-50`), the same after a crash.
  *
- * @param offer resolves to `null` where the server stops meanwhile
+ * @param offer resolves to `null` if the server stops meanwhile
  * @param course how far it has come; it is kept up to date
  * @returns what the sink refused, in order; `null` if that is not known of each event yet
  */

@@ -1,4 +1,4 @@
-import type { AppendLog } from '../logs/file/append-log.js';
+import type { EventLog } from '../seams/event-log.js';
 import type { Batch } from '../seams/batch.js';
 import { asError } from '../base/errors.js';
 import type { LogLines } from '../base/reporter.js';
@@ -55,7 +55,7 @@ export interface Settlement {
 }
 
 export interface SettlerOptions {
-  readonly log: AppendLog;
+  readonly log: EventLog;
   readonly sink: Sink;
   readonly lines: LogLines;
   readonly retries: Retries;
@@ -81,7 +81,7 @@ const FAILED_WORDS = {
 
 /** Settles each batch: the sink has its events, or the dead letters have them. Knows how the sink does. */
 export class Settler {
-  readonly #log: AppendLog;
+  readonly #log: EventLog;
   readonly #lines: LogLines;
   readonly #retries: Retries;
   readonly #stopping: AbortSignal;

@@ -1,20 +1,27 @@
-import type { AppendLog } from '../logs/file/append-log.js';
-import { BLOCK_BYTES } from '../logs/file/disk-blocks.js';
-import { RUN_MARK_BYTES } from '../logs/file/run-mark.js';
 import type { DiskWatch } from './disk-watch.js';
 import { ForebayError } from '../base/errors.js';
 import type { LogLines } from '../base/reporter.js';
-import type { Batcher } from '../core/batcher.js';
-import type { Deliverer } from '../core/delivery.js';
+import type { EventLog } from '../seams/event-log.js';
 import { Trouble } from '../base/outage.js';
 import type { WaitingRequests } from './waiting-requests.js';
 
+/** The events that are taken and not in the log yet. */
+export interface Queue {
+  readonly queuedEvents: number;
+  readonly queuedBytes: number;
+  /** About how long it takes to empty, in milliseconds. */
+  readonly drainMs: number;
+  /** Whether events fit beside those that are in it. */
+  admits(events: number, bytes: number): boolean;
+  /** Whether they fit if it is empty. */
+  canEverAdmit(events: number, bytes: number): boolean;
+}
+
 /** What decides about an event, and the bounds. */
 export interface AdmissionOptions {
-  readonly log: AppendLog;
-  readonly batcher: Batcher;
+  readonly log: Pick<EventLog, 'pendingBytes' | 'batchBytesMost' | 'drainMs'>;
+  readonly queue: Queue;
   readonly disk: DiskWatch;
-  readonly deliverer: Deliverer;
   readonly waiting: WaitingRequests;
   readonly lines: LogLines;
   readonly ackTimeoutMs: number;
@@ -28,18 +35,15 @@ const RETRY_AFTER_MS_MIN = 1000;
 const RETRY_AFTER_MS_MAX = 30_000;
 /** A backlog can take hours, but the sink may be faster soon, and `Infinity` is none of its rates. */
 const BACKLOG_RETRY_AFTER_MS_MAX = 300_000;
-/** So much of `backlogBytesMax` is free again when clients are told to come back. */
+/** This part of `backlogBytesMax` is free again when clients come back. */
 const BACKLOG_ROOM = 0.1;
 
-/** What a batch file takes of the disk beside its lines, at most: the mark of its run, and the rest of its last block. */
-const FILE_BYTES = RUN_MARK_BYTES + BLOCK_BYTES - 1;
-
-/** A request weighs so much in the mean of the last ones. */
+/** The weight of a request in the mean of the last ones. */
 const REQUEST_WEIGHT = 1 / 8;
 /** The size of a request as long as there was none, in bytes. */
 const REQUEST_BYTES = 1024;
 
-/** Whether the running pipeline takes more events, and what their clients are told if not. */
+/** Whether the running pipeline takes more events (N1), and the error for their clients if not. */
 export class Admission {
   readonly #options: AdmissionOptions;
   readonly #backlogFull: Trouble;
@@ -49,19 +53,21 @@ export class Admission {
   #hasSeenRequest = false;
 
   constructor(options: AdmissionOptions) {
-    const { log, deliverer, lines, backlogBytesMax } = options;
     this.#options = options;
     const full =
       'The backlog has no room for an event (--backlog-max): clients get 429 until the sink has taken a part';
-    this.#backlogFull = new Trouble(lines, full);
-    const roomy = backlogBytesMax * (1 - BACKLOG_ROOM);
-    deliverer.on('gone', () => {
-      if (log.pendingBytes <= roomy) this.#backlogFull.end('The backlog has room again');
-    });
+    this.#backlogFull = new Trouble(options.lines, full);
+  }
+
+  /** A batch is off the log. */
+  freed(): void {
+    const { log, backlogBytesMax } = this.#options;
+    const isRoomy = log.pendingBytes <= backlogBytesMax * (1 - BACKLOG_ROOM);
+    if (isRoomy) this.#backlogFull.end('The backlog has room again');
   }
 
   /**
-   * Why so many events are refused, as the error for their client; `null`: they may be queued.
+   * Why events of this size are refused, as the error for their client; `null`: they may be queued.
    *
    * @param heldBytes what else the caller holds in memory on behalf of clients
    */
@@ -92,37 +98,37 @@ export class Admission {
   }
 
   #refusal(events: number, bytes: number, heldBytes: number): ForebayError | null {
-    const { batcher, log, backlogBytesMax } = this.#options;
-    const waiting = batcher.queuedBytes + bytes;
+    const { queue, log, backlogBytesMax } = this.#options;
+    const waiting = queue.queuedBytes + bytes;
     if (!this.#fitsAlone(events, bytes)) {
       const message = 'The request is larger than the whole queue, or than all that may wait on disk';
       return new ForebayError('BODY_TOO_LARGE', { message });
     }
     const hanging = this.#hanging();
     if (hanging !== null) return hanging;
-    const beside = FILE_BYTES * this.#filesBegun(events, waiting);
+    const beside = log.batchBytesMost * this.#batchesStarted(events, waiting);
     const over = log.pendingBytes + waiting + beside + heldBytes - backlogBytesMax;
-    if (!batcher.admits(events, bytes + heldBytes) || (over > 0 && over <= heldBytes)) {
-      return new ForebayError('QUEUE_FULL', { retryAfterMs: bounded(batcher.drainMs, RETRY_AFTER_MS_MAX) });
+    if (!queue.admits(events, bytes + heldBytes) || (over > 0 && over <= heldBytes)) {
+      return new ForebayError('QUEUE_FULL', { retryAfterMs: bounded(queue.drainMs, RETRY_AFTER_MS_MAX) });
     }
     return over > 0 ? this.#backlogFullError(over) : null;
   }
 
   /**
-   * How many files queued events and these begin at most: also if the batches of those that are being written and of
+   * How many batches queued events and these start at most: also if the batches of those that are being appended and of
    * those that wait end by time.
    */
-  #filesBegun(events: number, bytes: number): number {
-    const { batcher, batchSize, batchBytes } = this.#options;
-    const bySize = Math.floor((batcher.queuedEvents + events) / batchSize);
+  #batchesStarted(events: number, bytes: number): number {
+    const { queue, batchSize, batchBytes } = this.#options;
+    const bySize = Math.floor((queue.queuedEvents + events) / batchSize);
     return 2 + bySize + Math.floor(bytes / batchBytes);
   }
 
   /** Whether events have room if nothing else waits. If each of some requests has, one like their mean has, too. */
   #fitsAlone(events: number, bytes: number): boolean {
-    const { batcher, batchSize, batchBytes, backlogBytesMax } = this.#options;
-    const beside = FILE_BYTES * (2 + events / batchSize + bytes / batchBytes);
-    return batcher.canEverAdmit(events, bytes) && bytes + beside <= backlogBytesMax;
+    const { log, queue, batchSize, batchBytes, backlogBytesMax } = this.#options;
+    const beside = log.batchBytesMost * (2 + events / batchSize + bytes / batchBytes);
+    return queue.canEverAdmit(events, bytes) && bytes + beside <= backlogBytesMax;
   }
 
   #hanging(): ForebayError | null {

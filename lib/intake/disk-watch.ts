@@ -1,6 +1,6 @@
-import type { AppendLog } from '../logs/file/append-log.js';
 import { asError, ForebayError } from '../base/errors.js';
 import type { LogLines } from '../base/reporter.js';
+import type { EventLog } from '../seams/event-log.js';
 import { Trouble } from '../base/outage.js';
 
 /** How often the disk is tried while it takes no events, in milliseconds. */
@@ -19,7 +19,7 @@ const CLOSE_MS = 1000;
  * event to find out, and trouble ends without one.
  */
 export class DiskWatch {
-  readonly #log: Pick<AppendLog, 'dir' | 'probe'>;
+  readonly #log: Pick<EventLog, 'place' | 'probe'>;
   readonly #ackTimeoutMs: number;
   readonly #trouble: Trouble;
   /** When the disk last took something, or refused it. */
@@ -32,16 +32,19 @@ export class DiskWatch {
   #timer: NodeJS.Timeout | null = null;
   #isClosed = false;
 
-  constructor(log: Pick<AppendLog, 'dir' | 'probe'>, lines: LogLines, ackTimeoutMs: number) {
+  constructor(log: Pick<EventLog, 'place' | 'probe'>, lines: LogLines, ackTimeoutMs: number) {
     this.#log = log;
     this.#ackTimeoutMs = ackTimeoutMs;
-    this.#trouble = new Trouble(lines, `The disk takes no events: ${log.dir}; clients get 503 until it does`);
+    this.#trouble = new Trouble(
+      lines,
+      `The disk takes no events: ${log.place}; clients get 503 until it does`,
+    );
   }
 
   /** It took events. */
   took(): void {
     this.#knownAtMs = performance.now();
-    if (this.#trouble.error !== null) this.#trouble.end(`The disk takes events again: ${this.#log.dir}`);
+    if (this.#trouble.error !== null) this.#trouble.end(`The disk takes events again: ${this.#log.place}`);
   }
 
   /** It did not take events, or a try. @returns whether the log says so now */

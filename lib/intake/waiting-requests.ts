@@ -2,11 +2,9 @@ import { ForebayError } from '../base/errors.js';
 import { Histogram, SECONDS } from '../base/histogram.js';
 import type { LineBuffer } from '../event/event-block.js';
 import type { LogLines } from '../base/reporter.js';
-import type { QueuedEvents } from '../core/batcher.js';
+import type { QueuedEvents } from '../seams/event-log.js';
+import type { Answer } from '../seams/intake.js';
 import { Trouble } from '../base/outage.js';
-
-/** Gets the outcome of a request, once. */
-export type Answer = (error: Error | null) => void;
 
 /**
  * Calls an answer. What it throws is a fault of its owner, so it ends as an uncaught exception of the process, as from
@@ -54,7 +52,7 @@ class WaitingRequest implements QueuedEvents {
       // what is in doubt for one of its events is in doubt for the request
       if (this.#error === null || isInDoubt(error)) this.#error = error;
     }
-    if (this.#onDisk + this.#failed < this.#events) return;
+    if (this.#onDisk + this.#failed < this.#events) return; // one answer, for all of them (N5)
     this.#done(this);
     this.#tell(this.#outcome());
   }

@@ -1,16 +1,15 @@
 import type { Event } from '../event/event.js';
-import type { Piece } from '../logs/file/large-file.js';
 
-/** A sealed batch file. */
-export interface SealedBatch {
+/** A batch that is in the log and not settled. */
+export interface PendingBatch {
   readonly name: string;
-  /** How much of the file is acknowledged, in bytes; `null`: all of it, as far as is known. */
-  readonly acknowledgedBytes: number | null;
-  /** How many events that is; `null` where it is not known before the file is read. */
+  /** `null` if that is not known before it is read. */
   readonly events: number | null;
-  /** The size of the file, in bytes. */
-  readonly fileBytes: number;
-  /** When its file was made, in milliseconds of `performance.now()`: before this process, it is below 0. */
+  /** What it takes of the log, in bytes. */
+  readonly logBytes: number;
+  /** Whether all of `logBytes` is known to be acknowledged. */
+  readonly isAcknowledged: boolean;
+  /** When it was created, in milliseconds of `performance.now()`: before this process, it is below 0. */
   readonly bornMs: number;
   /** Whether an earlier run left it. */
   readonly leftover: boolean;
@@ -25,7 +24,7 @@ const LINE_FEED = 0x0a;
 
 /** A batch as a sink gets it. Iterating it gives its events, each parsed when it is asked for. */
 export class Batch implements Iterable<Event> {
-  /** The name of its file, as it stands in log lines; a part of a batch has its range behind it: `….jsonl#0-50`. */
+  /** The name of its file, as log lines have it; a part of a batch has its range after it: `….jsonl#0-50`. */
   readonly name: string;
   /**
    * What it is known by, to recognise one that comes again: the same at each attempt, also after a crash, and never
@@ -54,29 +53,36 @@ export class Batch implements Iterable<Event> {
   }
 }
 
-/** A batch that was read from its file. */
+/** Consecutive events of a batch that is too large for memory. */
+export interface Piece {
+  readonly events: number;
+  /** It may have fewer events by now. @throws as `EventLog.read` */
+  read(): Promise<Batch>;
+}
+
+/** A batch that was read from the log. */
 export class StoredBatch extends Batch {
-  /** The size of its file, in bytes. */
-  readonly fileBytes: number;
-  /** Where the events of a large file are, to be read one piece after the other; none: they are in `bytes`. */
+  /** What it takes of the log, in bytes. */
+  readonly logBytes: number;
+  /** The events of a large batch, to be read one piece after the other; none: they are in `bytes`. */
   readonly pieces: readonly Piece[];
 
   constructor(
     batch: Pick<Batch, 'name' | 'key' | 'events' | 'bytes'>,
-    fileBytes: number,
+    logBytes: number,
     pieces: readonly Piece[] = [],
   ) {
     super(batch);
-    this.fileBytes = fileBytes;
+    this.logBytes = logBytes;
     this.pieces = pieces;
   }
 }
 
-/** What is known of a batch when its file is deleted: not its bytes, which are let go before. */
-export interface DeletedBatch {
+/** What is known of a batch when it is taken off the log: not its bytes, which are let go before. */
+export interface SettledBatch {
   readonly name: string;
   readonly events: number;
-  readonly fileBytes: number;
+  readonly logBytes: number;
   /** How many of its events are dead letters; without it none. */
   readonly deadLettered?: number;
 }

@@ -6,7 +6,8 @@ import type { Test } from 'tap';
 import { markedBytes } from '../../lib/logs/file/checksum.js';
 import { LineBuffer } from '../../lib/event/event-block.js';
 import { Batcher } from '../../lib/core/batcher.js';
-import type { BatcherOptions, Group, QueuedEvents } from '../../lib/core/batcher.js';
+import type { BatcherOptions } from '../../lib/core/batcher.js';
+import type { Group, QueuedEvents } from '../../lib/seams/event-log.js';
 
 const OPTIONS: BatcherOptions = {
   queueSize: 1000,
@@ -55,7 +56,7 @@ function start(
   writer: Writer;
   ended: Promise<void>;
 } {
-  const batcher = new Batcher({ ...OPTIONS, ...options });
+  const batcher = new Batcher({ ...OPTIONS, ...options }, { bytesOf: markedBytes });
   const writer = new Writer();
   const ended = pipeline(batcher, writer);
   ended.catch(() => undefined);

@@ -8,7 +8,7 @@ import type { FileSystem } from '../../lib/logs/file/file-system.js';
 import { LogLines } from '../../lib/base/reporter.js';
 import type { Sink } from '../../lib/seams/sink.js';
 import { Backlog } from '../../lib/logs/file/backlog.js';
-import { Deliverer } from '../../lib/core/delivery.js';
+import { Delivery } from '../../lib/core/delivery.js';
 import { CollectingSink } from '../helpers/collecting-sink.js';
 import { heldDisk } from '../helpers/held-disk.js';
 import { until } from '../helpers/running-forebay.js';
@@ -43,7 +43,7 @@ void t.test('however many files cannot be read, the one behind them is delivered
   const log = await AppendLog.open({ dir, fsync: 'never', lines, fs });
   const sink = new CollectingSink();
   const backlog = new Backlog(log, lines);
-  const deliverer = new Deliverer({
+  const deliverer = new Delivery({
     log,
     sink,
     lines,
@@ -99,7 +99,7 @@ void t.test('files that could not be read for a while keep to the places at the 
   let chance = 0.05; // the first waits longest
   const random = (): number => (chance *= 0.8);
   const options = { sinkConcurrency: 1, sinkConcurrencyMax: 1, sinkTriesMax: null, random };
-  const deliverer = new Deliverer({ log, sink, lines, ...options });
+  const deliverer = new Delivery({ log, sink, lines, ...options });
   const ended = pipeline(backlog, deliverer);
   await until(() => deliverer.delivered === names.length, 'all are delivered');
   t.equal(most, 1);

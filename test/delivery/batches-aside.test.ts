@@ -17,7 +17,7 @@ import { LogLines } from '../../lib/base/reporter.js';
 import type { Sink } from '../../lib/seams/sink.js';
 import { SinkError } from '../../lib/seams/sink-error.js';
 import { Backlog } from '../../lib/logs/file/backlog.js';
-import { Deliverer } from '../../lib/core/delivery.js';
+import { Delivery } from '../../lib/core/delivery.js';
 import { heldDisk } from '../helpers/held-disk.js';
 import { addsUp, buildWith, codeOf, eventText, idsOf, until } from '../helpers/running-forebay.js';
 import type { RunningForebay, RunningOptions } from '../helpers/running-forebay.js';
@@ -264,11 +264,11 @@ void t.test('batches aside fill the backlog at last, and /ready and /health show
 
 interface Bench {
   readonly log: AppendLog;
-  readonly deliverer: Deliverer;
+  readonly deliverer: Delivery;
   readonly end: () => Promise<void>;
 }
 
-/** A Deliverer on what an earlier run left. */
+/** A Delivery on what an earlier run left. */
 async function bench(
   t: Test,
   dir: string,
@@ -280,7 +280,7 @@ async function bench(
   const log = await AppendLog.open({ dir, fs, fsync: 'never', lines, deadLettersBytesMax: BOUND });
   const backlog = new Backlog(log, lines);
   const options = { sinkConcurrency: 1, sinkConcurrencyMax: 1, sinkTriesMax: null };
-  const deliverer = new Deliverer({ log, sink, lines, ...options, asideBytesMax });
+  const deliverer = new Delivery({ log, sink, lines, ...options, asideBytesMax });
   const ended = pipeline(backlog, deliverer);
   let ending: Promise<void> | null = null;
   const end = async (): Promise<void> => {
@@ -396,7 +396,7 @@ void t.test('one that is found again and cannot be read holds up none of the oth
   broken.isBroken = true;
   makeRoom();
   await until(() => deliverer.deadLettered === 2, 'the dead letters of the others have room');
-  t.ok(broken.failures > 3);
+  t.ok(broken.failures >= 3);
   t.equal(deliverer.sinkState.batchesAside, 1);
   t.same([log.pendingEvents, log.quarantined], [1, 0]);
   broken.isBroken = false;

@@ -18,7 +18,7 @@ import { SinkError } from '../../lib/seams/sink-error.js';
 import type { Refusal } from '../../lib/seams/sink-error.js';
 import { backoffMs } from '../../lib/delivery/backoff.js';
 import { Backlog } from '../../lib/logs/file/backlog.js';
-import { Deliverer } from '../../lib/core/delivery.js';
+import { Delivery } from '../../lib/core/delivery.js';
 import { settle } from '../../lib/delivery/settlement.js';
 import { batchOfLines } from '../helpers/batches.js';
 import { heldDisk } from '../helpers/held-disk.js';
@@ -387,20 +387,20 @@ void t.test('an event that is named twice is one dead letter', async (t) => {
   t.match(lettersIn(dir).letters, [{ index: 1, status: 'X1', event: { id: 'b' } }]);
 });
 
-/** A log directory with one batch, and a Deliverer that gives it to a sink. */
+/** A log directory with one batch, and a Delivery that gives it to a sink. */
 async function deliver(
   t: Test,
   sink: Sink,
   ids: readonly string[],
   logger?: Logger,
-): Promise<{ deliverer: Deliverer; dir: string; end: () => Promise<void> }> {
+): Promise<{ deliverer: Delivery; dir: string; end: () => Promise<void> }> {
   const dir = tempDir(t);
   const { name, bytes } = batchOf(ids);
   writeFileSync(join(dir, name), bytes);
   const lines = new LogLines(logger);
   const log = await AppendLog.open({ dir, fsync: 'never', lines });
   const backlog = new Backlog(log, lines);
-  const deliverer = new Deliverer({
+  const deliverer = new Delivery({
     log,
     sink,
     lines,

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
 import { StoredBatch } from '../../lib/seams/batch.js';
-import type { SealedBatch } from '../../lib/seams/batch.js';
+import type { PendingBatch } from '../../lib/seams/batch.js';
 import { LogLines } from '../../lib/base/reporter.js';
 import { FileCourse } from '../../lib/delivery/file-course.js';
 import { RestingBatches } from '../../lib/delivery/resting-batches.js';
@@ -42,7 +42,7 @@ void t.test('one that waits for another to have a place goes on if that one cann
   await until(() => delivered.length === 4, 'it has its turn again');
 });
 
-function sealed(n: number): SealedBatch {
+function sealed(n: number): PendingBatch {
   const name = `batch_20250101_000000_${n}.jsonl`;
-  return { name, acknowledgedBytes: 3, events: 1, fileBytes: 3, bornMs: 0, leftover: false, past: 'read' };
+  return { name, events: 1, logBytes: 3, isAcknowledged: true, bornMs: 0, leftover: false, past: 'read' };
 }

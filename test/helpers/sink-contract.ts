@@ -47,7 +47,7 @@ let batches = 0;
 const line = (id: string, data: unknown = null): string =>
   JSON.stringify({ id, type: 'contract', data, timestamp: 1_795_647_805_852 });
 
-/** A batch of events, as the Deliverer gives it. */
+/** A batch of events, as the Delivery gives it. */
 function batchOf(...lines: readonly string[]): Batch {
   return batchOfLines(lines, `batch_20250101_000000_${++batches}.jsonl`);
 }
@@ -235,7 +235,7 @@ export function sinkContract(name: string, open: (t: Test) => Promise<SinkBench>
   });
 }
 
-/** One offer as the Deliverer makes it, for a target that does not fail otherwise. */
+/** One offer as the Delivery makes it, for a target that does not fail otherwise. */
 async function offer(sink: Sink, part: Batch): Promise<{ refusal: SinkError | null; attempts: number }> {
   try {
     await sink.deliver(part, never);

@@ -319,9 +319,9 @@ void t.test('how a batch does is told by the last lines about it', (t) => {
   const sealed = (n: number) => {
     return {
       name: BATCH(n),
-      acknowledgedBytes: null,
       events: 7,
-      fileBytes: 1,
+      logBytes: 1,
+      isAcknowledged: false,
       bornMs: 0,
       leftover: false,
       past: null,

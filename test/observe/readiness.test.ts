@@ -222,7 +222,7 @@ void t.test('a try of the disk fails where an event would fail, and nowhere else
         () => false,
       );
     const event = async (): Promise<void> => {
-      await log.append(await log.create(), Buffer.from(markedLine(eventText('a'))), 1);
+      await log.writer.append(await log.writer.create(), Buffer.from(markedLine(eventText('a'))), 1);
     };
     t.equal(await takes(event), isTaken, `${fsync}, ${method}: an event`);
     t.equal(await takes(async () => log.probe(4096)), isTaken, `${fsync}, ${method}: a try`);
@@ -239,7 +239,7 @@ void t.test(
     const clock = leapingClock(t);
     const lines: string[] = [];
     const say = (_fields: object, text: string): void => void lines.push(text);
-    const log = { dir: 'd', probe: async () => new Promise<void>(() => undefined) };
+    const log = { place: 'd', probe: async () => new Promise<void>(() => undefined) };
     const watch = new DiskWatch(log, new LogLines({ ...silentLogger, info: say, warn: say }), 100);
     clock.leap(6000);
     t.equal(watch.failure(10), null);
@@ -258,7 +258,7 @@ void t.test('a disk that takes every second event does not flood the log', async
   t.intercept(performance, 'now', { value: () => nowMs });
   const lines: string[] = [];
   const say = (_fields: object, text: string): void => void lines.push(text);
-  const log = { dir: 'd', probe: async () => Promise.resolve() };
+  const log = { place: 'd', probe: async () => Promise.resolve() };
   const watch = new DiskWatch(log, new LogLines({ ...silentLogger, info: say, warn: say }), 100);
   for (let times = 0; times < 1000; times++) {
     watch.refused(new ForebayError('LOG_FAILED'));

@@ -162,6 +162,12 @@ export class Life {
       ledger.violated(`the counts do not add up: ${JSON.stringify(counts)}`);
     }
     around.tally.count('checks', 'counts added up');
+    // what is refused has its answer by the end of the step
+    const { queueSize } = this.#forebay.settings;
+    if (this.clients.unanswered > queueSize)
+      ledger.violated(
+        `${this.clients.unanswered} events wait for the disk, and the queue may hold ${queueSize}`,
+      );
     if (this.#broken !== null) ledger.violated(`the pipeline broke: ${this.#broken}`);
     if (around.tally.total('misuse') > 0) ledger.violated('a file was used that is not open');
   }

@@ -70,7 +70,7 @@ async function sinkOf(t: Test, ...flags: string[]): Promise<Sink> {
   return sink;
 }
 
-/** What one attempt throws, as far as the Deliverer looks at it. */
+/** What one attempt throws, as far as the Delivery looks at it. */
 async function thrownBy(sink: Sink, signal: AbortSignal = never): Promise<object | null> {
   return sink.deliver(BATCH, signal).then(
     () => null,

@@ -51,7 +51,7 @@ interface Thrown {
   readonly refused: SinkError['refused'];
 }
 
-/** What one attempt throws, as far as the Deliverer looks at it; `null` where it is confirmed. */
+/** What one attempt throws, as far as the Delivery looks at it; `null` where it is confirmed. */
 async function thrownBy(sink: Sink, what: Batch, signal: AbortSignal = never): Promise<Thrown | null> {
   return sink.deliver(what, signal).then(
     () => null,

@@ -1,5 +1,5 @@
 import { aboutLetter } from '../../lib/logs/file/aside/dead-letters.js';
-import type { LetterAbout } from '../../lib/logs/file/aside/dead-letters.js';
+import type { LetterAbout } from '../../lib/seams/dead-letters.js';
 import type { FileSystem } from '../../lib/logs/file/file-system.js';
 import { partsOf } from '../../lib/logs/file/large-file.js';
 import type { FileBounds } from '../../lib/logs/file/large-file.js';

@@ -1,6 +1,6 @@
 import { Readable } from 'node:stream';
 import type { AppendLog } from './append-log.js';
-import type { SealedBatch } from '../../seams/batch.js';
+import type { PendingBatch } from '../../seams/batch.js';
 import { NOTHING, minus } from './batch-sums.js';
 import type { BatchSums } from './batch-sums.js';
 import { diskBytes } from './disk-blocks.js';
@@ -27,7 +27,7 @@ export class Backlog extends Readable {
   readonly #log: AppendLog;
   readonly #lines: LogLines;
   readonly #namesMax: number;
-  #batches: SealedBatch[] = [];
+  #batches: PendingBatch[] = [];
   /** The newest name given on; the directory is read from there. */
   #last: string | null = null;
   /** Whether the directory may hold sealed batches that are not in `#batches`. */
@@ -62,14 +62,14 @@ export class Backlog extends Readable {
   }
 
   /** Takes a batch that was sealed just now, after all others in the order of names. */
-  offer(batch: SealedBatch): void {
+  offer(batch: PendingBatch): void {
     if (this.#listing) this.#sealedMeanwhile = true;
     else if (this.#moreOnDisk || this.#batches.length >= this.#namesMax) this.#moreOnDisk = true;
     else this.#batches.push(batch);
     if (this.#batches.at(-1) !== batch) {
       this.#log.dropped(batch);
       const { batches, leftovers, bytes } = this.#beyond;
-      this.#beyond = { batches: batches + 1, leftovers, bytes: bytes + diskBytes(batch.fileBytes) };
+      this.#beyond = { batches: batches + 1, leftovers, bytes: bytes + diskBytes(batch.logBytes) };
     }
     if (this.#wanted) this.#give();
   }
@@ -157,12 +157,12 @@ export class Backlog extends Readable {
   }
 }
 
-function sumsOf(batches: readonly SealedBatch[]): BatchSums {
+function sumsOf(batches: readonly PendingBatch[]): BatchSums {
   return batches.reduce(
-    (sums, { fileBytes, leftover }) => ({
+    (sums, { logBytes, leftover }) => ({
       batches: sums.batches + 1,
       leftovers: sums.leftovers + Number(leftover),
-      bytes: sums.bytes + diskBytes(fileBytes),
+      bytes: sums.bytes + diskBytes(logBytes),
     }),
     NOTHING,
   );

@@ -119,7 +119,7 @@ export class BatchFile {
     });
   }
 
-  /** Waits for a flush of the data, and the first time for one of the file's name beside it. */
+  /** Waits for a flush of the data, and the first time for one of the file's name beside it (N3). */
   async #withName(data: Promise<void>): Promise<void> {
     await (this.#named ? data : bothDone(data, this.#flushName()));
     this.#named = true;

@@ -58,8 +58,8 @@ function numberOf(name: string): number {
 }
 
 /**
- * Gives each new batch file a name that comes after all names before it and all in the directory, also where the clock
- * goes back. A name of an earlier run may come again once its file is gone; what a batch is known by is its key, which
+ * Gives each new batch file a name that comes after all names before it and all in the directory, also if the clock
+ * goes back (N6). A name of an earlier run may come again once its file is gone; what a batch is known by is its key, which
  * has the run in front (batch-key.ts).
  */
 export class BatchNames {

@@ -2,12 +2,12 @@ import { join } from 'node:path';
 import { systemCode } from '../../base/errors.js';
 import type { LogLines } from '../../base/reporter.js';
 import { Batch } from '../../seams/batch.js';
-import type { SealedBatch } from '../../seams/batch.js';
+import type { PendingBatch } from '../../seams/batch.js';
 import { readBatchLines } from './batch-lines.js';
 import { BeingWritten, readExpected, statsOf, withOpen } from './file-system.js';
 import type { FileSystem } from './file-system.js';
 import { inspectLarge, readPiece } from './large-file.js';
-import type { FileBounds, LargeFile, Piece } from './large-file.js';
+import type { FileBounds, FilePiece, LargeFile } from './large-file.js';
 import { soundLines } from './checksum.js';
 import { asideName } from './aside/quarantine.js';
 import type { Quarantine } from './aside/quarantine.js';
@@ -18,7 +18,7 @@ export interface BatchContent {
   /** Its sound events, as NDJSON; none of a large file. */
   readonly bytes: Buffer<ArrayBuffer>;
   /** Where the events of a large file are; none: it is not large. */
-  readonly pieces: readonly Piece[];
+  readonly pieces: readonly FilePiece[];
   readonly events: number;
   /** The run that wrote it, as far as it says so. */
   readonly runId: string | null;
@@ -42,7 +42,7 @@ type Found = Pick<LargeFile, 'events' | 'damagedLines' | 'aside' | 'tornBytes' |
 
 const NONE = Buffer.alloc(0);
 
-/** Reads batch files. Damaged lines are set aside first, a torn end is dropped; the operator is told of both. */
+/** Reads batch files. Damaged lines are set aside first (N7), a torn end is dropped; both are reported. */
 export class BatchReader {
   readonly #options: BatchReaderOptions;
 
@@ -51,17 +51,16 @@ export class BatchReader {
   }
 
   /** @throws the system's error where the file cannot be read or the damage not be set aside */
-  async read(batch: SealedBatch): Promise<BatchContent> {
+  async read(batch: PendingBatch): Promise<BatchContent> {
     const { fs, dir, bounds } = this.#options;
-    const { acknowledgedBytes, fileBytes } = batch;
+    const { isAcknowledged, logBytes } = batch;
     const path = join(dir, batch.name);
     // the size of some files is not known before: 0
-    const stats = fileBytes === 0 ? await statsOf(fs, path).catch(() => null) : { size: fileBytes };
+    const isKnown = isAcknowledged || logBytes > 0;
+    const stats = isKnown ? { size: logBytes } : await statsOf(fs, path).catch(() => null);
     const size = stats?.size ?? 0;
     const content = this.#ifThere(batch, () =>
-      (acknowledgedBytes ?? size) > bounds.wholeMax
-        ? this.#readLarge(path, batch)
-        : this.#readWhole(path, batch),
+      size > bounds.wholeMax ? this.#readLarge(path, batch) : this.#readWhole(path, batch),
     );
     return (
       (await content) ?? { bytes: NONE, pieces: [], events: 0, runId: null, quarantined: 0, torn: false }
@@ -69,7 +68,7 @@ export class BatchReader {
   }
 
   /** A part of a large file. It has fewer events than it had if they are damaged or gone since: that is told. */
-  async readPiece(batch: Batch, piece: Piece): Promise<Batch> {
+  async readPiece(batch: Pick<Batch, 'name' | 'key'>, piece: FilePiece): Promise<Batch> {
     const { fs, dir, lines, quarantine } = this.#options;
     const { name, key } = batch;
     const read = await this.#ifThere(batch, () =>
@@ -87,29 +86,31 @@ export class BatchReader {
     return read.batch;
   }
 
-  async #readWhole(path: string, batch: SealedBatch): Promise<BatchContent> {
+  async #readWhole(path: string, batch: PendingBatch): Promise<BatchContent> {
     const { fs, quarantine } = this.#options;
-    const { name, acknowledgedBytes, fileBytes, leftover } = batch;
-    const file = await readExpected(fs, path, fileBytes, acknowledgedBytes, leftover);
+    const { name, logBytes, leftover } = batch;
+    const acknowledgedBytes = acknowledgedOf(batch);
+    const file = await readExpected(fs, path, logBytes, acknowledgedBytes, leftover);
     const sound = file.length < (acknowledgedBytes ?? 0) ? null : soundLines(file);
     if (sound !== null) return { ...sound, pieces: [], quarantined: 0, torn: false };
-    const { bytes, runId, damaged, ...found } = readBatchLines(file, isAcknowledged(batch));
+    const { bytes, runId, damaged, ...found } = readBatchLines(file, isWhole(batch));
     const aside = damaged.length > 0 ? await quarantine.setAside(name, damaged) : '';
     this.#tell(batch, { ...found, damagedLines: damaged.length, aside }, file.length);
     const { events, tornBytes } = found;
     return { bytes, pieces: [], events, runId, quarantined: damaged.length, torn: tornBytes > 0 };
   }
 
-  async #readLarge(path: string, batch: SealedBatch): Promise<BatchContent> {
+  async #readLarge(path: string, batch: PendingBatch): Promise<BatchContent> {
     const { fs, quarantine, bounds } = this.#options;
-    const { name, acknowledgedBytes, leftover } = batch;
+    const { name, leftover } = batch;
+    const acknowledgedBytes = acknowledgedOf(batch);
     return withOpen(fs, path, async (fd, { size }) => {
       if (leftover && !fs.tryLock(fd, true)) throw new BeingWritten(path);
       const length = Math.min(size, acknowledgedBytes ?? size);
       // equal damage of several parts is not one that was set aside before
       const setAside = async (damaged: readonly Buffer[], at: number): Promise<string> =>
         quarantine.setAside(asideName(name, at), damaged);
-      const found = await inspectLarge(fs, fd, length, isAcknowledged(batch), bounds, setAside);
+      const found = await inspectLarge(fs, fd, length, isWhole(batch), bounds, setAside);
       this.#tell(batch, found, length);
       const { events, runId, pieces, damagedLines, tornBytes } = found;
       return { bytes: NONE, pieces, events, runId, quarantined: damagedLines, torn: tornBytes > 0 };
@@ -129,7 +130,9 @@ export class BatchReader {
     }
   }
 
-  #tell({ name, events: known, past, acknowledgedBytes }: SealedBatch, found: Found, length: number): void {
+  #tell(batch: PendingBatch, found: Found, length: number): void {
+    const { name, events: known, past } = batch;
+    const acknowledgedBytes = acknowledgedOf(batch);
     const { lines } = this.#options;
     const { events, damagedLines, aside, tornBytes, lastBreakLost } = found;
     // it was read before, with the same outcome: that was told
@@ -159,13 +162,18 @@ export class BatchReader {
   }
 }
 
+/** How many bytes of a file are known to be acknowledged; `null`: as far as is known all of them. */
+function acknowledgedOf({ isAcknowledged, logBytes }: PendingBatch): number | null {
+  return isAcknowledged ? logBytes : null;
+}
+
 /** A file of this run was acknowledged to its end, or its failed end is cut off. */
-function isAcknowledged({ acknowledgedBytes, leftover }: SealedBatch): boolean {
-  return acknowledgedBytes !== null || !leftover;
+function isWhole({ isAcknowledged, leftover }: PendingBatch): boolean {
+  return isAcknowledged || !leftover;
 }
 
 /** How many events of a batch are gone that were not missed before, as a look at its file shows. */
-export function newlyGone(batch: SealedBatch, { events, quarantined }: BatchContent): number {
+export function newlyGone(batch: PendingBatch, { events, quarantined }: BatchContent): number {
   if (batch.events !== null) return batch.events - events;
   return batch.past === null ? quarantined : 0;
 }

@@ -1,7 +1,7 @@
 /**
  * The mark at the end of each line: the CRC-32 of the line's text, written as 32 white-space characters, which JSON
  * ignores. The most significant bit comes first; a space is 0, a tab is 1. So the file stays JSONL that any tool
- * reads, and a flipped bit is found also where the line still parses.
+ * reads, and a flipped bit is found even if the line still parses (N7).
  *
  * A CRC-32 finds every error of one bit, and of any number of bits within 32 in a row; of others it misses one in
  * 2^32 (P. Koopman, "32-Bit Cyclic Redundancy Codes for Internet Applications", 2002).

@@ -2,7 +2,7 @@ import { call, callVoid } from './file-system.js';
 import type { FileSystem } from './file-system.js';
 
 /**
- * Makes the names of new files durable: one flush of the directory at a time, shared by all files that wait.
+ * Makes the names of new files durable (N3): one flush of the directory at a time, shared by all files that wait.
  *
  * A failed flush leaves all names in doubt that were made before it, and the next one may succeed without them. So
  * flushes never overlap, and a file whose name was there at a failure is given up, whichever file asked for it.

@@ -4,7 +4,7 @@
  */
 export const BLOCK_BYTES = 4096;
 
-/** What a file of so many bytes takes of the disk, in bytes. */
+/** What a file takes of the disk, in bytes. @param fileBytes its length */
 export function diskBytes(fileBytes: number): number {
   return Math.ceil(fileBytes / BLOCK_BYTES) * BLOCK_BYTES;
 }

@@ -5,25 +5,10 @@ import { DEAD_LETTERS, filesIn, isDeadLetterFile } from './directory-listing.js'
 import type { FileSystem } from './file-system.js';
 import { LookPace } from './look-pace.js';
 import { newestLetters } from './aside/newest-letters.js';
-import type { LetterLook } from './aside/newest-letters.js';
+import type { LogSpace } from '../../seams/event-log.js';
 import { QUARANTINE } from './aside/quarantine.js';
 
-/** What the log directory holds beside batches, and what its disk still takes, in bytes; `null`: it is not known. */
-export interface DiskUsage {
-  readonly deadLetterFiles: number | null;
-  readonly deadLetterBytes: number | null;
-  readonly quarantineFiles: number | null;
-  readonly quarantineBytes: number | null;
-  readonly freeBytes: number | null;
-  readonly sizeBytes: number | null;
-  /** Files that can still be created, each an inode, and how many there can be; `null` also: there is no bound. */
-  readonly freeInodes: number | null;
-  readonly inodes: number | null;
-  /** The newest dead letters. */
-  readonly newestLetters: readonly LetterLook[] | null;
-}
-
-const UNKNOWN: DiskUsage = {
+const UNKNOWN: LogSpace = {
   deadLetterFiles: null,
   deadLetterBytes: null,
   quarantineFiles: null,
@@ -54,7 +39,7 @@ export class DiskUsageReader {
   }
 
   /** What is known, at most 5 seconds old unless the disk hangs or has very many files. Never rejects. */
-  async read(): Promise<DiskUsage> {
+  async read(): Promise<LogSpace> {
     if (this.#pace.isDue) {
       this.#looking = this.#pace
         .look(async () => this.#look())

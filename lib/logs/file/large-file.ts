@@ -3,7 +3,7 @@
  * the file alone, and each has a key of its own, so it is the same at each attempt and after a crash.
  */
 import { Batch } from '../../seams/batch.js';
-import { partKey } from './batch-key.js';
+import { partKey } from '../../seams/batch-key.js';
 import { MarksSearch, readBatchLines } from './batch-lines.js';
 import type { BatchLines, LinesPart } from './batch-lines.js';
 import { readAt } from './file-system.js';
@@ -28,7 +28,7 @@ export const FILE_BOUNDS: FileBounds = {
 };
 
 /** Some lines of a large file. */
-export interface Piece extends LinesPart {
+export interface FilePiece extends LinesPart {
   /** Where they begin, in bytes from the start of the file. */
   readonly at: number;
   readonly length: number;
@@ -39,7 +39,7 @@ export interface Piece extends LinesPart {
 
 /** What a large file holds: counts, and where its events are. */
 export interface LargeFile extends Pick<BatchLines, 'events' | 'runId' | 'tornBytes' | 'lastBreakLost'> {
-  readonly pieces: readonly Piece[];
+  readonly pieces: readonly FilePiece[];
   readonly damagedLines: number;
   /** Where the last damage is kept. */
   readonly aside: string;
@@ -60,7 +60,7 @@ export async function inspectLarge(
   bounds: FileBounds,
   setAside: (damaged: readonly Buffer[], at: number) => Promise<string>,
 ): Promise<LargeFile> {
-  const pieces: Piece[] = [];
+  const pieces: FilePiece[] = [];
   const sum = { events: 0, damagedLines: 0, tornBytes: 0, lastBreakLost: false, aside: '' };
   let runId: string | null = null;
   for await (const { at, bytes, read, lines } of readInParts(fs, fd, size, isAcknowledged, bounds)) {
@@ -115,7 +115,7 @@ export async function* readInParts(
 }
 
 /** Which events of its file a piece has, as the name and the key of a part say it. */
-export function rangeOf({ eventsBefore, events }: Piece): string {
+export function rangeOf({ eventsBefore, events }: FilePiece): string {
   return `#${eventsBefore}-${eventsBefore + events}`;
 }
 
@@ -124,7 +124,7 @@ export async function readPiece(
   fs: FileSystem,
   fd: number,
   { name, key }: Pick<Batch, 'name' | 'key'>,
-  piece: Piece,
+  piece: FilePiece,
 ): Promise<PieceContent> {
   const lines = await readAt(fs, fd, piece.at, piece.length);
   const { bytes, events, damaged } = readBatchLines(lines, true, piece);

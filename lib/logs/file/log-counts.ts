@@ -1,10 +1,10 @@
-import type { SealedBatch } from '../../seams/batch.js';
+import type { PendingBatch } from '../../seams/batch.js';
 import type { BatchSums } from './batch-sums.js';
 import { newlyGone } from './batch-reader.js';
 import type { BatchContent } from './batch-reader.js';
 import type { Survey } from './directory-listing.js';
 
-/** What the log counts. A file of an earlier run is counted when it is read. */
+/** What the log counts (N12). A file of an earlier run is counted when it is read. */
 export class LogCounts {
   /** Files that an earlier run left, counted at start. */
   readonly leftoverBatches: number;
@@ -38,7 +38,7 @@ export class LogCounts {
   }
 
   /** A batch of this run waits of which nothing is kept in memory. */
-  dropped({ events }: SealedBatch): void {
+  dropped({ events }: PendingBatch): void {
     this.#dropped = { batches: this.#dropped.batches + 1, events: this.#dropped.events + (events ?? 0) };
   }
 
@@ -58,7 +58,7 @@ export class LogCounts {
   }
 
   /** A batch file was read. */
-  protected countRead(batch: SealedBatch, read: BatchContent): void {
+  protected countRead(batch: PendingBatch, read: BatchContent): void {
     const { events } = read;
     const isNew = batch.past === null;
     const gone = newlyGone(batch, read);

@@ -1,5 +1,5 @@
 import { compareBatchNames, timeOf } from './batch-name.js';
-import type { SealedBatch } from '../../seams/batch.js';
+import type { PendingBatch } from '../../seams/batch.js';
 import type { BatchSums } from './batch-sums.js';
 import { lookAtBatches, SIZES_AT_ONCE, sizesOf } from './directory-listing.js';
 import { diskBytes } from './disk-blocks.js';
@@ -32,17 +32,18 @@ export async function sealedFiles(
   dir: string,
   names: readonly string[],
   { sizes: knownSizes, uncut, newestLeftover, openedMs }: KnownFiles,
-): Promise<SealedBatch[]> {
+): Promise<PendingBatch[]> {
   const sizes = await sizesOf(fs, dir, names, knownSizes);
   for (const name of names) knownSizes.delete(name);
   return names.flatMap((name, index) => {
     const size = sizes[index] ?? null;
     if (size === null) return [];
     const acknowledgedBytes = uncut.get(name) ?? null;
-    const fileBytes = acknowledgedBytes ?? size;
+    const logBytes = acknowledgedBytes ?? size;
+    const isAcknowledged = acknowledgedBytes !== null;
     const leftover = isLeftover(name, newestLeftover);
     const bornMs = bornAt(timeOf(name), openedMs);
-    return { name, acknowledgedBytes, events: null, fileBytes, bornMs, leftover, past: null };
+    return { name, events: null, logBytes, isAcknowledged, bornMs, leftover, past: null };
   });
 }
 

@@ -1,4 +1,4 @@
-import type { DiskUsage } from '../../logs/file/disk-usage.js';
+import type { LogSpace } from '../../seams/event-log.js';
 import type { ErrorCode } from '../../base/errors.js';
 import type { Forebay } from '../../forebay.js';
 import type { Door } from '../../door/door.js';
@@ -12,7 +12,7 @@ export interface Sources {
   readonly forebay: Forebay;
   readonly door: Door;
   readonly statistics: Statistics;
-  readonly disk: DiskUsage;
+  readonly disk: LogSpace;
   readonly process: ProcessStatistics;
 }
 

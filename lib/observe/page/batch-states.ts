@@ -1,5 +1,5 @@
 import { compareBatchNames, isBatchName } from '../../logs/file/batch-name.js';
-import type { SealedBatch } from '../../seams/batch.js';
+import type { PendingBatch } from '../../seams/batch.js';
 import type { BatchLine } from '../../base/reporter.js';
 import type { BatchStage, BatchState } from './messages.js';
 
@@ -18,7 +18,7 @@ type State = { -readonly [Key in keyof BatchState]: BatchState[Key] };
  */
 export function batchStates(
   lines: readonly BatchLine[],
-  active: readonly SealedBatch[],
+  active: readonly PendingBatch[],
   isHeldBack: boolean,
 ): BatchState[] {
   const states = new Map<string, State>();

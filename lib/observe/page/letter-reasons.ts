@@ -1,4 +1,4 @@
-import type { LetterLook } from '../../logs/file/aside/newest-letters.js';
+import type { LetterLook } from '../../seams/dead-letters.js';
 import type { LetterReason } from './messages.js';
 
 const REASONS_MAX = 6;

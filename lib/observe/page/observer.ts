@@ -1,5 +1,5 @@
 import { calledAs } from '../../base/called-as.js';
-import type { DiskUsage } from '../../logs/file/disk-usage.js';
+import type { LogSpace } from '../../seams/event-log.js';
 import type { ErrorCode } from '../../base/errors.js';
 import type { Forebay } from '../../forebay.js';
 import { SECONDS } from '../../base/histogram.js';
@@ -42,7 +42,7 @@ export class Observer {
   /** Since when the breaker has not been closed, on the clock of `performance.now()`. */
   #troubleSinceMs: number | null = null;
   /** What the disk said last. It is asked, and never waited for: one that hangs is what is to be seen. */
-  #usage: DiskUsage | null = null;
+  #usage: LogSpace | null = null;
   /** The most that the queue held at any peek since the last look, and at that one. */
   #peak = { events: 0, bytes: 0 };
   #lastPeak = { events: 0, bytes: 0 };

@@ -17,7 +17,7 @@ import { diskBytes } from '../../../lib/logs/file/disk-blocks.js';
 import { BatchNames, compareBatchNames, isBatchName } from '../../../lib/logs/file/batch-name.js';
 import { nodeFileSystem } from '../../../lib/logs/file/file-system.js';
 import type { FileSystem } from '../../../lib/logs/file/file-system.js';
-import type { SealedBatch } from '../../../lib/seams/batch.js';
+import type { PendingBatch } from '../../../lib/seams/batch.js';
 import { markedBytes, markedLine, writeMarkedLine } from '../../../lib/logs/file/checksum.js';
 import { LogLines } from '../../../lib/base/reporter.js';
 import { heldDisk } from '../../helpers/held-disk.js';
@@ -56,25 +56,25 @@ const batchFiles = (dir: string): string[] =>
 void t.test('what is appended to a batch is read back, byte for byte, and gone when deleted', async (t) => {
   const dir = join(tempDir(t), 'a', 'b');
   const log = await openLog(t, dir);
-  const file = await log.create();
-  await log.append(file, lines('a', 'b'), 2);
-  await log.append(file, lines('c'), 1);
-  const batch = log.seal(file);
+  const file = await log.writer.create();
+  await log.writer.append(file, lines('a', 'b'), 2);
+  await log.writer.append(file, lines('c'), 1);
+  const batch = log.writer.seal(file, 'size');
   t.ok(batch);
   if (batch === null) return;
   const { length } = lines('a', 'b', 'c');
   t.same(batch, {
     name: file.name,
-    acknowledgedBytes: length,
     events: 3,
-    fileBytes: length,
+    logBytes: length,
+    isAcknowledged: true,
     bornMs: file.bornMs,
     leftover: false,
     past: null,
   });
   const [listed, ...others] = await log.list(null, 10);
   t.same(others, []);
-  t.match(listed, { ...batch, acknowledgedBytes: null, events: null, bornMs: Number });
+  t.match(listed, { ...batch, isAcknowledged: false, events: null, bornMs: Number });
   const ageMs = performance.now() - (listed?.bornMs ?? NaN);
   t.ok(ageMs >= 0 && ageMs < 60_000, 'about the time in its name');
   t.equal(log.pendingBytes, diskBytes(length));
@@ -86,15 +86,15 @@ void t.test('what is appended to a batch is read back, byte for byte, and gone w
   t.same(batchFiles(dir), []);
   t.equal(log.pendingEvents, 0);
   t.equal(log.pendingBytes, 0);
-  await log.delete({ name: batch.name, events: 0, fileBytes: 0 }); // gone already: no error
+  await log.delete({ name: batch.name, events: 0, logBytes: 0 }); // gone already: no error
 });
 
 void t.test('a file that is being written is no part of the backlog', async (t) => {
   const log = await openLog(t, tempDir(t));
-  const file = await log.create();
-  await log.append(file, lines('a'), 1);
+  const file = await log.writer.create();
+  await log.writer.append(file, lines('a'), 1);
   t.same(await log.list(null, 10), []);
-  log.seal(file);
+  log.writer.seal(file, 'size');
   t.equal((await log.list(null, 10)).length, 1);
 });
 
@@ -122,9 +122,9 @@ void t.test('a new batch comes after all leftovers, also ones from the future', 
   const future = 'batch_29990101_000000_7.jsonl';
   writeFileSync(join(dir, future), lines('a'));
   const log = await openLog(t, dir);
-  const file = await log.create();
-  await log.append(file, lines('b'), 1);
-  log.seal(file);
+  const file = await log.writer.create();
+  await log.writer.append(file, lines('b'), 1);
+  log.writer.seal(file, 'size');
   t.equal(file.name, 'batch_29990101_000000_8.jsonl');
   t.same(
     (await log.list(null, 10)).map(({ leftover }) => leftover),
@@ -195,7 +195,7 @@ void t.test('an empty file is a batch without events', async (t) => {
   const [batch] = await log.list(null, 10);
   t.ok(batch);
   if (batch)
-    t.match(await log.read(batch), { name: batch.name, events: 0, bytes: Buffer.alloc(0), fileBytes: 0 });
+    t.match(await log.read(batch), { name: batch.name, events: 0, bytes: Buffer.alloc(0), logBytes: 0 });
 });
 
 void t.test('damaged lines are set aside byte for byte, and the rest is read', async (t) => {
@@ -242,9 +242,9 @@ void t.test('a damaged end of a file of this run is set aside: all of it was ack
   for (const isListed of [false, true]) {
     const dir = tempDir(t);
     const log = await openLog(t, dir);
-    const file = await log.create();
-    await log.append(file, lines('a', 'b'), 2);
-    const sealed = log.seal(file);
+    const file = await log.writer.create();
+    await log.writer.append(file, lines('a', 'b'), 2);
+    const sealed = log.writer.seal(file, 'size');
     const [listed] = await log.list(null, 1);
     const batch = isListed ? listed : sealed;
     if (!batch) throw new Error('no batch');
@@ -261,9 +261,9 @@ void t.test('a damaged end of a file of this run is set aside: all of it was ack
 void t.test('a file of this run that does not tell its size is read whole', async (t) => {
   const fs = Object.create(nodeFileSystem) as FileSystem;
   const log = await openLog(t, tempDir(t), { fs });
-  const file = await log.create();
-  await log.append(file, lines('a', 'b'), 2);
-  log.seal(file);
+  const file = await log.writer.create();
+  await log.writer.append(file, lines('a', 'b'), 2);
+  log.writer.seal(file, 'size');
   const value = (_path: string, done: (error: Error) => void): void => {
     setImmediate(done, Object.assign(new Error('EIO'), { code: 'EIO' }));
   };
@@ -291,7 +291,7 @@ void t.test('a note that cannot be true stops no start and spoils no name', asyn
     const dir = tempDir(t);
     writeFileSync(join(dir, 'forebay.lock'), `process 1, started x, names from ${year}`);
     const log = await openLog(t, dir);
-    const file = await log.create();
+    const file = await log.writer.create();
     t.ok(isBatchName(file.name), file.name);
     t.match(file.name, new RegExp(`^batch_${new Date().getUTCFullYear()}`));
   }
@@ -311,15 +311,15 @@ void t.test(
     const [damaged] = await log.list(null, 1);
     t.ok(damaged);
     if (damaged === undefined) return;
-    const file = await log.create();
+    const file = await log.writer.create();
     disk.fail('fsync', 'EIO');
     await t.rejects(log.read(damaged), { code: 'EIO' });
     disk.fail('fsync', null);
-    await t.rejects(log.append(file, lines('a'), 1), {
+    await t.rejects(log.writer.append(file, lines('a'), 1), {
       code: 'LOG_FAILED',
       cause: { message: /flush of the directory failed meanwhile/ },
     });
-    await log.append(await log.create(), lines('a'), 1);
+    await log.writer.append(await log.writer.create(), lines('a'), 1);
     t.equal((await log.read(damaged)).events, 0);
     t.equal(log.quarantined, 1);
   },
@@ -344,9 +344,9 @@ void t.test('a batch file that someone else deleted is said, and holds up nothin
   const log = await openLog(t, tempDir(t));
   const read = await log.read({
     name: 'batch_20250101_000000_1.jsonl',
-    acknowledgedBytes: null,
     events: null,
-    fileBytes: 10,
+    logBytes: 10,
+    isAcknowledged: false,
     bornMs: 0,
     leftover: true,
     past: null,
@@ -387,24 +387,24 @@ void t.test('the policy decides when bytes are flushed', async (t) => {
     const disk = heldDisk();
     const log = await openLog(t, tempDir(t), { fsync, fs: disk.fs });
     const before = disk.flushes;
-    const file = await log.create();
-    await log.append(file, lines('a'), 1);
-    await log.append(file, lines('b'), 1);
+    const file = await log.writer.create();
+    await log.writer.append(file, lines('a'), 1);
+    await log.writer.append(file, lines('b'), 1);
     t.equal(disk.flushes - before, flushes, fsync);
   }
   const disk = heldDisk();
   const log = await openLog(t, tempDir(t), { fsync: 3_600_000, fs: disk.fs });
   const before = disk.flushes;
-  const file = await log.create();
-  await log.append(file, lines('a'), 1);
+  const file = await log.writer.create();
+  await log.writer.append(file, lines('a'), 1);
   t.equal(disk.flushes, before, 'an interval: not yet');
-  log.seal(file);
+  log.writer.seal(file, 'size');
   await log.close();
   t.equal(disk.flushes, before + 1, 'an interval: at the latest when the batch is sealed');
   const soon = heldDisk();
   const timed = await openLog(t, tempDir(t), { fsync: 1, fs: soon.fs });
   const beforeSoon = soon.flushes;
-  await timed.append(await timed.create(), lines('a'), 1);
+  await timed.writer.append(await timed.writer.create(), lines('a'), 1);
   while (soon.flushes === beforeSoon) await new Promise(setImmediate);
   t.equal(soon.flushes, beforeSoon + 1, 'an interval: by itself');
 });
@@ -413,12 +413,12 @@ void t.test('what a failed write left is cut off, what was acknowledged before s
   const dir = tempDir(t);
   const disk = heldDisk();
   const log = await openLog(t, dir, { fs: disk.fs });
-  const file = await log.create();
-  await log.append(file, lines('a'), 1);
+  const file = await log.writer.create();
+  await log.writer.append(file, lines('a'), 1);
   disk.fail('fdatasync', 'EIO');
-  await t.rejects(log.append(file, lines('refused'), 1), { code: 'IN_DOUBT', cause: { code: 'EIO' } });
+  await t.rejects(log.writer.append(file, lines('refused'), 1), { code: 'IN_DOUBT', cause: { code: 'EIO' } });
   t.ok(file.failed);
-  t.equal(log.seal(file)?.acknowledgedBytes, lines('a').length);
+  t.match(log.writer.seal(file, 'size'), { logBytes: lines('a').length, isAcknowledged: true });
   await log.close();
   t.same(readFileSync(join(dir, file.name)), lines('a'));
 });
@@ -426,12 +426,12 @@ void t.test('what a failed write left is cut off, what was acknowledged before s
 void t.test('what was refused stays out also where its end cannot be cut off', async (t) => {
   const disk = heldDisk();
   const log = await openLog(t, tempDir(t), { fs: disk.fs });
-  const file = await log.create();
-  await log.append(file, lines('a'), 1);
+  const file = await log.writer.create();
+  await log.writer.append(file, lines('a'), 1);
   disk.fail('fdatasync', 'EIO');
   disk.fail('ftruncate', 'EIO');
-  await t.rejects(log.append(file, lines('refused'), 1), { code: 'IN_DOUBT', cause: { code: 'EIO' } });
-  log.seal(file);
+  await t.rejects(log.writer.append(file, lines('refused'), 1), { code: 'IN_DOUBT', cause: { code: 'EIO' } });
+  log.writer.seal(file, 'size');
   while (log.errors.length === 0) await new Promise(setImmediate);
   const [batch] = await log.list(null, 10);
   t.ok(batch);
@@ -442,11 +442,14 @@ void t.test('a file whose first write failed is deleted', async (t) => {
   const dir = tempDir(t);
   const disk = heldDisk();
   const log = await openLog(t, dir, { fs: disk.fs });
-  const file = await log.create();
+  const file = await log.writer.create();
   disk.fail('write', 'ENOSPC');
-  await t.rejects(log.append(file, lines('refused'), 1), { code: 'LOG_FAILED', cause: { code: 'ENOSPC' } });
+  await t.rejects(log.writer.append(file, lines('refused'), 1), {
+    code: 'LOG_FAILED',
+    cause: { code: 'ENOSPC' },
+  });
   t.ok(file.failed);
-  t.equal(log.seal(file), null);
+  t.equal(log.writer.seal(file, 'size'), null);
   await log.close();
   t.same(batchFiles(dir), []);
 });
@@ -454,9 +457,9 @@ void t.test('a file whose first write failed is deleted', async (t) => {
 void t.test('a name that could not be made durable fails the append', async (t) => {
   const disk = heldDisk();
   const log = await openLog(t, tempDir(t), { fs: disk.fs });
-  const file = await log.create();
+  const file = await log.writer.create();
   disk.fail('fsync', 'EIO');
-  await t.rejects(log.append(file, lines('a'), 1), { code: 'LOG_FAILED', cause: { code: 'EIO' } });
+  await t.rejects(log.writer.append(file, lines('a'), 1), { code: 'LOG_FAILED', cause: { code: 'EIO' } });
 });
 
 void t.test(
@@ -464,12 +467,16 @@ void t.test(
   async (t) => {
     const disk = heldDisk();
     const log = await openLog(t, tempDir(t), { fs: disk.fs });
-    const [first, second] = [await log.create(), await log.create()];
+    const [first, second] = [await log.writer.create(), await log.writer.create()];
     disk.fail('fsync', 'EIO');
-    await t.rejects(log.append(first, lines('a'), 1), { code: 'LOG_FAILED' });
+    await t.rejects(log.writer.append(first, lines('a'), 1), { code: 'LOG_FAILED' });
     disk.fail('fsync', null);
-    await t.rejects(log.append(second, lines('b'), 1), { code: 'LOG_FAILED' }, 'the next flush may lie');
-    await log.append(await log.create(), lines('c'), 1);
+    await t.rejects(
+      log.writer.append(second, lines('b'), 1),
+      { code: 'LOG_FAILED' },
+      'the next flush may lie',
+    );
+    await log.writer.append(await log.writer.create(), lines('c'), 1);
     t.equal(log.pendingEvents, 1);
   },
 );
@@ -486,9 +493,9 @@ void t.test('names made side by side share one flush of the directory', async (t
     },
   }) as FileSystem;
   const log = await openLog(t, tempDir(t), { fs });
-  const files = await Promise.all(Array.from({ length: 8 }, () => log.create()));
+  const files = await Promise.all(Array.from({ length: 8 }, () => log.writer.create()));
   flushes = 0;
-  await Promise.all(files.map((file) => log.append(file, lines('a'), 1)));
+  await Promise.all(files.map((file) => log.writer.append(file, lines('a'), 1)));
   t.ok(flushes <= 2, `${flushes} flushes`);
 });
 
@@ -496,16 +503,16 @@ void t.test('names made side by side share one flush of the directory', async (t
 async function runOf(
   dir: string,
   ids: readonly string[],
-): Promise<{ log: AppendLog; batches: SealedBatch[] }> {
+): Promise<{ log: AppendLog; batches: PendingBatch[] }> {
   const log = await AppendLog.open({ dir, fsync: 'always', lines: new LogLines() });
-  const batches: SealedBatch[] = [];
+  const batches: PendingBatch[] = [];
   for (const id of ids) {
-    const file = await log.create();
+    const file = await log.writer.create();
     const text = Buffer.from(line(id).trim());
     const bytes = Buffer.alloc(markedBytes(1, text.length) + log.runMark.length);
     writeMarkedLine(bytes, 0, text, 0, text.length, log.runMark);
-    await log.append(file, bytes, 1);
-    const sealed = log.seal(file);
+    await log.writer.append(file, bytes, 1);
+    const sealed = log.writer.seal(file, 'size');
     if (sealed !== null) batches.push(sealed);
   }
   return { log, batches };

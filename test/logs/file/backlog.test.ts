@@ -52,9 +52,9 @@ async function bench(
     backlog,
     errors,
     async seal() {
-      const file = await log.create();
-      await log.append(file, LINE, 1);
-      const batch = log.seal(file);
+      const file = await log.writer.create();
+      await log.writer.append(file, LINE, 1);
+      const batch = log.writer.seal(file, 'size');
       if (batch === null) throw new Error('the batch is empty');
       backlog.offer(batch);
       return batch.name;
@@ -213,7 +213,7 @@ void t.test('files that someone deletes are missed, also if their names are not 
     const name = await next();
     names.delete(name);
     if (!sealed.includes(name)) continue;
-    const batch = { name, acknowledgedBytes: null, events: null, fileBytes: length, bornMs: 0 };
+    const batch = { name, isAcknowledged: false, events: null, logBytes: length, bornMs: 0 };
     const read = await log.read({ ...batch, leftover: false, past: null });
     await log.delete(read);
   }
@@ -229,7 +229,7 @@ void t.test('a file of this run that is gone when its turn comes is missed with 
   for (let n = 0; n < 4; n++) sealed.push(await seal());
   for (const name of sealed.slice(0, 2)) t.equal(await next(), name);
   rmSync(join(dir, sealed[1] ?? ''));
-  const batch = { acknowledgedBytes: null, events: null, fileBytes: LINE.length, bornMs: 0, leftover: false };
+  const batch = { isAcknowledged: false, events: null, logBytes: LINE.length, bornMs: 0, leftover: false };
   for (const [index, name] of sealed.entries()) {
     if (index > 1) t.equal(await next(), name);
     const events = index === 0 ? 1 : null;

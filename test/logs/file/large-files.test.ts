@@ -24,7 +24,7 @@ import { LogLines } from '../../../lib/base/reporter.js';
 import type { Sink } from '../../../lib/seams/sink.js';
 import { SinkError } from '../../../lib/seams/sink-error.js';
 import { Backlog } from '../../../lib/logs/file/backlog.js';
-import { Deliverer } from '../../../lib/core/delivery.js';
+import { Delivery } from '../../../lib/core/delivery.js';
 import { batchFiles, leftName, memoryDir, readQuarantine } from '../../helpers/left-files.js';
 import { addsUp, eventText, idsOf, until } from '../../helpers/running-forebay.js';
 import { ServerProcess } from '../../helpers/server-process.js';
@@ -53,7 +53,7 @@ async function piecesOf(t: Test, file: string | Buffer): Promise<Read> {
   const batch = await log.read(sealed);
   t.equal(batch.bytes.length, 0, 'its bytes are not in memory');
   const pieces: Batch[] = [];
-  for (const piece of batch.pieces) pieces.push(await log.readPiece(batch, piece));
+  for (const piece of batch.pieces) pieces.push(await piece.read());
   t.equal(
     batch.events,
     pieces.reduce((sum, { events }) => sum + events, 0),
@@ -244,12 +244,12 @@ class Moods implements Sink {
 
 interface Bench {
   readonly log: AppendLog;
-  readonly deliverer: Deliverer;
+  readonly deliverer: Delivery;
   readonly said: readonly string[];
   readonly end: () => Promise<void>;
 }
 
-/** A Deliverer that takes files of more than 1,000 bytes for large, with pieces of some 8 events. */
+/** A Delivery that takes files of more than 1,000 bytes for large, with pieces of some 8 events. */
 async function bench(
   t: Test,
   dir: string,
@@ -264,7 +264,7 @@ async function bench(
   const log = await AppendLog.open({ dir, fs, fsync: 'never', lines, fileBounds, deadLettersBytesMax });
   const backlog = new Backlog(log, lines);
   const options = { sinkConcurrency: 1, sinkConcurrencyMax: 1, sinkTriesMax: null };
-  const deliverer = new Deliverer({ log, sink, lines, ...options });
+  const deliverer = new Delivery({ log, sink, lines, ...options });
   const ended = pipeline(backlog, deliverer);
   let ending: Promise<void> | null = null;
   const end = async (): Promise<void> => {

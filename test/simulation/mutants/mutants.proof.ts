@@ -69,12 +69,16 @@ void t.test('without a fault such a copy breaks no promise', async (t) => {
   t.equal(code, 0, output.slice(-REPORT_CHARS));
 });
 
-for (const { name, edits, violates, worlds = [] } of MUTANTS) {
-  void t.test(`a copy that ${name} is found within ${CUTS} power cuts`, { timeout: 120_000 }, async (t) => {
-    const { code, output } = await limit(() => simulate(edits, CUTS, worlds));
-    t.equal(code, 1, output.slice(-REPORT_CHARS));
-    const violation = /^VIOLATED: .*$/m.exec(output)?.[0] ?? 'nothing violated';
-    t.comment(violation.slice(0, 200));
-    t.match(violation, violates);
-  });
+for (const { name, breaks, edits, violates, worlds = [] } of MUTANTS) {
+  void t.test(
+    `(${breaks}) a copy that ${name} is found within ${CUTS} power cuts`,
+    { timeout: 120_000 },
+    async (t) => {
+      const { code, output } = await limit(() => simulate(edits, CUTS, worlds));
+      t.equal(code, 1, output.slice(-REPORT_CHARS));
+      const violation = /^VIOLATED: .*$/m.exec(output)?.[0] ?? 'nothing violated';
+      t.comment(violation.slice(0, 200));
+      t.match(violation, violates);
+    },
+  );
 }

@@ -4,6 +4,8 @@ import type { Oddity } from '../worlds.js';
 export interface Mutant {
   /** What the faulty code does. */
   readonly name: string;
+  /** Which invariant of lib/core/README.md. */
+  readonly breaks: string;
   readonly edits: readonly Edit[];
   /** The promise that is found broken. */
   readonly violates: RegExp;
@@ -25,6 +27,7 @@ const REFUSED_BUT_SENT =
 export const MUTANTS: readonly Mutant[] = [
   {
     name: 'acknowledges before the flush',
+    breaks: 'N3',
     edits: [
       {
         file: 'lib/logs/file/batch-file.ts',
@@ -36,11 +39,13 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'takes a write for a flushed one although the file was not opened so',
+    breaks: 'N3',
     edits: [{ file: 'lib/logs/file/batch-file.ts', find: '(flushes ? fs.dsync : 0)', replace: '0' }],
     violates: LOST,
   },
   {
     name: 'acknowledges a request with some of its events on disk',
+    breaks: 'N5',
     edits: [
       {
         file: 'lib/intake/waiting-requests.ts',
@@ -57,6 +62,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'does not flush the directory',
+    breaks: 'N3',
     edits: [
       {
         file: 'lib/logs/file/batch-file.ts',
@@ -68,6 +74,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'does not flush the names above the log directory',
+    breaks: 'N3',
     edits: [
       {
         file: 'lib/logs/file/file-system.ts',
@@ -78,19 +85,33 @@ export const MUTANTS: readonly Mutant[] = [
     violates: /is lost/,
   },
   {
+    name: 'lets events out of the queue when the log is given them',
+    breaks: 'N2',
+    edits: [
+      {
+        file: 'lib/core/batcher.ts',
+        find: 'this.#givenEvents += events;',
+        replace: 'this.queuedEvents -= events;',
+      },
+    ],
+    violates: /events wait for the disk, and the queue may hold/,
+  },
+  {
     name: 'deletes before the sink confirmed',
+    breaks: 'N9',
     edits: [
       {
         file: 'lib/core/delivery.ts',
-        find: 'const settlement = await settleFile(batch, course, mayHaveLetters, this.#settling);',
+        find: 'const settlement = await settleFile(',
         replace:
-          'await this.#log.delete({ ...batch, events: 0, fileBytes: 0 });\n    const settlement = await settleFile(batch, course, mayHaveLetters, this.#settling);',
+          'await this.#log.delete({ ...batch, events: 0, logBytes: 0 });\n    const settlement = await settleFile(',
       },
     ],
     violates: LOST,
   },
   {
     name: 'drops what the sink refuses',
+    breaks: 'N9',
     edits: [
       {
         file: 'lib/delivery/settler.ts',
@@ -102,17 +123,19 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'takes a batch off the disk whose dead letters have no room',
+    breaks: 'N9',
     edits: [
       {
         file: 'lib/core/delivery.ts',
-        find: 'settlement.notKept === null',
-        replace: 'settlement.notKept !== undefined',
+        find: 'if (notKept === null) return',
+        replace: 'if (notKept !== undefined) return',
       },
     ],
     violates: LOST,
   },
   {
     name: 'takes other lines for the refused ones when a batch aside is read again',
+    breaks: 'N10',
     edits: [
       {
         file: 'lib/delivery/settlement.ts',
@@ -124,6 +147,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'does not flush dead letters',
+    breaks: 'N9',
     edits: [
       {
         file: 'lib/logs/file/file-system.ts',
@@ -136,6 +160,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'does not flush the names of dead letters',
+    breaks: 'N9',
     edits: [
       {
         file: 'lib/logs/file/file-system.ts',
@@ -147,6 +172,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'takes the neighbours of a refused event for refused',
+    breaks: 'N10',
     edits: [
       {
         file: 'lib/delivery/settlement.ts',
@@ -158,10 +184,11 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'leaves the dead letters of an event that the sink takes after a crash',
+    breaks: 'N10',
     edits: [
       {
         file: 'lib/core/delivery.ts',
-        find: "sealed.leftover || sealed.past === 'aside'",
+        find: "pending.leftover || pending.past === 'aside'",
         replace: 'false',
       },
     ],
@@ -169,6 +196,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'deletes a batch before the deletion of its dead letters is flushed',
+    breaks: 'N10',
     edits: [
       {
         file: 'lib/logs/file/aside/dead-letters.ts',
@@ -181,6 +209,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'forgets events that the sink fails at when the rest of their batch is delivered',
+    breaks: 'N9',
     edits: [
       {
         file: 'lib/delivery/settlement.ts',
@@ -193,6 +222,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'forgets what is left of a batch that gives way to another',
+    breaks: 'N9',
     edits: [
       {
         file: 'lib/delivery/settlement.ts',
@@ -204,11 +234,13 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'counts a batch whose file could not be deleted',
-    edits: [{ file: 'lib/core/delivery.ts', find: 'if (!deleted) return;', replace: '' }],
+    breaks: 'N12',
+    edits: [{ file: 'lib/core/delivery.ts', find: 'if (!isDeleted) return;', replace: '' }],
     violates: /accepted/,
   },
   {
     name: 'stops before what it reads and deletes has ended',
+    breaks: 'N13',
     edits: [
       {
         file: 'lib/core/delivery.ts',
@@ -220,6 +252,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'takes a short read for the whole file',
+    breaks: 'N7',
     edits: [
       {
         file: 'lib/logs/file/file-system.ts',
@@ -231,6 +264,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'trusts a file after a failed flush',
+    breaks: 'N3',
     edits: [
       {
         file: 'lib/logs/file/batch-file.ts',
@@ -246,6 +280,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'trusts the names made before a failed flush of the directory',
+    breaks: 'N3',
     edits: [
       {
         file: 'lib/logs/file/directory-sync.ts',
@@ -257,6 +292,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'drops a line that is not the torn end',
+    breaks: 'N7',
     edits: [
       {
         file: 'lib/logs/file/batch-lines.ts',
@@ -268,6 +304,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'does not flush a file in the quarantine',
+    breaks: 'N7',
     edits: [
       {
         file: 'lib/logs/file/file-system.ts',
@@ -280,6 +317,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'does not flush the name of a file in the quarantine',
+    breaks: 'N7',
     edits: [
       {
         file: 'lib/logs/file/file-system.ts',
@@ -291,6 +329,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'trusts a second flush of the name of a directory after a failed one',
+    breaks: 'N3',
     edits: [
       {
         file: 'lib/logs/file/aside/subdirectory.ts',
@@ -302,6 +341,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'does not look at the mark',
+    breaks: 'N7',
     edits: [
       {
         file: 'lib/logs/file/checksum.ts',
@@ -313,9 +353,10 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'leaves in the file what it refuses',
+    breaks: 'N4',
     edits: [
       {
-        file: 'lib/logs/file/append-log.ts',
+        file: 'lib/logs/file/group-writer.ts',
         find: 'await file.cut().catch(() => {',
         replace: 'await Promise.resolve().catch(() => {',
       },
@@ -324,9 +365,10 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'refuses for certain what it could not cut off',
+    breaks: 'N4',
     edits: [
       {
-        file: 'lib/logs/file/append-log.ts',
+        file: 'lib/logs/file/group-writer.ts',
         find: "throw new ForebayError('IN_DOUBT', { cause, retryAfterMs: RETRY_AFTER_MS });",
         replace: "throw new ForebayError('LOG_FAILED', { cause, retryAfterMs: RETRY_AFTER_MS });",
       },
@@ -335,9 +377,10 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'takes the name of a file, which comes again, for the key of a batch',
+    breaks: 'N8',
     edits: [
       {
-        file: 'lib/logs/file/batch-key.ts',
+        file: 'lib/seams/batch-key.ts',
         find: 'return `${file}@${digestOf(bytes)}`;',
         replace: 'return batchName;',
       },
@@ -346,9 +389,10 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'gives what is left of a file the key of all that was in it',
+    breaks: 'N8',
     edits: [
       {
-        file: 'lib/logs/file/batch-key.ts',
+        file: 'lib/seams/batch-key.ts',
         find: 'return `${file}@${digestOf(bytes)}`;',
         replace: 'return file;',
       },
@@ -357,6 +401,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'forgets the run of a file that it reads from disk',
+    breaks: 'N8',
     edits: [
       {
         file: 'lib/logs/file/append-log.ts',
@@ -368,6 +413,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'delivers in the order of the letters: 10 before 9',
+    breaks: 'N6',
     edits: [
       {
         file: 'lib/logs/file/batch-name.ts',
@@ -379,24 +425,32 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'takes what is no event',
+    breaks: 'N1',
     edits: [{ file: 'lib/event/event.ts', find: "checkText('id', id);", replace: '' }],
     violates: /this is no event and was acknowledged|^VIOLATED: \{.* was refused with/,
   },
   {
     name: 'tells nobody that the disk did not take their events',
+    breaks: 'N5',
     edits: [
-      { file: 'lib/core/committer.ts', find: ' acknowledge(ranges, error);', replace: ' void ranges;' },
+      {
+        file: 'lib/core/committer.ts',
+        find: 'for (const { request, from, to } of part.ranges)',
+        replace: 'if (error === null) for (const { request, from, to } of part.ranges)',
+      },
     ],
-    violates: /have no answer|hangs/,
+    violates: /have no answer|hangs|events wait for the disk/,
   },
   {
     name: 'gives names that go back with the clock',
+    breaks: 'N6',
     edits: [{ file: 'lib/logs/file/batch-name.ts', find: ', this.#last.second);', replace: ');' }],
     violates: /came out of order|is lost|was given twice/,
     worlds: ['clock'],
   },
   {
     name: 'begins, after the clock has stepped back, with names before those on disk',
+    breaks: 'N6',
     edits: [
       {
         file: 'lib/logs/file/batch-name.ts',
@@ -409,6 +463,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'counts what someone has removed as pending',
+    breaks: 'N12',
     edits: [
       {
         file: 'lib/logs/file/log-counts.ts',
@@ -421,6 +476,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'takes a connection that broke for a confirmation',
+    breaks: 'N9',
     edits: [
       {
         file: 'lib/delivery/sink-attempts.ts',
@@ -434,6 +490,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'takes dead letters that the disk has no room for for kept',
+    breaks: 'N9',
     edits: [
       {
         file: 'lib/logs/file/file-system.ts',
@@ -442,10 +499,10 @@ export const MUTANTS: readonly Mutant[] = [
       },
     ],
     violates: LOST,
-    worlds: ['small disk', 'toxic events'],
   },
   {
     name: 'counts a batch that is deleted as pending',
+    breaks: 'N12',
     edits: [
       {
         file: 'lib/logs/file/append-log.ts',
@@ -457,6 +514,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'deletes an earlier copy before the new one is there',
+    breaks: 'N7',
     edits: [
       {
         file: 'lib/logs/file/aside/new-copy.ts',
@@ -470,6 +528,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'flushes the name of the reserve beside those of batch files',
+    breaks: 'N3',
     edits: [
       {
         file: 'lib/logs/file/reserve.ts',
@@ -489,6 +548,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'gives all places to batches that it tries again and again',
+    breaks: 'N11',
     edits: [
       {
         file: 'lib/delivery/resting-batches.ts',

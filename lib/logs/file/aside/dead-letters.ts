@@ -11,43 +11,21 @@
  * events the next one ends in `.2`, and so on.
  */
 import { join } from 'node:path';
-import { ForebayError, systemCode } from '../../../base/errors.js';
+import { systemCode } from '../../../base/errors.js';
 import { DEAD_LETTERS } from '../directory-listing.js';
 import { unlink } from '../closing.js';
 import type { Batch } from '../../../seams/batch.js';
-import { withoutDigest } from '../batch-key.js';
+import { DeadLettersFull } from '../../../seams/dead-letters.js';
+import type { DeadLetter, DeadLetterStore, LetterAbout } from '../../../seams/dead-letters.js';
+import { withoutDigest } from '../../../seams/batch-key.js';
 import { flushDirectory, readAll, writeNewFile } from '../file-system.js';
 import type { FileSystem } from '../file-system.js';
 import { fileOf, LettersRoom } from './letters-room.js';
-import type { LettersSize } from './letters-room.js';
+import type { LettersSize } from '../../../seams/dead-letters.js';
 import { copies, freePath, writeNewCopy } from './new-copy.js';
 import type { EarlierCopy } from './new-copy.js';
 import { Subdirectory } from './subdirectory.js';
 import type { SubdirectoryOwner } from './subdirectory.js';
-
-/** An event that the sink refused. */
-export interface DeadLetter {
-  /** Its place in the batch, from 0. */
-  readonly index: number;
-  readonly reason: string;
-  readonly status: number | string | null;
-  /** Attempts at the sink that it was part of. */
-  readonly attempts: number;
-  /** The event's own text. */
-  readonly event: Buffer;
-}
-
-/** What stands about a dead letter in front of its event. */
-export interface LetterAbout {
-  readonly batch: string;
-  /** Earlier versions wrote none. */
-  readonly key?: string;
-  readonly index: number;
-  readonly reason: string;
-  readonly status: number | string | null;
-  readonly attempts: number;
-  readonly time: string;
-}
 
 /** A batch, with its events as the sink got them. */
 type Whose = Pick<Batch, 'name' | 'key' | 'bytes'>;
@@ -58,23 +36,13 @@ interface Earlier extends EarlierCopy {
   readonly others: Buffer;
 }
 
-/** The letters of a batch have no room below the bound. */
-export class DeadLettersFull extends ForebayError {
-  readonly size: LettersSize;
-
-  constructor(message: string, size: LettersSize) {
-    super('DEAD_LETTERS_FULL', { message });
-    this.size = size;
-  }
-}
-
 const LINE_FEED = 10;
 const EVENT = Buffer.from(',"event":');
 /** How a file starts. Earlier versions wrote no key. */
 const START = /^\{"batch":"([^"]*)",(?:"key":"([^"]*)",)?"index":/;
 const START_BYTES = 256;
 
-export class DeadLetters {
+export class DeadLetters implements DeadLetterStore {
   readonly #owner: SubdirectoryOwner;
   readonly #fs: FileSystem;
   readonly #dir: string;
@@ -109,7 +77,7 @@ export class DeadLetters {
   }
 
   /**
-   * The sink has all of a batch: what a run that was killed has kept of it goes, flushed, as it would be sent again.
+   * The sink has all of a batch: what a run that was killed has kept of it goes, flushed, as it would be sent again (N10).
    *
    * @throws the system's error
    */

@@ -1,17 +1,11 @@
 import type { Batch } from '../../../seams/batch.js';
+import type { LettersSize } from '../../../seams/dead-letters.js';
 import { filesIn, isDeadLetterFile } from '../directory-listing.js';
 import type { FileSystem } from '../file-system.js';
 import { LookPace } from '../look-pace.js';
 
 /** So soon it is seen that someone has made room. */
 const KEPT_MS = 1000;
-
-/** What the letters of a batch take. */
-export interface LettersSize {
-  readonly bytes: number;
-  /** What an earlier file of the same batch takes, which they replace. */
-  readonly earlierBytes: number;
-}
 
 /** How much room there is for dead letters in their folder. */
 export class LettersRoom {

@@ -1,16 +1,9 @@
 import { join } from 'node:path';
 import { aboutLetter } from './dead-letters.js';
-import type { LetterAbout } from './dead-letters.js';
+import type { LetterLook } from '../../../seams/dead-letters.js';
 import { DEAD_LETTERS, newestDeadLetterFiles } from '../directory-listing.js';
 import { readAll } from '../file-system.js';
 import type { FileSystem } from '../file-system.js';
-
-/** A dead letter with the start of its event. */
-export interface LetterLook extends LetterAbout {
-  /** The start of the event's own text. */
-  readonly event: string;
-  readonly isCut: boolean;
-}
 
 /** At most this much is looked at: the start of each of the newest files. */
 const FILES_MAX = 5;

@@ -1,14 +1,36 @@
-import type { AppendLog } from './append-log.js';
+import { AppendLog } from './append-log.js';
+import type { AppendLogOptions } from './append-log-options.js';
 import { asError, ForebayError } from '../../base/errors.js';
 import type { LogLines } from '../../base/reporter.js';
 import type { SinkDescription } from '../../seams/sink.js';
 import { count } from '../../base/words.js';
 
-/** A note has room for so much of it. */
+/** At most this much of a kind is noted, in characters. */
 const KIND_LENGTH_MAX = 32;
 
+/**
+ * Opens the append log for a sink, and notes in it whose it is.
+ *
+ * @param mayDiscard whether the backlog of another sink may go to one that keeps nothing
+ * @throws ForebayError `LOG_DIR_UNUSABLE`, `LOG_DIR_LOCKED`, `SINK_DISCARDS`
+ */
+export async function openForSink(
+  options: AppendLogOptions,
+  sink: SinkDescription,
+  mayDiscard: boolean,
+): Promise<AppendLog> {
+  const log = await AppendLog.open(options);
+  const wrong = mayDiscard ? null : backlogOfOther(log, sink);
+  if (wrong !== null) {
+    await log.close();
+    throw wrong;
+  }
+  await noteOwner(log, sink, options.lines);
+  return log;
+}
+
 /** Why this sink must not get the backlog: it keeps nothing, and the events were accepted for another one. */
-export function backlogOfOther(
+function backlogOfOther(
   { dir, leftoverBatches, lock }: AppendLog,
   { kind, keepsNothing }: SinkDescription,
 ): ForebayError | null {
@@ -21,7 +43,7 @@ export function backlogOfOther(
 }
 
 /** Notes in the lock file whose directory it is: which run uses it, for which kind of sink. Never throws. */
-export async function noteOwner(
+async function noteOwner(
   { dir, lock, runId }: AppendLog,
   { kind }: SinkDescription,
   lines: LogLines,
@@ -32,7 +54,7 @@ export async function noteOwner(
   });
 }
 
-/** The kind of a sink as it stands in the note. */
+/** The kind of a sink as it is noted. */
 function noted(kind: string): string {
   return kind.replaceAll(/[^\w-]/g, '-').slice(0, KIND_LENGTH_MAX);
 }

@@ -4,7 +4,7 @@ import { createHash } from 'node:crypto';
 const DIGEST_LENGTH = 16;
 
 /**
- * What a batch is known by, everywhere and for ever: `RUN-FILE@DIGEST`. The run, 64 random bits, tells directories and
+ * What a batch is known by, everywhere and for ever (N8): `RUN-FILE@DIGEST`. The run, 64 random bits, tells directories and
  * runs apart. The digest is of the events: a file may be copied while it grows, brought back from a backup, repaired, or
  * name no run, and whoever drops what comes again under a key must not drop other events.
  *

@@ -1,0 +1,39 @@
+import type { ForebayError } from '../base/errors.js';
+import type { LineBuffer } from '../event/event-block.js';
+import type { Admission } from '../intake/admission.js';
+import { tell } from '../intake/waiting-requests.js';
+import type { WaitingRequests } from '../intake/waiting-requests.js';
+import type { EventLog } from '../seams/event-log.js';
+import type { Answer, Intake } from '../seams/intake.js';
+import type { Batcher } from './batcher.js';
+
+export interface QueueIntakeOptions {
+  readonly log: Pick<EventLog, 'bytesOf'>;
+  readonly admission: Admission;
+  readonly batcher: Batcher;
+  readonly waiting: WaitingRequests;
+}
+
+/** The first step: events have room and go into the queue, or their request is refused (N1). */
+export class QueueIntake implements Intake {
+  readonly #options: QueueIntakeOptions;
+
+  constructor(options: QueueIntakeOptions) {
+    this.#options = options;
+  }
+
+  refusal(events: number, bytes: number, heldBytes: number = 0): ForebayError | null {
+    return this.#options.admission.refusal(events, bytes, heldBytes);
+  }
+
+  take(lines: LineBuffer, answer: Answer): void {
+    const { log, admission, batcher, waiting } = this.#options;
+    const events = lines.length;
+    const bytes = log.bytesOf(events, lines.startOf(events));
+    const refusal = admission.refusal(events, bytes, 0);
+    admission.saw(events, bytes);
+    // the answer follows its acknowledgements, which only the Committer calls
+    if (refusal === null) batcher.queue(waiting.add(lines, answer));
+    else tell(answer, refusal);
+  }
+}

@@ -1,0 +1,226 @@
+import { asError, ForebayError, systemCode } from '../../base/errors.js';
+import type { LogLines } from '../../base/reporter.js';
+import type { PendingBatch } from '../../seams/batch.js';
+import type { BatchEnd, BatchPart, Group, PartEnded } from '../../seams/event-log.js';
+import { BatchFile } from './batch-file.js';
+import type { Fsync } from './batch-file.js';
+import type { BatchNames } from './batch-name.js';
+import { writeMarkedLine } from './checksum.js';
+import { finishFile, flushLate } from './closing.js';
+import type { DirectoryLock } from './directory-lock.js';
+import type { NameFlush } from './directory-sync.js';
+import type { FileSystem } from './file-system.js';
+import type { Reserve } from './reserve.js';
+import type { RecentBatches } from './write-cache.js';
+
+export interface GroupWriterOptions {
+  readonly fs: FileSystem;
+  readonly fsync: Fsync;
+  readonly lines: LogLines;
+  readonly lock: DirectoryLock;
+  readonly names: BatchNames;
+  readonly nameFlush: NameFlush;
+  readonly reserve: Reserve;
+  readonly cache: RecentBatches;
+  /** Goes into the first line of each file. */
+  readonly runMark: Buffer;
+  readonly path: (name: string) => string;
+  /** Sealed files whose failed end is not cut off yet: how many of their bytes are acknowledged. */
+  readonly uncut: Map<string, number>;
+  /** Called when events may be acknowledged. */
+  readonly appended: (file: BatchFile, events: number, bytes: number) => void;
+  /** Takes each batch when it is sealed, in the order of names. */
+  readonly sealed: (batch: PendingBatch) => void;
+}
+
+/** A disk that failed may work again soon. */
+const RETRY_AFTER_MS = 1000;
+
+/**
+ * Writes groups into batch files: one file for each batch, appended to and flushed before its events are acknowledged,
+ * sealed when the batch ends. What a failed write or flush may have left is cut off before its events are refused; the
+ * file is given up with what was acknowledged before, and the next events get a new one.
+ */
+export class GroupWriter {
+  /** Batches that ended, by the limit that ended them. */
+  readonly sealedBy: Record<BatchEnd | 'failure', number> = {
+    size: 0,
+    bytes: 0,
+    time: 0,
+    stop: 0,
+    failure: 0,
+  };
+  readonly #options: GroupWriterOptions;
+  /** The file of the batch that has not ended yet. */
+  #file: BatchFile | null = null;
+  /** Files being created or written, by name: they are no part of the backlog yet. */
+  readonly #unsealed = new Map<string, BatchFile | null>();
+  /** Sealed files that are not closed yet. */
+  readonly #closing = new Set<Promise<void>>();
+  readonly #flushTimer: NodeJS.Timeout | undefined;
+
+  constructor(options: GroupWriterOptions) {
+    const { fsync, lines } = options;
+    this.#options = options;
+    if (typeof fsync !== 'number') return;
+    this.#flushTimer = setInterval(() => {
+      for (const file of this.#unsealed.values()) if (file !== null) void flushLate(file, lines);
+    }, fsync).unref();
+  }
+
+  /** When the file was created that is written, in milliseconds of `performance.now()`; `null`: none has events. */
+  get openBornMs(): number | null {
+    return this.#file !== null && this.#file.events > 0 ? this.#file.bornMs : null;
+  }
+
+  /** The names of files that are no part of the backlog yet. */
+  get unsealed(): Iterable<string> {
+    return this.#unsealed.keys();
+  }
+
+  /** The parts belong to different files, so they are written and flushed side by side. See `EventLog.append`. */
+  async write(group: Group, ended: PartEnded): Promise<void> {
+    const files = await Promise.all(
+      group.map((part, index) => this.#writePart(part, index === 0 ? this.#file : null, ended)),
+    );
+    this.#file = null;
+    for (const [index, file] of files.entries()) {
+      const end = group[index]?.end ?? null;
+      if (file === null) continue;
+      if (file.failed) this.seal(file, 'failure');
+      else if (end !== null) this.seal(file, end);
+      else this.#file = file;
+    }
+  }
+
+  /** @returns the part's file, `null` if there is none. Never throws: an error goes to `ended`. */
+  async #writePart(part: BatchPart, open: BatchFile | null, ended: PartEnded): Promise<BatchFile | null> {
+    let file = open?.failed === true ? null : open;
+    if (open !== file && open !== null) this.seal(open, 'failure');
+    if (part.events === 0) return file;
+    try {
+      file ??= await this.create();
+      await this.append(file, logLines(part, file.bytes === 0 ? this.#options.runMark : null), part.events);
+    } catch (thrown) {
+      const cause = asError(thrown);
+      const isKnown = cause instanceof ForebayError;
+      ended(part, isKnown ? cause : new ForebayError('LOG_FAILED', { cause, retryAfterMs: RETRY_AFTER_MS }));
+      return file;
+    }
+    ended(part, null);
+    return file;
+  }
+
+  /** A new batch file, after all others in the order of delivery. @throws `LOG_DIR_LOST`; the system's error */
+  async create(): Promise<BatchFile> {
+    const { fs, fsync, lock, names, path } = this.#options;
+    const name = names.next();
+    this.#unsealed.set(name, null); // before the name can be seen in the directory
+    let file: BatchFile | null = null;
+    try {
+      await lock.confirmIfLost();
+      file = await BatchFile.create(fs, path(name), name, this.confirmName(), fsync === 'always');
+      if (fsync !== 'always') await lock.confirm();
+      this.#unsealed.set(name, file);
+      return file;
+    } catch (error) {
+      if (file !== null) await this.#finish(file);
+      this.#unsealed.delete(name);
+      const code = systemCode(error);
+      if (code === 'EEXIST') return this.create(); // someone else has created a file of this name
+      if (code === 'ENOENT') await lock.confirm();
+      throw error;
+    }
+  }
+
+  /** Makes the name of a file durable that is created now, in the directory that was opened. */
+  confirmName(): () => Promise<void> {
+    const { lock, nameFlush } = this.#options;
+    const flush = nameFlush.forNewName();
+    return async () => void (await Promise.all([flush(), lock.confirm()]));
+  }
+
+  /**
+   * Appends lines to a file. Resolves when their events may be acknowledged.
+   *
+   * @throws ForebayError `LOG_FAILED`, `LOG_DIR_LOST` if they have left no trace, `IN_DOUBT` if they may have
+   */
+  async append(file: BatchFile, lines: Buffer, events: number): Promise<void> {
+    const { reserve, cache, appended } = this.#options;
+    try {
+      if (reserve.isOut) await reserve.hold();
+      await file.append(lines, events);
+    } catch (cause) {
+      // no trace is left, or nobody knows (N4)
+      await file.cut().catch(() => {
+        throw new ForebayError('IN_DOUBT', { cause, retryAfterMs: RETRY_AFTER_MS });
+      });
+      if (cause instanceof ForebayError) throw cause;
+      throw new ForebayError('LOG_FAILED', { cause, retryAfterMs: RETRY_AFTER_MS });
+    }
+    appended(file, events, lines.length);
+    cache.add(file, lines);
+  }
+
+  /** Ends a file: nothing more is appended. Its acknowledged events are safe, so nothing waits until it is closed. */
+  seal(file: BatchFile, end: BatchEnd | 'failure'): PendingBatch | null {
+    const { cache, uncut, lines, sealed } = this.#options;
+    const closing = this.#finish(file).finally(() => this.#closing.delete(closing));
+    this.#closing.add(closing);
+    const { name, bytes, events, bornMs } = file;
+    if (events === 0) return null; // it is deleted
+    cache.seal(file);
+    if (file.hasFailedEnd) uncut.set(name, bytes);
+    this.#unsealed.delete(name);
+    this.sealedBy[end]++;
+    lines.batch({ kind: 'Wrote batch to', text: `${name} (${events} events)`, batch: name, events });
+    const batch = {
+      name,
+      events,
+      logBytes: bytes,
+      isAcknowledged: true,
+      bornMs,
+      leftover: false,
+      past: null,
+    };
+    sealed(batch);
+    return batch;
+  }
+
+  /** Resolves when all files are closed that were sealed. */
+  async close(): Promise<void> {
+    clearInterval(this.#flushTimer);
+    await Promise.all(this.#closing);
+  }
+
+  async #finish(file: BatchFile): Promise<void> {
+    const { fs, fsync, lines, path, uncut } = this.#options;
+    const { isCut, isDeleted } = await finishFile(
+      file,
+      path(file.name),
+      typeof fsync === 'number',
+      fs,
+      lines,
+    );
+    if (isCut) uncut.delete(file.name);
+    if (isDeleted) this.#unsealed.delete(file.name);
+  }
+}
+
+/**
+ * One buffer for one write. A copy also if it is one request: what is kept of it would hold all of that.
+ *
+ * @param run the mark of the run, if they are the first lines of their file
+ */
+function logLines({ ranges, bytes }: BatchPart, run: Buffer | null): Buffer {
+  const joined = Buffer.allocUnsafe(bytes + (run?.length ?? 0));
+  let at = 0;
+  for (const { request, from, to } of ranges) {
+    const { lines } = request;
+    for (let index = from; index < to; index++) {
+      const mark = at === 0 ? run : null;
+      at = writeMarkedLine(joined, at, lines.bytes, lines.startOf(index), lines.startOf(index + 1), mark);
+    }
+  }
+  return joined;
+}

@@ -1,0 +1,67 @@
+import { ForebayError } from '../base/errors.js';
+import type { Batch } from './batch.js';
+
+/** An event that the sink refused. */
+export interface DeadLetter {
+  /** Its place in the batch, from 0. */
+  readonly index: number;
+  readonly reason: string;
+  readonly status: number | string | null;
+  /** Attempts at the sink that it was part of. */
+  readonly attempts: number;
+  /** The event's own text. */
+  readonly event: Buffer;
+}
+
+/** What is kept about a dead letter, beside its event. */
+export interface LetterAbout {
+  readonly batch: string;
+  /** Earlier versions wrote none. */
+  readonly key?: string;
+  readonly index: number;
+  readonly reason: string;
+  readonly status: number | string | null;
+  readonly attempts: number;
+  readonly time: string;
+}
+
+/** A dead letter with the start of its event. */
+export interface LetterLook extends LetterAbout {
+  /** The start of the event's own text. */
+  readonly event: string;
+  readonly isCut: boolean;
+}
+
+/** What the letters of a batch take. */
+export interface LettersSize {
+  readonly bytes: number;
+  /** What earlier letters of the same batch take, which they replace. */
+  readonly earlierBytes: number;
+}
+
+/** The letters of a batch have no room below the bound. */
+export class DeadLettersFull extends ForebayError {
+  readonly size: LettersSize;
+
+  constructor(message: string, size: LettersSize) {
+    super('DEAD_LETTERS_FULL', { message });
+    this.size = size;
+  }
+}
+
+/** Keeps events that the sink refused. Each is durable before its batch is taken off the log. */
+export interface DeadLetterStore {
+  /**
+   * Keeps what the sink refused of a batch, in place of what was kept of it before. Durable when it resolves.
+   *
+   * @returns where they are
+   * @throws DeadLettersFull; the system's error
+   */
+  keep(batch: Batch, letters: readonly DeadLetter[]): Promise<string>;
+  /** The sink has all of a batch: what was kept of it goes. Durable when it resolves. */
+  withdraw(batch: Batch): Promise<void>;
+  /** Looks whether there is room again, unless that was looked at just now. */
+  look(): Promise<void>;
+  /** Whether letters of this size have room, as of the last look. */
+  hasRoom(size: LettersSize): boolean;
+}
