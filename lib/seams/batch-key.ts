@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 
 /** Enough that no two meet by chance, in hexadecimal digits. */
 const DIGEST_LENGTH = 16;
@@ -27,5 +27,5 @@ export function withoutDigest(key: string): string {
 }
 
 function digestOf(bytes: Buffer): string {
-  return createHash('sha256').update(bytes).digest('hex').slice(0, DIGEST_LENGTH);
+  return hash('sha256', bytes, 'hex').slice(0, DIGEST_LENGTH);
 }

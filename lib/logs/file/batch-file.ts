@@ -5,6 +5,16 @@ import type { FileSystem } from './file-system.js';
 /** When written bytes are flushed to the device: before each acknowledgement, every so many milliseconds, never. */
 export type Fsync = 'always' | 'never' | number;
 
+export interface BatchFileOptions {
+  readonly name: string;
+  /** Makes the name of the new file durable, in the directory that was opened. */
+  readonly flushName: () => Promise<void>;
+  /** Looks whether the directory is the one that was opened. @throws ForebayError `LOG_DIR_LOST` */
+  readonly confirm: () => Promise<void>;
+  /** Whether an append is flushed before it is acknowledged. */
+  readonly flushes: boolean;
+}
+
 /**
  * The one batch file that is being written. It is never read while it is open, and a file whose write or
  * flush failed is not written again: after a failed flush the system may call the next one a success although
@@ -24,46 +34,28 @@ export class BatchFile {
   hasFailedEnd = false;
   readonly #fs: FileSystem;
   readonly #fd: number;
-  readonly #flushName: () => Promise<void>;
-  /** Whether an append is flushed before it is acknowledged. */
-  readonly #flushes: boolean;
+  readonly #options: BatchFileOptions;
   #named = false;
   #unflushed = false;
   /** The flush that runs, if one does: a file is not closed under it. */
   #flushing: Promise<void> = Promise.resolve();
 
-  private constructor(
-    fs: FileSystem,
-    fd: number,
-    name: string,
-    flushName: () => Promise<void>,
-    flushes: boolean,
-  ) {
+  private constructor(fs: FileSystem, fd: number, options: BatchFileOptions) {
     this.#fs = fs;
     this.#fd = fd;
-    this.name = name;
-    this.#flushName = flushName;
-    this.#flushes = flushes;
+    this.name = options.name;
+    this.#options = options;
   }
 
-  /**
-   * @param flushName makes the name of the new file durable
-   * @param flushes whether an append is flushed before it is acknowledged
-   */
-  static async create(
-    fs: FileSystem,
-    path: string,
-    name: string,
-    flushName: () => Promise<void>,
-    flushes: boolean,
-  ): Promise<BatchFile> {
-    const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | (flushes ? fs.dsync : 0);
+  static async create(fs: FileSystem, path: string, options: BatchFileOptions): Promise<BatchFile> {
+    const dsync = options.flushes ? fs.dsync : 0;
+    const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | dsync;
     const fd = await call<number>((done) => {
       fs.open(path, flags, 0o640, done);
     });
     // a second server, which has come by the directory somehow, leaves it alone as long as it is open
     fs.tryLock(fd);
-    return new BatchFile(fs, fd, name, flushName, flushes);
+    return new BatchFile(fs, fd, options);
   }
 
   /**
@@ -74,12 +66,14 @@ export class BatchFile {
   async append(lines: Buffer, events: number): Promise<void> {
     try {
       const writing = writeAll(this.#fs, this.#fd, lines, this.bytes);
-      if (this.#flushes && this.#fs.dsync !== 0) {
+      const { flushes, confirm } = this.#options;
+      if (flushes && this.#fs.dsync !== 0) {
         await this.#withName(writing);
       } else {
-        await writing;
+        // beside the first write: nobody waits for the name, whose flush looks at the directory otherwise
+        await (flushes || this.bytes > 0 ? writing : bothDone(writing, confirm()));
         this.#unflushed = true;
-        if (this.#flushes) await this.flush();
+        if (flushes) await this.flush();
       }
     } catch (error) {
       this.failed = true;
@@ -121,7 +115,7 @@ export class BatchFile {
 
   /** Waits for a flush of the data, and the first time for one of the file's name beside it (N3). */
   async #withName(data: Promise<void>): Promise<void> {
-    await (this.#named ? data : bothDone(data, this.#flushName()));
+    await (this.#named ? data : bothDone(data, this.#options.flushName()));
     this.#named = true;
   }
 

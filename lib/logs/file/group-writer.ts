@@ -119,8 +119,9 @@ export class GroupWriter {
     let file: BatchFile | null = null;
     try {
       await lock.confirmIfLost();
-      file = await BatchFile.create(fs, path(name), name, this.confirmName(), fsync === 'always');
-      if (fsync !== 'always') await lock.confirm();
+      const confirm = async (): Promise<void> => lock.confirm();
+      const options = { name, flushName: this.confirmName(), confirm, flushes: fsync === 'always' };
+      file = await BatchFile.create(fs, path(name), options);
       this.#unsealed.set(name, file);
       return file;
     } catch (error) {

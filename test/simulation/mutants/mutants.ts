@@ -31,8 +31,8 @@ export const MUTANTS: readonly Mutant[] = [
     edits: [
       {
         file: 'lib/logs/file/batch-file.ts',
-        find: 'if (this.#flushes) await this.flush();',
-        replace: 'if (this.#flushes) this.flush().catch(() => undefined);',
+        find: 'if (flushes) await this.flush();',
+        replace: 'if (flushes) this.flush().catch(() => undefined);',
       },
     ],
     violates: LOST,
@@ -40,7 +40,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'takes a write for a flushed one although the file was not opened so',
     breaks: 'N3',
-    edits: [{ file: 'lib/logs/file/batch-file.ts', find: '(flushes ? fs.dsync : 0)', replace: '0' }],
+    edits: [{ file: 'lib/logs/file/batch-file.ts', find: 'options.flushes ? fs.dsync : 0', replace: '0' }],
     violates: LOST,
   },
   {
@@ -66,7 +66,7 @@ export const MUTANTS: readonly Mutant[] = [
     edits: [
       {
         file: 'lib/logs/file/batch-file.ts',
-        find: 'this.#named ? data : bothDone(data, this.#flushName())',
+        find: 'this.#named ? data : bothDone(data, this.#options.flushName())',
         replace: 'data',
       },
     ],
@@ -268,8 +268,8 @@ export const MUTANTS: readonly Mutant[] = [
     edits: [
       {
         file: 'lib/logs/file/batch-file.ts',
-        find: 'if (this.#flushes) await this.flush();',
-        replace: `if (this.#flushes) await this.flush().catch(() => {
+        find: 'if (flushes) await this.flush();',
+        replace: `if (flushes) await this.flush().catch(() => {
         this.failed = false;
         this.#unflushed = true;
         return this.flush();
