@@ -2,8 +2,9 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { inspect } from 'node:util';
 import t from 'tap';
-import { DEAD_LETTERS_SETTINGS } from '../../tools/dead-letters/command-line.js';
-import { LOG_TOOL_SETTINGS } from '../../tools/log/command-line.js';
+import { DEAD_LETTERS_TOOL } from '../../tools/dead-letters/tool.js';
+import { settingsOf } from '../../tools/log/program.js';
+import { LOG_TOOL } from '../../tools/log/tool.js';
 import { PRODUCER_SETTINGS } from '../../tools/producer/producer-settings.js';
 import { helpText, readCommand, readOptions, variableName } from '../../lib/settings/option-table.js';
 import { checkRelations, SERVER_SETTINGS } from '../../lib/cli/server-settings.js';
@@ -215,7 +216,12 @@ void t.test('what is on or off is true or false, and nothing else turns it on', 
 });
 
 void t.test('-h and -v are --help and --version, in each table', (t) => {
-  for (const table of [SERVER_SETTINGS, PRODUCER_SETTINGS, LOG_TOOL_SETTINGS, DEAD_LETTERS_SETTINGS]) {
+  for (const table of [
+    SERVER_SETTINGS,
+    PRODUCER_SETTINGS,
+    settingsOf(LOG_TOOL),
+    settingsOf(DEAD_LETTERS_TOOL),
+  ]) {
     t.match(readOptions(table, ['-h']), { help: true, version: false });
     t.match(readOptions(table, ['-v']), { help: false, version: true });
     t.match(readOptions(table, ['-hv']), { help: true, version: true });
@@ -225,7 +231,7 @@ void t.test('-h and -v are --help and --version, in each table', (t) => {
 });
 
 void t.test('a tool that takes words gets those after -- as words, too', (t) => {
-  const read = (...argv: string[]): unknown => readCommand(DEAD_LETTERS_SETTINGS, argv);
+  const read = (...argv: string[]): unknown => readCommand(settingsOf(DEAD_LETTERS_TOOL), argv);
   t.match(read('show', '--reason', 'x', 'a', '--', '--json', '-h'), {
     words: ['show', 'a', '--json', '-h'],
     settings: { reason: 'x', json: false, help: false },

@@ -1,4 +1,4 @@
-import { execFile, spawn, spawnSync } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import {
   chownSync,
@@ -21,9 +21,13 @@ import type { Test } from 'tap';
 import { createForebay } from '../../lib/index.js';
 import { SinkError } from '../../lib/seams/sink-error.js';
 import { VERSION } from '../../lib/base/version.js';
+import { DEAD_LETTERS_TOOL } from '../../tools/dead-letters/tool.js';
 import { openHttpServer } from '../helpers/http-door.js';
 import { tempDir } from '../helpers/temp-dir.js';
 import { NO_TERMINAL } from '../helpers/terminal.js';
+import { runHere, runProcess } from '../helpers/tool-run.js';
+import type { Ran } from '../helpers/tool-run.js';
+import { waitFor } from '../helpers/wait-for.js';
 
 const letter = (batch: string, index: number, id: string, reason: string): string =>
   `{"batch":"${batch}","index":${index},"reason":"${reason}","status":422,"attempts":1,"time":"2025-01-01T00:00:0${index}.000Z",` +
@@ -43,13 +47,10 @@ function filled(t: Test): { dir: string; folder: string } {
   return { dir, folder };
 }
 
-async function tool(dir: string, ...args: string[]): Promise<{ code: number; out: string; err: string }> {
-  return new Promise((done) => {
-    execFile(process.execPath, ['bin/dead-letters.js', ...args, '--log-dir', dir], (error, out, err) => {
-      done({ code: typeof error?.code === 'number' ? error.code : 0, out, err });
-    });
-  });
-}
+const tool = (dir: string, ...args: string[]): Promise<Ran> =>
+  runHere(DEAD_LETTERS_TOOL, [...args, '--log-dir', dir]);
+const program = (dir: string, ...args: string[]): Promise<Ran> =>
+  runProcess(process.execPath, ['bin/dead-letters.js', ...args, '--log-dir', dir]);
 
 /** A server to send letters to; what it got, and its address. */
 async function frontDoor(
@@ -100,17 +101,24 @@ void t.test('ls counts by reason, show prints the lines as they stand', async (t
   ]);
   t.equal((await tool(dir, 'show', name(2))).out, readFileSync(join(folder, name(2)), 'utf8'));
   t.equal((await tool(dir, 'show', '--reason', 'new')).out, letter(name(1), 3, 'b', 'too new'));
-  const log = await new Promise<string>((done) => {
-    execFile(process.execPath, ['bin/log.js', 'ls', '--log-dir', dir], (_error, out) => {
-      done(out);
-    });
-  });
-  t.match(log, /2 files of dead letters: see node bin\/dead-letters.js ls\n/);
+  const log = await runProcess(process.execPath, ['bin/log.js', 'ls', '--log-dir', dir]);
+  t.match(log.out, /2 files of dead letters: see node bin\/dead-letters.js ls\n/);
   const installed = join(tempDir(t), 'forebay-log');
   symlinkSync(resolve('bin/log.js'), installed);
-  const { stdout } = spawnSync(process.execPath, [installed, 'ls', '--log-dir', dir], { encoding: 'utf8' });
-  t.match(stdout, /2 files of dead letters: see forebay-dead-letters ls\n/, 'as it is called');
+  const { out } = await runProcess(process.execPath, [installed, 'ls', '--log-dir', dir]);
+  t.match(out, /2 files of dead letters: see forebay-dead-letters ls\n/, 'as it is called');
   t.match((await tool(tempDir(t), 'ls')).out, /^0 dead letters in 0 files/);
+});
+
+void t.test('the program is the tool: its arguments, output and exit code', async (t) => {
+  const { dir, folder } = filled(t);
+  t.match(await program(dir, '-h'), { code: 0, out: /node bin\/dead-letters\.js redrive \[FILE/, err: /^$/ });
+  for (const args of [['ls', '--json'], ['show', '--reason', 'none'], ['list']]) {
+    const { code, out, err } = await program(dir, ...args);
+    t.same({ code, out, err }, await tool(dir, ...args), args.join(' '));
+  }
+  t.match(await program(dir, 'drop', name(1), '--yes'), { code: 0, out: '2 events dropped\n', err: /^$/ });
+  t.same(readdirSync(folder).toSorted(), ['.lock', name(2)]);
 });
 
 void t.test('drop asks for --yes, and leaves what is not meant', async (t) => {
@@ -201,12 +209,12 @@ void t.test('redrive sends them to the server they came from, which takes them n
   const { port } = await openHttpServer(t, forebay);
   const bad = '{"id":"bad","type":"t","data":1.0,"timestamp":1}';
   await Promise.all([forebay.write(bad), forebay.write({ id: 'good', type: 't', data: 1 })]);
-  while (forebay.counts().deadLettered === 0) await new Promise((resolve) => setTimeout(resolve, 5));
+  await waitFor(() => forebay.counts().deadLettered > 0, 'the sink has refused one');
   isPicky = false;
   const { code, out } = await tool(dir, 'redrive', '--url', `http://127.0.0.1:${port}/events`);
   t.equal(code, 0);
   t.match(out, '1 event sent again');
-  while (forebay.counts().pending > 0) await new Promise((resolve) => setTimeout(resolve, 5));
+  await waitFor(() => forebay.counts().pending === 0, 'it is delivered');
   t.ok(taken.includes(bad), 'as the client sent it');
   t.same(readdirSync(join(dir, 'dead-letters')), ['.lock']);
   t.match(forebay.counts(), { accepted: 3, delivered: 2, deadLettered: 1 });
@@ -528,9 +536,9 @@ void t.test('nor does what is printed, where there is one', { skip: NO_TERMINAL 
   const evil = 'a\u009b2J\u007fb';
   writeFileSync(join(folder, name(2)), letter(name(2), 1, evil, 'x'));
   const show = `${process.execPath} bin/dead-letters.js show --log-dir ${dir}`;
-  const { stdout } = spawnSync('script', ['-qec', show, '/dev/null'], { encoding: 'utf8' });
-  t.match(stdout, String.raw`"id":"a\u009b2J\u007fb"`);
-  t.match(JSON.parse(stdout), { event: { id: evil } }, 'the same JSON');
+  const { out } = await runProcess('script', ['-qec', show, '/dev/null']);
+  t.match(out, String.raw`"id":"a\u009b2J\u007fb"`);
+  t.match(JSON.parse(out), { event: { id: evil } }, 'the same JSON');
   t.match(await tool(dir, 'show'), { out: evil }, 'elsewhere it is as it stands');
 });
 

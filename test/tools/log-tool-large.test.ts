@@ -1,33 +1,21 @@
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import type { Test } from 'tap';
 import { markedLine } from '../../lib/logs/file/checksum.js';
 import { list } from '../../tools/log/list.js';
 import { print } from '../../tools/log/print.js';
-import { repair } from '../../tools/log/repair.js';
 import { toolFileSystem } from '../../tools/log/tool-file-system.js';
 import type { ToolFileSystem } from '../../tools/log/tool-file-system.js';
 import { verify } from '../../tools/log/verify.js';
-import { leftName, readQuarantine } from '../helpers/left-files.js';
+import { leftName } from '../helpers/left-files.js';
 import { eventText } from '../helpers/running-forebay.js';
 import { tempDir } from '../helpers/temp-dir.js';
+import { Collected } from '../helpers/tool-run.js';
 
 const NAME = leftName(1);
 /** Any file that is worth it is large. */
 const BOUNDS = { wholeMax: 1000, piece: 500, lineMax: 2000 };
-
-class Collected {
-  closed = false;
-  text = '';
-  /** Goes after this many writes. */
-  writes = Infinity;
-  write(chunk: string | Buffer): Promise<void> {
-    this.text += chunk.toString();
-    this.closed = --this.writes <= 0;
-    return Promise.resolve();
-  }
-}
 
 const line = (id: string, data: unknown = 'x'): Buffer => Buffer.from(markedLine(eventText(id, data)));
 const ids = (from: number, to: number): string[] =>
@@ -35,12 +23,11 @@ const ids = (from: number, to: number): string[] =>
 const LENGTH = line('e10').length;
 
 /** 40 lines, of which the fifth and the thirtieth are damaged, and a torn end. */
-function damagedFile(): { file: Buffer; sound: string[]; damaged: Buffer[] } {
+function damagedFile(): { file: Buffer; sound: string[] } {
   const lines = ids(10, 50).map((id) => line(id));
   for (const n of [4, 29]) lines[n]?.write('?', 9);
   const sound = ids(10, 50).filter((_id, n) => n !== 4 && n !== 29);
-  const damaged = lines.filter((_line, n) => n === 4 || n === 29);
-  return { file: Buffer.concat([...lines, Buffer.from('{"id":"torn')]), sound, damaged };
+  return { file: Buffer.concat([...lines, Buffer.from('{"id":"torn')]), sound };
 }
 
 const events = (of: readonly string[]): string => of.map((id) => `${eventText(id, 'x')}\n`).join('');
@@ -102,30 +89,6 @@ void t.test(
   },
 );
 
-void t.test('a large file is repaired a part at a time', async (t) => {
-  const { file, sound, damaged } = damagedFile();
-  const dir = withFile(t, file);
-  const { fs, largest } = reading();
-  for (const dryRun of [true, false]) {
-    const output = new Collected();
-    t.equal(await repair({ fs, dir, dryRun, output, bounds: BOUNDS }), 0);
-    t.match(output.text, /2 damaged lines set aside in quarantine\/.* \(lines 5, 30\)\n/);
-    t.match(output.text, /torn end of 11 bytes cut off; it was never acknowledged \(line 41\)\n/);
-    t.match(output.text, `rewritten with its 38 sound events, ${38 * LENGTH} bytes\n`);
-    if (dryRun) t.same(readFileSync(join(dir, NAME)), file, 'a dry run changes nothing');
-    else t.match(output.text, `in quarantine/${NAME} and 1 more file (`);
-  }
-  t.same(readFileSync(join(dir, NAME)), Buffer.concat(sound.map((id) => line(id))));
-  const aside = readQuarantine(dir);
-  t.same([...aside.values()].map(String).toSorted(), damaged.map(String).toSorted());
-  t.ok([...aside.keys()].every((name) => /^batch_.*_1\.jsonl(?:#\d+)?$/.test(name)));
-  t.ok(largest.bytes <= BOUNDS.piece, `${largest.bytes} bytes at once`);
-  t.match(
-    readdirSync(dir).filter((name) => name.endsWith('.repair')),
-    [],
-  );
-});
-
 void t.test('a large file without marks, with a lost line break and a line that is too long', async (t) => {
   const texts = ids(10, 50).map((id) => eventText(id, 'x'));
   const long = 'y'.repeat(5000);
@@ -142,33 +105,5 @@ void t.test('a large file without marks, with a lost line break and a line that 
     `${NAME}: line 42, byte ${file.length - (texts[39]?.length ?? 0)}: the last line break`,
   );
   t.match(found.text, '(2 lines, 1 lost line break)');
-  const output = new Collected();
-  t.equal(await repair({ fs, dir, dryRun: false, output, bounds: BOUNDS }), 0);
-  t.match(output.text, 'lost last line break mended (line 42)');
-  t.equal(readFileSync(join(dir, NAME), 'utf8'), events(ids(10, 50)));
-  const aside = [...readQuarantine(dir).values()];
-  t.equal(
-    aside.reduce((sum, { length }) => sum + length, 0),
-    5001 + 3,
-  );
   t.ok(largest.bytes <= BOUNDS.lineMax, `${largest.bytes} bytes at once`);
-});
-
-void t.test('a repair leaves a file alone that is not what it was a moment ago', async (t) => {
-  const { file } = damagedFile();
-  const dir = withFile(t, file);
-  const fs = Object.create(toolFileSystem) as ToolFileSystem;
-  const open = (path: string, flags: unknown, ...rest: unknown[]): void => {
-    if (path.endsWith('.repair')) writeFileSync(join(dir, NAME), Buffer.concat([file, line('late')]));
-    (toolFileSystem.open as (...args: unknown[]) => void)(path, flags, ...rest);
-  };
-  Object.defineProperty(fs, 'open', { value: open });
-  const output = new Collected();
-  t.equal(await repair({ fs, dir, dryRun: false, output, bounds: BOUNDS }), 1);
-  t.match(output.text, 'could not be repaired: it has changed meanwhile\n');
-  t.ok(readFileSync(join(dir, NAME)).includes('late'));
-  t.match(
-    readdirSync(dir).filter((name) => name.endsWith('.repair')),
-    [],
-  );
 });

@@ -1,4 +1,4 @@
-import { execFile, spawn } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import {
   existsSync,
@@ -18,12 +18,15 @@ import t from 'tap';
 import type { Test } from 'tap';
 import { survey } from '../../lib/logs/file/directory-listing.js';
 import { nodeFileSystem } from '../../lib/logs/file/file-system.js';
-import { markedLine } from '../../lib/logs/file/checksum.js';
+import { DEAD_LETTERS_TOOL } from '../../tools/dead-letters/tool.js';
 import { recorded } from '../../tools/log/operations.js';
 import type { Operation } from '../../tools/log/operations.js';
+import { LOG_TOOL } from '../../tools/log/tool.js';
 import { toolFileSystem } from '../../tools/log/tool-file-system.js';
 import type { ToolFileSystem } from '../../tools/log/tool-file-system.js';
 import { tempDir } from '../helpers/temp-dir.js';
+import { runHere, runProcess } from '../helpers/tool-run.js';
+import type { Ran } from '../helpers/tool-run.js';
 
 const FILE = 'operations.jsonl';
 const EARLIER = 'operations.1.jsonl';
@@ -41,17 +44,8 @@ function withLetters(t: Test): string {
   return dir;
 }
 
-const tool = (
-  bin: 'log' | 'dead-letters',
-  args: readonly string[],
-  environment = {},
-): Promise<{ code: number; out: string; err: string; pid: number | undefined }> =>
-  new Promise((resolve) => {
-    const options = { env: { ...process.env, SUDO_USER: '', ...environment } };
-    const child = execFile(process.execPath, [`bin/${bin}.js`, ...args], options, (error, out, err) => {
-      resolve({ code: typeof error?.code === 'number' ? error.code : 0, out, err, pid: child.pid });
-    });
-  });
+const deadLetters = (...args: string[]): Promise<Ran> => runHere(DEAD_LETTERS_TOOL, args);
+const log = (...args: string[]): Promise<Ran> => runHere(LOG_TOOL, args);
 
 const linesOf = (dir: string, file = FILE): Record<string, unknown>[] =>
   readFileSync(join(dir, file), 'utf8')
@@ -85,7 +79,8 @@ const doNothing = async () => ({ counts: { events: 0, files: 0 }, failures: [] }
 void t.test('a drop says who drops what, before and after', async (t) => {
   const dir = withLetters(t);
   const args = ['drop', name(1), name(2), '--reason', 'too old', '--yes', '--log-dir', dir];
-  const { code, out, pid } = await tool('dead-letters', args, { SUDO_USER: 'ann' });
+  const program = ['bin/dead-letters.js', ...args];
+  const { code, out, pid } = await runProcess(process.execPath, program, { SUDO_USER: 'ann' });
   t.match({ code, out }, { code: 0, out: '2 events dropped\n' });
   const [begun, ended, ...more] = linesOf(dir);
   t.same(more, []);
@@ -102,7 +97,7 @@ void t.test('a drop says who drops what, before and after', async (t) => {
   t.match(begun?.['id'], /^[\da-f-]{36}$/);
   t.equal(ended?.['id'], begun?.['id']);
   t.equal(statSync(join(dir, FILE)).mode & 0o007, 0, 'not for everyone');
-  t.match(await tool('dead-letters', ['drop', '--yes', '--log-dir', dir]), { code: 0 });
+  t.match(await deadLetters('drop', '--yes', '--log-dir', dir), { code: 0 });
   t.equal(linesOf(dir).length, 4);
   t.notOk(linesOf(dir)[2]?.['id'] === begun?.['id']);
 });
@@ -111,7 +106,7 @@ void t.test('a redrive says where to, without what may be secret, and what was n
   const dir = withLetters(t);
   const { port } = await frontDoor(t, 400);
   const url = `http://user:s3cret@127.0.0.1:${port}/events?key=s3cret`;
-  t.match(await tool('dead-letters', ['redrive', '--url', url, '--log-dir', dir]), { code: 1 });
+  t.match(await deadLetters('redrive', '--url', url, '--log-dir', dir), { code: 1 });
   const shown = `http://127.0.0.1:${port}/events`;
   t.match(linesOf(dir), [
     {
@@ -127,7 +122,7 @@ void t.test('a redrive says where to, without what may be secret, and what was n
   t.notMatch(readFileSync(join(dir, FILE), 'utf8'), 's3cret');
   const taking = await frontDoor(t, 202);
   const again = ['redrive', '--url', `http://127.0.0.1:${taking.port}/events`, '--log-dir', dir];
-  t.match(await tool('dead-letters', again), { code: 0, out: /^3 events sent/ });
+  t.match(await deadLetters(...again), { code: 0, out: /^3 events sent/ });
   t.match(linesOf(dir).at(-1), { outcome: 'done', events: 3, files: 2, failures: 0 });
 });
 
@@ -144,29 +139,17 @@ void t.test('a redrive that is killed has said what it was about to do', async (
   t.equal(linesOf(dir).length, 1);
 });
 
-void t.test('a repair says what it set aside; a dry run, ls and verify leave no word', async (t) => {
-  const dir = tempDir(t);
-  const sound = markedLine('{"id":"a","type":"t","data":1,"timestamp":1}');
-  writeFileSync(join(dir, name(1)), sound);
-  writeFileSync(join(dir, name(2)), `${sound}garbage\n`);
-  writeFileSync(join(dir, `${name(3)}.repair`), 'left');
-  for (const args of [['repair', '--dry-run'], ['ls'], ['verify'], ['cat']])
-    await tool('log', [...args, '--log-dir', dir]);
+void t.test('ls, show and the log tool leave no word', async (t) => {
+  const dir = withLetters(t);
+  writeFileSync(join(dir, name(3)), 'garbage\n');
+  for (const command of ['ls', 'verify', 'cat']) await log(command, '--log-dir', dir);
+  for (const command of ['ls', 'show']) t.match(await deadLetters(command, '--log-dir', dir), { code: 0 });
   t.notOk(existsSync(join(dir, FILE)));
-  t.match(await tool('log', ['repair', '--log-dir', dir]), { code: 0, out: /1 of 2 batch files repaired/ });
-  t.match(linesOf(dir), [
-    { what: 'repair', state: 'begun', files: 2, leftovers: 1, url: null, user: userInfo().username },
-    { what: 'repair', state: 'ended', outcome: 'done', files: 1, lines: 1, leftovers: 1, failures: 0 },
-  ]);
-  t.match(await tool('log', ['repair', '--log-dir', dir]), { code: 0 });
-  t.match(linesOf(dir).at(-1), { outcome: 'done', files: 0, lines: 0, leftovers: 0 });
 });
 
 void t.test('where it cannot be written nothing is done', async (t) => {
   const dir = withLetters(t);
   mkdirSync(join(dir, FILE));
-  const bad = markedLine('{"id":"a","type":"t","data":1,"timestamp":1}').replace('a', 'b');
-  writeFileSync(join(dir, name(9)), bad);
   const { port } = await frontDoor(t, 202);
   const why = new RegExp(`cannot be written to .*${FILE} \\(.*\\), so nothing was done\\n$`);
   const letters = readdirSync(join(dir, 'dead-letters'));
@@ -174,14 +157,12 @@ void t.test('where it cannot be written nothing is done', async (t) => {
     ['drop', '--yes'],
     ['redrive', '--url', `http://127.0.0.1:${port}`],
   ])
-    t.match(await tool('dead-letters', [...args, '--log-dir', dir]), { code: 2, out: /^$/, err: why });
+    t.match(await deadLetters(...args, '--log-dir', dir), { code: 2, out: /^$/, err: why });
   t.same(readdirSync(join(dir, 'dead-letters')), ['.lock', ...letters]);
-  t.match(await tool('log', ['repair', '--log-dir', dir]), { code: 2, out: /^$/, err: why });
-  t.equal(readFileSync(join(dir, name(9)), 'utf8'), bad);
   const elsewhere = join(tempDir(t), 'elsewhere');
   const linked = withLetters(t);
   symlinkSync(elsewhere, join(linked, FILE));
-  t.match(await tool('dead-letters', ['drop', '--yes', '--log-dir', linked]), { code: 2, err: why });
+  t.match(await deadLetters('drop', '--yes', '--log-dir', linked), { code: 2, err: why });
   t.notOk(existsSync(elsewhere), 'no link is followed');
 });
 
@@ -293,11 +274,12 @@ void t.test('beyond a mebibyte it is renamed, once, also by tools at the same ti
 
 void t.test("the files are the log's own: no warning, and ls names them", async (t) => {
   const dir = tempDir(t);
-  for (const file of [FILE, EARLIER]) writeFileSync(join(dir, file), '{}\n');
+  // a repair is of a version before
+  for (const file of [FILE, EARLIER]) writeFileSync(join(dir, file), '{"what":"repair"}\n');
   t.match(await survey(nodeFileSystem, dir), { batches: 0, remarks: [] });
-  const { out } = await tool('log', ['ls', '--log-dir', dir]);
-  t.match(out, `${EARLIER}: who has sent again, dropped or repaired what\n${FILE}: who has sent again,`);
-  const json = (await tool('log', ['ls', '--json', '--log-dir', dir])).out;
+  const { out } = await log('ls', '--log-dir', dir);
+  t.match(out, `${EARLIER}: who has sent again or dropped what\n${FILE}: who has sent again`);
+  const json = (await log('ls', '--json', '--log-dir', dir)).out;
   t.match(json, `{"kind":"operations","name":"${FILE}"}\n`);
   t.notMatch(json, 'foreign');
 });

@@ -5,7 +5,6 @@ import { call, callVoid, flushDirectory, statsOf, writeAll } from '../../lib/log
 import { FILE_BOUNDS } from '../../lib/logs/file/large-file.js';
 import type { FileBounds } from '../../lib/logs/file/large-file.js';
 import { asError, ForebayError, systemCode } from '../../lib/base/errors.js';
-import { refuseOtherUser } from '../log/log-directory.js';
 import { flush, withFile } from '../log/tool-file-system.js';
 import type { ToolFileSystem } from '../log/tool-file-system.js';
 import { blankLines, inOrder, lettersIn, LineNumbers, runsOf } from './letter-lines.js';
@@ -233,4 +232,18 @@ export interface Edit {
   readonly remove: (letters: Iterable<Letter>) => Promise<void>;
   /** The number of a line, without the lines before it that were removed. */
   readonly numberLeft: (line: Line) => number;
+}
+
+/**
+ * Files that another user than the server's makes, for example root, the server could not use.
+ *
+ * @param path what belongs to the server's user
+ * @throws ForebayError `LOG_DIR_UNUSABLE`
+ */
+async function refuseOtherUser(fs: ToolFileSystem, path: string, command: string): Promise<void> {
+  const uid = (await statsOf(fs, path))?.uid ?? null;
+  const own = process.geteuid?.() ?? uid;
+  if (uid === null || own === uid) return;
+  const message = `${command} must run as the user that the server runs as, ${uid} (${path} is theirs), not as ${own}`;
+  throw new ForebayError('LOG_DIR_UNUSABLE', { message });
 }

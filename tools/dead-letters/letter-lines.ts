@@ -3,7 +3,8 @@ import type { LetterAbout } from '../../lib/seams/dead-letters.js';
 import type { FileSystem } from '../../lib/logs/file/file-system.js';
 import { partsOf } from '../../lib/logs/file/large-file.js';
 import type { FileBounds } from '../../lib/logs/file/large-file.js';
-import { sizeOf } from '../log/tool-file-system.js';
+import { linesIn } from '../log/lines.js';
+import { statsOfOpen } from '../log/tool-file-system.js';
 
 /** A line of a file of dead letters, or a part of one that is too long. */
 export interface Line {
@@ -42,22 +43,19 @@ export async function* lettersIn(
   fd: number,
   bounds: FileBounds,
 ): AsyncGenerator<LetterPart, void, undefined> {
-  const size = await sizeOf(fs, fd);
+  const { size } = await statsOfOpen(fs, fd);
   let number = 1;
   for await (const { at, bytes, isPartOfLine } of partsOf(fs, fd, size, bounds)) {
     const letters: Letter[] = [];
     const strange: Line[] = [];
     const blanks: Line[] = [];
-    for (let start = 0; start < bytes.length;) {
-      const feed = bytes.indexOf(LINE_FEED, start);
-      const end = feed === -1 ? bytes.length : feed + 1;
-      const line = { number, at: at + start, line: bytes.subarray(start, end) };
-      const letter = feed === -1 || isPartOfLine ? null : letterIn(line);
+    for (const { at: start, bytes: text, isEnded } of linesIn(bytes)) {
+      const line = { number, at: at + start, line: text };
+      const letter = !isEnded || isPartOfLine ? null : letterIn(line);
       if (letter !== null) letters.push(letter);
       else if (!isPartOfLine && isBlank(line.line)) blanks.push(line);
       else strange.push(line);
-      if (feed !== -1) number++;
-      start = end;
+      if (isEnded) number++;
     }
     yield { letters, strange, blanks };
   }

@@ -5,7 +5,6 @@ import { FILE_BOUNDS } from '../../lib/logs/file/large-file.js';
 import type { FileBounds } from '../../lib/logs/file/large-file.js';
 import { asError, systemCode } from '../../lib/base/errors.js';
 import { BatchInspection, inspectParts } from './batch-inspection.js';
-import type { InspectedPart } from './batch-inspection.js';
 
 /** What became of reading a file. */
 export type FileReading<T> =
@@ -44,19 +43,19 @@ export async function elsewhere<T>(work: Promise<T>): Promise<T> {
 /**
  * Looks through a batch file. At most a part of it is in memory.
  *
- * @param use gets each part in order, and says whether to go on
+ * @param use gets the sound events of each part in order, and says whether to go on
  */
 export async function tryInspect(
   fs: FileSystem,
   dir: string,
   name: string,
   bounds: FileBounds = FILE_BOUNDS,
-  use?: (part: InspectedPart) => Promise<boolean>,
+  use?: (events: Buffer) => Promise<boolean>,
 ): Promise<FileReading<BatchInspection>> {
   return tryRead(fs, dir, name, async (fd, size) => {
     const inspection = new BatchInspection();
-    for await (const part of inspectParts(fs, fd, size, bounds, inspection)) {
-      if (use !== undefined && !(await elsewhere(use(part)))) break;
+    for await (const events of inspectParts(fs, fd, size, bounds, inspection)) {
+      if (use !== undefined && !(await elsewhere(use(events)))) break;
     }
     return inspection;
   });

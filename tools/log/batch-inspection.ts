@@ -1,9 +1,9 @@
-import { MarksSearch, readBatchLines } from '../../lib/logs/file/batch-lines.js';
-import type { BatchLines, LinesPart } from '../../lib/logs/file/batch-lines.js';
+import type { BatchLines } from '../../lib/logs/file/batch-lines.js';
 import type { FileSystem } from '../../lib/logs/file/file-system.js';
 import { readInParts } from '../../lib/logs/file/large-file.js';
 import type { FileBounds, ReadPart } from '../../lib/logs/file/large-file.js';
 import { looksMarked } from '../../lib/logs/file/checksum.js';
+import { linesIn } from './lines.js';
 
 const LINE_FEED = 10;
 
@@ -28,22 +28,6 @@ export interface FileEnd {
   readonly length: number;
 }
 
-/** Some lines of a batch file. */
-export interface InspectedPart {
-  /** Where they begin, in bytes from the start of the file. */
-  readonly at: number;
-  /** As they stand in the file. */
-  readonly bytes: Buffer<ArrayBuffer>;
-  readonly lines: LinesPart;
-  /** The sound events: NDJSON without marks. */
-  readonly text: Buffer<ArrayBuffer>;
-  /** The damaged lines, with their line feeds. */
-  readonly damaged: readonly Buffer[];
-  /** The sound lines as they stand in the file, with their marks. */
-  readonly sound: readonly Buffer<ArrayBuffer>[];
-  readonly lastBreakLost: boolean;
-}
-
 /** What is right and wrong in a batch file, by the same reading as a server's. */
 export class BatchInspection {
   bytes = 0;
@@ -62,62 +46,33 @@ export class BatchInspection {
   /** Whether the last part has ended within a line. */
   #isInLine = false;
 
-  get isSound(): boolean {
-    return this.damagedLines === 0 && this.torn === null && this.breakLost === null;
-  }
-
-  /** Takes the next part of the file. */
-  add({ at, bytes, lines, read }: ReadPart): InspectedPart {
+  /** Takes the next part of the file. @returns its sound events: NDJSON without marks */
+  add({ at, bytes, read }: ReadPart): Buffer {
     this.bytes += bytes.length;
     if (read === null) {
       this.#addPartOfLine(at, bytes);
-      return {
-        at,
-        bytes,
-        lines,
-        text: bytes.subarray(0, 0),
-        damaged: [bytes],
-        sound: [],
-        lastBreakLost: false,
-      };
+      return bytes.subarray(0, 0);
     }
-    const { bytes: text, events, damaged, lastBreakLost } = read;
     this.runId ??= read.runId;
-    this.events += events;
-    return { at, bytes, lines, text, damaged, sound: this.#addLines(at, bytes, read), lastBreakLost };
+    this.events += read.events;
+    this.#addLines(at, bytes, read);
+    return read.bytes;
   }
 
-  /** @returns the sound lines, those that stand together in one */
-  #addLines(at: number, part: Buffer<ArrayBuffer>, read: BatchLines): Buffer<ArrayBuffer>[] {
-    const sound: Buffer<ArrayBuffer>[] = [];
+  #addLines(partAt: number, part: Buffer<ArrayBuffer>, read: BatchLines): void {
     let damaged = 0;
-    let soundStart = 0;
-    for (let start = 0; start < part.length;) {
-      const feed = part.indexOf(LINE_FEED, start);
-      const end = feed === -1 ? part.length : feed + 1;
+    for (const { at: start, bytes, isEnded } of linesIn(part)) {
+      const place = { line: this.#line, at: partAt + start, length: bytes.length };
       // whether a line is damaged depends on its bytes alone, and the damaged ones come in the order of the file
-      if (read.damaged[damaged]?.equals(part.subarray(start, end)) === true) {
+      if (read.damaged[damaged]?.equals(bytes) === true) {
         damaged++;
-        const line = part.subarray(start, end);
-        this.#addDamaged({
-          line: this.#line,
-          at: at + start,
-          length: line.length,
-          what: whatIsWrong(line, read.hasMarks),
-        });
-        if (start > soundStart) sound.push(part.subarray(soundStart, start));
-        soundStart = end;
-      } else if (feed === -1) {
-        const fileEnd = { line: this.#line, at: at + start, length: end - start };
-        if (read.tornBytes > 0) this.torn = fileEnd;
-        else if (read.lastBreakLost) this.breakLost = fileEnd;
+        this.#addDamaged({ ...place, what: whatIsWrong(bytes, read.hasMarks) });
+      } else if (!isEnded) {
+        if (read.tornBytes > 0) this.torn = place;
+        else if (read.lastBreakLost) this.breakLost = place;
       }
-      if (feed !== -1) this.#line++;
-      start = end;
+      if (isEnded) this.#line++;
     }
-    const soundEnd = part.length - read.tornBytes;
-    if (soundEnd > soundStart) sound.push(part.subarray(soundStart, soundEnd));
-    return sound;
   }
 
   /** A line that does not fit into memory is damage. */
@@ -138,68 +93,21 @@ export class BatchInspection {
   }
 }
 
-/** Looks through an open batch file, a part at a time, and notes in `inspection` what it finds. Damage never throws. */
+/**
+ * Looks through an open batch file, a part at a time, and notes in `inspection` what it finds. Damage never throws.
+ *
+ * @returns the sound events of each part
+ */
 export async function* inspectParts(
   fs: FileSystem,
   fd: number,
   size: number,
   bounds: FileBounds,
   inspection: BatchInspection,
-): AsyncGenerator<InspectedPart, void, undefined> {
+): AsyncGenerator<Buffer, void, undefined> {
   const { wholeMax } = bounds;
   const own = size > wholeMax ? bounds : { ...bounds, piece: wholeMax };
   for await (const part of readInParts(fs, fd, size, false, own)) yield inspection.add(part);
-}
-
-/**
- * The parts of a batch file without what is unsound, as a repair puts them together: the sound lines byte for byte, with
- * a line feed at the end of the last.
- */
-export class SoundLines {
-  bytes = 0;
-  readonly #search = new MarksSearch();
-  #hasMarks = false;
-
-  /**
-   * Takes the next part of the file.
-   *
-   * @throws Error if its sound lines would not be read as the same events
-   */
-  add({ lines, text, sound, lastBreakLost, bytes }: InspectedPart): Buffer<ArrayBuffer> {
-    this.#hasMarks = lines.hasMarks;
-    const isFirst = this.bytes === 0;
-    const [only] = sound;
-    const isUnchanged = only?.length === bytes.length && !lastBreakLost && isFirst === lines.isFirst;
-    const part = isUnchanged ? only : soundPart(sound, text, lastBreakLost, { ...lines, isFirst });
-    if (part.length > 0) this.#search.look(part);
-    this.bytes += part.length;
-    return part;
-  }
-
-  /** @throws Error if the whole would not be read as the same events */
-  end(): void {
-    if (this.#search.hasMarks !== this.#hasMarks) throw notTheSame();
-  }
-}
-
-function soundPart(
-  sound: readonly Buffer<ArrayBuffer>[],
-  text: Buffer,
-  lastBreakLost: boolean,
-  lines: LinesPart,
-): Buffer<ArrayBuffer> {
-  const whole = Buffer.concat(sound);
-  const choices = !lastBreakLost
-    ? [whole]
-    : // behind the last byte, or in its place where that is what became of the line feed
-      [whole, whole.subarray(0, -1)].map((bytes) => Buffer.concat([bytes, Buffer.of(LINE_FEED)]));
-  const part = choices.find((choice) => isSoundly(choice, text, lines));
-  if (part === undefined) throw notTheSame();
-  return part;
-}
-
-function notTheSame(): Error {
-  return new Error('the sound lines alone would not be read as the same events');
 }
 
 function whatIsWrong(line: Buffer, hasMarks: boolean): string {
@@ -207,15 +115,4 @@ function whatIsWrong(line: Buffer, hasMarks: boolean): string {
   return looksMarked(line.at(-1) === LINE_FEED ? line.subarray(0, -1) : line)
     ? 'the mark does not fit'
     : 'no mark';
-}
-
-/** Whether lines are sound and their events are these; white space at the end of a line is none of an event. */
-function isSoundly(part: Buffer<ArrayBuffer>, text: Buffer, lines: LinesPart): boolean {
-  const { bytes, tornBytes, lastBreakLost, damaged } = readBatchLines(part, false, lines);
-  if (damaged.length > 0 || tornBytes > 0 || lastBreakLost) return false;
-  return bytes.equals(text) || trimmedLines(bytes) === trimmedLines(text);
-}
-
-function trimmedLines(text: Buffer): string {
-  return text.toString('latin1').replace(/[ \t\r]+\n/g, '\n');
 }

@@ -120,20 +120,14 @@ function jsonLines(): Style {
   };
 }
 
-function others({
-  operations,
-  notPlain,
-  leftovers,
-  foreign,
-}: LogDirectory): { kind: string; name: string }[] {
-  const kinds = { operations, notPlain, leftover: leftovers, foreign };
+function others({ operations, notPlain, foreign }: LogDirectory): { kind: string; name: string }[] {
+  const kinds = { operations, notPlain, foreign };
   return Object.entries(kinds).flatMap(([kind, names]) => names.map((name) => ({ kind, name })));
 }
 
 const WHAT_ELSE: Readonly<Record<string, string>> = {
-  operations: 'who has sent again, dropped or repaired what',
+  operations: 'who has sent again or dropped what',
   notPlain: 'not a plain file, left alone',
-  leftover: 'left by a repair that did not end; the next one removes it',
   foreign: 'not a batch file, left alone',
 };
 

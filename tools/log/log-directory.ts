@@ -1,9 +1,7 @@
-import type { Stats } from 'node:fs';
 import { join } from 'node:path';
 import { isBatchName } from '../../lib/logs/file/batch-name.js';
 import { lookThrough } from '../../lib/logs/file/directory-entries.js';
-import { LOCK_FILE } from '../../lib/logs/file/directory-lock.js';
-import { call, statsOf } from '../../lib/logs/file/file-system.js';
+import { statsOf } from '../../lib/logs/file/file-system.js';
 import type { FileSystem } from '../../lib/logs/file/file-system.js';
 import {
   deadLetterFiles,
@@ -14,22 +12,16 @@ import {
 import { QUARANTINE } from '../../lib/logs/file/aside/quarantine.js';
 import { asError, ForebayError, systemCode } from '../../lib/base/errors.js';
 
-/** What a repair calls the file that is to take a batch file's place, behind the batch's name. */
-export const TEMPORARY_SUFFIX = '.repair';
-
 /** What stands in a log directory. */
 export interface LogDirectory {
   /** Batch files, in the order of delivery. */
   readonly batches: readonly string[];
   /** Directories, links and other things with the name of a batch file. */
   readonly notPlain: readonly string[];
-  /** Files that a repair which did not come to its end has left. */
-  readonly leftovers: readonly string[];
   /** Where the tools have written down what was done by hand. */
   readonly operations: readonly string[];
   /** Everything else that is not the log's own. */
   readonly foreign: readonly string[];
-  readonly hasLockFile: boolean;
 }
 
 /**
@@ -41,25 +33,19 @@ export async function listDirectory(fs: FileSystem, dir: string): Promise<LogDir
   const look = lookThrough(fs, dir, async (entries) => {
     const batches: string[] = [];
     const notPlain: string[] = [];
-    const leftovers: string[] = [];
     const operations: string[] = [];
     const foreign: string[] = [];
-    let hasLockFile = false;
     for await (const entry of entries) {
       const { name } = entry;
       if (isBatchName(name)) (entry.isFile() ? batches : notPlain).push(name);
-      else if (isTemporary(name) && entry.isFile()) leftovers.push(name);
-      else if (name === LOCK_FILE) hasLockFile = true;
       else if (name === OPERATIONS || name === EARLIER_OPERATIONS) operations.push(name);
       else if (!OURS.has(name)) foreign.push(name);
     }
     return {
       batches: inOrder(batches),
       notPlain: inOrder(notPlain),
-      leftovers: leftovers.toSorted(),
       operations: operations.toSorted(),
       foreign: foreign.toSorted(),
-      hasLockFile,
     };
   });
   return look.catch((error: unknown) => {
@@ -107,26 +93,6 @@ function inOrder(batchNames: readonly string[]): string[] {
     .map((name) => ({ name, second: secondOf(name), n: Number(/(\d+)\.jsonl$/.exec(name)?.[1]) }))
     .toSorted((a, b) => a.second - b.second || a.n - b.n)
     .map(({ name }) => name);
-}
-
-function isTemporary(name: string): boolean {
-  return name.endsWith(TEMPORARY_SUFFIX) && isBatchName(name.slice(0, -TEMPORARY_SUFFIX.length));
-}
-
-/**
- * Files that another user than the server's makes, for example root, the server could not use.
- *
- * @param path what belongs to the server's user
- * @throws ForebayError `LOG_DIR_UNUSABLE`
- */
-export async function refuseOtherUser(fs: FileSystem, path: string, command: string): Promise<void> {
-  const { uid } = await call<Stats>((done) => {
-    fs.lstat(path, done);
-  });
-  const own = process.geteuid?.() ?? uid;
-  if (own === uid) return;
-  const message = `${command} must run as the user that the server runs as, ${uid} (${path} is theirs), not as ${own}`;
-  throw new ForebayError('LOG_DIR_UNUSABLE', { message });
 }
 
 /** The error for a directory that cannot be worked on. */

@@ -12,7 +12,7 @@ import { join } from 'node:path';
 import { EARLIER_OPERATIONS, OPERATIONS } from '../../lib/logs/file/directory-listing.js';
 import { call, callVoid, flushDirectory, statsOf } from '../../lib/logs/file/file-system.js';
 import { asError, ForebayError } from '../../lib/base/errors.js';
-import { flush, withFile } from './tool-file-system.js';
+import { flush, statsOfOpen, withFile } from './tool-file-system.js';
 import type { ToolFileSystem } from './tool-file-system.js';
 
 /** A larger file is renamed before the next operation. */
@@ -24,7 +24,7 @@ const { O_RDWR, O_APPEND, O_CREAT, O_NOFOLLOW } = constants;
 
 /** What is about to be done. */
 export interface Operation {
-  readonly what: 'redrive' | 'drop' | 'repair';
+  readonly what: 'redrive' | 'drop';
   /** What was asked for; `null` and no names: everything. */
   readonly selection: { readonly reason: string | null; readonly names: readonly string[] };
   /** Where a redrive sends events. */
@@ -137,9 +137,7 @@ async function withOperations(
   work: (fd: number, stats: Stats) => Promise<void>,
 ): Promise<void> {
   await withFile(fs, join(dir, OPERATIONS), O_RDWR | O_APPEND | O_CREAT | O_NOFOLLOW, async (fd) => {
-    const stats = await call<Stats>((done) => {
-      fs.fstat(fd, done);
-    });
+    const stats = await statsOfOpen(fs, fd);
     if (!stats.isFile()) throw new Error('it is not a plain file');
     await work(fd, stats);
   });

@@ -72,8 +72,8 @@ async function printEvents(
   name: string,
   lock: LockReport,
 ): Promise<FileReading<string>> {
-  const reading = await tryInspect(fs, dir, name, bounds, async ({ text }) => {
-    await output.write(text);
+  const reading = await tryInspect(fs, dir, name, bounds, async (events) => {
+    await output.write(events);
     return !output.closed;
   });
   if (!('content' in reading)) return reading;

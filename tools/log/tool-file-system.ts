@@ -10,13 +10,6 @@ export const toolFileSystem: ToolFileSystem = Object.assign(
   { rename: nodeFs.rename },
 );
 
-/** Deletes a file. */
-export function remove(fs: FileSystem, path: string): Promise<void> {
-  return callVoid((done) => {
-    fs.unlink(path, done);
-  });
-}
-
 /** Opens a file, works on it, closes it; an error of the work comes before one of closing. */
 export async function withFile<T>(
   fs: FileSystem,
@@ -52,10 +45,9 @@ export function flush(fs: FileSystem, fd: number): Promise<void> {
   });
 }
 
-/** The size of an open file, in bytes. */
-export async function sizeOf(fs: FileSystem, fd: number): Promise<number> {
-  const { size } = await call<nodeFs.Stats>((done) => {
+/** What the system says of an open file. */
+export function statsOfOpen(fs: FileSystem, fd: number): Promise<nodeFs.Stats> {
+  return call<nodeFs.Stats>((done) => {
     fs.fstat(fd, done);
   });
-  return size;
 }

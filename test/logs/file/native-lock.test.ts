@@ -52,7 +52,6 @@ void t.test('without a native lock nothing is changed that needs it, and all els
 
   t.match(await runWithout('bin/log.js', 'verify', ...at), { code: 0, out: /all are sound/ });
   t.match(await runWithout('bin/log.js', 'cat', ...at), { code: 0, out: `${eventText('a')}\n` });
-  t.match(await runWithout('bin/log.js', 'repair', ...at), { code: 2, err: NO_LOCK });
   t.match(await runWithout('bin/dead-letters.js', 'show', ...at), { code: 0, out: letter });
   t.match(await runWithout('bin/dead-letters.js', 'drop', '--yes', ...at), { code: 2, err: NO_LOCK });
   t.ok(readdirSync(dir).includes(leftName(1)));

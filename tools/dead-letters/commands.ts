@@ -1,0 +1,84 @@
+import { count } from '../../lib/base/words.js';
+import { EXIT } from '../log/exit-code.js';
+import type { ExitCode } from '../log/exit-code.js';
+import { recorded } from '../log/operations.js';
+import type { Surroundings } from '../log/program.js';
+import { drop } from './drop.js';
+import type { LetterFiles } from './letter-files.js';
+import { redrive } from './redrive.js';
+import { find, noMatchText } from './selection.js';
+import type { Found, Selection } from './selection.js';
+
+/** What a command looks at, and where its words go. */
+interface Look extends Omit<Surroundings, 'environment'> {
+  readonly files: LetterFiles;
+  /** The files that are meant. */
+  readonly names: readonly string[];
+  readonly selection: Selection;
+}
+
+/** Looks for what is meant, writes down what is about to be done, and does it. */
+export async function change(
+  look: Look,
+  what: 'drop' | 'redrive',
+  logDir: string,
+  url: URL,
+): Promise<ExitCode> {
+  const { fs, files, names, selection, output, tell } = look;
+  const found = await find(files, names, selection);
+  if (found.events === 0) return nothing(look, found, (line) => output.write(`${line}\n`));
+  const operation = {
+    what,
+    selection: { reason: selection.reason, names: selection.names },
+    url: what === 'redrive' ? url : null,
+    counts: { events: found.events, files: found.names.length },
+  };
+  const { counts, failures } = await recorded(fs, logDir, operation, async () => {
+    const done = await (what === 'drop'
+      ? drop(files, found.names, selection.has)
+      : redrive(files, found.names, selection.has, url));
+    return { ...done, failures: [...found.failures, ...done.failures] };
+  });
+  const code = await exitCode(tell, failures);
+  const events = count(counts.events, 'event');
+  if (what === 'drop') await output.write(`${events} dropped\n`);
+  else if (counts.events > 0) await output.write(`${events} sent again to ${url.origin}, and taken there\n`);
+  if (code !== EXIT.sound && what === 'redrive') await tell(`what was not taken stays in ${files.dir}`);
+  return code;
+}
+
+/** Prints letters as they are. */
+export async function show(look: Look): Promise<ExitCode> {
+  const { files, names, selection, output, tell } = look;
+  const failures: string[] = [];
+  let shown = 0;
+  for await (const { letters } of files.readEach(names, failures)) {
+    const lines = letters.filter(selection.has).map(({ line }) => line);
+    shown += lines.length;
+    await output.write(Buffer.concat(lines));
+  }
+  // what is printed is letters only, for a script
+  if (shown === 0) return nothing(look, await find(files, names, selection), tell);
+  return exitCode(tell, failures);
+}
+
+/** Says what could not be done, and what the program ends with. */
+export async function exitCode(tell: Look['tell'], failures: readonly string[]): Promise<ExitCode> {
+  for (const failure of failures) await tell(failure);
+  return failures.length === 0 ? EXIT.sound : EXIT.damaged;
+}
+
+/** No letter is meant: no fault where all were, as there are none. */
+async function nothing(
+  { files, selection, tell }: Look,
+  found: Found,
+  say: (line: string) => Promise<void>,
+): Promise<ExitCode> {
+  await exitCode(tell, found.failures);
+  if (!selection.isEverything) await tell(noMatchText(selection, found, files.dir));
+  else if (found.failures.length === 0) {
+    await say(`No dead letters in ${files.dir}: nothing to do`);
+    return EXIT.sound;
+  }
+  return EXIT.damaged;
+}

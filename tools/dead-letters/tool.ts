@@ -1,0 +1,68 @@
+import { httpUrl, onOff, optional, text } from '../../lib/settings/checks.js';
+import { invalid } from '../../lib/settings/setting-error.js';
+import type { ExitCode } from '../log/exit-code.js';
+import type { Tool } from '../log/program.js';
+import { change, exitCode, show } from './commands.js';
+import { LetterFiles } from './letter-files.js';
+import { list } from './list.js';
+import { Selection } from './selection.js';
+
+const SETTINGS = {
+  reason: {
+    flag: 'reason',
+    initial: null,
+    unit: 'TEXT',
+    help: 'only letters whose reason contains this',
+    check: optional(text),
+  },
+  url: {
+    flag: 'url',
+    initial: 'http://127.0.0.1:8081/events',
+    unit: 'URL',
+    help: 'redrive: where the server takes events',
+    check: httpUrl,
+  },
+  json: { flag: 'json', initial: false, unit: '', help: 'ls: one JSON object a line', check: onOff },
+  yes: { flag: 'yes', initial: false, unit: '', help: 'drop: yes, these events are lost', check: onOff },
+} as const;
+
+/** Looks at dead letters, sends them again, or drops them. */
+export const DEAD_LETTERS_TOOL: Tool<typeof SETTINGS, 'ls' | 'show' | 'redrive' | 'drop'> = {
+  name: 'dead-letters',
+  settings: SETTINGS,
+  commands: {
+    ls: { usage: ['ls [--json]', 'how many there are, by reason'], only: 'json', takesNames: true },
+    show: {
+      usage: ['show [FILE ...]', 'prints them as they stand, one a line'],
+      only: null,
+      takesNames: true,
+    },
+    redrive: {
+      usage: ['redrive [FILE ...]', 'sends their events to a running server again (--url)'],
+      only: null,
+      takesNames: true,
+    },
+    drop: { usage: ['drop [FILE ...] --yes', 'deletes them'], only: 'yes', takesNames: true },
+  },
+  removed: {},
+  about: 'looks at events that the sink refused, sends them again, or drops them.',
+  notes: `FILE is one of the names in dead-letters/; without, all are meant. --reason TEXT goes with each of them.
+All may run beside a server. An event leaves its file only after the server has it on disk.
+Who redrives or drops what is written to operations.jsonl in the log directory.
+Exit code: 0 if all was done, 1 if nothing matched or something could not be read or sent, 2 if nothing was tried,
+78 for a wrong flag or command.`,
+  check({ command, settings }) {
+    if (command === 'drop' && !settings.yes) throw invalid('drop deletes events for good: say --yes');
+  },
+  async run({ command, names: wanted, settings }, { fs, output, tell }) {
+    const { logDir, reason, url, json } = settings;
+    const files = new LetterFiles(fs, logDir);
+    const names = await files.names(wanted);
+    const look = { fs, files, names, selection: new Selection(reason, wanted), output, tell };
+    if (command === 'ls') return exitCode(tell, await list(files, names, look.selection.has, json, output));
+    if (command === 'show') return show(look);
+    const work = (): Promise<ExitCode> => change(look, command, logDir, url);
+    // where there is no file there may be no folder to lock
+    return names.length === 0 ? work() : files.exclusively(command, work);
+  },
+};

@@ -1,0 +1,19 @@
+const LINE_FEED = 0x0a;
+
+/** A line, and where it is. */
+export interface Line {
+  readonly at: number;
+  /** With its line feed, if it has one. */
+  readonly bytes: Buffer<ArrayBuffer>;
+  readonly isEnded: boolean;
+}
+
+/** The lines of a part of a file. */
+export function* linesIn(part: Buffer<ArrayBuffer>): Generator<Line, void, undefined> {
+  for (let at = 0; at < part.length;) {
+    const feed = part.indexOf(LINE_FEED, at);
+    const end = feed === -1 ? part.length : feed + 1;
+    yield { at, bytes: part.subarray(at, end), isEnded: feed !== -1 };
+    at = end;
+  }
+}

@@ -1,0 +1,154 @@
+/** What the tools for a log directory share: how their command lines are read, and how they start and end. */
+import { calledAs } from '../../lib/base/called-as.js';
+import { asError } from '../../lib/base/errors.js';
+import { VERSION } from '../../lib/base/version.js';
+import { helpText, readCommand, variableName } from '../../lib/settings/option-table.js';
+import type { OptionTable, Values } from '../../lib/settings/option-table.js';
+import { PIPELINE_SETTINGS } from '../../lib/settings/pipeline-settings.js';
+import { PROGRAM_SETTINGS } from '../../lib/settings/program-settings.js';
+import { invalid, isWrongSetting } from '../../lib/settings/setting-error.js';
+import { usageLines } from '../../lib/settings/usage.js';
+import { EXIT } from './exit-code.js';
+import type { ExitCode } from './exit-code.js';
+import { DescriptorOutput } from './output.js';
+import type { Output } from './output.js';
+import { toolFileSystem } from './tool-file-system.js';
+import type { ToolFileSystem } from './tool-file-system.js';
+
+/** The setting of each tool that says where to look. */
+export const LOG_DIR_SETTINGS = {
+  logDir: {
+    ...PIPELINE_SETTINGS.logDir,
+    help: 'the log directory; otherwise as the variable FOREBAY_LOG_DIR says',
+  },
+} as const satisfies OptionTable;
+
+/** What a tool can be asked to do. */
+interface Command<Key> {
+  /** Its name and arguments, and lines that say what it does. */
+  readonly usage: readonly [call: string, ...what: string[]];
+  /** The setting that goes with it alone. */
+  readonly only: Key | null;
+  readonly takesNames: boolean;
+}
+
+/** A tool for a log directory. */
+export interface Tool<Table extends OptionTable, Name extends string> {
+  /** `forebay-NAME`, or `bin/NAME.js`. */
+  readonly name: string;
+  /** Its settings, beside the log directory and those that each program takes. */
+  readonly settings: Table;
+  readonly commands: Readonly<Record<Name, Command<keyof Table & string>>>;
+  /** Commands and flags of earlier versions, each with what to do instead. */
+  readonly removed: Readonly<Record<string, string>>;
+  /** The first line of its help, and what is after the commands. */
+  readonly about: string;
+  readonly notes: string;
+  /** @throws ForebayError `SETTING_INVALID` if a command may not be run so */
+  check(request: Request<Table, Name>): void;
+  run(request: Request<Table, Name>, surroundings: Surroundings): Promise<ExitCode>;
+}
+
+/** What a tool was asked to do. */
+export interface Request<Table extends OptionTable, Name extends string> {
+  readonly command: Name;
+  /** Names of files, in order. */
+  readonly names: readonly string[];
+  readonly settings: Values<Table & typeof LOG_DIR_SETTINGS>;
+}
+
+/** What a tool reads and writes. */
+export interface Surroundings {
+  readonly environment: Readonly<Record<string, string | undefined>>;
+  readonly fs: ToolFileSystem;
+  readonly output: Output;
+  /** Takes a line about what was not done. */
+  readonly tell: (line: string) => Promise<void>;
+}
+
+/** All settings of a tool, as its help lists them. */
+export function settingsOf<Table extends OptionTable>({ settings }: { readonly settings: Table }) {
+  return { ...LOG_DIR_SETTINGS, ...settings, ...PROGRAM_SETTINGS };
+}
+
+/** Runs a tool as this process. */
+export async function runAsProcess<Table extends OptionTable, Name extends string>(
+  tool: Tool<Table, Name>,
+): Promise<void> {
+  const outputs = { output: new DescriptorOutput(1), errors: new DescriptorOutput(2) };
+  const { argv, env: environment } = process;
+  process.exitCode = await runTool(tool, argv.slice(2), { environment, fs: toolFileSystem, ...outputs });
+}
+
+/** Does what a command line says; an error is a line on `errors`. */
+export async function runTool<Table extends OptionTable, Name extends string>(
+  tool: Tool<Table, Name>,
+  argv: readonly string[],
+  { errors, ...rest }: Omit<Surroundings, 'tell'> & { readonly errors: Output },
+): Promise<ExitCode> {
+  const tell = async (line: string): Promise<void> => {
+    await errors.write(`forebay-${tool.name}: ${line}\n`).catch(() => undefined); // nobody is left to read it
+  };
+  try {
+    const request = readRequest(tool, argv, rest.environment);
+    if (typeof request !== 'string') return await tool.run(request, { ...rest, tell });
+    await rest.output.write(request === 'help' ? help(tool) : `${VERSION}\n`);
+    return EXIT.sound;
+  } catch (error) {
+    await tell(asError(error).message);
+    return isWrongSetting(error) ? EXIT.wrongSetting : EXIT.unusable;
+  }
+}
+
+function help<Table extends OptionTable, Name extends string>(tool: Tool<Table, Name>): string {
+  const commands = Object.values<Command<string>>(tool.commands).map(({ usage }) => usage);
+  const usage = usageLines(calledAs(tool.name), commands);
+  return `forebay-${tool.name}: ${tool.about}\n\n${usage}\n\n${tool.notes}\n\n${helpText(settingsOf(tool), false)}`;
+}
+
+/** @throws ForebayError `SETTING_INVALID`, which names what is wrong */
+export function readRequest<Table extends OptionTable, Name extends string>(
+  tool: Tool<Table, Name>,
+  argv: readonly string[],
+  environment: Surroundings['environment'],
+): Request<Table, Name> | 'help' | 'version' {
+  const first = argv.filter((word, at) => at === 0 || word.startsWith('--'));
+  refuseRemoved(tool.removed, first); // before its flags are read, as they may be unknown by now
+  const table = settingsOf(tool);
+  // the variables of a server that are no settings of a tool may well be set here
+  const variable = variableName(table.logDir.flag);
+  const { settings, words } = readCommand(table, argv, { [variable]: environment[variable] });
+  if (settings.help) return 'help';
+  if (settings.version) return 'version';
+  const [word, ...names] = words;
+  refuseRemoved(tool.removed, words.slice(0, 1));
+  const command = commandOf(tool.commands, word);
+  for (const [other, { only }] of Object.entries<Command<string>>(tool.commands)) {
+    if (only !== null && other !== command && settings[only] === true)
+      throw invalid(`--${table[only]?.flag} goes with ${other}, not with ${command}`);
+  }
+  if (!tool.commands[command].takesNames && names.length > 0)
+    throw invalid(`Unexpected argument ${names[0]}: ${command} takes none`);
+  const request = { command, names, settings };
+  tool.check(request);
+  return request;
+}
+
+/** @throws ForebayError `SETTING_INVALID`, which says what to do instead */
+function refuseRemoved(removed: Readonly<Record<string, string>>, words: readonly string[]): void {
+  for (const word of words) {
+    const instead = Object.hasOwn(removed, word) ? removed[word] : undefined;
+    if (instead !== undefined) throw invalid(`${word} was removed: ${instead}`);
+  }
+}
+
+function commandOf<Name extends string>(
+  commands: Readonly<Record<Name, unknown>>,
+  word: string | undefined,
+): Name {
+  const isCommand = (each: string): each is Name => Object.hasOwn(commands, each);
+  const choices = `one of ${Object.keys(commands).join(', ')} (--help explains them)`;
+  if (word === undefined) throw invalid(`Say what to do: ${choices}`);
+  if (!isCommand(word)) throw invalid(`Unknown command ${word}: it must be ${choices}`);
+  return word;
+}

@@ -1,0 +1,71 @@
+import { calledAs } from '../../lib/base/called-as.js';
+import { isBatchName } from '../../lib/logs/file/batch-name.js';
+import { QUARANTINE } from '../../lib/logs/file/aside/quarantine.js';
+import { onOff } from '../../lib/settings/checks.js';
+import { invalid } from '../../lib/settings/setting-error.js';
+import { list } from './list.js';
+import { print } from './print.js';
+import type { Tool } from './program.js';
+import { verify } from './verify.js';
+
+const SETTINGS = {
+  json: { flag: 'json', initial: false, unit: '', help: 'ls: one JSON object a line', check: onOff },
+  raw: {
+    flag: 'raw',
+    initial: false,
+    unit: '',
+    help: 'cat: the bytes of the files as they are, with marks and damage',
+    check: onOff,
+  },
+} as const;
+
+const NO_REPAIR =
+  'a start of the server sets damage aside in quarantine/ and delivers the rest; verify says before what is damaged';
+
+/** Looks into a log directory; changes nothing. */
+export const LOG_TOOL: Tool<typeof SETTINGS, 'ls' | 'verify' | 'cat'> = {
+  name: 'log',
+  settings: SETTINGS,
+  commands: {
+    ls: {
+      usage: ['ls [--json]', 'what is there, oldest first, and whether a server runs on it'],
+      only: 'json',
+      takesNames: false,
+    },
+    verify: {
+      usage: ['verify', 'reads everything, says what is wrong and where'],
+      only: null,
+      takesNames: false,
+    },
+    cat: {
+      usage: [
+        'cat [NAME ...]',
+        'prints the events as NDJSON: of all batch files, or of those named',
+        '(a file in the quarantine: quarantine/NAME)',
+      ],
+      only: 'raw',
+      takesNames: true,
+    },
+  },
+  removed: { repair: NO_REPAIR, '--dry-run': NO_REPAIR },
+  about: 'looks into a log directory.',
+  notes: `All change nothing, and may run beside a server.
+Exit code: 0 if all is sound, 1 if something is damaged or cannot be read, 2 if nothing can be said,
+78 for a wrong flag or command.`,
+  check({ names }) {
+    for (const name of names) checkName(name);
+  },
+  run({ command, names, settings: { logDir: dir, json, raw } }, { fs, output, tell }) {
+    if (command === 'ls') return list(fs, dir, json, output, calledAs('dead-letters'));
+    if (command === 'verify') return verify(fs, dir, output);
+    return print({ fs, dir, names, raw, output, tell });
+  },
+};
+
+/** Only files of the log directory itself can be named. */
+function checkName(name: string): void {
+  const aside = name.startsWith(`${QUARANTINE}/`) ? name.slice(QUARANTINE.length + 1) : null;
+  const isInside = aside !== null && !aside.includes('/') && !['', '.', '..'].includes(aside);
+  if (!isInside && !isBatchName(name))
+    throw invalid(`${name} is not the name of a batch file, nor ${QUARANTINE}/NAME`);
+}
