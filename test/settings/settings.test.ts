@@ -35,7 +35,6 @@ void t.test('without being set, each setting has the default of the design', (t)
     logDir: 'append-log',
     sink: 'simulated',
     sinkConcurrency: 1,
-    sinkConcurrencyMax: 64,
     sinkTriesMax: null,
     fsync: 'always',
     replayWaitMs: 30_000,
@@ -127,6 +126,21 @@ void t.test('an unknown or malformed setting is refused by its name', (t) => {
     [['--fsync', 'sometimes'], {}, /^--fsync must be "always", "never" or /],
     [['--body-max', '1 potato'], {}, /^--body-max must be a number of bytes/],
     [['--sink', 'kafka'], {}, /^--sink must be one of simulated, file, stdout, http, postgres, not "kafka"$/],
+    [
+      ['--sink-concurrency', 'auto'],
+      {},
+      /^--sink-concurrency must be a whole number .* 1000: "auto" was removed, not "auto"$/,
+    ],
+    [
+      ['--sink-concurrency-max=8'],
+      {},
+      /^Unknown flag --sink-concurrency-max: it was removed; give --sink-con/,
+    ],
+    [
+      [],
+      { FOREBAY_SINK_CONCURRENCY_MAX: '8' },
+      /^Unknown environment .*_MAX: it was removed; give --sink-con/,
+    ],
     [['--sink-failure-rate', '2'], {}, /^--sink-failure-rate must be a number from 0 to 1/],
     [['--no-port'], {}, /^Unknown flag --no-port: --port takes a value$/],
     [['--sink', 'file'], {}, /^--sink file needs --sink-file/],
@@ -144,6 +158,7 @@ void t.test('an unknown or malformed setting is refused by its name', (t) => {
     ['{', /settings.json \(--config\) cannot be read: it is no JSON, see line 1$/],
     ['{\n"port": 1,\n}', /it is no JSON, see line 3$/],
     ['[]', /must hold a JSON object/],
+    ['{"sink-concurrency-max":1}', /^Unknown setting "sink-concurrency-max" in .*: it was removed; give /],
     ['{"prot":1}', /^Unknown setting "prot" in .*settings.json: did you mean "port"\?$/],
     ['{"port":"x"}', /^"port" in .*settings.json must be a whole number from 0 to 65535, not "x"$/],
   ] as const) {
