@@ -3,6 +3,9 @@ import { folded, nearest } from './nearest.js';
 
 /** Settings of earlier versions, and what takes their place. */
 const REMOVED: Readonly<Record<string, string>> = {
+  'sink-file-rotate-bytes': 'let logrotate rotate the file',
+  'sink-file-rotate-after': 'let logrotate rotate the file',
+  'sink-file-gzip': 'let logrotate rotate and compress the file',
   'sink-concurrency-max': 'give --sink-concurrency a number',
 };
 

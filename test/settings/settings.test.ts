@@ -141,6 +141,17 @@ void t.test('an unknown or malformed setting is refused by its name', (t) => {
       { FOREBAY_SINK_CONCURRENCY_MAX: '8' },
       /^Unknown environment .*_MAX: it was removed; give --sink-con/,
     ],
+    [
+      ['--sink-file-rotate-bytes', '1MiB'],
+      {},
+      /^Unknown flag .*: it was removed; let logrotate rotate the file$/,
+    ],
+    [
+      ['--no-sink-file-gzip'],
+      {},
+      /^Unknown flag --no-sink-file-gzip: it was removed; let logrotate rotate and/,
+    ],
+    [[], { FOREBAY_SINK_FILE_ROTATE_AFTER: '1h' }, /_ROTATE_AFTER: it was removed; let logrotate rotate/],
     [['--sink-failure-rate', '2'], {}, /^--sink-failure-rate must be a number from 0 to 1/],
     [['--no-port'], {}, /^Unknown flag --no-port: --port takes a value$/],
     [['--sink', 'file'], {}, /^--sink file needs --sink-file/],
@@ -175,7 +186,7 @@ const ON_OFF = Object.values(SERVER_SETTINGS)
 
 void t.test('a flag that is on or off goes before the variable and the file, also as off', (t) => {
   const file = join(tempDir(t), 'settings.json');
-  t.same(ON_OFF, ['discard-backlog', 'sink-file-gzip', 'sink-gzip', 'sink-create-table', 'help', 'version']);
+  t.same(ON_OFF, ['discard-backlog', 'sink-gzip', 'sink-create-table', 'help', 'version']);
   const valueOf = (flag: string, argv: string[], environment: Record<string, string>): unknown => {
     const values = Object.entries(readOptions(SERVER_SETTINGS, argv, environment));
     const key = Object.entries(SERVER_SETTINGS).find(([, option]) => option.flag === flag)?.[0];

@@ -45,8 +45,6 @@ void t.test('each setting of a kind is one of the server, and says whose it is',
 /** A value of each setting that is not on or off, other than the one it has at first. */
 const EXAMPLES: Readonly<Record<string, string>> = {
   'sink-file': 'out.jsonl',
-  'sink-file-rotate-bytes': '1KiB',
-  'sink-file-rotate-after': '1h',
   'sink-url': 'http://api.example/',
   'sink-header': 'X-Api: 1',
   'sink-headers-file': 'headers',
