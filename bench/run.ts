@@ -1,7 +1,6 @@
 import minimist from 'minimist';
 import { backlogMemory } from './backlog-memory.js';
 import { bulk, BULK_SIZES } from './bulk.js';
-import { concurrency } from './concurrency.js';
 import { delivery } from './delivery.js';
 import { halfRate } from './half-rate.js';
 import { latency } from './latency.js';
@@ -39,7 +38,6 @@ const CASES: ReadonlyMap<string, Case> = new Map<string, Case>([
   ['replay-http', async (bench, { rounds, events }) => replayHttp(bench, rounds, events)],
   ['delivery', async (bench, { rounds, seconds }) => delivery(bench, rounds, seconds)],
   ['page', async (bench, { rounds, seconds }) => page(bench, rounds, seconds)],
-  ['concurrency', async (bench, { rounds, seconds }) => concurrency(bench, rounds, seconds)],
   ['rivals', async (bench, { rounds, seconds }) => rivals(bench, rounds, seconds)],
   ['latency', async (bench, { rounds }) => latency(bench, rounds)],
   ['half-rate', async (bench, { rounds, seconds }) => halfRate(bench, rounds, seconds)],

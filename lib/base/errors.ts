@@ -55,7 +55,7 @@ export const ERRORS = {
   SINK_FILE_FAILED: {
     status: null,
     retry: true,
-    message: 'A file of the sink could not be rotated, compressed or opened again',
+    message: 'A file of the sink could not be opened again',
   },
   SINK_FILE_REPLACED: {
     status: null,

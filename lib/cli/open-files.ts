@@ -24,13 +24,7 @@ export interface ConnectionBounds {
 }
 
 /** The settings that say how many files are open. */
-export type FileSettings = Pick<ServerSettings, 'connectionsMax' | 'sinkConcurrency' | 'sinkConcurrencyMax'>;
-
-/** At most this many batches are at the sink. */
-export function batchesAtOnce(settings: Omit<FileSettings, 'connectionsMax'>): number {
-  const { sinkConcurrency, sinkConcurrencyMax } = settings;
-  return sinkConcurrency === 'auto' ? sinkConcurrencyMax : sinkConcurrency;
-}
+export type FileSettings = Pick<ServerSettings, 'connectionsMax' | 'sinkConcurrency'>;
 
 /**
  * Bounds the connections so that the log and the sink can always open what they need: without a file for its batch an
@@ -42,11 +36,10 @@ export function batchesAtOnce(settings: Omit<FileSettings, 'connectionsMax'>): n
  */
 export function boundConnections(
   filesMax: number,
-  { connectionsMax, sinkConcurrency, sinkConcurrencyMax }: FileSettings,
+  { connectionsMax, sinkConcurrency }: FileSettings,
   logger: Logger,
 ): ConnectionBounds {
-  const batches = batchesAtOnce({ sinkConcurrency, sinkConcurrencyMax });
-  const others = RESERVE + GROUP_FILES + READ_AHEAD_FILES + batches * FILES_PER_BATCH;
+  const others = RESERVE + GROUP_FILES + READ_AHEAD_FILES + sinkConcurrency * FILES_PER_BATCH;
   const room = filesMax - others;
   if (room >= connectionsMax + REFUSED_MAX) return { connectionsMax, refusedMax: REFUSED_MAX };
   const taken = Math.min(connectionsMax, Math.floor(room * TAKEN_SHARE));

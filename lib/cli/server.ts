@@ -19,7 +19,7 @@ import { kindNamed } from '../seams/sink-kind.js';
 import { VERSION } from '../base/version.js';
 import { createLogger, neverWait } from './log-output.js';
 import type { ConnectionBounds } from './open-files.js';
-import { batchesAtOnce, boundConnections, openFilesMax } from './open-files.js';
+import { boundConnections, openFilesMax } from './open-files.js';
 import { checkRelations, SERVER_SETTINGS } from './server-settings.js';
 import type { ServerSettings } from './server-settings.js';
 import { count } from '../base/words.js';
@@ -75,8 +75,10 @@ async function run(settings: ServerSettings, logger: Logger): Promise<void> {
   const about = { version: VERSION, node: process.versions.node, sink: kind, fsync };
   logger.info(about, `Forebay ${about.version}, Node.js ${about.node}, sink ${kind}, fsync ${fsync}`);
   const bounds = boundConnections(openFilesMax(), settings, logger);
-  const connections = batchesAtOnce(settings);
-  const sink = await kindNamed(SINK_KINDS, kind).open(settings, { connections, logger });
+  const sink = await kindNamed(SINK_KINDS, kind).open(settings, {
+    connections: settings.sinkConcurrency,
+    logger,
+  });
   const forebay = createForebay({ ...ofTable(PIPELINE_SETTINGS, settings), sink, logger });
   reloadOnHangUp(forebay, logger);
   const http = ofTable(HTTP_SETTINGS, settings);

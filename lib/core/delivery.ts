@@ -34,10 +34,8 @@ export interface DeliveryOptions {
   readonly log: EventLog;
   readonly sink: Sink;
   readonly lines: LogLines;
-  /** Batches on their way to the sink at the same time; with 1 they arrive in order. `auto`: as many as it takes best. */
-  readonly sinkConcurrency: number | 'auto';
-  /** The bound of `auto`. */
-  readonly sinkConcurrencyMax: number;
+  /** Batches on their way to the sink at the same time; with 1 they arrive in order. */
+  readonly sinkConcurrency: number;
   /** Failures at one event, while the sink takes others, after which it counts as refused; `null`: it never does. */
   readonly sinkTriesMax: number | null;
   readonly random?: () => number;

@@ -4,7 +4,6 @@ import { asError } from '../base/errors.js';
 import type { LogLines } from '../base/reporter.js';
 import type { Sink } from '../seams/sink.js';
 import { reachedSink, SinkError } from '../seams/sink-error.js';
-import { AdaptiveLimit } from './adaptive-limit.js';
 import { backoffMs } from './backoff.js';
 import { CircuitBreaker } from './circuit-breaker.js';
 import type { BreakerState } from './circuit-breaker.js';
@@ -37,7 +36,7 @@ export interface SinkState {
     readonly failed: number;
     readonly running: number;
   };
-  /** Batches that may be on their way at once, now. */
+  /** Batches that may be on their way at once. */
   readonly concurrency: number;
   /** Whether events that it refused have no room among the dead letters (`--dead-letters-max`). */
   readonly deadLettersFull: boolean;
@@ -62,9 +61,8 @@ export interface SettlerOptions {
   /** Aborted to begin no further attempt. */
   readonly stopping: AbortSignal;
   readonly random: () => number;
-  /** Batches that may be on their way at once; `auto`: as many as the sink takes best, up to `sinkConcurrencyMax`. */
-  readonly sinkConcurrency: number | 'auto';
-  readonly sinkConcurrencyMax: number;
+  /** Batches that may be on their way at once. */
+  readonly sinkConcurrency: number;
   /** Failures at one event, while the sink takes others, after which it counts as refused; `null`: it never does. */
   readonly sinkTriesMax: number | null;
   /** Whether another batch waits for a place. */
@@ -87,29 +85,24 @@ export class Settler {
   readonly #stopping: AbortSignal;
   readonly #random: () => number;
   readonly #breaker: CircuitBreaker;
-  readonly #places: number | AdaptiveLimit;
+  /** Batches that may be settled at the same time. */
+  readonly concurrency: number;
   readonly #attempts: SinkAttempts;
   readonly #isolation: Isolation;
 
   constructor(options: SettlerOptions) {
-    const { log, lines, retries, stopping, random, sinkConcurrency, sinkConcurrencyMax } = options;
+    const { log, lines, retries, stopping, random, sinkConcurrency } = options;
     this.#log = log;
     this.#lines = lines;
     this.#retries = retries;
     this.#stopping = stopping;
     this.#random = random;
     this.#breaker = new CircuitBreaker(lines, stopping, random);
-    const limit = sinkConcurrency === 'auto' ? new AdaptiveLimit(sinkConcurrencyMax) : null;
-    this.#places = limit ?? Number(sinkConcurrency);
-    this.#attempts = new SinkAttempts({ ...options, breaker: this.#breaker, limit });
+    this.concurrency = sinkConcurrency;
+    this.#attempts = new SinkAttempts({ ...options, breaker: this.#breaker });
     const { othersWait, sinkTriesMax } = options;
     const parties = { attempts: this.#attempts, breaker: this.#breaker, othersWait };
     this.#isolation = new Isolation({ ...parties, triesMax: sinkTriesMax ?? Infinity });
-  }
-
-  /** Batches that may be settled at the same time, now. */
-  get concurrency(): number {
-    return typeof this.#places === 'number' ? this.#places : this.#places.current;
   }
 
   get state(): Omit<SinkState, 'deadLettersFull' | 'batchesAside' | 'isolatedEvents'> {

@@ -5,7 +5,6 @@ import type { LogLines } from '../base/reporter.js';
 import { reachedSink } from '../seams/sink-error.js';
 import type { SinkError } from '../seams/sink-error.js';
 import type { Sink } from '../seams/sink.js';
-import type { AdaptiveLimit } from './adaptive-limit.js';
 import type { CircuitBreaker } from './circuit-breaker.js';
 import { shownError } from './redaction.js';
 import { Stopping } from './retries.js';
@@ -37,8 +36,6 @@ export interface SinkAttemptsOptions {
   readonly sink: Sink;
   readonly lines: LogLines;
   readonly breaker: CircuitBreaker;
-  /** Hears of each attempt, to find out how many the sink takes best at once; `null`: nobody wants to know. */
-  readonly limit: AdaptiveLimit | null;
 }
 
 /**
@@ -51,17 +48,15 @@ export class SinkAttempts {
   readonly #sink: Sink;
   readonly #lines: LogLines;
   readonly #breaker: CircuitBreaker;
-  readonly #limit: AdaptiveLimit | null;
   readonly #abandoning = new AbortController();
   readonly #running = new Set<Attempt>();
   /** Runs on for a while when there is no attempt, as the next is soon to come. */
   #timer: NodeJS.Timeout | undefined;
 
-  constructor({ sink, lines, breaker, limit }: SinkAttemptsOptions) {
+  constructor({ sink, lines, breaker }: SinkAttemptsOptions) {
     this.#sink = sink;
     this.#lines = lines;
     this.#breaker = breaker;
-    this.#limit = limit;
     // a sink may listen to it in each attempt
     setMaxListeners(0, this.#abandoning.signal);
   }
@@ -85,7 +80,6 @@ export class SinkAttempts {
   async run(batch: Batch, isApart: boolean): Promise<Ended> {
     const admitted = this.#breaker.admit();
     const period = typeof admitted === 'number' ? admitted : await admitted;
-    const begun = this.#limit?.began(this.running + 1);
     const startMs = performance.now();
     let error: Error | null = null;
     try {
@@ -96,7 +90,6 @@ export class SinkAttempts {
     }
     const tookMs = performance.now() - startMs;
     const refusal = error === null ? null : asRefusal(error, batch);
-    if (begun !== undefined) this.#limit?.ended(begun, refusal === null ? error : null);
     if (error !== null && refusal === null) {
       this.ended.failed++;
       const shown = shownError(error, batch);

@@ -108,18 +108,6 @@ export function oneOf<const T extends string>(...choices: T[]): Check<T> {
   };
 }
 
-/** One word, or what another check takes. */
-export function either<const W extends string, T>(word: W, check: Check<T>): Check<W | T> {
-  return (given) => {
-    if (given === word) return word;
-    try {
-      return check(given);
-    } catch (error) {
-      throw error instanceof CheckError ? new CheckError(`${error.message}, or ${word}`) : error;
-    }
-  };
-}
-
 /** A setting that is on or off: as a flag it stands alone, `--sink-gzip` or `--no-sink-gzip`. */
 export function onOff(given: unknown): boolean {
   if (given === true || given === 'true') return true;

@@ -1,6 +1,6 @@
 import minimist from 'minimist';
-import { nearest } from './nearest.js';
 import { invalid } from './setting-error.js';
+import { unknown } from './unknown.js';
 
 /** A flag of a command line. */
 export interface Flag {
@@ -42,7 +42,7 @@ export function readFlags(
     alias: Object.fromEntries(Object.entries(LETTERS).filter(([flag]) => onOff.includes(flag))),
     '--': true,
     unknown: (word) => {
-      if (word.startsWith('-')) throw unknown(word, flags);
+      if (word.startsWith('-')) throw unknownFlag(nameOf(word), flags);
       if (!takesWords) throw unexpected(word, false);
       return true;
     },
@@ -84,16 +84,12 @@ function unexpected(word: string, isEnded: boolean): Error {
   return invalid(`Unexpected argument ${nameOf(word)}: nothing may stand after --`);
 }
 
-function unknown(word: string, flags: readonly Flag[]): Error {
-  const given = nameOf(word);
-  const like = nearest(
-    given.replace(/^-+(?:no-)?/, ''),
-    flags.map(({ flag }) => flag),
-  );
-  if (like === null) return invalid(`Unknown flag ${given}`);
-  const isOnOff = flags.some(({ flag, isOnOff: each }) => each && flag === like);
-  const no = isOnOff && given.startsWith('--no-') ? 'no-' : '';
-  return invalid(`Unknown flag ${given}: did you mean --${no}${like}?`);
+function unknownFlag(given: string, flags: readonly Flag[]): Error {
+  const names = flags.map(({ flag }) => flag);
+  return unknown('flag', given, names, (like) => {
+    const isOnOff = flags.some(({ flag, isOnOff: each }) => each && flag === like);
+    return `--${isOnOff && given.startsWith('--no-') ? 'no-' : ''}${like}`;
+  });
 }
 
 /** A flag without its value, which may be a secret. */

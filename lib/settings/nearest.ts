@@ -16,7 +16,7 @@ export function nearest(given: string, names: readonly string[]): string | null 
 }
 
 /** `batchSize`, `batch_size` and `batch-size` are alike. */
-function folded(name: string): string {
+export function folded(name: string): string {
   return name.replaceAll(/[-_]/g, '').toLowerCase().slice(0, 64);
 }
 

@@ -1,9 +1,9 @@
 import { CheckError, onOff } from './checks.js';
 import type { Check } from './checks.js';
 import { readFlags } from './flags.js';
-import { nearest } from './nearest.js';
 import { invalid } from './setting-error.js';
 import { readSettingsFile } from './settings-file.js';
+import { unknown } from './unknown.js';
 
 /** One setting, as it stands once in its table. */
 export interface Option<T> {
@@ -83,10 +83,7 @@ export function fromObject<Table extends OptionTable>(table: Table, given: objec
   for (const [key, value] of Object.entries(given)) {
     if (value === undefined) continue;
     const flag = table[key]?.flag;
-    if (flag === undefined) {
-      const like = nearest(key, Object.keys(table));
-      throw invalid(`Unknown setting ${key}${like === null ? '' : `: did you mean ${like}?`}`);
-    }
+    if (flag === undefined) throw unknown('setting', key, Object.keys(table));
     found.set(flag, { value, as: key });
   }
   return check(table, found);
@@ -121,10 +118,7 @@ function fromEnvironment(table: OptionTable, environment: Environment): Given {
   for (const [name, value] of Object.entries(environment)) {
     if (!name.startsWith('FOREBAY_') || value === undefined) continue;
     const flag = flags.get(name);
-    if (flag === undefined) {
-      const like = nearest(name, [...flags.keys()]);
-      throw invalid(`Unknown environment variable ${name}${like === null ? '' : `: did you mean ${like}?`}`);
-    }
+    if (flag === undefined) throw unknown('environment variable', name, [...flags.values()], variableName);
     given.set(flag, { value, as: name });
   }
   return given;
@@ -134,12 +128,8 @@ function fromFile(table: OptionTable, path: string): Given {
   const flags = new Set(Object.values(table).map(({ flag }) => flag));
   const given: Given = new Map();
   for (const [flag, value] of Object.entries(readSettingsFile(path))) {
-    if (!flags.has(flag)) {
-      const like = nearest(flag, [...flags]);
-      throw invalid(
-        `Unknown setting "${flag}" in ${path}${like === null ? '' : `: did you mean "${like}"?`}`,
-      );
-    }
+    if (!flags.has(flag))
+      throw unknown('setting', `"${flag}"`, [...flags], (like) => `"${like}"`, ` in ${path}`);
     given.set(flag, { value, as: `"${flag}" in ${path}` });
   }
   return given;

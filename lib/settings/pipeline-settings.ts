@@ -1,13 +1,4 @@
-import {
-  bytes,
-  CheckError,
-  directory,
-  either,
-  milliseconds,
-  onOff,
-  optional,
-  wholeNumber,
-} from './checks.js';
+import { bytes, CheckError, directory, milliseconds, onOff, optional, wholeNumber } from './checks.js';
 import type { Check } from './checks.js';
 import type { OptionTable, Values } from './option-table.js';
 
@@ -18,6 +9,11 @@ const fsync: Check<'always' | 'never' | number> = (given) => {
   } catch {
     throw new CheckError('must be "always", "never" or a whole number of milliseconds of at least 1');
   }
+};
+
+const sinkConcurrency: Check<number> = (given) => {
+  if (given === 'auto') throw new CheckError('must be a whole number from 1 to 1000: "auto" was removed');
+  return wholeNumber(1, 1000)(given);
 };
 
 /** The settings of the pipeline: what `createForebay` takes. */
@@ -103,15 +99,8 @@ export const PIPELINE_SETTINGS = {
     flag: 'sink-concurrency',
     initial: 1,
     unit: 'BATCHES',
-    help: 'batches on their way to the sink at once; 1 keeps their order; auto: what it takes best',
-    check: either('auto', wholeNumber(1, 1000)),
-  },
-  sinkConcurrencyMax: {
-    flag: 'sink-concurrency-max',
-    initial: 64,
-    unit: 'BATCHES',
-    help: 'the bound of --sink-concurrency auto',
-    check: wholeNumber(1, 1000),
+    help: 'batches on their way to the sink at once; 1 keeps their order',
+    check: sinkConcurrency,
   },
   sinkTriesMax: {
     flag: 'sink-tries-max',

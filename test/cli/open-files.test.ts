@@ -17,7 +17,7 @@ const ROUNDS = 20;
 const EVENTS = 64;
 
 void t.test('connections get the open files that the log and the sink leave', (t) => {
-  const settings = { connectionsMax: 2000, sinkConcurrency: 1, sinkConcurrencyMax: 64 };
+  const settings = { connectionsMax: 2000, sinkConcurrency: 1 };
   const bounds = (filesMax: number, others: Partial<Parameters<typeof boundConnections>[1]> = {}): unknown =>
     boundConnections(filesMax, { ...settings, ...others }, silentLogger);
   t.same(bounds(Infinity), { connectionsMax: 2000, refusedMax: 2000 });
@@ -25,7 +25,6 @@ void t.test('connections get the open files that the log and the sink leave', (t
   t.same(bounds(4209), { connectionsMax: 2000, refusedMax: 1999 }, 'those that are refused are fewer first');
   t.same(bounds(1024), { connectionsMax: 610, refusedMax: 204 });
   t.same(bounds(1024, { sinkConcurrency: 100 }), { connectionsMax: 462, refusedMax: 154 });
-  t.same(bounds(1024, { sinkConcurrency: 'auto' }), { connectionsMax: 516, refusedMax: 172 });
   t.same(bounds(224), { connectionsMax: 10, refusedMax: 4 });
   t.same(bounds(212, { connectionsMax: 1 }), { connectionsMax: 1, refusedMax: 1 });
   for (const [filesMax, connectionsMax, message] of [

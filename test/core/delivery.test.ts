@@ -48,7 +48,6 @@ void t.test('however many files cannot be read, the one behind them is delivered
     sink,
     lines,
     sinkConcurrency: 1,
-    sinkConcurrencyMax: 1,
     sinkTriesMax: null,
     random: () => 0.001,
   });
@@ -98,7 +97,7 @@ void t.test('files that could not be read for a while keep to the places at the 
   const backlog = new Backlog(log, lines);
   let chance = 0.05; // the first waits longest
   const random = (): number => (chance *= 0.8);
-  const options = { sinkConcurrency: 1, sinkConcurrencyMax: 1, sinkTriesMax: null, random };
+  const options = { sinkConcurrency: 1, sinkTriesMax: null, random };
   const deliverer = new Delivery({ log, sink, lines, ...options });
   const ended = pipeline(backlog, deliverer);
   await until(() => deliverer.delivered === names.length, 'all are delivered');

@@ -1,9 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
-import { createReadStream, readdirSync } from 'node:fs';
+import { createReadStream, readdirSync, renameSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { join } from 'node:path';
-import { createGunzip } from 'node:zlib';
 import split from 'split2';
 import { Pool } from 'undici';
 import { AccountWatch } from '../helpers/account-watch.js';
@@ -19,6 +18,8 @@ export interface CrashOptions {
   readonly lifeMsMax: number;
   readonly random: Random;
   readonly report?: (line: string) => void;
+  /** Whether the sink's file is moved away all the time, as `logrotate` does. */
+  readonly moves?: boolean;
   /** More flags for the server. */
   readonly flags?: readonly string[];
 }
@@ -48,7 +49,7 @@ export const ACKNOWLEDGED_MIN = 200;
  * more start delivers what is left, and the sink's files are held against the ids that got `202`.
  */
 export async function crashRounds(options: CrashOptions): Promise<CrashResult> {
-  const { rounds, dir, connections, lifeMsMax, random, report = () => undefined } = options;
+  const { rounds, dir, connections, lifeMsMax, random, moves = false, report = () => undefined } = options;
   const sinkFile = join(dir, 'sink.jsonl');
   const flags = [
     '--log-dir',
@@ -69,11 +70,13 @@ export async function crashRounds(options: CrashOptions): Promise<CrashResult> {
     const load = startLoad({ server, connections, sent, acknowledged, random });
     const watched = account.watch(server.port);
     await load.firstAnswer;
+    const moving = moves ? setInterval(() => moveAway(sinkFile), MOVE_MS) : undefined;
     const lifeMs = random.whole(0, lifeMsMax - 1);
     await sleep(lifeMs);
     // rounds without load would prove nothing, however slow the machine is
     while (acknowledged.size < ACKNOWLEDGED_MIN || account.scrapes === 0) await sleep(10);
     await server.stop('SIGKILL');
+    clearInterval(moving);
     await Promise.all([load.ended, watched]);
     report(`round ${round}: killed after ${lifeMs} ms, ${acknowledged.size - before} events acknowledged`);
   }
@@ -81,6 +84,18 @@ export async function crashRounds(options: CrashOptions): Promise<CrashResult> {
   await last.stop('SIGTERM');
   const found = await compare(dir, sent, acknowledged);
   return { ...found, scrapes: account.scrapes, unaccounted: account.broken };
+}
+
+/** How often the sink's file is moved away, in milliseconds. */
+const MOVE_MS = 5;
+let moved = 0;
+
+function moveAway(path: string): void {
+  try {
+    renameSync(path, path.replace(/\.jsonl$/, `.${++moved}.jsonl`));
+  } catch {
+    // the server has not created it again yet
+  }
 }
 
 export interface LoadOptions {
@@ -131,7 +146,7 @@ export function startLoad(options: LoadOptions): Load {
   return { firstAnswer: Promise.race([firstAnswer, ended]), ended };
 }
 
-/** @param dir where the sink's files are: with the rotated and the compressed ones, if it rotates */
+/** @param dir where the sink's files are, with those that were moved away */
 async function compare(
   dir: string,
   sent: Set<string>,
@@ -140,9 +155,8 @@ async function compare(
   const seen = new Set<string>();
   let lines = 0;
   let strange = 0;
-  for (const name of readdirSync(dir).filter((each) => /^sink.*\.jsonl(\.gz)?$/.test(each))) {
-    const file = createReadStream(join(dir, name));
-    const stream = (name.endsWith('.gz') ? file.pipe(createGunzip()) : file).pipe(split());
+  for (const name of readdirSync(dir).filter((each) => /^sink.*\.jsonl$/.test(each))) {
+    const stream = createReadStream(join(dir, name)).pipe(split());
     stream.on('data', (line: string) => {
       lines++;
       const id = idOf(line);

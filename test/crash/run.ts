@@ -7,14 +7,14 @@ import { crashRounds } from './crash-rounds.js';
 
 const flags = minimist(process.argv.slice(2), {
   string: ['rounds', 'fsync', 'seed'],
-  boolean: ['rotate'],
+  boolean: ['move'],
   default: { rounds: '10', fsync: 'always' },
 });
 const rounds = Number(flags['rounds']);
 const seed = Number(flags['seed'] ?? randomSeed());
 if (!Number.isInteger(rounds) || rounds < 1 || !Number.isInteger(seed)) {
   console.error(
-    'npm run crash -- --rounds N   (N: a whole number of at least 1) [--fsync always|MS|never] [--rotate] [--seed N]',
+    'npm run crash -- --rounds N   (N: a whole number of at least 1) [--fsync always|MS|never] [--move] [--seed N]',
   );
   process.exit(2);
 }
@@ -29,12 +29,8 @@ const result = await crashRounds({
   lifeMsMax: 1000,
   random: new Random(seed),
   report: console.log,
-  flags: [
-    '--fsync',
-    String(flags['fsync']),
-    // each batch begins a new file
-    ...(flags['rotate'] === true ? ['--sink-file-rotate-bytes', '1', '--sink-file-gzip'] : []),
-  ],
+  moves: flags['move'] === true,
+  flags: ['--fsync', String(flags['fsync'])],
 });
 console.log(`
 acknowledged with 202:          ${result.acknowledged}

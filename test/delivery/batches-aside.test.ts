@@ -279,7 +279,7 @@ async function bench(
   const lines = new LogLines();
   const log = await AppendLog.open({ dir, fs, fsync: 'never', lines, deadLettersBytesMax: BOUND });
   const backlog = new Backlog(log, lines);
-  const options = { sinkConcurrency: 1, sinkConcurrencyMax: 1, sinkTriesMax: null };
+  const options = { sinkConcurrency: 1, sinkTriesMax: null };
   const deliverer = new Delivery({ log, sink, lines, ...options, asideBytesMax });
   const ended = pipeline(backlog, deliverer);
   let ending: Promise<void> | null = null;

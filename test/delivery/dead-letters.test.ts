@@ -405,7 +405,6 @@ async function deliver(
     sink,
     lines,
     sinkConcurrency: 1,
-    sinkConcurrencyMax: 1,
     sinkTriesMax: null,
     random: () => RANDOM,
   });

@@ -1,4 +1,3 @@
-import { batchesAtOnce } from '../../lib/cli/open-files.js';
 import { checkRelations, SERVER_SETTINGS } from '../../lib/cli/server-settings.js';
 import type { ServerSettings } from '../../lib/cli/server-settings.js';
 import { silentLogger } from '../../lib/base/reporter.js';
@@ -16,7 +15,7 @@ export function settingsOf(flags: readonly string[]): ServerSettings {
 }
 
 export function contextOf(settings: ServerSettings, logger = silentLogger): SinkContext {
-  return { connections: batchesAtOnce(settings), logger };
+  return { connections: settings.sinkConcurrency, logger };
 }
 
 /** The sink that a server with these flags has. */

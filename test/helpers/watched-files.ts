@@ -2,22 +2,20 @@ import type { Mode, PathLike } from 'node:fs';
 import * as nodeFs from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
 import { basename } from 'node:path';
-import type { SinkFiles } from '../../lib/sinks/file/sink-files.js';
+import type { SinkFiles } from '../../lib/sinks/file/line-file.js';
 
-/** A call that changes something: `write out.jsonl`, `rename out.jsonl > out-TIME.jsonl`, `sync DIR`. */
+/** A call that changes something: `append out.jsonl`, `sync DIR`. */
 export type Call = string;
 
 /**
  * `node:fs` under a file sink. Notes the calls that change something, before they run, and lets a test fail them or
- * stop the world there. Stamps in names are shown as `TIME`.
+ * stop the world there.
  */
 export class WatchedFiles implements SinkFiles {
   readonly calls: Call[] = [];
   /** May throw: so the call fails. What it waits for, the call waits for. */
   before: (call: Call) => void | Promise<void> = () => undefined;
   readonly stat = nodeFs.stat;
-  readonly lstat = nodeFs.lstat;
-  readonly readdir = nodeFs.readdir;
   readonly realpath = nodeFs.realpath;
   readonly #handles = new Set<FileHandle>();
   /** Calls that the system is at. */
@@ -25,19 +23,18 @@ export class WatchedFiles implements SinkFiles {
   #isKilled = false;
 
   readonly open = async (path: PathLike, flags?: string | number, mode?: Mode): Promise<FileHandle> => {
-    const name = shown(path);
-    // a string is from the compressor, a number from who appends
-    const makes = flags === 'w' || (typeof flags === 'number' && !(await isThere(path)));
-    if (makes) await this.#note(`make ${name}`);
+    const name = basename(String(path));
+    if (typeof flags === 'number' && !(await isThere(path))) await this.#note(`make ${name}`);
     const handle = await this.#run(() => nodeFs.open(path, flags, mode));
     this.#handles.add(handle);
     const isDirectory = (await handle.stat()).isDirectory();
-    for (const method of ['write', 'datasync', 'sync', 'truncate'] as const) {
+    for (const method of ['appendFile', 'write', 'datasync', 'sync', 'truncate'] as const) {
       const call = handle[method].bind(handle) as (...args: unknown[]) => Promise<unknown>;
       const watched = async (...args: unknown[]): Promise<unknown> => {
-        await this.#note(`${method} ${isDirectory ? 'DIR' : name}`, () =>
+        const [bytes] = args;
+        await this.#note(`${method.replace('File', '')} ${isDirectory ? 'DIR' : name}`, async () =>
           // half of it has gone out when the process is killed
-          method === 'write' && Buffer.isBuffer(args[0]) ? half(call, args) : Promise.resolve(),
+          Buffer.isBuffer(bytes) ? call(bytes.subarray(0, bytes.length / 2)) : undefined,
         );
         return this.#run(() => call(...args));
       };
@@ -46,13 +43,8 @@ export class WatchedFiles implements SinkFiles {
     return handle;
   };
 
-  readonly rename = async (from: PathLike, to: PathLike): Promise<void> => {
-    await this.#note(`rename ${shown(from)} > ${shown(to)}`);
-    await this.#run(() => nodeFs.rename(from, to));
-  };
-
   readonly unlink = async (path: PathLike): Promise<void> => {
-    await this.#note(`unlink ${shown(path)}`);
+    await this.#note(`unlink ${basename(String(path))}`);
     await this.#run(() => nodeFs.unlink(path));
   };
 
@@ -96,18 +88,9 @@ export class WatchedFiles implements SinkFiles {
   }
 }
 
-function half(call: (...args: unknown[]) => Promise<unknown>, args: unknown[]): Promise<unknown> {
-  const [bytes, from, length, position] = args as [Buffer, number, number, number | null];
-  return call(bytes, from, Math.floor(length / 2), position);
-}
-
 async function isThere(path: PathLike): Promise<boolean> {
   return nodeFs.lstat(path).then(
     () => true,
     () => false,
   );
-}
-
-function shown(path: PathLike): string {
-  return basename(String(path)).replace(/\d{8}T\d{6}\.\d{3}Z/, 'TIME');
 }

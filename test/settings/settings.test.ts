@@ -36,7 +36,6 @@ void t.test('without being set, each setting has the default of the design', (t)
     logDir: 'append-log',
     sink: 'simulated',
     sinkConcurrency: 1,
-    sinkConcurrencyMax: 64,
     sinkTriesMax: null,
     fsync: 'always',
     replayWaitMs: 30_000,
@@ -128,6 +127,32 @@ void t.test('an unknown or malformed setting is refused by its name', (t) => {
     [['--fsync', 'sometimes'], {}, /^--fsync must be "always", "never" or /],
     [['--body-max', '1 potato'], {}, /^--body-max must be a number of bytes/],
     [['--sink', 'kafka'], {}, /^--sink must be one of simulated, file, stdout, http, postgres, not "kafka"$/],
+    [
+      ['--sink-concurrency', 'auto'],
+      {},
+      /^--sink-concurrency must be a whole number .* 1000: "auto" was removed, not "auto"$/,
+    ],
+    [
+      ['--sink-concurrency-max=8'],
+      {},
+      /^Unknown flag --sink-concurrency-max: it was removed; give --sink-con/,
+    ],
+    [
+      [],
+      { FOREBAY_SINK_CONCURRENCY_MAX: '8' },
+      /^Unknown environment .*_MAX: it was removed; give --sink-con/,
+    ],
+    [
+      ['--sink-file-rotate-bytes', '1MiB'],
+      {},
+      /^Unknown flag .*: it was removed; let logrotate rotate the file$/,
+    ],
+    [
+      ['--no-sink-file-gzip'],
+      {},
+      /^Unknown flag --no-sink-file-gzip: it was removed; let logrotate rotate and/,
+    ],
+    [[], { FOREBAY_SINK_FILE_ROTATE_AFTER: '1h' }, /_ROTATE_AFTER: it was removed; let logrotate rotate/],
     [['--sink-failure-rate', '2'], {}, /^--sink-failure-rate must be a number from 0 to 1/],
     [['--no-port'], {}, /^Unknown flag --no-port: --port takes a value$/],
     [['--sink', 'file'], {}, /^--sink file needs --sink-file/],
@@ -145,6 +170,7 @@ void t.test('an unknown or malformed setting is refused by its name', (t) => {
     ['{', /settings.json \(--config\) cannot be read: it is no JSON, see line 1$/],
     ['{\n"port": 1,\n}', /it is no JSON, see line 3$/],
     ['[]', /must hold a JSON object/],
+    ['{"sink-concurrency-max":1}', /^Unknown setting "sink-concurrency-max" in .*: it was removed; give /],
     ['{"prot":1}', /^Unknown setting "prot" in .*settings.json: did you mean "port"\?$/],
     ['{"port":"x"}', /^"port" in .*settings.json must be a whole number from 0 to 65535, not "x"$/],
   ] as const) {
@@ -161,7 +187,7 @@ const ON_OFF = Object.values(SERVER_SETTINGS)
 
 void t.test('a flag that is on or off goes before the variable and the file, also as off', (t) => {
   const file = join(tempDir(t), 'settings.json');
-  t.same(ON_OFF, ['discard-backlog', 'sink-file-gzip', 'sink-gzip', 'sink-create-table', 'help', 'version']);
+  t.same(ON_OFF, ['discard-backlog', 'sink-gzip', 'sink-create-table', 'help', 'version']);
   const valueOf = (flag: string, argv: string[], environment: Record<string, string>): unknown => {
     const values = Object.entries(readOptions(SERVER_SETTINGS, argv, environment));
     const key = Object.entries(SERVER_SETTINGS).find(([, option]) => option.flag === flag)?.[0];

@@ -28,11 +28,7 @@ const postgres = noPostgres === false ? await PostgresServer.start(t) : null;
 /** The benches of each kind, by title; each opens its sink as the server does. A text: why there can be none here. */
 const BENCHES: Readonly<Record<SinkSettings['sink'], Readonly<Record<string, Open>> | string>> = {
   simulated: { simulated: simulatedBench },
-  file: {
-    'file, rotateBytes null': async (t) => fileBench(t),
-    'file, rotateBytes 1': async (t) => fileBench(t, '--sink-file-rotate-bytes', '1'),
-    'file, rotateBytes 2000': async (t) => fileBench(t, '--sink-file-rotate-bytes', '2000'),
-  },
+  file: { file: fileBench },
   stdout: { stdout: stdoutBench },
   http: { http: httpBench },
   postgres: postgres === null ? String(noPostgres) : { postgres: async (t) => postgresBench(t, postgres) },
@@ -72,11 +68,11 @@ async function simulatedBench(): Promise<SinkBench> {
   };
 }
 
-async function fileBench(t: Test, ...flags: string[]): Promise<SinkBench> {
+async function fileBench(t: Test): Promise<SinkBench> {
   const [dir, gone] = ['out', 'gone'].map((name) => join(tempDir(t), name)) as [string, string];
   mkdirSync(dir);
   const path = join(dir, 'out.jsonl');
-  const settings = settingsOf(['--sink', 'file', '--sink-file', path, ...flags]);
+  const settings = settingsOf(['--sink', 'file', '--sink-file', path]);
   const fs = new WatchedFiles();
   const tell = (before: WatchedFiles['before']) => (): void => {
     release();
@@ -91,11 +87,7 @@ async function fileBench(t: Test, ...flags: string[]): Promise<SinkBench> {
       : undefined;
   return {
     sink: await fileKind.open(settings, { ...contextOf(settings), fs }),
-    kept: async () => {
-      const names = (await fs.readdir(join(path, '..'))).toSorted(); // `out-…` before `out.`
-      const text = names.map((name) => readFileSync(join(path, '..', name), 'utf8')).join('');
-      return text.split('\n').slice(0, -1);
-    },
+    kept: async () => readFileSync(path, 'utf8').split('\n').slice(0, -1),
     keepsText: { can: true },
     confirm: () => {
       tell(() => undefined)();

@@ -3,7 +3,6 @@ import { readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import t from 'tap';
 import type { Batch } from '../../lib/seams/batch.js';
-import { batchesAtOnce } from '../../lib/cli/open-files.js';
 import { SERVER_SETTINGS } from '../../lib/cli/server-settings.js';
 import { createForebay } from '../../lib/forebay.js';
 import { silentLogger } from '../../lib/base/reporter.js';
@@ -46,8 +45,6 @@ void t.test('each setting of a kind is one of the server, and says whose it is',
 /** A value of each setting that is not on or off, other than the one it has at first. */
 const EXAMPLES: Readonly<Record<string, string>> = {
   'sink-file': 'out.jsonl',
-  'sink-file-rotate-bytes': '1KiB',
-  'sink-file-rotate-after': '1h',
   'sink-url': 'http://api.example/',
   'sink-header': 'X-Api: 1',
   'sink-headers-file': 'headers',
@@ -174,7 +171,7 @@ const MEMORY_FLAGS = ['--sink', 'memory', '--sink-memory-name', 'here', '--sink-
 
 async function openMemory(): Promise<MemorySink> {
   const values = valuesOf(MEMORY_FLAGS);
-  const context = { connections: batchesAtOnce(values), logger: silentLogger };
+  const context = { connections: values.sinkConcurrency, logger: silentLogger };
   const sink = await kindNamed(KINDS, values.sink).open(values, context);
   if (!(sink instanceof MemorySink)) throw new Error('it is another sink');
   return sink;

@@ -61,7 +61,7 @@ void t.test('what cannot be a sink file is refused at the start', async (t) => {
   for (const path of ['/dev/null', join(dir, 'pipe'), join(dir, 'link')]) {
     await t.rejects(
       FileSink.open(path),
-      { code: 'SINK_UNUSABLE', message: /: it is no regular file$/ },
+      { code: 'SINK_UNUSABLE', message: /: it is not a regular file$/ },
       path,
     );
   }

@@ -223,7 +223,7 @@ function sinkFamilies({ statistics }: Sources): Family[] {
       '1 while the sink is left alone because it is set up wrongly: a token, a right, a path, a table.',
       Number(sink.misconfigured),
     ),
-    gauge('sink_concurrency', 'Batches that may be on their way at once, now.', sink.concurrency),
+    gauge('sink_concurrency', 'Batches that may be on their way at once.', sink.concurrency),
     counter(
       'delivery_failures',
       'Attempts to read, deliver or delete a batch that failed and were repeated.',

@@ -1,60 +1,60 @@
 import { constants } from 'node:fs';
 import type { BigIntStats } from 'node:fs';
+import * as nodeFs from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { tryLock } from '../../logs/file/native-lock.js';
 import { systemCode } from '../../base/errors.js';
-import { flushDirectory, writeAll } from './sink-files.js';
-import type { SinkFiles } from './sink-files.js';
+
+/** What the file sink asks of the system. It comes in as a parameter, so that a test can fail it or stop it anywhere. */
+export type SinkFiles = Pick<typeof nodeFs, 'open' | 'unlink' | 'stat' | 'realpath'>;
+
+export const nodeFiles: SinkFiles = nodeFs;
 
 /**
  * A file of whole lines that one process appends to, flushed with each append.
  *
- * A crash in the middle of a write leaves a line cut off. Its append had not ended, so it is cut away when the file is
- * opened; a last line that only misses its line break is left whole and gets one.
+ * A crash in the middle of a write leaves a part of a line. Its append had not ended, so it is cut away when the file is
+ * opened; a last line that only lacks its line break stays and gets one.
  *
- * Others may delete, replace or cut the file while it is open, and what was promised has a name: an append says whether
- * its lines are in the file that has the name. Lines go to the end, wherever that is by then (`O_APPEND`): behind the end
- * of a file that was cut there would be NUL bytes.
+ * Others may delete, replace or cut the file while it is open, and the promise is about the name: an append says whether
+ * its lines are in the file that has the name. Lines go to the end, wherever it is then (`O_APPEND`): after the end of a
+ * file that was cut there would be NUL bytes.
  */
 export class LineFile {
   /** Its path, links followed. */
   readonly path: string;
-  /** When it was made, as far as the file system knows, in milliseconds since 1970. */
-  readonly createdMs: number;
   readonly #fs: SinkFiles;
   readonly #name: string;
   readonly #file: FileHandle;
   readonly #dev: bigint;
   readonly #ino: bigint;
-  /** In bytes, as of the last look or append; without what a failed append has left. */
+  /** In bytes, as of the last look or append, without what a failed append left. */
   #size: number;
-  /** Whether an append has failed and may have left bytes behind. */
+  /** Whether an append has failed and may have left bytes. */
   #dirty = false;
 
   /**
-   * Opens it, or makes it with a durable name. The flush makes whatever else was done to names in its directory
-   * durable, too. Where that fails the file is not there afterwards, unless it was before.
+   * Opens it, or creates it with a durable name. If that fails the file is not there afterwards, unless it was before.
    *
-   * @param name by which it is looked for at each append
-   * @param made where it is opened or made, if the name is a link to it
-   * @throws Error if another process has it, or it is no regular file
+   * @param name by which it is looked for at each append; links are followed
+   * @throws Error if another process has it, or it is not a regular file
    */
-  static async open(fs: SinkFiles, name: string, made: string = name): Promise<LineFile> {
-    const { file, isNew } = await openOrMake(fs, made);
+  static async open(fs: SinkFiles, name: string): Promise<LineFile> {
+    const { file, isNew } = await openOrCreate(fs, name);
     let isOurs = false;
     try {
       const stats = await file.stat({ bigint: true });
       // a pipe has no end to append to, a device keeps nothing
-      if (!stats.isFile()) throw new Error('it is no regular file');
+      if (!stats.isFile()) throw new Error('it is not a regular file');
       isOurs = lock(file);
       if (!isOurs) throw new Error('another process writes into it');
-      const path = await fs.realpath(made);
+      const path = await fs.realpath(name);
       await flushDirectory(fs, dirname(path));
       return new LineFile(fs, name, path, file, stats, await endAtLine(file, Number(stats.size)));
     } catch (error) {
-      // a name that a failed flush has left in doubt must be made anew: the next flush may pass it over
-      if (isNew && isOurs) await fs.unlink(made).catch(() => undefined);
+      // a name that a failed flush left in doubt must be created again: the next flush may pass it over
+      if (isNew && isOurs) await fs.unlink(name).catch(() => undefined);
       await file.close();
       throw error;
     }
@@ -65,7 +65,7 @@ export class LineFile {
     name: string,
     path: string,
     file: FileHandle,
-    { dev, ino, birthtimeMs, mtimeMs }: BigIntStats,
+    { dev, ino }: BigIntStats,
     size: number,
   ) {
     this.#fs = fs;
@@ -75,13 +75,6 @@ export class LineFile {
     this.#dev = dev;
     this.#ino = ino;
     this.#size = size;
-    // 0 where a file system does not know it
-    this.createdMs = Number(birthtimeMs > 0n ? birthtimeMs : mtimeMs);
-  }
-
-  /** In bytes, without what a failed append has left. */
-  get size(): number {
-    return this.#size;
   }
 
   /** Whether its name still leads to it. If others have cut it or appended to it, it goes on at its end. */
@@ -100,26 +93,14 @@ export class LineFile {
    */
   async append(lines: Buffer): Promise<boolean> {
     this.#dirty = true;
-    await writeAll(this.#file, lines);
+    await this.#file.appendFile(lines);
     await this.#file.datasync();
     this.#dirty = false;
     this.#size += lines.length;
     return ((await this.#sizeByName()) ?? -1) >= this.#size;
   }
 
-  /** Whether it is what a path leads to, links not followed. */
-  async isAt(fs: SinkFiles, path: string): Promise<boolean> {
-    const own = await this.#file.stat();
-    try {
-      const { dev, ino } = await fs.lstat(path);
-      return dev === own.dev && ino === own.ino;
-    } catch (error) {
-      if (systemCode(error) === 'ENOENT') return false;
-      throw error;
-    }
-  }
-
-  /** Makes the file what it is to stay: without what a failed append has left. */
+  /** Cuts away what a failed append left. */
   async finish(): Promise<void> {
     if (!this.#dirty) return;
     const { size } = await this.#file.stat();
@@ -146,7 +127,7 @@ export class LineFile {
 
 const NOTHING_THERE = new Set(['ENOENT', 'ENOTDIR']);
 
-async function openOrMake(fs: SinkFiles, path: string): Promise<{ file: FileHandle; isNew: boolean }> {
+async function openOrCreate(fs: SinkFiles, path: string): Promise<{ file: FileHandle; isNew: boolean }> {
   const flags = constants.O_RDWR | constants.O_CREAT | constants.O_APPEND;
   try {
     return { file: await fs.open(path, flags | constants.O_EXCL, 0o640), isNew: true };
@@ -156,7 +137,7 @@ async function openOrMake(fs: SinkFiles, path: string): Promise<{ file: FileHand
   }
 }
 
-/** `false` where another process has it. Two would write over each other, as each knows where its own bytes end. */
+/** `false` if another process has it: what a failed append of one left, the other would take for its own. */
 function lock(file: FileHandle): boolean {
   try {
     return tryLock(file.fd, { shared: false });
@@ -165,7 +146,17 @@ function lock(file: FileHandle): boolean {
   }
 }
 
-/** Makes the file end with a whole line. Gives its size back, in bytes. */
+/** Flushes the names in a directory. */
+async function flushDirectory(fs: SinkFiles, dir: string): Promise<void> {
+  const handle = await fs.open(dir, 'r');
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}
+
+/** Makes the file end with a whole line. Returns its size in bytes. */
 async function endAtLine(file: FileHandle, size: number): Promise<number> {
   const end = await lastLineStart(file, size);
   if (end === size) return size;
@@ -181,7 +172,7 @@ async function endAtLine(file: FileHandle, size: number): Promise<number> {
   return size + 1;
 }
 
-/** The position behind the last line break, found from the end in steps. */
+/** The position after the last line break, found from the end in steps. */
 async function lastLineStart(file: FileHandle, size: number): Promise<number> {
   const step = Buffer.alloc(65_536);
   for (let end = size; end > 0;) {

@@ -8,6 +8,7 @@ import type { Batch } from '../../seams/batch.js';
 import { asError, ForebayError, systemCode } from '../../base/errors.js';
 import { post } from '../../base/http-post.js';
 import { HttpAnswers } from './http-answers.js';
+import { withDeadline } from '../deadline.js';
 import type { SettingFile } from '../setting-file.js';
 import { SinkError } from '../../seams/sink-error.js';
 import type { Sink, SinkDescription } from '../../seams/sink.js';
@@ -75,43 +76,28 @@ export class HttpSink implements Sink {
     }
   }
 
-  async deliver(batch: Batch, signal: AbortSignal): Promise<void> {
-    const timeoutMs = this.#timeoutMs;
+  async deliver(batch: Batch, stopping: AbortSignal): Promise<void> {
     const { format, gzip: isGzip } = this.#options;
     await this.#refresh(this.#isSuspect);
     const plain = format === 'array' ? asArray(batch) : batch.bytes;
     const body = isGzip ? await compress(plain, { level: 1 }) : plain;
-    const { agent, headers, answers } = this.#setup;
-    const attempt = new AbortController();
-    const stop = (): void => {
-      attempt.abort(signal.reason);
-    };
-    const timer = setTimeout(() => {
-      attempt.abort(new SinkError(`no answer within ${timeoutMs} ms (--sink-timeout)`, { said: '' }));
-    }, timeoutMs);
-    signal.addEventListener('abort', stop, { once: true });
-    try {
-      if (signal.aborted) stop();
-      const { answer, request, sent } = await post({
-        url: this.#url,
-        headers: { ...headers, 'idempotency-key': batch.key },
-        body,
-        agent,
-        signal: attempt.signal,
-      });
-      if (this.#isOld(request) || answers.isFailure(answer)) request.shouldKeepAlive = false;
-      await answers.take(answer, batch, signal);
-      await sent;
-    } catch (error) {
-      // the request says only that it was aborted
-      if (attempt.signal.aborted && !(error instanceof SinkError)) throw attempt.signal.reason;
-      const failure = error instanceof SinkError ? error : unanswered(asError(error));
-      this.#isSuspect = failure.misconfigured;
-      throw failure;
-    } finally {
-      clearTimeout(timer);
-      signal.removeEventListener('abort', stop);
-    }
+    const { agent, headers: all, answers } = this.#setup;
+    const headers = { ...all, 'idempotency-key': batch.key };
+    await withDeadline(stopping, this.#timeoutMs, async (signal) => {
+      try {
+        const { answer, request, sent } = await post({ url: this.#url, headers, body, agent, signal });
+        if (this.#isOld(request) || answers.isFailure(answer)) request.shouldKeepAlive = false;
+        await answers.take(answer, batch, stopping);
+        await sent;
+      } catch (error) {
+        const isSaid = error instanceof SinkError;
+        if (stopping.aborted && !isSaid) throw stopping.reason;
+        // the request says only that it was aborted
+        const failure = isSaid ? error : unanswered(asError(signal.aborted ? signal.reason : error));
+        this.#isSuspect = failure.misconfigured;
+        throw failure;
+      }
+    });
   }
 
   async reload(): Promise<void> {

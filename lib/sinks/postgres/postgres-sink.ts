@@ -7,7 +7,7 @@ import { postgresConfig } from './postgres-config.js';
 import { failureOf, UNDEFINED_TABLE, unreplicated } from './postgres-failure.js';
 import type { SettingFile } from '../setting-file.js';
 import type { Sink, SinkDescription } from '../../seams/sink.js';
-import { untilAborted } from '../until-aborted.js';
+import { untilAborted, withDeadline } from '../deadline.js';
 
 export interface PostgresSinkOptions {
   /** `postgres://…`; what it leaves out comes from libpq's variables: `PGHOST`, `PGUSER`, `PGPASSWORD`, … */
@@ -105,36 +105,25 @@ export class PostgresSink implements Sink {
     this.#pool.on('error', () => undefined); // an idle connection broke; the pool has let it go
   }
 
-  async deliver(batch: Batch, signal: AbortSignal): Promise<void> {
-    const timeoutMs = this.#timeoutMs;
-    const attempt = new AbortController();
-    const stop = (): void => {
-      attempt.abort(signal.reason);
-    };
-    const timer = setTimeout(() => {
-      attempt.abort(new Error(`no answer within ${timeoutMs} ms (--sink-timeout)`));
-    }, timeoutMs);
-    signal.addEventListener('abort', stop, { once: true });
-    let client: pg.PoolClient | null = null;
-    let hasBatch = false;
-    try {
-      if (signal.aborted) stop();
-      client = await this.#connect(attempt.signal);
-      await this.#ensureTable(client, attempt.signal);
-      hasBatch = true;
-      await this.#insertRows(client, batch, attempt.signal);
-      client.release();
-    } catch (error) {
-      const failure = failureOf(error, hasBatch);
-      if (failure.status === UNDEFINED_TABLE) this.#hasTable = false;
-      if (client !== null && attempt.signal.aborted) void this.#giveUp(client);
-      // whatever went wrong, another connection may lead to a server that is well. A refusal is a sound answer
-      else client?.release(failure.refused === null);
-      throw signal.aborted ? error : failure;
-    } finally {
-      clearTimeout(timer);
-      signal.removeEventListener('abort', stop);
-    }
+  async deliver(batch: Batch, stopping: AbortSignal): Promise<void> {
+    await withDeadline(stopping, this.#timeoutMs, async (signal) => {
+      let client: pg.PoolClient | null = null;
+      let hasBatch = false;
+      try {
+        client = await this.#connect(signal);
+        await this.#ensureTable(client, signal);
+        hasBatch = true;
+        await this.#insertRows(client, batch, signal);
+        client.release();
+      } catch (error) {
+        const failure = failureOf(error, hasBatch);
+        if (failure.status === UNDEFINED_TABLE) this.#hasTable = false;
+        if (client !== null && signal.aborted) void this.#giveUp(client);
+        // whatever went wrong, another connection may lead to a server that is well. A refusal is a sound answer
+        else client?.release(failure.refused === null);
+        throw stopping.aborted ? error : failure;
+      }
+    });
   }
 
   async close(): Promise<void> {

@@ -6,7 +6,7 @@ import type { Output } from './output.js';
 import { PipeOutput } from './pipe-output.js';
 import { SinkError } from '../../seams/sink-error.js';
 import type { Sink } from '../../seams/sink.js';
-import { untilAborted } from '../until-aborted.js';
+import { untilAborted } from '../deadline.js';
 
 const LINE_FEED = Buffer.from('\n');
 

@@ -263,7 +263,7 @@ async function bench(
   const fileBounds = { wholeMax: 1000, piece: 500, lineMax: 2000 };
   const log = await AppendLog.open({ dir, fs, fsync: 'never', lines, fileBounds, deadLettersBytesMax });
   const backlog = new Backlog(log, lines);
-  const options = { sinkConcurrency: 1, sinkConcurrencyMax: 1, sinkTriesMax: null };
+  const options = { sinkConcurrency: 1, sinkTriesMax: null };
   const deliverer = new Delivery({ log, sink, lines, ...options });
   const ended = pipeline(backlog, deliverer);
   let ending: Promise<void> | null = null;
