@@ -86,11 +86,6 @@ export class FastPath {
     for (const connection of this.#connections.values()) connection.close();
   }
 
-  /** Closes all, whatever they wait for. */
-  destroy(): void {
-    for (const connection of this.#connections.values()) connection.destroy();
-  }
-
   /** Whether a plain request may begin with these bytes. */
   isBeginning(bytes: Buffer): boolean {
     return this.#requestLines.some((line) => line.startsWith(bytes.toString('latin1', 0, line.length)));
@@ -244,10 +239,6 @@ class FastConnection {
     if (this.#isBusy) return;
     if (this.#held === null) this.#socket.destroy();
     else this.#handOver(this.#held);
-  }
-
-  destroy(): void {
-    this.#socket.destroy();
   }
 
   readonly #onEnd = (): void => {

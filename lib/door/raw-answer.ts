@@ -50,7 +50,7 @@ let second = NaN;
 let date = '';
 
 /** The time as the `Date` header has it (RFC 9110, 5.6.7), made once a second. */
-export function httpDate(): string {
+function httpDate(): string {
   const now = Math.floor(Date.now() / 1000);
   if (now !== second) {
     second = now;

@@ -133,7 +133,7 @@ export function decodeUtf8(body: Buffer): string {
 }
 
 /** @throws ForebayError `EVENT_NOT_JSON` for half a surrogate pair, which no UTF-8 can hold */
-export function wellFormed(text: string): string {
+function wellFormed(text: string): string {
   if (text.isWellFormed()) return text;
   const whole = text.toWellFormed();
   let position = 0;
