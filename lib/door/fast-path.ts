@@ -56,6 +56,8 @@ export class FastPath {
   readonly #timer: NodeJS.Timeout;
   readonly #requestLines: readonly string[];
   readonly answers: RawAnswers;
+  /** The last request that was plain: those of all connections have most often the same head. */
+  #last: PlainRequest | null = null;
 
   constructor(options: FastPathOptions) {
     this.options = options;
@@ -93,18 +95,20 @@ export class FastPath {
 
   /** What a head says that needs no other reader. */
   plainRequest(text: string): PlainRequest | null {
+    if (this.#last?.head.text === text) return this.#last;
     const head = plainHead(text);
     if (head === null || this.options.hosts.serves(head.header('host') ?? '') !== true) return null;
     const take = this.options.routes.get(head.target)?.takerOf(head) ?? null;
-    return take && { head, take };
+    if (take === null) return null;
+    this.#last = { head, take };
+    return this.#last;
   }
 }
 
 class FastConnection {
   readonly #path: FastPath;
   readonly #socket: Socket;
-  /** The head of the last request, unless it is long: the next one has most often the same. */
-  #headText = '';
+  /** The last request, unless its head is long: the next one has most often the same. */
   #request: PlainRequest | null = null;
   /** The first piece of a request. */
   #held: Buffer | null = null;
@@ -156,17 +160,15 @@ class FastConnection {
    * @returns 0 where it was taken, how many bytes are missing at least, or `NaN` where it is not for the fast path
    */
   #take(bytes: Buffer): number {
-    const { length } = this.#headText;
-    if (length === 0 || bytes.toString('latin1', 0, length) !== this.#headText) {
-      const end = bytes.indexOf(HEAD_END);
-      if (end === -1) return this.#path.isBeginning(bytes) ? 1 : NaN;
-      const text = bytes.toString('latin1', 0, end + HEAD_END.length);
-      this.#request = text.length > HELD_BYTES_MAX ? null : this.#path.plainRequest(text);
-      this.#headText = text.length > HEAD_KEPT_BYTES_MAX ? '' : text;
+    if (this.#request === null || !beginsWith(bytes, this.#request.head.text)) {
+      const end = bytes.indexOf(HEAD_END) + HEAD_END.length;
+      if (end < HEAD_END.length) return this.#path.isBeginning(bytes) ? 1 : NaN;
+      this.#request = end > HELD_BYTES_MAX ? null : this.#path.plainRequest(bytes.toString('latin1', 0, end));
     }
     if (this.#request === null) return NaN;
     const { head, take } = this.#request;
-    const { headBytes, bodyBytes } = head;
+    const { length: headBytes } = head.text;
+    const { bodyBytes } = head;
     const missing = headBytes + bodyBytes - bytes.length;
     // a body that has begun counts towards the bound of the queue, which node:http's way knows
     if (missing !== 0) return missing === bodyBytes ? missing : NaN;
@@ -184,7 +186,7 @@ class FastConnection {
     const { head } = this.#request;
     const { target: path } = head;
     const id = requestId(head.header('x-request-id'));
-    if (this.#headText === '') this.#request = null;
+    if (head.text.length > HEAD_KEPT_BYTES_MAX) this.#request = null;
     const { status } = answer;
     const { counts, accessLog } = this.#path.options;
     const { writable } = socket;
@@ -273,4 +275,8 @@ class FastConnection {
     this.#path.letGo(this.#socket);
     this.#socket.off('data', this.#onData).off('end', this.#onEnd).off('close', this.#onClose);
   }
+}
+
+function beginsWith(bytes: Buffer, text: string): boolean {
+  return bytes.toString('latin1', 0, text.length) === text;
 }

@@ -33,19 +33,16 @@ const LENGTH_PLACE = PLACES.get('content-length');
 
 /** The head of a request that the fast path understands. */
 export class PlainHead implements RequestHead {
+  readonly text: string;
   readonly target: string;
-  /** How long the head is, in bytes, */
-  readonly headBytes: number;
-  /** and the body behind it. */
+  /** How long the body behind it is. */
   readonly bodyBytes: number;
-  readonly #head: string;
   /** Values by their place. */
   readonly #single: readonly (string | undefined)[];
 
-  constructor(head: string, single: readonly (string | undefined)[]) {
-    this.#head = head;
-    this.target = head.slice(METHOD.length, head.indexOf(' ', METHOD.length));
-    this.headBytes = head.length;
+  constructor(text: string, single: readonly (string | undefined)[]) {
+    this.text = text;
+    this.target = text.slice(METHOD.length, text.indexOf(' ', METHOD.length));
     this.#single = single;
     this.bodyBytes = Number(this.header('content-length'));
   }
@@ -54,7 +51,7 @@ export class PlainHead implements RequestHead {
     const place = PLACES.get(name);
     if (place !== undefined) return this.#single[place];
     // read again, as to keep each header of a connection takes up to ten times the memory of its head
-    const values = [...this.#head.matchAll(linesOf(name.replace(/[^a-z\d]/g, '\\$&')))];
+    const values = [...this.text.matchAll(linesOf(name.replace(/[^a-z\d]/g, '\\$&')))];
     return values.length === 0 ? undefined : values.map(([, , value = '']) => value.trim()).join(', ');
   }
 }
