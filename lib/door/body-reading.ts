@@ -1,5 +1,4 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import type { Readable } from 'node:stream';
 import { ForebayError } from '../base/errors.js';
 import { BodyBuffer } from '../sources/body-buffer.js';
 import type { EventReader } from '../seams/source.js';
@@ -48,7 +47,9 @@ export class BodyReading implements IncomingBody {
   /** In bytes, as it was sent, */
   #sent = 0;
   /** and inflated. */
-  #length = 0;
+  #inflated = 0;
+  /** Whether what is coded has come to its end. */
+  #isInflated = false;
 
   constructor(options: BodyReadingOptions) {
     this.#options = options;
@@ -64,12 +65,11 @@ export class BodyReading implements IncomingBody {
     if (this.#decoder !== null) bodies.hold(this, DECODER_BYTES);
     if (this.#isOver()) return;
     req.on('data', this.#onSent);
+    req.on('end', this.#onAllSent);
     this.#decoder?.on('error', this.#onDecoderError);
-    if (this.#unverified !== null) req.on('end', this.#onAllSent);
-    else if (this.#decoder !== null) req.pipe(this.#decoder);
-    const source: Readable | null = this.#decoder ?? (this.#unverified === null ? req : null);
-    source?.on('data', this.#onData);
-    source?.on('end', this.#onEnd);
+    this.#decoder?.on('data', this.#onInflated);
+    this.#decoder?.on('end', this.#onAllInflated);
+    if (this.#decoder !== null && this.#unverified === null) req.pipe(this.#decoder);
     // a decoder may still be at work on a body that is whole
     req.on('close', () => {
       if (!req.readableEnded) this.#release();
@@ -97,25 +97,46 @@ export class BodyReading implements IncomingBody {
     done(error);
   }
 
-  /** In front of the decoder. */
+  /** A piece as it was sent: for who verifies the whole, or the reader. A decoder gets it from the stream. */
   readonly #onSent = (piece: Buffer): void => {
     const isFirst = this.#sent === 0;
     this.#sent += piece.length;
     if (this.#options === null) return;
-    const { bodies, coding } = this.#options;
+    const { bodies, coding, reader } = this.#options;
     if (isFirst) bodies.holdWindow(this, windowBytes(coding, piece));
     if (this.#unverified !== null) this.#add(piece, this.#sent, this.#unverified);
+    else if (this.#decoder === null) this.#add(piece, this.#sent, reader);
   };
 
   readonly #onAllSent = (): void => {
     const body = this.#unverified?.take();
-    if (body === undefined) return;
-    this.#attempt(({ verify, reader }) => {
-      verify?.(body);
-      if (this.#decoder === null) reader.append(body);
-    });
-    if (this.#decoder === null) this.#end();
-    else this.#decoder.end(body);
+    if (body !== undefined) {
+      this.#attempt(({ verify, reader }) => {
+        verify?.(body);
+        if (this.#decoder === null) reader.append(body);
+      });
+      this.#decoder?.end(body);
+    }
+    if (this.#decoder === null || this.#isInflated) this.#end();
+  };
+
+  readonly #onInflated = (piece: Buffer): void => {
+    if (this.#options === null) return;
+    this.#inflated += piece.length;
+    this.#add(piece, this.#inflated, this.#options.reader);
+    if (this.#decoder === null || turns.hasTime) return;
+    // many decoders may have inflated something since the last turn
+    this.#decoder.pause();
+    turns.wait(this.#readOn);
+  };
+
+  readonly #readOn = (): void => {
+    this.#decoder?.resume();
+  };
+
+  readonly #onAllInflated = (): void => {
+    this.#isInflated = true;
+    if (this.#options?.req.complete === true) this.#end(); // or something was sent behind what is coded
   };
 
   /** Holds a piece of a body that has come to this length with it. */
@@ -129,28 +150,7 @@ export class BodyReading implements IncomingBody {
     });
   }
 
-  readonly #onData = (piece: Buffer): void => {
-    if (this.#options === null) return;
-    this.#length += piece.length;
-    this.#add(piece, this.#length, this.#options.reader);
-    if (this.#decoder === null || turns.hasTime) return;
-    // many decoders may have inflated something since the last turn
-    this.#decoder.pause();
-    turns.wait(this.#readOn);
-  };
-
-  readonly #readOn = (): void => {
-    this.#decoder?.resume();
-  };
-
-  readonly #onEnd = (): void => {
-    if (this.#options === null) return;
-    const { req } = this.#options;
-    if (this.#decoder === null || req.complete) this.#end();
-    else req.once('end', this.#end); // what is coded is over, and what was sent is not
-  };
-
-  readonly #end = (): void => {
+  #end(): void {
     const isWhole = this.#attempt(({ coding, reader }) => {
       if (this.#decoder !== null && this.#decoder.bytesWritten < this.#sent) {
         const message = `Something stands behind the end of the ${coding} body`;
@@ -159,7 +159,7 @@ export class BodyReading implements IncomingBody {
       reader.end();
     });
     if (isWhole) this.#finish(null);
-  };
+  }
 
   readonly #onDecoderError = (cause: Error): void => {
     this.#attempt(({ coding }) => {

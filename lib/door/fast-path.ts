@@ -4,7 +4,7 @@ import type { HttpAnswer } from '../seams/http-answer.js';
 import type { AccessLog } from './access-log.js';
 import { endWith } from './connection-errors.js';
 import type { HostRules } from './host-rules.js';
-import { httpDate, rawAnswer } from './raw-answer.js';
+import { RawAnswers } from './raw-answer.js';
 import { ABORTED } from './request-counts.js';
 import type { RequestCounts } from './request-counts.js';
 import { plainHead } from './request-head.js';
@@ -55,11 +55,13 @@ export class FastPath {
   readonly #connections = new Map<Socket, FastConnection>();
   readonly #timer: NodeJS.Timeout;
   readonly #requestLines: readonly string[];
-  /** The last answer to accepted events, with what goes over the wire for it in front of the request's id and after. */
-  #kept: { answer: HttpAnswer; date: string; statusLine: string; rest: string } | null = null;
+  readonly answers: RawAnswers;
+  /** The last request that was plain: those of all connections have most often the same head. */
+  #last: PlainRequest | null = null;
 
   constructor(options: FastPathOptions) {
     this.options = options;
+    this.answers = new RawAnswers(options.keepAliveTimeoutMs);
     this.#requestLines = [...options.routes.keys()].map((path) => `POST ${path} HTTP/1.1\r\n`);
     this.#timer = setInterval(() => {
       for (const connection of this.#connections.values()) connection.check();
@@ -86,11 +88,6 @@ export class FastPath {
     for (const connection of this.#connections.values()) connection.close();
   }
 
-  /** Closes all, whatever they wait for. */
-  destroy(): void {
-    for (const connection of this.#connections.values()) connection.destroy();
-  }
-
   /** Whether a plain request may begin with these bytes. */
   isBeginning(bytes: Buffer): boolean {
     return this.#requestLines.some((line) => line.startsWith(bytes.toString('latin1', 0, line.length)));
@@ -98,38 +95,25 @@ export class FastPath {
 
   /** What a head says that needs no other reader. */
   plainRequest(text: string): PlainRequest | null {
+    if (this.#last?.head.text === text) return this.#last;
     const head = plainHead(text);
     if (head === null || this.options.hosts.serves(head.header('host') ?? '') !== true) return null;
     const take = this.options.routes.get(head.target)?.takerOf(head) ?? null;
-    return take && { head, take };
-  }
-
-  /** An answer as it goes over the wire, in `latin1`. Most are the same: all but the id is made once a second. */
-  answerText(answer: HttpAnswer, id: string, isLast: boolean): string {
-    const date = httpDate();
-    let kept = this.#kept;
-    if (kept === null || answer !== kept.answer || date !== kept.date || isLast) {
-      const text = rawAnswer(answer, isLast ? null : this.options.keepAliveTimeoutMs);
-      const at = text.indexOf('\n') + 1;
-      kept = { answer, date, statusLine: text.slice(0, at), rest: text.slice(at) };
-      if (answer.status < 300 && !isLast) this.#kept = kept;
-    }
-    return `${kept.statusLine}X-Request-Id: ${id}\r\n${kept.rest}`;
+    if (take === null) return null;
+    this.#last = { head, take };
+    return this.#last;
   }
 }
 
 class FastConnection {
   readonly #path: FastPath;
   readonly #socket: Socket;
-  /** The head of the last request, unless it is long: the next one has most often the same. */
-  #headText = '';
+  /** The last request, unless its head is long: the next one has most often the same. */
   #request: PlainRequest | null = null;
   /** The first piece of a request. */
   #held: Buffer | null = null;
   #isBusy = false;
-  /** What the request is named, */
-  #id = '';
-  /** and when it began, if it gets a log line. */
+  /** When the request began, if it gets a log line. */
   #beginMs: number | null = null;
   /** Whether something came behind the request that waits for its answer. */
   #hasMore = false;
@@ -160,7 +144,7 @@ class FastConnection {
     }
     const isFirst = this.#held === null;
     // some clients end a body with a line break more (RFC 9112, 2.2)
-    if (isFirst && piece.equals(LINE_END)) return;
+    if (isFirst && piece.length === LINE_END.length && piece.equals(LINE_END)) return;
     this.#quietChecks = 0;
     const bytes = this.#held === null ? piece : Buffer.concat([this.#held, piece]);
     this.#held = null;
@@ -176,22 +160,19 @@ class FastConnection {
    * @returns 0 where it was taken, how many bytes are missing at least, or `NaN` where it is not for the fast path
    */
   #take(bytes: Buffer): number {
-    const { length } = this.#headText;
-    if (length === 0 || bytes.toString('latin1', 0, length) !== this.#headText) {
-      const end = bytes.indexOf(HEAD_END);
-      if (end === -1) return this.#path.isBeginning(bytes) ? 1 : NaN;
-      const text = bytes.toString('latin1', 0, end + HEAD_END.length);
-      this.#request = text.length > HELD_BYTES_MAX ? null : this.#path.plainRequest(text);
-      this.#headText = text.length > HEAD_KEPT_BYTES_MAX ? '' : text;
+    if (this.#request === null || !beginsWith(bytes, this.#request.head.text)) {
+      const end = bytes.indexOf(HEAD_END) + HEAD_END.length;
+      if (end < HEAD_END.length) return this.#path.isBeginning(bytes) ? 1 : NaN;
+      this.#request = end > HELD_BYTES_MAX ? null : this.#path.plainRequest(bytes.toString('latin1', 0, end));
     }
     if (this.#request === null) return NaN;
     const { head, take } = this.#request;
-    const { headBytes, bodyBytes } = head;
+    const { length: headBytes } = head.text;
+    const { bodyBytes } = head;
     const missing = headBytes + bodyBytes - bytes.length;
     // a body that has begun counts towards the bound of the queue, which node:http's way knows
     if (missing !== 0) return missing === bodyBytes ? missing : NaN;
     this.#isBusy = true;
-    this.#id = requestId(head.header('x-request-id'));
     this.#beginMs = this.#path.options.accessLog.begin();
     take(bytes.subarray(headBytes), this.#answer);
     return 0;
@@ -200,21 +181,23 @@ class FastConnection {
   readonly #answer = (answer: HttpAnswer): void => {
     this.#isBusy = false;
     this.#isKnown = true;
+    if (this.#request === null) return;
     const socket = this.#socket;
-    const path = this.#request?.head.target ?? '';
-    const id = this.#id;
-    this.#id = ''; // a part of a head holds all of it
-    if (this.#headText === '') this.#request = null;
+    const { head } = this.#request;
+    const { target: path } = head;
+    const id = requestId(head.header('x-request-id'));
+    if (head.text.length > HEAD_KEPT_BYTES_MAX) this.#request = null;
     const { status } = answer;
     const { counts, accessLog } = this.#path.options;
-    counts.count(path, socket.writable ? status : ABORTED);
+    const { writable } = socket;
+    counts.count(path, writable ? status : ABORTED);
     if (this.#beginMs !== null) {
       const { remoteAddress: peer } = socket;
       accessLog.end(this.#beginMs, { requestId: id, method: 'POST', path, status, peer });
     }
-    if (!socket.writable) return;
+    if (!writable) return;
     const isLast = !this.#hasMore && (this.#hasEnded || this.#path.isClosing);
-    const text = this.#path.answerText(answer, id, isLast);
+    const text = this.#path.answers.text(answer, id, isLast);
     if (isLast) {
       socket.end(text, 'latin1');
       socket.destroySoon(); // whatever the client does with its side
@@ -260,10 +243,6 @@ class FastConnection {
     else this.#handOver(this.#held);
   }
 
-  destroy(): void {
-    this.#socket.destroy();
-  }
-
   readonly #onEnd = (): void => {
     this.#hasEnded = true;
     if (this.#isBusy) return;
@@ -296,4 +275,8 @@ class FastConnection {
     this.#path.letGo(this.#socket);
     this.#socket.off('data', this.#onData).off('end', this.#onEnd).off('close', this.#onClose);
   }
+}
+
+function beginsWith(bytes: Buffer, text: string): boolean {
+  return bytes.toString('latin1', 0, text.length) === text;
 }

@@ -122,9 +122,6 @@ export class SourceRoute implements Route {
   }
 
   #takeWhole(head: RequestHead, newReader: NewReader, body: Buffer, answer: Answer): void {
-    const refuse = (thrown: unknown, events: number): void => {
-      answer(this.#source.refused(this.#refused(thrown, events)));
-    };
     let reader: EventReader | null = null;
     try {
       this.#checkRoom(body.length);
@@ -132,15 +129,18 @@ export class SourceRoute implements Route {
       reader = newReader(body.length);
       reader.append(body);
       reader.end();
-    } catch (error) {
-      refuse(error, eventsAtFault(reader));
+    } catch (thrown) {
+      answer(this.#source.refused(this.#refused(thrown, eventsAtFault(reader))));
       return;
     }
     const whole = reader;
     this.#take(whole, (error) => {
       try {
-        if (error === null) answer(this.#accepted(whole));
-        else refuse(error, whole.lines.length);
+        answer(
+          error === null
+            ? this.#accepted(whole)
+            : this.#source.refused(this.#refused(error, whole.lines.length)),
+        );
       } catch (thrown) {
         this.#named(thrown); // a fault of the door, and none that may end the process
       }
@@ -176,7 +176,8 @@ export class SourceRoute implements Route {
   }
 
   #accepted(reader: EventReader): HttpAnswer {
-    for (const [code, events] of reader.refused ?? []) this.#options.counts.refuse(code, events);
+    if (reader.refused !== undefined)
+      for (const [code, events] of reader.refused) this.#options.counts.refuse(code, events);
     return reader.accepted();
   }
 

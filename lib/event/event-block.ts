@@ -9,8 +9,10 @@ export class LineBuffer {
   #full: Buffer[] = [];
   #block = EMPTY;
   #used = 0;
-  /** Where each line ends, in bytes. */
+  /** Where each line but the last ends, in bytes: a request of one event, as nearly all are, needs no list. */
   readonly #ends: number[] = [];
+  #lastEnd = 0;
+  #length = 0;
 
   static of(...lines: readonly string[]): LineBuffer {
     const buffer = new LineBuffer();
@@ -20,7 +22,7 @@ export class LineBuffer {
 
   /** How many lines there are. */
   get length(): number {
-    return this.#ends.length;
+    return this.#length;
   }
 
   /** The lines in UTF-8, in one buffer. What stands behind the last of them is not used yet. */
@@ -35,28 +37,31 @@ export class LineBuffer {
 
   /** Where a line begins in `bytes`: it ends where the next one begins. For `length`: where the last one ends. */
   startOf(index: number): number {
-    return index === 0 ? 0 : (this.#ends[index - 1] ?? 0);
+    if (index === 0) return 0;
+    return index === this.#length ? this.#lastEnd : (this.#ends[index - 1] ?? 0);
   }
 
   addText(line: string): void {
     const bytes = Buffer.from(line, 'utf8');
-    this.add(bytes, 0, bytes.length, '');
+    this.add(bytes, 0, bytes.length, EMPTY);
   }
 
   /**
    * A line that stands in other bytes, from `start` to before `end`.
    *
-   * @param tail ASCII that is put behind it
+   * @param tail what is put behind it
    */
-  add(source: Uint8Array, start: number, end: number, tail: string): void {
+  add(source: Uint8Array, start: number, end: number, tail: Uint8Array): void {
     const length = end - start + tail.length;
     if (this.#used + length > this.#block.length) this.#openBlock(length);
     const tailAt = this.#used + end - start;
     this.#block.set(new Uint8Array(source.buffer, source.byteOffset + start, end - start), this.#used);
-    // so few characters take longer in a call to Buffer's write
-    for (let index = 0; index < tail.length; index++) this.#block[tailAt + index] = tail.charCodeAt(index);
+    // so few bytes take longer in a call
+    for (let index = 0; index < tail.length; index++) this.#block[tailAt + index] = tail[index] ?? 0;
     this.#used += length;
-    this.#ends.push(this.startOf(this.length) + length);
+    if (this.#length > 0) this.#ends.push(this.#lastEnd);
+    this.#lastEnd += length;
+    this.#length++;
   }
 
   /** Nothing is copied as more comes: what that leaves behind is more than a body. */

@@ -69,6 +69,18 @@ export function timestampEnd(arrivedMs: number): string {
   return `,"timestamp":${arrivedMs}}`;
 }
 
+let endMs = NaN;
+let endBytes: Uint8Array = Buffer.alloc(0);
+
+/** The same in bytes, made once a millisecond. Not to be changed. */
+export function timestampEndBytes(arrivedMs: number): Uint8Array {
+  if (arrivedMs !== endMs) {
+    endMs = arrivedMs;
+    endBytes = Buffer.from(timestampEnd(arrivedMs), 'latin1');
+  }
+  return endBytes;
+}
+
 /** @throws ForebayError `EVENT_NOT_OBJECT`, `EVENT_FIELD` with `field` */
 function checkEvent(value: unknown): asserts value is Event {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
@@ -121,7 +133,7 @@ export function decodeUtf8(body: Buffer): string {
 }
 
 /** @throws ForebayError `EVENT_NOT_JSON` for half a surrogate pair, which no UTF-8 can hold */
-export function wellFormed(text: string): string {
+function wellFormed(text: string): string {
   if (text.isWellFormed()) return text;
   const whole = text.toWellFormed();
   let position = 0;

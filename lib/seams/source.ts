@@ -12,7 +12,7 @@ export interface Source {
   /** Whether its plain requests may take the fast path. */
   readonly isFast: boolean;
   /**
-   * Asked before a body is read, and on the fast path once for all requests of a connection with the same head: the
+   * Asked before a body is read, and on the fast path once for all requests that follow with the same head: the
    * result must follow from the head alone. What may change from one request to the next is asked by what is returned.
    *
    * @returns makes the reader of each body

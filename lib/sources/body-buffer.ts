@@ -30,7 +30,11 @@ export class BodyBuffer {
       piece.copy(this.#whole, at);
       return;
     }
-    if (this.length === piece.length || piece.length > COPIED_MAX) {
+    if (at === 0) {
+      this.#pieces = [piece];
+      return;
+    }
+    if (piece.length > COPIED_MAX) {
       this.#closeBlock();
       this.#pieces.push(piece);
       return;

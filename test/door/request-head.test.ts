@@ -11,7 +11,7 @@ void t.test('a plain head gives the path, the headers and the length of the body
   t.equal(plain?.header('x-request-id'), undefined);
   const text = head('Host:a', 'content-LENGTH:  7 ', 'constructor: x', '__proto__: y', 'X:', 'x: \t2');
   const odd = plainHead(text);
-  t.match(odd, { bodyBytes: 7, headBytes: text.length });
+  t.match(odd, { bodyBytes: 7, text });
   t.same(
     ['host', 'constructor', '__proto__', 'x', 'prefer'].map((name) => odd?.header(name)),
     ['a', 'x', 'y', ', 2', undefined],

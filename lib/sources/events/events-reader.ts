@@ -1,7 +1,8 @@
 import { ForebayError } from '../../base/errors.js';
 import type { ErrorCode } from '../../base/errors.js';
-import { eventLine, timestampEnd } from '../../event/event.js';
-import { EventScan, NOT_CERTAIN } from '../../event/event-scan.js';
+import { eventLine, timestampEndBytes } from '../../event/event.js';
+import { NOT_CERTAIN } from '../../event/event-scan.js';
+import type { EventScan } from '../../event/event-scan.js';
 import { jsonAnswer } from '../../seams/http-answer.js';
 import type { HttpAnswer } from '../../seams/http-answer.js';
 import { LineBuffer } from '../../event/event-block.js';
@@ -27,8 +28,18 @@ export interface RefusedEvent {
   readonly position?: number;
 }
 
+/** How the bodies of some requests are read, the same for all with one head. */
+export interface Reading {
+  readonly limits: Limits;
+  /** Whether one wrong event leaves the others in. */
+  readonly isLenient: boolean;
+  /** Shared: what it found last is used before it looks for more. */
+  readonly scan: EventScan;
+}
+
 /** The answer to one event, made once. */
 const ACCEPTED = jsonAnswer(202, { status: 'accepted' });
+const NOTHING = Buffer.alloc(0);
 
 /** The events of a request as lines of the log, checked one by one. How a body is cut into events is left to others. */
 export abstract class EventsReader implements EventReader {
@@ -36,18 +47,15 @@ export abstract class EventsReader implements EventReader {
   readonly refused: Map<ErrorCode, number> | undefined;
   /** Whether the body can hold many events: it is an array or NDJSON. */
   protected areMany = false;
-  readonly #limits: Limits;
-  readonly #scan: EventScan;
+  readonly #how: Reading;
   /** The first events that were refused alone, */
   readonly #listed: RefusedEvent[] = [];
   /** and how many there are. */
   #refusedEvents = 0;
 
-  /** @param isLenient whether one wrong event leaves the others in */
-  constructor(limits: Limits, isLenient: boolean) {
-    this.#limits = limits;
-    this.#scan = new EventScan(limits.depthMax);
-    this.refused = isLenient ? new Map() : undefined;
+  constructor(how: Reading) {
+    this.#how = how;
+    this.refused = how.isLenient ? new Map() : undefined;
   }
 
   abstract append(piece: Buffer): void;
@@ -69,7 +77,7 @@ export abstract class EventsReader implements EventReader {
   }
 
   protected get eventBytesMax(): number {
-    return this.#limits.eventBytesMax;
+    return this.#how.limits.eventBytesMax;
   }
 
   /**
@@ -78,22 +86,23 @@ export abstract class EventsReader implements EventReader {
    * @param bytes UTF-8
    */
   protected find(bytes: Buffer, start: number): number {
-    const end = this.#scan.endOf(bytes, start);
+    const { scan, limits } = this.#how;
+    const end = scan.endOf(bytes, start);
     // what stands between the event and the end of its line counts, too: near the bound `add` decides
-    return end - start < this.#limits.eventBytesMax ? end : NOT_CERTAIN;
+    return end - start < limits.eventBytesMax ? end : NOT_CERTAIN;
   }
 
   /** Takes the event that was found last. @throws ForebayError `BODY_TOO_LARGE` for one event too many */
   protected addFound(bytes: Buffer, start: number, end: number): void {
     this.#checkRoom();
-    if (this.#scan.hasTimestamp) this.lines.add(bytes, start, end, '');
-    else this.lines.add(bytes, start, end - 1, timestampEnd(Date.now()));
+    if (this.#how.scan.hasTimestamp) this.lines.add(bytes, start, end, NOTHING);
+    else this.lines.add(bytes, start, end - 1, timestampEndBytes(Date.now()));
   }
 
   /** @throws ForebayError with the place of the event, unless lenient; `BODY_TOO_LARGE` for one event too many */
   protected add(readText: () => string, place: Place): void {
     this.#checkRoom();
-    const { eventBytesMax, depthMax } = this.#limits;
+    const { eventBytesMax, depthMax } = this.#how.limits;
     try {
       const text = readText();
       if (text.length > eventBytesMax || Buffer.byteLength(text) > eventBytesMax) throw this.tooLarge();
@@ -108,15 +117,16 @@ export abstract class EventsReader implements EventReader {
   }
 
   protected tooLarge(place: Place = null): ForebayError {
-    const message = `The event is larger than ${this.#limits.eventBytesMax} bytes (--event-max)`;
+    const message = `The event is larger than ${this.eventBytesMax} bytes (--event-max)`;
     const error = new ForebayError('EVENT_TOO_LARGE', { message });
     return place === null ? error : atPlace(error, place);
   }
 
   /** Work and memory for a request are bounded by its events, whether they are good or not. */
   #checkRoom(): void {
-    if (this.events < this.#limits.eventsMax) return;
-    const message = `The request holds more than ${this.#limits.eventsMax} events (--queue-size)`;
+    const { eventsMax } = this.#how.limits;
+    if (this.events < eventsMax) return;
+    const message = `The request holds more than ${eventsMax} events (--queue-size)`;
     throw new ForebayError('BODY_TOO_LARGE', { message });
   }
 }

@@ -1,4 +1,5 @@
 import { ForebayError } from '../../base/errors.js';
+import { EventScan } from '../../event/event-scan.js';
 import { errorAnswer } from '../../seams/http-answer.js';
 import type { Source } from '../../seams/source.js';
 import { JsonReader } from './json-reader.js';
@@ -22,9 +23,10 @@ export const events: Source = {
     }
     const prefer = head.header('prefer');
     const isLenient = prefer !== undefined && LENIENT.test(prefer);
+    const how = { limits, isLenient, scan: new EventScan(limits.depthMax) };
     return format === 'ndjson'
-      ? () => new NdjsonReader(limits, isLenient)
-      : (lengthDeclared) => new JsonReader(limits, isLenient, lengthDeclared);
+      ? () => new NdjsonReader(how)
+      : (lengthDeclared) => new JsonReader(how, lengthDeclared);
   },
   refused: (error) => errorAnswer(error),
 };

@@ -4,12 +4,15 @@ import { decodeUtf8 } from '../../event/event.js';
 import { NOT_CERTAIN } from '../../event/event-scan.js';
 import { arrayElements, isArray } from '../../event/json-array.js';
 import { BodyBuffer } from '../body-buffer.js';
-import type { Limits } from '../../seams/source.js';
 import { EventsReader } from './events-reader.js';
+import type { Reading } from './events-reader.js';
 
 /** What some systems put in front of a text in UTF-8. RFC 8259 lets a reader ignore it. */
-const BYTE_ORDER_MARK = Buffer.from('\ufeff');
-const SPACE = new Set(Buffer.from(' \t\n\r'));
+const BYTE_ORDER_MARK = [0xef, 0xbb, 0xbf] as const;
+const TAB = 0x09;
+const LINE_FEED = 0x0a;
+const CARRIAGE_RETURN = 0x0d;
+const SPACE = 0x20;
 const COMMA = 0x2c;
 const OPENING_BRACKET = 0x5b;
 const CLOSING_BRACKET = 0x5d;
@@ -21,24 +24,22 @@ export class JsonReader extends EventsReader {
   #isArray: boolean | null = null;
 
   /** @param lengthDeclared in bytes; 0: not known */
-  constructor(limits: Limits, isLenient: boolean, lengthDeclared: number) {
-    super(limits, isLenient);
+  constructor(how: Reading, lengthDeclared: number) {
+    super(how);
     this.#body = new BodyBuffer(lengthDeclared);
   }
 
   append(piece: Buffer): void {
     this.#body.append(piece);
-    if (this.#isArray === null) {
-      const first = piece.find((byte) => !SPACE.has(byte) && !BYTE_ORDER_MARK.includes(byte));
-      if (first !== undefined) this.#isArray = first === OPENING_BRACKET;
-    }
+    this.#isArray ??= beginsArray(piece);
     const isLong = this.#body.length > this.eventBytesMax + BYTE_ORDER_MARK.length;
     if (this.#isArray !== true && isLong) throw this.tooLarge();
   }
 
   end(): void {
     const body = this.#body.take();
-    const bytes = body.subarray(markEnd(body));
+    const mark = markEnd(body);
+    const bytes = mark === 0 ? body : body.subarray(mark);
     if (!isUtf8(bytes)) decodeUtf8(bytes);
     if (this.#takeFound(bytes) || this.#takeFoundElements(bytes)) return;
     if (!isArray(bytes)) {
@@ -84,13 +85,27 @@ export class JsonReader extends EventsReader {
 
 /** Where a body begins behind its byte order mark, if it has one. */
 export function markEnd(bytes: Buffer): number {
-  return bytes.subarray(0, BYTE_ORDER_MARK.length).equals(BYTE_ORDER_MARK) ? BYTE_ORDER_MARK.length : 0;
+  const [first, second, third] = BYTE_ORDER_MARK;
+  const isMark = bytes[0] === first && bytes[1] === second && bytes[2] === third;
+  return isMark ? BYTE_ORDER_MARK.length : 0;
+}
+
+/** Whether it is an array, if it is JSON, that begins with this piece; `null` as long as that is not known. */
+function beginsArray(piece: Buffer): boolean | null {
+  let at = skipSpace(piece, 0);
+  // a piece may end within a mark
+  while (BYTE_ORDER_MARK.some((byte) => byte === piece[at])) at = skipSpace(piece, at + 1);
+  return at < piece.length ? piece[at] === OPENING_BRACKET : null;
 }
 
 function skipSpace(bytes: Buffer, from: number): number {
   let at = from;
-  while (SPACE.has(bytes[at] ?? 0)) at++;
+  while (isSpace(bytes[at])) at++;
   return at;
+}
+
+function isSpace(byte: number | undefined): boolean {
+  return byte === SPACE || byte === LINE_FEED || byte === CARRIAGE_RETURN || byte === TAB;
 }
 
 /** Counts the UTF-16 code units in front of positions in UTF-8, asked for in order. */

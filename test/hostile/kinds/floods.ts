@@ -59,6 +59,19 @@ export const SILENT_CONNECTIONS: Kind = {
   },
 };
 
+/** As many as a head may have, but for those that an event needs. */
+const HEADER_LINES = 1990;
+
+export const LONG_HEADS: Kind = {
+  name: 'long-heads',
+  about: '1,500 connections that send an event below 1,990 short header lines, and then nothing',
+  async attack(attack) {
+    const lines = Array.from({ length: HEADER_LINES }, (_each, n): [string, string] => [n.toString(36), '1']);
+    const bytes = post(attack.host, event(attack.newId()), { ...JSON_TYPE, ...Object.fromEntries(lines) });
+    await attack.flood(bytes, { connections: 1500, holdMs: HOLD_MS, statuses: [202, 429] });
+  },
+};
+
 /** The server gives a request ten seconds for its head, and looks each half second. */
 const HEAD_MS = 10_000;
 const LATE_MS = 2500;
