@@ -1,5 +1,7 @@
 import { asError, ForebayError } from './errors.js';
 import type { ErrorCode } from './errors.js';
+import { lineOf } from './batch-event.js';
+import type { BatchEvent } from './batch-event.js';
 import { count } from './words.js';
 
 /** Where log lines go: `pino` fits. */
@@ -48,52 +50,25 @@ export function unthrowing(logger: Logger): Logger {
   return { debug: writer('debug'), info: writer('info'), warn: writer('warn'), error: writer('error') };
 }
 
-/** What can happen to a batch, as log lines begin. */
-export type BatchLineKind =
-  | 'Append failed'
-  | 'Wrote batch to'
-  | 'Could not read batch'
-  | 'Replaying batch'
-  | 'Delivery failed'
-  | 'SinkAPI'
-  | 'Could not keep dead letters'
-  | 'Stepped aside'
-  | 'Set apart'
-  | 'Dead lettered'
-  | 'Could not delete batch file'
-  | 'Deleted batch file'
-  | 'Successfully replayed and deleted';
+/** At most this many events of batches are kept. */
+const RECENT_MAX = 64;
 
-/** A line about one batch, as an operator reads it: `kind: text`. */
-export interface BatchLine {
-  /** What happened; lines of one kind are counted together. */
-  readonly kind: BatchLineKind;
-  /** Set where an operator may have to act: then it is a warning. */
-  readonly code?: ErrorCode;
-  readonly text: string;
-  readonly batch: string;
-  readonly events: number;
-  readonly error?: Error;
-}
-
-/** So many lines are kept. */
-const RECENT_LINES = 64;
-
-/** The newest lines about batches, for who wants to see what goes on. To keep one costs a few nanoseconds. */
-export class RecentLines {
-  /** The last line that said that the sink failed, and when, in milliseconds since 1970. */
-  lastFailure: { readonly line: BatchLine; readonly atMs: number } | null = null;
-  readonly #ring: BatchLine[] = [];
+/** The newest events of batches, for whoever shows what goes on. To keep one costs a few nanoseconds. */
+export class RecentEvents {
+  /** The last failure of the sink, and when it was, in milliseconds since 1970. */
+  lastFailure: { readonly error: Error; readonly atMs: number } | null = null;
+  readonly #ring: BatchEvent[] = [];
   #next = 0;
 
-  add(line: BatchLine): void {
-    this.#ring[this.#next] = line;
-    this.#next = (this.#next + 1) % RECENT_LINES;
-    if (line.kind === 'Delivery failed') this.lastFailure = { line, atMs: Date.now() };
+  add(event: BatchEvent): void {
+    this.#ring[this.#next] = event;
+    this.#next = (this.#next + 1) % RECENT_MAX;
+    if (event.what === 'failed' && event.step === 'deliver')
+      this.lastFailure = { error: event.error, atMs: Date.now() };
   }
 
   /** Oldest first. */
-  get lines(): readonly BatchLine[] {
+  get events(): readonly BatchEvent[] {
     return [...this.#ring.slice(this.#next), ...this.#ring.slice(0, this.#next)];
   }
 }
@@ -115,7 +90,7 @@ interface Count {
  * others are summed up in one line at its end.
  */
 export class LogLines {
-  readonly recent = new RecentLines();
+  readonly recent = new RecentEvents();
   readonly #logger: Logger;
   readonly #counts = new Map<string, Count>();
   #timer: NodeJS.Timeout | undefined;
@@ -136,13 +111,15 @@ export class LogLines {
     this.#logger.error(error === undefined ? { code } : { code, err: error }, text);
   }
 
-  batch(line: BatchLine): void {
-    this.recent.add(line);
-    const level = line.code === undefined ? 'info' : 'warn';
-    const key = `${line.kind} ${line.code}`;
+  batch(event: BatchEvent): void {
+    this.recent.add(event);
+    const { kind, code, text } = lineOf(event);
+    const { batch, events } = event;
+    const level = code === undefined ? 'info' : 'warn';
+    const key = `${kind} ${code}`;
     let counted = this.#counts.get(key);
     if (counted === undefined) {
-      counted = { kind: line.kind, code: line.code, lines: 0, summedBatches: 0, summedEvents: 0 };
+      counted = { kind, code, lines: 0, summedBatches: 0, summedEvents: 0 };
       this.#counts.set(key, counted);
       this.#timer ??= setTimeout(() => {
         this.sumUp();
@@ -150,11 +127,11 @@ export class LogLines {
     }
     if (counted.lines < LINES_PER_SECOND_MAX) {
       counted.lines++;
-      const { kind, text, error, ...fields } = line;
-      this.#logger[level](error === undefined ? fields : { ...fields, err: error }, `${kind}: ${text}`);
+      const fields = code === undefined ? { batch, events } : { code, batch, events };
+      this.#logger[level]('error' in event ? { ...fields, err: event.error } : fields, `${kind}: ${text}`);
     } else {
       counted.summedBatches++;
-      counted.summedEvents += line.events;
+      counted.summedEvents += events;
     }
   }
 

@@ -2,7 +2,6 @@ import { Writable } from 'node:stream';
 import type { ForebayError } from '../base/errors.js';
 import { EVENTS, Histogram, SECONDS } from '../base/histogram.js';
 import type { LogLines } from '../base/reporter.js';
-import { count } from '../base/words.js';
 import type { DiskWatch } from '../intake/disk-watch.js';
 import type { BatchPart, EventLog, Group } from '../seams/event-log.js';
 
@@ -65,11 +64,9 @@ export class Committer extends Writable {
 
   /** A full disk refuses events for hours: the log says so when it starts, and the counts go on. */
   #report(events: number, error: ForebayError): void {
-    const { message } = error.cause instanceof Error ? error.cause : error;
-    const clients = events === 1 ? 'its client was' : 'their clients were';
-    const text = `${count(events, 'event')} could not be put into ${this.#log.place} (${message}); ${clients} told to retry`;
-    const line = { kind: 'Append failed', code: error.code, text, batch: '', events, error } as const;
-    if (this.#disk.refused(error)) this.#lines.batch(line);
-    else this.#lines.recent.add(line);
+    const { place } = this.#log;
+    const event = { what: 'not appended', batch: '', events, place, code: error.code, error } as const;
+    if (this.#disk.refused(error)) this.#lines.batch(event);
+    else this.#lines.recent.add(event);
   }
 }

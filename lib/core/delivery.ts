@@ -2,7 +2,7 @@ import { setMaxListeners } from 'node:events';
 import { Writable } from 'node:stream';
 import { asError } from '../base/errors.js';
 import { Histogram, LONG_SECONDS } from '../base/histogram.js';
-import type { BatchLineKind, LogLines } from '../base/reporter.js';
+import type { LogLines } from '../base/reporter.js';
 import { BatchesAside } from '../delivery/batches-aside.js';
 import { FileCourse } from '../delivery/file-course.js';
 import { settleFile } from '../delivery/large-batches.js';
@@ -242,7 +242,7 @@ export class Delivery extends Writable {
     if (batch === null || this.#stopping.signal.aborted) return null;
     this.#aside.read(batch);
     const { name, logBytes } = batch;
-    if (pending.leftover) this.#line('Replaying batch', `${name} (${batch.events} events)`, batch);
+    if (pending.leftover) this.#lines.batch({ what: 'replaying', batch: name, events: batch.events });
     const course = this.#resting.take(batch) ?? new FileCourse(batch);
     const { taken } = course;
     const mayHaveLetters = pending.leftover || pending.past === 'aside';
@@ -278,19 +278,15 @@ export class Delivery extends Writable {
   async #delete(batch: Settled): Promise<void> {
     this.#deleting++;
     const attempt = async (): Promise<void> => this.#log.delete(batch);
-    const deleting = this.#retries.untilDone('Could not delete batch file', batch, attempt);
+    const deleting = this.#retries.untilDone('delete', batch, attempt);
     this.#goOn();
     const isDeleted = await deleting;
     this.#deleting--;
     if (!isDeleted) return; // the server stops: it is still pending (N12)
     this.delivered += batch.events - batch.deadLettered;
     this.deadLettered += batch.deadLettered;
-    const kind = batch.pending.leftover ? 'Successfully replayed and deleted' : 'Deleted batch file';
-    this.#line(kind, batch.name, batch);
+    const { name, events, pending } = batch;
+    this.#lines.batch({ what: 'deleted', batch: name, events, leftover: pending.leftover });
     this.emit('gone', batch.pending);
-  }
-
-  #line(kind: BatchLineKind, text: string, { name, events }: Pick<SettledBatch, 'name' | 'events'>): void {
-    this.#lines.batch({ kind, text, batch: name, events });
   }
 }

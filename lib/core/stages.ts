@@ -1,4 +1,4 @@
-import type { RecentLines } from '../base/reporter.js';
+import type { RecentEvents } from '../base/reporter.js';
 import type { PendingBatch } from '../seams/batch.js';
 import type { EventLog } from '../seams/event-log.js';
 import type { Batcher } from './batcher.js';
@@ -15,7 +15,7 @@ export interface Stages {
 
 /** What goes on with batches. */
 export interface RecentBatches {
-  readonly recent: RecentLines;
+  readonly recent: RecentEvents;
   /** Those that have a place at the sink or are being taken off the log, oldest first. */
   readonly active: readonly PendingBatch[];
 }

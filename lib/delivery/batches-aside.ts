@@ -116,14 +116,13 @@ export class BatchesAside {
       refused?.length === 0
         ? 'its dead letters of an earlier run are gone'
         : `${some} of ${count(events, 'event')} can become dead letters`;
-    const text = `${name}, until ${what}`;
-    lines.batch({ kind: 'Stepped aside', text, batch: name, events });
+    lines.batch({ what: 'aside', until: what, batch: name, events });
     log.forget(pending);
     const aside = { ...pending, events, past: 'aside' } as const;
     if (refused === null) this.#forget(aside, NO_SIZE, error);
     else this.#keepVerdicts(lettersAside(aside, refused, NO_SIZE), error);
     if (!(error instanceof DeadLettersFull)) {
-      this.#failed('Could not keep dead letters', batch, error);
+      this.#failed('keep', batch, error);
     } else if (!this.#isSaid) {
       this.#isSaid = true;
       const rest = 'batches with refused events wait aside, and others are delivered';
@@ -182,13 +181,9 @@ export class BatchesAside {
     if (this.#known.delete(pending.name)) this.#memoryBytes -= memoryBytes;
   }
 
-  #failed(
-    what: 'Could not keep dead letters' | 'Could not read batch',
-    batch: Batch | PendingBatch,
-    error: Error,
-  ): void {
+  #failed(step: 'keep' | 'read', batch: Batch | PendingBatch, error: Error): void {
     this.#failures++;
-    this.#options.retries.failed(what, batch, error, `${error.message}; others go first, it is tried again`);
+    this.#options.retries.failed(step, batch, error, `${error.message}; others go first, it is tried again`);
   }
 
   #lookLater(): void {
@@ -261,7 +256,7 @@ export class BatchesAside {
     if (batch instanceof Error) {
       this.#known.delete(pending.name);
       this.#known.set(pending.name, { ...letters, isAway: true });
-      this.#failed('Could not read batch', pending, batch);
+      this.#failed('read', pending, batch);
       return true;
     }
     const { name, events, logBytes } = batch;
@@ -279,7 +274,7 @@ export class BatchesAside {
     }
     this.#keepVerdicts({ ...letters, isAway: false }, error);
     if (error instanceof DeadLettersFull) return true;
-    this.#failed('Could not keep dead letters', batch, error);
+    this.#failed('keep', batch, error);
     return false;
   }
 

@@ -77,7 +77,7 @@ async function readPart(
   if (piece === undefined) return batch;
   const read: Batch[] = [];
   let tries = 0;
-  await retries.untilDone('Could not read batch', batch, async () => {
+  await retries.untilDone('read', batch, async () => {
     if (++tries <= READS_IN_PLACE) read.push(await piece.read());
   });
   return read[0] ?? null;

@@ -65,7 +65,7 @@ export class PatientReads {
       if (!(read instanceof Error)) return read;
       const waitMs = retries.backoffMs(++failures);
       const why = `attempt ${failures}: ${read.message}; next attempt in ${waitMs} ms`;
-      retries.failed('Could not read batch', pending, read, why);
+      retries.failed('read', pending, read, why);
       if (stopping.aborted) return null;
       const mayLeave = failures >= READS_IN_PLACE && this.#away.size < AWAY_MAX;
       if (mayLeave && !OF_THE_PROCESS.has(systemCode(read) ?? '')) {

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { asError, ForebayError } from '../base/errors.js';
 import type { ErrorCode } from '../base/errors.js';
+import type { Step } from '../base/batch-event.js';
 import type { LogLines } from '../base/reporter.js';
 import { SinkError } from '../seams/sink-error.js';
 import { backoffMs } from './backoff.js';
@@ -13,13 +14,13 @@ export class Stopping extends Error {
   }
 }
 
-/** What is tried, as log lines begin, and the code of a failure that has none of its own. */
+/** The code of a failure that has none of its own. */
 const CODES = {
-  'Delivery failed': 'DELIVERY_FAILED',
-  'Could not keep dead letters': 'DISK_FAILED',
-  'Could not read batch': 'DISK_FAILED',
-  'Could not delete batch file': 'DISK_FAILED',
-} as const satisfies Record<string, ErrorCode>;
+  deliver: 'DELIVERY_FAILED',
+  keep: 'DISK_FAILED',
+  read: 'DISK_FAILED',
+  delete: 'DISK_FAILED',
+} as const satisfies Record<Step, ErrorCode>;
 
 /** The batch that something is tried for, as log lines name it. */
 export interface About {
@@ -56,7 +57,7 @@ export class Retries {
 
   /** Tries once, and again until it succeeds. `false` where the server stops before. */
   async untilDone(
-    what: keyof typeof CODES,
+    step: Step,
     about: About,
     attempt: () => Promise<void>,
     waitAfter?: (failures: number) => Wait,
@@ -70,7 +71,7 @@ export class Retries {
         const error = asError(thrown);
         const wait = waitAfter?.(failures) ?? { ms: this.backoffMs(failures), isOfAttempt: false };
         this.failed(
-          what,
+          step,
           about,
           error,
           `attempt ${failures}: ${error.message}; next attempt in ${wait.ms} ms`,
@@ -93,13 +94,12 @@ export class Retries {
   }
 
   /** Counts a failed attempt, and says so. */
-  failed(what: keyof typeof CODES, about: About, error: Error, why: string): void {
+  failed(step: Step, about: About, error: Error, why: string): void {
     this.failures++;
     this.#options.failed(error);
     const { name: batch, events } = about;
-    const code = codeOf(error) ?? CODES[what];
-    const text = `${batch}, ${why}`;
-    this.#options.lines.batch({ kind: what, code, text, batch, events: events ?? 0, error });
+    const code = codeOf(error) ?? CODES[step];
+    this.#options.lines.batch({ what: 'failed', step, code, why, batch, events: events ?? 0, error });
   }
 }
 

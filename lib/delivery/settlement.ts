@@ -192,7 +192,7 @@ function partOf(batch: Batch, { from, to }: Part, starts: () => readonly number[
   const bytes = linesOf(batch, starts(), from, to);
   return new Batch({
     name: batch.name + range,
-    key: partKey(batch.key, range, bytes),
+    key: () => partKey(batch.key, range, bytes),
     events: to - from,
     bytes,
   });

@@ -13,7 +13,6 @@ import { settle } from './settlement.js';
 import { Isolation } from './isolation.js';
 import type { Course, Failed, Outcome, Part, RefusedEvent } from './settlement.js';
 import { SinkAttempts } from './sink-attempts.js';
-import { count } from '../base/words.js';
 
 /** What is known of the sink. */
 export interface SinkState {
@@ -131,8 +130,7 @@ export class Settler {
     if (refused === null) return null;
     const { name } = batch;
     const { taken: events } = course;
-    const text = `Successfully sent batch (${events} events)`;
-    if (events > 0) this.#lines.batch({ kind: 'SinkAPI', text, batch: name, events });
+    if (events > 0) this.#lines.batch({ what: 'sent', batch: name, events });
     const isSettled = refused.length === 0 && !mayHaveLetters;
     return { refused, notKept: isSettled ? null : await this.keep(batch, refused) };
   }
@@ -150,10 +148,9 @@ export class Settler {
       return asError(error);
     }
     const [first] = refused;
-    const why = withoutEvents(first?.reason ?? '', batch, first?.status);
-    const text = `${refused.length} of ${count(batch.events, 'event')} of ${batch.name} are in ${path} (${why})`;
-    const about = { batch: batch.name, events: refused.length };
-    this.#lines.batch({ kind: 'Dead lettered', code: 'DEAD_LETTERS', text, ...about });
+    const reason = withoutEvents(first?.reason ?? '', batch, first?.status);
+    const about = { batch: batch.name, events: refused.length, of: batch.events };
+    this.#lines.batch({ what: 'dead letters', ...about, path, reason });
     return null;
   }
 
@@ -206,19 +203,17 @@ export class Settler {
         return;
       }
       outcome = { refusal: null, failed };
-      if (failed.next === 'apart' && !isApart) this.#setApart(part, shown);
-      this.#retries.failed('Delivery failed', part, shown, `${shown.message}; ${FAILED_WORDS[failed.next]}`);
+      if (failed.next === 'apart' && !isApart) {
+        const { name, events } = part;
+        this.#lines.batch({ what: 'apart', batch: name, events, error: shown });
+      }
+      this.#retries.failed('deliver', part, shown, `${shown.message}; ${FAILED_WORDS[failed.next]}`);
     };
     const wait = (failures: number): Wait => {
       const isOfAttempt = this.#breaker.state !== 'closed';
       return { ms: isOfAttempt ? this.#breaker.waitMs : backoffMs(failures, this.#random()), isOfAttempt };
     };
-    const isDone = await this.#retries.untilDone('Delivery failed', part, attempt, wait);
+    const isDone = await this.#retries.untilDone('deliver', part, attempt, wait);
     return isDone ? { ...outcome, attempts } : null;
-  }
-
-  #setApart({ name, events }: Batch, error: Error): void {
-    const text = `${name}: the sink fails at it and takes others (${error.message}); it waits on disk and is tried on`;
-    this.#lines.batch({ kind: 'Set apart', code: 'EVENT_ISOLATED', text, batch: name, events, error });
   }
 }

@@ -22,6 +22,15 @@ export interface PendingBatch {
 
 const LINE_FEED = 0x0a;
 
+/** What makes a batch. */
+export interface BatchContent {
+  readonly name: string;
+  /** Or how to find it: that takes a digest of all bytes, and not every sink wants to know. */
+  readonly key: string | (() => string);
+  readonly events: number;
+  readonly bytes: Buffer<ArrayBuffer>;
+}
+
 /** A batch as a sink gets it. Iterating it gives its events, each parsed when it is asked for. */
 export class Batch implements Iterable<Event> {
   /** The name of its file, as log lines have it; a part of a batch has its range after it: `….jsonl#0-50`. */
@@ -30,15 +39,19 @@ export class Batch implements Iterable<Event> {
    * What it is known by, to recognise one that comes again: the same at each attempt, also after a crash, and never
    * that of other events, of whichever server. The sink `http` sends it as `Idempotency-Key`.
    */
-  readonly key: string;
+  get key(): string {
+    if (typeof this.#key !== 'string') this.#key = this.#key();
+    return this.#key;
+  }
   /** How many events. */
   readonly events: number;
   /** NDJSON: one event a line, each ended by LF. Numbers have all their digits, as they were sent. */
   readonly bytes: Buffer<ArrayBuffer>;
+  #key: string | (() => string);
 
-  constructor({ name, key, events, bytes }: Pick<Batch, 'name' | 'key' | 'events' | 'bytes'>) {
+  constructor({ name, key, events, bytes }: BatchContent) {
     this.name = name;
-    this.key = key;
+    this.#key = key;
     this.events = events;
     this.bytes = bytes;
   }
@@ -67,11 +80,7 @@ export class StoredBatch extends Batch {
   /** The events of a large batch, to be read one piece after the other; none: they are in `bytes`. */
   readonly pieces: readonly Piece[];
 
-  constructor(
-    batch: Pick<Batch, 'name' | 'key' | 'events' | 'bytes'>,
-    logBytes: number,
-    pieces: readonly Piece[] = [],
-  ) {
+  constructor(batch: BatchContent, logBytes: number, pieces: readonly Piece[] = []) {
     super(batch);
     this.logBytes = logBytes;
     this.pieces = pieces;

@@ -287,7 +287,7 @@ void t.test(
     for (let n = 0; n < 60; n++) t.equal(await codeOf(forebay.write(eventText(`e${n}`))), 'LOG_FAILED');
     const lines = complaints().filter(({ code }) => code === 'LOG_FAILED');
     t.equal(lines.length, 2, 'the trouble, and the first events');
-    t.equal(forebay.recentBatches().recent.lines.filter(({ kind }) => kind === 'Append failed').length, 60);
+    t.equal(forebay.recentBatches().recent.events.filter(({ what }) => what === 'not appended').length, 60);
     t.equal(forebay.statistics()?.failedEvents, 60);
     disk.fail('write', null);
     t.equal(await codeOf(forebay.write(eventText('well'))), null);

@@ -13,7 +13,7 @@ import { newestLetters } from '../../lib/logs/file/aside/newest-letters.js';
 import type { Forebay } from '../../lib/forebay.js';
 import { SECONDS } from '../../lib/base/histogram.js';
 import { IngestionServer } from '../../lib/door/ingestion-server.js';
-import type { BatchLine, BatchLineKind } from '../../lib/base/reporter.js';
+import type { BatchEvent } from '../../lib/base/batch-event.js';
 import { batchStates } from '../../lib/observe/page/batch-states.js';
 import { History, POINTS_MAX } from '../../lib/observe/page/history.js';
 import { letterReasons } from '../../lib/observe/page/letter-reasons.js';
@@ -312,9 +312,9 @@ void t.test('rates and latencies are those of the last seconds', (t) => {
   t.end();
 });
 
-void t.test('how a batch does is told by the last lines about it', (t) => {
-  const line = (kind: BatchLineKind, batch: string, events = 100, error?: Error): BatchLine => {
-    return { kind, text: '', batch, events, ...(error && { error }) };
+void t.test('how a batch does follows from what happened to it last', (t) => {
+  const written = (n: number): BatchEvent => {
+    return { what: 'sealed', batch: BATCH(n), events: 100 };
   };
   const sealed = (n: number) => {
     return {
@@ -328,18 +328,26 @@ void t.test('how a batch does is told by the last lines about it', (t) => {
     };
   };
   const failed = new Error('<b>away</b>');
-  const lines = [
-    line('Append failed', ''),
-    line('Deleted batch file', BATCH(1)),
-    line('Delivery failed', `${BATCH(2)}#0-50`, 50, failed),
-    line('Wrote batch to', BATCH(3)),
-    line('SinkAPI', BATCH(3), 99),
-    line('Dead lettered', BATCH(3), 1),
-    line('Wrote batch to', BATCH(4)),
-    line('Wrote batch to', BATCH(10)),
+  const why = { why: '', error: failed };
+  const happened: BatchEvent[] = [
+    { what: 'not appended', batch: '', events: 100, place: '', code: 'LOG_FAILED', error: failed },
+    { what: 'deleted', batch: BATCH(1), events: 100, leftover: false },
+    {
+      what: 'failed',
+      batch: `${BATCH(2)}#0-50`,
+      events: 50,
+      step: 'deliver',
+      code: 'DELIVERY_FAILED',
+      ...why,
+    },
+    written(3),
+    { what: 'sent', batch: BATCH(3), events: 99 },
+    { what: 'dead letters', batch: BATCH(3), events: 1, of: 100, path: '', reason: '' },
+    written(4),
+    written(10),
   ];
   const of = (isHeldBack: boolean, active: readonly number[]): string[] =>
-    batchStates(lines, active.map(sealed), isHeldBack).map(({ name, events, stage, refused, error }) =>
+    batchStates(happened, active.map(sealed), isHeldBack).map(({ name, events, stage, refused, error }) =>
       `${/(\d+)\.jsonl/.exec(name)?.[1]} ${events} ${stage} ${refused} ${error}`.trim(),
     );
   t.same(of(false, [4, 9]), [
@@ -351,7 +359,7 @@ void t.test('how a batch does is told by the last lines about it', (t) => {
     '1 100 delivered 0',
   ]);
   t.match(of(true, [4]), ['10 100 waiting 0', '4 100 held back 0']);
-  const many = Array.from({ length: 60 }, (_each, n) => line('Wrote batch to', BATCH(100 + n)));
+  const many = Array.from({ length: 60 }, (_each, n) => written(100 + n));
   const states = batchStates(many, [sealed(1)], false);
   t.equal(states.length, 12);
   t.same([states[0]?.name, states.at(-1)?.name], [BATCH(159), BATCH(1)], 'also one that is old');

@@ -217,7 +217,8 @@ export class AppendLog extends LogCounts implements EventLog {
     const { name, logBytes } = batch;
     const recent = this.#cache.read(name);
     if (recent !== null) {
-      return new StoredBatch({ name, key: keyOf(recent.runId, name, recent.bytes), ...recent }, logBytes);
+      const key = (): string => keyOf(recent.runId, name, recent.bytes);
+      return new StoredBatch({ name, key, ...recent }, logBytes);
     }
     await this.lock.confirmIfLost();
     const read = await this.#reader.read(batch);

@@ -1,7 +1,8 @@
-import { statfs } from 'node:fs/promises';
+import type { StatsFs } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { DEAD_LETTERS, filesIn, isDeadLetterFile } from './directory-listing.js';
+import { call } from './file-system.js';
 import type { FileSystem } from './file-system.js';
 import { LookPace } from './look-pace.js';
 import { newestLetters } from './aside/newest-letters.js';
@@ -60,7 +61,9 @@ export class DiskUsageReader {
     const [letters, aside, disk] = await Promise.all([
       filesIn(this.#fs, join(this.#dir, DEAD_LETTERS), isDeadLetterFile).catch(() => null),
       filesIn(this.#fs, join(this.#dir, QUARANTINE), (name) => !name.startsWith('.')).catch(() => null),
-      statfs(this.#dir).catch(() => null),
+      call<StatsFs>((done) => {
+        this.#fs.statfs(this.#dir, done);
+      }).catch(() => null),
     ]);
     const newest = letters?.files === 0 ? [] : await newestLetters(this.#fs, this.#dir).catch(() => null);
     this.#known = {

@@ -19,6 +19,7 @@ type Calls = Pick<
   | 'rmdir'
   | 'opendir'
   | 'lstat'
+  | 'statfs'
   | 'unlink'
 >;
 
@@ -28,14 +29,14 @@ type Calls = Pick<
  */
 export interface FileSystem extends Calls {
   /**
-   * Takes a lock on an open file, held until it is closed; `false` where another holder has it.
+   * Takes a lock on an open file, held until it is closed; `false` if another holder has it.
    *
    * @param isShared others may have a shared one, too; it is enough that the file is open for reading
    */
   tryLock(fd: number, isShared?: boolean): boolean;
   /**
    * The flag of `open` by which each write is flushed before it is answered: one call where a write and a flush were
-   * two, which saves a good part of what an append costs. 0 where there is none that can be trusted: what `O_DSYNC`
+   * two, which saves a good part of what an append costs. 0 if there is none that can be trusted: what `O_DSYNC`
    * promises on other systems than Linux is less.
    */
   readonly dsync: number;
@@ -56,7 +57,7 @@ export function call<T>(start: (done: (error: Error | null, value: T) => void) =
   });
 }
 
-/** The same for calls that give nothing back. */
+/** The same for calls without a result. */
 export function callVoid(start: (done: (error: Error | null) => void) => void): Promise<void> {
   return call<void>((done) => {
     start((error) => {

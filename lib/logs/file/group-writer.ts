@@ -174,7 +174,7 @@ export class GroupWriter {
     if (file.hasFailedEnd) uncut.set(name, bytes);
     this.#unsealed.delete(name);
     this.sealedBy[end]++;
-    lines.batch({ kind: 'Wrote batch to', text: `${name} (${events} events)`, batch: name, events });
+    lines.batch({ what: 'sealed', batch: name, events });
     const batch = {
       name,
       events,

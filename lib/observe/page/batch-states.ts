@@ -1,6 +1,6 @@
-import { compareBatchNames, isBatchName } from '../../logs/file/batch-name.js';
+import { compareBatchNames } from '../../logs/file/batch-name.js';
 import type { PendingBatch } from '../../seams/batch.js';
-import type { BatchLine } from '../../base/reporter.js';
+import type { BatchEvent } from '../../base/batch-event.js';
 import type { BatchStage, BatchState } from './messages.js';
 
 const SHOWN_MAX = 12;
@@ -11,13 +11,13 @@ const ERROR_LENGTH_MAX = 300;
 type State = { -readonly [Key in keyof BatchState]: BatchState[Key] };
 
 /**
- * How the newest batches do, newest first, from the last lines about them.
+ * How the newest batches do, newest first, from what happened to them last.
  *
  * @param active those that have had a place at the sink and are not off the disk
  * @param isHeldBack whether the breaker lets none through
  */
 export function batchStates(
-  lines: readonly BatchLine[],
+  happened: readonly BatchEvent[],
   active: readonly PendingBatch[],
   isHeldBack: boolean,
 ): BatchState[] {
@@ -29,9 +29,9 @@ export function batchStates(
     states.set(name, state);
     return state;
   };
-  for (const line of lines) {
-    const name = line.batch.replace(/#.*$/, ''); // a part of a batch that was refused
-    if (isBatchName(name)) follow(line, stateOf(name, wholeEvents(line)));
+  for (const event of happened) {
+    const name = event.batch.replace(/#.*$/, ''); // a part of a batch
+    if (name !== '') follow(event, stateOf(name, wholeEvents(event)));
   }
   const atSink = active.slice(0, ACTIVE_SHOWN_MAX).map(({ name, events }) => {
     const state = stateOf(name, events);
@@ -46,42 +46,38 @@ export function batchStates(
   );
 }
 
-/** How many events the batch has; some lines tell it only of a part. */
-function wholeEvents({ kind, batch, events }: BatchLine): number | null {
-  const isOfPart = batch.includes('#') || kind === 'Dead lettered' || kind === 'SinkAPI';
+/** How many events the batch has; some events are of a part of it. */
+function wholeEvents({ what, batch, events }: BatchEvent): number | null {
+  const isOfPart = batch.includes('#') || what === 'dead letters' || what === 'sent';
   return isOfPart || events === 0 ? null : events;
 }
 
-function follow(line: BatchLine, state: State): void {
-  state.events ??= wholeEvents(line);
-  const stage = stageAfter(line);
+function follow(event: BatchEvent, state: State): void {
+  state.events ??= wholeEvents(event);
+  const stage = stageAfter(event);
   if (stage !== null) state.stage = stage;
-  state.error = line.error === undefined ? '' : line.error.message.slice(0, ERROR_LENGTH_MAX);
-  if (line.kind === 'Dead lettered') state.refused = line.events;
+  state.error = 'error' in event ? event.error.message.slice(0, ERROR_LENGTH_MAX) : '';
+  if (event.what === 'dead letters') state.refused = event.events;
 }
 
 /** `null`: as before. */
-function stageAfter({ kind }: BatchLine): BatchStage | null {
-  switch (kind) {
-    case 'Wrote batch to':
+function stageAfter(event: BatchEvent): BatchStage | null {
+  switch (event.what) {
+    case 'sealed':
       return 'waiting';
-    case 'Replaying batch':
+    case 'replaying':
       return 'at the sink';
-    case 'Could not read batch':
-    case 'Delivery failed':
-    case 'Could not keep dead letters':
-      return 'trying again';
-    case 'Set apart':
-    case 'Stepped aside':
+    case 'failed':
+      return event.step === 'delete' ? 'confirmed' : 'trying again';
+    case 'apart':
+    case 'aside':
       return 'aside';
-    case 'SinkAPI':
-    case 'Dead lettered':
-    case 'Could not delete batch file':
+    case 'sent':
+    case 'dead letters':
       return 'confirmed';
-    case 'Deleted batch file':
-    case 'Successfully replayed and deleted':
+    case 'deleted':
       return 'delivered';
-    case 'Append failed':
+    case 'not appended':
       return null;
   }
 }

@@ -178,11 +178,11 @@ export class Observer {
         failuresInARow: sink.failuresInARow,
         failedAttempts: sink.attempts.failed,
         lastError: failure && {
-          text: (failure.line.error?.message ?? failure.line.text).slice(0, ERROR_LENGTH_MAX),
+          text: failure.error.message.slice(0, ERROR_LENGTH_MAX),
           agoSeconds: Math.max(0, Math.round((Date.now() - failure.atMs) / 1000)),
         },
       },
-      batches: batchStates(recent.lines, active, sink.breaker !== 'closed'),
+      batches: batchStates(recent.events, active, sink.breaker !== 'closed'),
       deadLetters: {
         isFull: sink.deadLettersFull,
         batchesAside: sink.batchesAside,

@@ -1,0 +1,88 @@
+import type { ErrorCode } from './errors.js';
+import { count } from './words.js';
+
+/** What is retried with a batch until it works. */
+export type Step = 'read' | 'deliver' | 'keep' | 'delete';
+
+/** What happened to a batch, or a part of one. Log lines, the page and its counts are derived from it. */
+export type BatchEvent = About &
+  (
+    | {
+        readonly what: 'not appended';
+        readonly place: string;
+        readonly code: ErrorCode;
+        readonly error: Error;
+      }
+    | { readonly what: 'sealed' | 'replaying' | 'sent' }
+    /** `why`: the attempt, its error, and what comes next. */
+    | {
+        readonly what: 'failed';
+        readonly step: Step;
+        readonly code: ErrorCode;
+        readonly error: Error;
+        readonly why: string;
+      }
+    /** `events`: those that were refused, of so many. */
+    | { readonly what: 'dead letters'; readonly of: number; readonly path: string; readonly reason: string }
+    | { readonly what: 'apart'; readonly error: Error }
+    | { readonly what: 'aside'; readonly until: string }
+    | { readonly what: 'deleted'; readonly leftover: boolean }
+  );
+
+interface About {
+  /** The name of the batch, with a range if it is a part; '' if the events are in none. */
+  readonly batch: string;
+  readonly events: number;
+}
+
+/** The line about an event: `kind: text`, a warning if it has a code. */
+export interface BatchLine {
+  readonly kind: string;
+  readonly code?: ErrorCode;
+  readonly text: string;
+}
+
+const FAILED = {
+  read: 'Could not read batch',
+  deliver: 'Delivery failed',
+  keep: 'Could not keep dead letters',
+  delete: 'Could not delete batch file',
+} as const satisfies Record<Step, string>;
+
+/** As an operator reads it. Lines of one kind and code are summed up together. */
+export function lineOf(event: BatchEvent): BatchLine {
+  const { batch, events } = event;
+  switch (event.what) {
+    case 'not appended': {
+      const { code, place, error } = event;
+      const { message } = error.cause instanceof Error ? error.cause : error;
+      const clients = events === 1 ? 'its client was' : 'their clients were';
+      const text = `${count(events, 'event')} could not be put into ${place} (${message}); ${clients} told to retry`;
+      return { kind: 'Append failed', code, text };
+    }
+    case 'sealed':
+      return { kind: 'Wrote batch to', text: `${batch} (${events} events)` };
+    case 'replaying':
+      return { kind: 'Replaying batch', text: `${batch} (${events} events)` };
+    case 'sent':
+      return { kind: 'SinkAPI', text: `Successfully sent batch (${events} events)` };
+    case 'failed':
+      return { kind: FAILED[event.step], code: event.code, text: `${batch}, ${event.why}` };
+    case 'dead letters': {
+      const { of, path, reason } = event;
+      const text = `${events} of ${count(of, 'event')} of ${batch} are in ${path} (${reason})`;
+      return { kind: 'Dead lettered', code: 'DEAD_LETTERS', text };
+    }
+    case 'apart': {
+      const text = `${batch}: the sink fails at it and takes others (${event.error.message}); it waits on disk and is retried`;
+      return { kind: 'Set apart', code: 'EVENT_ISOLATED', text };
+    }
+    case 'aside':
+      return { kind: 'Stepped aside', text: `${batch}, until ${event.until}` };
+    case 'deleted':
+      return {
+        kind: event.leftover ? 'Successfully replayed and deleted' : 'Deleted batch file',
+        text: batch,
+      };
+  }
+}
