@@ -3,6 +3,8 @@ import type { Socket } from 'node:net';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import tap from 'tap';
 import type { RawAnswer } from '../helpers/raw-client.js';
+import { events } from '../../lib/sources/events/events-source.js';
+import type { Source } from '../../lib/seams/source.js';
 import { event, hasTaken, openRaw, post, whole } from '../helpers/raw-door.js';
 
 /** A header that means nothing to the door, but sends the request to `node:http`. */
@@ -210,4 +212,28 @@ void tap.test('a line break behind a body changes nothing', async (t) => {
   await client.send(whole(event('b')));
   t.equal((await client.answer()).status, 202);
   await hasTaken(t, door, ['a', 'b']);
+});
+
+void tap.test('connections that send the same head share what it says', async (t) => {
+  const asked: (string | undefined)[] = [];
+  const readerFor: Source['readerFor'] = (head, limits) => {
+    asked.push(head.header('x-from'));
+    return events.readerFor(head, limits);
+  };
+  const source = Object.create(events, { readerFor: { value: readerFor } }) as Source;
+  const { connect, server } = await openRaw(t, { sources: [source] });
+  const [one, other] = [await connect(), await connect()];
+  for (const from of ['a', 'b', 'b', 'x'.repeat(2000), 'a']) {
+    for (const client of [one, other]) {
+      await client.send(whole(event('e'), { 'X-From': from, 'X-Request-Id': `of-${from.length}` }));
+      const { status, headers } = await client.answer();
+      t.match([status, headers['x-request-id']], [202, `of-${from.length}`]);
+    }
+  }
+  t.same(
+    asked.map((from) => from?.[0]),
+    ['a', 'b', 'x', 'a'],
+    'each head is read once while it is the last one',
+  );
+  t.equal(server.handedOverConnections, 0);
 });
