@@ -1,0 +1,42 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import t from 'tap';
+import { LogLines } from '../../lib/base/reporter.js';
+import { CircuitBreaker } from '../../lib/delivery/circuit-breaker.js';
+import { Stopping } from '../../lib/delivery/retries.js';
+import { SinkAttempts } from '../../lib/delivery/sink-attempts.js';
+import { batchOfLines } from '../helpers/batches.js';
+
+const WAIT_MS = 300;
+
+void t.test('how long the sink had a batch does not count the wait until it was let through', async (t) => {
+  let nowMs = 0;
+  t.intercept(performance, 'now', { value: () => nowMs });
+  const lines = new LogLines();
+  const breaker = new CircuitBreaker(lines, new AbortController().signal, () => 0.001);
+  const sink = {
+    async deliver() {
+      nowMs += 7;
+      return Promise.resolve();
+    },
+  };
+  const attempts = new SinkAttempts({ sink, lines, breaker });
+  for (let n = 0; n < 5; n++) breaker.failed(new Error('down'), await breaker.admit());
+  t.equal(breaker.state, 'open');
+  const ending = attempts.run(batchOfLines(['{}']), false);
+  await sleep(0);
+  nowMs += WAIT_MS;
+  const { tookMs } = await ending;
+  t.equal(tookMs, 7);
+  attempts.end();
+});
+
+void t.test('an attempt that waits while the server stops is not made', async (t) => {
+  const lines = new LogLines();
+  const stopping = new AbortController();
+  const breaker = new CircuitBreaker(lines, stopping.signal, () => 1);
+  for (let n = 0; n < 5; n++) breaker.failed(new Error('down'), await breaker.admit());
+  const waiting = Promise.resolve(breaker.admit());
+  stopping.abort();
+  await t.rejects(waiting, Stopping);
+  await t.rejects(Promise.resolve(breaker.admit()), Stopping, 'nor one that comes after the stop');
+});
