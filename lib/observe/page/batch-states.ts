@@ -11,7 +11,7 @@ const ERROR_LENGTH_MAX = 300;
 type State = { -readonly [Key in keyof BatchState]: BatchState[Key] };
 
 /**
- * How the newest batches do, newest first, from the last lines about them.
+ * The state of the newest batches, newest first, from the last lines about them.
  *
  * @param active those that have had a place at the sink and are not off the disk
  * @param isHeldBack whether the breaker lets none through
@@ -46,7 +46,7 @@ export function batchStates(
   );
 }
 
-/** How many events the batch has; some lines tell it only of a part. */
+/** How many events the batch has; some lines say it only of a part. */
 function wholeEvents({ kind, batch, events }: BatchLine): number | null {
   const isOfPart = batch.includes('#') || kind === 'Dead lettered' || kind === 'SinkAPI';
   return isOfPart || events === 0 ? null : events;
