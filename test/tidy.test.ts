@@ -288,8 +288,8 @@ void t.test('each step of the walk in docs/architecture.md names files and funct
 });
 
 void t.test('the documents for users keep to the English of this project', (t) => {
-  const settings = [...Object.values(SERVER_SETTINGS), ...Object.values(PRODUCER_SETTINGS)];
-  // the tables of settings repeat --help word for word
+  const settings = Object.values(PRODUCER_SETTINGS);
+  // the table of the producer's settings repeats its --help word for word
   const helps = settings.map(({ help }) => help.replaceAll('`', '')).toSorted((a, b) => b.length - a.length);
   for (const path of DOCUMENTS.filter((each) => !/CHANGELOG|decisions/.test(each))) {
     const lines = readFileSync(path, 'utf8').split('\n');
@@ -304,6 +304,22 @@ void t.test('the documents for users keep to the English of this project', (t) =
     });
     t.same(found, []);
   }
+  t.end();
+});
+
+void t.test('so do the rooms that operators and sinks meet, in comments, help and messages', (t) => {
+  const rooms = /^lib\/(?:cli|observe|settings|sinks)\//;
+  const found = files
+    .filter(({ path }) => rooms.test(path))
+    .flatMap(({ path, text }) =>
+      text.split('\n').flatMap((line, index) => {
+        const said = /(?:\/\/|^ *\/?\*|['`]).*/.exec(line)?.[0] ?? '';
+        return FOREIGN.flatMap(([word, better]) =>
+          word.test(said) ? [`${path}:${index + 1}: ${line.trim()} (${better})`] : [],
+        );
+      }),
+    );
+  t.same(found, []);
   t.end();
 });
 

@@ -47,7 +47,7 @@ export const ERRORS = {
   ADMIN_PUBLIC: {
     status: null,
     retry: false,
-    message: 'Page, metrics and health are open to whoever reaches the port',
+    message: 'Page, metrics and health are open to anyone who reaches the port',
   },
   SINK_DOWN: { status: null, retry: true, message: 'The sink fails and is left alone' },
   SINK_MISCONFIGURED: { status: null, retry: true, message: 'The sink is set up wrongly' },

@@ -47,7 +47,7 @@ export function neverWait(stream: NodeJS.WriteStream): NodeJS.WriteStream {
   return stream;
 }
 
-/** Lines that wait for a reader who does not read, in bytes: beyond it they are dropped, and memory stays bounded. */
+/** At most this many bytes of lines wait for a slow reader; beyond it lines are dropped, and memory stays bounded. */
 const WAITING_BYTES_MAX = 2 ** 20;
 let dropped = 0;
 
@@ -62,7 +62,7 @@ function writeLine(stream: LogStream, line: string): void {
   stream.write(line);
 }
 
-/** `12:00:00.000 message`, with the level where it is not `info`, and the code where it has one. */
+/** `12:00:00.000 message`, with the level if it is not `info`, and the code if it has one. */
 export function asText({ level, time, msg, code, err }: Line, colour: boolean): string {
   const clock = new Date(time).toISOString().slice(11, 23);
   const name = (level === 'info' ? '' : `${level.toUpperCase()} `) + (code === undefined ? '' : `${code} `);

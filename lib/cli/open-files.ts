@@ -31,7 +31,7 @@ export type FileSettings = Pick<ServerSettings, 'connectionsMax' | 'sinkConcurre
  * event gets `503`, while a connection too many gets `429`.
  *
  * @param filesMax how many files the process may have open
- * @param logger is told in one line if fewer connections are taken than `--connections-max`
+ * @param logger gets one line if fewer connections are taken than `--connections-max`
  * @throws ForebayError `OPEN_FILES` if not even a few connections can be taken
  */
 export function boundConnections(

@@ -16,14 +16,14 @@ export const SERVER_SETTINGS = {
     flag: 'admin-host',
     initial: null,
     unit: 'ADDRESS',
-    help: 'where operators have an address of their own (--admin-port); without: 127.0.0.1',
+    help: 'the address for operators (--admin-port); without: 127.0.0.1',
     check: optional(text),
   },
   adminPort: {
     flag: 'admin-port',
     initial: null,
     unit: 'NUMBER',
-    help: 'its port; without: page, metrics and /health are on --port, for whoever reaches it',
+    help: 'its port; without: page, metrics and /health are on --port, for anyone who reaches it',
     check: optional(wholeNumber(0, 65_535)),
   },
   page: {

@@ -24,7 +24,7 @@ import { checkRelations, SERVER_SETTINGS } from './server-settings.js';
 import type { ServerSettings } from './server-settings.js';
 import { count } from '../base/words.js';
 
-/** Where operators' address is, unless they say. */
+/** The address for operators, unless --admin-host names another. */
 const LOOPBACK = '127.0.0.1';
 
 /** What closing files takes at the end of a stop, in milliseconds, with room to spare. */
@@ -42,7 +42,7 @@ Exit code: 0 after a stop, 78 for a wrong setting, 1 for all else.
 `;
 
 const goOn = (): void => undefined;
-// Who reads the log lines may go away (a pipe that is closed); the door stays open.
+// The reader of the log lines may go away (a pipe that is closed); the door stays open.
 neverWait(process.stderr).on('error', goOn);
 
 // Settings that are wrong cannot be asked; neither can their file.
@@ -92,7 +92,7 @@ async function run(settings: ServerSettings, logger: Logger): Promise<void> {
       : new AdminServer({ ...http, ...address, forebay, door: server, routes, logger });
   if (admin === null) server.addRoutes(routes);
   const stopping = stopOnSignals({ ...settings, ...bounds }, forebay, server, logger);
-  forebay.broken.catch(() => process.exit(1)); // a restart begins with what is on disk
+  forebay.broken.catch(() => process.exit(1)); // a restart starts with what is on disk
   try {
     // first: a port that is in use stops the start before anything is delivered
     await admin?.start();
@@ -109,7 +109,7 @@ async function run(settings: ServerSettings, logger: Logger): Promise<void> {
   else if (!isLoopback(settings.host)) {
     logger.warn(
       { code: 'ADMIN_PUBLIC' },
-      `Page, metrics and /health are open to whoever reaches ${settings.host}: --admin-port gives them an address of their own`,
+      `Page, metrics and /health are open to anyone who reaches ${settings.host}: --admin-port moves them to another address`,
     );
   }
   logger.info({ host: settings.host, port: server.port }, `IngestionServer started on port ${server.port}`);
@@ -193,7 +193,7 @@ function reloadOnHangUp(forebay: Forebay, logger: Logger): void {
   });
 }
 
-/** `null` where it cannot listen: clients get no connection then, and come back as well. */
+/** `null` if it cannot listen: clients get no connection then, and come back as well. */
 async function closedDoor(
   forebay: Forebay,
   host: string,
@@ -215,7 +215,7 @@ function endAtOnce(): never {
   process.exit(1);
 }
 
-/** Those of the settings that stand in a table. */
+/** The settings that are in a table. */
 function ofTable<Table extends OptionTable>(table: Table, settings: Values<Table>): Values<Table> {
   return Object.fromEntries(Object.keys(table).map((key) => [key, settings[key]])) as Values<Table>;
 }

@@ -66,8 +66,8 @@ export function text(given: unknown): string {
 }
 
 /**
- * A path, absolute or with `./` in front, as it is shown. `a/..` is taken out: where `a` is a symbolic link the system
- * would not mean the same as `join`.
+ * A path, absolute or with `./` in front, as it is shown. `a/..` is removed: if `a` is a symbolic link, the system and
+ * `join` would not mean the same by it.
  */
 export function directory(given: unknown): string {
   const path = normalize(text(given));
@@ -92,7 +92,7 @@ export function httpUrl(given: unknown): URL {
   throw new CheckError('must be a URL like https://host/path', true);
 }
 
-/** A URL with several hosts, as libpq knows it, would be taken for one strange name and looked up for ever. */
+/** A URL with several hosts, as libpq knows it, would be taken for one strange name and looked up without end. */
 export function checkOneHost(url: string, otherHosts: readonly string[] = []): void {
   const authority = /^\w+:\/\/([^/?#]*)/.exec(url)?.[1] ?? '';
   const hosts = [authority.slice(authority.lastIndexOf('@') + 1), ...otherHosts];
@@ -108,7 +108,7 @@ export function oneOf<const T extends string>(...choices: T[]): Check<T> {
   };
 }
 
-/** A setting that is on or off: as a flag it stands alone, `--sink-gzip` or `--no-sink-gzip`. */
+/** A setting that is on or off: as a flag it has no value, `--sink-gzip` or `--no-sink-gzip`. */
 export function onOff(given: unknown): boolean {
   if (given === true || given === 'true') return true;
   if (given === false || given === 'false') return false;

@@ -5,7 +5,7 @@ import { unknown } from './unknown.js';
 /** A flag of a command line. */
 export interface Flag {
   readonly flag: string;
-  /** Whether it stands alone: `--sink-gzip` and `--no-sink-gzip`. Every other flag takes a value. */
+  /** Whether it has no value: `--sink-gzip` and `--no-sink-gzip`. Every other flag takes one. */
   readonly isOnOff: boolean;
   readonly isRepeatable: boolean;
 }
@@ -18,7 +18,7 @@ export interface CommandLineParts {
   readonly words: readonly string[];
 }
 
-/** Flags that a letter stands for, too: `-h`. */
+/** Flags that also have a letter: `-h`. */
 const LETTERS: Readonly<Record<string, string>> = { help: 'h', version: 'v' };
 
 /**
@@ -81,7 +81,7 @@ function checked({ flag, isOnOff, isRepeatable }: Flag, value: unknown): unknown
 
 function unexpected(word: string, isEnded: boolean): Error {
   if (!isEnded) return invalid(`Unexpected argument ${word}`);
-  return invalid(`Unexpected argument ${nameOf(word)}: nothing may stand after --`);
+  return invalid(`Unexpected argument ${nameOf(word)}: nothing may come after --`);
 }
 
 function unknownFlag(given: string, flags: readonly Flag[]): Error {

@@ -5,11 +5,11 @@ import { invalid } from './setting-error.js';
 import { readSettingsFile } from './settings-file.js';
 import { unknown } from './unknown.js';
 
-/** One setting, as it stands once in its table. */
+/** One setting: a row of its table. */
 export interface Option<T> {
   /** Its name as a flag (`--batch-wait`) and in a JSON file; as a variable it is `FOREBAY_BATCH_WAIT`. */
   readonly flag: string;
-  /** What it is without being set, in the form a user would give it; `null`: nothing. */
+  /** Its default, as a user would write it; `null`: none. */
   readonly initial: string | number | boolean | null;
   /** What its value is, for the help text: a unit or a kind. */
   readonly unit: string;
@@ -21,7 +21,7 @@ export interface Option<T> {
 
 export type OptionTable = Readonly<Record<string, Option<unknown>>>;
 
-/** The values of a table: for each key what its check gives. */
+/** The values of a table: for each key what its check returns. */
 export type Values<Table extends OptionTable> = {
   -readonly [K in keyof Table]: ReturnType<Table[K]['check']>;
 };
@@ -77,7 +77,7 @@ function read<Table extends OptionTable>(
   return { settings: check(table, new Map([...file, ...variables, ...flags])), words };
 }
 
-/** The values of a table from an object with the table's own keys, as code gives them. */
+/** The values of a table from an object with the table's own keys, as code passes them. */
 export function fromObject<Table extends OptionTable>(table: Table, given: object): Values<Table> {
   const found: Given = new Map();
   for (const [key, value] of Object.entries(given)) {

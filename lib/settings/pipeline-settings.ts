@@ -29,7 +29,7 @@ export const PIPELINE_SETTINGS = {
     flag: 'fsync',
     initial: 'always',
     unit: 'always|MS|never',
-    help: 'flush to the device before each 202, every so many milliseconds, or never',
+    help: 'flush to the device before each 202, every MS milliseconds, or never',
     check: fsync,
   },
   queueSize: {

@@ -19,9 +19,9 @@ export function readSettingsFile(path: string): object {
   try {
     content = JSON.parse(json);
   } catch {
-    // the system's message would quote it, and a secret may stand there
+    // the system's message would quote it, and it may contain a secret
     const line = json.slice(0, jsonErrorPosition(json) ?? 0).split('\n').length;
-    throw invalid(`The file ${path} (--config) cannot be read: it is no JSON, see line ${line}`);
+    throw invalid(`The file ${path} (--config) is not valid JSON (line ${line})`);
   }
   if (typeof content !== 'object' || content === null || Array.isArray(content)) {
     throw invalid(`The file ${path} (--config) must hold a JSON object`);

@@ -1,7 +1,7 @@
 import { milliseconds, optional, text } from '../settings/checks.js';
 import type { OptionTable } from '../settings/option-table.js';
 
-/** What sinks behind a network have in common. */
+/** Settings that all sinks on a network share. */
 export const NETWORK_SETTINGS = {
   sinkTimeoutMs: {
     flag: 'sink-timeout',

@@ -18,11 +18,11 @@ export class SettingFile<T> {
   /** Changes whenever the file does. */
   #stamp: string;
   #lookedAtMs = performance.now();
-  /** Why the last look failed; it is told once. */
+  /** Why the last look failed; it is reported once. */
   #failure: string | null = null;
 
   /**
-   * @param parse throws an error that reads on after the name of the file
+   * @param parse throws an error whose message continues a sentence about the file
    * @throws ForebayError `SINK_UNUSABLE` if it cannot be read, `SETTING_INVALID` if it is not what it should be
    */
   constructor(flag: string, path: string, parse: (text: string) => T, logger: Logger) {

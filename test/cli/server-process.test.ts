@@ -317,7 +317,7 @@ void t.test('a wrong setting is named in one line, and exits with 78: no unit st
   const cases: [string[], Record<string, string>, RegExp][] = [
     [['--batchsize', '1'], {}, /^forebay-server: Unknown flag --batchsize: did you mean --batch-size\?\n$/],
     [['--fsync', 'x'], {}, /^forebay-server: --fsync must be .*\n$/],
-    [['--', '--port', '0'], {}, /^forebay-server: Unexpected argument --port: nothing may stand after --\n$/],
+    [['--', '--port', '0'], {}, /^forebay-server: Unexpected argument --port: nothing may come after --\n$/],
     [['--sink', 'file'], {}, /^forebay-server: --sink file needs --sink-file PATH\n$/],
     [
       ['--config', file],

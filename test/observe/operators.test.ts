@@ -73,7 +73,7 @@ void t.test('a port of the operators that is taken stops the start', async (t) =
 
 void t.test('who listens elsewhere than on loopback is told what is open there', async (t) => {
   const open = await start(t, '--host', '0.0.0.0');
-  t.match(await open.line(/ADMIN_PUBLIC/), /open to whoever reaches 0\.0\.0\.0: --admin-port/);
+  t.match(await open.line(/ADMIN_PUBLIC/), /open to anyone who reaches 0\.0\.0\.0: --admin-port/);
   const shut = await start(t, '--host', '0.0.0.0', '--admin-port', '0');
   await shut.line(/Operators' address/);
   t.notOk(shut.lines.some((line) => line.includes('ADMIN_PUBLIC')));

@@ -295,8 +295,8 @@ void t.test('rates and latencies are those of the last seconds', (t) => {
   const at = (second: number, taken: number): ReturnType<RateWindow['add']> => {
     ack[0] = second === 0 ? 1000 : 1000 + taken;
     const total = {
-      taken,
-      delivered: taken / 2,
+      in: taken,
+      out: taken / 2,
       refused: 0,
       backlogFull: 0,
       connectionsFull: 0,

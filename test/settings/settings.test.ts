@@ -97,7 +97,7 @@ void t.test('an unknown or malformed setting is refused by its name', (t) => {
     [['--port', '1', '--port', '2'], {}, /^--port is given more than once$/],
     [['--port'], {}, /^--port needs a value$/],
     [['--port', '--page', 'off'], {}, /^--port needs a value$/],
-    [['--port', '--', '1'], {}, /^Unexpected argument 1: nothing may stand after --$/],
+    [['--port', '--', '1'], {}, /^Unexpected argument 1: nothing may come after --$/],
     [['--port', '-1'], {}, /^Unknown flag -1$/],
     [['--port=-1'], {}, /^--port must be a whole number from 0 to 65535, not "-1"$/],
     [['--port='], {}, /^--port needs a value$/],
@@ -108,9 +108,9 @@ void t.test('an unknown or malformed setting is refused by its name', (t) => {
     [['--sink-gzip', '--sink-gzip'], {}, /^--sink-gzip is given more than once$/],
     [['--sink-gzip', '--no-sink-gzip'], {}, /^--sink-gzip is given more than once$/],
     [['--help', 'extra'], {}, /^Unexpected argument extra$/],
-    [['--', 'extra'], {}, /^Unexpected argument extra: nothing may stand after --$/],
-    [['--', '--port=5'], {}, /^Unexpected argument --port: nothing may stand after --$/],
-    [['--page', 'off', '--', '--page', 'on'], {}, /^Unexpected argument --page: nothing may stand after --$/],
+    [['--', 'extra'], {}, /^Unexpected argument extra: nothing may come after --$/],
+    [['--', '--port=5'], {}, /^Unexpected argument --port: nothing may come after --$/],
+    [['--page', 'off', '--', '--page', 'on'], {}, /^Unexpected argument --page: nothing may come after --$/],
     [['-port', '1'], {}, /^Unknown flag -port: did you mean --port\?$/],
     [['-version'], {}, /^Unknown flag -version: did you mean --version\?$/],
     [['--no-sink-gzpi'], {}, /^Unknown flag --no-sink-gzpi: did you mean --no-sink-gzip\?$/],
@@ -167,8 +167,8 @@ void t.test('an unknown or malformed setting is refused by its name', (t) => {
     t.throws(() => read(argv, environment), { code: 'SETTING_INVALID', message }, message.source);
   }
   for (const [content, message] of [
-    ['{', /settings.json \(--config\) cannot be read: it is no JSON, see line 1$/],
-    ['{\n"port": 1,\n}', /it is no JSON, see line 3$/],
+    ['{', /settings.json \(--config\) is not valid JSON \(line 1\)$/],
+    ['{\n"port": 1,\n}', /is not valid JSON \(line 3\)$/],
     ['[]', /must hold a JSON object/],
     ['{"sink-concurrency-max":1}', /^Unknown setting "sink-concurrency-max" in .*: it was removed; give /],
     ['{"prot":1}', /^Unknown setting "prot" in .*settings.json: did you mean "port"\?$/],
@@ -304,7 +304,7 @@ void t.test('a secret that is given wrongly is not shown', (t) => {
     [['-x=s3cret'], {}, /^Unknown flag -x$/],
     [['--unknown', 's3cret'], {}, /^Unknown flag --unknown$/],
     [['--no-sink-url=s3cret'], {}, /^Unknown flag --no-sink-url: did you mean --sink-url\?$/],
-    [['--', '--sink-url=s3cret'], {}, /^Unexpected argument --sink-url: nothing may stand after --$/],
+    [['--', '--sink-url=s3cret'], {}, /^Unexpected argument --sink-url: nothing may come after --$/],
     [[], { FOREBAY_UNKNOWN: 's3cret' }, /^Unknown environment variable FOREBAY_UNKNOWN$/],
     [['--sink-url', 'http//x:s3cret@y'], {}, /^--sink-url must be a URL/],
     [[], { FOREBAY_SINK_URL: 'x:s3cret@y' }, /^FOREBAY_SINK_URL must be a URL/],
@@ -323,7 +323,7 @@ void t.test('a secret that is given wrongly is not shown', (t) => {
     ['{"sink-header":"s3cret"}', /must be "Name: value"$/],
     ['{"sink-url":["http://x:s3cret@y"]}', /^"sink-url" in .* must be a URL like https:\/\/host\/path$/],
     ['{"sink-url":{"href":"http://x:s3cret@y"}}', /must be a URL/],
-    [`{"sink-header":'s3cret'}`, /it is no JSON/],
+    [`{"sink-header":'s3cret'}`, /is not valid JSON/],
     ['{"unknown":"s3cret"}', /^Unknown setting "unknown" in /],
   ];
   const check = (argv: string[], environment: Record<string, string>, message: RegExp): void => {

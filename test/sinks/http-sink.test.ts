@@ -295,7 +295,7 @@ void t.test('an answer that names single events refuses these, and only these', 
   }
   for (const other of ['{"refused":true}', '{"refused":{"index":1}}', '{"refused":"all"}']) {
     body = other;
-    const message = '"refused" in the answer of the sink is no list';
+    const message = '"refused" in the answer of the sink is not a list';
     t.match(await thrownBy(sink), { status: null, refused: null, message }, other);
   }
   const indices = ['3', '-1', '0.5', '"1"', 'null', '"\\u001b[2J"'].map((index) => `{"index":${index}}`);
@@ -312,7 +312,7 @@ void t.test('a broken answer that may name events is tried again, if it should b
   );
   const sink = await sinkOf(t, '--sink-url', `http://${address}/`);
   for (type of ['application/json', 'application/json; charset=utf-8', 'Application/Problem+JSON'])
-    t.match(await thrownBy(sink), { refused: null, message: /names refused events and is no JSON/ }, type);
+    t.match(await thrownBy(sink), { refused: null, message: /names refused events and is not JSON/ }, type);
   for (type of ['text/plain', 'text/html; charset=utf-8']) t.equal(await thrownBy(sink), null, type);
 });
 
@@ -367,7 +367,7 @@ void t.test('a list of refused events that is empty in other words refuses none'
   }
   for (const some of ['1', 'true', '"a"', '{}']) {
     body = `{"accepted":3,"refused":${some}}`;
-    t.match(await thrownBy(sink), { refused: null, message: /is no list/ }, some);
+    t.match(await thrownBy(sink), { refused: null, message: /is not a list/ }, some);
   }
 });
 

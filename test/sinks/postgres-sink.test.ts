@@ -130,7 +130,7 @@ void t.test(
     const careful = await sinkAt(t, server.url(database), ...flags);
     t.match(
       await thrownBy(careful, batch(event('a'))),
-      { status: '42P01', refused: null, message: /\(--sink-create-table makes it\)$/ },
+      { status: '42P01', refused: null, message: /\(--sink-create-table creates it\)$/ },
       'not without being told',
     );
     const sink = await sinkAt(t, server.url(database), ...flags, '--sink-create-table');

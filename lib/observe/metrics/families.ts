@@ -4,7 +4,7 @@ import type { Forebay } from '../../forebay.js';
 import type { Door } from '../../door/door.js';
 import type { Statistics } from '../../statistics.js';
 import { VERSION } from '../../base/version.js';
-import { counter, gauge, histogram, labelled, one } from './family.js';
+import { counter, gauge, histogram, labelled } from './family.js';
 import type { Family } from './family.js';
 import type { ProcessStatistics } from './process-statistics.js';
 
@@ -27,7 +27,7 @@ const REFUSALS: readonly ErrorCode[] = [
   'NOT_RUNNING',
 ];
 
-/** What is known, read from those who count it; nobody counts for the metrics. */
+/** All metrics, read from the parts that count; nothing is counted for them alone. */
 export function families(sources: Sources): Family[] {
   return [
     ...doorFamilies(sources),
@@ -145,7 +145,7 @@ function logFamilies({ forebay, statistics, disk }: Sources): Family[] {
     ),
     gauge(
       'drain_seconds',
-      'How long what is pending takes at the mean pace of lately, in which half a minute counts most.',
+      'Time to deliver everything pending at the recent rate, in which the last half minute counts most.',
       statistics.drainSeconds,
     ),
     histogram('group_commit_events', 'Events written and flushed together.', statistics.groupEvents),
@@ -248,24 +248,9 @@ function processFamilies({ process }: Sources): Family[] {
       'How late a timer of 100 ms is: more than 0.1 delays everything.',
       eventLoopDelay,
     ),
-    {
-      name: 'process_cpu_seconds_total',
-      help: 'CPU time of the process.',
-      type: 'counter',
-      samples: one(cpuSeconds),
-    },
-    {
-      name: 'process_resident_memory_bytes',
-      help: 'Resident memory of the process.',
-      type: 'gauge',
-      samples: one(residentBytes),
-    },
-    { name: 'nodejs_heap_used_bytes', help: 'Used heap of V8.', type: 'gauge', samples: one(heapBytes) },
-    {
-      name: 'process_start_time_seconds',
-      help: 'When the process was started, in seconds since 1970.',
-      type: 'gauge',
-      samples: one(startSeconds),
-    },
+    counter('process_cpu_seconds', 'CPU time of the process.', cpuSeconds),
+    gauge('process_resident_memory_bytes', 'Resident memory of the process.', residentBytes),
+    gauge('nodejs_heap_used_bytes', 'Used heap of V8.', heapBytes),
+    gauge('process_start_time_seconds', 'When the process was started, in seconds since 1970.', startSeconds),
   ];
 }

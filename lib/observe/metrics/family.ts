@@ -6,7 +6,7 @@ export interface Sample {
   readonly labels?: Readonly<Record<string, string>>;
 }
 
-/** A metric as it stands when it is asked for. A name in the plural of a base unit; a counter ends in `_total`. */
+/** A metric with its values at the moment. A name in the plural of a base unit; a counter ends in `_total`. */
 export interface Family {
   readonly name: string;
   readonly help: string;
@@ -14,27 +14,30 @@ export interface Family {
   readonly samples: readonly Sample[] | Histogram;
 }
 
-export function one(value: number): readonly Sample[] {
-  return [{ value }];
+/** `null`: it is not known, and left out. */
+type Samples = number | null | readonly Sample[];
+
+export function counter(name: string, help: string, samples: Samples): Family {
+  return { name: `${prefixed(name)}_total`, help, type: 'counter', samples: asSamples(samples) };
 }
 
-export function counter(name: string, help: string, samples: number | readonly Sample[]): Family {
-  return { name: `forebay_${name}_total`, help, type: 'counter', samples: asSamples(samples) };
-}
-
-/** @param samples `null`: it is not known, and left out */
-export function gauge(name: string, help: string, samples: number | null | readonly Sample[]): Family {
-  return { name: `forebay_${name}`, help, type: 'gauge', samples: asSamples(samples ?? []) };
+export function gauge(name: string, help: string, samples: Samples): Family {
+  return { name: prefixed(name), help, type: 'gauge', samples: asSamples(samples) };
 }
 
 export function histogram(name: string, help: string, samples: Histogram): Family {
-  return { name: `forebay_${name}`, help, type: 'histogram', samples };
-}
-
-function asSamples(samples: number | readonly Sample[]): readonly Sample[] {
-  return typeof samples === 'number' ? one(samples) : samples;
+  return { name: prefixed(name), help, type: 'histogram', samples };
 }
 
 export function labelled(label: string, values: Iterable<readonly [string, number]>): readonly Sample[] {
   return [...values].map(([name, value]) => ({ value, labels: { [label]: name } }));
+}
+
+function asSamples(samples: Samples): readonly Sample[] {
+  return typeof samples === 'number' ? [{ value: samples }] : (samples ?? []);
+}
+
+/** Names that all programs share have no prefix. */
+function prefixed(name: string): string {
+  return /^(?:process|nodejs)_/.test(name) ? name : `forebay_${name}`;
 }

@@ -1,12 +1,12 @@
-import { Registry } from 'prom-client';
+import { AggregatorRegistry, Registry } from 'prom-client';
 import type { RegistryContentType } from 'prom-client';
 import type { Forebay } from '../../forebay.js';
-import type { Histogram } from '../../base/histogram.js';
+import { Histogram } from '../../base/histogram.js';
 import { sendAnswer } from '../../door/answers.js';
 import type { Door } from '../../door/door.js';
 import type { Route } from '../../door/router.js';
 import { families } from './families.js';
-import type { Family, Sample } from './family.js';
+import type { Family } from './family.js';
 import { ProcessStatistics } from './process-statistics.js';
 
 const OPEN_METRICS = /application\/openmetrics-text/;
@@ -19,24 +19,22 @@ export interface MetricsOptions {
   readonly sharedMs?: number;
 }
 
-/** `GET /metrics`: the text of Prometheus, or of OpenMetrics for those who ask for it. */
+/** `GET /metrics`: the text of Prometheus, or of OpenMetrics if it is asked for. */
 export function metricsRoute({ forebay, door, sharedMs = 1000 }: MetricsOptions): Route {
   const process = new ProcessStatistics();
   const read = async (): Promise<Family[]> => {
     const disk = await forebay.diskUsage();
-    // last and at once, with nothing to wait for up to the text: all numbers are of one moment
+    // last, and then nothing waits until all is read: the numbers are of one moment
     const statistics = forebay.statistics();
     if (statistics === null || disk === null) return [];
     return families({ forebay, door, statistics, disk, process });
   };
-  /** What was made within the last second, or is being made, by format. */
+  /** The text of the last second, which may still be on its way, by format. */
   const made = new Map<boolean, { readonly atMs: number; readonly exposition: Promise<Shared> }>();
   const shared = (isOpen: boolean): Promise<Shared> => {
     const last = made.get(isOpen);
     if (last !== undefined && performance.now() - last.atMs < sharedMs) return last.exposition;
-    const exposed = read()
-      .then((all) => exposition(all, isOpen))
-      .then(({ text, contentType }) => ({ bytes: Buffer.from(text), contentType }));
+    const exposed = read().then((all) => exposition(all, isOpen));
     made.set(isOpen, { atMs: performance.now(), exposition: exposed });
     return exposed;
   };
@@ -59,29 +57,22 @@ interface Shared {
   readonly contentType: string;
 }
 
-/** The numbers as text. */
-interface Exposition {
-  readonly text: string;
-  readonly contentType: string;
-}
-
-/** Families as text, as `prom-client` writes it. */
-export async function exposition(all: readonly Family[], isOpen: boolean): Promise<Exposition> {
-  const registry = new Registry<RegistryContentType>();
+/** Families as text. To prom-client they are numbers that another process has counted (`getMetricsAsJSON`). */
+async function exposition(all: readonly Family[], isOpen: boolean): Promise<Shared> {
+  const metrics = all.map(({ name, help, type, samples }) => ({
+    // in OpenMetrics `_total` is not part of a counter's name; prom-client adds it to the samples
+    name: isOpen && type === 'counter' ? name.replace(/_total$/, '') : name,
+    help,
+    type,
+    aggregator: 'first',
+    values:
+      samples instanceof Histogram
+        ? bucketValues(name, samples)
+        : samples.map(({ value, labels = {} }) => ({ value, labels })),
+  }));
+  const registry = AggregatorRegistry.aggregate<RegistryContentType>([metrics]);
   if (isOpen) registry.setContentType(Registry.OPENMETRICS_CONTENT_TYPE);
-  for (const family of all) {
-    // in OpenMetrics `_total` is no part of a counter's name; prom-client puts it back
-    const name = isOpen && family.type === 'counter' ? family.name.replace(/_total$/, '') : family.name;
-    const values = Array.isArray(family.samples)
-      ? (family.samples as readonly Sample[]).map(({ value, labels = {} }) => ({ value, labels }))
-      : bucketValues(family.name, family.samples as Histogram);
-    const metric = { name, help: family.help, type: family.type, values, aggregator: 'sum' };
-    // what prom-client asks a metric for; its own classes would have to be told each number as it changes
-    registry.registerMetric({ ...metric, get: () => metric } as unknown as Parameters<
-      typeof registry.registerMetric
-    >[0]);
-  }
-  return { text: await registry.metrics(), contentType: registry.contentType };
+  return { bytes: Buffer.from(await registry.metrics()), contentType: registry.contentType };
 }
 
 function bucketValues(

@@ -5,7 +5,7 @@ const TIMER_MS = 100;
 /** CPU, memory and the event loop of this process. */
 export class ProcessStatistics {
   readonly node = process.version;
-  /** Once: each reading of the two clocks would give a number that differs a little, and look like a start. */
+  /** Read once: each reading of the two clocks differs a little, and would look like a restart. */
   readonly #startSeconds = Date.now() / 1000 - process.uptime();
   readonly #eventLoopDelay = new Histogram(SECONDS);
   readonly #timer: NodeJS.Timeout;

@@ -11,7 +11,7 @@ const ERROR_LENGTH_MAX = 300;
 type State = { -readonly [Key in keyof BatchState]: BatchState[Key] };
 
 /**
- * How the newest batches do, newest first, from what happened to them last.
+ * The state of the newest batches, newest first, from what happened to them last.
  *
  * @param active those that have had a place at the sink and are not off the disk
  * @param isHeldBack whether the breaker lets none through

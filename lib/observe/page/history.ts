@@ -13,13 +13,13 @@ export class History {
   #points = 0;
 
   add(point: Point): void {
-    // NaN stands for `null`: an array of numbers holds no other nothing
+    // NaN is `null` here: an array of numbers cannot hold that
     for (const [column, values] of this.#columns) values[this.#points % POINTS_MAX] = point[column] ?? NaN;
     this.#points++;
   }
 
   /**
-   * How fast a column grew over the last points, a second; `null` if there are not so many, or not all have a value.
+   * How fast a column grew over the last points, per second; `null` if there are fewer, or one has no value.
    *
    * @param points at most `POINTS_MAX`
    */
@@ -31,7 +31,7 @@ export class History {
     return now === null || before === null ? null : (now - before) / (points - 1);
   }
 
-  /** The oldest value of a column that is still there; `null` where there is none. */
+  /** The oldest value of a column that is still there; `null` if there is none. */
   oldest(column: Column): number | null {
     if (this.#points === 0) return null;
     const first = this.#points > POINTS_MAX ? this.#points % POINTS_MAX : 0;

@@ -1,10 +1,10 @@
 import type { ServerResponse } from 'node:http';
 
-/** So many pages may be open; each costs a write a second. */
+/** At most this many pages may be open; each costs one write per second. */
 export const STREAMS_MAX = 200;
-/** A page that does not read is told no more until it has: what waits for it is bounded. */
+/** A page that does not read gets nothing more until it has read: what waits for it is bounded. */
 const WAITING_BYTES_MAX = 65_536;
-/** One that has not read for so many sends, a minute, is closed: it keeps a place from others. */
+/** A page that has missed this many sends in a row, a minute, is closed: it takes the place of another. */
 const SKIPPED_MAX = 60;
 
 /** An event as server-sent events put it. JSON has no line breaks. */
@@ -14,7 +14,7 @@ export function sseText(event: string, data: object): string {
 
 /** The open pages. All get the same bytes. */
 export class LiveStream {
-  /** With how many sends in a row each was not told of. */
+  /** How many sends in a row each has missed. */
   readonly #pages = new Map<ServerResponse, number>();
   #isClosed = false;
 
@@ -27,8 +27,8 @@ export class LiveStream {
     return !this.#isClosed && this.#pages.size < STREAMS_MAX;
   }
 
-  /** Begins a stream of server-sent events that goes on until the page is closed. */
-  open(res: ServerResponse, begin: string): void {
+  /** Starts a stream of server-sent events that goes on until the page is closed. */
+  open(res: ServerResponse, first: string): void {
     res.shouldKeepAlive = false; // the stream ends with its connection
     res.removeHeader('Transfer-Encoding'); // and needs no other end: in chunks each write would be three
     res.writeHead(200, {
@@ -41,7 +41,7 @@ export class LiveStream {
     this.#pages.set(res, 0);
     res.on('error', () => undefined);
     res.once('close', () => this.#pages.delete(res));
-    res.write(begin);
+    res.write(first);
   }
 
   send(text: string): void {
@@ -54,7 +54,7 @@ export class LiveStream {
     }
   }
 
-  /** Ends all streams, at once also where a page does not read. */
+  /** Ends all streams, at once even if a page does not read. */
   close(): void {
     this.#isClosed = true;
     for (const res of this.#pages.keys()) {

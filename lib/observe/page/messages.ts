@@ -1,10 +1,10 @@
 import type { EventCounts } from '../../event-counts.js';
 
 /**
- * What the server tells an open page, as JSON over server-sent events: `history` once at the begin, then a `snapshot`
+ * What the server sends to an open page, as JSON in server-sent events: `history` once at the start, then a `snapshot`
  * each second. The server and the browser both know this file, and nothing else of each other.
  *
- * Whatever stands in a text may come from a client or from a sink: it is shown as text, never as anything else.
+ * Any text may come from a client or from a sink: it is shown as text, never as anything else.
  */
 
 /** The columns of the history. Rates are per second, means of the last seconds; `null`: there is nothing to say. */
@@ -78,7 +78,7 @@ export interface Snapshot {
   };
   readonly sink: {
     readonly kind: string;
-    /** Where events go, without secrets; '' where there is nothing to say. */
+    /** Where events go, without secrets; '' if there is nothing to say. */
     readonly target: string;
     readonly keepsNothing: boolean;
     readonly outPerSecond: number;
@@ -118,7 +118,7 @@ export interface BatchState {
   readonly stage: BatchStage;
   /** How many of its events the sink refused for good. */
   readonly refused: number;
-  /** The last error, where it has one; '' otherwise. */
+  /** The last error; '' if there is none. */
   readonly error: string;
 }
 
@@ -148,7 +148,7 @@ export interface LetterReason {
   readonly index: number;
   readonly attempts: number;
   readonly time: string;
-  /** The begin of the event's own text. */
+  /** The start of the event's own text. */
   readonly event: string;
   readonly isCut: boolean;
 }

@@ -21,9 +21,9 @@ export interface ObserverOptions {
 }
 
 const ERROR_LENGTH_MAX = 500;
-/** What has waited so long shows that nothing is delivered: batches come in pieces. */
+/** If the oldest event waits longer than this and none goes out, delivery stalls: batches come in pieces. */
 const STALLED_SECONDS = 5;
-/** The growth of the backlog is taken over so many seconds: batches come and go in pieces. */
+/** The growth of the backlog is a mean over this many seconds: batches come and go in pieces. */
 const GROWTH_POINTS = 30;
 
 /** What the last look found. */
@@ -33,7 +33,7 @@ interface Look {
   readonly point: Point;
 }
 
-/** Looks at the pipeline once a second, and can tell how it does. */
+/** Looks at the pipeline once a second, and describes its state. */
 export class Observer {
   readonly #options: ObserverOptions;
   readonly #history = new History();
@@ -41,7 +41,7 @@ export class Observer {
   #look: Look | null = null;
   /** Since when the breaker has not been closed, on the clock of `performance.now()`. */
   #troubleSinceMs: number | null = null;
-  /** What the disk said last. It is asked, and never waited for: one that hangs is what is to be seen. */
+  /** What the disk said last. It is asked and never waited for: the page must show a disk that hangs. */
   #usage: LogSpace | null = null;
   /** The most that the queue held at any peek since the last look, and at that one. */
   #peak = { events: 0, bytes: 0 };
@@ -72,8 +72,8 @@ export class Observer {
     const rates = this.#rates.add({
       atMs: nowMs,
       // what an earlier run left counts as accepted when it is read, and did not come in now
-      taken: groupEvents.sum - failedEvents,
-      delivered: events.delivered,
+      in: groupEvents.sum - failedEvents,
+      out: events.delivered,
       refused: backlogFull + connectionsFull + refusedFor(door, 'QUEUE_FULL'),
       backlogFull,
       connectionsFull,
@@ -115,7 +115,7 @@ export class Observer {
     return this.#history.message();
   }
 
-  /** How everything does, as of the last look; `null` before the first. */
+  /** The state as of the last look; `null` before the first. */
   snapshot(): Snapshot | null {
     if (this.#look === null) return null;
     this.#ask();
@@ -204,7 +204,7 @@ export class Observer {
     return Math.round(room / growth);
   }
 
-  /** Asks what does not stand in memory; the answer is for the next snapshot. */
+  /** Asks for what is not in memory; the answer is for the next snapshot. */
   #ask(): void {
     if (this.#isAsking) return;
     this.#isAsking = true;
@@ -220,7 +220,7 @@ function refusedFor({ counts }: Door, code: ErrorCode): number {
   return counts.refusedEvents.get(code) ?? 0;
 }
 
-/** To three decimals: more is noise, and costs bytes. `null` for what is no number. */
+/** To three decimals: more is noise, and costs bytes. `null` for what is not a number. */
 function rounded(value: number | null): number | null {
   return value === null || !Number.isFinite(value) ? null : Math.round(value * 1000) / 1000;
 }

@@ -11,7 +11,7 @@ import { Observer } from './observer.js';
 import type { ObserverOptions } from './observer.js';
 
 export interface PageOptions extends ObserverOptions {
-  /** Where the browser's files are; by default beside this one, where the build puts them. */
+  /** The folder of the browser's files; by default beside this one, where the build puts them. */
   readonly browserDir?: URL;
 }
 
@@ -55,7 +55,7 @@ const HEADERS = {
 };
 
 /**
- * The live page: `/`, its files below `/page/`, and `/page/live`, which tells it once a second how everything does. It
+ * The live page: `/`, its files below `/page/`, and `/page/live`, which sends it the state once a second. It
  * changes nothing. Looks at the pipeline from now on, until the server stops.
  *
  * @returns what is at which path
@@ -73,8 +73,8 @@ export function pageRoutes({ browserDir, ...options }: PageOptions): ReadonlyMap
 function liveRoute(options: ObserverOptions): Route {
   const observer = new Observer(options);
   const stream = new LiveStream();
-  /** Of the last look, made for the first page that asks for it. */
-  let begin: string | null = null;
+  /** Of the last look, rendered for the first page that asks for it. */
+  let first: string | null = null;
   const now = (): string => {
     const snapshot = observer.snapshot();
     return snapshot === null ? '' : sseText('snapshot', snapshot);
@@ -87,7 +87,7 @@ function liveRoute(options: ObserverOptions): Route {
   };
   const timer = setInterval(() => {
     observer.tick();
-    begin = null;
+    first = null;
     if (stream.pages > 0) stream.send(now());
     else rest();
   }, LOOK_MS).unref();
@@ -97,7 +97,7 @@ function liveRoute(options: ObserverOptions): Route {
       req.resume();
       const headers = { ...HEADERS, 'Content-Type': 'text/plain' };
       if (res.socket === null) {
-        // behind another answer of its connection, whose end it would never be told
+        // after another answer on its connection: its end would never be known
         sendAnswer(res, { status: 400, headers, body: 'The live page takes no request that is pipelined\n' });
         return;
       }
@@ -106,11 +106,11 @@ function liveRoute(options: ObserverOptions): Route {
         sendAnswer(res, { status: 503, headers: { ...headers, 'Retry-After': '5' }, body: text });
         return;
       }
-      begin ??= `retry: ${RETRY_MS}\n${sseText('history', observer.history())}${now()}`;
+      first ??= `retry: ${RETRY_MS}\n${sseText('history', observer.history())}${now()}`;
       peeks ??= setInterval(() => {
         observer.peek();
       }, PEEK_MS).unref();
-      stream.open(res, begin);
+      stream.open(res, first);
     },
     stop: () => {
       clearInterval(timer);

@@ -1,37 +1,25 @@
 import type { Histogram } from '../../base/histogram.js';
 
+/** Events, by what became of them: put on disk, delivered, refused (in all, and by two of the bounds), not put on disk. */
+type Counted = Readonly<
+  Record<'in' | 'out' | 'refused' | 'backlogFull' | 'connectionsFull' | 'failed', number>
+>;
+
 /** What is counted without end, at one moment. */
-export interface Totals {
-  /** On any clock that only goes on. */
+export interface Totals extends Counted {
+  /** On any clock that never goes back. */
   readonly atMs: number;
-  /** Events that were put on disk. */
-  readonly taken: number;
-  readonly delivered: number;
-  readonly refused: number;
-  /** Those of them for which the backlog had no room. */
-  readonly backlogFull: number;
-  /** Those of them whose connection was one too many. */
-  readonly connectionsFull: number;
-  readonly failed: number;
-  /** Requests that waited so long for their `202`, by bucket. */
+  /** Requests by how long they waited for their `202`, in buckets. */
   readonly ack: readonly number[];
 }
 
-/** Rates per second, latencies in milliseconds; `null` where no request was answered. */
-export interface Rates {
-  readonly in: number;
-  readonly out: number;
-  readonly refused: number;
-  readonly backlogFull: number;
-  readonly connectionsFull: number;
-  readonly failed: number;
+/** Rates per second, latencies in milliseconds; `null` if no request was answered. */
+export interface Rates extends Counted {
   readonly p50Ms: number | null;
   readonly p99Ms: number | null;
 }
 
-type RateKey = Exclude<keyof Totals, 'atMs' | 'ack'>;
-
-/** Over so many seconds: batches come in pieces, and a mean over one second would jump with them. */
+/** Rates are means over this many seconds: batches come in pieces, and a mean over one second would jump with them. */
 const SECONDS = 5;
 
 /** How fast things go now, from what was counted at the last few looks. */
@@ -50,15 +38,15 @@ export class RateWindow {
     if (this.#looks.length > SECONDS + 1) this.#looks.shift();
     const first = this.#looks[0] ?? now;
     const seconds = Math.max(0.001, (now.atMs - first.atMs) / 1000);
-    const rate = (key: RateKey): number => Math.max(0, now[key] - first[key]) / seconds;
     const counts = now.ack.map((count, bucket) => count - (first.ack[bucket] ?? 0));
     const ms = (share: number): number | null => {
       const value = quantile({ bounds: this.#bounds, counts }, share);
       return value === null ? null : value * 1000;
     };
+    const rate = (key: keyof Counted): number => Math.max(0, now[key] - first[key]) / seconds;
     return {
-      in: rate('taken'),
-      out: rate('delivered'),
+      in: rate('in'),
+      out: rate('out'),
       refused: rate('refused'),
       backlogFull: rate('backlogFull'),
       connectionsFull: rate('connectionsFull'),
@@ -70,8 +58,8 @@ export class RateWindow {
 }
 
 /**
- * The value below which such a share of all values lies, as well as the buckets tell: inside of one they count as spread
- * evenly. In the last bucket, which has no end, it is its begin.
+ * The value below which a share of all values lies, as far as the buckets show it: inside of one they count as spread
+ * evenly. In the last bucket, which has no end, it is its start.
  */
 export function quantile(
   { bounds, counts }: Pick<Histogram, 'bounds' | 'counts'>,

@@ -10,7 +10,7 @@ const OWN_HEADERS = new Set(
   ),
 );
 
-/** HTTP headers, one or several, each `Name: value` on a line of its own. What is given is never shown: it may be a secret. */
+/** HTTP headers, one or several, one `Name: value` on each line. The text is never shown: it may be a secret. */
 export function headerLines(given: unknown): Readonly<Record<string, string>> {
   const lines = [given].flat().flatMap((each) => {
     if (typeof each !== 'string') throw new CheckError('must be "Name: value", or a list of these', true);

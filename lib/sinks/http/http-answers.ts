@@ -10,11 +10,11 @@ import { count } from '../../base/words.js';
 
 type Answer = IncomingMessage;
 
-/** So much of an answer is read: enough to name all events of a large batch. */
+/** At most this much of an answer is read: enough to name all events of a large batch. */
 const ANSWER_BYTES_MAX = 2 ** 20;
-/** So much of it stands in errors and dead letters, in characters. */
+/** At most this much of it is in errors and dead letters, in characters. */
 const REASON_LENGTH_MAX = 300;
-/** So much of it is read where its status says all. */
+/** At most this much of it is read if its status says all. */
 const REASON_BYTES_MAX = 65_536;
 /**
  * Statuses of 4xx that are about the connection or the moment. 409: an attempt with the same key still runs there; 421: this
@@ -26,12 +26,12 @@ const NOT_NOW = new Set([408, 409, 421, 423, 424, 425, 429, 499]);
  * API that is away or full, as it says itself or as an edge says it (507, 509, 511, 520 to 527, 529, 530, 598 and 599).
  */
 const AWAY = new Set([503, 507, 509, 511, 520, 521, 522, 523, 524, 525, 526, 527, 529, 530, 598, 599]);
-/** Those that are about who asks, where, or how: each batch gets the same until someone mends a setting. So do redirects. */
+/** Those that are about who asks, where, or how: each batch gets the same until someone corrects a setting. So do redirects. */
 const SET_UP_WRONGLY = new Set([401, 402, 403, 404, 405, 406, 407, 410, 411, 414, 415, 417, 426, 428, 431]);
 /** Shorter texts are hidden nowhere: they would be found in half of all words. */
 const SECRET_LENGTH_MIN = 6;
 
-/** Values of `Content-Encoding` that change nothing; the last ones stand there by mistake for a charset. */
+/** Values of `Content-Encoding` that change nothing; the last two are charsets, sent by mistake. */
 const PLAIN = new Set(['', 'identity', 'utf-8', 'utf8']);
 const [gunzipped, inflated, unbrotlied] = [
   promisify(gunzip),
@@ -51,7 +51,7 @@ export class HttpAnswers {
   readonly #refuses: ReadonlySet<number>;
 
   /**
-   * @param secrets what no error and no reason may show, also where the sink repeats it
+   * @param secrets what no error and no reason may show, even if the sink repeats it
    * @param refuses statuses that refuse a batch, whatever they mean elsewhere
    */
   constructor(secrets: readonly string[], refuses: readonly number[] = []) {
@@ -69,8 +69,8 @@ export class HttpAnswers {
   /**
    * Resolves if the sink has the batch.
    *
-   * @param stopping nothing is refused any more once it is aborted: only the begin of the answer may have come
-   * @throws SinkError what the sink says; another error where its answer does not end well
+   * @param stopping once it is aborted nothing is refused: perhaps only the start of the answer has come
+   * @throws SinkError what the sink says; another error if its answer does not end well
    */
   async take(answer: Answer, batch: Batch, stopping: AbortSignal): Promise<void> {
     if (!isConfirmation(answer)) throw this.#notTaken(answer, await readReason(answer, stopping));
@@ -102,7 +102,7 @@ export class HttpAnswers {
   /**
    * Looks for events that an answer with 2xx names.
    *
-   * @throws SinkError with these; or to try again, where it may name some and nobody knows which
+   * @throws SinkError with these; or to try again, if it may name some and nobody knows which
    */
   #checkConfirmed({ statusCode: status = 200, headers }: Answer, text: string, events: number): void {
     if (!text.includes('"refused"')) return;
@@ -112,19 +112,19 @@ export class HttpAnswers {
       named = (JSON.parse(text.replace(/^\uFEFF/, '')) as { refused?: unknown } | null)?.refused;
     } catch (cause) {
       if (isJson)
-        throw new SinkError("the sink's answer names refused events and is no JSON", { said: '', cause });
+        throw new SinkError("the sink's answer names refused events and is not JSON", { said: '', cause });
       return;
     }
     // some write an empty list so, or how many there are
     if (named === undefined || named === null || named === false || named === 0) return;
     if (!Array.isArray(named))
-      throw new SinkError('"refused" in the answer of the sink is no list', { said: '' });
+      throw new SinkError('"refused" in the answer of the sink is not a list', { said: '' });
     if (named.length === 0) return;
     const refused = this.#refusalsIn(named, events);
     throw new SinkError(`${count(named.length, 'event was', 'events were')} refused`, { status, refused });
   }
 
-  /** @throws SinkError where it names what is not in the batch: then nobody knows what it means */
+  /** @throws SinkError if it names what is not in the batch: then nobody knows what it means */
   #refusalsIn(named: readonly unknown[], events: number): Refusal[] {
     return named.map((each) => {
       const { index, reason, status } = (each ?? {}) as {
@@ -145,14 +145,14 @@ export class HttpAnswers {
     });
   }
 
-  /** What the sink says, as it may stand in logs and dead letters: short, no secret, and it cannot steer a terminal. */
+  /** What the sink says, fit for logs and dead letters: short, without secrets, and it cannot control a terminal. */
   #shown(text: string): string {
     const open = this.#secrets.reduce((rest, secret) => rest.replaceAll(secret, '…'), text);
     const cut = open.length > REASON_LENGTH_MAX ? `${open.slice(0, REASON_LENGTH_MAX)}…` : open;
     return cut.replace(/\p{Cc}/gu, ' ');
   }
 
-  /** @throws where the answer is longer than any that makes sense, ends too early, or is in a coding that hides it */
+  /** @throws if the answer is too long, ends too early, or is in a coding that cannot be read */
   async #read(answer: Answer, bytesMax: number): Promise<string> {
     const pieces: Buffer[] = [];
     let length = 0;
@@ -183,7 +183,7 @@ function isSetUpWrongly(status: number): boolean {
   return (status >= 300 && status < 400) || SET_UP_WRONGLY.has(status);
 }
 
-/** The begin of an answer whose status says all; that it does not end well, or cannot be read, changes nothing. */
+/** The start of an answer whose status says all. If it does not end well, or cannot be read, that changes nothing. */
 async function readReason(answer: Answer, stopping: AbortSignal): Promise<string> {
   const pieces: Buffer[] = [];
   let length = 0;
@@ -196,7 +196,7 @@ async function readReason(answer: Answer, stopping: AbortSignal): Promise<string
   } catch (error) {
     if (stopping.aborted) throw error;
   }
-  // what is there is decoded also where the rest is missing
+  // what is there is decoded even if the rest is missing
   const options = { maxOutputLength: 16 * REASON_BYTES_MAX, finishFlush: constants.Z_SYNC_FLUSH };
   return decoded(Buffer.concat(pieces), answer.headers, options).catch(() => '');
 }
@@ -204,7 +204,7 @@ async function readReason(answer: Answer, stopping: AbortSignal): Promise<string
 /**
  * The text of an answer. It was asked for as it is; some servers and proxies compress all the same.
  *
- * @throws where a coding is not known, or the bytes are not in it
+ * @throws if a coding is not known, or the bytes are not in it
  */
 async function decoded(bytes: Buffer, headers: Answer['headers'], options: ZlibOptions): Promise<string> {
   const codings = (headers['content-encoding'] ?? '')

@@ -47,7 +47,7 @@ export interface HttpSinkOptions {
  *
  * `2xx` confirms, but for events that its JSON body names: `{"refused":[{"index":3,"reason":"…","status":422}]}`, with
  * indices from 0. What else it says is about the events (`400`, `413`, `422` and others of `4xx`: the batch is refused),
- * about how the sink is set up (`401`, `404`, redirects and the like: nothing is refused, someone has to mend it), or
+ * about how the sink is set up (`401`, `404`, redirects and the like: nothing is refused, someone has to correct it), or
  * about the moment (`408`, `409`, `429`, `5xx` and the like, no answer, and whatever has a `Retry-After`).
  */
 export class HttpSink implements Sink {
@@ -56,7 +56,7 @@ export class HttpSink implements Sink {
   readonly #url: URL;
   readonly #timeoutMs: number;
   #setup: Setup;
-  /** When each connection was made, as `performance.now()` has it. */
+  /** When each connection was opened, on the clock of `performance.now()`. */
   readonly #connectedMs = new WeakMap<Socket, number>();
   /** Whether the last answer said that something is set up wrongly: a file may say otherwise by now. */
   #isSuspect = false;
@@ -119,7 +119,7 @@ export class HttpSink implements Sink {
     return true;
   }
 
-  /** From now on attempts are made with what the files say, on new connections. */
+  /** From now on attempts use what the files say, and new connections. */
   #renew(): void {
     const { agent } = this.#setup;
     this.#setup = this.#newSetup();
@@ -150,7 +150,7 @@ export class HttpSink implements Sink {
   }
 }
 
-/** What an attempt is made with. */
+/** What an attempt uses. */
 interface Setup {
   readonly headers: Readonly<Record<string, string>>;
   readonly answers: HttpAnswers;
@@ -176,7 +176,7 @@ function headersOf(
 const LINE_FEED = 0x0a;
 const COMMA = 0x2c;
 
-/** The lines of a batch as a JSON array: line feeds become commas, which within an event's text cannot stand. */
+/** The lines of a batch as a JSON array: line feeds become commas, as an event's text cannot contain one. */
 function asArray({ bytes }: Batch): Buffer {
   const array = Buffer.allocUnsafe(bytes.length + 1);
   array[0] = 0x5b;
@@ -209,12 +209,12 @@ function unanswered(error: Error): SinkError {
 /** A part of a path that may be a secret, as in the URLs of webhooks: it is long, or not short and has a digit. */
 const SECRET_SEGMENT = /[^/]{20,}|(?=[^/]{8})[^/\d]*\d[^/]*/g;
 
-/** Where a URL leads, without user, password, query and whatever in the path may be a secret. */
+/** A URL without user, password, query and any part of the path that may be a secret. */
 function shownUrl({ origin, pathname }: URL): string {
   return origin + pathname.replaceAll(SECRET_SEGMENT, '…');
 }
 
-/** Headers that are no credentials, whoever sets them. */
+/** Headers that are never credentials. */
 const OPEN_HEADERS = /^(?:content-.*|accept.*|user-agent)$/;
 /** Parameters of a URL that are; others, such as a query, would only be missing in what the sink says about them. */
 const SECRET_PARAMETERS = /auth|pass|pwd|secret|token|key|sig|cred/i;

@@ -12,7 +12,7 @@ interface Door {
 }
 
 /**
- * Whether a URL is of this server itself, as far as the settings and this machine tell: each event would come in again for
+ * Whether a URL is of this server itself, as far as the settings and this machine show: each event would come in again for
  * ever. What other names lead here is not looked up.
  */
 export function isOwnDoor(url: URL, { host, port }: Door): boolean {

@@ -12,14 +12,14 @@ export interface PostgresHost {
   readonly port: number;
 }
 
-/** Of the message, which is no version of the protocol: 1234 and 5678. */
+/** The code of the message: 1234 and 5678, which are not a version of the protocol. */
 const CANCEL_REQUEST = (1234 << 16) | 5678;
 /** How long the server may take to read it, in milliseconds. */
 const WAIT_MS = 1000;
 
 /**
- * Asks the server to end what a connection is doing, by a connection of its own, in the clear, as libpq does. It ends
- * also a commit that waits for a standby, of which the server does not notice that its client is gone.
+ * Asks the server to end what a connection is doing, on another connection, in the clear, as libpq does. This also ends
+ * a commit that waits for a standby, of which the server does not notice that its client is gone.
  *
  * Resolves when the server has read it, or after a second. Never throws: what goes on is over at the next restart.
  */

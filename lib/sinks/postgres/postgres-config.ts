@@ -15,11 +15,11 @@ interface PostgresAddress {
 const SSL_MODE = /([?&]sslmode=)(?:prefer|require|verify-ca)(?=&|$)/;
 
 /**
- * How to connect. Throws where the URL cannot be read; no message of it holds the URL.
+ * How to connect. Throws if the URL cannot be read; its message never contains the URL.
  *
  * The server ends a statement by itself after the timeout: one that waits for a lock would otherwise outlive the
  * attempt, and at each further attempt there would be one more. It is a parameter of the connection, which PgBouncer
- * does not take unless told to; `?statement_timeout=0` leaves it away.
+ * does not take by default; `?statement_timeout=0` leaves it away.
  */
 export function postgresConfig({ url, ca, timeoutMs }: PostgresAddress): ClientConfig {
   const isCompatible = url.includes('uselibpqcompat=true');
@@ -69,7 +69,7 @@ async function passwordInFile(to: Parameters<typeof pgpass>[0] = {}): Promise<st
     pgpass(to, resolve);
   });
   if (password !== undefined) return password;
-  throw new Error('the database asks for a password: PGPASSWORD, PGPASSFILE or the URL may give it');
+  throw new Error('the database asks for a password: set it with PGPASSWORD, PGPASSFILE or the URL');
 }
 
 function isMissing(text: unknown): boolean {

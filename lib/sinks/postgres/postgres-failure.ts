@@ -4,13 +4,13 @@ import { SinkError } from '../../seams/sink-error.js';
 import { blameOf } from './sqlstate.js';
 import type { Blame } from './sqlstate.js';
 
-/** So much of an answer stands in errors and dead letters, in characters. */
+/** At most this much of an answer is in errors and dead letters, in characters. */
 const REASON_LENGTH_MAX = 300;
 export const UNDEFINED_TABLE = '42P01';
 const WARNING = '01000';
-/** What helps, where the answer does not say it. */
+/** What helps, if the answer does not say it. */
 const HINTS: Readonly<Record<string, string>> = {
-  [UNDEFINED_TABLE]: '--sink-create-table makes it',
+  [UNDEFINED_TABLE]: '--sink-create-table creates it',
   '08P01': 'a pooler in between may need ?statement_timeout=0 in --sink-postgres-url',
 };
 /** What a `SinkError` says of each. */
@@ -24,7 +24,7 @@ const FAULTS = {
 /**
  * What a failed attempt is called, and whose fault it is.
  *
- * @param hadBatch whether the database had the batch; a failure that is no answer, as a timeout, may then be its fault
+ * @param hadBatch whether the database had the batch; a failure that is not an answer, such as a timeout, may then be its fault
  */
 export function failureOf(error: unknown, hadBatch: boolean): SinkError {
   if (error instanceof SinkError) return error;

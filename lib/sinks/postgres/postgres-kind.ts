@@ -23,7 +23,7 @@ const SETTINGS = {
     flag: 'sink-create-table',
     initial: false,
     unit: '',
-    help: 'postgres: make the table where it is missing',
+    help: 'postgres: create the table if it is missing',
     check: onOff,
   },
 } as const satisfies OptionTable;

@@ -32,7 +32,7 @@ interface Notice {
 
 /** How long connections may take to close, in milliseconds. */
 const CLOSING_MS = 250;
-/** Where the server warns that a commit did not wait for its standby until the end; the text is in any language. */
+/** The source file of the server's warning that a commit did not wait for its standby; its text is in any language. */
 const SYNCHRONOUS_REPLICATION = 'syncrep.c';
 
 /**
@@ -160,7 +160,7 @@ export class PostgresSink implements Sink {
     client.release(true);
   }
 
-  /** Makes the table if it is missing and may be made. */
+  /** Creates the table if it is missing and may be created. */
   async #ensureTable(client: pg.PoolClient, signal: AbortSignal): Promise<void> {
     if (!this.#createsTable || this.#hasTable) return;
     const table = this.#table;
@@ -168,7 +168,7 @@ export class PostgresSink implements Sink {
       table,
     ]);
     const [found] = (await untilAborted(looked, signal)).rows;
-    // not IF NOT EXISTS alone: it needs the right to create also where the table is there
+    // not IF NOT EXISTS alone: it needs the right to create even if the table is there
     if (found?.isMissing !== false) await untilAborted(client.query(tableNamed(table)), signal);
     this.#hasTable = true;
   }
@@ -180,7 +180,7 @@ export class PostgresSink implements Sink {
     };
     client.on('notice', heed);
     try {
-      // a Buffer goes over the wire as it is; the last line feed would make an empty line
+      // a Buffer goes over the wire as it is; the last line feed would add an empty line
       await untilAborted(client.query(this.#insert, [bytes.subarray(0, -1)]), signal);
       if (warning !== null) throw unreplicated(warning);
     } finally {
@@ -218,7 +218,7 @@ function tableNamed(table: string): string {
 )`;
 }
 
-/** A table's name as it stands in a statement, whatever characters it has. */
+/** A table's name as a statement takes it, whatever characters it has. */
 function quoted(table: string): string {
   return table.split('.').map(pg.escapeIdentifier).join('.');
 }

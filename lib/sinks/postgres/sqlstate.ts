@@ -4,7 +4,7 @@
  * - `rows`: a row is not taken, however often it comes. It becomes a dead letter.
  * - `batch`: the database was at the batch and failed, perhaps because of one row of it. If it takes others meanwhile, the
  *   row has to be found.
- * - `setup`: an operator has to mend something, no row is at fault.
+ * - `setup`: an operator has to correct something, no row is at fault.
  * - `moment`: it is away, stops, is full or busy.
  */
 export type Blame = 'rows' | 'batch' | 'setup' | 'moment';
@@ -44,7 +44,7 @@ const SETUP = /^(?:28|3D|3F|42)...$|^(?:08P01|2200H|55000)$/;
 const SETUP_BEFORE = /^(?:22|28|3D|3F|42|0A)...$|^(?:08P01|55000)$/;
 /** A row that a policy of the table does not let in has the code of a missing right. */
 const POLICY = 'ExecWithCheckOptions';
-/** `RAISE` in PL/pgSQL, which may give any code. */
+/** `RAISE` in PL/pgSQL, which may use any code. */
 const RAISE = 'exec_stmt_raise';
 
 /**

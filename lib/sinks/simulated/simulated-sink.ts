@@ -10,7 +10,7 @@ export interface SimulatedSinkOptions {
   readonly random?: () => number;
 }
 
-/** Stands in for an API of the given latency and reliability. It keeps nothing. */
+/** Simulates an API of the given latency and reliability. It keeps nothing. */
 export class SimulatedSink implements Sink {
   readonly description = { kind: 'simulated', keepsNothing: true } as const;
   readonly #latencyMs: number;

@@ -8,13 +8,13 @@ const flush = promisify(fdatasync);
 const writeSome = promisify(write);
 const stat = promisify(fstat);
 
-/** A terminal that was stopped (Ctrl-S) is looked at again after so long, in milliseconds. */
+/** How long until a terminal that was stopped (Ctrl-S) is tried again, in milliseconds. */
 const STOPPED_MS = 20;
 
 /**
- * A file that standard output was directed to, which is flushed, or a terminal or other device. What is written to a file
- * that was deleted is nowhere, and behind the end of one that was cut would be NUL bytes first, unless it was opened for
- * appending (`>>`): then the write fails. It cannot be opened again: it has no name that is known.
+ * A file that standard output was directed to, which is flushed, or a terminal or other device. A write fails if the file
+ * was deleted, as its bytes would be nowhere, or was cut and not opened for appending (`>>`), as NUL bytes would come
+ * first. The file cannot be opened again: its name is not known.
  */
 export class DescriptorOutput implements Output {
   isCut = false;
@@ -25,7 +25,7 @@ export class DescriptorOutput implements Output {
 
   constructor(fd: number, isFile: boolean) {
     this.#isFile = isFile;
-    // a file is used as it is: its position is shared with whoever writes to it, too
+    // a file is used as it is: its position is shared with others that write to it
     this.#fd = isFile ? fd : (reopened(fd) ?? fd);
   }
 
@@ -61,7 +61,7 @@ export class DescriptorOutput implements Output {
   close(): void {}
 }
 
-/** So that a call does not wait in it, and its thread with it; `null` where the system does not let it. */
+/** Opens it again so that no call and no thread waits for it; `null` if the system does not allow that. */
 function reopened(fd: number): number | null {
   try {
     return openSync(`/dev/fd/${fd}`, constants.O_WRONLY | constants.O_NONBLOCK | constants.O_NOCTTY);
@@ -70,7 +70,7 @@ function reopened(fd: number): number | null {
   }
 }
 
-/** Whether a file was opened for appending, as far as the system tells. */
+/** Whether a file was opened for appending, as far as the system says. */
 function appends(fd: number): boolean {
   try {
     const flags = /^flags:\s*([0-7]+)$/m.exec(readFileSync(`/proc/self/fdinfo/${fd}`, 'utf8'))?.[1];

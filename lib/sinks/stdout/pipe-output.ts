@@ -4,12 +4,12 @@ import { systemCode } from '../../base/errors.js';
 import type { Output } from './output.js';
 
 /**
- * The writing end of a pipe, or a socket, that the process was given. A reader who is slow holds up what is written and
- * nothing else: neither the event loop nor a thread of the pool waits in a call.
+ * The writing end of a pipe, or a socket, that the process was given. A slow reader holds up what is written and nothing
+ * else: neither the event loop nor a thread of the pool waits in a call.
  *
- * Where the system allows it, the pipe is opened once more: so it does not become one that does not wait for others who
- * write to it, and where nobody reads it that is said at once. A socket, or a pipe of another user, is used as it is.
- * After a failure it is opened anew: the next reader of a named pipe (`mkfifo`) may have come.
+ * If the system allows it, the pipe is opened once more: so it stays a pipe that waits for others that write to it, and it
+ * is known at once if nobody reads it. A socket, or a pipe of another user, is used as it is. After a failure it is opened
+ * again: the next reader of a named pipe (`mkfifo`) may have come.
  */
 export class PipeOutput implements Output {
   isCut = false;
@@ -26,7 +26,7 @@ export class PipeOutput implements Output {
     this.#pipe ??= this.#open();
     const { fd, socket } = this.#pipe;
     try {
-      // the first of it at once: where that fails it is known that none of it has gone out
+      // the first of it at once: if that fails, none of it has gone out
       const taken = writeNow(fd, bytes);
       this.isCut = true;
       if (taken < bytes.length) await writeAll(socket, bytes.subarray(taken));
@@ -50,7 +50,7 @@ export class PipeOutput implements Output {
   }
 }
 
-/** `null` where the system does not let it. Waits for no reader. */
+/** `null` if the system does not allow it. Waits for no reader. */
 function reopened(fd: number): number | null {
   try {
     return openSync(`/dev/fd/${fd}`, constants.O_WRONLY | constants.O_NONBLOCK);

@@ -20,7 +20,7 @@ const LINE_FEED = Buffer.from('\n');
 export class StdoutSink implements Sink {
   readonly description = { kind: 'stdout' };
   readonly #output: Output;
-  /** One write after another, also where batches come side by side. */
+  /** One write after another, also if batches come side by side. */
   #turn: Promise<void> = Promise.resolve();
 
   /** @throws ForebayError `SINK_UNUSABLE` */
@@ -43,7 +43,7 @@ export class StdoutSink implements Sink {
   async deliver(batch: Batch, signal: AbortSignal): Promise<void> {
     const turn = this.#turn.then(() => {
       signal.throwIfAborted();
-      // behind a batch that was cut short, perhaps within a line, this one begins on a line of its own
+      // after a batch that was cut short, perhaps within a line, this one starts on a new line
       const bytes = this.#output.isCut ? Buffer.concat([LINE_FEED, batch.bytes]) : batch.bytes;
       return this.#output.write(bytes, signal);
     });

@@ -1,6 +1,6 @@
 import type { Column, Point } from '../messages.js';
 
-/** Points of so many seconds each: the mean of a rate, the highest of a latency or of what waits. */
+/** One point for a number of seconds: the mean of a rate, the highest of a latency or of what waits. */
 export function thinned(points: readonly Point[], seconds: number): Point[] {
   if (seconds <= 1) return [...points];
   const groups = new Map<number, Point[]>();

@@ -105,7 +105,7 @@ export class Charts {
     }).observe(byId('charts'));
   }
 
-  /** What the server knows; what it does not know any more, after a restart, stays. */
+  /** What the server knows; what it no longer knows, after a restart, stays. */
   begin(history: HistoryMessage): void {
     const columns = Object.keys(history) as Column[];
     const points = history.atSeconds.map(

@@ -23,7 +23,7 @@ export function create(tag: string, className: string = '', text: string = ''): 
   return element;
 }
 
-/** Makes the children as many as there are items, and tells each its item. What does not change is not touched. */
+/** Adds or removes children until there is one for each item, and shows the items. What does not change is not touched. */
 export function fill<T>(
   parent: Element,
   items: readonly T[],

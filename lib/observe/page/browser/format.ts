@@ -22,7 +22,7 @@ export function whole(value: number): string {
   return value.toLocaleString('en-US');
 }
 
-/** Per second: below ten one decimal tells something. */
+/** Per second: below ten one decimal says something. */
 export function rate(value: number): string {
   return value < 9.95 ? short(value) : count(value);
 }

@@ -27,7 +27,7 @@ export function showLetters({ deadLetters: { files, bytes: size, reasons }, even
 
 function sum(files: number | null, size: number | null, refused: number): string {
   if (files === null) return 'Looking…';
-  if (files === 0) return refused === 0 ? 'None: the sink has refused nothing.' : 'None any more.';
+  if (files === 0) return refused === 0 ? 'None: the sink has refused nothing.' : 'None left.';
   return `${plural(files, 'file')}, ${plain(bytes(size ?? 0))}. Of the newest, by reason:`;
 }
 

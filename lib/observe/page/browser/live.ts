@@ -1,10 +1,10 @@
 import type { HistoryMessage, Snapshot } from '../messages.js';
 
-/** So old may be what is shown before the page says so; it comes each second. */
+/** Data older than this is marked as stale; new data comes each second. */
 const FRESH_MS = 3500;
-/** A stream on which nothing comes for so long is begun anew: its end may never have been told. */
+/** A stream that is quiet for this long is opened again: its end may never have been reported. */
 const DEAD_MS = 10_000;
-/** Between two tries, where the browser makes none itself. */
+/** Between two tries, if the browser does not try again by itself. */
 const RETRY_MS = 1500;
 const LOOK_MS = 500;
 

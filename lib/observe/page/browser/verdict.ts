@@ -29,11 +29,15 @@ export function verdict(snapshot: Snapshot): Verdict {
   return trouble(snapshot) ?? attention(snapshot) ?? well(snapshot);
 }
 
+function saying(level: Level) {
+  return (headline: string, detail: string, bottleneck: Part | null, command = ''): Verdict => {
+    return { level, headline, detail, bottleneck, command };
+  };
+}
+
 function trouble(snapshot: Snapshot): Verdict | null {
   const { isHealthy, refusal, logDir, door, disk, sink, events, deadLetters } = snapshot;
-  const say = (headline: string, detail: string, bottleneck: Part | null, command = ''): Verdict => {
-    return { level: 'trouble', headline, detail, bottleneck, command };
-  };
+  const say = saying('trouble');
   const code = refusal?.code ?? null;
   if (!isHealthy) {
     return say(
@@ -48,7 +52,7 @@ function trouble(snapshot: Snapshot): Verdict | null {
   if (code === 'LOG_FAILED' || code === 'IN_DOUBT' || door.failedPerSecond > 0) {
     return say(
       'The disk takes no events',
-      `Clients get 503 and are told to come back. Look at the disk of ${logDir}, and at the log lines.`,
+      `Clients get 503 and come back later. Look at the disk of ${logDir}, and at the log lines.`,
       'disk',
       `df -h ${quoted(logDir)}`,
     );
@@ -75,7 +79,7 @@ function trouble(snapshot: Snapshot): Verdict | null {
   }
   if (sink.breaker !== 'closed') {
     const mend = sink.misconfigured
-      ? 'Nothing is delivered until a token, a right, a path or a table is mended. '
+      ? 'Nothing is delivered until a token, a right, a path or a table is corrected. '
       : '';
     return say(
       sink.misconfigured ? 'The sink is set up wrongly' : 'The sink is down',
@@ -117,14 +121,12 @@ function trouble(snapshot: Snapshot): Verdict | null {
 
 function attention(snapshot: Snapshot): Verdict | null {
   const { refusal, events, door, disk, sink, deadLetters, logDir } = snapshot;
-  const say = (headline: string, detail: string, bottleneck: Part | null, command = ''): Verdict => {
-    return { level: 'attention', headline, detail, bottleneck, command };
-  };
+  const say = saying('attention');
   if (refusal !== null || door.refusedPerSecond > 0) {
     const [headline, why, bottleneck] = refusing(snapshot);
     return say(
       headline,
-      `${rate(door.inPerSecond)} events a second are taken, ${rate(door.refusedPerSecond)} are told to come back. ${why} Nothing that was accepted is lost.`,
+      `${rate(door.inPerSecond)} events a second are taken, ${rate(door.refusedPerSecond)} get 429. ${why} Nothing that was accepted is lost.`,
       bottleneck,
     );
   }
@@ -212,7 +214,7 @@ function well({ events, door, sink }: Snapshot): Verdict {
     door.inPerSecond === 0 && sink.outPerSecond === 0
       ? `Nothing comes in. ${plural(events.delivered, 'event')} delivered since the start.`
       : `${rate(door.inPerSecond)} events a second come in, ${rate(sink.outPerSecond)} go out. No part holds the others up.`;
-  return { level: 'well', headline: 'All is well', detail: detail + keeps, bottleneck: null, command: '' };
+  return saying('well')('All is well', detail + keeps, null);
 }
 
 /** Why batches wait aside. */
