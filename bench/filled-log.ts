@@ -2,7 +2,7 @@ import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 import { AppendLog } from '../lib/logs/file/append-log.js';
 import { markedLine } from '../lib/logs/file/checksum.js';
-import { LogLines } from '../lib/base/reporter.js';
+import { Reporter } from '../lib/base/reporter.js';
 import { NumberedEvent } from './numbered-event.js';
 
 const execute = promisify(execFile);
@@ -20,7 +20,7 @@ export async function fillLog(
   eventsPerFile: number,
   signal: AbortSignal,
 ): Promise<void> {
-  const log = await AppendLog.open({ dir, fsync: 'never', lines: new LogLines() });
+  const log = await AppendLog.open({ dir, fsync: 'never', reporter: new Reporter() });
   const event = new NumberedEvent((text) => text);
   const fill = async (from: number): Promise<void> => {
     const lines: string[] = [];

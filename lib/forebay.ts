@@ -6,8 +6,8 @@ import { asError, ForebayError } from './base/errors.js';
 import { DiskWatch } from './intake/disk-watch.js';
 import { eventLine, eventText } from './event/event.js';
 import type { Event } from './event/event.js';
-import { LineBuffer } from './event/event-block.js';
-import { LogLines } from './base/reporter.js';
+import { EventBlock } from './event/event-block.js';
+import { Reporter } from './base/reporter.js';
 import type { Logger } from './base/reporter.js';
 import { Replay } from './replay.js';
 import { fromObject } from './settings/option-table.js';
@@ -59,7 +59,7 @@ export interface LogContext {
   readonly settings: PipelineSettings;
   /** Who gets its events. */
   readonly sink: SinkDescription;
-  readonly lines: LogLines;
+  readonly reporter: Reporter;
 }
 
 /** A durable front door for events, in process. The server is this behind HTTP. */
@@ -70,7 +70,7 @@ export class Forebay implements Intake {
   /** What the sink says about itself. */
   readonly sink: SinkDescription;
   readonly #sink: Sink;
-  readonly #lines: LogLines;
+  readonly #reporter: Reporter;
   readonly #openLog: (context: LogContext) => Promise<EventLog>;
   /** Aborted to give no further batch to delivery. */
   readonly #stopping = new AbortController();
@@ -91,9 +91,9 @@ export class Forebay implements Intake {
     }
     this.#sink = sink;
     this.sink = sink.description ?? CUSTOM_SINK;
-    this.#lines = new LogLines(logger);
+    this.#reporter = new Reporter(logger);
     this.#openLog = openLog ?? (async (context) => openAppendLog(context, fs));
-    this.#waiting = new WaitingRequests(this.settings.ackTimeoutMs, this.#lines);
+    this.#waiting = new WaitingRequests(this.settings.ackTimeoutMs, this.#reporter);
     this.broken = new Promise((_resolve, reject) => {
       this.#break = reject;
     });
@@ -113,7 +113,12 @@ export class Forebay implements Intake {
     this.#stages = await this.#building;
     if (!this.#is('starting')) return;
     const { log, delivery } = this.#stages;
-    this.#replay = new Replay({ log, delivery, lines: this.#lines, waitMs: this.settings.replayWaitMs });
+    this.#replay = new Replay({
+      log,
+      delivery,
+      reporter: this.#reporter,
+      waitMs: this.settings.replayWaitMs,
+    });
     await this.#replay.run();
     if (this.#is('starting')) this.#state = 'running';
   }
@@ -127,9 +132,9 @@ export class Forebay implements Intake {
    *   if it does not say whether it has it, also after `ackTimeoutMs`; `NOT_RUNNING`
    */
   async write(event: Event | string): Promise<void> {
-    const lines = LineBuffer.of(eventLine(eventText(event), Date.now(), this.settings.depthMax));
+    const block = EventBlock.of(eventLine(eventText(event), Date.now(), this.settings.depthMax));
     await new Promise<void>((resolve, reject) => {
-      this.take(lines, (error) => {
+      this.take(block, (error) => {
         if (error === null) resolve();
         else reject(error);
       });
@@ -137,8 +142,8 @@ export class Forebay implements Intake {
   }
 
   /** Takes many events, all or none, with the errors of `write`; the door calls it for each request. */
-  take(lines: LineBuffer, answer: Answer): void {
-    if (this.#state === 'running' && this.#stages !== null) this.#stages.intake.take(lines, answer);
+  take(block: EventBlock, answer: Answer): void {
+    if (this.#state === 'running' && this.#stages !== null) this.#stages.intake.take(block, answer);
     else tell(answer, this.#notRunning());
   }
 
@@ -177,7 +182,7 @@ export class Forebay implements Intake {
 
   /** What happened to batches lately, and those that are at the sink. */
   recentBatches(): RecentBatches {
-    return { recent: this.#lines.recent, active: this.#stages?.delivery.active ?? [] };
+    return { recent: this.#reporter.recent, active: this.#stages?.delivery.active ?? [] };
   }
 
   /** How the sink does; `null` before the start. */
@@ -214,24 +219,24 @@ export class Forebay implements Intake {
     try {
       await this.#sink.close?.();
     } catch (error) {
-      this.#lines.error('SINK_UNUSABLE', 'The sink could not be closed', asError(error));
+      this.#reporter.error('SINK_UNUSABLE', 'The sink could not be closed', asError(error));
     }
     await stages?.log.close();
-    this.#lines.sumUp();
+    this.#reporter.sumUp();
     this.#state = 'stopped';
   }
 
   async #build(): Promise<Running> {
     const { settings, sink } = this;
-    const lines = this.#lines;
-    const log = await this.#openLog({ settings, sink, lines });
-    lines.info(`AppendLog initialized: ${settings.logDir}`);
+    const reporter = this.#reporter;
+    const log = await this.#openLog({ settings, sink, reporter });
+    reporter.info(`AppendLog initialized: ${settings.logDir}`);
     const batcher = new Batcher(settings, log);
-    const disk = new DiskWatch(log, lines, settings.ackTimeoutMs);
-    const committer = new Committer({ log, disk, lines });
-    const delivery = new Delivery({ ...settings, log, sink: this.#sink, lines });
+    const disk = new DiskWatch(log, reporter, settings.ackTimeoutMs);
+    const committer = new Committer({ log, disk, reporter });
+    const delivery = new Delivery({ ...settings, log, sink: this.#sink, reporter });
     const waiting = this.#waiting;
-    const admission = new Admission({ ...settings, log, queue: batcher, disk, waiting, lines });
+    const admission = new Admission({ ...settings, log, queue: batcher, disk, waiting, reporter });
     delivery.on('gone', () => {
       admission.freed();
     });
@@ -262,7 +267,11 @@ export class Forebay implements Intake {
 
   #fail(error: Error): void {
     this.#state = 'failed';
-    this.#lines.error('INTERNAL', 'A stage of the pipeline broke; nothing more is taken or delivered', error);
+    this.#reporter.error(
+      'INTERNAL',
+      'A stage of the pipeline broke; nothing more is taken or delivered',
+      error,
+    );
     this.#break(error);
   }
 
@@ -277,10 +286,10 @@ export class Forebay implements Intake {
   }
 }
 
-async function openAppendLog({ settings, sink, lines }: LogContext, fs?: FileSystem): Promise<EventLog> {
+async function openAppendLog({ settings, sink, reporter }: LogContext, fs?: FileSystem): Promise<EventLog> {
   const { logDir: dir, fsync, queueBytes, deadLettersBytesMax, discardBacklog } = settings;
   const bounds = { recentBytesMax: queueBytes * RECENT_SHARE, deadLettersBytesMax };
-  return openForSink({ dir, fsync, lines, ...bounds, ...(fs && { fs }) }, sink, discardBacklog);
+  return openForSink({ dir, fsync, reporter, ...bounds, ...(fs && { fs }) }, sink, discardBacklog);
 }
 
 /** A front door that is not started yet. @throws ForebayError `SETTING_INVALID` */

@@ -1,14 +1,14 @@
 import type { PendingBatch } from './seams/batch.js';
 import type { EventLog } from './seams/event-log.js';
 import { ForebayError } from './base/errors.js';
-import type { LogLines } from './base/reporter.js';
+import type { Reporter } from './base/reporter.js';
 import type { Delivery } from './core/delivery.js';
 import { count } from './base/words.js';
 
 export interface ReplayOptions {
   readonly log: EventLog;
   readonly delivery: Delivery;
-  readonly lines: LogLines;
+  readonly reporter: Reporter;
   /** How long to wait, in milliseconds. */
   readonly waitMs: number;
 }
@@ -37,13 +37,13 @@ export class Replay {
 
   /** Resolves when the door may open. */
   async run(): Promise<void> {
-    const { delivery, lines, waitMs } = this.#options;
-    lines.info('Replaying pending batches...');
+    const { delivery, reporter, waitMs } = this.#options;
+    reporter.info('Replaying pending batches...');
     if (this.#left === 0) {
-      lines.info('No pending batches to replay');
+      reporter.info('No pending batches to replay');
       return;
     }
-    lines.info(`Found ${count(this.#left, 'pending batch', 'pending batches')}`);
+    reporter.info(`Found ${count(this.#left, 'pending batch', 'pending batches')}`);
     await new Promise<void>((resolve) => {
       const openDoor = (): void => {
         clearTimeout(timer);
@@ -51,7 +51,7 @@ export class Replay {
         resolve();
       };
       const background = (why: string): void => {
-        lines.warn(
+        reporter.warn(
           'REPLAY_BEHIND',
           `${why}: replay goes on in the background, ${count(this.#left, 'batch', 'batches')} left`,
         );
@@ -79,7 +79,7 @@ export class Replay {
           this.#aside === 0
             ? ''
             : `; ${count(this.#aside, 'batch waits', 'batches wait')} aside for room for dead letters`;
-        lines.info(`Replay complete${rest}`);
+        reporter.info(`Replay complete${rest}`);
         openDoor();
       };
       const timer = setTimeout(() => {

@@ -1,12 +1,12 @@
 import type { ForebayError } from './errors.js';
-import type { LogLines } from './reporter.js';
+import type { Reporter } from './reporter.js';
 
 /** How long after a line the next trouble is not worth one, unless it lasts: a disk may fail at every second write. */
 const QUIET_MS = 10_000;
 
 /** What keeps events from being taken, for a while: the log says when it starts and when it is over. */
-export class Trouble {
-  readonly #lines: LogLines;
+export class Outage {
+  readonly #reporter: Reporter;
   readonly #text: string | null;
   #sinceMs = 0;
   /** Whether the log has said that it is there. */
@@ -15,8 +15,8 @@ export class Trouble {
   #error: ForebayError | null = null;
 
   /** @param text what the log says once when it starts; `null`: others say it */
-  constructor(lines: LogLines, text: string | null) {
-    this.#lines = lines;
+  constructor(reporter: Reporter, text: string | null) {
+    this.#reporter = reporter;
     this.#text = text;
   }
 
@@ -40,7 +40,7 @@ export class Trouble {
     if (this.#isSaid || nowMs - this.#saidAtMs < QUIET_MS) return false;
     this.#isSaid = true;
     this.#saidAtMs = nowMs;
-    if (this.#text !== null) this.#lines.warn(error.code, this.#text);
+    if (this.#text !== null) this.#reporter.warn(error.code, this.#text);
     return true;
   }
 
@@ -50,6 +50,6 @@ export class Trouble {
     this.#error = null;
     if (!this.#isSaid) return;
     const seconds = Math.ceil((performance.now() - this.#sinceMs) / 1000);
-    this.#lines.info(`${text}, after ${seconds} s`);
+    this.#reporter.info(`${text}, after ${seconds} s`);
   }
 }

@@ -89,7 +89,7 @@ interface Count {
  * about single batches can come thousands of times a second: of each kind the first 20 in a second are written, the
  * others are summed up in one line at its end.
  */
-export class LogLines {
+export class Reporter {
   readonly recent = new RecentEvents();
   readonly #logger: Logger;
   readonly #counts = new Map<string, Count>();

@@ -1,6 +1,6 @@
 import { Transform } from 'node:stream';
 import type { TransformCallback } from 'node:stream';
-import type { LineBuffer } from '../event/event-block.js';
+import type { EventBlock } from '../event/event-block.js';
 import type { BatchEnd, BatchPart, EventLog, EventRange, QueuedEvents } from '../seams/event-log.js';
 
 export interface BatcherOptions {
@@ -85,9 +85,9 @@ export class Batcher extends Transform {
 
   /** Puts the events of a request into the queue; `admits` must have said yes. */
   queue(request: QueuedEvents): void {
-    const events = request.lines.length;
+    const events = request.block.length;
     this.queuedEvents += events;
-    this.queuedBytes += this.#bytesOf(request.lines, 0, events);
+    this.queuedBytes += this.#bytesOf(request.block, 0, events);
     // Only the writer may say success; the stream's own callback says that the pipeline is gone.
     this.write(request, (error) => {
       if (error) request.acknowledge(events, error);
@@ -161,7 +161,7 @@ export class Batcher extends Transform {
   #leaveOut({ request, from, to }: EventRange): boolean {
     if (!request.withdrawn) return false;
     this.queuedEvents -= to - from;
-    this.queuedBytes -= this.#bytesOf(request.lines, from, to);
+    this.queuedBytes -= this.#bytesOf(request.block, from, to);
     request.acknowledge(to - from, new Error('withdrawn'));
     return true;
   }
@@ -198,7 +198,7 @@ export class Batcher extends Transform {
       if (isWhole) this.#next++;
       else this.#ranges[this.#next] = { ...range, from: to };
       if (to > range.from) {
-        const bytes = this.#bytesOf(range.request.lines, range.from, to);
+        const bytes = this.#bytesOf(range.request.block, range.from, to);
         part.ranges.push(isWhole ? range : { ...range, to });
         part.events += to - range.from;
         part.bytes += bytes;
@@ -212,10 +212,10 @@ export class Batcher extends Transform {
   }
 
   /** The first of these events that does not go into the batch any more. */
-  #endInBatch({ request: { lines }, from, to }: EventRange, { events, bytes }: OpenBatch): number {
+  #endInBatch({ request: { block }, from, to }: EventRange, { events, bytes }: OpenBatch): number {
     const { batchSize, batchBytes } = this.#options;
     const most = Math.min(to, from + batchSize - events);
-    const fits = (end: number): boolean => bytes + this.#bytesOf(lines, from, end) <= batchBytes;
+    const fits = (end: number): boolean => bytes + this.#bytesOf(block, from, end) <= batchBytes;
     if (fits(most)) return most;
     let end = events === 0 ? from + 1 : from; // an event that is larger than this is a batch of its own
     while (end < most && fits(end + 1)) end++;
@@ -235,8 +235,8 @@ export class Batcher extends Transform {
   }
 
   /** What some events take of the log. */
-  #bytesOf(lines: LineBuffer, from: number, to: number): number {
-    return this.#log.bytesOf(to - from, lines.startOf(to) - lines.startOf(from));
+  #bytesOf(block: EventBlock, from: number, to: number): number {
+    return this.#log.bytesOf(to - from, block.startOf(to) - block.startOf(from));
   }
 
   #endBatch(end: BatchEnd): BatchEnd {
@@ -248,5 +248,5 @@ export class Batcher extends Transform {
 }
 
 function allOf(request: QueuedEvents): EventRange {
-  return { request, from: 0, to: request.lines.length };
+  return { request, from: 0, to: request.block.length };
 }

@@ -1,7 +1,7 @@
 import { Writable } from 'node:stream';
 import type { ForebayError } from '../base/errors.js';
 import { EVENTS, Histogram, SECONDS } from '../base/histogram.js';
-import type { LogLines } from '../base/reporter.js';
+import type { Reporter } from '../base/reporter.js';
 import type { DiskWatch } from '../intake/disk-watch.js';
 import type { BatchPart, EventLog, Group } from '../seams/event-log.js';
 
@@ -9,7 +9,7 @@ export interface CommitterOptions {
   readonly log: EventLog;
   /** Hears whether the log takes events. */
   readonly disk: DiskWatch;
-  readonly lines: LogLines;
+  readonly reporter: Reporter;
 }
 
 /**
@@ -26,14 +26,14 @@ export class Committer extends Writable {
   readonly groupSeconds = new Histogram(SECONDS);
   readonly #log: EventLog;
   readonly #disk: DiskWatch;
-  readonly #lines: LogLines;
+  readonly #reporter: Reporter;
 
-  constructor({ log, disk, lines }: CommitterOptions) {
+  constructor({ log, disk, reporter }: CommitterOptions) {
     // one group at a time: what arrives meanwhile is the next one
     super({ objectMode: true, highWaterMark: 1 });
     this.#log = log;
     this.#disk = disk;
-    this.#lines = lines;
+    this.#reporter = reporter;
   }
 
   override _write(group: Group, _encoding: BufferEncoding, done: (error?: Error | null) => void): void {
@@ -66,7 +66,7 @@ export class Committer extends Writable {
   #report(events: number, error: ForebayError): void {
     const { place } = this.#log;
     const event = { what: 'not appended', batch: '', events, place, code: error.code, error } as const;
-    if (this.#disk.refused(error)) this.#lines.batch(event);
-    else this.#lines.recent.add(event);
+    if (this.#disk.refused(error)) this.#reporter.batch(event);
+    else this.#reporter.recent.add(event);
   }
 }

@@ -2,7 +2,7 @@ import { setMaxListeners } from 'node:events';
 import { Writable } from 'node:stream';
 import { asError } from '../base/errors.js';
 import { Histogram, LONG_SECONDS } from '../base/histogram.js';
-import type { LogLines } from '../base/reporter.js';
+import type { Reporter } from '../base/reporter.js';
 import { BatchesAside } from '../delivery/batches-aside.js';
 import { FileCourse } from '../delivery/file-course.js';
 import { settleFile } from '../delivery/large-batches.js';
@@ -33,7 +33,7 @@ interface Settled extends SettledBatch {
 export interface DeliveryOptions {
   readonly log: EventLog;
   readonly sink: Sink;
-  readonly lines: LogLines;
+  readonly reporter: Reporter;
   /** Batches on their way to the sink at the same time; with 1 they arrive in order. */
   readonly sinkConcurrency: number;
   /** Failures at one event, while the sink takes others, after which it counts as refused; `null`: it never does. */
@@ -61,7 +61,7 @@ export class Delivery extends Writable {
   /** From the first event of a batch until the sink confirmed it, once for each event that it took, in seconds. */
   readonly deliverySeconds = new Histogram(LONG_SECONDS);
   readonly #log: EventLog;
-  readonly #lines: LogLines;
+  readonly #reporter: Reporter;
   #placesTaken = 0;
   #deleting = 0;
   /** Aborted to start no further attempt. */
@@ -83,15 +83,15 @@ export class Delivery extends Writable {
 
   constructor(options: DeliveryOptions) {
     super({ objectMode: true, highWaterMark: 1 });
-    const { log, lines, random = Math.random, asideBytesMax: memoryBytesMax } = options;
+    const { log, reporter, random = Math.random, asideBytesMax: memoryBytesMax } = options;
     this.#log = log;
-    this.#lines = lines;
+    this.#reporter = reporter;
     this.#ahead = new ReadAhead(log);
     const stopping = this.#stopping.signal;
     // one listener for each batch that waits for its next attempt
     setMaxListeners(0, stopping);
     const failed = (error: Error): void => void this.emit('failure', error);
-    const retries = new Retries({ lines, stopping, random, failed });
+    const retries = new Retries({ reporter, stopping, random, failed });
     this.#retries = retries;
     const othersWait = (): boolean => !this.#ahead.isEmpty || this.#resting.isAnyOpen;
     const settler = new Settler({ ...options, random, stopping, retries, othersWait });
@@ -101,7 +101,7 @@ export class Delivery extends Writable {
       this.#ahead.addAgain(pending);
       this.#goOn();
     };
-    const waiting = { log, lines, retries, stopping, random, deliver, memoryBytesMax };
+    const waiting = { log, reporter, retries, stopping, random, deliver, memoryBytesMax };
     this.#reads = new PatientReads(waiting);
     this.#resting = new RestingBatches({ ...waiting, othersWait: () => !this.#ahead.isEmpty });
     this.#aside = new BatchesAside({
@@ -242,7 +242,7 @@ export class Delivery extends Writable {
     if (batch === null || this.#stopping.signal.aborted) return null;
     this.#aside.read(batch);
     const { name, logBytes } = batch;
-    if (pending.leftover) this.#lines.batch({ what: 'replaying', batch: name, events: batch.events });
+    if (pending.leftover) this.#reporter.batch({ what: 'replaying', batch: name, events: batch.events });
     const course = this.#resting.take(batch) ?? new FileCourse(batch);
     const { taken } = course;
     const mayHaveLetters = pending.leftover || pending.past === 'aside';
@@ -286,7 +286,7 @@ export class Delivery extends Writable {
     this.delivered += batch.events - batch.deadLettered;
     this.deadLettered += batch.deadLettered;
     const { name, events, pending } = batch;
-    this.#lines.batch({ what: 'deleted', batch: name, events, leftover: pending.leftover });
+    this.#reporter.batch({ what: 'deleted', batch: name, events, leftover: pending.leftover });
     this.emit('gone', batch.pending);
   }
 }

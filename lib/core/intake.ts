@@ -1,5 +1,5 @@
 import type { ForebayError } from '../base/errors.js';
-import type { LineBuffer } from '../event/event-block.js';
+import type { EventBlock } from '../event/event-block.js';
 import type { Admission } from '../intake/admission.js';
 import { tell } from '../intake/waiting-requests.js';
 import type { WaitingRequests } from '../intake/waiting-requests.js';
@@ -26,14 +26,14 @@ export class QueueIntake implements Intake {
     return this.#options.admission.refusal(events, bytes, heldBytes);
   }
 
-  take(lines: LineBuffer, answer: Answer): void {
+  take(block: EventBlock, answer: Answer): void {
     const { log, admission, batcher, waiting } = this.#options;
-    const events = lines.length;
-    const bytes = log.bytesOf(events, lines.startOf(events));
+    const events = block.length;
+    const bytes = log.bytesOf(events, block.startOf(events));
     const refusal = admission.refusal(events, bytes, 0);
     admission.saw(events, bytes);
     // the answer follows its acknowledgements, which only the Committer calls
-    if (refusal === null) batcher.queue(waiting.add(lines, answer));
+    if (refusal === null) batcher.queue(waiting.add(block, answer));
     else tell(answer, refusal);
   }
 }

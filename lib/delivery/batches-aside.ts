@@ -3,7 +3,7 @@ import { DeadLettersFull } from '../seams/dead-letters.js';
 import type { LettersSize } from '../seams/dead-letters.js';
 import type { Batch, SettledBatch, PendingBatch, StoredBatch } from '../seams/batch.js';
 import { asError } from '../base/errors.js';
-import type { LogLines } from '../base/reporter.js';
+import type { Reporter } from '../base/reporter.js';
 import { backoffMs } from './backoff.js';
 import { ForgottenBatches } from './forgotten-batches.js';
 import type { Others } from './forgotten-batches.js';
@@ -22,7 +22,7 @@ const NO_SIZE: LettersSize = { bytes: 0, earlierBytes: 0 };
 
 export interface BatchesAsideOptions extends Others {
   readonly log: EventLog;
-  readonly lines: LogLines;
+  readonly reporter: Reporter;
   readonly retries: Retries;
   /** Aborted to start nothing more. */
   readonly stopping: AbortSignal;
@@ -108,7 +108,7 @@ export class BatchesAside {
    * @param refused `null`: nobody knows any longer which they are
    */
   add(pending: PendingBatch, batch: Batch, refused: readonly RefusedEvent[] | null, error: Error): void {
-    const { log, lines } = this.#options;
+    const { log, reporter } = this.#options;
     const { name, events } = batch;
     if (this.batches === 0) this.#sinceMs = performance.now();
     const some = refused === null ? 'the refused' : `${refused.length} refused`;
@@ -116,7 +116,7 @@ export class BatchesAside {
       refused?.length === 0
         ? 'its dead letters of an earlier run are gone'
         : `${some} of ${count(events, 'event')} can become dead letters`;
-    lines.batch({ what: 'aside', until: what, batch: name, events });
+    reporter.batch({ what: 'aside', until: what, batch: name, events });
     log.forget(pending);
     const aside = { ...pending, events, past: 'aside' } as const;
     if (refused === null) this.#forget(aside, NO_SIZE, error);
@@ -126,7 +126,7 @@ export class BatchesAside {
     } else if (!this.#isSaid) {
       this.#isSaid = true;
       const rest = 'batches with refused events wait aside, and others are delivered';
-      lines.warn('DEAD_LETTERS_FULL', `The dead letters are full: ${error.message}; ${rest}`);
+      reporter.warn('DEAD_LETTERS_FULL', `The dead letters are full: ${error.message}; ${rest}`);
     }
     this.#lookLater();
   }
@@ -239,11 +239,11 @@ export class BatchesAside {
 
   /** @returns whether the directory could be looked at */
   async #tried(look: () => Promise<unknown>): Promise<boolean> {
-    const { log, lines } = this.#options;
+    const { log, reporter } = this.#options;
     const error = await look().then(() => null, asError);
     if (error === null) return true;
     this.#failures++;
-    lines.error('DISK_FAILED', `Could not look for batches aside in ${log.place}; trying again`, error);
+    reporter.error('DISK_FAILED', `Could not look for batches aside in ${log.place}; trying again`, error);
     return false;
   }
 
@@ -279,16 +279,16 @@ export class BatchesAside {
   }
 
   #sayEnd(): void {
-    const { lines } = this.#options;
+    const { reporter } = this.#options;
     const missed = this.#forgotten.missed();
     if (missed !== 0) {
       const text = `${count(missed, 'event')} of batches that waited aside ${missed === 1 ? 'is' : 'are'} gone`;
-      lines.error('BATCH_GONE', `${text}: someone else has deleted or changed their files`);
+      reporter.error('BATCH_GONE', `${text}: someone else has deleted or changed their files`);
     }
     if (this.batches > 0 || this.#lastError === null) return;
     this.#lastError = null;
     this.#isSaid = false;
     const seconds = Math.ceil((performance.now() - this.#sinceMs) / 1000);
-    lines.info(`No batch waits aside any longer, after ${seconds} s`);
+    reporter.info(`No batch waits aside any longer, after ${seconds} s`);
   }
 }

@@ -1,6 +1,6 @@
 import { EventEmitter, once, setMaxListeners } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { LogLines } from '../base/reporter.js';
+import type { Reporter } from '../base/reporter.js';
 import { SinkError } from '../seams/sink-error.js';
 import { backoffMs, setupBackoffMs } from './backoff.js';
 import { Stopping } from './retries.js';
@@ -34,7 +34,7 @@ export class CircuitBreaker {
   failuresInARow = 0;
   /** Why the last of them failed. */
   lastError: Error | null = null;
-  readonly #lines: LogLines;
+  readonly #reporter: Reporter;
   readonly #stopping: AbortSignal;
   readonly #random: () => number;
   readonly #turns = new EventEmitter();
@@ -47,8 +47,8 @@ export class CircuitBreaker {
   /** Whether the sink said itself for how long. */
   #isAskedFor = false;
 
-  constructor(lines: LogLines, stopping: AbortSignal, random: () => number) {
-    this.#lines = lines;
+  constructor(reporter: Reporter, stopping: AbortSignal, random: () => number) {
+    this.#reporter = reporter;
     this.#stopping = stopping;
     this.#random = random;
     // one listener for each batch that waits
@@ -90,7 +90,7 @@ export class CircuitBreaker {
     this.lastError = null;
     if (this.state === 'closed') return;
     const seconds = Math.round((performance.now() - this.#openedAtMs) / 1000);
-    this.#lines.info(`The sink answers again after ${seconds} s: the breaker is closed`);
+    this.#reporter.info(`The sink answers again after ${seconds} s: the breaker is closed`);
     this.#openingsInARow = 0;
     this.#turn('closed');
   }
@@ -115,14 +115,14 @@ export class CircuitBreaker {
     }
     if (this.misconfigured && !wasMisconfigured) {
       const text = `The sink is set up wrongly: ${error.message}; events wait on disk until it is mended`;
-      this.#lines.error('SINK_MISCONFIGURED', `${text}, the next attempt in ${this.waitMs} ms`);
+      this.#reporter.error('SINK_MISCONFIGURED', `${text}, the next attempt in ${this.waitMs} ms`);
     } else if (isOpening && this.state === 'open') {
       const why =
         askedMs === null
           ? `${this.failuresInARow} attempts in a row failed`
           : 'the sink asks to be left alone';
       const text = `The breaker is open: ${why} (${error.message})`;
-      this.#lines.warn(
+      this.#reporter.warn(
         'SINK_DOWN',
         `${text}; from now on one attempt at a time, the next in ${this.waitMs} ms`,
       );

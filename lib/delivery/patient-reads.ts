@@ -1,5 +1,5 @@
 import { asError, systemCode } from '../base/errors.js';
-import type { LogLines } from '../base/reporter.js';
+import type { Reporter } from '../base/reporter.js';
 import type { PendingBatch, StoredBatch } from '../seams/batch.js';
 import type { EventLog } from '../seams/event-log.js';
 import type { Waiting } from './read-ahead.js';
@@ -13,7 +13,7 @@ const OF_THE_PROCESS = new Set(['EMFILE', 'ENFILE', 'ENOMEM', 'EAGAIN']);
 
 export interface PatientReadsOptions {
   readonly log: Pick<EventLog, 'read'>;
-  readonly lines: LogLines;
+  readonly reporter: Reporter;
   readonly retries: Retries;
   readonly stopping: AbortSignal;
   /** Gives a batch a place again, in its turn. */
@@ -82,8 +82,9 @@ export class PatientReads {
   }
 
   #leave(pending: PendingBatch, failures: number, waitMs: number, isFirst: boolean): void {
-    const { lines, deliver } = this.#options;
-    if (isFirst) lines.error('DISK_FAILED', `${pending.name} cannot be read: others go first, it is retried`);
+    const { reporter, deliver } = this.#options;
+    if (isFirst)
+      reporter.error('DISK_FAILED', `${pending.name} cannot be read: others go first, it is retried`);
     const timer = setTimeout(() => {
       deliver(pending);
     }, waitMs);

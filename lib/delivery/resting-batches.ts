@@ -1,5 +1,5 @@
 import type { PendingBatch } from '../seams/batch.js';
-import type { LogLines } from '../base/reporter.js';
+import type { Reporter } from '../base/reporter.js';
 import type { FileCourse } from './file-course.js';
 
 /** What is kept of all of them, in bytes of memory. */
@@ -26,7 +26,7 @@ interface Resting {
 }
 
 export interface RestingBatchesOptions {
-  readonly lines: LogLines;
+  readonly reporter: Reporter;
   readonly stopping: AbortSignal;
   readonly random: () => number;
   readonly memoryBytesMax?: number | undefined;
@@ -169,7 +169,7 @@ export class RestingBatches {
   #sayEnd(): void {
     if (this.events > 0 || !this.#hasSet) return;
     this.#hasSet = false;
-    this.#options.lines.info('No event waits apart any longer');
+    this.#options.reporter.info('No event waits apart any longer');
   }
 
   #hurry(who: (resting: Resting) => boolean): void {

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { asError, ForebayError } from '../base/errors.js';
 import type { ErrorCode } from '../base/errors.js';
 import type { Step } from '../base/batch-event.js';
-import type { LogLines } from '../base/reporter.js';
+import type { Reporter } from '../base/reporter.js';
 import { SinkError } from '../seams/sink-error.js';
 import { backoffMs } from './backoff.js';
 
@@ -37,7 +37,7 @@ export interface Wait {
 }
 
 export interface RetriesOptions {
-  readonly lines: LogLines;
+  readonly reporter: Reporter;
   /** Aborted to begin no further attempt. */
   readonly stopping: AbortSignal;
   readonly random: () => number;
@@ -99,7 +99,7 @@ export class Retries {
     this.#options.failed(error);
     const { name: batch, events } = about;
     const code = codeOf(error) ?? CODES[step];
-    this.#options.lines.batch({ what: 'failed', step, code, why, batch, events: events ?? 0, error });
+    this.#options.reporter.batch({ what: 'failed', step, code, why, batch, events: events ?? 0, error });
   }
 }
 

@@ -1,7 +1,7 @@
 import type { EventLog } from '../seams/event-log.js';
 import type { Batch } from '../seams/batch.js';
 import { asError } from '../base/errors.js';
-import type { LogLines } from '../base/reporter.js';
+import type { Reporter } from '../base/reporter.js';
 import type { Sink } from '../seams/sink.js';
 import { reachedSink, SinkError } from '../seams/sink-error.js';
 import { backoffMs } from './backoff.js';
@@ -55,7 +55,7 @@ export interface Settlement {
 export interface SettlerOptions {
   readonly log: EventLog;
   readonly sink: Sink;
-  readonly lines: LogLines;
+  readonly reporter: Reporter;
   readonly retries: Retries;
   /** Aborted to begin no further attempt. */
   readonly stopping: AbortSignal;
@@ -79,7 +79,7 @@ const FAILED_WORDS = {
 /** Settles each batch: the sink has its events, or the dead letters have them. Knows how the sink does. */
 export class Settler {
   readonly #log: EventLog;
-  readonly #lines: LogLines;
+  readonly #reporter: Reporter;
   readonly #retries: Retries;
   readonly #stopping: AbortSignal;
   readonly #random: () => number;
@@ -90,13 +90,13 @@ export class Settler {
   readonly #isolation: Isolation;
 
   constructor(options: SettlerOptions) {
-    const { log, lines, retries, stopping, random, sinkConcurrency } = options;
+    const { log, reporter, retries, stopping, random, sinkConcurrency } = options;
     this.#log = log;
-    this.#lines = lines;
+    this.#reporter = reporter;
     this.#retries = retries;
     this.#stopping = stopping;
     this.#random = random;
-    this.#breaker = new CircuitBreaker(lines, stopping, random);
+    this.#breaker = new CircuitBreaker(reporter, stopping, random);
     this.concurrency = sinkConcurrency;
     this.#attempts = new SinkAttempts({ ...options, breaker: this.#breaker });
     const { othersWait, sinkTriesMax } = options;
@@ -130,7 +130,7 @@ export class Settler {
     if (refused === null) return null;
     const { name } = batch;
     const { taken: events } = course;
-    if (events > 0) this.#lines.batch({ what: 'sent', batch: name, events });
+    if (events > 0) this.#reporter.batch({ what: 'sent', batch: name, events });
     const isSettled = refused.length === 0 && !mayHaveLetters;
     return { refused, notKept: isSettled ? null : await this.keep(batch, refused) };
   }
@@ -150,7 +150,7 @@ export class Settler {
     const [first] = refused;
     const reason = withoutEvents(first?.reason ?? '', batch, first?.status);
     const about = { batch: batch.name, events: refused.length, of: batch.events };
-    this.#lines.batch({ what: 'dead letters', ...about, path, reason });
+    this.#reporter.batch({ what: 'dead letters', ...about, path, reason });
     return null;
   }
 
@@ -205,7 +205,7 @@ export class Settler {
       outcome = { refusal: null, failed };
       if (failed.next === 'apart' && !isApart) {
         const { name, events } = part;
-        this.#lines.batch({ what: 'apart', batch: name, events, error: shown });
+        this.#reporter.batch({ what: 'apart', batch: name, events, error: shown });
       }
       this.#retries.failed('deliver', part, shown, `${shown.message}; ${FAILED_WORDS[failed.next]}`);
     };

@@ -1,7 +1,7 @@
 import { setMaxListeners } from 'node:events';
 import type { Batch } from '../seams/batch.js';
 import { asError } from '../base/errors.js';
-import type { LogLines } from '../base/reporter.js';
+import type { Reporter } from '../base/reporter.js';
 import { reachedSink } from '../seams/sink-error.js';
 import type { SinkError } from '../seams/sink-error.js';
 import type { Sink } from '../seams/sink.js';
@@ -34,7 +34,7 @@ export interface Ended {
 
 export interface SinkAttemptsOptions {
   readonly sink: Sink;
-  readonly lines: LogLines;
+  readonly reporter: Reporter;
   readonly breaker: CircuitBreaker;
 }
 
@@ -46,16 +46,16 @@ export class SinkAttempts {
   /** Those that ended, by how. */
   readonly ended = { taken: 0, refused: 0, failed: 0 };
   readonly #sink: Sink;
-  readonly #lines: LogLines;
+  readonly #reporter: Reporter;
   readonly #breaker: CircuitBreaker;
   readonly #abandoning = new AbortController();
   readonly #running = new Set<Attempt>();
   /** Runs on for a while when there is no attempt, as the next is soon to come. */
   #timer: NodeJS.Timeout | undefined;
 
-  constructor({ sink, lines, breaker }: SinkAttemptsOptions) {
+  constructor({ sink, reporter, breaker }: SinkAttemptsOptions) {
     this.#sink = sink;
-    this.#lines = lines;
+    this.#reporter = reporter;
     this.#breaker = breaker;
     // a sink may listen to it in each attempt
     setMaxListeners(0, this.#abandoning.signal);
@@ -141,7 +141,7 @@ export class SinkAttempts {
       // the first look may come at once
       if (attempt.looks++ === 0 || (attempt.looks - 1) % (SILENCE_MS / LOOK_MS) > 0) continue;
       const seconds = ((attempt.looks - 1) * LOOK_MS) / 1000;
-      this.#lines.warn('SINK_SILENT', `The sink has not answered ${attempt.batch} for ${seconds} seconds`);
+      this.#reporter.warn('SINK_SILENT', `The sink has not answered ${attempt.batch} for ${seconds} seconds`);
     }
   }
 }

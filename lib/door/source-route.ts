@@ -90,7 +90,7 @@ export class SourceRoute implements Route {
       bodyBytesMax,
       verify: source.verify && ((body) => source.verify?.(head, body)),
       refusal: (length) =>
-        this.#forebay.refusal(Math.max(1, reader.lines.length), length, bodies.bytes - length),
+        this.#forebay.refusal(Math.max(1, reader.block.length), length, bodies.bytes - length),
       done: (thrown) => {
         if (thrown !== null) {
           refuse(thrown, eventsAtFault(reader));
@@ -100,7 +100,7 @@ export class SourceRoute implements Route {
         this.#take(reader, (error) => {
           void guard(req, res, this.#options.logger, () => {
             if (error === null) sendAnswer(res, this.#accepted(reader));
-            else refuse(error, reader.lines.length);
+            else refuse(error, reader.block.length);
           });
         });
       },
@@ -139,7 +139,7 @@ export class SourceRoute implements Route {
         answer(
           error === null
             ? this.#accepted(whole)
-            : this.#source.refused(this.#refused(error, whole.lines.length)),
+            : this.#source.refused(this.#refused(error, whole.block.length)),
         );
       } catch (thrown) {
         this.#named(thrown); // a fault of the door, and none that may end the process
@@ -170,8 +170,8 @@ export class SourceRoute implements Route {
     if (refusal !== null) throw refusal;
   }
 
-  #take({ lines }: EventReader, answer: (error: Error | null) => void): void {
-    if (lines.length > 0) this.#forebay.take(lines, answer);
+  #take({ block }: EventReader, answer: (error: Error | null) => void): void {
+    if (block.length > 0) this.#forebay.take(block, answer);
     else answer(null);
   }
 
@@ -198,7 +198,7 @@ export class SourceRoute implements Route {
 
 /** How many events a body that is refused had: most often the fault is in the one behind those that were read. */
 function eventsAtFault(reader: EventReader | null): number {
-  let events = 1 + (reader?.lines.length ?? 0);
+  let events = 1 + (reader?.block.length ?? 0);
   for (const [, alone] of reader?.refused ?? []) events += alone;
   return events;
 }

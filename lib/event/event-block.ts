@@ -4,7 +4,7 @@ const EMPTY = Buffer.alloc(0);
 const BLOCK_BYTES_MAX = 65_536;
 
 /** The lines of a request, one after the other, without line breaks: no object for each event. */
-export class LineBuffer {
+export class EventBlock {
   /** The blocks that are full, each as far as it is used, and the one that is not. */
   #full: Buffer[] = [];
   #block = EMPTY;
@@ -14,8 +14,8 @@ export class LineBuffer {
   #lastEnd = 0;
   #length = 0;
 
-  static of(...lines: readonly string[]): LineBuffer {
-    const buffer = new LineBuffer();
+  static of(...lines: readonly string[]): EventBlock {
+    const buffer = new EventBlock();
     for (const line of lines) buffer.addText(line);
     return buffer;
   }

@@ -1,8 +1,8 @@
 import type { DiskWatch } from './disk-watch.js';
 import { ForebayError } from '../base/errors.js';
-import type { LogLines } from '../base/reporter.js';
+import type { Reporter } from '../base/reporter.js';
 import type { EventLog } from '../seams/event-log.js';
-import { Trouble } from '../base/outage.js';
+import { Outage } from '../base/outage.js';
 import type { WaitingRequests } from './waiting-requests.js';
 
 /** The events that are taken and not in the log yet. */
@@ -23,7 +23,7 @@ export interface AdmissionOptions {
   readonly queue: Queue;
   readonly disk: DiskWatch;
   readonly waiting: WaitingRequests;
-  readonly lines: LogLines;
+  readonly reporter: Reporter;
   readonly ackTimeoutMs: number;
   readonly backlogBytesMax: number;
   readonly batchSize: number;
@@ -46,7 +46,7 @@ const REQUEST_BYTES = 1024;
 /** Whether the running pipeline takes more events (N1), and the error for their clients if not. */
 export class Admission {
   readonly #options: AdmissionOptions;
-  readonly #backlogFull: Trouble;
+  readonly #backlogFull: Outage;
   /** What the last requests had on average. */
   #requestEvents = 1;
   #requestBytes = REQUEST_BYTES;
@@ -56,7 +56,7 @@ export class Admission {
     this.#options = options;
     const full =
       'The backlog has no room for an event (--backlog-max): clients get 429 until the sink has taken a part';
-    this.#backlogFull = new Trouble(options.lines, full);
+    this.#backlogFull = new Outage(options.reporter, full);
   }
 
   /** A batch is off the log. */

@@ -1,7 +1,7 @@
 import { asError, ForebayError } from '../base/errors.js';
-import type { LogLines } from '../base/reporter.js';
+import type { Reporter } from '../base/reporter.js';
 import type { EventLog } from '../seams/event-log.js';
-import { Trouble } from '../base/outage.js';
+import { Outage } from '../base/outage.js';
 
 /** How often the disk is tried while it takes no events, in milliseconds. */
 const TRY_MS = 1000;
@@ -21,7 +21,7 @@ const CLOSE_MS = 1000;
 export class DiskWatch {
   readonly #log: Pick<EventLog, 'place' | 'probe'>;
   readonly #ackTimeoutMs: number;
-  readonly #trouble: Trouble;
+  readonly #trouble: Outage;
   /** When the disk last took something, or refused it. */
   #knownAtMs = performance.now();
   /** When the try began that runs; `null`: none does. */
@@ -32,11 +32,11 @@ export class DiskWatch {
   #timer: NodeJS.Timeout | null = null;
   #isClosed = false;
 
-  constructor(log: Pick<EventLog, 'place' | 'probe'>, lines: LogLines, ackTimeoutMs: number) {
+  constructor(log: Pick<EventLog, 'place' | 'probe'>, reporter: Reporter, ackTimeoutMs: number) {
     this.#log = log;
     this.#ackTimeoutMs = ackTimeoutMs;
-    this.#trouble = new Trouble(
-      lines,
+    this.#trouble = new Outage(
+      reporter,
       `The disk takes no events: ${log.place}; clients get 503 until it does`,
     );
   }

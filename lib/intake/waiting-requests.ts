@@ -1,10 +1,10 @@
 import { ForebayError } from '../base/errors.js';
 import { Histogram, SECONDS } from '../base/histogram.js';
-import type { LineBuffer } from '../event/event-block.js';
-import type { LogLines } from '../base/reporter.js';
+import type { EventBlock } from '../event/event-block.js';
+import type { Reporter } from '../base/reporter.js';
 import type { QueuedEvents } from '../seams/event-log.js';
 import type { Answer } from '../seams/intake.js';
-import { Trouble } from '../base/outage.js';
+import { Outage } from '../base/outage.js';
 
 /**
  * Calls an answer. What it throws is a fault of its owner, so it ends as an uncaught exception of the process, as from
@@ -24,7 +24,7 @@ const LATE_MS = 500;
 
 /** A request whose client waits until all of its events are on disk. */
 class WaitingRequest implements QueuedEvents {
-  readonly lines: LineBuffer;
+  readonly block: EventBlock;
   withdrawn = false;
   /** When its client has waited long enough, in milliseconds of `performance.now()`. */
   readonly dueMs: number;
@@ -36,9 +36,9 @@ class WaitingRequest implements QueuedEvents {
   #failed = 0;
   #error: Error | null = null;
 
-  constructor(lines: LineBuffer, dueMs: number, answer: Answer, done: (request: WaitingRequest) => void) {
-    this.lines = lines;
-    this.#events = lines.length;
+  constructor(block: EventBlock, dueMs: number, answer: Answer, done: (request: WaitingRequest) => void) {
+    this.block = block;
+    this.#events = block.length;
     this.dueMs = dueMs;
     this.#answer = answer;
     this.#done = done;
@@ -96,18 +96,18 @@ export class WaitingRequests {
   /** How long those waited that were put on disk, in seconds. */
   readonly ackSeconds = new Histogram(SECONDS);
   readonly #timeoutMs: number;
-  readonly #hanging: Trouble;
+  readonly #hanging: Outage;
   readonly #waiting = new Set<WaitingRequest>();
   #timer: NodeJS.Timeout | null = null;
 
-  constructor(timeoutMs: number, lines: LogLines) {
+  constructor(timeoutMs: number, reporter: Reporter) {
     this.#timeoutMs = timeoutMs;
     const text = `The disk has not answered for ${timeoutMs} ms (--ack-timeout): clients get 503 until it does`;
-    this.#hanging = new Trouble(lines, text);
+    this.#hanging = new Outage(reporter, text);
   }
 
-  add(lines: LineBuffer, answer: Answer): QueuedEvents {
-    const request = new WaitingRequest(lines, performance.now() + this.#timeoutMs, answer, this.#done);
+  add(block: EventBlock, answer: Answer): QueuedEvents {
+    const request = new WaitingRequest(block, performance.now() + this.#timeoutMs, answer, this.#done);
     this.#waiting.add(request);
     this.#timer ??= this.#startTimer(this.#timeoutMs);
     this.#timer.ref();

@@ -1,13 +1,13 @@
 import type { Readable } from 'node:stream';
 import type { ForebayError } from '../base/errors.js';
-import type { LineBuffer } from '../event/event-block.js';
+import type { EventBlock } from '../event/event-block.js';
 import type { PendingBatch, SettledBatch, StoredBatch } from './batch.js';
 import type { DeadLetterStore, LetterLook } from './dead-letters.js';
 
 /** The events of a request on their way to the log: what the queue takes as one chunk. */
 export interface QueuedEvents {
   /** Their texts. At least one. */
-  readonly lines: LineBuffer;
+  readonly block: EventBlock;
   /** Whether their client was answered that they may not be taken: those that no append has begun with are left out. */
   readonly withdrawn: boolean;
   /** Called when this many of them are in the log, or with the error that kept them out of it. */

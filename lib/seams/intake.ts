@@ -1,5 +1,5 @@
 import type { ForebayError } from '../base/errors.js';
-import type { LineBuffer } from '../event/event-block.js';
+import type { EventBlock } from '../event/event-block.js';
 
 /** Gets the outcome of a request, once: `null`: all of its events are durable. */
 export type Answer = (error: Error | null) => void;
@@ -22,5 +22,5 @@ export interface Intake {
    * @param answer called once, after the events are durable, or with the ForebayError that `refusal` gives; with
    *   `IN_DOUBT` if nobody knows, or if only some of them are durable. If it throws, that is an uncaught exception
    */
-  take(lines: LineBuffer, answer: Answer): void;
+  take(block: EventBlock, answer: Answer): void;
 }

@@ -1,6 +1,6 @@
 import type { ErrorCode, ForebayError } from '../base/errors.js';
 import type { HttpAnswer } from './http-answer.js';
-import type { LineBuffer } from '../event/event-block.js';
+import type { EventBlock } from '../event/event-block.js';
 
 /**
  * What one path understands: who may send there, what the events of a body are, and what the sender expects to hear. The
@@ -59,7 +59,7 @@ export type NewReader = (lengthDeclared: number) => EventReader;
 /** Reads one body. All of its events are taken, or none. */
 export interface EventReader {
   /** The events read so far, as lines of the log. */
-  readonly lines: LineBuffer;
+  readonly block: EventBlock;
   /** How many events were refused alone while the others are taken, by error code, if the sender asked for that. */
   readonly refused?: ReadonlyMap<ErrorCode, number> | undefined;
   /** @throws ForebayError if what has come so far is wrong */

@@ -4,7 +4,7 @@ import { pipeline } from 'node:stream/promises';
 import t from 'tap';
 import type { Test } from 'tap';
 import { markedBytes } from '../../lib/logs/file/checksum.js';
-import { LineBuffer } from '../../lib/event/event-block.js';
+import { EventBlock } from '../../lib/event/event-block.js';
 import { Batcher } from '../../lib/core/batcher.js';
 import type { BatcherOptions } from '../../lib/core/batcher.js';
 import type { Group, QueuedEvents } from '../../lib/seams/event-log.js';
@@ -42,7 +42,7 @@ class Writer extends Writable {
   /** What it was given last, as `[['a', 'b'], …]` with the limit that ended the batch. */
   get last(): [string, string | null][] {
     return (this.groups.at(-1) ?? []).map(({ ranges, end }) => [
-      ranges.map(({ request, from, to }) => letters(request.lines).slice(from, to)).join(''),
+      ranges.map(({ request, from, to }) => letters(request.block).slice(from, to)).join(''),
       end,
     ]);
   }
@@ -66,19 +66,19 @@ function start(
 
 /** A request with an event for each letter, which takes so many bytes of the log. */
 function request(events: string, bytes: number): QueuedEvents & { withdrawn: boolean; outcomes: string[] } {
-  const lines = LineBuffer.of(
+  const block = EventBlock.of(
     ...Array.from(events, (letter) => letter.padEnd(bytes - markedBytes(1, 0), '.')),
   );
   const outcomes: string[] = [];
   const acknowledge = (count: number, error: Error | null): void => {
     outcomes.push(`${count} ${error?.message}`);
   };
-  return { lines, withdrawn: false, acknowledge, outcomes };
+  return { block, withdrawn: false, acknowledge, outcomes };
 }
 
-function letters(lines: LineBuffer): string {
-  return Array.from({ length: lines.length }, (_, index) =>
-    lines.bytes.toString('utf8', lines.startOf(index), lines.startOf(index) + 1),
+function letters(block: EventBlock): string {
+  return Array.from({ length: block.length }, (_, index) =>
+    block.bytes.toString('utf8', block.startOf(index), block.startOf(index) + 1),
   ).join('');
 }
 

@@ -5,7 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
 import { AppendLog } from '../../lib/logs/file/append-log.js';
 import type { FileSystem } from '../../lib/logs/file/file-system.js';
-import { LogLines } from '../../lib/base/reporter.js';
+import { Reporter } from '../../lib/base/reporter.js';
 import type { Sink } from '../../lib/seams/sink.js';
 import { Backlog } from '../../lib/logs/file/backlog.js';
 import { Delivery } from '../../lib/core/delivery.js';
@@ -39,14 +39,14 @@ void t.test('however many files cannot be read, the one behind them is delivered
       },
     },
   }) as FileSystem;
-  const lines = new LogLines();
-  const log = await AppendLog.open({ dir, fsync: 'never', lines, fs });
+  const reporter = new Reporter();
+  const log = await AppendLog.open({ dir, fsync: 'never', reporter, fs });
   const sink = new CollectingSink();
-  const backlog = new Backlog(log, lines);
+  const backlog = new Backlog(log, reporter);
   const deliverer = new Delivery({
     log,
     sink,
-    lines,
+    reporter,
     sinkConcurrency: 1,
     sinkTriesMax: null,
     random: () => 0.001,
@@ -82,8 +82,8 @@ void t.test('files that could not be read for a while keep to the places at the 
       },
     },
   }) as FileSystem;
-  const lines = new LogLines();
-  const log = await AppendLog.open({ dir, fsync: 'never', lines, fs });
+  const reporter = new Reporter();
+  const log = await AppendLog.open({ dir, fsync: 'never', reporter, fs });
   let [running, most] = [0, 0];
   const order: string[] = [];
   const sink: Sink = {
@@ -94,11 +94,11 @@ void t.test('files that could not be read for a while keep to the places at the 
       running--;
     },
   };
-  const backlog = new Backlog(log, lines);
+  const backlog = new Backlog(log, reporter);
   let chance = 0.05; // the first waits longest
   const random = (): number => (chance *= 0.8);
   const options = { sinkConcurrency: 1, sinkTriesMax: null, random };
-  const deliverer = new Delivery({ log, sink, lines, ...options });
+  const deliverer = new Delivery({ log, sink, reporter, ...options });
   const ended = pipeline(backlog, deliverer);
   await until(() => deliverer.delivered === names.length, 'all are delivered');
   t.equal(most, 1);

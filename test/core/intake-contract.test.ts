@@ -1,6 +1,6 @@
 import type { Test } from 'tap';
 import type { ForebayError } from '../../lib/base/errors.js';
-import type { LineBuffer } from '../../lib/event/event-block.js';
+import type { EventBlock } from '../../lib/event/event-block.js';
 import type { Answer, Intake } from '../../lib/seams/intake.js';
 import { heldDisk } from '../helpers/held-disk.js';
 import { intakeContract } from '../helpers/intake-contract.js';
@@ -23,9 +23,9 @@ class CountedIntake implements Intake {
     return this.#inner.refusal(events, bytes, heldBytes);
   }
 
-  take(lines: LineBuffer, answer: Answer): void {
+  take(block: EventBlock, answer: Answer): void {
     this.waiting++;
-    this.#inner.take(lines, (error) => {
+    this.#inner.take(block, (error) => {
       this.waiting--;
       answer(error);
     });

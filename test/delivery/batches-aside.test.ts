@@ -13,7 +13,7 @@ import { isBatchName } from '../../lib/logs/file/batch-name.js';
 import { markedLine } from '../../lib/logs/file/checksum.js';
 import { health, readiness } from '../../lib/door/probes.js';
 import type { Forebay } from '../../lib/index.js';
-import { LogLines } from '../../lib/base/reporter.js';
+import { Reporter } from '../../lib/base/reporter.js';
 import type { Sink } from '../../lib/seams/sink.js';
 import { SinkError } from '../../lib/seams/sink-error.js';
 import { Backlog } from '../../lib/logs/file/backlog.js';
@@ -276,11 +276,11 @@ async function bench(
   asideBytesMax: number,
   fs: FileSystem = nodeFileSystem,
 ): Promise<Bench> {
-  const lines = new LogLines();
-  const log = await AppendLog.open({ dir, fs, fsync: 'never', lines, deadLettersBytesMax: BOUND });
-  const backlog = new Backlog(log, lines);
+  const reporter = new Reporter();
+  const log = await AppendLog.open({ dir, fs, fsync: 'never', reporter, deadLettersBytesMax: BOUND });
+  const backlog = new Backlog(log, reporter);
   const options = { sinkConcurrency: 1, sinkTriesMax: null };
-  const deliverer = new Delivery({ log, sink, lines, ...options, asideBytesMax });
+  const deliverer = new Delivery({ log, sink, reporter, ...options, asideBytesMax });
   const ended = pipeline(backlog, deliverer);
   let ending: Promise<void> | null = null;
   const end = async (): Promise<void> => {

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
-import { LogLines } from '../../lib/base/reporter.js';
+import { Reporter } from '../../lib/base/reporter.js';
 import { SinkError } from '../../lib/seams/sink-error.js';
 import { CircuitBreaker } from '../../lib/delivery/circuit-breaker.js';
 import { Stopping } from '../../lib/delivery/retries.js';
@@ -17,8 +17,8 @@ function breakerWith(random: () => number = () => 0.01): {
   const said: string[] = [];
   const say = (_fields: object, text: string): void => void said.push(text);
   const stopping = new AbortController();
-  const lines = new LogLines({ debug: say, info: say, warn: say, error: say });
-  return { breaker: new CircuitBreaker(lines, stopping.signal, random), stopping, said };
+  const reporter = new Reporter({ debug: say, info: say, warn: say, error: say });
+  return { breaker: new CircuitBreaker(reporter, stopping.signal, random), stopping, said };
 }
 
 /** Lets attempts fail one after the other. */

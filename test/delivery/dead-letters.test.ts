@@ -12,7 +12,7 @@ import { nodeFileSystem } from '../../lib/logs/file/file-system.js';
 import type { FileSystem } from '../../lib/logs/file/file-system.js';
 import { createForebay } from '../../lib/index.js';
 import type { Forebay, ForebayOptions, Logger } from '../../lib/index.js';
-import { LogLines, silentLogger } from '../../lib/base/reporter.js';
+import { Reporter, silentLogger } from '../../lib/base/reporter.js';
 import type { Sink } from '../../lib/seams/sink.js';
 import { SinkError } from '../../lib/seams/sink-error.js';
 import type { Refusal } from '../../lib/seams/sink-error.js';
@@ -397,13 +397,13 @@ async function deliver(
   const dir = tempDir(t);
   const { name, bytes } = batchOf(ids);
   writeFileSync(join(dir, name), bytes);
-  const lines = new LogLines(logger);
-  const log = await AppendLog.open({ dir, fsync: 'never', lines });
-  const backlog = new Backlog(log, lines);
+  const reporter = new Reporter(logger);
+  const log = await AppendLog.open({ dir, fsync: 'never', reporter });
+  const backlog = new Backlog(log, reporter);
   const deliverer = new Delivery({
     log,
     sink,
-    lines,
+    reporter,
     sinkConcurrency: 1,
     sinkTriesMax: null,
     random: () => RANDOM,
@@ -414,7 +414,7 @@ async function deliver(
     backlog.stop();
     await ended;
     await log.close();
-    lines.sumUp();
+    reporter.sumUp();
   };
   return { deliverer, dir, end };
 }
@@ -553,7 +553,7 @@ void t.test('dead letters of other events of the same name stay, whoever wrote t
         const folder = join(dir, 'dead-letters');
         mkdirSync(folder);
         writeFileSync(join(folder, name), there);
-        const log = await AppendLog.open({ dir, fsync: 'always', lines: new LogLines(silentLogger) });
+        const log = await AppendLog.open({ dir, fsync: 'always', reporter: new Reporter(silentLogger) });
         const batch = { name, key, bytes };
         for (let time = 1; time <= 2; time++)
           await (isTaken ? log.deadLetters.withdraw(batch) : log.deadLetters.keep(batch, [letter]));
@@ -579,7 +579,7 @@ void t.test('a start says that it could not look for dead letters', async (t) =>
     ...silentLogger,
     warn: (fields: object, text: string) => void said.push(`${JSON.stringify(fields)} ${text}`),
   };
-  const log = await AppendLog.open({ dir, fsync: 'always', lines: new LogLines(logger) });
+  const log = await AppendLog.open({ dir, fsync: 'always', reporter: new Reporter(logger) });
   await log.close();
   t.match(said, [/"DISK_FAILED".*Could not look for dead letters in .*ENOTDIR/]);
 });

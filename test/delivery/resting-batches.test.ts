@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
 import { StoredBatch } from '../../lib/seams/batch.js';
 import type { PendingBatch } from '../../lib/seams/batch.js';
-import { LogLines } from '../../lib/base/reporter.js';
+import { Reporter } from '../../lib/base/reporter.js';
 import { FileCourse } from '../../lib/delivery/file-course.js';
 import { RestingBatches } from '../../lib/delivery/resting-batches.js';
 import { batchOfLines } from '../helpers/batches.js';
@@ -15,7 +15,7 @@ void t.test('one that waits for another to have a place goes on if that one cann
   const stopping = new AbortController();
   t.teardown(() => stopping.abort());
   const batches = new RestingBatches({
-    lines: new LogLines(),
+    reporter: new Reporter(),
     stopping: stopping.signal,
     random: () => 0,
     deliver: ({ name }) => delivered.push(name),

@@ -5,7 +5,7 @@ import { gzipSync } from 'node:zlib';
 import t from 'tap';
 import { BodyReading } from '../../lib/door/body-reading.js';
 import { IncomingBodies } from '../../lib/door/incoming-bodies.js';
-import { LineBuffer } from '../../lib/event/event-block.js';
+import { EventBlock } from '../../lib/event/event-block.js';
 import { noise } from '../helpers/left-files.js';
 import { until } from '../helpers/running-forebay.js';
 
@@ -21,7 +21,7 @@ function reading(coding: string): {
   const done: unknown[] = [];
   let length = 0;
   const reader = {
-    lines: new LineBuffer(),
+    block: new EventBlock(),
     append: (piece: Buffer) => void (length += piece.length),
     end: () => undefined,
     accepted: () => ({ status: 202, headers: {}, body: '' }),

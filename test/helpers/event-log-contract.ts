@@ -3,7 +3,7 @@ import type { Readable } from 'node:stream';
 import t from 'tap';
 import type { Test } from 'tap';
 import type { ForebayError } from '../../lib/base/errors.js';
-import { LineBuffer } from '../../lib/event/event-block.js';
+import { EventBlock } from '../../lib/event/event-block.js';
 import { DeadLettersFull } from '../../lib/seams/dead-letters.js';
 import type { PendingBatch, StoredBatch } from '../../lib/seams/batch.js';
 import type { BatchEnd, BatchPart, EventLog, Group } from '../../lib/seams/event-log.js';
@@ -268,9 +268,9 @@ export function eventLogContract(name: string, { place: placeOf, late }: LogBenc
 }
 
 function part(texts: readonly string[], end: BatchEnd | null): BatchPart {
-  const lines = LineBuffer.of(...texts);
+  const block = EventBlock.of(...texts);
   const { length } = texts;
-  const request = { lines, withdrawn: false, acknowledge: () => undefined };
+  const request = { block, withdrawn: false, acknowledge: () => undefined };
   const ranges = length === 0 ? [] : [{ request, from: 0, to: length }];
   return { ranges, events: length, bytes: 0, end };
 }
@@ -290,8 +290,8 @@ async function append(log: EventLog, group: Group): Promise<string[]> {
 
 function sized(log: EventLog, group: Group): Group {
   return group.map((each) => {
-    const { lines } = each.ranges[0]?.request ?? { lines: new LineBuffer() };
-    return { ...each, bytes: log.bytesOf(each.events, lines.startOf(each.events)) };
+    const { block } = each.ranges[0]?.request ?? { block: new EventBlock() };
+    return { ...each, bytes: log.bytesOf(each.events, block.startOf(each.events)) };
   });
 }
 

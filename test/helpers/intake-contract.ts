@@ -1,7 +1,7 @@
 import t from 'tap';
 import type { Test } from 'tap';
 import { ForebayError } from '../../lib/base/errors.js';
-import { LineBuffer } from '../../lib/event/event-block.js';
+import { EventBlock } from '../../lib/event/event-block.js';
 import type { Intake } from '../../lib/seams/intake.js';
 import { eventText, idsOf, until } from './running-forebay.js';
 
@@ -86,8 +86,8 @@ export function intakeContract(name: string, placeOf: (t: Test) => Promise<Intak
   });
 }
 
-function linesOf(...ids: readonly string[]): LineBuffer {
-  return LineBuffer.of(...ids.map((id) => eventText(id)));
+function linesOf(...ids: readonly string[]): EventBlock {
+  return EventBlock.of(...ids.map((id) => eventText(id)));
 }
 
 /** @returns the code of the answer; `null`: they were taken */

@@ -220,9 +220,9 @@ export class MemoryLog implements EventLog {
     if (fault === 'lost') return new ForebayError('LOG_FAILED', { retryAfterMs: 1000 });
     if (fault === 'doubtful') return new ForebayError('IN_DOUBT', { retryAfterMs: 1000 });
     this.#open ??= this.#create();
-    const texts = ranges.flatMap(({ request: { lines }, from, to }) =>
+    const texts = ranges.flatMap(({ request: { block }, from, to }) =>
       Array.from({ length: to - from }, (_each, index) =>
-        Buffer.from(lines.bytes.subarray(lines.startOf(from + index), lines.startOf(from + index + 1))),
+        Buffer.from(block.bytes.subarray(block.startOf(from + index), block.startOf(from + index + 1))),
       ),
     );
     this.#open[fault === 'late' ? 'late' : 'texts'].push(...texts);

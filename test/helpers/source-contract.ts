@@ -227,7 +227,7 @@ export function sourceContract(name: string, sample: SourceSample): void {
 
   void t.test(`${name}: in whatever pieces a body comes it is the same event`, (t) => {
     const sent = good('a');
-    const linesOf = (pieceBytes: number): string => read(sent, pieceBytes).reader.lines.bytes.toString();
+    const linesOf = (pieceBytes: number): string => read(sent, pieceBytes).reader.block.bytes.toString();
     t.match(linesOf(1e6), /"a"/);
     const timeless = (text: string): string => text.replace(/"timestamp":\d+/g, '');
     for (const pieceBytes of [1, 2, 7]) t.equal(timeless(linesOf(pieceBytes)), timeless(linesOf(1e6)));
@@ -241,6 +241,6 @@ export function sourceContract(name: string, sample: SourceSample): void {
     await sleep(1); // a WeakRef lives as long as the turn that it was made in
     gc();
     t.equal(given.deref(), undefined);
-    t.equal(reader.lines.length, 1);
+    t.equal(reader.block.length, 1);
   });
 }

@@ -4,8 +4,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
 import type { Test } from 'tap';
 import { ForebayError } from '../../lib/base/errors.js';
-import { LineBuffer } from '../../lib/event/event-block.js';
-import { LogLines } from '../../lib/base/reporter.js';
+import { EventBlock } from '../../lib/event/event-block.js';
+import { Reporter } from '../../lib/base/reporter.js';
 import { WaitingRequests } from '../../lib/intake/waiting-requests.js';
 import { heldDisk } from '../helpers/held-disk.js';
 import type { HeldDisk } from '../helpers/held-disk.js';
@@ -191,10 +191,10 @@ void t.test('a disk that is slow, and in time, disturbs nobody', async (t) => {
 
 void t.test('all requests share one timer, which ends when none of them waits', async (t) => {
   const before = timers();
-  const waiting = new WaitingRequests(100, new LogLines());
+  const waiting = new WaitingRequests(100, new Reporter());
   const answers: (Error | null)[] = [];
   const queued = numbered(0, 10_000).map(() =>
-    waiting.add(LineBuffer.of('a'), (error) => answers.push(error)),
+    waiting.add(EventBlock.of('a'), (error) => answers.push(error)),
   );
   t.equal(timers(), before + 1);
   for (const request of queued.slice(0, 9000)) request.acknowledge(1, null);
@@ -216,9 +216,9 @@ void t.test('a request is in doubt if one of its events is, whatever became of t
     [[inDoubt, failed], 'IN_DOUBT'],
     [[null, failed], 'IN_DOUBT'],
   ] as const) {
-    const waiting = new WaitingRequests(1000, new LogLines());
+    const waiting = new WaitingRequests(1000, new Reporter());
     let answer: unknown = 'none';
-    const request = waiting.add(LineBuffer.of('a', 'b'), (error) => (answer = error));
+    const request = waiting.add(EventBlock.of('a', 'b'), (error) => (answer = error));
     for (const outcome of outcomes) request.acknowledge(1, outcome);
     waiting.close();
     t.match(answer, { code });
@@ -236,12 +236,12 @@ void t.test('after stop() no timer keeps the process alive', async (t) => {
 
 void t.test('a process that was suspended hears the disk before the clock', async (t) => {
   const path = join(tempDir(t), 'file');
-  const waiting = new WaitingRequests(50, new LogLines());
+  const waiting = new WaitingRequests(50, new Reporter());
   t.teardown(() => {
     waiting.close();
   });
   const outcome = new Promise<Error | null>((resolve) => {
-    const request = waiting.add(LineBuffer.of(eventText('a')), resolve);
+    const request = waiting.add(EventBlock.of(eventText('a')), resolve);
     // what the disk has to do takes more than one answer of it
     open(path, 'w', (_error, fd) => {
       write(fd, 'event', () => {
@@ -258,9 +258,9 @@ void t.test('a process that was suspended hears the disk before the clock', asyn
 });
 
 void t.test('a suspended process tells the client of a disk that does not answer all the same', async (t) => {
-  const waiting = new WaitingRequests(50, new LogLines());
+  const waiting = new WaitingRequests(50, new Reporter());
   const outcome = new Promise<Error | null>((resolve) => {
-    waiting.add(LineBuffer.of(eventText('a')), resolve);
+    waiting.add(EventBlock.of(eventText('a')), resolve);
   });
   Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1000);
   t.match(await outcome, { code: 'IN_DOUBT' });

@@ -1,5 +1,5 @@
 import type { Test } from 'tap';
-import { LogLines } from '../../lib/base/reporter.js';
+import { Reporter } from '../../lib/base/reporter.js';
 import { AppendLog } from '../../lib/logs/file/append-log.js';
 import { eventLogContract } from '../helpers/event-log-contract.js';
 import type { LogBench, LogPlace } from '../helpers/event-log-contract.js';
@@ -15,7 +15,7 @@ function files(t: Test, recentBytesMax: number, deadLettersBytesMax: number): Lo
   return {
     async open() {
       const bounds = { recentBytesMax, deadLettersBytesMax };
-      return AppendLog.open({ dir, fsync: 'always', lines: new LogLines(), fs: disk.fs, ...bounds });
+      return AppendLog.open({ dir, fsync: 'always', reporter: new Reporter(), fs: disk.fs, ...bounds });
     },
     hold() {
       disk.hold();

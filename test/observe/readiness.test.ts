@@ -10,7 +10,7 @@ import { DiskWatch } from '../../lib/intake/disk-watch.js';
 import { ForebayError } from '../../lib/base/errors.js';
 import { SimulatedSink } from '../../lib/sinks/simulated/simulated-sink.js';
 import { createForebay } from '../../lib/forebay.js';
-import { LogLines, silentLogger } from '../../lib/base/reporter.js';
+import { Reporter, silentLogger } from '../../lib/base/reporter.js';
 import { CollectingSink } from '../helpers/collecting-sink.js';
 import { freePort } from '../helpers/free-port.js';
 import { heldDisk } from '../helpers/held-disk.js';
@@ -212,7 +212,7 @@ void t.test('a try of the disk fails where an event would fail, and nowhere else
     const log = await AppendLog.open({
       dir: tempDir(t),
       fsync,
-      lines: new LogLines(silentLogger),
+      reporter: new Reporter(silentLogger),
       fs: disk.fs,
     });
     disk.fail(method, 'EINVAL');
@@ -240,7 +240,7 @@ void t.test(
     const lines: string[] = [];
     const say = (_fields: object, text: string): void => void lines.push(text);
     const log = { place: 'd', probe: async () => new Promise<void>(() => undefined) };
-    const watch = new DiskWatch(log, new LogLines({ ...silentLogger, info: say, warn: say }), 100);
+    const watch = new DiskWatch(log, new Reporter({ ...silentLogger, info: say, warn: say }), 100);
     clock.leap(6000);
     t.equal(watch.failure(10), null);
     clock.leap(101);
@@ -259,7 +259,7 @@ void t.test('a disk that takes every second event does not flood the log', async
   const lines: string[] = [];
   const say = (_fields: object, text: string): void => void lines.push(text);
   const log = { place: 'd', probe: async () => Promise.resolve() };
-  const watch = new DiskWatch(log, new LogLines({ ...silentLogger, info: say, warn: say }), 100);
+  const watch = new DiskWatch(log, new Reporter({ ...silentLogger, info: say, warn: say }), 100);
   for (let times = 0; times < 1000; times++) {
     watch.refused(new ForebayError('LOG_FAILED'));
     watch.took();
@@ -279,7 +279,12 @@ void t.test('a disk that takes every second event does not flood the log', async
 void t.test('a note of the sink that could not be written is written later', async (t) => {
   const dir = tempDir(t);
   const disk = heldDisk();
-  const log = await AppendLog.open({ dir, fsync: 'always', lines: new LogLines(silentLogger), fs: disk.fs });
+  const log = await AppendLog.open({
+    dir,
+    fsync: 'always',
+    reporter: new Reporter(silentLogger),
+    fs: disk.fs,
+  });
   t.teardown(async () => log.close());
   disk.fail('write', 'ENOSPC');
   const timers: (() => void)[] = [];

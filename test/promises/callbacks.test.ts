@@ -5,8 +5,8 @@ import t from 'tap';
 import type { Test } from 'tap';
 import { createForebay, FileSink, IngestionServer, SinkError } from '../../lib/index.js';
 import type { Forebay, ForebayOptions, Logger } from '../../lib/index.js';
-import { LineBuffer } from '../../lib/event/event-block.js';
-import { LogLines } from '../../lib/base/reporter.js';
+import { EventBlock } from '../../lib/event/event-block.js';
+import { Reporter } from '../../lib/base/reporter.js';
 import { WaitingRequests } from '../../lib/intake/waiting-requests.js';
 import { CollectingSink } from '../helpers/collecting-sink.js';
 import { heldDisk } from '../helpers/held-disk.js';
@@ -51,9 +51,9 @@ void t.test('an answer that throws is called once, and no other request hears of
   const forebay = await start(t, { fs: disk.fs });
   const told: unknown[] = [];
   const round = async (): Promise<void> => {
-    forebay.take(LineBuffer.of(text('a')), answer('first'));
-    forebay.take(LineBuffer.of(text('b')), (error) => told.push(error));
-    forebay.take(LineBuffer.of(text('c'), text('d')), answer('last'));
+    forebay.take(EventBlock.of(text('a')), answer('first'));
+    forebay.take(EventBlock.of(text('b')), (error) => told.push(error));
+    forebay.take(EventBlock.of(text('c'), text('d')), answer('last'));
     await waitFor(() => told.length > 0 && messages.length === 2, 'both are told, and both throws are seen');
   };
   await round();
@@ -67,7 +67,7 @@ void t.test('an answer that throws is called once, and no other request hears of
   await forebay.stop();
   for (const list of [calls, messages]) list.length = 0;
   t.doesNotThrow(() => {
-    forebay.take(LineBuffer.of(text('f')), answer('late'));
+    forebay.take(EventBlock.of(text('f')), answer('late'));
   }, 'it ends in the same way, whenever the answer comes');
   await waitFor(() => messages.length > 0, 'the throw is seen');
   t.same([calls, messages], [['late'], ['answer late']]);
@@ -78,10 +78,10 @@ void t.test('an answer that throws is called once, and no other request hears of
 void t.test('nor where its request has waited too long', async (t) => {
   const messages = uncaught(t);
   const { calls, answer } = throwing();
-  const waiting = new WaitingRequests(20, new LogLines());
+  const waiting = new WaitingRequests(20, new Reporter());
   const told: (Error | null)[] = [];
-  const requests = ['a', 'b'].map((name) => waiting.add(LineBuffer.of('x'), answer(name)));
-  requests.push(waiting.add(LineBuffer.of('x'), (error) => told.push(error)));
+  const requests = ['a', 'b'].map((name) => waiting.add(EventBlock.of('x'), answer(name)));
+  requests.push(waiting.add(EventBlock.of('x'), (error) => told.push(error)));
   await waitFor(() => told.length > 0, 'each is answered');
   for (const request of requests) request.acknowledge(1, null);
   await waitFor(() => messages.length === 2, 'both throws are seen');

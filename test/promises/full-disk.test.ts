@@ -4,9 +4,9 @@ import t from 'tap';
 import { AppendLog } from '../../lib/logs/file/append-log.js';
 import { nodeFileSystem } from '../../lib/logs/file/file-system.js';
 import type { FileSystem } from '../../lib/logs/file/file-system.js';
-import { NameFlush } from '../../lib/logs/file/directory-sync.js';
+import { DirectorySync } from '../../lib/logs/file/directory-sync.js';
 import { Reserve, RESERVE_BYTES } from '../../lib/logs/file/reserve.js';
-import { LogLines } from '../../lib/base/reporter.js';
+import { Reporter } from '../../lib/base/reporter.js';
 import { SinkError } from '../../lib/seams/sink-error.js';
 import { FILE, LINES, TEXTS } from '../helpers/accounted-files.js';
 import { CollectingSink } from '../helpers/collecting-sink.js';
@@ -245,7 +245,7 @@ void t.test(
       },
     }) as FileSystem;
     const dir = tempDir(t);
-    const reserve = new Reserve(fs, dir, new NameFlush(fs, dir));
+    const reserve = new Reserve(fs, dir, new DirectorySync(fs, dir));
     const holding = reserve.tryToHold();
     await until(() => fail.length === 1, 'it is being put back');
     let times = 0;
@@ -269,8 +269,8 @@ void t.test(
 void t.test('events do not take the room of the reserve while it is lent', async (t) => {
   const dir = tempDir(t);
   const disk = heldDisk();
-  const lines = new LogLines();
-  const log = await AppendLog.open({ dir, fsync: 'always', lines, fs: disk.fs });
+  const reporter = new Reporter();
+  const log = await AppendLog.open({ dir, fsync: 'always', reporter, fs: disk.fs });
   const reserve = join(dir, 'forebay.reserve');
   t.equal(statSync(reserve).size, RESERVE_BYTES);
   const file = await log.writer.create();
@@ -291,7 +291,7 @@ void t.test('events do not take the room of the reserve while it is lent', async
   log.writer.seal(file, 'size');
   log.writer.seal(next, 'size');
   await log.close();
-  const again = await AppendLog.open({ dir, fsync: 'always', lines });
+  const again = await AppendLog.open({ dir, fsync: 'always', reporter });
   t.equal(again.leftoverBatches, 2, 'it is no batch');
   await again.close();
 });
@@ -310,7 +310,7 @@ void t.test('an event does not fail with a reserve that was put back before ther
   }) as typeof nodeFileSystem.open;
   const fs = Object.create(nodeFileSystem, { open: { value: open } }) as FileSystem;
   const dir = tempDir(t);
-  const names = new NameFlush(fs, dir);
+  const names = new DirectorySync(fs, dir);
   const reserve = new Reserve(fs, dir, names);
   const holding = reserve.tryToHold();
   await until(() => fail.length === 1, 'it is being put back');

@@ -1,5 +1,5 @@
 import type { Forebay } from '../../lib/forebay.js';
-import { LineBuffer } from '../../lib/event/event-block.js';
+import { EventBlock } from '../../lib/event/event-block.js';
 import { eventText, expectedLine, invalidText } from './event-texts.js';
 import type { Ledger, SentEvent } from './ledger.js';
 import type { Surroundings } from './simulated-disk.js';
@@ -133,7 +133,7 @@ export class Clients {
     trace.add(`  write ${count} events from ${events[0]?.id} on`);
     this.unanswered += count;
     const error = await new Promise<Error | null>((answer) => {
-      this.#forebay.take(LineBuffer.of(...events.map(({ line }) => line)), answer);
+      this.#forebay.take(EventBlock.of(...events.map(({ line }) => line)), answer);
     });
     this.unanswered -= count;
     const code = error === null ? '' : codeOf(error);

@@ -8,7 +8,7 @@ export type Node = SimulatedFile | SimulatedDirectory;
 const IN_LOG = new Set(['quarantine', 'dead-letters']);
 
 /** How many changes of each name a flush of the directory covers. */
-export type NameFlush = ReadonlyMap<string, number>;
+export type DirectorySync = ReadonlyMap<string, number>;
 
 /**
  * A directory: its names as calls see them, and as a power cut leaves them. A name that was made or deleted is
@@ -39,11 +39,11 @@ export class SimulatedDirectory {
     else changes.push(node);
   }
 
-  beginFlush(): NameFlush {
+  beginFlush(): DirectorySync {
     return new Map([...this.#changes].map(([name, { length }]) => [name, length]));
   }
 
-  endFlush(flush: NameFlush): void {
+  endFlush(flush: DirectorySync): void {
     for (const [name, length] of flush) this.#settle(name, length, length);
   }
 
@@ -53,7 +53,7 @@ export class SimulatedDirectory {
    * above it are flushed by the next one: a start that could neither flush nor remove them leaves no trace by which
    * the next one could tell. Nor does a deletion leave one: it is flushed by the next flush as well.
    */
-  failFlush(flush: NameFlush, random: Random): void {
+  failFlush(flush: DirectorySync, random: Random): void {
     for (const [name, length] of flush) {
       const kept = random.whole(0, length);
       const node = this.names.get(name);

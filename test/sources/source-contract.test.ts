@@ -5,7 +5,7 @@ import { decodeUtf8, eventLine } from '../../lib/event/event.js';
 import { ForebayError } from '../../lib/base/errors.js';
 import { retryAfter } from '../../lib/seams/http-answer.js';
 import type { HttpAnswer } from '../../lib/seams/http-answer.js';
-import { LineBuffer } from '../../lib/event/event-block.js';
+import { EventBlock } from '../../lib/event/event-block.js';
 import { BodyBuffer } from '../../lib/sources/body-buffer.js';
 import { events } from '../../lib/sources/events/events-source.js';
 import { SOURCES } from '../../lib/sources/registry.js';
@@ -59,7 +59,7 @@ const EVENTS: Readonly<Record<string, SourceSample>> = {
 
 /** A webhook whose sender signs what it sends: all that there is to it. */
 class HookReader implements EventReader {
-  readonly lines = new LineBuffer();
+  readonly block = new EventBlock();
   readonly #body = new BodyBuffer();
   readonly #id: string;
   readonly #limits: Limits;
@@ -76,7 +76,7 @@ class HookReader implements EventReader {
 
   end(): void {
     const text = `{"id":${JSON.stringify(this.#id)},"type":"hook","data":${decodeUtf8(this.#body.take())}}`;
-    this.lines.addText(eventLine(text, Date.now(), this.#limits.depthMax));
+    this.block.addText(eventLine(text, Date.now(), this.#limits.depthMax));
   }
 
   accepted(): HttpAnswer {

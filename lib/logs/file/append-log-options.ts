@@ -1,4 +1,4 @@
-import type { LogLines } from '../../base/reporter.js';
+import type { Reporter } from '../../base/reporter.js';
 import type { Fsync } from './batch-file.js';
 import type { FileSystem } from './file-system.js';
 import type { FileBounds } from './large-file.js';
@@ -6,7 +6,7 @@ import type { FileBounds } from './large-file.js';
 export interface AppendLogOptions {
   readonly dir: string;
   readonly fsync: Fsync;
-  readonly lines: LogLines;
+  readonly reporter: Reporter;
   readonly fs?: FileSystem;
   /** How much of what was appended lately is kept in memory until it is delivered, in bytes. */
   readonly recentBytesMax?: number;

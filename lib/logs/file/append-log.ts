@@ -26,7 +26,7 @@ import { oldestBatchNames } from './directory-listing.js';
 import type { Survey } from './directory-listing.js';
 import type { DirectoryLock } from './directory-lock.js';
 import { openDirectory } from './directory-opening.js';
-import { NameFlush } from './directory-sync.js';
+import { DirectorySync } from './directory-sync.js';
 import { DrainRate } from './drain-rate.js';
 import { nodeFileSystem } from './file-system.js';
 import type { FileSystem } from './file-system.js';
@@ -38,7 +38,7 @@ import { Reserve } from './reserve.js';
 import { newRunId, RUN_MARK_BYTES, runMark } from './run-mark.js';
 import { sealedFiles, sumsOfBatches } from './sealed-files.js';
 import type { KnownFiles } from './sealed-files.js';
-import { RecentBatches } from './write-cache.js';
+import { WriteCache } from './write-cache.js';
 
 export class AppendLog extends LogCounts implements EventLog {
   readonly dir: string;
@@ -59,10 +59,10 @@ export class AppendLog extends LogCounts implements EventLog {
   readonly runMark = runMark(this.runId);
   readonly #options: AppendLogOptions;
   readonly #fs: FileSystem;
-  readonly #cache: RecentBatches;
+  readonly #cache: WriteCache;
   readonly #drainRate = new DrainRate();
   readonly #names: BatchNames;
-  readonly #nameFlush: NameFlush;
+  readonly #directorySync: DirectorySync;
   readonly #quarantine: Quarantine;
   readonly #reader: BatchReader;
   readonly #reserve: Reserve;
@@ -79,9 +79,9 @@ export class AppendLog extends LogCounts implements EventLog {
    * @throws ForebayError `LOG_DIR_UNUSABLE`, `LOG_DIR_LOCKED`
    */
   static async open(options: AppendLogOptions): Promise<AppendLog> {
-    const { dir, lines, fs = nodeFileSystem } = options;
+    const { dir, reporter, fs = nodeFileSystem } = options;
     const { lock, found } = await openDirectory(fs, dir);
-    for (const { code, text } of found.remarks) lines.warn(code, text);
+    for (const { code, text } of found.remarks) reporter.warn(code, text);
     const log = new AppendLog(options, fs, lock, found);
     await log.#reserve.tryToHold();
     return log;
@@ -89,33 +89,33 @@ export class AppendLog extends LogCounts implements EventLog {
 
   private constructor(options: AppendLogOptions, fs: FileSystem, lock: DirectoryLock, found: Survey) {
     super(found);
-    const { dir, lines, fsync, fileBounds: bounds = FILE_BOUNDS } = options;
+    const { dir, reporter, fsync, fileBounds: bounds = FILE_BOUNDS } = options;
     this.dir = dir;
     this.place = dir;
     this.#prefix = join(dir, sep);
     this.lock = lock;
     this.#options = options;
     this.#fs = fs;
-    this.#cache = new RecentBatches(options.recentBytesMax ?? 0, bounds.wholeMax);
+    this.#cache = new WriteCache(options.recentBytesMax ?? 0, bounds.wholeMax);
     this.#names = new BatchNames(found.newest);
-    this.#nameFlush = new NameFlush(fs, dir);
-    this.#reserve = new Reserve(fs, dir, this.#nameFlush);
+    this.#directorySync = new DirectorySync(fs, dir);
+    this.#reserve = new Reserve(fs, dir, this.#directorySync);
     this.#space = new DiskUsageReader(fs, dir);
     const confirmLock = async (): Promise<void> => lock.confirm();
-    const parties = { fs, logDir: dir, logNames: this.#nameFlush, reserve: this.#reserve, confirmLock };
+    const parties = { fs, logDir: dir, logNames: this.#directorySync, reserve: this.#reserve, confirmLock };
     this.#quarantine = new Quarantine(parties);
     const reading = { bounds, quarantine: this.#quarantine, confirmGone: confirmLock };
-    this.#reader = new BatchReader({ fs, dir, lines, ...reading });
+    this.#reader = new BatchReader({ fs, dir, reporter, ...reading });
     this.deadLetters = new DeadLetters(parties, options.deadLettersBytesMax ?? Infinity);
     const { sizes, newest: newestLeftover } = found;
     this.#known = { sizes, uncut: this.#uncut, newestLeftover, openedMs: performance.now() };
     this.writer = new GroupWriter({
       fs,
       fsync,
-      lines,
+      reporter,
       lock,
       names: this.#names,
-      nameFlush: this.#nameFlush,
+      directorySync: this.#directorySync,
       reserve: this.#reserve,
       cache: this.#cache,
       runMark: this.runMark,
@@ -161,7 +161,7 @@ export class AppendLog extends LogCounts implements EventLog {
   }
 
   backlog(stopping: AbortSignal): Readable {
-    const backlog = new Backlog(this, this.#options.lines);
+    const backlog = new Backlog(this, this.#options.reporter);
     this.#backlog = backlog;
     stopping.addEventListener('abort', () => {
       backlog.stop();
@@ -265,7 +265,7 @@ export class AppendLog extends LogCounts implements EventLog {
   async #close(): Promise<void> {
     const parts = [this.writer, this.#quarantine, this.deadLetters, this.#reserve];
     await Promise.all(parts.map(async (part) => part.close()));
-    await this.#nameFlush.close();
+    await this.#directorySync.close();
     await this.lock.release();
   }
 }

@@ -6,7 +6,7 @@ import type { BatchSums } from './batch-sums.js';
 import { diskBytes } from './disk-blocks.js';
 import { LookPace } from './look-pace.js';
 import { asError } from '../../base/errors.js';
-import type { LogLines } from '../../base/reporter.js';
+import type { Reporter } from '../../base/reporter.js';
 import { count } from '../../base/words.js';
 
 /**
@@ -25,7 +25,7 @@ const COUNT_MS = 10_000;
  */
 export class Backlog extends Readable {
   readonly #log: AppendLog;
-  readonly #lines: LogLines;
+  readonly #reporter: Reporter;
   readonly #namesMax: number;
   #batches: PendingBatch[] = [];
   /** The newest name given on; the directory is read from there. */
@@ -42,10 +42,10 @@ export class Backlog extends Readable {
   #wanted = false;
   #stopped = false;
 
-  constructor(log: AppendLog, lines: LogLines, namesMax: number = NAMES_MAX, countMs: number = COUNT_MS) {
+  constructor(log: AppendLog, reporter: Reporter, namesMax: number = NAMES_MAX, countMs: number = COUNT_MS) {
     super({ objectMode: true, highWaterMark: 1 });
     this.#log = log;
-    this.#lines = lines;
+    this.#reporter = reporter;
     this.#namesMax = namesMax;
     this.#moreOnDisk = log.leftoverBatches > 0;
     const { leftoverBatches, pendingBytes } = log;
@@ -118,7 +118,7 @@ export class Backlog extends Readable {
       this.#moreOnDisk = this.#batches.length >= this.#namesMax || this.#sealedMeanwhile;
       if (!this.#moreOnDisk) this.#miss(this.#beyond);
     } catch (error) {
-      this.#lines.error(
+      this.#reporter.error(
         'DISK_FAILED',
         `Could not read the directory ${this.#log.dir}; trying again`,
         asError(error),
@@ -143,7 +143,7 @@ export class Backlog extends Readable {
           this.#miss(minus(expected, there));
       });
     } catch (error) {
-      this.#lines.error('DISK_FAILED', `Could not read the directory ${this.#log.dir}`, asError(error));
+      this.#reporter.error('DISK_FAILED', `Could not read the directory ${this.#log.dir}`, asError(error));
     }
   }
 
@@ -153,7 +153,7 @@ export class Backlog extends Readable {
     this.#beyond = minus(this.#beyond, gone);
     this.#log.missFiles(gone);
     const files = count(gone.batches, 'batch file is', 'batch files are');
-    this.#lines.error('BATCH_GONE', `${files} gone that waited: someone else has deleted or moved them`);
+    this.#reporter.error('BATCH_GONE', `${files} gone that waited: someone else has deleted or moved them`);
   }
 }
 

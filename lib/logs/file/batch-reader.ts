@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { systemCode } from '../../base/errors.js';
-import type { LogLines } from '../../base/reporter.js';
+import type { Reporter } from '../../base/reporter.js';
 import { Batch } from '../../seams/batch.js';
 import type { PendingBatch } from '../../seams/batch.js';
 import { readBatchLines } from './batch-lines.js';
@@ -32,7 +32,7 @@ export interface BatchReaderOptions {
   readonly fs: FileSystem;
   readonly dir: string;
   readonly quarantine: Quarantine;
-  readonly lines: LogLines;
+  readonly reporter: Reporter;
   readonly bounds: FileBounds;
   /** Throws if a file may be somewhere else that is not here. */
   readonly confirmGone: () => Promise<void>;
@@ -69,7 +69,7 @@ export class BatchReader {
 
   /** A part of a large file. It has fewer events than it had if they are damaged or gone since: that is told. */
   async readPiece(batch: Pick<Batch, 'name' | 'key'>, piece: FilePiece): Promise<Batch> {
-    const { fs, dir, lines, quarantine } = this.#options;
+    const { fs, dir, reporter, quarantine } = this.#options;
     const { name, key } = batch;
     const read = await this.#ifThere(batch, () =>
       withOpen(fs, join(dir, name), async (fd) => readPiece(fs, fd, batch, piece)),
@@ -81,7 +81,7 @@ export class BatchReader {
       const aside = damaged.length > 0 ? await quarantine.setAside(asideName(name, piece.at), damaged) : '';
       const kept = damaged.length > 0 ? `, set aside in ${aside}` : '';
       const text = `Damaged since it was looked at: ${count(piece.events - read.batch.events, 'event')} of ${name}${kept}; ${count(missing, 'byte')} missing`;
-      lines.error('BATCH_DAMAGED', text);
+      reporter.error('BATCH_DAMAGED', text);
     }
     return read.batch;
   }
@@ -119,13 +119,13 @@ export class BatchReader {
 
   /** `null`: the file is gone, and said to be. */
   async #ifThere<T>({ name }: { readonly name: string }, read: () => Promise<T>): Promise<T | null> {
-    const { lines, confirmGone } = this.#options;
+    const { reporter, confirmGone } = this.#options;
     try {
       return await read();
     } catch (error) {
       if (systemCode(error) !== 'ENOENT') throw error;
       await confirmGone();
-      lines.error('BATCH_GONE', `The batch file ${name} is gone: someone else has deleted or moved it`);
+      reporter.error('BATCH_GONE', `The batch file ${name} is gone: someone else has deleted or moved it`);
       return null;
     }
   }
@@ -133,28 +133,31 @@ export class BatchReader {
   #tell(batch: PendingBatch, found: Found, length: number): void {
     const { name, events: known, past } = batch;
     const acknowledgedBytes = acknowledgedOf(batch);
-    const { lines } = this.#options;
+    const { reporter } = this.#options;
     const { events, damagedLines, aside, tornBytes, lastBreakLost } = found;
     // it was read before, with the same outcome: that was told
     if (past !== null && known === events) return;
     if (damagedLines > 0) {
       const all = count(events + damagedLines, 'line');
-      lines.error(
+      reporter.error(
         'BATCH_DAMAGED',
         `Damaged: ${damagedLines} of ${all} of ${name}, set aside in ${aside}; the rest is sound`,
       );
     }
     if (lastBreakLost)
-      lines.error('BATCH_DAMAGED', `Damaged: the last line break of ${name}; the event before it is sound`);
+      reporter.error(
+        'BATCH_DAMAGED',
+        `Damaged: the last line break of ${name}; the event before it is sound`,
+      );
     if (tornBytes > 0) {
-      lines.warn(
+      reporter.warn(
         'BATCH_TORN',
         `Torn end of ${name}: dropped ${count(tornBytes, 'byte')} that ${tornBytes === 1 ? 'was' : 'were'} never acknowledged`,
       );
     }
     if (acknowledgedBytes !== null && length < acknowledgedBytes) {
       const missing = acknowledgedBytes - length;
-      lines.error(
+      reporter.error(
         'BATCH_DAMAGED',
         `Damaged: of ${name}, ${count(missing, 'byte')} that ${missing === 1 ? 'was acknowledged is' : 'were acknowledged are'} missing`,
       );

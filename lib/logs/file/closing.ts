@@ -1,5 +1,5 @@
 import { asError, systemCode } from '../../base/errors.js';
-import type { LogLines } from '../../base/reporter.js';
+import type { Reporter } from '../../base/reporter.js';
 import type { BatchFile } from './batch-file.js';
 import { callVoid } from './file-system.js';
 import type { FileSystem } from './file-system.js';
@@ -15,20 +15,20 @@ export async function finishFile(
   path: string,
   flushes: boolean,
   fs: FileSystem,
-  lines: LogLines,
+  reporter: Reporter,
 ): Promise<{ isCut: boolean; isDeleted: boolean }> {
   const step = async (what: string, work: () => Promise<void>): Promise<boolean> => {
     try {
       await work();
       return true;
     } catch (error) {
-      lines.error('DISK_FAILED', `Could not ${what} ${file.name}`, asError(error));
+      reporter.error('DISK_FAILED', `Could not ${what} ${file.name}`, asError(error));
       return false;
     }
   };
   let isCut = false;
   if (file.hasFailedEnd) isCut = await step('cut the failed end of', () => file.cut());
-  else if (flushes) await flushLate(file, lines);
+  else if (flushes) await flushLate(file, reporter);
   await step('close', () => file.close());
   const isDeleted =
     file.events === 0 && (await step('delete the empty', async () => void (await unlink(fs, path))));
@@ -36,9 +36,9 @@ export async function finishFile(
 }
 
 /** A flush that no acknowledgement waits for (`--fsync MILLISECONDS`). Never throws. */
-export async function flushLate(file: BatchFile, lines: LogLines): Promise<void> {
+export async function flushLate(file: BatchFile, reporter: Reporter): Promise<void> {
   await file.flush().catch((error: unknown) => {
-    lines.error(
+    reporter.error(
       'DISK_FAILED',
       `Could not flush ${file.name}: acknowledged events may be lost if the machine fails now`,
       asError(error),

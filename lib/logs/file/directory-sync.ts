@@ -7,7 +7,7 @@ import type { FileSystem } from './file-system.js';
  * A failed flush leaves all names in doubt that were made before it, and the next one may succeed without them. So
  * flushes never overlap, and a file whose name was there at a failure is given up, whichever file asked for it.
  */
-export class NameFlush {
+export class DirectorySync {
   readonly #fs: FileSystem;
   readonly #dir: string;
   #failures = 0;

@@ -1,5 +1,5 @@
 import { asError, ForebayError, systemCode } from '../../base/errors.js';
-import type { LogLines } from '../../base/reporter.js';
+import type { Reporter } from '../../base/reporter.js';
 import type { PendingBatch } from '../../seams/batch.js';
 import type { BatchEnd, BatchPart, Group, PartEnded } from '../../seams/event-log.js';
 import { BatchFile } from './batch-file.js';
@@ -8,20 +8,20 @@ import type { BatchNames } from './batch-name.js';
 import { writeMarkedLine } from './checksum.js';
 import { finishFile, flushLate } from './closing.js';
 import type { DirectoryLock } from './directory-lock.js';
-import type { NameFlush } from './directory-sync.js';
+import type { DirectorySync } from './directory-sync.js';
 import type { FileSystem } from './file-system.js';
 import type { Reserve } from './reserve.js';
-import type { RecentBatches } from './write-cache.js';
+import type { WriteCache } from './write-cache.js';
 
 export interface GroupWriterOptions {
   readonly fs: FileSystem;
   readonly fsync: Fsync;
-  readonly lines: LogLines;
+  readonly reporter: Reporter;
   readonly lock: DirectoryLock;
   readonly names: BatchNames;
-  readonly nameFlush: NameFlush;
+  readonly directorySync: DirectorySync;
   readonly reserve: Reserve;
-  readonly cache: RecentBatches;
+  readonly cache: WriteCache;
   /** Goes into the first line of each file. */
   readonly runMark: Buffer;
   readonly path: (name: string) => string;
@@ -60,11 +60,11 @@ export class GroupWriter {
   readonly #flushTimer: NodeJS.Timeout | undefined;
 
   constructor(options: GroupWriterOptions) {
-    const { fsync, lines } = options;
+    const { fsync, reporter } = options;
     this.#options = options;
     if (typeof fsync !== 'number') return;
     this.#flushTimer = setInterval(() => {
-      for (const file of this.#unsealed.values()) if (file !== null) void flushLate(file, lines);
+      for (const file of this.#unsealed.values()) if (file !== null) void flushLate(file, reporter);
     }, fsync).unref();
   }
 
@@ -136,8 +136,8 @@ export class GroupWriter {
 
   /** Makes the name of a file durable that is created now, in the directory that was opened. */
   confirmName(): () => Promise<void> {
-    const { lock, nameFlush } = this.#options;
-    const flush = nameFlush.forNewName();
+    const { lock, directorySync } = this.#options;
+    const flush = directorySync.forNewName();
     return async () => void (await Promise.all([flush(), lock.confirm()]));
   }
 
@@ -165,7 +165,7 @@ export class GroupWriter {
 
   /** Ends a file: nothing more is appended. Its acknowledged events are safe, so nothing waits until it is closed. */
   seal(file: BatchFile, end: BatchEnd | 'failure'): PendingBatch | null {
-    const { cache, uncut, lines, sealed } = this.#options;
+    const { cache, uncut, reporter, sealed } = this.#options;
     const closing = this.#finish(file).finally(() => this.#closing.delete(closing));
     this.#closing.add(closing);
     const { name, bytes, events, bornMs } = file;
@@ -174,7 +174,7 @@ export class GroupWriter {
     if (file.hasFailedEnd) uncut.set(name, bytes);
     this.#unsealed.delete(name);
     this.sealedBy[end]++;
-    lines.batch({ what: 'sealed', batch: name, events });
+    reporter.batch({ what: 'sealed', batch: name, events });
     const batch = {
       name,
       events,
@@ -195,13 +195,13 @@ export class GroupWriter {
   }
 
   async #finish(file: BatchFile): Promise<void> {
-    const { fs, fsync, lines, path, uncut } = this.#options;
+    const { fs, fsync, reporter, path, uncut } = this.#options;
     const { isCut, isDeleted } = await finishFile(
       file,
       path(file.name),
       typeof fsync === 'number',
       fs,
-      lines,
+      reporter,
     );
     if (isCut) uncut.delete(file.name);
     if (isDeleted) this.#unsealed.delete(file.name);
@@ -217,10 +217,10 @@ function logLines({ ranges, bytes }: BatchPart, run: Buffer | null): Buffer {
   const joined = Buffer.allocUnsafe(bytes + (run?.length ?? 0));
   let at = 0;
   for (const { request, from, to } of ranges) {
-    const { lines } = request;
+    const { block } = request;
     for (let index = from; index < to; index++) {
       const mark = at === 0 ? run : null;
-      at = writeMarkedLine(joined, at, lines.bytes, lines.startOf(index), lines.startOf(index + 1), mark);
+      at = writeMarkedLine(joined, at, block.bytes, block.startOf(index), block.startOf(index + 1), mark);
     }
   }
   return joined;

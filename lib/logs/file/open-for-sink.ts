@@ -1,7 +1,7 @@
 import { AppendLog } from './append-log.js';
 import type { AppendLogOptions } from './append-log-options.js';
 import { asError, ForebayError } from '../../base/errors.js';
-import type { LogLines } from '../../base/reporter.js';
+import type { Reporter } from '../../base/reporter.js';
 import type { SinkDescription } from '../../seams/sink.js';
 import { count } from '../../base/words.js';
 
@@ -25,7 +25,7 @@ export async function openForSink(
     await log.close();
     throw wrong;
   }
-  await noteOwner(log, sink, options.lines);
+  await noteOwner(log, sink, options.reporter);
   return log;
 }
 
@@ -46,11 +46,11 @@ function backlogOfOther(
 async function noteOwner(
   { dir, lock, runId }: AppendLog,
   { kind }: SinkDescription,
-  lines: LogLines,
+  reporter: Reporter,
 ): Promise<void> {
   await lock.note({ runId, sink: noted(kind) }).catch((error: unknown) => {
     // a full disk must not keep what fills it from being delivered
-    lines.error('DISK_FAILED', `Could not write the lock file in ${dir}; the lock holds`, asError(error));
+    reporter.error('DISK_FAILED', `Could not write the lock file in ${dir}; the lock holds`, asError(error));
   });
 }
 

@@ -3,7 +3,7 @@ import { asError, systemCode } from '../../base/errors.js';
 import { unlink } from './closing.js';
 import { statsOf, writeNewFile } from './file-system.js';
 import type { FileSystem } from './file-system.js';
-import type { NameFlush } from './directory-sync.js';
+import type { DirectorySync } from './directory-sync.js';
 
 export const RESERVE_FILE = 'forebay.reserve';
 
@@ -19,7 +19,7 @@ const FULL = new Set(['ENOSPC', 'EDQUOT']);
 export class Reserve {
   readonly #fs: FileSystem;
   readonly #path: string;
-  readonly #logNames: NameFlush;
+  readonly #logNames: DirectorySync;
   #isHeld = false;
   /** Whether the disk is full, as far as is known: what it has is the room of the reserve. */
   isOut = false;
@@ -31,7 +31,7 @@ export class Reserve {
   #lentFor: Error | null = null;
 
   /** @param logNames makes names in the log directory durable, for all that make some */
-  constructor(fs: FileSystem, dir: string, logNames: NameFlush) {
+  constructor(fs: FileSystem, dir: string, logNames: DirectorySync) {
     this.#fs = fs;
     this.#logNames = logNames;
     this.#path = join(dir, RESERVE_FILE);

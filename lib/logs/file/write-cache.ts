@@ -6,7 +6,7 @@ import type { UnmarkedLines } from './checksum.js';
  * What was appended lately, so that a batch that is delivered at once need not be read from its file again: opening,
  * reading and closing it costs as much as appending to it. Only batches that are whole: others are read from disk.
  */
-export class RecentBatches {
+export class WriteCache {
   readonly #bytesMax: number;
   readonly #fileBytesMax: number;
   #bytes = 0;

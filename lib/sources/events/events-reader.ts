@@ -5,7 +5,7 @@ import { NOT_CERTAIN } from '../../event/event-scan.js';
 import type { EventScan } from '../../event/event-scan.js';
 import { jsonAnswer } from '../../seams/http-answer.js';
 import type { HttpAnswer } from '../../seams/http-answer.js';
-import { LineBuffer } from '../../event/event-block.js';
+import { EventBlock } from '../../event/event-block.js';
 import type { EventReader, Limits } from '../../seams/source.js';
 
 /** At most this many refused events are listed in an answer; the others are counted. */
@@ -43,7 +43,7 @@ const NOTHING = Buffer.alloc(0);
 
 /** The events of a request as lines of the log, checked one by one. How a body is cut into events is left to others. */
 export abstract class EventsReader implements EventReader {
-  readonly lines = new LineBuffer();
+  readonly block = new EventBlock();
   readonly refused: Map<ErrorCode, number> | undefined;
   /** Whether the body can hold many events: it is an array or NDJSON. */
   protected areMany = false;
@@ -62,7 +62,7 @@ export abstract class EventsReader implements EventReader {
   abstract end(): void;
 
   accepted(): HttpAnswer {
-    const { length: count } = this.lines;
+    const { length: count } = this.block;
     if (this.refused === undefined)
       return this.areMany ? jsonAnswer(202, { status: 'accepted', count }) : ACCEPTED;
     const [status, word] = count > 0 || this.#refusedEvents === 0 ? [202, 'accepted'] : [400, 'refused'];
@@ -73,7 +73,7 @@ export abstract class EventsReader implements EventReader {
 
   /** How many events the request holds so far. */
   protected get events(): number {
-    return this.lines.length + this.#refusedEvents;
+    return this.block.length + this.#refusedEvents;
   }
 
   protected get eventBytesMax(): number {
@@ -95,8 +95,8 @@ export abstract class EventsReader implements EventReader {
   /** Takes the event that was found last. @throws ForebayError `BODY_TOO_LARGE` for one event too many */
   protected addFound(bytes: Buffer, start: number, end: number): void {
     this.#checkRoom();
-    if (this.#how.scan.hasTimestamp) this.lines.add(bytes, start, end, NOTHING);
-    else this.lines.add(bytes, start, end - 1, timestampEndBytes(Date.now()));
+    if (this.#how.scan.hasTimestamp) this.block.add(bytes, start, end, NOTHING);
+    else this.block.add(bytes, start, end - 1, timestampEndBytes(Date.now()));
   }
 
   /** @throws ForebayError with the place of the event, unless lenient; `BODY_TOO_LARGE` for one event too many */
@@ -106,7 +106,7 @@ export abstract class EventsReader implements EventReader {
     try {
       const text = readText();
       if (text.length > eventBytesMax || Buffer.byteLength(text) > eventBytesMax) throw this.tooLarge();
-      this.lines.addText(eventLine(text, Date.now(), depthMax));
+      this.block.addText(eventLine(text, Date.now(), depthMax));
     } catch (error) {
       if (!(error instanceof ForebayError) || place === null) throw error;
       if (this.refused === undefined) throw atPlace(error, place);

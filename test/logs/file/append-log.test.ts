@@ -19,7 +19,7 @@ import { nodeFileSystem } from '../../../lib/logs/file/file-system.js';
 import type { FileSystem } from '../../../lib/logs/file/file-system.js';
 import type { PendingBatch } from '../../../lib/seams/batch.js';
 import { markedBytes, markedLine, writeMarkedLine } from '../../../lib/logs/file/checksum.js';
-import { LogLines } from '../../../lib/base/reporter.js';
+import { Reporter } from '../../../lib/base/reporter.js';
 import { heldDisk } from '../../helpers/held-disk.js';
 import { tempDir } from '../../helpers/temp-dir.js';
 
@@ -45,7 +45,7 @@ async function openLog(
     warn: (_fields: object, text: string) => said.warnings.push(text),
     error: (_fields: object, text: string) => said.errors.push(text),
   };
-  const log = await AppendLog.open({ dir, fsync: 'always', lines: new LogLines(logger), ...options });
+  const log = await AppendLog.open({ dir, fsync: 'always', reporter: new Reporter(logger), ...options });
   t.teardown(() => log.close());
   return Object.assign(log, said);
 }
@@ -359,9 +359,9 @@ void t.test(
   'a directory has one server, whose owner is named; a closed one leaves nothing behind',
   async (t) => {
     const dir = tempDir(t);
-    const first = await AppendLog.open({ dir, fsync: 'always', lines: new LogLines() });
+    const first = await AppendLog.open({ dir, fsync: 'always', reporter: new Reporter() });
     await first.lock.note({ runId: first.runId, sink: 'http' });
-    await t.rejects(AppendLog.open({ dir, fsync: 'always', lines: new LogLines() }), {
+    await t.rejects(AppendLog.open({ dir, fsync: 'always', reporter: new Reporter() }), {
       code: 'LOG_DIR_LOCKED',
       message: new RegExp(`process ${process.pid}, started 20`),
     });
@@ -504,7 +504,7 @@ async function runOf(
   dir: string,
   ids: readonly string[],
 ): Promise<{ log: AppendLog; batches: PendingBatch[] }> {
-  const log = await AppendLog.open({ dir, fsync: 'always', lines: new LogLines() });
+  const log = await AppendLog.open({ dir, fsync: 'always', reporter: new Reporter() });
   const batches: PendingBatch[] = [];
   for (const id of ids) {
     const file = await log.writer.create();
@@ -519,7 +519,7 @@ async function runOf(
 }
 
 async function keysIn(dir: string): Promise<string[]> {
-  const log = await AppendLog.open({ dir, fsync: 'always', lines: new LogLines() });
+  const log = await AppendLog.open({ dir, fsync: 'always', reporter: new Reporter() });
   const keys: string[] = [];
   for (const batch of await log.list(null, 100)) keys.push((await log.read(batch)).key);
   await log.close();

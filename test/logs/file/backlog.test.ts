@@ -7,7 +7,7 @@ import type { Test } from 'tap';
 import { AppendLog } from '../../../lib/logs/file/append-log.js';
 import { isBatchName } from '../../../lib/logs/file/batch-name.js';
 import type { FileSystem } from '../../../lib/logs/file/file-system.js';
-import { LogLines } from '../../../lib/base/reporter.js';
+import { Reporter } from '../../../lib/base/reporter.js';
 import { DrainRate } from '../../../lib/logs/file/drain-rate.js';
 import { diskBytes } from '../../../lib/logs/file/disk-blocks.js';
 import { Backlog } from '../../../lib/logs/file/backlog.js';
@@ -41,10 +41,10 @@ async function bench(
   const error = (_fields: object, text: string): void => {
     errors.push(text);
   };
-  const lines = new LogLines({ debug() {}, info() {}, warn() {}, error });
-  const log = await AppendLog.open({ dir, fsync: 'never', lines, ...(fs && { fs }) });
+  const reporter = new Reporter({ debug() {}, info() {}, warn() {}, error });
+  const log = await AppendLog.open({ dir, fsync: 'never', reporter, ...(fs && { fs }) });
   t.teardown(() => log.close());
-  const backlog = new Backlog(log, lines, namesMax, countMs);
+  const backlog = new Backlog(log, reporter, namesMax, countMs);
   t.teardown(() => backlog.stop());
   return {
     dir,

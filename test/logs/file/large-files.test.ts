@@ -20,7 +20,7 @@ import type { FileSystem } from '../../../lib/logs/file/file-system.js';
 import { markedLine } from '../../../lib/logs/file/checksum.js';
 import { createForebay } from '../../../lib/forebay.js';
 import type { Forebay } from '../../../lib/forebay.js';
-import { LogLines } from '../../../lib/base/reporter.js';
+import { Reporter } from '../../../lib/base/reporter.js';
 import type { Sink } from '../../../lib/seams/sink.js';
 import { SinkError } from '../../../lib/seams/sink-error.js';
 import { Backlog } from '../../../lib/logs/file/backlog.js';
@@ -46,7 +46,7 @@ async function piecesOf(t: Test, file: string | Buffer): Promise<Read> {
   const dir = tempDir(t);
   writeFileSync(join(dir, NAME), file);
   const fileBounds = { wholeMax: 1000, piece: 500, lineMax: 2000 };
-  const log = await AppendLog.open({ dir, fsync: 'never', lines: new LogLines(), fileBounds });
+  const log = await AppendLog.open({ dir, fsync: 'never', reporter: new Reporter(), fileBounds });
   t.teardown(() => log.close());
   const [sealed] = await log.list(null, 1);
   if (sealed === undefined) throw new Error('no file');
@@ -259,12 +259,12 @@ async function bench(
 ): Promise<Bench> {
   const said: string[] = [];
   const say = (_fields: object, text: string): void => void said.push(text);
-  const lines = new LogLines({ debug: say, info: say, warn: say, error: say });
+  const reporter = new Reporter({ debug: say, info: say, warn: say, error: say });
   const fileBounds = { wholeMax: 1000, piece: 500, lineMax: 2000 };
-  const log = await AppendLog.open({ dir, fs, fsync: 'never', lines, fileBounds, deadLettersBytesMax });
-  const backlog = new Backlog(log, lines);
+  const log = await AppendLog.open({ dir, fs, fsync: 'never', reporter, fileBounds, deadLettersBytesMax });
+  const backlog = new Backlog(log, reporter);
   const options = { sinkConcurrency: 1, sinkTriesMax: null };
-  const deliverer = new Delivery({ log, sink, lines, ...options });
+  const deliverer = new Delivery({ log, sink, reporter, ...options });
   const ended = pipeline(backlog, deliverer);
   let ending: Promise<void> | null = null;
   const end = async (): Promise<void> => {

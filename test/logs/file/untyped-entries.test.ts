@@ -23,7 +23,7 @@ import {
 import { BLOCK_BYTES } from '../../../lib/logs/file/disk-blocks.js';
 import type { FileSystem } from '../../../lib/logs/file/file-system.js';
 import { sumsOfBatches } from '../../../lib/logs/file/sealed-files.js';
-import { LogLines } from '../../../lib/base/reporter.js';
+import { Reporter } from '../../../lib/base/reporter.js';
 import { listDirectory, listQuarantine } from '../../../tools/log/log-directory.js';
 import { toolFileSystem } from '../../../tools/log/tool-file-system.js';
 import { leftName } from '../../helpers/left-files.js';
@@ -141,7 +141,7 @@ void t.test('nor from delivery', async (t) => {
     bytes: BLOCK_BYTES * (FILES - 1),
   });
   const { dir, left, fs } = filled(t);
-  const log = await AppendLog.open({ fs, dir, fsync: 'never', lines: new LogLines() });
+  const log = await AppendLog.open({ fs, dir, fsync: 'never', reporter: new Reporter() });
   t.teardown(() => log.close());
   t.same(
     (await log.list(null, 1000)).map(({ name }) => name),

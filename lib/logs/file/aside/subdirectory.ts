@@ -1,7 +1,7 @@
 import { systemCode } from '../../../base/errors.js';
 import { callVoid, makeMissing } from '../file-system.js';
 import type { FileSystem } from '../file-system.js';
-import type { NameFlush } from '../directory-sync.js';
+import type { DirectorySync } from '../directory-sync.js';
 import type { Reserve } from '../reserve.js';
 
 /** What the owner of such a directory needs. */
@@ -9,7 +9,7 @@ export interface SubdirectoryOwner {
   readonly fs: FileSystem;
   readonly logDir: string;
   /** Makes names in the log directory durable, for all that make some. */
-  readonly logNames: NameFlush;
+  readonly logNames: DirectorySync;
   /** Room on a full disk. */
   readonly reserve: Reserve;
   /** Throws if another server may have the lock. */
@@ -28,13 +28,13 @@ const KEPT = new Set(['ENOENT', 'ENOTEMPTY', 'EEXIST', 'ENOTDIR', 'EBUSY', 'EPER
 export class Subdirectory {
   readonly path: string;
   readonly #fs: FileSystem;
-  readonly #logNames: NameFlush;
+  readonly #logNames: DirectorySync;
   #isDurable = false;
   /** One after another: the directory must not go while another call puts a file into it. */
   #turn: Promise<void> = Promise.resolve();
 
   /** @param logNames makes names in the log directory durable, for all that make some */
-  constructor(fs: FileSystem, path: string, logNames: NameFlush) {
+  constructor(fs: FileSystem, path: string, logNames: DirectorySync) {
     this.#fs = fs;
     this.path = path;
     this.#logNames = logNames;
