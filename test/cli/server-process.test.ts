@@ -136,7 +136,8 @@ void t.test('while it stops, the server says so to probes and to clients', async
   t.match(await get('/ready'), { statusCode: 200, status: 'ready' });
   server.signal('SIGTERM');
   await server.line(/SIGTERM: stopping/);
-  for (let n = 0; n < 100 && (await get('/ready').catch(() => null)) === null; n++) await sleep(10); // between two doors
+  const answers = async (): Promise<boolean> => (await get('/ready').catch(() => null)) !== null;
+  await until(answers, 'it answers'); // between two doors it does not
   const closing = { 'retry-after': '1', connection: 'close' };
   t.match(await get('/ready'), {
     statusCode: 503,
