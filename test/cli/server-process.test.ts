@@ -27,6 +27,8 @@ const batchFiles = (dir: string): string[] => readdirSync(dir).filter((name) => 
 /** Without the clock in front. */
 const texts = (server: ServerProcess): string[] => server.lines.map((line) => line.slice(13));
 
+t.jobs = 3; // each test has a server of its own, and some only wait
+
 void t.test('a run tells what it does, in the words its users know', async (t) => {
   const dir = tempDir(t);
   const server = await ServerProcess.start('--log-dir', dir, '--batch-wait', '10', '--sink-latency', '0');
