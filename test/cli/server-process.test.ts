@@ -27,6 +27,8 @@ const batchFiles = (dir: string): string[] => readdirSync(dir).filter((name) => 
 /** Without the clock in front. */
 const texts = (server: ServerProcess): string[] => server.lines.map((line) => line.slice(13));
 
+t.jobs = 3; // each test has a server of its own, and some only wait
+
 void t.test('a run tells what it does, in the words its users know', async (t) => {
   const dir = tempDir(t);
   const server = await ServerProcess.start('--log-dir', dir, '--batch-wait', '10', '--sink-latency', '0');
@@ -136,7 +138,8 @@ void t.test('while it stops, the server says so to probes and to clients', async
   t.match(await get('/ready'), { statusCode: 200, status: 'ready' });
   server.signal('SIGTERM');
   await server.line(/SIGTERM: stopping/);
-  for (let n = 0; n < 100 && (await get('/ready').catch(() => null)) === null; n++) await sleep(10); // between two doors
+  const answers = async (): Promise<boolean> => (await get('/ready').catch(() => null)) !== null;
+  await until(answers, 'it answers'); // between two doors it does not
   const closing = { 'retry-after': '1', connection: 'close' };
   t.match(await get('/ready'), {
     statusCode: 503,

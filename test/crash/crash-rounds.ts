@@ -7,6 +7,7 @@ import split from 'split2';
 import { Pool } from 'undici';
 import { AccountWatch } from '../helpers/account-watch.js';
 import { ServerProcess } from '../helpers/server-process.js';
+import { until } from '../helpers/wait-for.js';
 import type { Random } from '../simulation/random.js';
 
 export interface CrashOptions {
@@ -74,7 +75,10 @@ export async function crashRounds(options: CrashOptions): Promise<CrashResult> {
     const lifeMs = random.whole(0, lifeMsMax - 1);
     await sleep(lifeMs);
     // rounds without load would prove nothing, however slow the machine is
-    while (acknowledged.size < ACKNOWLEDGED_MIN || account.scrapes === 0) await sleep(10);
+    await until(
+      () => acknowledged.size >= ACKNOWLEDGED_MIN && account.scrapes > 0,
+      'events are acknowledged',
+    );
     await server.stop('SIGKILL');
     clearInterval(moving);
     await Promise.all([load.ended, watched]);

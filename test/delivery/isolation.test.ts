@@ -18,6 +18,9 @@ import type { Sink } from '../../lib/seams/sink.js';
 import { addsUp, eventText, idsOf, startWith, until } from '../helpers/running-forebay.js';
 import type { RunningForebay, RunningOptions } from '../helpers/running-forebay.js';
 
+t.intercept(Math, 'random', { value: () => 0.02 }); // what waits by chance is tried again soon
+t.jobs = 10; // each test has a sink and a directory of its own, and mostly waits
+
 type Options = RunningOptions & { readonly sink: Sink };
 
 /** Batches end when they are full. */
@@ -252,7 +255,6 @@ class MoodySink implements Sink {
 }
 
 void t.test('an outage is not poison: if all fail, nothing waits apart', async (t) => {
-  t.intercept(Math, 'random', { value: () => 0.02 }); // tries again soon
   const sink = new MoodySink();
   sink.error = () => new SinkError('down', { status: 500 });
   const { forebay } = await start(t, { sink, sinkTriesMax: 1 });
@@ -266,7 +268,6 @@ void t.test('an outage is not poison: if all fail, nothing waits apart', async (
 });
 
 void t.test('a sink that nobody reaches keeps the order', async (t) => {
-  t.intercept(Math, 'random', { value: () => 0.02 });
   const sink = new MoodySink();
   sink.error = () => new SinkError('nobody is there', { reached: false });
   const { forebay } = await start(t, { sink });
@@ -289,7 +290,6 @@ void t.test('--sink-tries-max makes a dead letter of the event alone', async (t)
 });
 
 void t.test('with one place a batch lets others pass at its fifth failure, and not before', async (t) => {
-  t.intercept(Math, 'random', { value: () => 0.02 });
   for (const failures of [4, 5]) {
     const sink = new MoodySink();
     sink.error = (given) =>
@@ -308,7 +308,6 @@ void t.test('with one place a batch lets others pass at its fifth failure, and n
 });
 
 void t.test('a batch that rests and cannot be read holds up no other that rests', async (t) => {
-  t.intercept(Math, 'random', { value: () => 0.02 }); // tries again soon
   const sink = new MoodySink();
   sink.error = (given) => (given.some((id) => id === 'e3' || id === 'e13') ? new Error('it broke') : null);
   const unreadable = new Set<string>();

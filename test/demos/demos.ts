@@ -2,7 +2,8 @@
 import { existsSync, mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { freePort } from '../helpers/free-port.js';
-import { Program, waitFor } from './program.js';
+import { until } from '../helpers/wait-for.js';
+import { Program } from './program.js';
 
 export interface DemoOptions {
   /** An empty folder. */
@@ -60,7 +61,7 @@ async function crashOnce({ dir, show }: DemoOptions): Promise<void> {
   show('$ node bin/producer.js --rate=50 --burst=200 --accepted accepted.txt, and kill -9 in the middle');
   const url = ['--url', `http://localhost:${port}`];
   const producer = new Program(dir, 'producer', ['--rate=50', '--burst=200', '--accepted', accepted, ...url]);
-  await waitFor(() => idsOfAccepted().length >= KILL_AT, `${KILL_AT} events are accepted`, PRODUCER_MS);
+  await until(() => idsOfAccepted().length >= KILL_AT, `${KILL_AT} events are accepted`, PRODUCER_MS);
   await first.end('SIGKILL');
   await producer.end();
   if (idsOfAccepted().length === EVENTS) throw new KilledLate();

@@ -2,10 +2,9 @@ import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
+import { until } from '../helpers/wait-for.js';
 
 const ROOT = process.cwd();
-const LOOK_MS = 20;
 
 /** A program of `bin/`, started as the README starts it, in a folder of its own. */
 export class Program {
@@ -48,11 +47,7 @@ export class Program {
 
   /** Waits until a line is there. */
   async line(start: string, waitMs: number = 60_000): Promise<void> {
-    await waitFor(
-      () => this.lines.some((line) => line.startsWith(start)) || this.code !== null,
-      start,
-      waitMs,
-    );
+    await until(() => this.lines.some((line) => line.startsWith(start)) || this.code !== null, start, waitMs);
     if (!this.lines.some((line) => line.startsWith(start)))
       throw new Error(`ended without the line "${start}":\n${this.output}${this.errors}`);
   }
@@ -60,12 +55,5 @@ export class Program {
   async end(signal?: NodeJS.Signals): Promise<void> {
     if (signal !== undefined) this.#child.kill(signal);
     await this.#ended;
-  }
-}
-
-/** Waits until something holds that nothing announces. */
-export async function waitFor(holds: () => boolean, what: string, waitMs: number): Promise<void> {
-  for (const endMs = performance.now() + waitMs; !holds(); await sleep(LOOK_MS)) {
-    if (performance.now() > endMs) throw new Error(`not within ${waitMs} ms: ${what}`);
   }
 }

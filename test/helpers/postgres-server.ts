@@ -11,11 +11,11 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import type { Test } from 'tap';
 import { freePort } from './free-port.js';
 import { tempDir } from './temp-dir.js';
+import { until } from './wait-for.js';
 
 /** Where Debian has the programs; elsewhere those on the PATH. */
 const DEBIAN = '/usr/lib/postgresql';
@@ -88,11 +88,10 @@ export class PostgresServer {
     started.stderr.on('data', (text: Buffer) => {
       said += text.toString();
     });
-    const end = Date.now() + START_MS_MAX;
-    while ((await this.query('SELECT 1').catch(() => null)) === null) {
-      if (Date.now() > end) throw new Error(`PostgreSQL did not start:\n${said}`);
-      await sleep(20);
-    }
+    const answers = async (): Promise<boolean> => (await this.query('SELECT 1').catch(() => null)) !== null;
+    await until(answers, 'PostgreSQL starts', START_MS_MAX).catch((error: unknown) => {
+      throw new Error(said, { cause: error });
+    });
   }
 
   /** Immediate: as in a crash, connections break off and the next start recovers from the log. */

@@ -1,12 +1,16 @@
 import { spawn } from 'node:child_process';
 import type { ChildProcessWithoutNullStreams } from 'node:child_process';
 import { once } from 'node:events';
+import { existsSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { buffer, text } from 'node:stream/consumers';
 import type { Test } from 'tap';
 import type { Statistics } from '../../tools/producer/statistics.js';
+
+/** For a test that writes to a device that is always full. */
+export const NEEDS_FULL = { skip: existsSync('/dev/full') ? false : 'this system has no /dev/full' };
 
 /** A request at the server of a test, read to its end. */
 export interface Request {

@@ -1,10 +1,11 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { Test } from 'tap';
 import { createForebay } from '../../lib/forebay.js';
 import type { Forebay, ForebayOptions } from '../../lib/forebay.js';
 import type { Sink } from '../../lib/seams/sink.js';
 import { CollectingSink } from './collecting-sink.js';
 import { tempDir } from './temp-dir.js';
+
+export { until } from './wait-for.js';
 
 /** A line of the log. */
 export interface Said {
@@ -70,15 +71,6 @@ export function eventText(id: string, data: unknown = 1): string {
 
 export function idsOf(lines: readonly string[]): string[] {
   return lines.map((line) => (JSON.parse(line) as { id: string }).id);
-}
-
-/** Waits for a state that nothing announces. */
-export async function until(holds: () => boolean, what: string, waitMs: number = 30_000): Promise<void> {
-  const end = Date.now() + waitMs;
-  while (!holds()) {
-    if (Date.now() > end) throw new Error(`not within ${waitMs} ms: ${what}`);
-    await sleep(1);
-  }
 }
 
 /** `accepted = delivered + deadLettered + quarantined + pending` */

@@ -1,11 +1,27 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 
-const PATIENCE_MS = 60_000;
+/** Many states are reached within a few turns of the event loop. */
+const TURNS = 100;
+const LOOK_MS = 5;
 
-/** Waits until a condition holds. @throws Error with `what` if it does not in a minute */
-export async function waitFor(condition: () => boolean | Promise<boolean>, what: string): Promise<void> {
-  for (const endMs = performance.now() + PATIENCE_MS; !(await condition());) {
-    if (performance.now() > endMs) throw new Error(`waited in vain: ${what}`);
-    await sleep(10);
+/**
+ * Waits until something holds that nothing announces.
+ *
+ * @param what that is, for the error
+ * @throws Error if it does not hold in time
+ */
+export async function until(
+  holds: () => boolean | Promise<boolean>,
+  what: string,
+  waitMs: number = 60_000,
+): Promise<void> {
+  const endMs = performance.now() + waitMs;
+  for (let looks = 0; !(await holds()); looks++) {
+    if (performance.now() > endMs) throw new Error(`not within ${waitMs} ms: ${what}`);
+    if (looks < TURNS) await new Promise(setImmediate);
+    else await sleep(LOOK_MS);
   }
 }
+
+/** The same by its earlier name. */
+export const waitFor = until;

@@ -323,7 +323,7 @@ void t.test('requests by path and status, whoever reads them', async (t) => {
   const open = server.connections;
   left.abort();
   alsoLeft.abort();
-  while (server.connections > open - 2) await sleep(1);
+  await until(() => server.connections <= open - 2, 'both connections are closed');
   disk.release();
   await until(() => server.counts.answered.get('/events')?.get(0) === 2, 'both are counted');
   const seen = await look();

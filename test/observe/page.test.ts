@@ -165,7 +165,7 @@ void t.test('a bound on open pages; a page that is closed makes room', async (t)
     await until(() => next.text.includes('\r\n\r\n'), 'an answer');
     return next.text.startsWith('HTTP/1.1 200');
   };
-  while (!(await isOpen())) await sleep(10);
+  await until(isOpen, 'the place of the one that has gone is free');
 });
 
 void t.test('requests that are pipelined take no places', async (t) => {

@@ -17,44 +17,10 @@ import {
 import { addsUp, eventText, idsOf, startForebay, until } from '../helpers/running-forebay.js';
 import { ServerProcess } from '../helpers/server-process.js';
 import { tempDir } from '../helpers/temp-dir.js';
+import { damageSweeps } from './damage-sweeps.js';
 
-void t.test('wherever a bit flips, no altered event is delivered and none is thrown away', async (t) => {
-  for (const file of [FILE, ...LINES]) {
-    const variants: Buffer[] = [];
-    for (let bit = 0; bit < file.length * 8; bit++) {
-      const variant = Buffer.from(file);
-      variant.writeUInt8(variant.readUInt8(bit >> 3) ^ (1 << (bit & 7)), bit >> 3);
-      variants.push(variant);
-    }
-    const files = named(variants);
-    accountFor(t, files, await startOn(t, files));
-  }
-});
-
-void t.test(
-  'wherever a file ends, its whole lines are delivered and a piece of a line is no event',
-  async (t) => {
-    for (const file of [FILE, ...LINES]) {
-      const cuts = Array.from({ length: file.length }, (_, end) => file.subarray(0, end));
-      const files = named(cuts);
-      accountFor(t, files, await startOn(t, files), () => true);
-    }
-  },
-);
-
-void t.test(
-  'wherever the zeros of an unwritten page begin, the lines before them are delivered',
-  async (t) => {
-    for (const zeros of [0, 5000]) {
-      const variants = Array.from({ length: FILE.length }, (_, start) =>
-        Buffer.concat([FILE.subarray(0, start), Buffer.alloc(FILE.length - start + zeros)]),
-      );
-      // at zeros > 0 the last line feed is many bytes away: no line is whole without its own
-      const files = named(variants);
-      accountFor(t, files, await startOn(t, files), () => true);
-    }
-  },
-);
+// of each sweep every seventh case, which takes each bit of a byte in turn; all of them: damage.proof.ts
+damageSweeps(7);
 
 void t.test('a page of zeros in the middle takes the lines it touches, and no others', async (t) => {
   const lines = Array.from({ length: 180 }, (_, n) => LINES[n % 3] ?? Buffer.alloc(0));

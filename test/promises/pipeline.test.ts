@@ -9,6 +9,7 @@ import type { Forebay, ForebayOptions } from '../../lib/index.js';
 import { CollectingSink } from '../helpers/collecting-sink.js';
 import { heldDisk } from '../helpers/held-disk.js';
 import { tempDir } from '../helpers/temp-dir.js';
+import { until } from '../helpers/wait-for.js';
 
 const event = (id: string): { id: string; type: string; data: number; timestamp: number } => ({
   id,
@@ -45,11 +46,6 @@ function leave(dir: string, batches: number): void {
   }
 }
 
-/** Waits for a state that nothing announces. */
-async function until(holds: () => boolean): Promise<void> {
-  while (!holds()) await turn();
-}
-
 void t.test('text that no UTF-8 can hold is refused with its position', async (t) => {
   const forebay = createForebay({ logDir: tempDir(t), sink: new CollectingSink() });
   await forebay.start();
@@ -66,7 +62,7 @@ void t.test('what is written arrives at the sink, in order, and its file goes', 
   await sink.received(90);
   t.same(ids(sink.lines), sent);
   t.ok(sink.batches.every(({ events }) => events === 10));
-  await until(() => forebay.counts().pending === 0);
+  await until(() => forebay.counts().pending === 0, 'all is delivered');
   t.same(batchFiles(dir), []);
   t.same(forebay.counts(), {
     accepted: 90,
@@ -93,7 +89,7 @@ void t.test('no event is acknowledged before the disk has flushed it', async (t)
   disk.hold();
   let acknowledged = 0;
   const writes = ['a', 'b', 'c'].map((id) => forebay.write(event(id)).then(() => acknowledged++));
-  await until(() => disk.flushes === 1);
+  await until(() => disk.flushes === 1, 'the disk flushes');
   for (let n = 0; n < 20; n++) await turn();
   t.equal(acknowledged, 0);
   t.equal(forebay.counts().accepted, 0);
@@ -141,7 +137,7 @@ void t.test('a bad event is refused and leaves no trace', async (t) => {
   await forebay.write(event('b'));
   await sink.received(1);
   t.same(ids(sink.lines), ['b']);
-  await until(() => batchFiles(dir).length === 0);
+  await until(() => batchFiles(dir).length === 0, 'the file is gone');
 });
 
 void t.test('a sink that is held or fails holds up no write', async (t) => {
@@ -158,7 +154,7 @@ void t.test('a failed delivery is tried again until it succeeds, and keeps its o
   const { forebay, sink, said } = await start(t, { batchSize: 2 });
   sink.error = new Error('the sink is down');
   for (let n = 0; n < 6; n++) await forebay.write(event(`e${n}`));
-  await until(() => sink.attempts.length >= 3);
+  await until(() => sink.attempts.length >= 3, 'the sink was tried three times');
   t.equal(new Set(sink.attempts).size, 1, 'the first batch, again and again');
   t.ok(
     said.some((text) =>
@@ -174,7 +170,7 @@ void t.test('as many batches as allowed are on their way to the sink at once', a
   const { forebay, sink } = await start(t, { batchSize: 1, sinkConcurrency: 3 });
   sink.held = true;
   for (let n = 0; n < 10; n++) await forebay.write(event(`e${n}`));
-  await until(() => sink.attempts.length === 3);
+  await until(() => sink.attempts.length === 3, 'three batches are at the sink');
   for (let n = 0; n < 20; n++) await turn();
   t.equal(sink.attempts.length, 3);
   sink.release();
@@ -185,10 +181,10 @@ void t.test('a file is deleted only after the sink has confirmed it', async (t) 
   const { forebay, sink, dir } = await start(t, { batchSize: 1 });
   sink.held = true;
   await forebay.write(event('a'));
-  await until(() => sink.attempts.length === 1);
+  await until(() => sink.attempts.length === 1, 'a batch is at the sink');
   t.equal(batchFiles(dir).length, 1);
   sink.release();
-  await until(() => batchFiles(dir).length === 0);
+  await until(() => batchFiles(dir).length === 0, 'the file is gone');
 });
 
 void t.test(
@@ -197,7 +193,7 @@ void t.test(
     const first = await start(t, { batchSize: 2, batchWaitMs: 600_000 });
     first.sink.held = true;
     for (let n = 0; n < 5; n++) await first.forebay.write(event(`e${n}`));
-    await until(() => first.sink.attempts.length === 1);
+    await until(() => first.sink.attempts.length === 1, 'a batch is at the sink');
     await first.forebay.stop(0);
     t.equal(batchFiles(first.dir).length, 3);
     const second = await start(t, { logDir: first.dir });
@@ -252,7 +248,7 @@ void t.test(
     sink.held = true;
     await forebay.write(event('a'));
     await forebay.write(event('b'));
-    await until(() => sink.attempts.length === 1);
+    await until(() => sink.attempts.length === 1, 'a batch is at the sink');
     const stopped = forebay.stop(600_000);
     for (let n = 0; n < 200; n++) await turn(); // the stop is well under way
     sink.release();
@@ -307,7 +303,7 @@ void t.test('a file that cannot be read steps aside for those behind it, and is 
   t.ok(said.some((text) => text.includes('1.jsonl cannot be read: others go first')));
   sound = true;
   await sink.received(3);
-  await until(() => batchFiles(dir).length === 0);
+  await until(() => batchFiles(dir).length === 0, 'the file is gone');
 });
 
 void t.test('a file that is made while the directory is read is not taken for a sealed one', async (t) => {
@@ -326,7 +322,7 @@ void t.test('a file that is made while the directory is read is not taken for a 
     },
   }) as typeof disk.fs;
   const { forebay, sink } = await start(t, { logDir: dir, fs, replayWaitMs: 1, batchWaitMs: 600_000 });
-  await until(() => read !== null);
+  await until(() => read !== null, 'the directory is read');
   await forebay.write(event('a')); // its file is open while the directory is read
   (read as (() => void) | null)?.();
   await sink.received(1);
@@ -363,7 +359,7 @@ void t.test('events in the queue at a stop are put on disk and acknowledged', as
   const { forebay, dir, sink } = await start(t, { fs: disk.fs });
   disk.hold();
   const writes = Array.from({ length: 20 }, (_each, n) => forebay.write(event(`e${n}`)));
-  await until(() => disk.flushes > 0);
+  await until(() => disk.flushes > 0, 'the disk flushes');
   const stopped = forebay.stop(0);
   disk.release();
   await Promise.all(writes);
@@ -421,7 +417,7 @@ void t.test('a disk that fails refuses the events at hand, keeps those before, a
     await forebay.write(event('after'));
     await sink.received(2);
     t.same(ids(sink.lines), ['before', 'after'], `${method} ${code}`);
-    await until(() => forebay.counts().pending === 0);
+    await until(() => forebay.counts().pending === 0, 'all is delivered');
     t.match(forebay.counts(), { accepted: 2, delivered: 2 });
   }
 });
@@ -433,10 +429,13 @@ void t.test('a batch whose file cannot be read or deleted is tried again, with n
     const { forebay, sink, dir, said } = await start(t, { fs: disk.fs, batchSize: 1, queueBytes: 1024 });
     const large = JSON.stringify({ id: 'a', type: 't', data: 'more than is kept in memory'.repeat(20) });
     await forebay.write(large);
-    await until(() => said.some((text) => /^Could not (read|delete) batch.*attempt 1: EIO/.test(text)));
+    await until(
+      () => said.some((text) => /^Could not (read|delete) batch.*attempt 1: EIO/.test(text)),
+      'the first attempt has failed',
+    );
     t.equal(batchFiles(dir).length, 1);
     disk.fail(method, null);
-    await until(() => batchFiles(dir).length === 0);
+    await until(() => batchFiles(dir).length === 0, 'the file is gone');
     t.same(ids(sink.lines), ['a']);
   }
 });
@@ -448,7 +447,7 @@ void t.test('a stop while the replay waits ends the replay, with nothing lost', 
   sink.held = true;
   const forebay = createForebay({ logDir: dir, sink });
   const started = forebay.start();
-  await until(() => sink.attempts.length === 1);
+  await until(() => sink.attempts.length === 1, 'a batch is at the sink');
   await forebay.stop(0);
   await started;
   t.equal(batchFiles(dir).length, 2);

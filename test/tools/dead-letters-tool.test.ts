@@ -27,7 +27,7 @@ import { tempDir } from '../helpers/temp-dir.js';
 import { NO_TERMINAL } from '../helpers/terminal.js';
 import { runHere, runProcess } from '../helpers/tool-run.js';
 import type { Ran } from '../helpers/tool-run.js';
-import { waitFor } from '../helpers/wait-for.js';
+import { until } from '../helpers/wait-for.js';
 
 const letter = (batch: string, index: number, id: string, reason: string): string =>
   `{"batch":"${batch}","index":${index},"reason":"${reason}","status":422,"attempts":1,"time":"2025-01-01T00:00:0${index}.000Z",` +
@@ -209,12 +209,12 @@ void t.test('redrive sends them to the server they came from, which takes them n
   const { port } = await openHttpServer(t, forebay);
   const bad = '{"id":"bad","type":"t","data":1.0,"timestamp":1}';
   await Promise.all([forebay.write(bad), forebay.write({ id: 'good', type: 't', data: 1 })]);
-  await waitFor(() => forebay.counts().deadLettered > 0, 'the sink has refused one');
+  await until(() => forebay.counts().deadLettered > 0, 'the sink has refused one');
   isPicky = false;
   const { code, out } = await tool(dir, 'redrive', '--url', `http://127.0.0.1:${port}/events`);
   t.equal(code, 0);
   t.match(out, '1 event sent again');
-  await waitFor(() => forebay.counts().pending === 0, 'it is delivered');
+  await until(() => forebay.counts().pending === 0, 'it is delivered');
   t.ok(taken.includes(bad), 'as the client sent it');
   t.same(readdirSync(join(dir, 'dead-letters')), ['.lock']);
   t.match(forebay.counts(), { accepted: 3, delivered: 2, deadLettered: 1 });

@@ -6,6 +6,7 @@ import t from 'tap';
 import { Pace } from '../../tools/producer/pace.js';
 import { Schedule } from '../../tools/producer/schedule.js';
 import { answer, endOf, listen, run, start } from '../helpers/producer-run.js';
+import { until } from '../helpers/wait-for.js';
 
 const LINES = [
   Buffer.from('{"id":"a","type":"test","data":{"n":12345678901234567890,"f":1.0}}'),
@@ -56,7 +57,7 @@ void t.test('a source is read no further ahead than events can leave', async (t)
     if (left === 0) child.stdin.end();
   };
   write();
-  while (held.length < 2) await wait(10);
+  await until(() => held.length === 2, 'two requests have come');
   // no answer yet: what the producer has taken in settles
   for (let settled = 0, before = left; settled < 3; before = left) {
     await wait(100);

@@ -1,11 +1,10 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { readFile, writeFile } from 'node:fs/promises';
 import type { ServerResponse } from 'node:http';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
-import { setTimeout as wait } from 'node:timers/promises';
 import t from 'tap';
 import { madeUpEvents } from '../../tools/producer/outgoing-events.js';
 import { checkRelations, PRODUCER_SETTINGS } from '../../tools/producer/producer-settings.js';
@@ -16,8 +15,9 @@ import type { Statistics } from '../../tools/producer/statistics.js';
 import { newTally, recordAccepted, recordMs } from '../../tools/producer/tally.js';
 import type { Column } from '../../tools/producer/timeline.js';
 import { readOptions } from '../../lib/settings/option-table.js';
-import { answer, endOf, idOf, listen, run, runJson, start } from '../helpers/producer-run.js';
+import { answer, endOf, idOf, listen, NEEDS_FULL, run, runJson, start } from '../helpers/producer-run.js';
 import { ServerProcess } from '../helpers/server-process.js';
+import { until } from '../helpers/wait-for.js';
 import { tempDir } from '../helpers/temp-dir.js';
 import { NO_TERMINAL } from '../helpers/terminal.js';
 
@@ -336,14 +336,14 @@ void t.test("where no place is free, the delay is not the producer's own", async
   ownDelayUs.reset();
   await sender.take([event], performance.now() - 1_000_000);
   t.same([ownDelayUs.count, ownDelayUs.max], [1, 1], 'there was no place');
-  while (held.length < 1) await wait(5);
+  await until(() => held.length > 0, 'a request has come');
   for (const res of held.splice(0)) answer(res, 202);
-  while (held.length < 1) await wait(5);
+  await until(() => held.length > 0, 'a request has come');
   for (const res of held.splice(0)) answer(res, 202);
-  while (sender.tally.accepted < 2) await wait(5);
+  await until(() => sender.tally.accepted === 2, 'both are accepted');
   await sender.take([event], performance.now() - 1_000_000);
   t.ok(ownDelayUs.max < 900_000_000, 'it counts from when the place was free');
-  while (held.length < 1) await wait(5);
+  await until(() => held.length > 0, 'a request has come');
   for (const res of held.splice(0)) answer(res, 202);
   await sender.finish();
   t.ok(sender.tally.latencyUs.min > 900_000_000, 'latency counts from when it was due, all the same');
@@ -375,23 +375,26 @@ void t.test('--hdr holds the latencies of all accepted events', async (t) => {
   t.match(text, / 1\.000000000000 {9}27\n#\[Mean /);
 });
 
-void t.test('a file that cannot be written ends with exit code 1, after the statistics', async (t) => {
-  if (!existsSync('/dev/full')) return t.pass('this system has no device that is always full');
-  const url = await listen(t, ({ res }) => answer(res, 202));
-  const { code, stdout, stderr } = await run([
-    '--url',
-    url,
-    '--rate',
-    '1000',
-    '--burst',
-    '3',
-    '--hdr',
-    '/dev/full',
-  ]);
-  t.equal(code, 1);
-  t.match(stdout, 'Accepted (202): 3\n');
-  return t.match(stderr, /^forebay-producer: --hdr \/dev\/full cannot be written: ENOSPC[^\n]*\n$/);
-});
+void t.test(
+  'a file that cannot be written ends with exit code 1, after the statistics',
+  NEEDS_FULL,
+  async (t) => {
+    const url = await listen(t, ({ res }) => answer(res, 202));
+    const { code, stdout, stderr } = await run([
+      '--url',
+      url,
+      '--rate',
+      '1000',
+      '--burst',
+      '3',
+      '--hdr',
+      '/dev/full',
+    ]);
+    t.equal(code, 1);
+    t.match(stdout, 'Accepted (202): 3\n');
+    return t.match(stderr, /^forebay-producer: --hdr \/dev\/full cannot be written: ENOSPC[^\n]*\n$/);
+  },
+);
 
 void t.test('--plot draws after the statistics; --json has the numbers', async (t) => {
   const url = await listen(t, ({ res }) => answer(res, 202));
@@ -459,8 +462,9 @@ void t.test('a reader that goes ends the producer without a word, a full disk wi
     return { code, err };
   };
   t.same(await shell('| true'), { code: 1, err: '' });
-  if (!existsSync('/dev/full')) return t.comment('no device that is always full');
-  return t.match(await shell('> /dev/full'), { code: 1, err: /^forebay-producer: [^\n]*ENOSPC[^\n]*\n$/ });
+  await t.test('a full disk is named', NEEDS_FULL, async (t) => {
+    t.match(await shell('> /dev/full'), { code: 1, err: /^forebay-producer: [^\n]*ENOSPC[^\n]*\n$/ });
+  });
 });
 
 void t.test('--hdr is in milliseconds', async (t) => {

@@ -1,4 +1,3 @@
-import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import type { ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -8,7 +7,17 @@ import { checkRelations, PRODUCER_SETTINGS } from '../../tools/producer/producer
 import type { Statistics } from '../../tools/producer/statistics.js';
 import { readOptions } from '../../lib/settings/option-table.js';
 import { VERSION } from '../../lib/base/version.js';
-import { answer, endOf, idOf, listen, run, runJson, serve, start } from '../helpers/producer-run.js';
+import {
+  answer,
+  endOf,
+  idOf,
+  listen,
+  NEEDS_FULL,
+  run,
+  runJson,
+  serve,
+  start,
+} from '../helpers/producer-run.js';
 import type { Handler } from '../helpers/producer-run.js';
 
 void t.test('events are sent, answered and counted: exit code 0 and the block of statistics', async (t) => {
@@ -309,13 +318,12 @@ void t.test('--accepted holds the ids of the accepted events and no others', asy
   t.same(written.trimEnd().split('\n').toSorted(), accepted.toSorted());
 });
 
-void t.test('an --accepted file that cannot be written any more ends the run', async (t) => {
-  if (!existsSync('/dev/full')) return t.pass('this system has no device that is always full');
+void t.test('an --accepted file that cannot be written any more ends the run', NEEDS_FULL, async (t) => {
   const url = await listen(t, ({ res }) => answer(res, 202));
   const { code, stdout, stderr } = await run(['--url', url, '--burst', '100000', '--accepted', '/dev/full']);
   t.equal(code, 1);
   t.match(stdout, 'Errors: 0\n');
-  return t.match(stderr, /^forebay-producer: --accepted \/dev\/full [^\n]*ENOSPC[^\n]*\n$/);
+  t.match(stderr, /^forebay-producer: --accepted \/dev\/full [^\n]*ENOSPC[^\n]*\n$/);
 });
 
 void t.test('SIGINT stops the sending; the statistics tell what was done', async (t) => {
@@ -397,13 +405,11 @@ void t.test('a wrong flag is named in one line: exit code 78', async (t) => {
   t.equal(await readFile(file, 'utf8'), '{"id":"a"}\n', 'a refused start changes no file');
 });
 
-void t.test('-v prints the version, -h what --help prints', async (t) => {
+void t.test('-v prints the version, -h and --help every flag', async (t) => {
   t.match(await run(['-v']), { code: 0, stdout: `${VERSION}\n`, stderr: '' });
-  t.same(await run(['-h']), await run(['--help']));
-});
-
-void t.test('--help prints every flag', async (t) => {
-  const { code, stdout } = await run(['--help']);
+  const help = await run(['--help']);
+  t.same(await run(['-h']), help);
+  const { code, stdout } = help;
   t.equal(code, 0);
   for (const { flag } of Object.values(PRODUCER_SETTINGS)) t.match(stdout, `  --${flag} `);
 });

@@ -1,0 +1,3 @@
+import { damageSweeps } from './damage-sweeps.js';
+
+damageSweeps(1);
