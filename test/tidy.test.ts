@@ -1,6 +1,7 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import t from 'tap';
+import type { Test } from 'tap';
 import { ERRORS } from '../lib/base/errors.js';
 import { SERVER_SETTINGS } from '../lib/cli/server-settings.js';
 import { PRODUCER_SETTINGS } from '../tools/producer/producer-settings.js';
@@ -187,6 +188,12 @@ void t.test(
     const broken = new Set(MUTANTS.map(({ breaks }) => breaks));
     for (const [what, numbers] of Object.entries({ cited, broken }))
       t.same([...numbers].toSorted(), known.toSorted(), what);
+    for (const [, number = '', keepers = ''] of readme.matchAll(/^- \*\*(N\d+)\*\*.*?_Kept by_ (.*)$/gm)) {
+      const checked = checkPlaces(t, number, keepers, 'lib/core');
+      t.ok(checked > 0, `${number} names who keeps it`);
+      t.ok(known.splice(0, 1)[0] === number, `${number} is in order`);
+    }
+    t.same(known, [], 'each is kept by something');
     t.end();
   },
 );
@@ -267,22 +274,7 @@ void t.test('each step of the walk in docs/architecture.md names files and funct
   const walk = /^## The walk of one event.*?\n(.*?)^## /ms.exec(page)?.[1] ?? '';
   const steps = [...walk.matchAll(/^\d+\. .*/gm)].map(([step]) => step);
   t.ok(steps.length >= 10 && steps.length <= 15, `${steps.length} steps`);
-  let functions = 0;
-  for (const step of steps) {
-    let text = '';
-    // a function belongs to the file that was named last before it
-    for (const [, path, name = ''] of step.matchAll(
-      /\]\(\.\.\/(lib\/[^)]+)\)|`((?:[A-Z]\w+\.)?[#_]?[a-z]\w+)`/g,
-    )) {
-      if (path === undefined) {
-        t.ok(defines(text, name), `${step.slice(0, 30)}: ${name}`);
-        functions++;
-      } else {
-        t.ok(existsSync(path), path);
-        text = existsSync(path) ? readFileSync(path, 'utf8') : '';
-      }
-    }
-  }
+  const functions = steps.reduce((sum, step) => sum + checkPlaces(t, step.slice(0, 30), step, 'docs'), 0);
   t.ok(functions >= 2 * steps.length, `${functions} functions`);
   t.end();
 });
@@ -338,6 +330,24 @@ function headingsIn(path: string): string[] {
       .replaceAll(' ', '-'),
   );
   return [...headings, ...[...text.matchAll(/<a id="([^"]+)">/g)].map(([, id = '']) => id)];
+}
+
+/** Files that a text links to, and the functions named after each, exist. @returns how many functions */
+function checkPlaces(t: Test, what: string, text: string, from: string): number {
+  let source = '';
+  let functions = 0;
+  // a function belongs to the file that was named last before it
+  for (const [, link, name = ''] of text.matchAll(/\]\(([^)#]+\.ts)\)|`((?:[A-Z]\w+\.)?[#_]?[a-z]\w+)`/g)) {
+    if (link === undefined) {
+      t.ok(defines(source, name), `${what}: ${name}`);
+      functions++;
+    } else {
+      const path = join(from, link);
+      t.ok(existsSync(path), path);
+      source = existsSync(path) ? readFileSync(path, 'utf8') : '';
+    }
+  }
+  return functions;
 }
 
 /** Whether a file defines a function, or a class with this method. */

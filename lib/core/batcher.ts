@@ -17,9 +17,9 @@ export interface BatcherOptions {
 }
 
 /**
- * Bounds the batches of one group commit. Each group waits for its slowest batch, so few large groups cost less: at 64
- * instead of 16, with batches of 100 in requests of 5,000, the main thread takes 0.8 times as long for an event. More gain
- * little and keep the thread pool from others.
+ * Bounds the batches of one group. A group waits for its slowest batch, so few large groups cost less: 64 instead of 16
+ * cut the main thread's time for an event by a fifth, with batches of 100 in requests of 5,000. More gain little and starve
+ * others of the thread pool.
  */
 const GROUP_PARTS_MAX = 64;
 
@@ -47,18 +47,18 @@ export class Batcher extends Transform {
   queuedBytes = 0;
   readonly #options: BatcherOptions;
   readonly #log: Pick<EventLog, 'bytesOf'>;
-  /** What was taken from the stream's buffer and not given to the writer yet, from `#next` on. */
+  /** Events that left the stream's buffer and are in no group yet, from `#next` on. */
   #ranges: EventRange[] = [];
   #next = 0;
-  /** What was given to the writer since `#taken`. */
+  /** Events in groups since `#taken`. */
   #givenEvents = 0;
   #givenBytes = 0;
-  /** Tells the stream that the writer is done with what was taken. */
+  /** Calls back the stream for the chunks in `#ranges`, once the log has all of them. */
   #taken: TransformCallback | null = null;
-  #writerIsFree = false;
+  #committerIsFree = false;
   #batch: OpenBatch | null = null;
   #timeIsUp = false;
-  /** When the writer was given a group, and how long it took for the last one: the pace of the disk. */
+  /** When the Committer got its group, and how long it took for the one before: the pace of the log. */
   #givenAtMs: number | null = null;
   #groupMs = 0;
 
@@ -70,15 +70,15 @@ export class Batcher extends Transform {
   }
 
   /**
-   * Whether so many events fit into the queue together: the one condition of admission. Asked before the
-   * `write()`, because a `write()` that returns `false` has taken its events all the same.
+   * Whether this many more events and bytes fit into the queue. To be asked before `queue()`: a `write()` that returns
+   * `false` has taken its chunk all the same.
    */
   admits(events: number, bytes: number): boolean {
     const { queueSize, queueBytes } = this.#options;
     return this.queuedEvents + events <= queueSize && this.queuedBytes + bytes <= queueBytes;
   }
 
-  /** Whether so many events could fit into an empty queue. */
+  /** Whether they would fit into an empty queue. */
   canEverAdmit(events: number, bytes: number): boolean {
     return events <= this.#options.queueSize && bytes <= this.#options.queueBytes;
   }
@@ -88,13 +88,13 @@ export class Batcher extends Transform {
     const events = request.block.length;
     this.queuedEvents += events;
     this.queuedBytes += this.#bytesOf(request.block, 0, events);
-    // Only the writer may say success; the stream's own callback says that the pipeline is gone.
+    // only the log may say success (N3); the stream's own callback says that the pipeline is gone
     this.write(request, (error) => {
       if (error) request.acknowledge(events, error);
     });
   }
 
-  /** About how long the queue takes to empty, in milliseconds: so many groups, each like the last one. */
+  /** About how long the queue takes to empty, in milliseconds: its groups, each like the last one. */
   get drainMs(): number {
     const groups = Math.ceil(this.queuedEvents / (GROUP_PARTS_MAX * this.#options.batchSize));
     const running = this.#givenAtMs === null ? 0 : performance.now() - this.#givenAtMs;
@@ -112,9 +112,9 @@ export class Batcher extends Transform {
     );
   }
 
-  /** The writer has taken in and finished what it was given. */
+  /** The Committer is done with the last group, and only then asks for the next (N2). */
   override _read(): void {
-    this.#writerIsFree = true;
+    this.#committerIsFree = true;
     if (this.#givenAtMs !== null) this.#groupMs = performance.now() - this.#givenAtMs;
     this.#givenAtMs = null;
     if (this.#next < this.#ranges.length) this.#setRanges(this.#ranges.slice(this.#next));
@@ -137,7 +137,7 @@ export class Batcher extends Transform {
 
   override _destroy(error: Error | null, done: (error?: Error | null) => void): void {
     clearTimeout(this.#batch?.timer);
-    // Ends the write that runs; the stream then calls back all requests that it holds, with the error.
+    // ends the write that runs; the stream then calls back all chunks that it holds, with the error
     this.#taken?.(error ?? new Error('the pipeline was destroyed'));
     done(error);
   }
@@ -152,7 +152,7 @@ export class Batcher extends Transform {
     this.#give();
   }
 
-  /** What is to be given next, without what was withdrawn. */
+  /** The ranges for the next groups, without withdrawn ones. */
   #setRanges(ranges: readonly EventRange[]): void {
     this.#ranges = ranges.filter((range) => !this.#leaveOut(range));
     this.#next = 0;
@@ -167,10 +167,10 @@ export class Batcher extends Transform {
   }
 
   #give(): void {
-    if (!this.#writerIsFree) return;
+    if (!this.#committerIsFree) return;
     const group = this.#nextGroup();
     if (group.length === 0) return;
-    this.#writerIsFree = false;
+    this.#committerIsFree = false;
     this.#givenAtMs = performance.now();
     for (const { events, bytes } of group) {
       this.#givenEvents += events;
@@ -186,7 +186,7 @@ export class Batcher extends Transform {
     return group;
   }
 
-  /** The events at hand up to the end of the batch. */
+  /** The events at hand, up to the end of the batch. */
   #nextPart(): BatchPart {
     const batch = (this.#batch ??= this.#newBatch());
     const part = { ranges: [] as EventRange[], events: 0, bytes: 0, end: null as BatchEnd | null };
@@ -211,7 +211,7 @@ export class Batcher extends Transform {
     return part;
   }
 
-  /** The first of these events that does not go into the batch any more. */
+  /** The first of these events that does not fit into the batch. */
   #endInBatch({ request: { block }, from, to }: EventRange, { events, bytes }: OpenBatch): number {
     const { batchSize, batchBytes } = this.#options;
     const most = Math.min(to, from + batchSize - events);
@@ -234,7 +234,7 @@ export class Batcher extends Transform {
     return { ranges: [], events: 0, bytes: 0, end: this.#endBatch(end) };
   }
 
-  /** What some events take of the log. */
+  /** What these events take of the log, in bytes. */
   #bytesOf(block: EventBlock, from: number, to: number): number {
     return this.#log.bytesOf(to - from, block.startOf(to) - block.startOf(from));
   }

@@ -13,13 +13,13 @@ export interface CommitterOptions {
 }
 
 /**
- * Appends each group to the log, and calls the acknowledgement of an event only when the log has it, or with the error
- * (N3). A log that fails refuses the events at hand and never stops the pipeline.
+ * Appends each group to the log, and acknowledges its events once they are durable, or with the error (N3). A log that
+ * fails refuses the events at hand; the pipeline goes on.
  */
 export class Committer extends Writable {
   /** Events acknowledged. */
   accepted = 0;
-  /** Events that the log did not take: their clients got the error. */
+  /** Events that are not known to be in the log: their clients got the error. */
   failed = 0;
   /** How many events were appended together, and what that took. */
   readonly groupEvents = new Histogram(EVENTS);

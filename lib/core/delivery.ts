@@ -19,8 +19,8 @@ import type { EventLog } from '../seams/event-log.js';
 import type { Sink } from '../seams/sink.js';
 
 /**
- * While a backlog is caught up with, at most this many files of settled batches may wait for their deletion before no
- * further batch goes to the sink: a crash sends them again. With fewer, a sink that is faster than the disk waits for it.
+ * During catch-up, at most this many settled batches wait for their deletion before delivery pauses: a crash redelivers
+ * them. With fewer, a sink that is faster than the disk waits for it.
  */
 const DELETIONS_MAX = 32;
 
@@ -44,14 +44,15 @@ export interface DeliveryOptions {
 }
 
 /**
- * Gives each batch to the sink until each of its events is taken or a dead letter, then takes it off the log: the only way
- * by which an event leaves it (N9). A failure is retried without end, and nothing but this stage waits for it.
+ * Delivers each batch to the sink until each of its events is confirmed or a dead letter, then takes it off the log (N9): the
+ * only way out, but for damage. A failure is retried without end, and nothing but this stage waits for it.
  *
- * A batch has a place while it is read and settled; `sinkConcurrency` is how many there are. Deletions have a bound of
- * their own. A batch that cannot be read, or that the sink fails at, leaves its place and takes one again in its turn.
+ * A batch has a place while it is read and settled; there are `sinkConcurrency` of them. Deletions have a bound of their
+ * own. A batch that cannot be read, that the sink fails at, or whose dead letters have no room leaves its place and gets
+ * another turn (N11).
  *
- * Emits `gone` with the batch when it is off the log, `aside` when it leaves its place before, and `failure` with the error
- * of each failed attempt.
+ * Emits `gone` with the batch when it is off the log, `aside` when it has left its place because of the sink or its dead
+ * letters, and `failure` with the error of each failed attempt.
  */
 export class Delivery extends Writable {
   /** Events that the sink confirmed and that are off the log. */
@@ -137,14 +138,14 @@ export class Delivery extends Writable {
     return [...this.#active];
   }
 
-  /** How the sink does. */
+  /** The state of the sink. */
   get sinkState(): SinkState {
     const { isFull, batches } = this.#aside;
     const { events: isolatedEvents } = this.#resting;
     return { ...this.#settler.state, deadLettersFull: isFull, batchesAside: batches, isolatedEvents };
   }
 
-  /** Batches aside of which more is kept than their number. */
+  /** How many batches aside are known by name; of the others only the number is. For tests. */
   get asideInMemory(): number {
     return this.#aside.inMemory;
   }
@@ -186,7 +187,7 @@ export class Delivery extends Writable {
     done(error);
   }
 
-  /** Gives free places to those who wait for one, oldest first, and asks for more. */
+  /** Gives free places to the batches that wait, oldest first, and asks for more. */
   #goOn(): void {
     while (this.#hasPlace) {
       const first = this.#ahead.shift();
@@ -232,10 +233,10 @@ export class Delivery extends Writable {
       .catch((error: unknown) => void this.destroy(asError(error)));
   }
 
-  /** From the log to the sink. `null`: its turn has ended before each event was settled; it stays in the log. */
+  /** One turn of a batch, from the log to the sink. `null`: not all of it is settled, and it stays in the log. */
   async #settle({ pending, read }: Waiting): Promise<Settled | null> {
     if (this.#stopping.signal.aborted) {
-      await read; // its file is open
+      await read; // its file is open (N13)
       return null;
     }
     const batch = await this.#reads.read(pending, read);
@@ -245,6 +246,7 @@ export class Delivery extends Writable {
     if (pending.leftover) this.#reporter.batch({ what: 'replaying', batch: name, events: batch.events });
     const course = this.#resting.take(batch) ?? new FileCourse(batch);
     const { taken } = course;
+    // an earlier attempt may have kept dead letters of it (N10)
     const mayHaveLetters = pending.leftover || pending.past === 'aside';
     const settlement = await settleFile(batch, course, mayHaveLetters, this.#settling);
     const delivered = course.taken - taken;
@@ -252,7 +254,7 @@ export class Delivery extends Writable {
     if (settlement === null) {
       if (this.#stopping.signal.aborted) return null;
       const aside = { ...pending, events: batch.events, past: 'aside' } as const;
-      this.#active.delete(pending); // it may be looked for among those that nobody has
+      this.#active.delete(pending); // first: the search for batches that nobody has must find it
       this.#log.forget(pending);
       if (!this.#resting.add(aside, course, delivered > 0)) this.#aside.forget(aside);
     } else {
@@ -266,7 +268,7 @@ export class Delivery extends Writable {
     return null;
   }
 
-  /** Without a place: its dead letters had to wait. */
+  /** Of a batch whose dead letters have room now: it needs no place. */
   async #deleteAside(batch: Settled): Promise<void> {
     this.#active.add(batch.pending);
     await this.#delete(batch);
@@ -274,7 +276,7 @@ export class Delivery extends Writable {
     this.#goOn();
   }
 
-  /** Takes a batch off the log, however often that fails; its bytes are let go before. */
+  /** Takes a batch off the log, however often that fails. None of its bytes are in memory. */
   async #delete(batch: Settled): Promise<void> {
     this.#deleting++;
     const attempt = async (): Promise<void> => this.#log.delete(batch);

@@ -14,7 +14,7 @@ export interface QueueIntakeOptions {
   readonly waiting: WaitingRequests;
 }
 
-/** The first step: events have room and go into the queue, or their request is refused (N1). */
+/** Refuses the events of a request if they have no room, or puts all of them into the queue (N1). */
 export class QueueIntake implements Intake {
   readonly #options: QueueIntakeOptions;
 
@@ -32,7 +32,7 @@ export class QueueIntake implements Intake {
     const bytes = log.bytesOf(events, block.startOf(events));
     const refusal = admission.refusal(events, bytes, 0);
     admission.saw(events, bytes);
-    // the answer follows its acknowledgements, which only the Committer calls
+    // its answer follows the last of its acknowledgements
     if (refusal === null) batcher.queue(waiting.add(block, answer));
     else tell(answer, refusal);
   }
