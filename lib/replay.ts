@@ -64,17 +64,17 @@ export class Replay {
         background('The server stops');
       };
       const onGone = ({ leftover, past }: PendingBatch): void => {
-        // a batch that was aside does not count a second time
-        if (leftover && past !== 'aside') onSettled();
+        // a batch that has left its place does not count a second time
+        if (leftover && past !== 'offered') onSettled();
       };
-      const onAside = ({ leftover }: PendingBatch): void => {
+      const onLeft = ({ leftover }: PendingBatch): void => {
         if (!leftover) return;
         this.#aside++;
         onSettled();
       };
       const onSettled = (): void => {
         if (--this.#left > 0) return;
-        delivery.off('gone', onGone).off('aside', onAside);
+        delivery.off('gone', onGone).off('left', onLeft);
         const rest =
           this.#aside === 0
             ? ''
@@ -85,7 +85,7 @@ export class Replay {
       const timer = setTimeout(() => {
         background(`Replay takes longer than ${waitMs} ms`);
       }, waitMs);
-      delivery.on('failure', onFailure).on('gone', onGone).on('aside', onAside).on('close', onClose);
+      delivery.on('failure', onFailure).on('gone', onGone).on('left', onLeft).on('close', onClose);
     });
   }
 

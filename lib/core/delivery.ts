@@ -24,6 +24,8 @@ import type { Sink } from '../seams/sink.js';
  */
 const DELETIONS_MAX = 32;
 
+type Done = (error?: Error | null) => void;
+
 /** A batch whose events the sink has, or the dead letters. */
 interface Settled extends SettledBatch {
   readonly pending: PendingBatch;
@@ -36,7 +38,7 @@ export interface DeliveryOptions {
   readonly reporter: Reporter;
   /** Batches on their way to the sink at the same time; with 1 they arrive in order. */
   readonly sinkConcurrency: number;
-  /** Failures at one event, while the sink takes others, after which it counts as refused; `null`: it never does. */
+  /** Failures at an event, while the sink takes others, after which it counts as refused; `null`: never. */
   readonly sinkTriesMax: number | null;
   readonly random?: () => number;
   /** What is kept of batches aside, in bytes of memory. */
@@ -51,8 +53,8 @@ export interface DeliveryOptions {
  * own. A batch that cannot be read, that the sink fails at, or whose dead letters have no room leaves its place and gets
  * another turn (N11).
  *
- * Emits `gone` with the batch when it is off the log, `aside` when it has left its place because of the sink or its dead
- * letters, and `failure` with the error of each failed attempt.
+ * Emits `gone` with a batch that is off the log, `left` with one that has been to the sink and left its place for the first
+ * time, and `failure` with the error of each failed attempt.
  */
 export class Delivery extends Writable {
   /** Events that the sink confirmed and that are off the log. */
@@ -65,6 +67,8 @@ export class Delivery extends Writable {
   readonly #reporter: Reporter;
   #placesTaken = 0;
   #deleting = 0;
+  /** Settled batches that keep their places until they are off the log. */
+  readonly #lingering = new Set<Settled>();
   /** Aborted to start no further attempt. */
   readonly #stopping = new AbortController();
   readonly #retries: Retries;
@@ -89,8 +93,7 @@ export class Delivery extends Writable {
     this.#reporter = reporter;
     this.#ahead = new ReadAhead(log);
     const stopping = this.#stopping.signal;
-    // one listener for each batch that waits for its next attempt
-    setMaxListeners(0, stopping);
+    setMaxListeners(0, stopping); // one for each batch that waits for its next attempt
     const failed = (error: Error): void => void this.emit('failure', error);
     const retries = new Retries({ reporter, stopping, random, failed });
     this.#retries = retries;
@@ -98,23 +101,23 @@ export class Delivery extends Writable {
     const settler = new Settler({ ...options, random, stopping, retries, othersWait });
     this.#settler = settler;
     this.#settling = { log, retries, settler };
+    const rests = (): void => this.#goOn();
     const deliver = (pending: PendingBatch): void => {
       this.#ahead.addAgain(pending);
       this.#goOn();
     };
-    const waiting = { log, reporter, retries, stopping, random, deliver, memoryBytesMax };
+    const waiting = { log, reporter, retries, stopping, random, deliver, rests, memoryBytesMax };
     this.#reads = new PatientReads(waiting);
     this.#resting = new RestingBatches({ ...waiting, othersWait: () => !this.#ahead.isEmpty });
     this.#aside = new BatchesAside({
       ...waiting,
       keep: async (batch, refused) => settler.keep(batch, refused),
       settled: async (batch) => this.#deleteAside(batch),
-      busy: () => [
-        ...[...this.#active, ...this.#ahead.batches, ...this.#reads.away].map(({ name }) => name),
-        ...this.#resting.names,
-      ],
+      busy: () => {
+        const names = [...this.#active, ...this.#ahead.batches].map(({ name }) => name);
+        return [...names, ...this.#reads.away, ...this.#resting.names];
+      },
       newest: () => this.#newest,
-      rests: () => this.#goOn(),
       broke: (error) => void this.destroy(error),
     });
   }
@@ -127,10 +130,9 @@ export class Delivery extends Writable {
   /** When the oldest batch was created that is here, in milliseconds of `performance.now()`; `null`: there is none. */
   get oldestBornMs(): number | null {
     const [active] = this.#active;
-    const [unread] = this.#reads.away;
-    const aside = Math.min(this.#aside.oldestBornMs, this.#resting.oldestBornMs);
-    const all = [active?.bornMs, unread?.bornMs, this.#ahead.first?.bornMs, aside];
-    const oldestMs = Math.min(...all.map((bornMs = Infinity) => bornMs));
+    const here = [active, this.#ahead.first].map((batch) => batch?.bornMs ?? Infinity);
+    const left = [this.#reads, this.#aside, this.#resting].map(({ oldestBornMs }) => oldestBornMs);
+    const oldestMs = Math.min(...here, ...left);
     return oldestMs === Infinity ? null : oldestMs;
   }
 
@@ -140,14 +142,9 @@ export class Delivery extends Writable {
 
   /** The state of the sink. */
   get sinkState(): SinkState {
-    const { isFull, batches } = this.#aside;
+    const { isFull: deadLettersFull, batches: batchesAside, inMemory: batchesAsideKnown } = this.#aside;
     const { events: isolatedEvents } = this.#resting;
-    return { ...this.#settler.state, deadLettersFull: isFull, batchesAside: batches, isolatedEvents };
-  }
-
-  /** How many batches aside are known by name; of the others only the number is. For tests. */
-  get asideInMemory(): number {
-    return this.#aside.inMemory;
+    return { ...this.#settler.state, deadLettersFull, batchesAside, batchesAsideKnown, isolatedEvents };
   }
 
   /** Asks the sink at once if it is left alone. */
@@ -166,29 +163,26 @@ export class Delivery extends Writable {
     this.#settler.abandon();
   }
 
-  override _write(
-    pending: PendingBatch,
-    _encoding: BufferEncoding,
-    done: (error?: Error | null) => void,
-  ): void {
+  override _write(pending: PendingBatch, _encoding: BufferEncoding, done: Done): void {
     this.#newest = pending.name;
     this.#ahead.add(pending);
     this.#next = done;
     this.#goOn();
   }
 
-  override _final(done: (error?: Error | null) => void): void {
+  override _final(done: Done): void {
     this.#whenIdle = done;
     this.#goOn();
   }
 
-  override _destroy(error: Error | null, done: (error?: Error | null) => void): void {
+  override _destroy(error: Error | null, done: Done): void {
     for (const each of [this.#settler, this.#reads, this.#aside, this.#resting]) each.end();
     done(error);
   }
 
   /** Gives free places to the batches that wait, oldest first, and asks for more. */
   #goOn(): void {
+    if (this.#ahead.isLong) this.#lingering.clear();
     while (this.#hasPlace) {
       const first = this.#ahead.shift();
       if (first === null) break;
@@ -200,16 +194,17 @@ export class Delivery extends Writable {
       next?.();
     }
     // a stop waits for what runs (N13)
-    if (this.#active.size === 0 && this.#ahead.isEmpty && this.#aside.rests) {
+    const rests = this.#reads.rests && this.#aside.rests;
+    if (this.#active.size === 0 && this.#ahead.isEmpty && rests) {
       const whenIdle = this.#whenIdle;
       this.#whenIdle = null;
       whenIdle?.();
     }
   }
 
-  /** With few behind it, a batch is off the log before the next goes out; with many, the disk is not waited for. */
+  /** With few after it, a batch is off the log before the next goes out; with many, the disk is not waited for. */
   get #hasPlace(): boolean {
-    const taken = this.#placesTaken + (this.#ahead.isLong ? 0 : this.#deleting);
+    const taken = this.#placesTaken + this.#lingering.size;
     return taken < this.#settler.concurrency && this.#deleting < DELETIONS_MAX;
   }
 
@@ -247,13 +242,13 @@ export class Delivery extends Writable {
     const course = this.#resting.take(batch) ?? new FileCourse(batch);
     const { taken } = course;
     // an earlier attempt may have kept dead letters of it (N10)
-    const mayHaveLetters = pending.leftover || pending.past === 'aside';
+    const mayHaveLetters = pending.leftover || pending.past === 'offered';
     const settlement = await settleFile(batch, course, mayHaveLetters, this.#settling);
     const delivered = course.taken - taken;
     if (delivered > 0) this.deliverySeconds.observe((performance.now() - pending.bornMs) / 1000, delivered);
     if (settlement === null) {
       if (this.#stopping.signal.aborted) return null;
-      const aside = { ...pending, events: batch.events, past: 'aside' } as const;
+      const aside = { ...pending, events: batch.events, past: 'offered' } as const;
       this.#active.delete(pending); // first: the search for batches that nobody has must find it
       this.#log.forget(pending);
       if (!this.#resting.add(aside, course, delivered > 0)) this.#aside.forget(aside);
@@ -264,26 +259,33 @@ export class Delivery extends Writable {
       this.#active.delete(pending);
       this.#aside.add(pending, batch, refused, notKept);
     }
-    if (pending.past !== 'aside') this.emit('aside', pending);
+    if (pending.past !== 'offered') this.emit('left', pending);
     return null;
   }
 
   /** Of a batch whose dead letters have room now: it needs no place. */
   async #deleteAside(batch: Settled): Promise<void> {
     this.#active.add(batch.pending);
-    await this.#delete(batch);
+    await this.#delete(batch, false);
     this.#active.delete(batch.pending);
     this.#goOn();
   }
 
   /** Takes a batch off the log, however often that fails. None of its bytes are in memory. */
-  async #delete(batch: Settled): Promise<void> {
+  async #delete(batch: Settled, keepsPlace: boolean = true): Promise<void> {
     this.#deleting++;
-    const attempt = async (): Promise<void> => this.#log.delete(batch);
+    if (keepsPlace) this.#lingering.add(batch);
+    const attempt = async (): Promise<void> => {
+      const error = await this.#log.delete(batch).then(() => null, asError);
+      if (error === null) return;
+      if (this.#lingering.delete(batch)) this.#goOn(); // from a failure on its place is for others
+      throw error;
+    };
     const deleting = this.#retries.untilDone('delete', batch, attempt);
     this.#goOn();
     const isDeleted = await deleting;
     this.#deleting--;
+    this.#lingering.delete(batch);
     if (!isDeleted) return; // the server stops: it is still pending (N12)
     this.delivered += batch.events - batch.deadLettered;
     this.deadLettered += batch.deadLettered;

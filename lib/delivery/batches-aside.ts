@@ -118,7 +118,7 @@ export class BatchesAside {
         : `${some} of ${count(events, 'event')} can become dead letters`;
     reporter.batch({ what: 'aside', until: what, batch: name, events });
     log.forget(pending);
-    const aside = { ...pending, events, past: 'aside' } as const;
+    const aside = { ...pending, events, past: 'offered' } as const;
     if (refused === null) this.#forget(aside, NO_SIZE, error);
     else this.#keepVerdicts(lettersAside(aside, refused, NO_SIZE), error);
     if (!(error instanceof DeadLettersFull)) {

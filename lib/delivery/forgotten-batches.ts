@@ -104,7 +104,7 @@ export class ForgottenBatches {
     this.#free.delete(pending.name);
     this.#atSink = pending.name;
     this.#out.add(pending.name);
-    return { ...pending, past: 'aside' };
+    return { ...pending, past: 'offered' };
   }
 
   /** A batch was read that the sink gets. */

@@ -18,22 +18,27 @@ export interface PatientReadsOptions {
   readonly stopping: AbortSignal;
   /** Gives a batch a place again, in its turn. */
   readonly deliver: (pending: PendingBatch) => void;
+  /** Called when it rests: a stop need not wait for it. */
+  readonly rests: () => void;
 }
 
 /** A batch that has left its place because it cannot be read. */
 interface Away {
   readonly pending: PendingBatch;
   readonly failures: number;
-  readonly timer: NodeJS.Timeout;
+  readonly dueMs: number;
 }
 
 /**
- * Reads batches, and retries until the log gives them. A batch that cannot be read does not hold up the others for ever:
- * after some tries it leaves its place, and takes one again when its next try is due (N11).
+ * Reads batches, and retries until the log gives them. A batch that cannot be read does not hold up the others for ever
+ * (N11): after some tries it leaves its place. Batches that have left are read one at a time, without a place, as a disk may
+ * take long to fail; one that can be read waits for a place again, and its bytes are let go until then.
  */
 export class PatientReads {
   readonly #options: PatientReadsOptions;
   readonly #away = new Map<string, Away>();
+  #timer: NodeJS.Timeout | null = null;
+  #isReading = false;
 
   constructor(options: PatientReadsOptions) {
     this.#options = options;
@@ -42,13 +47,24 @@ export class PatientReads {
     });
   }
 
-  /** Batches that have left their places, as they went. */
-  get away(): readonly PendingBatch[] {
-    return [...this.#away.values()].map(({ pending }) => pending);
+  /** The names of batches that have left their places. */
+  get away(): Iterable<string> {
+    return this.#away.keys();
   }
 
   isAway({ name }: PendingBatch): boolean {
     return this.#away.has(name);
+  }
+
+  /** When the oldest of them was created, in milliseconds of `performance.now()`; `Infinity`: there is none. */
+  get oldestBornMs(): number {
+    let oldestMs = Infinity;
+    for (const { pending } of this.#away.values()) oldestMs = Math.min(oldestMs, pending.bornMs);
+    return oldestMs;
+  }
+
+  get rests(): boolean {
+    return !this.#isReading;
   }
 
   /**
@@ -56,38 +72,70 @@ export class PatientReads {
    * @returns `null` if it is away now, or the server stops
    */
   async read(pending: PendingBatch, ahead: Waiting['read']): Promise<StoredBatch | null> {
-    const { log, retries, stopping } = this.#options;
-    const { name } = pending;
-    const before = this.#away.get(name);
-    this.#away.delete(name);
-    for (let failures = before?.failures ?? 0, first = ahead; ; first = null) {
+    const { log, reporter, retries } = this.#options;
+    for (let failures = 1, first = ahead; ; failures++, first = null) {
       const read = await (first ?? log.read(pending).catch(asError));
       if (!(read instanceof Error)) return read;
-      const waitMs = retries.backoffMs(++failures);
-      const why = `attempt ${failures}: ${read.message}; next attempt in ${waitMs} ms`;
-      retries.failed('read', pending, read, why);
-      if (stopping.aborted) return null;
-      const mayLeave = failures >= READS_IN_PLACE && this.#away.size < AWAY_MAX;
-      if (mayLeave && !OF_THE_PROCESS.has(systemCode(read) ?? '')) {
-        this.#leave(pending, failures, waitMs, before === undefined);
+      const waitMs = this.#failed(pending, failures, read);
+      if (!(await retries.sleep(waitMs))) return null;
+      const isOfFile = !OF_THE_PROCESS.has(systemCode(read) ?? '');
+      if (isOfFile && failures >= READS_IN_PLACE && this.#away.size < AWAY_MAX) {
+        reporter.error('DISK_FAILED', `${pending.name} cannot be read: others go first, it is retried`);
+        this.#wait(pending, failures, 0);
         return null;
       }
-      if (!(await retries.sleep(waitMs))) return null;
     }
   }
 
-  /** None takes a place again. */
+  /** No further one is read. */
   end(): void {
-    for (const { timer } of this.#away.values()) clearTimeout(timer);
+    if (this.#timer !== null) clearTimeout(this.#timer);
+    this.#timer = null;
   }
 
-  #leave(pending: PendingBatch, failures: number, waitMs: number, isFirst: boolean): void {
-    const { reporter, deliver } = this.#options;
-    if (isFirst)
-      reporter.error('DISK_FAILED', `${pending.name} cannot be read: others go first, it is retried`);
-    const timer = setTimeout(() => {
-      deliver(pending);
-    }, waitMs);
-    this.#away.set(pending.name, { pending, failures, timer });
+  #failed(pending: PendingBatch, failures: number, error: Error): number {
+    const { retries } = this.#options;
+    const waitMs = retries.backoffMs(failures);
+    const why = `attempt ${failures}: ${error.message}; next attempt in ${waitMs} ms`;
+    retries.failed('read', pending, error, why);
+    return waitMs;
+  }
+
+  #wait(pending: PendingBatch, failures: number, waitMs: number): void {
+    this.#away.set(pending.name, { pending, failures, dueMs: performance.now() + waitMs });
+    this.#look();
+  }
+
+  /** Reads the batch that is due first, when it is. */
+  #look(): void {
+    this.end();
+    if (this.#isReading || this.#options.stopping.aborted) return;
+    let next: Away | null = null;
+    for (const away of this.#away.values()) if (next === null || away.dueMs < next.dueMs) next = away;
+    if (next === null) return;
+    const due = next;
+    this.#timer = setTimeout(
+      () => {
+        void this.#readAway(due);
+      },
+      Math.max(0, Math.ceil(due.dueMs - performance.now())),
+    );
+  }
+
+  /** Never rejects. */
+  async #readAway({ pending, failures }: Away): Promise<void> {
+    const { log, deliver, stopping, rests } = this.#options;
+    this.#isReading = true;
+    const read = await log.read(pending).then(({ events }) => events, asError);
+    this.#isReading = false;
+    if (stopping.aborted) {
+      rests();
+    } else if (read instanceof Error) {
+      this.#wait(pending, failures + 1, this.#failed(pending, failures + 1, read));
+    } else {
+      this.#away.delete(pending.name);
+      this.#look();
+      deliver({ ...pending, events: read, past: pending.past ?? 'read' }); // its events are counted
+    }
   }
 }

@@ -14,10 +14,10 @@ export interface PendingBatch {
   /** Whether an earlier run left it. */
   readonly leftover: boolean;
   /**
-   * What this run has done with it: `read`: its events are counted; `aside`: also, and it has been to the sink and waits
-   * for room for its dead letters, or has waited. `null`: nothing.
+   * What this run has done with it. `read`: its events are counted; `offered`: also, it has been to the sink and has left its
+   * place. `null`: nothing.
    */
-  readonly past: 'read' | 'aside' | null;
+  readonly past: 'read' | 'offered' | null;
 }
 
 const LINE_FEED = 0x0a;
@@ -39,19 +39,18 @@ export class Batch implements Iterable<Event> {
    * What it is known by, to recognise one that comes again: the same at each attempt, also after a crash, and never
    * that of other events, of whichever server. The sink `http` sends it as `Idempotency-Key`.
    */
-  get key(): string {
-    if (typeof this.#key !== 'string') this.#key = this.#key();
-    return this.#key;
-  }
+  readonly key!: string;
   /** How many events. */
   readonly events: number;
   /** NDJSON: one event a line, each ended by LF. Numbers have all their digits, as they were sent. */
   readonly bytes: Buffer<ArrayBuffer>;
-  #key: string | (() => string);
 
   constructor({ name, key, events, bytes }: BatchContent) {
     this.name = name;
-    this.#key = key;
+    let known: string | null = typeof key === 'string' ? key : null;
+    const find = typeof key === 'string' ? (): string => key : key;
+    // of its own, so that copies have it
+    Object.defineProperty(this, 'key', { enumerable: true, get: () => (known ??= find()) });
     this.events = events;
     this.bytes = bytes;
   }

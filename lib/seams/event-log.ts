@@ -93,7 +93,7 @@ export interface EventLog extends LogUsage {
   bytesOf(events: number, textBytes: number): number;
 
   /**
-   * Appends the parts of a group. Calls `ended` once for each, as soon as its outcome is known: without an error only if
+   * Appends the parts of a group. Calls `ended` once for each that has events, as soon as its outcome is known: without an error only if
    * its events are durable; with `LOG_FAILED` if they left no trace and are never delivered; with `IN_DOUBT` if they may.
    * Resolves when the next group may come. Groups come one at a time. Does not reject: that breaks the pipeline.
    */

@@ -3,7 +3,9 @@ import { basename, join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
+import type { Test } from 'tap';
 import { AppendLog } from '../../lib/logs/file/append-log.js';
+import { nodeFileSystem } from '../../lib/logs/file/file-system.js';
 import type { FileSystem } from '../../lib/logs/file/file-system.js';
 import { Reporter } from '../../lib/base/reporter.js';
 import type { Sink } from '../../lib/seams/sink.js';
@@ -108,4 +110,65 @@ void t.test('files that could not be read for a while keep to the places at the 
   backlog.stop();
   await ended;
   await log.close();
+});
+
+const FILES = 40;
+
+/** Delivers leftover files of one event each, on a file system that differs from the real one, to a sink that takes all. */
+async function deliverOn(t: Test, differs: Partial<Record<'open' | 'unlink', (...args: never[]) => void>>) {
+  const dir = tempDir(t);
+  for (let n = 1; n <= FILES; n++)
+    writeFileSync(join(dir, name(n)), `{"id":"${n}","type":"t","data":1,"timestamp":1}\n`);
+  const methods = Object.entries(differs).map(([method, value]) => [method, { value }]);
+  const fs = Object.create(nodeFileSystem, Object.fromEntries(methods)) as FileSystem;
+  const reporter = new Reporter();
+  const log = await AppendLog.open({ dir, fsync: 'never', reporter, fs });
+  const sink = new CollectingSink();
+  const options = { sinkConcurrency: 1, sinkTriesMax: null, random: () => 0.001 };
+  const delivery = new Delivery({ log, sink, reporter, ...options });
+  const stopping = new AbortController();
+  const ended = pipeline(log.backlog(stopping.signal), delivery);
+  t.teardown(async () => {
+    delivery.stop();
+    stopping.abort();
+    await ended;
+    await log.close();
+  });
+  return { log, sink, delivery };
+}
+
+function failing(code: string): Error {
+  return Object.assign(new Error(`a test says ${code}`), { code });
+}
+
+void t.test(
+  'files that the disk takes long to fail at hold up no other, however often they are due',
+  async (t) => {
+    const bad = new Set([name(1), name(2)]);
+    let failures = 0;
+    const { delivery } = await deliverOn(t, {
+      open(path: string, ...rest: unknown[]) {
+        if (!bad.has(basename(path)))
+          return void (nodeFs.open as (...args: unknown[]) => void)(path, ...rest);
+        failures++;
+        // as long as the waits between two tries
+        setTimeout(rest.at(-1) as (error: Error) => void, 30, failing('EIO'));
+      },
+    });
+    await until(() => delivery.delivered === FILES - 2, 'all others are delivered');
+    await until(() => failures > 10, 'they are tried on');
+    const ageMs = performance.now() - (delivery.oldestBornMs ?? NaN);
+    t.ok(Math.abs(Date.now() - ageMs - Date.UTC(2025, 0, 1)) < 60_000, 'the oldest of them is the oldest');
+  },
+);
+
+void t.test('a file that cannot be deleted holds up no other, however few there are', async (t) => {
+  const { delivery, log } = await deliverOn(t, {
+    unlink(path: string, done: (error: Error | null) => void) {
+      if (basename(path) === name(1)) setImmediate(done, failing('EPERM'));
+      else nodeFs.unlink(path, done);
+    },
+  });
+  await until(() => delivery.delivered === FILES - 1, 'the others are delivered and deleted');
+  t.equal(log.pendingEvents, 1);
 });

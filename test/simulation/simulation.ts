@@ -289,10 +289,9 @@ export class Simulation {
     const other = this.#otherDisk && this.#life(this.#otherDisk, settings, WELL, null);
     const life = this.#life(this.#disk, settings, WELL, other);
     const lives = other === null ? [life] : [life, other];
-    // a sink that knows the key of whatever it gets, or keeps an error under it, is an outage, as far as anyone can tell: one
-    // attempt at a time goes out, and every fourth one is of a batch that was not offered yet, until it takes one
-    const isOutage = this.#has('conflicts') || this.#has('kept errors');
-    const outageMs = isOutage ? 4 * OUTAGE_WAIT_MS * this.#batchFiles() : 0;
+    // a sink that knows the key of whatever it gets is an outage, as far as anyone can tell: one attempt at a time goes out,
+    // and every fourth one is of a batch that was not offered yet, until it takes one
+    const outageMs = this.#has('conflicts') ? 4 * OUTAGE_WAIT_MS * this.#batchFiles() : 0;
     const finish = async (what: string, until: () => boolean): Promise<void> => {
       const deadlineMs = time.nowMs + CATCH_UP_MS + outageMs;
       await life.live({

@@ -188,7 +188,7 @@ export const MUTANTS: readonly Mutant[] = [
     edits: [
       {
         file: 'lib/core/delivery.ts',
-        find: "pending.leftover || pending.past === 'aside'",
+        find: "pending.leftover || pending.past === 'offered'",
         replace: 'false',
       },
     ],
@@ -244,7 +244,7 @@ export const MUTANTS: readonly Mutant[] = [
     edits: [
       {
         file: 'lib/core/delivery.ts',
-        find: 'if (this.#active.size === 0 && this.#ahead.isEmpty && this.#aside.rests)',
+        find: 'if (this.#active.size === 0 && this.#ahead.isEmpty && rests)',
         replace: 'if (this.#ahead.isEmpty)',
       },
     ],
