@@ -33,7 +33,7 @@ export interface AdmissionOptions {
 /** The bounds of `retryAfterMs`: HTTP counts in seconds, and a disk that stalled may be well again soon. */
 const RETRY_AFTER_MS_MIN = 1000;
 const RETRY_AFTER_MS_MAX = 30_000;
-/** A backlog can take hours, but the sink may be faster soon; while it takes nothing, it is `Infinity`. */
+/** A backlog can take hours, but the sink may be faster soon. If it takes nothing, the time is `Infinity`. */
 const BACKLOG_RETRY_AFTER_MS_MAX = 300_000;
 /** This share of `backlogBytesMax` is free again when clients come back. */
 const BACKLOG_ROOM = 0.1;
