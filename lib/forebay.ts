@@ -173,7 +173,7 @@ export class Forebay implements Intake {
     return this.#stages === null ? null : statistics(this.#stages, this.#waiting.ackSeconds);
   }
 
-  /** The size of what the log directory holds beside batches, and the free space of its disk; `null` before the start. */
+  /** The size of what the log directory holds besides batches, and the free space of its disk; `null` before the start. */
   async diskUsage(): Promise<LogSpace | null> {
     return this.#stages && this.#stages.log.space();
   }

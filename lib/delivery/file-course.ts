@@ -41,7 +41,7 @@ export class FileCourse {
     return this.#next < this.#pieces || this.#courses.some(isOpen);
   }
 
-  /** As of the last attempt: whether the sink took others, and how long it took. */
+  /** The last attempt: whether the sink took others, and how long it took. */
   get takesOthers(): boolean {
     return this.#latest.takesOthers;
   }

@@ -62,7 +62,7 @@ export function shownError(error: Error, batch: Batch): Error {
       : new Error(text);
   const code = systemCode(error);
   if (code !== undefined) Object.assign(shown, { code });
-  // the message may have lines that look like calls
+  // lines of the message may look like calls
   const end = stack.indexOf(message);
   const calls = end === -1 ? null : /^ +at [^]*$/m.exec(stack.slice(end + message.length));
   shown.stack = `${error.name}: ${text}${calls === null ? '' : `\n${calls[0]}`}`;

@@ -24,7 +24,7 @@ interface Attempt {
 
 /** How an attempt ended. If both are `null`, the sink has the batch. */
 export interface Ended {
-  /** What the sink refused. */
+  /** The refusal, if the sink answered with one. */
   readonly refusal: SinkError | null;
   /** Why it failed, if another attempt can help: the error itself, and as log lines may have it. */
   readonly failure: { readonly error: Error; readonly shown: Error } | null;

@@ -55,7 +55,7 @@ export class Admission {
   constructor(options: AdmissionOptions) {
     this.#options = options;
     const full =
-      'The backlog has no room for an event (--backlog-max): clients get 429 until the sink has taken a part';
+      'The backlog has no room for an event (--backlog-max): clients get 429 until the sink has taken some of it';
     this.#backlogFull = new Outage(options.reporter, full);
   }
 
@@ -101,7 +101,7 @@ export class Admission {
     const { queue, log, backlogBytesMax } = this.#options;
     const waiting = queue.queuedBytes + bytes;
     if (!this.#fitsAlone(events, bytes)) {
-      const message = 'The request is larger than the whole queue, or than all that may wait on disk';
+      const message = 'The request is larger than the whole queue or backlog';
       return new ForebayError('BODY_TOO_LARGE', { message });
     }
     const hanging = this.#hanging();

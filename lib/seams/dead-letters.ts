@@ -13,7 +13,7 @@ export interface DeadLetter {
   readonly event: Buffer;
 }
 
-/** What is kept of a dead letter beside its event. */
+/** The details of a dead letter, without its event. */
 export interface LetterAbout {
   readonly batch: string;
   /** Earlier versions wrote none. */

@@ -68,7 +68,7 @@ export interface LogUsage {
   readonly sealedBy: Readonly<Record<BatchEnd | 'failure', number>>;
 }
 
-/** The size of what the log holds beside batches, and the free space of its disk, in bytes; `null` if not known. */
+/** The size of what the log holds besides batches, and the free space of its disk, in bytes; `null` if not known. */
 export interface LogSpace {
   readonly deadLetterFiles: number | null;
   readonly deadLetterBytes: number | null;
@@ -90,7 +90,7 @@ export interface LogSpace {
 export interface EventLog extends LogUsage {
   /** Its name in log lines and errors. */
   readonly place: string;
-  /** The size of a batch in the log beside its events, at most, in bytes. */
+  /** The overhead of a batch in the log beyond its events, at most, in bytes. */
   readonly batchBytesMost: number;
   readonly deadLetters: DeadLetterStore;
 

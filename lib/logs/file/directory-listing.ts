@@ -20,7 +20,7 @@ export const DEAD_LETTERS = 'dead-letters';
 export const OPERATIONS = 'operations.jsonl';
 export const EARLIER_OPERATIONS = 'operations.1.jsonl';
 
-/** Forebay's own names in a log directory, beside batch files. */
+/** Forebay's own names in a log directory, besides batch files. */
 export const OURS: ReadonlySet<string> = new Set([
   LOCK_FILE,
   PROBE_FILE,
@@ -225,7 +225,7 @@ export async function newestDeadLetterFiles(fs: FileSystem, logDir: string, most
 /** The server and the tool append numbers, the tool `.taken`. Anything else is a copy that somebody made. */
 const AFTER_BATCH = /^(?:\.\d+)*(?:\.taken)?$/;
 
-/** Whether this is the name of a file of dead letters, not of another file beside them. */
+/** Whether this is the name of a file of dead letters, not of another file among them. */
 export function isDeadLetterFile(name: string): boolean {
   const batch = batchOf(name);
   return isBatchName(batch) && AFTER_BATCH.test(name.slice(batch.length));

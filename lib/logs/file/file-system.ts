@@ -175,7 +175,7 @@ async function removeMade(fs: FileSystem, deepest: string, topmost: string): Pro
   }
 }
 
-/** Reads a file from its start, at most `bytes` of it; `null`: all. */
+/** Reads a file from its start, at most `bytes` of it, or all if `null`. */
 export async function readAll(
   fs: FileSystem,
   path: string,

@@ -6,7 +6,7 @@ export class LookPace {
   readonly #keptMs: number;
   #nextMs = -Infinity;
 
-  /** @param keptMs how long the answer of a look that took no time is kept, in milliseconds */
+  /** @param keptMs how long a result is kept at least, in milliseconds */
   constructor(keptMs: number) {
     this.#keptMs = keptMs;
   }
@@ -15,7 +15,7 @@ export class LookPace {
     return performance.now() >= this.#nextMs;
   }
 
-  /** Looks. Until that ends, and for some time after, no other look is due. */
+  /** Runs a look. No other look is due until it ends, and for some time after. */
   async look<T>(look: () => Promise<T>): Promise<T> {
     const startMs = performance.now();
     this.#nextMs = Infinity;

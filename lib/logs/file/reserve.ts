@@ -25,7 +25,7 @@ export class Reserve {
   isOut = false;
   #holding: Promise<void> | null = null;
   #isClosed = false;
-  /** How often it was put back, or an attempt was made. */
+  /** How often it was put back, failed attempts included. */
   #holds = 0;
   /** The disk's error for which the room is lent now; `null` if it is not lent. */
   #lentFor: Error | null = null;
