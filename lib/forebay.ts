@@ -28,14 +28,14 @@ import { tell, WaitingRequests } from './intake/waiting-requests.js';
 import type { EventLog, LogSpace } from './seams/event-log.js';
 import type { Answer, Intake } from './seams/intake.js';
 
-/** What `createForebay` takes: the sink, and any of the pipeline's settings. */
+/** The options of `createForebay`: the sink, and any of the pipeline's settings. */
 export interface ForebayOptions extends Partial<PipelineSettings> {
   readonly sink: Sink;
-  /** Where log lines go; `pino` fits. Nowhere by default. If it throws, the process gets a warning, and all goes on. */
+  /** Where log lines go; `pino` fits. Nowhere by default. If it throws, the process gets a warning and goes on. */
   readonly logger?: Logger;
-  /** The file system under the append log; `node:fs` by default. */
+  /** The file system of the append log; `node:fs` by default. */
   readonly fs?: FileSystem;
-  /** Opens where events rest; the append log by default. For tests. */
+  /** Opens the event log; the append log by default. For tests. */
   readonly openLog?: (context: LogContext) => Promise<EventLog>;
 }
 
@@ -51,28 +51,26 @@ interface Running extends Stages {
   readonly delivering: Promise<void>;
 }
 
-/** Events that are on disk and not delivered yet may take this part of `queueBytes` again. */
+/** Events that are on disk and not delivered yet may take this share of `queueBytes` again. */
 const RECENT_SHARE = 0.25;
 
-/** What a log is opened for. */
 export interface LogContext {
   readonly settings: PipelineSettings;
-  /** Who gets its events. */
+  /** The sink that gets its events. */
   readonly sink: SinkDescription;
   readonly reporter: Reporter;
 }
 
-/** A durable front door for events, in process. The server is this behind HTTP. */
+/** A durable front door for events, in process. The server is this with HTTP around it. */
 export class Forebay implements Intake {
   readonly settings: PipelineSettings;
-  /** Rejects if a stage breaks, which is a programming error; what is on disk is safe. Never resolves. */
+  /** Rejects if a stage breaks, which is a programming error; events on disk are safe. Never resolves. */
   readonly broken: Promise<never>;
-  /** What the sink says about itself. */
   readonly sink: SinkDescription;
   readonly #sink: Sink;
   readonly #reporter: Reporter;
   readonly #openLog: (context: LogContext) => Promise<EventLog>;
-  /** Aborted to give no further batch to delivery. */
+  /** Aborted to give delivery no further batch. */
   readonly #stopping = new AbortController();
   readonly #waiting: WaitingRequests;
   #state: State = 'new';
@@ -101,8 +99,8 @@ export class Forebay implements Intake {
   }
 
   /**
-   * Opens the append log and delivers what an earlier run left. Resolves when that is done, or when the sink
-   * fails or `replayWaitMs` is over: the rest is delivered in the background then. From then on events are taken.
+   * Opens the append log and delivers the leftovers of earlier runs. Resolves when that is done, or if the sink fails
+   * or `replayWaitMs` is over: the rest is delivered in the background then. From then on events are taken.
    *
    * @throws ForebayError `LOG_DIR_UNUSABLE`, `LOG_DIR_LOCKED`, `SINK_DISCARDS`
    */
@@ -127,9 +125,9 @@ export class Forebay implements Intake {
    * Takes one event. Resolves when it is on disk, as durable as `fsync` says.
    *
    * @param event an object, or its JSON text, which is kept as it is
-   * @throws ForebayError `EVENT_NOT_JSON`, `EVENT_TOO_DEEP`, `EVENT_NOT_OBJECT`, `EVENT_FIELD`; `BODY_TOO_LARGE` if it could never
-   *   fit; `QUEUE_FULL`, `BACKLOG_FULL` with `retryAfterMs`; `LOG_FAILED` if the disk did not take it; `IN_DOUBT`
-   *   if it does not say whether it has it, also after `ackTimeoutMs`; `NOT_RUNNING`
+   * @throws ForebayError `EVENT_NOT_JSON`, `EVENT_TOO_DEEP`, `EVENT_NOT_OBJECT`, `EVENT_FIELD`; `BODY_TOO_LARGE` if it
+   *   could never fit; `QUEUE_FULL`, `BACKLOG_FULL` with `retryAfterMs`; `LOG_FAILED` if the disk did not take it;
+   *   `IN_DOUBT` if the disk does not say whether it has it, also after `ackTimeoutMs`; `NOT_RUNNING`
    */
   async write(event: Event | string): Promise<void> {
     const block = EventBlock.of(eventLine(eventText(event), Date.now(), this.settings.depthMax));
@@ -153,7 +151,7 @@ export class Forebay implements Intake {
   }
 
   /**
-   * The same for a request like the last ones; what is said of the disk is at most some seconds old, whether or not
+   * The same for a request like the last ones. What it says of the disk is at most a few seconds old, even if no
    * requests come.
    */
   unready(heldBytes: number = 0): ForebayError | null {
@@ -161,7 +159,7 @@ export class Forebay implements Intake {
     return this.#stages.admission.unready(heldBytes);
   }
 
-  /** Why the disk takes no event, with the system's error as cause; `null`: it does. */
+  /** Why the disk takes no event, with the system's error as cause; `null` if it does. */
   logFailure(): ForebayError | null {
     return this.#stages?.admission.logFailure() ?? null;
   }
@@ -170,42 +168,42 @@ export class Forebay implements Intake {
     return this.#stages ? eventCounts(this.#stages) : NO_EVENTS;
   }
 
-  /** What the pipeline counts; `null` before the start. */
+  /** The counts of the pipeline; `null` before the start. */
   statistics(): Statistics | null {
     return this.#stages === null ? null : statistics(this.#stages, this.#waiting.ackSeconds);
   }
 
-  /** What the log directory holds beside batches, and what its disk still takes; `null` before the start. */
+  /** The size of what the log directory holds besides batches, and the free space of its disk; `null` before the start. */
   async diskUsage(): Promise<LogSpace | null> {
     return this.#stages && this.#stages.log.space();
   }
 
-  /** What happened to batches lately, and those that are at the sink. */
+  /** Recent batches and what happened to them, and batches at the sink. */
   recentBatches(): RecentBatches {
     return { recent: this.#reporter.recent, active: this.#stages?.delivery.active ?? [] };
   }
 
-  /** How the sink does; `null` before the start. */
+  /** The state of the sink; `null` before the start. */
   sinkState(): SinkState | null {
     return this.#stages?.delivery.sinkState ?? null;
   }
 
-  /** Has the sink read again what it was set up with, and asks it at once if it is left alone. @throws what the sink throws */
+  /** Lets the sink read its setup again, and asks it at once if it is left alone. @throws the sink's error */
   async reloadSink(): Promise<void> {
     await this.#sink.reload?.();
     this.#stages?.delivery.probe();
   }
 
-  /** Whether the pipeline works; full or stopping is no failure. */
+  /** Whether the pipeline works. Being full or stopping is no failure. */
   get healthy(): boolean {
     return this.#state !== 'failed';
   }
 
   /**
-   * Takes no more events, puts those it has on disk, lets the attempts that run end, and closes. What is not
-   * delivered stays on disk for the next start.
+   * Takes no more events, puts the queued ones on disk, lets running attempts end, and closes. Undelivered events stay
+   * on disk for the next start.
    *
-   * @param waitMs how long to wait for the sink, in milliseconds; the disk is waited for as long as it takes
+   * @param waitMs how long to wait for the sink, in milliseconds; the wait for the disk has no bound
    */
   async stop(waitMs: number = this.settings.shutdownTimeoutMs): Promise<void> {
     this.#stopped ??= this.#stop(waitMs);
@@ -292,7 +290,7 @@ async function openAppendLog({ settings, sink, reporter }: LogContext, fs?: File
   return openForSink({ dir, fsync, reporter, ...bounds, ...(fs && { fs }) }, sink, discardBacklog);
 }
 
-/** A front door that is not started yet. @throws ForebayError `SETTING_INVALID` */
+/** Creates a front door that is not started yet. @throws ForebayError `SETTING_INVALID` */
 export function createForebay(options: ForebayOptions): Forebay {
   return new Forebay(options);
 }

@@ -9,23 +9,22 @@ export interface ReplayOptions {
   readonly log: EventLog;
   readonly delivery: Delivery;
   readonly reporter: Reporter;
-  /** How long to wait, in milliseconds. */
+  /** In milliseconds. */
   readonly waitMs: number;
 }
 
 const RETRY_AFTER_MS_MIN = 1000;
 
 /**
- * Waits until what an earlier run left is delivered. Delivery itself goes on as at any
- * other time. An unwell sink or a large backlog must not keep the door shut: at the first failure of
- * the sink, or after `waitMs`, the wait ends and the replay goes on in the background.
- * A batch that waits aside is not waited for.
+ * Waits until the leftovers of earlier runs are delivered. Delivery itself goes on as usual. A failing sink or a large
+ * backlog must not keep the door shut: at the first failure of the sink, or after `waitMs`, the wait ends and the
+ * replay goes on in the background. Batches that wait aside are not waited for.
  */
 export class Replay {
   readonly #options: ReplayOptions;
-  /** When the door opens, whatever is left then, on the clock of `performance.now()`. */
+  /** When the door opens at the latest, on the clock of `performance.now()`. */
   readonly #endMs: number;
-  /** Batches of earlier runs that are not delivered yet, without those that wait aside. */
+  /** Leftovers that are not delivered yet, without those that wait aside. */
   #left: number;
   #aside = 0;
 
@@ -89,7 +88,7 @@ export class Replay {
     });
   }
 
-  /** What an event is refused with until then. */
+  /** The error of an event that comes before then. */
   get refusal(): ForebayError {
     const { log } = this.#options;
     const untilEndMs = this.#endMs - performance.now();

@@ -3,33 +3,33 @@ import type { Histogram } from './base/histogram.js';
 import type { SinkState } from './delivery/settler.js';
 import type { Stages } from './core/stages.js';
 
-/** What the pipeline counts, as of now. Times are in seconds, sizes in bytes. */
+/** The counts of the pipeline, as of now. Times are in seconds, sizes in bytes. */
 export interface Statistics {
   readonly events: EventCounts;
   /** Events that could not be put on disk: their clients got the error. */
   readonly failedEvents: number;
-  /** Files whose end was cut off by a crash; nothing of it was acknowledged. */
+  /** Files whose end was cut off by a crash; nothing of that was acknowledged. */
   readonly tornFiles: number;
   readonly queuedEvents: number;
   readonly queuedBytes: number;
-  /** About how long the disk needs for the queue, in seconds. */
+  /** Approximate time that the disk needs for the queue, in seconds. */
   readonly queueDrainSeconds: number;
   readonly pendingBytes: number;
-  /** How long the oldest pending event has been on disk; 0 where there is none. */
+  /** How long the oldest pending event has been on disk; 0 if there is none. */
   readonly oldestPendingSeconds: number;
-  /** How long what is pending takes at the pace of the last half minute; `Infinity` where nothing is delivered. */
+  /** Time to deliver everything pending at the rate of the last half minute; `Infinity` if nothing is delivered. */
   readonly drainSeconds: number;
   /** Batches sealed, by the limit that ended them. */
   readonly sealedBy: Readonly<Record<string, number>>;
-  /** Events that were written and flushed together. */
+  /** Events per group: written and flushed together. */
   readonly groupEvents: Histogram;
-  /** What that took. */
+  /** How long writing and flushing a group took. */
   readonly groupSeconds: Histogram;
-  /** From when the events of a request were whole until they were on disk. */
+  /** From the end of a request's events to their being on disk. */
   readonly ackSeconds: Histogram;
-  /** From the first event of a batch until the sink confirmed it, once for each of its events. */
+  /** From the first event of a batch to its confirmation by the sink, once for each of its events. */
   readonly deliverySeconds: Histogram;
-  /** Attempts that failed, at the sink or at the disk, while a batch was read, delivered and deleted. */
+  /** Failed attempts to read, deliver or delete a batch, at the sink or at the disk. */
   readonly deliveryFailures: number;
   readonly sink: SinkState;
 }

@@ -14,9 +14,9 @@ import { refusedEvents } from './settlement.js';
 import type { RefusedEvent } from './settlement.js';
 import { count } from '../base/words.js';
 
-/** What is kept of all batches aside, in bytes of memory. Of those beyond it only the number is known. */
+/** Memory for what is known of batches aside, in bytes. Batches beyond it are only counted. */
 const MEMORY_BYTES_MAX = 8 * 1024 * 1024;
-/** How often it is looked whether there is room, in milliseconds. */
+/** How often to check for room, in milliseconds. */
 const LOOK_MS = 1000;
 const NO_SIZE: LettersSize = { bytes: 0, earlierBytes: 0 };
 
@@ -24,47 +24,48 @@ export interface BatchesAsideOptions extends Others {
   readonly log: EventLog;
   readonly reporter: Reporter;
   readonly retries: Retries;
-  /** Aborted to start nothing more. */
+  /** Aborted when nothing more may start. */
   readonly stopping: AbortSignal;
   readonly random: () => number;
   readonly memoryBytesMax?: number | undefined;
-  /** Puts refused events among the dead letters. Resolves to the reason if that fails. */
+  /** Puts refused events among the dead letters. Resolves to the error if that fails. */
   readonly keep: (batch: Batch, refused: readonly RefusedEvent[]) => Promise<Error | null>;
-  /** Takes a batch off the log whose dead letters are kept. */
+  /** Takes a batch off the log after its dead letters are kept. */
   readonly settled: (batch: SettledAside) => Promise<void>;
-  /** Gives a batch to the sink again, in its turn; `ended` is called when that is over. */
+  /** Delivers a batch again, in its turn; `ended` is called when that is over. */
   readonly deliver: (pending: PendingBatch) => void;
-  /** Called when it rests: then a stop need not wait for it. */
+  /** Called when no work runs: a stop need not wait for it then. */
   readonly rests: () => void;
   readonly broke: (error: Error) => void;
 }
 
-/** A batch that was aside, and its dead letters are kept. */
+/** A batch that was aside and whose dead letters are kept. */
 export interface SettledAside extends SettledBatch {
   readonly pending: PendingBatch;
   readonly deadLettered: number;
 }
 
 /**
- * Batches of which the sink refused events that have no room among the dead letters. Each has left its place at the
- * sink, so it holds up no other, and stays on disk. What the sink said of it is kept, not its events: when there is room,
- * it is read again and its dead letters are written, and the sink hears nothing of it.
+ * Batches with refused events for which the dead letters have no room. Each has left its place at the sink, so it
+ * holds up no other, and stays on disk. Memory keeps the sink's verdicts, not the events: when there is room, the
+ * batch is read again and its dead letters are written. The sink is not asked again.
  *
- * Memory is bounded. A batch beyond the bound is forgotten: only how many there are is known. When no other waits for room
- * and there is some, their names are found again in the directory, and one after the other goes to the sink again.
+ * Memory is bounded. A batch beyond the bound is forgotten: it is only counted. Once no other batch waits for room and
+ * there is some, the names of forgotten batches are found again in the directory, and one at a time goes to the sink
+ * again.
  */
 export class BatchesAside {
   readonly #options: BatchesAsideOptions;
-  /** Oldest first, as they came. */
+  /** In the order in which they came, oldest first. */
   readonly #known = new Map<string, LettersAside>();
   #memoryBytes = 0;
   readonly #forgotten: ForgottenBatches;
-  /** Why the last one has no dead letters. */
+  /** Why the last batch has no dead letters. */
   #lastError: Error | null = null;
   #sinceMs = 0;
-  /** Whether the log has said that they are full. */
+  /** Whether the log has said that the dead letters are full. */
   #isSaid = false;
-  /** Looks in a row that failed. */
+  /** Failed checks in a row. */
   #failures = 0;
   #works = false;
   #timer: NodeJS.Timeout | null = null;
@@ -82,17 +83,17 @@ export class BatchesAside {
     return this.#known.size + this.#forgotten.batches;
   }
 
-  /** Those of which more is known than that they are there. */
+  /** Batches whose verdicts are in memory. */
   get inMemory(): number {
     return this.#known.size;
   }
 
-  /** Whether it is the bound of the dead letters that they wait for, not the disk. */
+  /** Whether they wait for the bound of the dead letters, not for the disk. */
   get isFull(): boolean {
     return this.batches > 0 && this.#lastError instanceof DeadLettersFull;
   }
 
-  /** When the oldest was created, in milliseconds of `performance.now()`; `Infinity`: there is none. */
+  /** When the oldest was created, in milliseconds of `performance.now()`; `Infinity` if there is none. */
   get oldestBornMs(): number {
     const [first] = this.#known.values();
     return Math.min(first?.pending.bornMs ?? Infinity, this.#forgotten.bornMs);
@@ -103,9 +104,9 @@ export class BatchesAside {
   }
 
   /**
-   * The sink has the batch, but for these events, and they could not be kept.
+   * The sink took the batch except for these events, and they could not be kept.
    *
-   * @param refused `null`: nobody knows any longer which they are
+   * @param refused `null` if they are no longer known
    */
   add(pending: PendingBatch, batch: Batch, refused: readonly RefusedEvent[] | null, error: Error): void {
     const { log, reporter } = this.#options;
@@ -131,29 +132,29 @@ export class BatchesAside {
     this.#lookLater();
   }
 
-  /** A batch that the sink failed at is to come again, and nothing is kept of it but its name. It waits for no room. */
+  /** Lets a batch that the sink failed on come again. Only its name is kept, and it waits for no room. */
   forget(pending: PendingBatch): void {
     if (this.batches === 0) this.#sinceMs = performance.now();
     this.#forgotten.add(pending, null);
     this.#lookLater();
   }
 
-  /** A batch was read that the sink gets. */
+  /** Called when a batch was read for delivery. */
   read(batch: StoredBatch): void {
     this.#forgotten.read(batch);
   }
 
-  /** The batch that has its turn cannot be read: others have theirs meanwhile. */
+  /** The batch whose turn it is cannot be read: others go first. */
   leaves(pending: PendingBatch): void {
     if (this.#forgotten.leaves(pending)) this.#look();
   }
 
-  /** The delivery of a batch is over, whatever came of it. */
+  /** The delivery of a batch has ended, with any outcome. */
   ended(pending: PendingBatch): void {
     if (this.#forgotten.ended(pending)) this.#look();
   }
 
-  /** Looks no more. */
+  /** Stops checking. */
   end(): void {
     if (this.#timer !== null) clearTimeout(this.#timer);
     this.#timer = null;
@@ -224,11 +225,14 @@ export class BatchesAside {
     if (next !== null) deliver(next);
   }
 
-  /** Settles all that have room, of those that could not be read at most one more. @returns whether the disk takes letters */
+  /**
+   * Settles each batch that has room. Of the batches that could not be read, it tries at most one.
+   * @returns whether the disk takes letters
+   */
   async #settleKnown(): Promise<boolean> {
     const { log, stopping } = this.#options;
     let isAnyAway = false;
-    const known = [...this.#known.values()]; // one that is tried again is put back behind them
+    const known = [...this.#known.values()]; // one that is tried again moves to the end of the map
     for (const letters of known) {
       if (stopping.aborted || (letters.isAway && isAnyAway)) break;
       isAnyAway ||= letters.isAway;
@@ -237,7 +241,7 @@ export class BatchesAside {
     return true;
   }
 
-  /** @returns whether the directory could be looked at */
+  /** @returns whether the check succeeded */
   async #tried(look: () => Promise<unknown>): Promise<boolean> {
     const { log, reporter } = this.#options;
     const error = await look().then(() => null, asError);
@@ -252,7 +256,7 @@ export class BatchesAside {
     const { log, keep, settled, deliver } = this.#options;
     const { pending, verdicts } = letters;
     const batch = await log.read(pending).catch(asError);
-    // the next time others come first
+    // next time, others go first
     if (batch instanceof Error) {
       this.#known.delete(pending.name);
       this.#known.set(pending.name, { ...letters, isAway: true });
@@ -261,7 +265,7 @@ export class BatchesAside {
     }
     const { name, events, logBytes } = batch;
     if (events !== pending.events) {
-      // it is damaged or gone meanwhile, so nobody knows which of its lines are meant
+      // it was damaged or deleted meanwhile, so the verdicts no longer fit its lines
       this.#drop(letters);
       deliver({ ...pending, events });
       return true;

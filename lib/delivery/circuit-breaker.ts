@@ -5,68 +5,69 @@ import { SinkError } from '../seams/sink-error.js';
 import { backoffMs, setupBackoffMs } from './backoff.js';
 import { Stopping } from './retries.js';
 
-/** So many attempts in a row fail, of any batches, before the sink is left alone. */
+/** The breaker opens after this many failed attempts in a row, of any batches. */
 const FAILURES_MAX = 5;
-/** A sink that asks for more is not believed, in milliseconds. */
+/** The longest wait that a sink may ask for, in milliseconds. */
 const RETRY_AFTER_MS_MAX = 3_600_000;
 
 /**
  * - `closed`: attempts go to the sink.
- * - `open`: none does, until a wait is over.
- * - `half-open`: one does, as a probe, and all others wait for what comes of it.
+ * - `open`: no attempt does, until a wait is over.
+ * - `half-open`: one attempt probes the sink, and all others wait for its outcome.
  */
 export type BreakerState = 'closed' | 'open' | 'half-open';
 
-/** Between two changes of state; tells what began before the last one. */
+/** Numbers the time between two changes of state: shows which attempts started before the last one. */
 type Period = number;
 
 /**
- * Leaves a sink alone that fails, for all batches together: 5 failed attempts in a row, or one answer that says for how
- * long (`retryAfterMs`) or that the sink is set up wrongly (`misconfigured`), open it. After the wait one attempt probes the sink; if that fails, the next wait is longer.
+ * Leaves a failing sink alone, for all batches together. It opens after 5 failed attempts in a row, or after one
+ * answer that asks for a wait (`retryAfterMs`) or shows a wrong setup (`misconfigured`). After the wait one attempt
+ * probes the sink; if that fails, the next wait is longer.
  *
- * A batch that waits here is neither lost nor older by an attempt.
+ * Waiting here loses nothing and does not count as an attempt.
  */
 export class CircuitBreaker {
   state: BreakerState = 'closed';
   /** How often it went from `closed` to `open`. */
   openings = 0;
-  /** Attempts that failed since the last one that the sink answered well. */
+  /** Attempts that failed since the sink last answered well. */
   failuresInARow = 0;
-  /** Why the last of them failed. */
+  /** The error of the last of them. */
   lastError: Error | null = null;
   readonly #reporter: Reporter;
   readonly #stopping: AbortSignal;
   readonly #random: () => number;
   readonly #turns = new EventEmitter();
   #period: Period = 0;
-  /** How often it opened since it was closed: the wait depends on it. */
+  /** Openings since it was last closed: the wait depends on them. */
   #openingsInARow = 0;
-  /** When it may be half-open, on the clock of `performance.now()`. */
+  /** When it may become half-open, on the clock of `performance.now()`. */
   #openUntilMs = 0;
   #openedAtMs = 0;
-  /** Whether the sink said itself for how long. */
+  /** Whether the sink asked for the wait itself. */
   #isAskedFor = false;
 
   constructor(reporter: Reporter, stopping: AbortSignal, random: () => number) {
     this.#reporter = reporter;
     this.#stopping = stopping;
     this.#random = random;
-    // one listener for each batch that waits
+    // one listener for each waiting batch
     setMaxListeners(0, this.#turns);
   }
 
-  /** How long until an attempt may begin, in milliseconds; 0 where only a probe is waited for. */
+  /** Milliseconds until an attempt may start; 0 if only the outcome of a probe is waited for. */
   get waitMs(): number {
     return this.state === 'open' ? Math.max(0, Math.ceil(this.#openUntilMs - performance.now())) : 0;
   }
 
-  /** Whether the sink is left alone because it is set up wrongly. */
+  /** Whether the sink is left alone because it is misconfigured. */
   get misconfigured(): boolean {
     return this.state !== 'closed' && isMisconfigured(this.lastError);
   }
 
   /**
-   * Waits until an attempt may begin. No promise where it may at once.
+   * Waits until an attempt may start. Returns no promise if it may start at once.
    *
    * @throws Stopping
    */
@@ -74,17 +75,17 @@ export class CircuitBreaker {
     return this.state === 'closed' ? this.#period : this.#admitLater();
   }
 
-  /** Ends the wait: somebody has mended what the sink was set up with. A time that the sink asked for stays. */
+  /** Ends the wait: an operator has corrected the setup. A wait that the sink asked for stays. */
   cutWait(): void {
     if (this.state !== 'open' || this.#isAskedFor) return;
     this.#openUntilMs = 0;
     this.#turns.emit('cut');
   }
 
-  /** The sink answered: it has the batch, or refuses it. */
+  /** The sink answered: it took the batch or refused it. */
   succeeded(): void {
     if (this.state === 'closed' && this.failuresInARow === 0) return;
-    // one that began earlier says nothing about the time that the sink asked for
+    // an attempt that started earlier does not end a wait that the sink asked for
     if (this.state === 'open' && this.#isAskedFor) return;
     this.failuresInARow = 0;
     this.lastError = null;
@@ -95,10 +96,10 @@ export class CircuitBreaker {
     this.#turn('closed');
   }
 
-  /** An attempt failed that was admitted in this period. */
+  /** An attempt that was admitted in this period failed. */
   failed(error: Error, period: Period): void {
     const askedMs = retryAfterMs(error);
-    // one that began before the last change says nothing about what is now
+    // an attempt that started before the last change says nothing about the present
     if (period !== this.#period && askedMs === null) return;
     const wasMisconfigured = this.misconfigured;
     const isOpening = this.state === 'closed';
@@ -132,7 +133,7 @@ export class CircuitBreaker {
   #open(askedMs: number | null, error: Error): void {
     this.#isAskedFor = false;
     const failures = ++this.#openingsInARow;
-    // a batch that fails alone waits as long as the first number says
+    // the first bound is for a batch that fails alone: the breaker starts with the second
     const waitMs = isMisconfigured(error)
       ? setupBackoffMs(failures, this.#random())
       : backoffMs(1 + failures, this.#random());
@@ -144,7 +145,7 @@ export class CircuitBreaker {
     this.#turn('open');
   }
 
-  /** The sink said itself for how long; the longest counts. */
+  /** Extends the wait to what the sink asked for; the longest counts. */
   #ask(askedMs: number): void {
     this.#openUntilMs = Math.max(this.#openUntilMs, performance.now() + askedMs);
     this.#isAskedFor = true;
@@ -156,7 +157,10 @@ export class CircuitBreaker {
     this.#turns.emit('turn');
   }
 
-  /** Until the wait is over, or cut. Without `AbortSignal.any`: each leaves something at a signal that lives on. */
+  /**
+   * Sleeps until the wait is over or cut. Without `AbortSignal.any`: each call leaves something at a signal that lives
+   * on.
+   */
   async #sleep(): Promise<void> {
     this.#stopping.throwIfAborted();
     const waking = new AbortController();
@@ -190,7 +194,7 @@ export class CircuitBreaker {
   }
 }
 
-/** How long the sink asked to be left alone, in milliseconds; `null` where it did not. */
+/** How long the sink asked to be left alone, in milliseconds; `null` if it did not. */
 function retryAfterMs(error: Error): number | null {
   const askedMs = error instanceof SinkError ? Number(error.retryAfterMs) : NaN;
   return Number.isFinite(askedMs) && askedMs > 0 ? Math.min(askedMs, RETRY_AFTER_MS_MAX) : null;

@@ -3,21 +3,21 @@ import { shortVerdicts } from './letters-aside.js';
 import { newCourse } from './settlement.js';
 import type { Course, Part } from './settlement.js';
 
-/** What is kept of the pieces of a file that wait while others of its pieces are delivered, in bytes of memory. */
+/** Memory for the pieces of a file that wait while other pieces are delivered, in bytes. */
 const MEMORY_BYTES_MAX = 4 * 1024 * 1024;
-/** About what a part takes in memory, in bytes. */
+/** Approximate memory of a part, in bytes. */
 const PART_BYTES = 80;
 
-/** How far the batch of a file has come at the sink: piece by piece if it is large; else it is one piece. */
+/** How far the batch of a file has come at the sink. A large file comes piece by piece; any other is one piece. */
 export class FileCourse {
-  /** Pieces that were begun and are not settled, by their place in the file. Which had a turn last is the last. */
+  /** Pieces that were started and are not settled, by their index in the file. The piece with the latest turn is last. */
   readonly begun = new Map<number, Course>();
-  /** What came of those that are settled. */
+  /** Totals of the settled pieces. */
   settled = { events: 0, taken: 0, deadLettered: 0 };
-  /** Why the dead letters of some of them could not be kept; `null`: they are. */
+  /** Why dead letters of some settled pieces could not be kept; `null` if all are. */
   notKept: Error | null = null;
   readonly #pieces: number;
-  /** The first one that was not begun. */
+  /** The first piece that was not started. */
   #next = 0;
   #latest: Course;
 
@@ -26,22 +26,22 @@ export class FileCourse {
     this.#latest = newCourse(batch);
   }
 
-  /** Events of the file that the sink has. */
+  /** Events of the file that the sink took. */
   get taken(): number {
     return this.#courses.reduce((sum, { taken }) => sum + taken, this.settled.taken);
   }
 
-  /** How many parts of it wait apart. */
+  /** How many of its parts wait apart. */
   get apart(): number {
     return this.#courses.reduce((sum, { apart }) => sum + apart.length, 0);
   }
 
-  /** Whether there is more of it than what waits apart. */
+  /** Whether more is left of it than parts that wait apart. */
   get isOpen(): boolean {
     return this.#next < this.#pieces || this.#courses.some(isOpen);
   }
 
-  /** As of the last attempt: whether the sink took others, and how long it took. */
+  /** The last attempt: whether the sink took others, and how long it took. */
   get takesOthers(): boolean {
     return this.#latest.takesOthers;
   }
@@ -50,12 +50,15 @@ export class FileCourse {
     return this.#latest.tookMs;
   }
 
-  /** The file has its turn: what waits apart is offered again, after all else. */
+  /** Starts a turn of the file: parts that wait apart are offered again, after all others. */
   startTurn(): void {
     for (const course of this.begun.values()) course.open.push(...course.apart.splice(0));
   }
 
-  /** The piece to be settled next: those that have given way come after new ones, what waits apart last. `null`: none. */
+  /**
+   * The piece to settle next; `null` if there is none. New pieces come first, then pieces that have given way, and
+   * last pieces whose parts wait apart.
+   */
   next(): number | null {
     if (this.#next < this.#pieces) return this.#next++;
     for (const [index, course] of this.begun) if (isOpen(course)) return index;
@@ -64,7 +67,7 @@ export class FileCourse {
     return null;
   }
 
-  /** A piece has its turn, after which others come first. @param events as many as there are now */
+  /** Starts the turn of a piece; other pieces come first after it. @param piece with the number of its events as of now */
   begin(index: number, piece: { readonly events: number }): Course {
     const known = this.begun.get(index);
     this.begun.delete(index);
@@ -74,7 +77,7 @@ export class FileCourse {
     return this.#latest;
   }
 
-  /** What is left of a piece waits for another turn. If that is too much for memory, all of it is offered again. */
+  /** Keeps the rest of a piece for another turn. If that takes too much memory, all of it is offered again. */
   setApart(course: Course): void {
     course.apart.push(...course.open.splice(0).map(waiting));
     if (this.#pieces === 1 || this.shrink() <= MEMORY_BYTES_MAX) return;
@@ -82,7 +85,7 @@ export class FileCourse {
     course.apart = course.open.splice(0).map(waiting);
   }
 
-  /** Keeps no more than is needed for the next turn. @returns about what it takes in memory, in bytes */
+  /** Drops all that the next turn does not need. @returns the approximate memory of the rest, in bytes */
   shrink(): number {
     let bytes = 0;
     for (const course of this.#courses) {
@@ -93,7 +96,7 @@ export class FileCourse {
     return bytes;
   }
 
-  /** All of it is to be offered again, and nothing is known of it. */
+  /** Forgets all progress: the whole file is offered again. */
   drop(): void {
     for (const course of this.#courses) course.open = [];
   }
@@ -103,7 +106,7 @@ export class FileCourse {
   }
 }
 
-/** Whether there are parts of it other than those that have waited apart. */
+/** Whether parts of it are left besides those that have waited apart. */
 function isOpen({ open }: Course): boolean {
   return open.some(({ tries }) => tries === undefined);
 }

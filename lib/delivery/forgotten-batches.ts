@@ -7,31 +7,31 @@ const NAMES_MAX = 1000;
 const FREE_MAX = 50_000;
 const NOTHING = { batches: 0, events: 0, bytes: 0, letterBytes: 0, bornMs: Infinity };
 
-/** Which batches of the directory are not forgotten ones. */
+/** Batches in the directory that are not forgotten. */
 export interface Others {
-  /** The names of batches that are being delivered or wait for it. */
+  /** Names of batches that are being delivered or wait for it. */
   readonly busy: () => Iterable<string>;
-  /** The newest batch that has come to be delivered: younger ones have not been forgotten. */
+  /** The newest batch that delivery was given: younger ones have not been forgotten. */
   readonly newest: () => string | null;
 }
 
 /**
- * Batches aside that memory has no room for. Only how many there are is known, and their sums; their names are found again
- * in the directory. One at a time goes to the sink again. Of those that need no room for dead letters the names are kept, so
- * they do not wait for those that do.
+ * Batches aside for which memory has no room. They are only counted and summed; their names are found again in the
+ * directory. One at a time goes to the sink again. The names of batches that need no room for dead letters are kept,
+ * so these batches do not wait for the others.
  */
 export class ForgottenBatches {
   readonly #log: EventLog;
   readonly #others: Others;
   #sums = NOTHING;
-  /** Those that need no room, but for more than memory holds. */
+  /** Batches that need no room for dead letters, as far as memory holds them. */
   readonly #free = new Set<string>();
-  /** Some of them, found again, and whether it was for all that was looked or only for those that need no room. */
+  /** Batches that were found again, and whether the search was for all or only for those that need no room. */
   #found: PendingBatch[] = [];
   #isOfAll = true;
-  /** Names of those that were found and whose delivery is not over. */
+  /** Names of found batches whose delivery is not over. */
   readonly #out = new Set<string>();
-  /** The one of them that has its turn. */
+  /** The found batch whose turn it is. */
   #atSink: string | null = null;
 
   constructor(log: EventLog, others: Others) {
@@ -39,27 +39,27 @@ export class ForgottenBatches {
     this.#others = others;
   }
 
-  /** With those whose delivery is not over. */
+  /** Includes batches whose delivery is not over. */
   get batches(): number {
     return this.#sums.batches + this.#out.size;
   }
 
-  /** Whether one more may go to the sink. */
+  /** Whether one more batch may go to the sink. */
   isNextDue(hasRoom: boolean): boolean {
     return (hasRoom ? this.#sums.batches : this.#free.size) > 0 && this.#atSink === null;
   }
 
-  /** Room that is enough for the dead letters of each of those that need some. */
+  /** Enough room for the dead letters of any one of them. */
   get size(): LettersSize {
     return { bytes: this.#sums.letterBytes, earlierBytes: 0 };
   }
 
-  /** When the oldest was created, or one that is settled, in milliseconds of `performance.now()`. */
+  /** When the oldest was created, in milliseconds of `performance.now()`. It may be settled by now. */
   get bornMs(): number {
     return this.#sums.bornMs;
   }
 
-  /** @param size `null`: it needs no room for dead letters, as far as is known */
+  /** @param size `null` if it needs no room for dead letters, as far as is known */
   add(pending: PendingBatch, size: LettersSize | null): void {
     const { name, events, bornMs } = pending;
     if (size === null && this.#free.size < FREE_MAX) this.#free.add(name);
@@ -74,9 +74,9 @@ export class ForgottenBatches {
   }
 
   /**
-   * The next one for the sink; `null`: there is none.
+   * The next batch for the sink; `null` if there is none.
    *
-   * @param hasRoom whether there is room for the dead letters of each; if not, it is one that needs none
+   * @param hasRoom whether there is room for the dead letters of any; if not, only a batch that needs none is due
    * @throws the system's error
    */
   async next(hasRoom: boolean): Promise<PendingBatch | null> {
@@ -84,14 +84,14 @@ export class ForgottenBatches {
     this.#isOfAll = hasRoom;
     const newest = this.#others.newest();
     if (this.#found.length === 0 && newest !== null) {
-      // as of now: what is being delivered may be off the disk when the directory has been read
+      // as of now: a batch that is being delivered may be off the disk once the directory has been read
       const busy = new Set(this.#others.busy());
       const free = new Set(this.#free);
       const isForgotten = (name: string): boolean =>
         !busy.has(name) && this.#log.compare(name, newest) <= 0 && (hasRoom || free.has(name));
       const batches = hasRoom ? this.#sums.batches : free.size;
       this.#found = await this.#log.find(isForgotten, NAMES_MAX);
-      // files may be gone; other batches may have come meanwhile
+      // files may be gone, and other batches may have come meanwhile
       if (this.#found.length < NAMES_MAX) {
         this.#add(this.#found.length - batches, 0, 0);
         for (const { name } of this.#found) free.delete(name);
@@ -107,25 +107,25 @@ export class ForgottenBatches {
     return { ...pending, past: 'offered' };
   }
 
-  /** A batch was read that the sink gets. */
+  /** Called when a batch was read for delivery. */
   read(batch: StoredBatch): void {
     if (this.#out.has(batch.name)) this.#add(0, -batch.events, -this.#log.pendingBytesOf(batch));
   }
 
-  /** A batch cannot be read now: others have their turn meanwhile. @returns whether it had its turn */
+  /** A batch cannot be read now: others go first. @returns whether it was its turn */
   leaves({ name }: PendingBatch): boolean {
     if (name !== this.#atSink) return false;
     this.#atSink = null;
     return true;
   }
 
-  /** The delivery of a batch is over. @returns whether it was one of these */
+  /** The delivery of a batch has ended. @returns whether it was one of these */
   ended(pending: PendingBatch): boolean {
     this.leaves(pending);
     return this.#out.delete(pending.name);
   }
 
-  /** If all have been at the sink: how many events were in none of their files any longer. They are missed then. */
+  /** Once all have been at the sink: how many events were no longer in any file. They count as missed then. */
   missed(): number {
     if (this.batches > 0) return 0;
     const { events, bytes } = this.#sums;

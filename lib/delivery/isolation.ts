@@ -2,10 +2,10 @@ import type { CircuitBreaker } from './circuit-breaker.js';
 import type { SinkAttempts } from './sink-attempts.js';
 import type { Course, Failed, Part } from './settlement.js';
 
-/** A batch may be suspected after this many failures, or after two that lie this far apart, in milliseconds. */
+/** A batch may become suspect after this many failures, or after two that are this far apart, in milliseconds. */
 const FAILURES_SUSPECT = 3;
 const FAILING_MS = 10_000;
-/** If the sink has taken nothing else meanwhile, a batch gives way to another after this many. */
+/** If the sink has taken nothing else meanwhile, a batch gives way to another after this many failures. */
 const FAILURES_PROBE = 5;
 
 export interface IsolationOptions {
@@ -13,27 +13,31 @@ export interface IsolationOptions {
   readonly breaker: Pick<CircuitBreaker, 'state' | 'failuresInARow' | 'waitMs'>;
   /** Whether another batch waits for a place. */
   readonly othersWait: () => boolean;
-  /** Failures at a single event, while the sink takes others, after which it counts as refused. */
+  /** A single event counts as refused after this many failures while the sink takes others. */
   readonly triesMax: number;
 }
 
 /**
- * Tells a bad batch from a bad moment. The sink fails at a batch again and again: if it has taken something else since it
- * last failed, it is the batch. Then its parts are offered by themselves, and single events that fail wait apart. If it
- * takes nothing else, it is an outage, and nothing waits apart.
+ * Tells a bad batch from a bad moment. If the sink fails on a batch again and again, but has taken something else
+ * since the last failure, the batch is at fault: its parts are offered separately, and single events that fail wait
+ * apart. If the sink takes nothing else, it is an outage, and nothing waits apart.
  *
- * So it holds up no other (N11). To find out, the batch gives way to another. If there is none, or others fail as well, the halves of one batch find out.
+ * So a bad batch holds up no other (N11). To find out, it gives way to another. If there is none, or if others fail as
+ * well, one batch is split, and its halves find out.
  */
 export class Isolation {
   readonly #options: IsolationOptions;
-  /** The batch that is split although nobody knows whether the sink takes others. One is enough. */
+  /** The batch that is split although it is unknown whether the sink takes others. One is enough. */
   #probe: Course | null = null;
 
   constructor(options: IsolationOptions) {
     this.#options = options;
   }
 
-  /** Whether a part must wait: an event that waits apart is a probe for a sink that may be down only if nothing else is. */
+  /**
+   * Whether a part must wait. An event that waits apart may probe a sink that is perhaps down only if nothing else
+   * can.
+   */
   mustWait({ tries }: Part): boolean {
     const { breaker, othersWait } = this.#options;
     if (tries === undefined || breaker.state === 'closed') return false;
@@ -41,9 +45,10 @@ export class Isolation {
   }
 
   /**
-   * The sink failed at a part of a batch.
+   * The sink failed on a part of a batch.
    *
-   * @returns what becomes of it; `null`: it is tried again in its place; a number: it counts as refused, after so many tries
+   * @returns what becomes of it; `null` to retry it in its place; a number if it counts as refused after this many
+   *   tries
    */
   failed(course: Course, part: Part): Failed | number | null {
     const { attempts, breaker, othersWait, triesMax } = this.#options;
@@ -61,9 +66,9 @@ export class Isolation {
       return leaves && givesWay ? { next: 'keep', leaves } : null;
     }
     course.isSuspect = true;
-    // if the sink takes nothing else, its halves go first, down to an event: it may take what is smaller
+    // if the sink takes nothing else, its halves go first, down to an event: the sink may take a smaller part
     if (part.to - part.from > 1) return { next: 'split', leaves: leaves && takesOthers };
-    // of one that is known the last other word of the sink will do
+    // for an event that waits apart already, it is enough if the sink's last other answer was good
     const isKnown = part.tries !== undefined && breaker.state === 'closed' && breaker.failuresInARow === 0;
     const tries = (part.tries ?? 0) + Number(takesOthers || isKnown);
     if (tries >= triesMax) return tries;

@@ -6,15 +6,15 @@ import type { Retries } from './retries.js';
 import type { RefusedEvent } from './settlement.js';
 import type { Settler } from './settler.js';
 
-/** How often a piece is read in its place in the order, before others go first. */
+/** How often a piece is read in its place in the order before others go first. */
 const READS_IN_PLACE = 3;
 
-/** What came of a whole file. */
+/** The outcome of a whole file. */
 export interface FileSettlement {
-  /** Its events; fewer than were read first, if some of a large file are gone since. */
+  /** Its events; fewer than were read first if some of a large file are gone since. */
   readonly events: number;
   readonly deadLettered: number;
-  /** `null`: nobody knows any longer, as it is a large file. */
+  /** `null` if they are no longer known, as for a large file. */
   readonly refused: readonly RefusedEvent[] | null;
   readonly notKept: Error | null;
 }
@@ -26,13 +26,13 @@ export interface Settling {
 }
 
 /**
- * Settles the batch of a file, a large one piece by piece, of which one at a time is in memory. A piece of which events
- * wait apart holds up no other piece. If dead letters of some have no room, the others are delivered, and then the whole
- * file waits and is settled again later: its pieces come to the sink again, with the same keys.
+ * Settles the batch of a file. A large file is settled piece by piece, with one piece in memory at a time. Events that
+ * wait apart hold up no other piece. If some dead letters have no room, the other pieces are delivered; then the whole
+ * file waits and is settled again later. Its pieces come to the sink again, with the same keys.
  *
- * @param course is kept up to date
+ * @param course its progress, updated in place
  * @param mayHaveLetters whether some of its events may be among the dead letters already
- * @returns `null` if that is not over: the server stops, or the batch leaves its place
+ * @returns `null` if it is not settled yet: the server stops, or the batch leaves its place
  */
 export async function settleFile(
   batch: StoredBatch,
@@ -67,7 +67,7 @@ export async function settleFile(
   return { ...settled, refused, notKept };
 }
 
-/** @returns `null`: it cannot be read now, or the server stops */
+/** @returns `null` if it cannot be read now, or if the server stops */
 async function readPart(
   batch: StoredBatch,
   index: number,

@@ -2,24 +2,24 @@ import type { LettersSize } from '../seams/dead-letters.js';
 import type { PendingBatch } from '../seams/batch.js';
 import type { Verdict } from './settlement.js';
 
-/** More of a reason or status is not kept, in characters: dead letters that had to wait have it cut off. */
+/** At most this much of a reason or status is kept, in characters: dead letters that had to wait have the rest cut off. */
 const TEXT_LENGTH_MAX = 500;
-/** About what a batch and a verdict take in memory, in bytes. */
+/** Approximate memory of a batch and of a verdict, in bytes. */
 const BATCH_BYTES = 500;
 const VERDICT_BYTES = 80;
 
-/** A batch that the sink has, but for events that it refused; these are to become dead letters. */
+/** A batch that the sink took except for refused events, which are to become dead letters. */
 export interface LettersAside {
   readonly pending: PendingBatch;
   readonly verdicts: readonly Verdict[];
   readonly size: LettersSize;
-  /** What this takes in memory, about. */
+  /** Its approximate memory, in bytes. */
   readonly memoryBytes: number;
-  /** Its file could not be read: others go first. */
+  /** Whether its file could not be read, so that others go first. */
   readonly isAway: boolean;
 }
 
-/** @param refused their events, which may be held by it, are not kept */
+/** @param refused without their events, which may be views of the batch and would hold it in memory */
 export function lettersAside(
   pending: PendingBatch,
   refused: readonly Verdict[],
@@ -28,11 +28,11 @@ export function lettersAside(
   return { pending, ...shortVerdicts(refused), size, isAway: false };
 }
 
-/** Verdicts on a batch that waits, and about what all that is kept of it takes in memory, in bytes. */
+/** Verdicts on a batch that waits, and the approximate memory of all that is kept of it, in bytes. */
 export function shortVerdicts(refused: readonly Verdict[]): { verdicts: Verdict[]; memoryBytes: number } {
   let memoryBytes = BATCH_BYTES;
   const texts = new Map<string, string>();
-  /** Equal texts once, and none that is a part of a larger one, which would be held by it. */
+  /** Equal texts are kept once, and copied, so that none holds a larger text in memory. */
   const short = (text: string): string => {
     const cut = text.length > TEXT_LENGTH_MAX ? `${text.slice(0, TEXT_LENGTH_MAX)}…` : text;
     let copy = texts.get(cut);

@@ -5,10 +5,10 @@ import type { EventLog } from '../seams/event-log.js';
 import type { Waiting } from './read-ahead.js';
 import type { Retries } from './retries.js';
 
-/** How often a batch is read in its place in the order, and how many may leave it because they cannot be read. */
+/** How often a batch is read in its place in the order, and how many batches may leave it because they cannot be read. */
 const READS_IN_PLACE = 3;
 const AWAY_MAX = 10_000;
-/** What the system says if it is no fault of the file: too many are open, or there is no memory. No other can be read then. */
+/** System errors that are no fault of the file: too many open files, or no memory. No other file can be read then. */
 const OF_THE_PROCESS = new Set(['EMFILE', 'ENFILE', 'ENOMEM', 'EAGAIN']);
 
 export interface PatientReadsOptions {
@@ -68,8 +68,8 @@ export class PatientReads {
   }
 
   /**
-   * @param ahead what was read of it before it had a place
-   * @returns `null` if it is away now, or the server stops
+   * @param ahead what was read before it had a place
+   * @returns `null` if it has left its place, or if the server stops
    */
   async read(pending: PendingBatch, ahead: Waiting['read']): Promise<StoredBatch | null> {
     const { log, reporter, retries } = this.#options;

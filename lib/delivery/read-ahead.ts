@@ -2,21 +2,21 @@ import type { PendingBatch, StoredBatch } from '../seams/batch.js';
 import type { EventLog } from '../seams/event-log.js';
 import { asError } from '../base/errors.js';
 
-/** At most this many batches wait: with 16 the disk is busy while one is at the sink, and more gain nothing. */
+/** At most this many batches wait: 16 keep the disk busy while one is at the sink, and more gain nothing. */
 const BATCHES_MAX = 16;
-/** While this many bytes are read, no further batch is started: it is at most the bytes of a batch more. */
+/** While this many bytes are being read, no further read starts: at most one batch exceeds it. */
 const BYTES_MAX = 4 * 1024 * 1024;
 
 /** A batch that waits for its place at the sink. */
 export interface Waiting {
   readonly pending: PendingBatch;
-  /** What it counts in memory. */
+  /** How much it counts in memory, in bytes. */
   readonly bytes: number;
-  /** Its content, or why it could not be read; `null`: nothing was read of it. */
+  /** Its content, or why it could not be read; `null` if it was not read ahead. */
   readonly read: Promise<StoredBatch | Error> | null;
 }
 
-/** Batches that wait for a place at the sink, oldest first, and are read from the disk meanwhile. */
+/** Batches that wait for a place at the sink, oldest first. They are read from disk meanwhile. */
 export class ReadAhead {
   readonly #log: EventLog;
   readonly #waiting: Waiting[] = [];
@@ -38,12 +38,12 @@ export class ReadAhead {
     return this.#waiting.length >= BATCHES_MAX || this.#bytes >= BYTES_MAX;
   }
 
-  /** Whether the sink has a backlog to catch up with: in ordinary delivery one or two batches wait. */
+  /** Whether the sink has a backlog to catch up with. Normally, one or two batches wait. */
   get isLong(): boolean {
     return this.isFull || this.#waiting.length >= BATCHES_MAX / 2;
   }
 
-  /** Puts a batch at the end, and begins to read it unless it is in memory anyway. */
+  /** Adds a batch at the end, and starts to read it unless it is in memory anyway. */
   add(pending: PendingBatch): void {
     const isRead = !this.#log.remembers(pending);
     const bytes = isRead ? pending.logBytes : 0;
@@ -53,18 +53,17 @@ export class ReadAhead {
     this.#waiting.push({ pending, bytes, read });
   }
 
-  /** Puts a batch that has had its turn in front of all younger ones. Nothing is read of it before its next turn. */
+  /** Puts a batch that has had its turn before all younger ones. It is not read before its next turn. */
   addAgain(pending: PendingBatch): void {
     const at = this.#waiting.findIndex((other) => this.#log.compare(other.pending.name, pending.name) > 0);
     this.#waiting.splice(at === -1 ? this.#waiting.length : at, 0, { pending, bytes: 0, read: null });
   }
 
-  /** All that wait, oldest first. */
+  /** All waiting batches, oldest first. */
   get batches(): PendingBatch[] {
     return this.#waiting.map(({ pending }) => pending);
   }
 
-  /** Takes the oldest. */
   shift(): Waiting | null {
     const first = this.#waiting.shift() ?? null;
     if (first !== null) this.#bytes -= first.bytes;

@@ -3,23 +3,23 @@ import type { Batch } from '../seams/batch.js';
 import { SinkError } from '../seams/sink-error.js';
 
 /**
- * A sink may quote events in its errors, and events do not belong into log lines (decision 29): a word of the sink's
- * that stands in an event of the batch is shown as `…`. The dead letters, which have the events anyway, keep it.
+ * Sinks may quote events in their errors, and events do not belong in log lines (decision 29). So a word of the sink
+ * that is also in an event of the batch is shown as `…`. Dead letters keep it: they have the events anyway.
  */
 
-/** Words, also such as `evt-1` and `a@example.com`; shorter ones say nothing. */
+/** Words; `evt-1` and `a@example.com` are one word each. Shorter ones say nothing. */
 const WORD = /[\p{L}\p{N}]+(?:[_@.+-]+[\p{L}\p{N}]+)*/gu;
 const PART = /[\p{L}\p{N}]+/gu;
 const WORD_LENGTH_MIN = 3;
-/** A word that is shorter must stand alone in the event: each number is a part of some timestamp. */
+/** A shorter word counts only if it is a whole word in the event: each number is a part of some timestamp. */
 const PART_LENGTH_MIN = 6;
-/** What is left of a word where the text was cut off. */
+/** The rest of a word where the text was cut off. */
 const CUT_OFF = /[\p{L}\p{N}_@.+-]*…/gu;
-/** So much of what the sink says is shown, in characters. */
+/** At most this much of the sink's text is shown, in characters. */
 const TEXT_LENGTH_MAX = 500;
-/** At most this many bytes of events are looked through for one text: some 5 ms. Words that are left then are hidden. */
+/** At most this many bytes of events are searched for one text, about 5 ms. Words that are left then are hidden. */
 const SEARCH_BYTES_MAX = 8 * 1024 * 1024;
-/** What it costs to look at one place where a word was found, in bytes that could be looked through instead. */
+/** The cost of checking one place where a word was found, in bytes that could be searched instead. */
 const PLACE_BYTES = 1024;
 /** Forebay's own words, and the members that every event has. */
 const PLAIN = new Set(
@@ -28,7 +28,7 @@ const PLAIN = new Set(
   ),
 );
 
-/** What the sink said of a batch, without what it quotes of its events. */
+/** The sink's text about a batch, without what it quotes of its events. */
 export function withoutEvents(text: string, { bytes }: Pick<Batch, 'bytes'>, status: unknown = null): string {
   const search = new Search(bytes);
   const quoted = (word: string): boolean =>
@@ -43,7 +43,7 @@ export function withoutEvents(text: string, { bytes }: Pick<Batch, 'bytes'>, sta
   );
 }
 
-/** An error of the sink as a log line may have it: nor are there members that a driver has added, such as a row. */
+/** An error of the sink as a log line may have it. Members that a driver has added, such as a row, are left out. */
 export function shownError(error: Error, batch: Batch): Error {
   const { message, stack = '' } = error;
   const status = error instanceof SinkError ? error.status : null;
@@ -62,14 +62,14 @@ export function shownError(error: Error, batch: Batch): Error {
       : new Error(text);
   const code = systemCode(error);
   if (code !== undefined) Object.assign(shown, { code });
-  // the message may have lines that look like calls
+  // lines of the message may look like calls
   const end = stack.indexOf(message);
   const calls = end === -1 ? null : /^ +at [^]*$/m.exec(stack.slice(end + message.length));
   shown.stack = `${error.name}: ${text}${calls === null ? '' : `\n${calls[0]}`}`;
   return shown;
 }
 
-/** Looks for words in a batch, each once, and for no longer than is allowed: a client chooses what is in an event. */
+/** Searches a batch for words, each once, within a bound of time: a client chooses what is in an event. */
 class Search {
   readonly #bytes: Buffer;
   readonly #found = new Map<string, boolean>();
@@ -79,7 +79,7 @@ class Search {
     this.#bytes = bytes;
   }
 
-  /** Whether the word stands in the batch, or there is no time to find out. */
+  /** Whether the word is in the batch, or no time is left to find out. */
   finds(word: string): boolean {
     let found = this.#found.get(word);
     if (found === undefined) this.#found.set(word, (found = this.#look(word)));
@@ -101,7 +101,7 @@ class Search {
     return true;
   }
 
-  /** Whether what stands before this place is a part of a word: not so the letter of `\n`, nor the digits of `\u0001`. */
+  /** Whether the text before this place ends in a word. The letter of `\n` and the digits of `\u0001` do not count. */
   #endsInWord(at: number): boolean {
     const before = this.#bytes.toString('latin1', Math.max(0, at - 6), at);
     return isWordByte(before.charCodeAt(before.length - 1)) && !/\\(?:[bfnrt]|u[0-9a-fA-F]{4})$/.test(before);

@@ -2,13 +2,13 @@ import type { PendingBatch } from '../seams/batch.js';
 import type { Reporter } from '../base/reporter.js';
 import type { FileCourse } from './file-course.js';
 
-/** What is kept of all of them, in bytes of memory. */
+/** Memory for all of them, in bytes. */
 const MEMORY_BYTES_MAX = 8 * 1024 * 1024;
-/** The bounds of a wait that no one shortens, in milliseconds; the last if only events are left that wait apart. */
+/** The bounds of a wait that nothing shortens, in milliseconds; the last if only events that wait apart are left. */
 const FIRST_MS = 1000;
 const MOST_MS = 30_000;
 const APART_MOST_MS = 600_000;
-/** A batch that is the reason of its failures takes at most a fifth of a place. */
+/** A batch that causes its own failures takes at most a fifth of a place. */
 const REST = 4;
 /** After at most this many turns in a row in which the sink took nothing, a batch that does not rest goes first. */
 const TURNS_IN_VAIN_MAX = 3;
@@ -19,9 +19,9 @@ interface Resting {
   readonly memoryBytes: number;
   /** Turns in a row in which the sink took nothing of it. */
   readonly turns: number;
-  /** When it wants its next turn, on the clock of `performance.now()`. */
+  /** When its next turn is due, on the clock of `performance.now()`. */
   dueMs: number;
-  /** Its file cannot be read now; it gets its turn by itself once that is over. */
+  /** Whether its file cannot be read now. It gets its turn by itself once it can be read. */
   isAway: boolean;
 }
 
@@ -30,31 +30,31 @@ export interface RestingBatchesOptions {
   readonly stopping: AbortSignal;
   readonly random: () => number;
   readonly memoryBytesMax?: number | undefined;
-  /** Gives a batch to the sink again, in its turn; `ended` is called when that is over. */
+  /** Delivers a batch again, in its turn; `ended` is called when that is over. */
   readonly deliver: (pending: PendingBatch) => void;
   /** Whether a batch that does not rest waits for a place. */
   readonly othersWait: () => boolean;
 }
 
 /**
- * Batches that the sink failed at and that have left their places. Each is on disk; of it only its name is kept, and how
- * far it has come. One after the other gets a turn again: soon if others were taken meanwhile or its parts are to be tried,
- * later and later if only events are left that wait apart.
+ * Batches that the sink failed on and that have left their places. Each is on disk; memory keeps only its name and its
+ * progress. One at a time gets a turn again: soon if others were taken meanwhile or if its parts are to be tried,
+ * later and later if only events that wait apart are left.
  */
 export class RestingBatches {
   /** Events that wait apart. */
   events = 0;
   readonly #options: RestingBatchesOptions;
   readonly #resting = new Map<string, Resting>();
-  /** Those of the one that has its turn. */
+  /** The batch whose turn it is. */
   #atSink: { readonly name: string; readonly turns: number } | null = null;
   #memoryBytes = 0;
   #timer: NodeJS.Timeout | null = null;
-  /** Whether events have been set apart since the log said that there are none. */
+  /** Whether events were set apart since the log said that there are none. */
   #hasSet = false;
-  /** Turns in a row, of any of these, in which the sink took nothing. */
+  /** Turns in a row, of any of these batches, in which the sink took nothing. */
   #turnsInVain = 0;
-  /** Before that no event that waits apart is offered. */
+  /** No event that waits apart is offered before this time. */
   #pauseUntilMs = 0;
 
   constructor(options: RestingBatchesOptions) {
@@ -64,7 +64,7 @@ export class RestingBatches {
     });
   }
 
-  /** Whether another batch is to have a place first: those that are due again and again would take them all. */
+  /** Whether another batch must get a place first: batches that are due again and again would take all places. */
   get #owesPlace(): boolean {
     return this.#turnsInVain >= TURNS_IN_VAIN_MAX && this.#options.othersWait();
   }
@@ -73,13 +73,13 @@ export class RestingBatches {
     return [...this.#resting.keys()];
   }
 
-  /** Whether there is one of which not only events are left that wait apart. */
+  /** Whether any batch has more left than events that wait apart. */
   get isAnyOpen(): boolean {
     for (const { course } of this.#resting.values()) if (course.isOpen) return true;
     return false;
   }
 
-  /** When the oldest was created, in milliseconds of `performance.now()`; `Infinity`: there is none. */
+  /** When the oldest was created, in milliseconds of `performance.now()`; `Infinity` if there is none. */
   get oldestBornMs(): number {
     let oldestMs = Infinity;
     for (const { pending } of this.#resting.values()) oldestMs = Math.min(oldestMs, pending.bornMs);
@@ -90,7 +90,7 @@ export class RestingBatches {
    * A batch has left its place before the sink has all of it.
    *
    * @param tookAny whether the sink took some of it in this turn
-   * @returns `false` if there is no memory for it
+   * @returns `false` if memory has no room for it
    */
   add(pending: PendingBatch, course: FileCourse, tookAny: boolean): boolean {
     const { random, memoryBytesMax = MEMORY_BYTES_MAX } = this.#options;
@@ -121,7 +121,10 @@ export class RestingBatches {
     return true;
   }
 
-  /** Its turn has come. @returns how far it has come; `null`: nothing is known of it, or it has changed meanwhile */
+  /**
+   * Starts the turn of a batch. @returns its progress; `null` if nothing is known of it, or if it has changed
+   * meanwhile
+   */
   take({ name, events }: Pick<PendingBatch, 'name' | 'events'>): FileCourse | null {
     const resting = this.#resting.get(name);
     if (resting === undefined) return null;
@@ -137,7 +140,7 @@ export class RestingBatches {
     return course;
   }
 
-  /** A batch cannot be read and leaves its place: others have their turn meanwhile. */
+  /** A batch cannot be read and leaves its place: others go first. */
   leaves({ name }: PendingBatch): void {
     if (this.#atSink?.name === name) {
       this.#atSink = null;
@@ -147,12 +150,12 @@ export class RestingBatches {
     this.#look();
   }
 
-  /** The turn of a batch is over, whatever came of it. @param isWell whether the sink has all of it */
+  /** The turn of a batch has ended, with any outcome. @param isWell whether the sink has all of it */
   ended({ name }: PendingBatch, isWell: boolean): void {
     if (this.#atSink?.name === name) {
       this.#atSink = null;
       this.#sayEnd();
-      // someone may have mended what they all waited for
+      // the cause of all these failures may be gone
       if (isWell) this.#hurry(() => true);
     } else this.#turnsInVain = 0;
     if (this.#resting.size === 0) return;
@@ -160,7 +163,7 @@ export class RestingBatches {
     this.#look();
   }
 
-  /** Looks no more. */
+  /** Starts no further turn. */
   end(): void {
     if (this.#timer !== null) clearTimeout(this.#timer);
     this.#timer = null;

@@ -6,7 +6,7 @@ import type { Reporter } from '../base/reporter.js';
 import { SinkError } from '../seams/sink-error.js';
 import { backoffMs } from './backoff.js';
 
-/** What an attempt throws that ended early because the server stops: nothing failed. */
+/** Thrown by an attempt that ended early because the server stops: nothing failed. */
 export class Stopping extends Error {
   constructor() {
     super('the server stops');
@@ -14,7 +14,7 @@ export class Stopping extends Error {
   }
 }
 
-/** The code of a failure that has none of its own. */
+/** The code of a failure whose error has none. */
 const CODES = {
   deliver: 'DELIVERY_FAILED',
   keep: 'DISK_FAILED',
@@ -22,10 +22,10 @@ const CODES = {
   delete: 'DISK_FAILED',
 } as const satisfies Record<Step, ErrorCode>;
 
-/** The batch that something is tried for, as log lines name it. */
+/** The batch of an attempt, as log lines name it. */
 export interface About {
   readonly name: string;
-  /** `null`: its file was not read yet. */
+  /** `null` if its file was not read yet. */
   readonly events: number | null;
 }
 
@@ -38,14 +38,14 @@ export interface Wait {
 
 export interface RetriesOptions {
   readonly reporter: Reporter;
-  /** Aborted to begin no further attempt. */
+  /** Aborted when no further attempt may start. */
   readonly stopping: AbortSignal;
   readonly random: () => number;
   /** Called with the error of each failed attempt. */
   readonly failed: (error: Error) => void;
 }
 
-/** Tries the sink and the disk again until they do what is asked for: there is no last attempt. */
+/** Retries the sink and the disk until they succeed: there is no last attempt. */
 export class Retries {
   /** Attempts that failed, at the sink or at the disk. */
   failures = 0;
@@ -55,7 +55,7 @@ export class Retries {
     this.#options = options;
   }
 
-  /** Tries once, and again until it succeeds. `false` where the server stops before. */
+  /** Tries until it succeeds. Resolves to `false` if the server stops first. */
   async untilDone(
     step: Step,
     about: About,
@@ -81,7 +81,7 @@ export class Retries {
     }
   }
 
-  /** How long to wait after this many failures in a row, in milliseconds. */
+  /** The wait after this many failures in a row, in milliseconds. */
   backoffMs(failures: number): number {
     return backoffMs(failures, this.#options.random());
   }
@@ -93,7 +93,7 @@ export class Retries {
     return !stopping.aborted;
   }
 
-  /** Counts a failed attempt, and says so. */
+  /** Counts and logs a failed attempt. */
   failed(step: Step, about: About, error: Error, why: string): void {
     this.failures++;
     this.#options.failed(error);
@@ -103,7 +103,7 @@ export class Retries {
   }
 }
 
-/** The code of an error that has one of its own. */
+/** The code of an error; `null` if it has none. */
 function codeOf(error: Error): ErrorCode | null {
   if (error instanceof SinkError && error.misconfigured) return 'SINK_MISCONFIGURED';
   return error instanceof ForebayError ? error.code : null;

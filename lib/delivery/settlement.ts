@@ -5,41 +5,41 @@ import type { Refusal } from '../seams/sink-error.js';
 
 const LINE_FEED = 10;
 
-/** What came of a batch, or a part of one: `null`: the sink has it; else what it refused. */
+/** The outcome of a batch or of a part. Without a refusal, the sink has it. */
 export interface Outcome {
   readonly refusal: SinkError | null;
-  /** Attempts that were needed to know. */
+  /** Attempts that it took. */
   readonly attempts: number;
-  /** Set if the sink failed at it, and it is not to be offered again at once as it is. */
+  /** Set if the sink failed on it and must not get it again at once as it is. */
   readonly failed?: Failed | null;
 }
 
-/** What becomes of a part that the sink failed at. */
+/** What becomes of a part that the sink failed on. */
 export interface Failed {
-  /** `keep`: it stays as it is; `split`: into halves; `last`: others first; `apart`: it is one event, and waits apart. */
+  /** `keep`: unchanged; `split`: into halves; `last`: others go first; `apart`: it is one event, and waits apart. */
   readonly next: 'keep' | 'split' | 'last' | 'apart';
-  /** Whether the batch leaves its place to others. */
+  /** Whether the batch gives its place to others. */
   readonly leaves: boolean;
-  /** Of an event that waits apart: how often the sink has failed at it by itself, while it took others. */
+  /** For an event that waits apart: how often the sink has failed on it alone while it took others. */
   readonly tries?: number;
 }
 
-/** Why an event goes to the dead letters. */
+/** Why an event becomes a dead letter. */
 export interface Verdict extends Refusal {
-  /** Attempts that it was part of. */
+  /** Attempts that included it. */
   readonly attempts: number;
 }
 
-/** An event that goes to the dead letters. */
+/** An event that becomes a dead letter. */
 export interface RefusedEvent extends Verdict {
   /** The event's own text. */
   readonly event: Buffer;
 }
 
-/** Events of a batch that follow each other. */
+/** Consecutive events of a batch. */
 export interface Part {
   readonly from: number;
-  /** Before this one. */
+  /** Exclusive. */
   readonly to: number;
   readonly attempts: number;
   /** Set for an event that waits apart: `Failed.tries`. */
@@ -48,26 +48,25 @@ export interface Part {
 
 /** How far a batch has come at the sink. */
 export interface Course {
-  /** How many events it has. */
   readonly events: number;
-  /** Whether it is a piece of a large file of which other pieces may be offered meanwhile. */
+  /** Whether it is a piece of a large file whose other pieces may be offered meanwhile. */
   hasOthers: boolean;
-  /** Parts to be offered, the next one first. */
+  /** Parts to offer, the next one first. */
   open: Part[];
-  /** Events that the sink fails at while it takes others: each waits apart. */
+  /** Events that the sink fails on while it takes others: each waits apart. */
   apart: Part[];
   /** Whether its turn ends, or has ended, before each open part was offered. */
   leaves: boolean;
-  /** What it refused of the batch. */
+  /** The events that the sink refused. */
   verdicts: Verdict[];
-  /** Events that it has. */
+  /** How many events the sink has. */
   taken: number;
-  /** Whether parts that fail are split: the batch is suspected to be the reason. */
+  /** Whether failing parts are split: the batch is suspect. */
   isSuspect: boolean;
-  /** How often the sink has failed at it, and since when, on the clock of `performance.now()`. */
+  /** How often the sink has failed on it, and since when, on the clock of `performance.now()`. */
   failures: number;
   failingSinceMs: number;
-  /** What the sink had answered well when it last failed, and whether that was more than the time before. */
+  /** Attempts that the sink had answered well at the last failure, and whether there were more than at the one before. */
   answered: number;
   takesOthers: boolean;
   /** How long the last attempt took, in milliseconds. */
@@ -91,16 +90,17 @@ export function newCourse({ events }: { readonly events: number }): Course {
 }
 
 /**
- * Offers a batch to the sink until it has taken or refused every event (N9, N10). If the sink refuses a batch and does not
- * say which events it means, each half is offered by itself, down to single events: at most 2n - 1 offers for n events,
- * and about 2k·log2(n/k) where k of them are refused. The first half goes first, so the order stays. A part that the sink
- * fails at is split in the same way, if `offer` says so.
+ * Offers a batch to the sink until it has taken or refused every event (N9, N10). If the sink refuses a batch without
+ * saying which events it means, each half is offered separately, down to single events: at most 2n - 1 offers for n
+ * events, and about 2k·log2(n/k) if k of them are refused. The first half goes first, so the order stays. A part that
+ * the sink fails on is split in the same way, if `offer` says so.
  *
- * A part has the name of the batch with its range after it (`batch_…_7.jsonl#0-50`), the same after a crash.
+ * The name of a part is that of the batch with its range after it (`batch_…_7.jsonl#0-50`). It is the same after a
+ * crash.
  *
  * @param offer resolves to `null` if the server stops meanwhile
- * @param course how far it has come; it is kept up to date
- * @returns what the sink refused, in order; `null` if that is not known of each event yet
+ * @param course its progress, updated in place
+ * @returns the refused events, in order; `null` if some events are neither taken nor refused yet
  */
 export async function settle(
   batch: Batch,
@@ -158,7 +158,7 @@ function putBack(course: Course, part: Part, next: Failed['next']): void {
   else course[next === 'last' ? 'open' : 'apart'].push(part);
 }
 
-/** The events that verdicts of an earlier look at the batch are about. */
+/** The events that earlier verdicts on the batch are about. */
 export function refusedEvents(batch: Batch, verdicts: readonly Verdict[]): RefusedEvent[] {
   if (verdicts.length === 0) return [];
   const starts = lineStarts(batch.bytes);
@@ -169,13 +169,13 @@ export function refusedEvents(batch: Batch, verdicts: readonly Verdict[]): Refus
 }
 
 /**
- * What an attempt threw, if it is a refusal that can be followed: of a batch, or of events that are in it. A list that is
- * empty or names something else says nothing for certain, so the attempt has just failed.
+ * The error of an attempt, if it is a refusal that can be followed: of a batch, or of events that are in it. A list
+ * that is empty or names other events says nothing for certain, so the attempt just failed.
  */
 export function asRefusal(thrown: unknown, { events }: Batch): SinkError | null {
   if (!(thrown instanceof SinkError) || thrown.refused === null) return null;
   if (thrown.refused === 'all') return thrown;
-  // a sink of one's own may have given anything
+  // a custom sink may have given anything
   const refused: unknown = thrown.refused;
   if (!Array.isArray(refused) || refused.length === 0) return null;
   const isInBatch = (each: Partial<Refusal> | null | undefined): boolean => {
@@ -185,7 +185,10 @@ export function asRefusal(thrown: unknown, { events }: Batch): SinkError | null 
   return [...refused].every(isInBatch) ? thrown : null;
 }
 
-/** @param isNew whether it goes by its range also if it is all: a sink may keep its failure with the key of the batch */
+/**
+ * @param isNew whether its name has a range even if it is the whole batch: a sink may keep its failure with the key of
+ * the batch
+ */
 function partOf(batch: Batch, { from, to }: Part, starts: () => readonly number[], isNew: boolean): Batch {
   if (to - from === batch.events && !isNew) return batch;
   const range = `#${from}-${to}`;
@@ -203,7 +206,7 @@ function linesOf({ bytes }: Batch, starts: readonly number[], from: number, to: 
   return bytes.subarray(starts[from], starts[to]);
 }
 
-/** Where each line begins, and where the last one ends. */
+/** The start of each line, and the end of the last one. */
 function lineStarts(bytes: Buffer): number[] {
   const starts = [0];
   for (let at = bytes.indexOf(LINE_FEED); at !== -1; at = bytes.indexOf(LINE_FEED, at + 1))

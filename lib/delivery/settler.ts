@@ -14,32 +14,32 @@ import { Isolation } from './isolation.js';
 import type { Course, Failed, Outcome, Part, RefusedEvent } from './settlement.js';
 import { SinkAttempts } from './sink-attempts.js';
 
-/** What is known of the sink. */
+/** The state of the sink. */
 export interface SinkState {
-  /** `closed`: it is well; `open`: it is left alone; `half-open`: one attempt finds out. */
+  /** `closed`: it works; `open`: it is left alone; `half-open`: one attempt probes it. */
   readonly breaker: BreakerState;
-  /** Whether it is left alone because it is set up wrongly: credentials, a right, a path. */
+  /** Whether it is left alone because it is misconfigured: credentials, a right, a path. */
   readonly misconfigured: boolean;
-  /** How long the breaker lets no attempt through, in milliseconds; `null`: it is not open. */
+  /** Milliseconds until the breaker lets an attempt through; `null` if it is not open. */
   readonly nextAttemptMs: number | null;
   /** How often the breaker has opened in this run. */
   readonly openings: number;
-  /** Attempts that failed since the last that the sink answered well. */
+  /** Attempts that failed since the sink last answered well. */
   readonly failuresInARow: number;
-  /** Why the last of them failed; `null` where there is none. */
+  /** The error of the last of them; `null` if there is none. */
   readonly lastError: string | null;
-  /** Attempts of this run by how they ended, and those that run. */
+  /** Attempts of this run by outcome, and those that are running. */
   readonly attempts: {
     readonly taken: number;
     readonly refused: number;
     readonly failed: number;
     readonly running: number;
   };
-  /** Batches that may be on their way at once. */
+  /** Batches that may be at the sink at once. */
   readonly concurrency: number;
-  /** Whether events that it refused have no room among the dead letters (`--dead-letters-max`). */
+  /** Whether refused events have no room among the dead letters (`--dead-letters-max`). */
   readonly deadLettersFull: boolean;
-  /** Batches with such events, or whose dead letters the disk does not take. They wait on disk, and hold up no others. */
+  /** Batches with such events, or whose dead letters the disk does not take. They wait on disk and hold up no others. */
   readonly batchesAside: number;
   /** Those of them that are known by name; the others are only counted. */
   readonly batchesAsideKnown: number;
@@ -47,10 +47,10 @@ export interface SinkState {
   readonly isolatedEvents: number;
 }
 
-/** What came of a batch: the sink has its events, but for those that it refused. */
+/** The outcome of a batch: the sink has its events, except for those that it refused. */
 export interface Settlement {
   readonly refused: readonly RefusedEvent[];
-  /** Why the refused events are not among the dead letters; `null`: they are. */
+  /** Why the refused events are not among the dead letters; `null` if they are. */
   readonly notKept: Error | null;
 }
 
@@ -59,18 +59,18 @@ export interface SettlerOptions {
   readonly sink: Sink;
   readonly reporter: Reporter;
   readonly retries: Retries;
-  /** Aborted to begin no further attempt. */
+  /** Aborted when no further attempt may start. */
   readonly stopping: AbortSignal;
   readonly random: () => number;
-  /** Batches that may be on their way at once. */
+  /** Batches that may be at the sink at once. */
   readonly sinkConcurrency: number;
-  /** Failures at one event, while the sink takes others, after which it counts as refused; `null`: it never does. */
+  /** An event counts as refused after this many failures while the sink takes others; `null`: never. */
   readonly sinkTriesMax: number | null;
   /** Whether another batch waits for a place. */
   readonly othersWait: () => boolean;
 }
 
-/** What becomes of a part that the sink failed at, as log lines say it. */
+/** What becomes of a part that the sink failed on, in the words of log lines. */
 const FAILED_WORDS = {
   keep: 'others go first',
   split: 'its halves are offered by themselves',
@@ -78,7 +78,7 @@ const FAILED_WORDS = {
   apart: 'it waits apart, others are delivered',
 } as const satisfies Record<Failed['next'], string>;
 
-/** Settles each batch: the sink has its events, or the dead letters have them. Knows how the sink does. */
+/** Settles each batch: the sink has its events, or the dead letters have them. Knows the state of the sink. */
 export class Settler {
   readonly #log: EventLog;
   readonly #reporter: Reporter;
@@ -86,7 +86,7 @@ export class Settler {
   readonly #stopping: AbortSignal;
   readonly #random: () => number;
   readonly #breaker: CircuitBreaker;
-  /** Batches that may be settled at the same time. */
+  /** Batches that may be settled at once. */
   readonly concurrency: number;
   readonly #attempts: SinkAttempts;
   readonly #isolation: Isolation;
@@ -123,9 +123,10 @@ export class Settler {
   }
 
   /**
-   * @param course how far the batch has come; it is kept up to date
+   * @param course its progress, updated in place
    * @param mayHaveLetters whether some of its events may be among the dead letters already
-   * @returns `null` if the sink has not taken or refused each event yet: the server stops, or the batch leaves its place
+   * @returns `null` if the sink has not taken or refused each event yet: the server stops, or the batch leaves its
+   *   place
    */
   async settle(batch: Batch, course: Course, mayHaveLetters: boolean): Promise<Settlement | null> {
     const refused = await settle(batch, (part, range) => this.#offer(part, range, course), course);
@@ -137,7 +138,7 @@ export class Settler {
     return { refused, notKept: isSettled ? null : await this.keep(batch, refused) };
   }
 
-  /** Puts what the sink refused of a batch, and nothing else of it, among the dead letters. @returns why that failed */
+  /** Puts the refused events of a batch, and no others, among the dead letters. @returns the error if that failed */
   async keep(batch: Batch, refused: readonly RefusedEvent[]): Promise<Error | null> {
     let path: string;
     try {
@@ -156,12 +157,12 @@ export class Settler {
     return null;
   }
 
-  /** Asks the sink at once if the breaker leaves it alone: somebody has mended what it was set up with. */
+  /** Asks the sink at once if the breaker leaves it alone: an operator has corrected its setup. */
   probe(): void {
     this.#breaker.cutWait();
   }
 
-  /** Waits no longer for the attempts that run. */
+  /** Stops waiting for running attempts. */
   abandon(): void {
     this.#attempts.abandon();
   }
@@ -170,7 +171,7 @@ export class Settler {
     this.#attempts.end();
   }
 
-  /** One batch, or a part of it, until that is settled or put off; `null` where the server stops before. */
+  /** Offers a batch or a part until it is settled or put off; `null` if the server stops first. */
   async #offer(part: Batch, range: Part, course: Course): Promise<Outcome | null> {
     if (this.#stopping.aborted) return null;
     const isApart = range.tries !== undefined;
@@ -189,12 +190,12 @@ export class Settler {
       }
       const { error, shown } = failure;
       const isReached = reachedSink(error);
-      // one that did not reach the sink counts for nothing
+      // an attempt that did not reach the sink does not count
       if (isReached) attempts++;
       else if (!isApart) throw shown;
       const failed = isReached ? this.#isolation.failed(course, range) : waitsOn;
       if (failed === null) throw shown;
-      // it is the event, as far as anyone knows
+      // as far as is known, the event is at fault
       const isEvent = typeof failed === 'number' || failed.next === 'apart';
       if (isEvent && course.takesOthers && this.#breaker.state === 'closed') this.#breaker.succeeded();
       if (typeof failed === 'number') {

@@ -10,25 +10,25 @@ import { shownError } from './redaction.js';
 import { Stopping } from './retries.js';
 import { asRefusal } from './settlement.js';
 
-/** After so long without an answer from the sink the log says so, in milliseconds. */
+/** If the sink has not answered for this long, the log says so, in milliseconds. */
 const SILENCE_MS = 30_000;
-/** How often it is looked for. */
+/** How often to check for that, in milliseconds. */
 const LOOK_MS = 10_000;
 
 interface Attempt {
   readonly batch: string;
-  /** How often it was found running. */
+  /** How many checks found it running. */
   looks: number;
   readonly fail: (error: Error) => void;
 }
 
-/** How an attempt ended: both `null`: the sink has the batch. */
+/** How an attempt ended. If both are `null`, the sink has the batch. */
 export interface Ended {
-  /** What the sink refused. */
+  /** The refusal, if the sink answered with one. */
   readonly refusal: SinkError | null;
-  /** Why it failed, where another attempt can help, as it is and as log lines may have it. */
+  /** Why it failed, if another attempt can help: the error itself, and as log lines may have it. */
   readonly failure: { readonly error: Error; readonly shown: Error } | null;
-  /** How long the sink had it, in milliseconds: without the wait until it was let through. */
+  /** How long the sink had it, in milliseconds, without the wait for the breaker. */
   readonly tookMs: number;
 }
 
@@ -39,42 +39,41 @@ export interface SinkAttemptsOptions {
 }
 
 /**
- * The attempts that run at the sink. They share one timer and one listener: an interval and a listener for each took
- * several microseconds of every batch.
+ * The attempts that run at the sink. They share one timer and one listener: an interval and a listener for each
+ * attempt cost several microseconds per batch.
  */
 export class SinkAttempts {
-  /** Those that ended, by how. */
+  /** Ended attempts, by outcome. */
   readonly ended = { taken: 0, refused: 0, failed: 0 };
   readonly #sink: Sink;
   readonly #reporter: Reporter;
   readonly #breaker: CircuitBreaker;
   readonly #abandoning = new AbortController();
   readonly #running = new Set<Attempt>();
-  /** Runs on for a while when there is no attempt, as the next is soon to come. */
+  /** Runs on for a while without an attempt, as the next one usually comes soon. */
   #timer: NodeJS.Timeout | undefined;
 
   constructor({ sink, reporter, breaker }: SinkAttemptsOptions) {
     this.#sink = sink;
     this.#reporter = reporter;
     this.#breaker = breaker;
-    // a sink may listen to it in each attempt
+    // a sink may add a listener in each attempt
     setMaxListeners(0, this.#abandoning.signal);
   }
 
-  /** Those that the sink answered well, if only with a refusal. */
+  /** Attempts that the sink answered well, if only with a refusal. */
   get answered(): number {
     return this.ended.taken + this.ended.refused;
   }
 
-  /** How many run. */
   get running(): number {
     return this.#running.size;
   }
 
   /**
-   * One attempt, once the breaker lets it through.
+   * Runs one attempt once the breaker lets it through.
    *
-   * @param isApart whether the sink is known to fail at it while it takes others: that says nothing about the sink
+   * @param isApart whether the sink is known to fail on it while it takes others: that says nothing about the sink
    * @throws Stopping
    */
   async run(batch: Batch, isApart: boolean): Promise<Ended> {
@@ -101,7 +100,7 @@ export class SinkAttempts {
     return { refusal, failure: null, tookMs };
   }
 
-  /** Waits no longer for those that run: a sink that does not listen to its signal goes on alone. */
+  /** Stops waiting for running attempts: a sink that does not listen to its signal goes on alone. */
   abandon(): void {
     this.#abandoning.abort();
     for (const { fail } of this.#running) fail(new Stopping());
@@ -129,7 +128,7 @@ export class SinkAttempts {
     });
   }
 
-  /** Nothing runs any more. */
+  /** Called when no attempt runs. */
   end(): void {
     clearInterval(this.#timer);
     this.#timer = undefined;
@@ -138,7 +137,7 @@ export class SinkAttempts {
   #look(): void {
     if (this.#running.size === 0) this.end();
     for (const attempt of this.#running) {
-      // the first look may come at once
+      // the first check may come at once
       if (attempt.looks++ === 0 || (attempt.looks - 1) % (SILENCE_MS / LOOK_MS) > 0) continue;
       const seconds = ((attempt.looks - 1) * LOOK_MS) / 1000;
       this.#reporter.warn('SINK_SILENT', `The sink has not answered ${attempt.batch} for ${seconds} seconds`);

@@ -5,19 +5,19 @@ import type { EventLog } from '../seams/event-log.js';
 import { Outage } from '../base/outage.js';
 import type { WaitingRequests } from './waiting-requests.js';
 
-/** The events that are taken and not in the log yet. */
+/** Events that are taken and not in the log yet. */
 export interface Queue {
   readonly queuedEvents: number;
   readonly queuedBytes: number;
-  /** About how long it takes to empty, in milliseconds. */
+  /** Approximate time until it is empty, in milliseconds. */
   readonly drainMs: number;
-  /** Whether events fit beside those that are in it. */
+  /** Whether more events fit now. */
   admits(events: number, bytes: number): boolean;
-  /** Whether they fit if it is empty. */
+  /** Whether they fit when it is empty. */
   canEverAdmit(events: number, bytes: number): boolean;
 }
 
-/** What decides about an event, and the bounds. */
+/** What a decision about an event depends on, and the bounds. */
 export interface AdmissionOptions {
   readonly log: Pick<EventLog, 'pendingBytes' | 'batchBytesMost' | 'drainMs'>;
   readonly queue: Queue;
@@ -33,21 +33,21 @@ export interface AdmissionOptions {
 /** The bounds of `retryAfterMs`: HTTP counts in seconds, and a disk that stalled may be well again soon. */
 const RETRY_AFTER_MS_MIN = 1000;
 const RETRY_AFTER_MS_MAX = 30_000;
-/** A backlog can take hours, but the sink may be faster soon, and `Infinity` is none of its rates. */
+/** A backlog can take hours, but the sink may be faster soon. If it takes nothing, the time is `Infinity`. */
 const BACKLOG_RETRY_AFTER_MS_MAX = 300_000;
-/** This part of `backlogBytesMax` is free again when clients come back. */
+/** This share of `backlogBytesMax` is free again when clients come back. */
 const BACKLOG_ROOM = 0.1;
 
-/** The weight of a request in the mean of the last ones. */
+/** The weight of a request in the running mean. */
 const REQUEST_WEIGHT = 1 / 8;
-/** The size of a request as long as there was none, in bytes. */
+/** The assumed size of a request before the first one, in bytes. */
 const REQUEST_BYTES = 1024;
 
 /** Whether the running pipeline takes more events (N1), and the error for their clients if not. */
 export class Admission {
   readonly #options: AdmissionOptions;
   readonly #backlogFull: Outage;
-  /** What the last requests had on average. */
+  /** The mean of the last requests. */
   #requestEvents = 1;
   #requestBytes = REQUEST_BYTES;
   #hasSeenRequest = false;
@@ -55,7 +55,7 @@ export class Admission {
   constructor(options: AdmissionOptions) {
     this.#options = options;
     const full =
-      'The backlog has no room for an event (--backlog-max): clients get 429 until the sink has taken a part';
+      'The backlog has no room for an event (--backlog-max): clients get 429 until the sink has taken some of it';
     this.#backlogFull = new Outage(options.reporter, full);
   }
 
@@ -67,7 +67,7 @@ export class Admission {
   }
 
   /**
-   * Why events of this size are refused, as the error for their client; `null`: they may be queued.
+   * Why events of this size are refused, as the error for their client; `null` if they may be queued.
    *
    * @param heldBytes what else the caller holds in memory on behalf of clients
    */
@@ -77,7 +77,7 @@ export class Admission {
     return error;
   }
 
-  /** A request came to its end: the next ones may be like it, if there could be room for it. */
+  /** A request has ended: the next ones may be like it, if there could be room for it. */
   saw(events: number, bytes: number): void {
     if (!this.#fitsAlone(events, bytes)) return;
     const weight = this.#hasSeenRequest ? REQUEST_WEIGHT : 1;
@@ -86,13 +86,13 @@ export class Admission {
     this.#requestBytes += (bytes - this.#requestBytes) * weight;
   }
 
-  /** Why a request like the last ones would be refused now; `null`: it would be taken. */
+  /** Why a request like the last ones would be refused now; `null` if it would be taken. */
   unready(heldBytes: number): ForebayError | null {
     const events = Math.max(1, Math.floor(this.#requestEvents));
     return this.#refusal(events, Math.floor(this.#requestBytes), heldBytes) ?? this.logFailure();
   }
 
-  /** Why the disk takes no event, as far as is known; `null`: it does. */
+  /** Why the disk takes no event, as far as is known; `null` if it does. */
   logFailure(): ForebayError | null {
     return this.#hanging() ?? this.#options.disk.failure(Math.floor(this.#requestBytes));
   }
@@ -101,7 +101,7 @@ export class Admission {
     const { queue, log, backlogBytesMax } = this.#options;
     const waiting = queue.queuedBytes + bytes;
     if (!this.#fitsAlone(events, bytes)) {
-      const message = 'The request is larger than the whole queue, or than all that may wait on disk';
+      const message = 'The request is larger than the whole queue or backlog';
       return new ForebayError('BODY_TOO_LARGE', { message });
     }
     const hanging = this.#hanging();
@@ -115,8 +115,8 @@ export class Admission {
   }
 
   /**
-   * How many batches queued events and these start at most: also if the batches of those that are being appended and of
-   * those that wait end by time.
+   * How many batches the queued events and these start at most, even if the batches of the events being appended and
+   * of those that wait end by time.
    */
   #batchesStarted(events: number, bytes: number): number {
     const { queue, batchSize, batchBytes } = this.#options;
@@ -124,7 +124,7 @@ export class Admission {
     return 2 + bySize + Math.floor(bytes / batchBytes);
   }
 
-  /** Whether events have room if nothing else waits. If each of some requests has, one like their mean has, too. */
+  /** Whether events have room if nothing else waits. If each of several requests has, one like their mean has, too. */
   #fitsAlone(events: number, bytes: number): boolean {
     const { log, queue, batchSize, batchBytes, backlogBytesMax } = this.#options;
     const beside = log.batchBytesMost * (2 + events / batchSize + bytes / batchBytes);
@@ -140,7 +140,7 @@ export class Admission {
 
   #backlogFullError(over: number): ForebayError {
     const { log, backlogBytesMax } = this.#options;
-    // not for the first byte that fits: all clients would be back for it
+    // not for the first byte that fits: all clients would come back for it
     const room = over + backlogBytesMax * BACKLOG_ROOM;
     const message = `${log.pendingBytes} bytes wait on disk for the sink (--backlog-max): please retry later`;
     return new ForebayError('BACKLOG_FULL', {

@@ -3,31 +3,31 @@ import type { Reporter } from '../base/reporter.js';
 import type { EventLog } from '../seams/event-log.js';
 import { Outage } from '../base/outage.js';
 
-/** How often the disk is tried while it takes no events, in milliseconds. */
+/** How often to try the disk while it takes no events, in milliseconds. */
 const TRY_MS = 1000;
-/** What is known of the disk is asked for again when it is older than this, in milliseconds, and someone wants to know. */
+/** On request, the disk is tried again if its last answer is older than this, in milliseconds. */
 const KNOWN_MS = 5000;
-/** What a try writes: at least what any file takes of a disk, and not more than needs to be kept in memory for it. */
+/** The size of a try: at least what any file takes on a disk, and small enough to keep in memory. */
 const BYTES_MIN = 4096;
 const BYTES_MAX = 1_048_576;
-/** How long a stop waits for a try at least, in milliseconds. */
+/** A stop waits at least this long for a running try, in milliseconds. */
 const CLOSE_MS = 1000;
 
 /**
- * Knows whether the disk takes events. Each event that it takes or refuses tells; where none comes, the disk is tried:
- * once a second while it is in trouble, and when someone asks and the last word is old. So nobody needs to send an
- * event to find out, and trouble ends without one.
+ * Knows whether the disk takes events. Each event that it takes or refuses shows that. If no event comes, the disk is
+ * tried: once a second during an outage, and when someone asks and the last answer is old. So nobody needs to send an
+ * event to find out, and an outage ends without one.
  */
 export class DiskWatch {
   readonly #log: Pick<EventLog, 'place' | 'probe'>;
   readonly #ackTimeoutMs: number;
   readonly #trouble: Outage;
-  /** When the disk last took something, or refused it. */
+  /** When the disk last took or refused something. */
   #knownAtMs = performance.now();
-  /** When the try began that runs; `null`: none does. */
+  /** When the running try started; `null` if none runs. */
   #triedAtMs: number | null = null;
   #trying: Promise<void> = Promise.resolve();
-  /** What a try writes: as much as an event would. */
+  /** The size of a try: as large as an event. */
   #bytes = BYTES_MIN;
   #timer: NodeJS.Timeout | null = null;
   #isClosed = false;
@@ -41,13 +41,12 @@ export class DiskWatch {
     );
   }
 
-  /** It took events. */
   took(): void {
     this.#knownAtMs = performance.now();
     if (this.#trouble.error !== null) this.#trouble.end(`The disk takes events again: ${this.#log.place}`);
   }
 
-  /** It did not take events, or a try. @returns whether the log says so now */
+  /** The disk did not take events, or a try. @returns whether the log says so now */
   refused(error: ForebayError): boolean {
     this.#knownAtMs = performance.now();
     const isSaid = this.#trouble.met(error);
@@ -60,9 +59,9 @@ export class DiskWatch {
   }
 
   /**
-   * Why it takes no event, as far as is known; `null`: it does.
+   * Why it takes no event, as far as is known; `null` if it does.
    *
-   * @param bytes what an event takes
+   * @param bytes the size of an event
    */
   failure(bytes: number): ForebayError | null {
     this.#bytes = Math.min(BYTES_MAX, Math.max(BYTES_MIN, bytes));
@@ -75,7 +74,7 @@ export class DiskWatch {
     return this.#trouble.error;
   }
 
-  /** Tries no more; resolves when the try that runs has ended, or is not waited for any longer. */
+  /** Tries no more. Resolves when the running try has ended or has taken too long. */
   async close(): Promise<void> {
     this.#isClosed = true;
     if (this.#timer !== null) clearTimeout(this.#timer);

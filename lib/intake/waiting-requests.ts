@@ -7,8 +7,8 @@ import type { Answer } from '../seams/intake.js';
 import { Outage } from '../base/outage.js';
 
 /**
- * Calls an answer. What it throws is a fault of its owner, so it ends as an uncaught exception of the process, as from
- * any callback in Node.js; whoever calls it goes on, and no other request hears of it (decision 53).
+ * Calls an answer. An error that it throws is a fault of its owner, so it becomes an uncaught exception of the
+ * process, as from any callback in Node.js. The caller goes on, and no other request is affected (decision 53).
  */
 export function tell(answer: Answer, error: Error | null): void {
   try {
@@ -19,7 +19,7 @@ export function tell(answer: Answer, error: Error | null): void {
     });
   }
 }
-/** A timer that is later than this was not just waiting for others, in milliseconds. */
+/** A timer that is later than this was not only waiting for its turn, in milliseconds. */
 const LATE_MS = 500;
 
 /** A request whose client waits until all of its events are on disk. */
@@ -29,7 +29,7 @@ class WaitingRequest implements QueuedEvents {
   /** When its client has waited long enough, in milliseconds of `performance.now()`. */
   readonly dueMs: number;
   readonly #events: number;
-  /** Let go once it is called: it holds the whole request, and its events are held longer than that. */
+  /** Dropped once it is called: it holds the whole request, whose events are held for longer than the answer needs. */
   #answer: Answer | null;
   readonly #done: (request: WaitingRequest) => void;
   #onDisk = 0;
@@ -49,7 +49,7 @@ class WaitingRequest implements QueuedEvents {
       this.#onDisk += events;
     } else {
       this.#failed += events;
-      // what is in doubt for one of its events is in doubt for the request
+      // a doubt about one of its events is a doubt about the request
       if (this.#error === null || isInDoubt(error)) this.#error = error;
     }
     if (this.#onDisk + this.#failed < this.#events) return; // one answer, for all of them (N5)
@@ -57,7 +57,7 @@ class WaitingRequest implements QueuedEvents {
     this.#tell(this.#outcome());
   }
 
-  /** Whether all of its events are. */
+  /** Whether all of its events are on disk. */
   get isOnDisk(): boolean {
     return this.#onDisk === this.#events;
   }
@@ -86,14 +86,14 @@ function isInDoubt(error: Error): boolean {
 }
 
 /**
- * The requests whose clients wait for the disk, oldest first. None waits longer than `timeoutMs`: then it gets
- * `IN_DOUBT`, because a write that hangs may still come to its end. Its events stay in the queue, which bounds
- * memory, until the disk answers; those that the writer has not taken yet are not written any more.
+ * The requests whose clients wait for the disk, oldest first. A client waits at most `timeoutMs` and then gets
+ * `IN_DOUBT`, because a write that hangs may still succeed. Its events stay in the queue, which bounds memory, until
+ * the disk answers. Events that the writer has not taken yet are no longer written.
  */
 export class WaitingRequests {
-  /** Requests that got `IN_DOUBT` and whose events are still in the queue. While there are any, the disk hangs. */
+  /** Requests that got `IN_DOUBT` and whose events are still in the queue. The disk hangs if there are any. */
   overdue = 0;
-  /** How long those waited that were put on disk, in seconds. */
+  /** How long requests waited that were put on disk, in seconds. */
   readonly ackSeconds = new Histogram(SECONDS);
   readonly #timeoutMs: number;
   readonly #hanging: Outage;
@@ -123,17 +123,17 @@ export class WaitingRequests {
     if (this.#waiting.size === 0) this.#timer?.unref();
   };
 
-  /** Ends the timer. To be called when no request waits any more. */
+  /** Ends the timer. Called when no request waits. */
   close(): void {
     if (this.#timer !== null) clearTimeout(this.#timer);
     this.#timer = null;
   }
 
-  /** One timer for all: whoever came later is due later. It keeps the process alive only while a request waits. */
+  /** One timer for all: a later request is due later. It keeps the process alive only while a request waits. */
   #startTimer(ms: number): NodeJS.Timeout {
     const atMs = performance.now() + ms;
     return setTimeout(() => {
-      // the process was suspended: the disk is heard before the clock, and may need some more steps
+      // the process was suspended: the disk's answers come before the clock, and may need a few more steps
       if (performance.now() - atMs > LATE_MS) this.#timer = this.#startTimer(LATE_MS);
       else this.#withdrawDue();
     }, ms);

@@ -1,14 +1,14 @@
 import { hash } from 'node:crypto';
 
-/** Enough that no two meet by chance, in hexadecimal digits. */
+/** Enough hexadecimal digits that no two digests meet by chance. */
 const DIGEST_LENGTH = 16;
 
 /**
- * What a batch is known by, everywhere and for ever (N8): `RUN-FILE@DIGEST`. The run, 64 random bits, tells directories and
- * runs apart. The digest is of the events: a file may be copied while it grows, brought back from a backup, repaired, or
- * name no run, and whoever drops what comes again under a key must not drop other events.
+ * Identifies a batch, everywhere and for ever (N8): `RUN-FILE@DIGEST`. The run, 64 random bits, distinguishes
+ * directories and runs. The digest is of the events: a file may be copied while it grows, restored from a backup,
+ * repaired, or name no run, and a sink that drops repeated keys must not drop other events.
  *
- * @param runId `null`: of an earlier version, made by hand, or damaged
+ * @param runId `null` for a file of an earlier version, made by hand, or damaged
  * @param bytes its events, as a sink gets them
  */
 export function keyOf(runId: string | null, batchName: string, bytes: Buffer): string {
@@ -21,7 +21,7 @@ export function partKey(key: string, range: string, bytes: Buffer): string {
   return `${withoutDigest(key)}${range}@${digestOf(bytes)}`;
 }
 
-/** What the keys of a batch, or of a piece of a large file, have in common, whatever its events are by now. */
+/** The common part of all keys of a batch, or of a piece of a large file, whatever its events are by now. */
 export function withoutDigest(key: string): string {
   return key.replace(/@[0-9a-f]+$/, '');
 }

@@ -3,13 +3,13 @@ import type { Event } from '../event/event.js';
 /** A batch that is in the log and not settled. */
 export interface PendingBatch {
   readonly name: string;
-  /** `null` if that is not known before it is read. */
+  /** `null` if the number is not known before the batch is read. */
   readonly events: number | null;
-  /** What it takes of the log, in bytes. */
+  /** The size of the batch in the log, in bytes. */
   readonly logBytes: number;
   /** Whether all of `logBytes` is known to be acknowledged. */
   readonly isAcknowledged: boolean;
-  /** When it was created, in milliseconds of `performance.now()`: before this process, it is below 0. */
+  /** When it was created, in milliseconds of `performance.now()`: below 0 if that was before this process. */
   readonly bornMs: number;
   /** Whether an earlier run left it. */
   readonly leftover: boolean;
@@ -22,27 +22,26 @@ export interface PendingBatch {
 
 const LINE_FEED = 0x0a;
 
-/** What makes a batch. */
 export interface BatchContent {
   readonly name: string;
-  /** Or how to find it: that takes a digest of all bytes, and not every sink wants to know. */
+  /** Or a function that finds it: that takes a digest of all bytes, and not every sink needs it. */
   readonly key: string | (() => string);
   readonly events: number;
   readonly bytes: Buffer<ArrayBuffer>;
 }
 
-/** A batch as a sink gets it. Iterating it gives its events, each parsed when it is asked for. */
+/** A batch as a sink gets it. Iterating over it parses its events one by one. */
 export class Batch implements Iterable<Event> {
-  /** The name of its file, as log lines have it; a part of a batch has its range after it: `….jsonl#0-50`. */
+  /** The name of its file, as in log lines. A part of a batch has its range after it: `….jsonl#0-50`. */
   readonly name: string;
   /**
-   * What it is known by, to recognise one that comes again: the same at each attempt, also after a crash, and never
-   * that of other events, of whichever server. The sink `http` sends it as `Idempotency-Key`.
+   * Identifies the batch if it comes again: the same at each attempt, also after a crash, and never that of other
+   * events, from any server. The sink `http` sends it as `Idempotency-Key`.
    */
   readonly key!: string;
   /** How many events. */
   readonly events: number;
-  /** NDJSON: one event a line, each ended by LF. Numbers have all their digits, as they were sent. */
+  /** NDJSON: one event per line, each ended by LF. Numbers have all their digits, as they were sent. */
   readonly bytes: Buffer<ArrayBuffer>;
 
   constructor({ name, key, events, bytes }: BatchContent) {
@@ -55,7 +54,7 @@ export class Batch implements Iterable<Event> {
     this.bytes = bytes;
   }
 
-  /** As `JSON.parse` reads them: an integer of more than 15 digits may lose some. */
+  /** As `JSON.parse` reads them: an integer of more than 15 digits may lose precision. */
   *[Symbol.iterator](): Generator<Event, void, undefined> {
     for (let start = 0; start < this.bytes.length;) {
       const end = this.bytes.indexOf(LINE_FEED, start);
@@ -74,9 +73,9 @@ export interface Piece {
 
 /** A batch that was read from the log. */
 export class StoredBatch extends Batch {
-  /** What it takes of the log, in bytes. */
+  /** The size of the batch in the log, in bytes. */
   readonly logBytes: number;
-  /** The events of a large batch, to be read one piece after the other; none: they are in `bytes`. */
+  /** The events of a large batch, to be read one piece at a time. If there are none, the events are in `bytes`. */
   readonly pieces: readonly Piece[];
 
   constructor(batch: BatchContent, logBytes: number, pieces: readonly Piece[] = []) {
@@ -86,11 +85,11 @@ export class StoredBatch extends Batch {
   }
 }
 
-/** What is known of a batch when it is taken off the log: not its bytes, which are let go before. */
+/** What is known of a batch when it is taken off the log. Its bytes are dropped before. */
 export interface SettledBatch {
   readonly name: string;
   readonly events: number;
   readonly logBytes: number;
-  /** How many of its events are dead letters; without it none. */
+  /** How many of its events are dead letters; 0 by default. */
   readonly deadLettered?: number;
 }

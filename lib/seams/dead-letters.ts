@@ -7,13 +7,13 @@ export interface DeadLetter {
   readonly index: number;
   readonly reason: string;
   readonly status: number | string | null;
-  /** Attempts at the sink that it was part of. */
+  /** Attempts that included it. */
   readonly attempts: number;
-  /** The event's own text. */
+  /** The event's original text. */
   readonly event: Buffer;
 }
 
-/** What is kept about a dead letter, beside its event. */
+/** The details of a dead letter, without its event. */
 export interface LetterAbout {
   readonly batch: string;
   /** Earlier versions wrote none. */
@@ -27,15 +27,15 @@ export interface LetterAbout {
 
 /** A dead letter with the start of its event. */
 export interface LetterLook extends LetterAbout {
-  /** The start of the event's own text. */
+  /** The start of the event's original text. */
   readonly event: string;
   readonly isCut: boolean;
 }
 
-/** What the letters of a batch take. */
+/** The size of the letters of a batch, in bytes. */
 export interface LettersSize {
   readonly bytes: number;
-  /** What earlier letters of the same batch take, which they replace. */
+  /** The size of earlier letters of the same batch, which these replace. */
   readonly earlierBytes: number;
 }
 
@@ -52,16 +52,16 @@ export class DeadLettersFull extends ForebayError {
 /** Keeps events that the sink refused. Each is durable before its batch is taken off the log. */
 export interface DeadLetterStore {
   /**
-   * Keeps what the sink refused of a batch, in place of what was kept of it before. Durable when it resolves.
+   * Keeps the refused events of a batch, in place of those kept before. Durable when it resolves.
    *
    * @returns where they are
    * @throws DeadLettersFull; the system's error
    */
   keep(batch: Batch, letters: readonly DeadLetter[]): Promise<string>;
-  /** The sink has all of a batch: what was kept of it goes. Durable when it resolves. */
+  /** The sink has all of a batch: its letters are removed. Durable when it resolves. */
   withdraw(batch: Batch): Promise<void>;
-  /** Looks whether there is room again, unless that was looked at just now. */
+  /** Checks for room again, unless that was done just now. */
   look(): Promise<void>;
-  /** Whether letters of this size have room, as of the last look. */
+  /** Whether letters of this size have room, as of the last check. */
   hasRoom(size: LettersSize): boolean;
 }

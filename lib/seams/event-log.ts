@@ -4,17 +4,20 @@ import type { EventBlock } from '../event/event-block.js';
 import type { PendingBatch, SettledBatch, StoredBatch } from './batch.js';
 import type { DeadLetterStore, LetterLook } from './dead-letters.js';
 
-/** The events of a request on their way to the log: what the queue takes as one chunk. */
+/** The events of a request on their way to the log, as one chunk of the queue. */
 export interface QueuedEvents {
-  /** Their texts. At least one. */
+  /** Their texts; at least one. */
   readonly block: EventBlock;
-  /** Whether their client was answered that they may not be taken: those that no append has begun with are left out. */
+  /**
+   * Whether their client was answered that they may not be taken. Events that no append has started with are left out
+   * then.
+   */
   readonly withdrawn: boolean;
-  /** Called when this many of them are in the log, or with the error that kept them out of it. */
+  /** Called when this many of them are in the log, or with the error that kept them out. */
   acknowledge(events: number, error: Error | null): void;
 }
 
-/** Consecutive events of a request: from number `from` to before `to`. */
+/** Consecutive events of a request, from number `from` to before `to`. */
 export interface EventRange {
   readonly request: QueuedEvents;
   readonly from: number;
@@ -24,45 +27,48 @@ export interface EventRange {
 /** Which limit ended a batch; `stop`: the server stops. */
 export type BatchEnd = 'size' | 'bytes' | 'time' | 'stop';
 
-/** Consecutive events of one batch; none if a batch ends by time. */
+/** Consecutive events of one batch; none if the batch ends by time. */
 export interface BatchPart {
   readonly ranges: readonly EventRange[];
   readonly events: number;
-  /** What they take of the log, in bytes. */
+  /** Their size in the log, in bytes. */
   readonly bytes: number;
   /** Set if the batch ends after these events: the next part starts a new one. */
   readonly end: BatchEnd | null;
 }
 
-/** What is appended together: the group commit. Parts of different batches, in order; the first may continue a batch. */
+/**
+ * The parts that are appended together: the group commit. They belong to different batches, in order; the first may
+ * continue a batch.
+ */
 export type Group = readonly BatchPart[];
 
-/** What became of a part: `null`: all of its events are durable. */
+/** Called with the outcome of a part: `null` if all of its events are durable. */
 export type PartEnded = (part: BatchPart, error: ForebayError | null) => void;
 
-/** What the log counts, as of now. Events of an earlier run are counted when their batch is read. */
+/** The counts of the log, as of now. Events of an earlier run are counted when their batch is read. */
 export interface LogUsage {
   /** Events that are in the log and not settled. */
   readonly pendingEvents: number;
-  /** What unsettled batches take of the log, in bytes. */
+  /** The size of unsettled batches in the log, in bytes. */
   readonly pendingBytes: number;
-  /** When the oldest batch was created that delivery has not been given, on the clock of `performance.now()`. */
+  /** When the oldest batch was created that delivery was not given yet, on the clock of `performance.now()`. */
   readonly oldestBornMs: number | null;
   /** Batches that an earlier run left, as of the start. */
   readonly leftoverBatches: number;
-  /** Those of them that are not read yet. */
+  /** Leftover batches that are not read yet. */
   readonly unreadBatches: number;
-  /** Events in those that are. */
+  /** Events in leftover batches that were read. */
   readonly recoveredEvents: number;
-  /** Batches whose end a crash has cut off. */
+  /** Batches whose end was cut off by a crash. */
   readonly torn: number;
-  /** Events that were found damaged and are set aside, or are missing. */
+  /** Events that were found damaged and set aside, or are missing. */
   readonly quarantined: number;
   /** Batches that ended, by the limit that ended them. */
   readonly sealedBy: Readonly<Record<BatchEnd | 'failure', number>>;
 }
 
-/** What the log holds beside batches, and what its disk still takes, in bytes; `null`: not known. */
+/** The size of what the log holds besides batches, and the free space of its disk, in bytes; `null` if not known. */
 export interface LogSpace {
   readonly deadLetterFiles: number | null;
   readonly deadLetterBytes: number | null;
@@ -70,7 +76,7 @@ export interface LogSpace {
   readonly quarantineBytes: number | null;
   readonly freeBytes: number | null;
   readonly sizeBytes: number | null;
-  /** Files that can still be created, each an inode, and how many there can be; `null` also: unbounded. */
+  /** How many files (inodes) can still be created, and how many there can be; also `null` if there is no bound. */
   readonly freeInodes: number | null;
   readonly inodes: number | null;
   /** The newest dead letters. */
@@ -78,18 +84,17 @@ export interface LogSpace {
 }
 
 /**
- * Where events rest between their `202` and the sink. The append log on disk is one (lib/logs/file), a replicated stream
- * can be another. test/helpers/event-log-contract.ts is what each must hold.
+ * Where events rest between their `202` and the sink. The append log on disk is one (lib/logs/file), a replicated
+ * stream can be another. Each must pass test/helpers/event-log-contract.ts.
  */
 export interface EventLog extends LogUsage {
-  /** What log lines and errors call it. */
+  /** Its name in log lines and errors. */
   readonly place: string;
-  /** What a batch takes beside its events, at most, in bytes. */
+  /** The overhead of a batch in the log beyond its events, at most, in bytes. */
   readonly batchBytesMost: number;
-  /** What refused events are kept in. */
   readonly deadLetters: DeadLetterStore;
 
-  /** What events take of it, in bytes. @param textBytes their texts */
+  /** The size of events in the log, in bytes. @param textBytes the size of their texts */
   bytesOf(events: number, textBytes: number): number;
 
   /**
@@ -103,24 +108,24 @@ export interface EventLog extends LogUsage {
   probe(bytes: number): Promise<void>;
 
   /**
-   * Unsettled batches, oldest first: those of earlier runs, then those that are appended. Asked for once, before the first
-   * append. Ends when `stopping` is aborted.
+   * Unsettled batches, oldest first: those of earlier runs, then those that are appended. Called once, before the
+   * first append. Ends when `stopping` is aborted.
    */
   backlog(stopping: AbortSignal): Readable;
 
-  /** What a batch takes of `pendingBytes`. */
+  /** The share of a batch in `pendingBytes`. */
   pendingBytesOf(batch: Pick<PendingBatch, 'logBytes'>): number;
 
   /** Whether `read` costs nothing. */
   remembers(batch: PendingBatch): boolean;
 
-  /** Keeps nothing of a batch in memory. */
+  /** Drops what memory holds of a batch. */
   forget(batch: PendingBatch): void;
 
   /** @throws the system's error if it cannot be read now; it is read again later */
   read(batch: PendingBatch): Promise<StoredBatch>;
 
-  /** Takes a batch off the log whose events the sink or the dead letters have. One that is gone is no error. */
+  /** Takes a batch off the log once the sink or the dead letters have its events. A batch that is gone is no error. */
   delete(batch: SettledBatch): Promise<void>;
 
   /** Finds unsettled batches by name, oldest first, at most `most`. */
@@ -129,15 +134,15 @@ export interface EventLog extends LogUsage {
   /** The order of delivery: negative if the batch of the first name goes first. */
   compare(a: string, b: string): number;
 
-  /** Counts events that were in batches which were read, and are gone. @param bytes what they took */
+  /** Counts events of batches that were read and are gone. @param bytes their size */
   miss(events: number, bytes: number): void;
 
-  /** How long it takes until this much of `pendingBytes` is settled, in milliseconds; `Infinity` if nothing is. */
+  /** How long it takes to settle this much of `pendingBytes`, in milliseconds; `Infinity` if nothing is being settled. */
   drainMs(bytes: number): number;
 
   /** Never rejects. */
   space(): Promise<LogSpace>;
 
-  /** Called after the last batch has ended. Lets the log go for the next server. Batches that are not deleted stay. */
+  /** Called after the last batch has ended. Releases the log for the next server. Batches that are not deleted stay. */
   close(): Promise<void>;
 }

@@ -1,13 +1,13 @@
 import type { ForebayError } from '../base/errors.js';
 
-/** An answer of HTTP. Its length, date and connection are for whoever sends it. */
+/** An HTTP answer. Its sender adds length, date and connection. */
 export interface HttpAnswer {
   readonly status: number;
   readonly headers: Readonly<Record<string, string>>;
   readonly body: string | Buffer;
 }
 
-/** What an answer in JSON is, for browsers too: nothing to keep, and nothing to guess. */
+/** The headers of an answer in JSON, for browsers too: nothing to store, and nothing to guess. */
 const JSON_HEADERS = {
   'Content-Type': 'application/json',
   'Cache-Control': 'no-store',
@@ -19,17 +19,17 @@ export function jsonAnswer(
   body: object,
   headers: Readonly<Record<string, string>> = {},
 ): HttpAnswer {
-  // a terminal wants the line break
+  // for terminals
   return { status, headers: { ...headers, ...JSON_HEADERS }, body: `${JSON.stringify(body)}\n` };
 }
 
-/** `{"error": …, "code": …}` with the place of the fault, if it has one. */
+/** `{"error": …, "code": …}`, with the place of the fault if there is one. */
 export function errorAnswer(error: ForebayError, headers: Readonly<Record<string, string>> = {}): HttpAnswer {
   return jsonAnswer(error.status ?? 500, errorBody(error), { ...headers, ...retryAfter(error) });
 }
 
 function errorBody({ code, message, field, position, line, index }: ForebayError): object {
-  // The answer to a full queue is fixed: its clients know it in this form.
+  // The answer to a full queue is fixed: clients know it in this form.
   if (code === 'QUEUE_FULL' || code === 'CONNECTIONS_MAX') return { error: message };
   return { error: message, code, line, index, field, position };
 }

@@ -1,16 +1,16 @@
 import type { ForebayError } from '../base/errors.js';
 import type { EventBlock } from '../event/event-block.js';
 
-/** Gets the outcome of a request, once: `null`: all of its events are durable. */
+/** Gets the outcome of a request, once: `null` if all of its events are durable. */
 export type Answer = (error: Error | null) => void;
 
 /**
- * Takes the events of a request, all or none. A rule, such as an id window, wraps another one with its own signature.
- * test/helpers/intake-contract.ts is what each must hold.
+ * Takes the events of a request, all or none. A rule, such as an id window, wraps another intake with its own
+ * signature. Each must pass test/helpers/intake-contract.ts.
  */
 export interface Intake {
   /**
-   * Why events of this size would be refused now, as the error for their client; `null`: they would be taken.
+   * Why events of this size would be refused now, as the error for their client; `null` if they would be taken.
    *
    * @param heldBytes what else the caller holds in memory for clients
    */
@@ -18,9 +18,10 @@ export interface Intake {
   /**
    * Takes events, all or none.
    *
-   * @param lines their texts, checked; nobody changes them from now on
-   * @param answer called once, after the events are durable, or with the ForebayError that `refusal` gives; with
-   *   `IN_DOUBT` if nobody knows, or if only some of them are durable. If it throws, that is an uncaught exception
+   * @param block their texts, checked; nobody changes them from now on
+   * @param answer called once, after the events are durable, or with the ForebayError that `refusal` returns; with
+   *   `IN_DOUBT` if nobody knows, or if only some of them are durable. An error that it throws is an uncaught
+   *   exception
    */
   take(block: EventBlock, answer: Answer): void;
 }

@@ -14,25 +14,25 @@ export interface SinkContext {
 /** An address on which the server listens. */
 export interface Door {
   readonly host: string;
-  /** 0: a free one. */
+  /** 0 for any free port. */
   readonly port: number;
 }
 
-/** A kind of sink: its settings, and how it is opened. `V` has the values of its settings, and perhaps others. */
+/** A kind of sink: its settings, and how to open it. `V` has the values of its settings, and perhaps others. */
 export interface SinkKind<in V> {
   /** The value of `--sink`. */
   readonly name: string;
   /** Settings of this kind alone. Each flag starts with `sink-`, each help text with the name of the kind. */
   readonly settings: OptionTable;
-  /** Settings that other kinds have, too. */
+  /** Settings that it shares with other kinds. */
   readonly shared?: OptionTable;
-  /** The setting that must be given if this kind is chosen. */
+  /** The setting that is required if this kind is chosen. */
   readonly needs?: keyof V;
   /** Settings that may be given with any other kind, which ignores them. */
   readonly ignorable?: readonly (keyof V)[];
-  /** Whether the sink has standard output for itself; log lines go to standard error then. */
+  /** Whether the sink needs standard output for itself; log lines go to standard error then. */
   readonly ownsStdout?: true;
-  /** Called whether or not this kind is chosen; if not, without doors. @throws ForebayError `SETTING_INVALID` */
+  /** Called whether or not this kind is chosen; without doors if not. @throws ForebayError `SETTING_INVALID` */
   readonly check?: (values: V, doors: readonly Door[]) => void;
   /** Loads the sink's module. @throws ForebayError `SINK_UNUSABLE`, `SETTING_INVALID` */
   readonly open: (values: V, context: SinkContext) => Promise<Sink>;
@@ -44,7 +44,10 @@ export function kindNamed<V>(kinds: readonly SinkKind<V>[], name: string): SinkK
   return kind;
 }
 
-/** @throws ForebayError `SETTING_INVALID` if the chosen kind lacks a setting, or a setting of another kind is given */
+/**
+ * @throws ForebayError `SETTING_INVALID` if a setting that the chosen kind needs is missing, or a setting of another
+ * kind is given
+ */
 export function checkSinkSettings<V extends Readonly<Record<string, unknown>> & { readonly sink: string }>(
   kinds: readonly SinkKind<V>[],
   values: V,

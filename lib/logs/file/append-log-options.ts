@@ -8,9 +8,9 @@ export interface AppendLogOptions {
   readonly fsync: Fsync;
   readonly reporter: Reporter;
   readonly fs?: FileSystem;
-  /** How much of what was appended lately is kept in memory until it is delivered, in bytes. */
+  /** How much of the recently appended events memory keeps until they are delivered, in bytes. */
   readonly recentBytesMax?: number;
-  /** Dead letters take at most this many bytes; unbounded by default. */
+  /** The bound of the dead letters, in bytes; unbounded by default. */
   readonly deadLettersBytesMax?: number;
   readonly fileBounds?: FileBounds;
 }

@@ -1,8 +1,9 @@
 /**
  * The append log: a directory of batch files, the only place where events rest. docs/append-log.md has the format.
  *
- * There is no ledger: the batch files that exist are what is pending, in the order of their names, and deleting one is the
- * checkpoint. A deletion is not flushed: a power cut that takes it back sends the batch again, as at least once allows.
+ * There is no ledger: the existing batch files are what is pending, in the order of their names, and deleting a file
+ * is the checkpoint. A deletion is not flushed: if a power cut undoes it, the batch is sent again, as at least once
+ * allows.
  */
 import { join, sep } from 'node:path';
 import type { Readable } from 'node:stream';
@@ -42,18 +43,17 @@ import { WriteCache } from './write-cache.js';
 
 export class AppendLog extends LogCounts implements EventLog {
   readonly dir: string;
-  /** The directory, as it is set. */
+  /** The directory, as set. */
   readonly place: string;
   readonly #prefix: string;
-  /** The mark of its run, and the rest of its last block. */
+  /** The mark of the run, and the rest of the last block. */
   readonly batchBytesMost = RUN_MARK_BYTES + BLOCK_BYTES - 1;
   readonly bytesOf = markedBytes;
   readonly compare = compareBatchNames;
-  /** Of this run, at random. */
+  /** The random id of this run. */
   readonly runId = newRunId();
   readonly deadLetters: DeadLetters;
   readonly lock: DirectoryLock;
-  /** Writes the batch files. */
   readonly writer: GroupWriter;
   /** Goes into the first line of each file. */
   readonly runMark = runMark(this.runId);
@@ -67,14 +67,14 @@ export class AppendLog extends LogCounts implements EventLog {
   readonly #reader: BatchReader;
   readonly #reserve: Reserve;
   readonly #space: DiskUsageReader;
-  /** Also the sizes of leftover files that were not listed yet. */
+  /** Includes the sizes of leftover files that were not listed yet. */
   readonly #known: KnownFiles;
   readonly #uncut = new Map<string, number>();
   #backlog: Backlog | null = null;
   #closed: Promise<void> | null = null;
 
   /**
-   * Locks the directory, creating it if there is none, and looks at what an earlier run left.
+   * Locks the directory, creating it if there is none, and finds the leftovers of earlier runs.
    *
    * @throws ForebayError `LOG_DIR_UNUSABLE`, `LOG_DIR_LOCKED`
    */
@@ -169,7 +169,7 @@ export class AppendLog extends LogCounts implements EventLog {
     return backlog;
   }
 
-  /** Sealed batch files, oldest first: at most `most`, only names after this one, and only those that are asked for. */
+  /** Sealed batch files, oldest first, at most `most`: only names after this one, and only those that are asked for. */
   async list(
     after: string | null,
     most: number,
@@ -185,12 +185,12 @@ export class AppendLog extends LogCounts implements EventLog {
     return this.list(null, most, isAskedFor);
   }
 
-  /** How many sealed batch files come after this name, and what they take. */
+  /** The number of sealed batch files after this name, and their size. */
   async sums(after: string | null): Promise<BatchSums> {
     return sumsOfBatches(this.#fs, this.dir, this.#sealedAfter(after), this.#known);
   }
 
-  /** As of now: a file that is created while the directory is read may show up in it. */
+  /** As of now: a file that is created while the directory is read may appear in it. */
   #sealedAfter(after: string | null): (name: string) => boolean {
     const unsealed = new Set(this.writer.unsealed);
     const newest = this.#names.last;
@@ -209,9 +209,9 @@ export class AppendLog extends LogCounts implements EventLog {
   }
 
   /**
-   * Reads a sealed batch. A torn end is dropped, damaged lines are set aside in the quarantine first.
+   * Reads a sealed batch. A torn end is dropped; damaged lines are first set aside in the quarantine.
    *
-   * @throws the system's error if the file cannot be read or the damage not be set aside; `LOG_DIR_LOST`
+   * @throws the system's error if the file cannot be read or the damage cannot be set aside; `LOG_DIR_LOST`
    */
   async read(batch: PendingBatch): Promise<StoredBatch> {
     const { name, logBytes } = batch;
@@ -243,7 +243,7 @@ export class AppendLog extends LogCounts implements EventLog {
 
   /** @throws `LOG_DIR_LOST`; the system's error */
   async delete({ name, events, logBytes, deadLettered = 0 }: SettledBatch): Promise<void> {
-    // it may have left something behind that the server which has the lock would write again (new-copy.ts)
+    // it may have left a copy that the server with the lock would write again (new-copy.ts)
     if (deadLettered > 0 || !this.#cache.has(name)) await this.lock.confirm();
     else await this.lock.confirmIfLost();
     this.#cache.delete(name);

@@ -10,29 +10,29 @@ import type { Reporter } from '../../base/reporter.js';
 import { count } from '../../base/words.js';
 
 /**
- * Names held in memory, about 100 bytes each; the others stay in the directory. Reading a directory of
- * 100,000 names takes about 0.1 s, so it is read once for many batches.
+ * At most this many names are in memory, about 100 bytes each; the others stay in the directory. Reading a directory
+ * of 100,000 names takes about 0.1 s, so one read serves many batches.
  */
 const NAMES_MAX = 10_000;
 const LIST_RETRY_MS = 1000;
-/** How often the others are counted, in milliseconds: someone may delete some by hand. Seldom if there are many. */
+/** How often to count the others, in milliseconds: someone may delete files by hand. Less often if there are many. */
 const COUNT_MS = 10_000;
 
 /**
- * Sealed batches, oldest first: at start what an earlier run left, then what was sealed since. It carries
- * names, never events, and only so many of them: when more wait than it may hold, it forgets the newest and
- * reads the directory again once the older ones are gone.
+ * Sealed batches, oldest first: at the start the leftovers of earlier runs, then newly sealed ones. It carries names,
+ * never events, and at most `NAMES_MAX` of them: if more wait, it forgets the newest and reads the directory again
+ * once the older ones are gone.
  */
 export class Backlog extends Readable {
   readonly #log: AppendLog;
   readonly #reporter: Reporter;
   readonly #namesMax: number;
   #batches: PendingBatch[] = [];
-  /** The newest name given on; the directory is read from there. */
+  /** The newest name passed on; the directory is read from there. */
   #last: string | null = null;
   /** Whether the directory may hold sealed batches that are not in `#batches`. */
   #moreOnDisk: boolean;
-  /** What the directory holds that is not in `#batches`. */
+  /** The batches in the directory that are not in `#batches`. */
   #beyond: BatchSums;
   readonly #pace: LookPace;
   readonly #countTimer: NodeJS.Timeout;
@@ -56,12 +56,12 @@ export class Backlog extends Readable {
     }, countMs).unref();
   }
 
-  /** When the oldest batch was made that waits here, in milliseconds of `performance.now()`; `null` where none is known. */
+  /** When the oldest waiting batch was created, in milliseconds of `performance.now()`; `null` if none is known. */
   get oldestBornMs(): number | null {
     return this.#batches[0]?.bornMs ?? null;
   }
 
-  /** Takes a batch that was sealed just now, after all others in the order of names. */
+  /** Adds a batch that was just sealed, after all others in the order of names. */
   offer(batch: PendingBatch): void {
     if (this.#listing) this.#sealedMeanwhile = true;
     else if (this.#moreOnDisk || this.#batches.length >= this.#namesMax) this.#moreOnDisk = true;
@@ -74,7 +74,7 @@ export class Backlog extends Readable {
     if (this.#wanted) this.#give();
   }
 
-  /** Gives nothing more: what is left stays on disk for the next run. */
+  /** Passes nothing more on: the rest stays on disk for the next run. */
   stop(): void {
     if (this.#stopped) return;
     this.#stopped = true;
@@ -107,7 +107,7 @@ export class Backlog extends Readable {
     }
   }
 
-  /** Reads the oldest names from the directory. One that was sealed meanwhile may be missing in what was read. */
+  /** Reads the oldest names from the directory. A batch that was sealed meanwhile may be missing. */
   async #list(): Promise<void> {
     this.#listing = true;
     this.#sealedMeanwhile = false;
@@ -131,14 +131,13 @@ export class Backlog extends Readable {
     this.#give();
   }
 
-  /** Counts the batches whose names are not in memory. */
   async #count(): Promise<void> {
     try {
       await this.#pace.look(async () => {
         const expected = this.#beyond;
         const last = this.#batches.at(-1)?.name ?? this.#last;
         const there = await this.#log.sums(last);
-        // meanwhile some have come into memory: it is looked at the next time
+        // some have come into memory meanwhile: wait for the next count
         if (!this.#listing && last === (this.#batches.at(-1)?.name ?? this.#last))
           this.#miss(minus(expected, there));
       });
@@ -147,7 +146,7 @@ export class Backlog extends Readable {
     }
   }
 
-  /** Someone else has deleted these. */
+  /** Someone else has deleted these files. */
   #miss(gone: BatchSums): void {
     if (gone.batches <= 0) return;
     this.#beyond = minus(this.#beyond, gone);

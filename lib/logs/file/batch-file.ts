@@ -2,42 +2,42 @@ import { constants } from 'node:fs';
 import { call, callVoid, writeAll } from './file-system.js';
 import type { FileSystem } from './file-system.js';
 
-/** When written bytes are flushed to the device: before each acknowledgement, every so many milliseconds, never. */
+/** When written bytes are flushed to the device: before each acknowledgement, at an interval in milliseconds, or never. */
 export type Fsync = 'always' | 'never' | number;
 
 export interface BatchFileOptions {
   readonly name: string;
   /** Makes the name of the new file durable, in the directory that was opened. */
   readonly flushName: () => Promise<void>;
-  /** Looks whether the directory is the one that was opened. @throws ForebayError `LOG_DIR_LOST` */
+  /** Checks that the directory is the one that was opened. @throws ForebayError `LOG_DIR_LOST` */
   readonly confirm: () => Promise<void>;
   /** Whether an append is flushed before it is acknowledged. */
   readonly flushes: boolean;
 }
 
 /**
- * The one batch file that is being written. It is never read while it is open, and a file whose write or
- * flush failed is not written again: after a failed flush the system may call the next one a success although
- * the bytes are gone (fsync(2), "fsyncgate"). What was appended before stays good.
+ * The one batch file that is being written. It is never read while it is open. After a failed write or flush it is not
+ * written again: the system may report the next flush as a success although the bytes are gone (fsync(2),
+ * "fsyncgate"). Bytes that were appended before stay good.
  */
 export class BatchFile {
   readonly name: string;
-  /** When it was made, in milliseconds of `performance.now()`. */
+  /** When it was created, in milliseconds of `performance.now()`. */
   readonly bornMs = performance.now();
-  /** The bytes that are acknowledged, from the start of the file. */
+  /** The acknowledged bytes, from the start of the file. */
   bytes = 0;
   /** The events in these bytes. */
   events = 0;
   /** Whether a write or flush failed: nothing more is appended. */
   failed = false;
-  /** Whether bytes that were not acknowledged may stand behind the others. */
+  /** Whether bytes that were not acknowledged may follow the others. */
   hasFailedEnd = false;
   readonly #fs: FileSystem;
   readonly #fd: number;
   readonly #options: BatchFileOptions;
   #named = false;
   #unflushed = false;
-  /** The flush that runs, if one does: a file is not closed under it. */
+  /** The running flush, if there is one: the file is not closed during it. */
   #flushing: Promise<void> = Promise.resolve();
 
   private constructor(fs: FileSystem, fd: number, options: BatchFileOptions) {
@@ -53,7 +53,7 @@ export class BatchFile {
     const fd = await call<number>((done) => {
       fs.open(path, flags, 0o640, done);
     });
-    // a second server, which has come by the directory somehow, leaves it alone as long as it is open
+    // while it is open, a second server that somehow uses the directory leaves it alone
     fs.tryLock(fd);
     return new BatchFile(fs, fd, options);
   }
@@ -70,7 +70,7 @@ export class BatchFile {
       if (flushes && this.#fs.dsync !== 0) {
         await this.#withName(writing);
       } else {
-        // beside the first write: nobody waits for the name, whose flush looks at the directory otherwise
+        // during the first write, as nobody waits for the name here, whose flush checks the directory otherwise
         await (flushes || this.bytes > 0 ? writing : bothDone(writing, confirm()));
         this.#unflushed = true;
         if (flushes) await this.flush();
@@ -84,7 +84,7 @@ export class BatchFile {
     this.events += events;
   }
 
-  /** Flushes what was appended, and the first time the file's name beside it. */
+  /** Flushes what was appended, and the first time also the file's name. */
   async flush(): Promise<void> {
     if (!this.#unflushed) return;
     this.#unflushed = false;
@@ -97,7 +97,7 @@ export class BatchFile {
     }
   }
 
-  /** Cuts off what was written and not acknowledged, so that it does not come back after a crash. */
+  /** Cuts off bytes that were written and not acknowledged, so that they do not come back after a crash. */
   async cut(): Promise<void> {
     await callVoid((done) => {
       this.#fs.ftruncate(this.#fd, this.bytes, done);
@@ -113,7 +113,7 @@ export class BatchFile {
     });
   }
 
-  /** Waits for a flush of the data, and the first time for one of the file's name beside it (N3). */
+  /** Waits for a flush of the data, and the first time also for one of the file's name (N3). */
   async #withName(data: Promise<void>): Promise<void> {
     await (this.#named ? data : bothDone(data, this.#options.flushName()));
     this.#named = true;
@@ -126,7 +126,7 @@ export class BatchFile {
   }
 }
 
-/** Both, to their ends: a file is not closed while a flush of it still runs. */
+/** Waits for both to end: a file is not closed while a flush of it still runs. */
 async function bothDone(a: Promise<void>, b: Promise<void>): Promise<void> {
   for (const result of await Promise.allSettled([a, b])) {
     if (result.status === 'rejected') throw result.reason;

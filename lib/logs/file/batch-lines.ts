@@ -7,40 +7,39 @@ const LINE_FEED = 10;
 const OPENING_BRACE = 0x7b;
 const BYTE_ORDER_MARK = [0xef, 0xbb, 0xbf];
 
-/** What stands in a batch file. */
+/** The content of a batch file. */
 export interface BatchLines {
   /** The events: NDJSON, each line ended by a line feed, without marks. */
   readonly bytes: Buffer<ArrayBuffer>;
-  /** How many that is. */
   readonly events: number;
-  /** The run that wrote the file; `null`: an earlier version did, or its first line is damaged. */
+  /** The run that wrote the file; `null` if it is of an earlier version, or if its first line is damaged. */
   readonly runId: string | null;
-  /** Bytes after the last line feed: a line that a crash cut off, never acknowledged. */
+  /** Bytes after the last line feed: a line that a crash cut off. It was never acknowledged. */
   readonly tornBytes: number;
-  /** Whether only the line feed of the last line is missing or damaged: its event is one of `events`. */
+  /** Whether only the line feed of the last line is missing or damaged. Its event is one of `events`. */
   readonly lastBreakLost: boolean;
-  /** Lines that are damaged, byte for byte with their line feeds; also an end that no crash can have left. */
+  /** Damaged lines, byte for byte with their line feeds; also an end that no crash can have left. */
   readonly damaged: readonly Buffer[];
   /** Whether the lines of the file have marks. */
   readonly hasMarks: boolean;
 }
 
-/** Where some lines stand in their file. */
+/** Some lines of a file. */
 export interface LinesPart {
   /** Whether the lines of the file have marks. */
   readonly hasMarks: boolean;
-  /** Whether they are its first ones. */
+  /** Whether they are the first lines of the file. */
   readonly isFirst: boolean;
 }
 
 /**
  * Reads the lines of a batch file. Damage never throws.
  *
- * @param isAcknowledged whether all of it is known to be acknowledged: then its end is not torn
- * @param part of a file that is read in parts: all but the last one end with a line feed
+ * @param isAcknowledged whether all of it is known to be acknowledged, so that its end is not torn
+ * @param part of a file that is read in parts: all except the last end with a line feed
  *
- * A file without a single mark was written before there were marks, or by hand: its lines are checked as JSON, and blank
- * ones are nothing. An editor may put a byte order mark in front of any file.
+ * A file without any mark was written by a version without marks, or by hand: its lines are checked as JSON, and blank
+ * lines are ignored. An editor may put a byte order mark at the start of any file.
  */
 export function readBatchLines(
   file: Buffer<ArrayBuffer>,
@@ -50,7 +49,7 @@ export function readBatchLines(
   const textOf = hasMarks ? checkedText : eventText;
   const bytes = Buffer.allocUnsafe(file.length + 1);
   const damaged: Buffer[] = [];
-  /** With the blank lines between them. */
+  /** Includes the blank lines between them. */
   const garbage: Buffer[] = [];
   const start = isFirst ? startOf(file) : 0;
   let written = 0;
@@ -75,7 +74,7 @@ export function readBatchLines(
     lineStart = end + 1;
   }
   const tail = file.subarray(lineStart);
-  // behind the last mark there may be one byte, which a flipped bit made of the line feed
+  // after the last mark there may be one byte: a line feed with a flipped bit
   const cutTail = tail.subarray(0, -1);
   const endOf = hasMarks ? checkedText : (end: Buffer<ArrayBuffer>) => eventText(withoutMarkBegin(end));
   const last = endOf(tail) ?? endOf(cutTail);
@@ -102,16 +101,16 @@ export function readBatchLines(
   };
 }
 
-/** Finds out whether the lines of a file have marks, from a look at them in order. */
+/** Finds out whether the lines of a file have marks, by looking at them in order. */
 export class MarksSearch {
   #looksMarked = false;
   #hasPlainEvent = false;
   #isFirst = true;
 
-  /** One fits: it is certain. */
+  /** Whether a mark fits: then it is certain. */
   isSure = false;
 
-  /** @param lines of the file, which end with a line feed unless they are its last; the next ones of what was looked at before */
+  /** @param lines the next lines of the file; they end with a line feed unless they are its last */
   look(lines: Buffer<ArrayBuffer>): void {
     let start = this.#isFirst ? startOf(lines) : 0;
     this.#isFirst = false;
@@ -127,7 +126,7 @@ export class MarksSearch {
     this.#lookAt(tail.subarray(0, -1));
   }
 
-  /** If none fits, those that look like one are damaged, unless other lines of the file are events without one. */
+  /** If no mark fits: lines that look marked are damaged, unless other lines of the file are events without a mark. */
   get hasMarks(): boolean {
     return this.isSure || (this.#looksMarked && !this.#hasPlainEvent);
   }
@@ -144,7 +143,7 @@ function wholeHasMarks(file: Buffer<ArrayBuffer>): boolean {
   return search.hasMarks;
 }
 
-/** Behind the byte order mark. */
+/** The position after the byte order mark. */
 function startOf(file: Buffer): number {
   return BYTE_ORDER_MARK.every((byte, at) => file[at] === byte) ? BYTE_ORDER_MARK.length : 0;
 }
@@ -153,12 +152,12 @@ function isBlank(line: Buffer): boolean {
   return line.every((byte) => byte === 0x20 || byte === 0x09 || byte === 0x0d);
 }
 
-/** What a crash cuts off is the begin of an event, or begins with the zeros of a page that was never written. */
+/** A crash leaves the start of an event, or zeros at the start: a page that was never written. */
 function couldBeTorn(tail: Buffer): boolean {
   return tail.length === 0 || tail[0] === 0 || tail[0] === OPENING_BRACE;
 }
 
-/** The begin of an object is no JSON. */
+/** The start of an object is not valid JSON. */
 function isJson(bytes: Buffer): boolean {
   try {
     JSON.parse(bytes.toString('utf8'));

@@ -1,15 +1,15 @@
 const PATTERN = /^batch_(\d{4})(\d\d)(\d\d)_(\d\d)(\d\d)(\d\d)_(\d+)\.jsonl$/;
 
-/** Beyond it numbers are not exact, and no next one could be given. */
+/** Beyond this, numbers are not exact, and no next one can be given. */
 const N_MAX = 2 ** 52;
 /** The last second that a name can hold. */
 const SECOND_MAX = Date.UTC(9999, 11, 31, 23, 59, 59) / 1000;
 
-/** What a batch file's name says: `batch_YYYYMMDD_HHMMSS_N.jsonl`. */
+/** The parts of a batch file's name: `batch_YYYYMMDD_HHMMSS_N.jsonl`. */
 interface BatchName {
   /** The time, in seconds since 1970 (UTC in the name). */
   readonly second: number;
-  /** Counts up in a run of the server. */
+  /** Counts up within a run of the server. */
   readonly n: number;
 }
 
@@ -18,7 +18,7 @@ function format({ second, n }: BatchName): string {
   return `batch_${day.replaceAll('-', '')}_${time.replaceAll(':', '')}_${n}.jsonl`;
 }
 
-/** `null` for any name that the log would not have given. */
+/** `null` for any name that the log would not give. */
 function parse(name: string): BatchName | null {
   const parts = PATTERN.exec(name);
   if (parts === null) return null;
@@ -58,15 +58,15 @@ function numberOf(name: string): number {
 }
 
 /**
- * Gives each new batch file a name that comes after all names before it and all in the directory, also if the clock
- * goes back (N6). A name of an earlier run may come again once its file is gone; what a batch is known by is its key, which
- * has the run in front (batch-key.ts).
+ * Gives each new batch file a name that comes after all earlier names and all names in the directory, even if the
+ * clock goes back (N6). A name of an earlier run may come again once its file is gone; a batch is identified by its
+ * key, which starts with the run (batch-key.ts).
  */
 export class BatchNames {
   #last: BatchName;
   readonly #nowMs: () => number;
 
-  /** @param newest the newest name in the directory, if there is one */
+  /** @param newest the newest name in the directory, if there is any */
   constructor(newest: string | null, nowMs: () => number = Date.now) {
     const left = newest === null ? null : parse(newest);
     this.#nowMs = nowMs;
@@ -74,7 +74,7 @@ export class BatchNames {
     this.#last = left !== null && left.second >= second ? left : { second, n: 0 };
   }
 
-  /** No name given so far, and none in the directory, comes after this one. */
+  /** No name that was given, and none in the directory, comes after this one. */
   get last(): string {
     return format(this.#last);
   }

@@ -13,16 +13,16 @@ import { asideName } from './aside/quarantine.js';
 import type { Quarantine } from './aside/quarantine.js';
 import { count } from '../../base/words.js';
 
-/** What a batch file gave. */
+/** The content of a batch file. */
 export interface BatchContent {
-  /** Its sound events, as NDJSON; none of a large file. */
+  /** Its sound events, as NDJSON; empty for a large file. */
   readonly bytes: Buffer<ArrayBuffer>;
-  /** Where the events of a large file are; none: it is not large. */
+  /** The pieces of a large file; empty for any other. */
   readonly pieces: readonly FilePiece[];
   readonly events: number;
-  /** The run that wrote it, as far as it says so. */
+  /** The run that wrote it, if the file names one. */
   readonly runId: string | null;
-  /** Lines set aside in the quarantine. */
+  /** Lines that were set aside in the quarantine. */
   readonly quarantined: number;
   /** Whether a torn end was dropped. */
   readonly torn: boolean;
@@ -34,7 +34,7 @@ export interface BatchReaderOptions {
   readonly quarantine: Quarantine;
   readonly reporter: Reporter;
   readonly bounds: FileBounds;
-  /** Throws if a file may be somewhere else that is not here. */
+  /** Throws if a missing file may be somewhere else. */
   readonly confirmGone: () => Promise<void>;
 }
 
@@ -50,12 +50,12 @@ export class BatchReader {
     this.#options = options;
   }
 
-  /** @throws the system's error where the file cannot be read or the damage not be set aside */
+  /** @throws the system's error if the file cannot be read or the damage cannot be set aside */
   async read(batch: PendingBatch): Promise<BatchContent> {
     const { fs, dir, bounds } = this.#options;
     const { isAcknowledged, logBytes } = batch;
     const path = join(dir, batch.name);
-    // the size of some files is not known before: 0
+    // the size of some files is unknown before: 0
     const isKnown = isAcknowledged || logBytes > 0;
     const stats = isKnown ? { size: logBytes } : await statsOf(fs, path).catch(() => null);
     const size = stats?.size ?? 0;
@@ -67,7 +67,7 @@ export class BatchReader {
     );
   }
 
-  /** A part of a large file. It has fewer events than it had if they are damaged or gone since: that is told. */
+  /** Reads a piece of a large file. If events were damaged or deleted since, it has fewer, and the log says so. */
   async readPiece(batch: Pick<Batch, 'name' | 'key'>, piece: FilePiece): Promise<Batch> {
     const { fs, dir, reporter, quarantine } = this.#options;
     const { name, key } = batch;
@@ -76,7 +76,7 @@ export class BatchReader {
     );
     if (read === null) return new Batch({ name, key, events: 0, bytes: NONE });
     const { damaged, missing } = read;
-    // if not: what is damaged was set aside then, and a torn end is none
+    // otherwise the damage was set aside before, and there is no torn end
     if (read.batch.events !== piece.events) {
       const aside = damaged.length > 0 ? await quarantine.setAside(asideName(name, piece.at), damaged) : '';
       const kept = damaged.length > 0 ? `, set aside in ${aside}` : '';
@@ -107,7 +107,7 @@ export class BatchReader {
     return withOpen(fs, path, async (fd, { size }) => {
       if (leftover && !fs.tryLock(fd, true)) throw new BeingWritten(path);
       const length = Math.min(size, acknowledgedBytes ?? size);
-      // equal damage of several parts is not one that was set aside before
+      // equal damage of several parts must not count as set aside before
       const setAside = async (damaged: readonly Buffer[], at: number): Promise<string> =>
         quarantine.setAside(asideName(name, at), damaged);
       const found = await inspectLarge(fs, fd, length, isWhole(batch), bounds, setAside);
@@ -117,7 +117,7 @@ export class BatchReader {
     });
   }
 
-  /** `null`: the file is gone, and said to be. */
+  /** `null` if the file is gone; the log says so then. */
   async #ifThere<T>({ name }: { readonly name: string }, read: () => Promise<T>): Promise<T | null> {
     const { reporter, confirmGone } = this.#options;
     try {
@@ -135,7 +135,7 @@ export class BatchReader {
     const acknowledgedBytes = acknowledgedOf(batch);
     const { reporter } = this.#options;
     const { events, damagedLines, aside, tornBytes, lastBreakLost } = found;
-    // it was read before, with the same outcome: that was told
+    // it was read before with the same outcome, which was reported then
     if (past !== null && known === events) return;
     if (damagedLines > 0) {
       const all = count(events + damagedLines, 'line');
@@ -165,17 +165,17 @@ export class BatchReader {
   }
 }
 
-/** How many bytes of a file are known to be acknowledged; `null`: as far as is known all of them. */
+/** How many bytes of a file are known to be acknowledged; `null` if all are, as far as is known. */
 function acknowledgedOf({ isAcknowledged, logBytes }: PendingBatch): number | null {
   return isAcknowledged ? logBytes : null;
 }
 
-/** A file of this run was acknowledged to its end, or its failed end is cut off. */
+/** Whether a file of this run was acknowledged to its end, or its failed end was cut off. */
 function isWhole({ isAcknowledged, leftover }: PendingBatch): boolean {
   return isAcknowledged || !leftover;
 }
 
-/** How many events of a batch are gone that were not missed before, as a look at its file shows. */
+/** How many events of a batch are newly missing, according to its file. */
 export function newlyGone(batch: PendingBatch, { events, quarantined }: BatchContent): number {
   if (batch.events !== null) return batch.events - events;
   return batch.past === null ? quarantined : 0;

@@ -1,9 +1,9 @@
-/** How many batch files there are, and what they take. */
+/** The number of batch files, and their size. */
 export interface BatchSums {
   readonly batches: number;
-  /** Those of them that an earlier run left. */
+  /** How many of them an earlier run left. */
   readonly leftovers: number;
-  /** What they take of the disk, in bytes. */
+  /** Their size on disk, in bytes. */
   readonly bytes: number;
 }
 

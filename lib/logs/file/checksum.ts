@@ -1,10 +1,10 @@
 /**
  * The mark at the end of each line: the CRC-32 of the line's text, written as 32 white-space characters, which JSON
- * ignores. The most significant bit comes first; a space is 0, a tab is 1. So the file stays JSONL that any tool
- * reads, and a flipped bit is found even if the line still parses (N7).
+ * ignores. The most significant bit comes first; a space is 0, a tab is 1. So the file stays JSONL for any tool, and a
+ * flipped bit is found even if the line still parses (N7).
  *
- * A CRC-32 finds every error of one bit, and of any number of bits within 32 in a row; of others it misses one in
- * 2^32 (P. Koopman, "32-Bit Cyclic Redundancy Codes for Internet Applications", 2002).
+ * A CRC-32 finds every error of one bit, and every error within 32 consecutive bits; of others it misses one in 2^32
+ * (P. Koopman, "32-Bit Cyclic Redundancy Codes for Internet Applications", 2002).
  */
 import { crc32 } from 'node:zlib';
 import { RUN_MARK_BYTES, runIdAt, runMark } from './run-mark.js';
@@ -13,10 +13,10 @@ const LINE_FEED = 0x0a;
 const SPACE = 0x20;
 const TAB = 0x09;
 const MARK_BYTES = 32;
-/** What one flipped bit makes of a line feed. */
+/** The bytes that one flipped bit can make of a line feed. */
 const FLIPPED_LINE_FEEDS = new Set(Array.from({ length: 8 }, (_, bit) => LINE_FEED ^ (1 << bit)));
 
-/** A line of the log: the text, its mark, a line feed. The first one of a file names the run. */
+/** A line of the log: the text, its mark, a line feed. The first line of a file names the run. */
 export function markedLine(text: string, runId: string | null = null): string {
   const source = Buffer.from(text, 'utf8');
   const run = runId === null ? null : runMark(runId);
@@ -25,7 +25,7 @@ export function markedLine(text: string, runId: string | null = null): string {
   return line.toString('utf8');
 }
 
-/** How much lines take in the log, in bytes, that have so many bytes of text together. */
+/** The size of lines in the log, in bytes, from the size of their texts. */
 export function markedBytes(lines: number, textBytes: number): number {
   return textBytes + lines * (MARK_BYTES + 1);
 }
@@ -45,7 +45,7 @@ export function writeMarkedLine(
   end: number,
   run: Uint8Array | null = null,
 ): number {
-  // a plain view: Buffer's subarray takes three times as long, which is much beside the rest
+  // a plain view: Buffer's subarray takes three times as long, a large share of the whole
   const text = new Uint8Array(source.buffer, source.byteOffset + start, end - start);
   target.set(text, at);
   let sum = crc32(text);
@@ -61,7 +61,7 @@ export function writeMarkedLine(
 }
 
 /**
- * The text of a line whose mark fits, without mark; `null` where it does not.
+ * The text of a line without its mark; `null` if the mark does not fit.
  *
  * @param line without its line feed
  */
@@ -69,16 +69,16 @@ export function checkedText(line: Buffer<ArrayBuffer>): Buffer<ArrayBuffer> | nu
   return isSound(line, 0, line.length) ? line.subarray(0, line.length - MARK_BYTES) : null;
 }
 
-/** Lines without their marks, each with its line feed, and the run that the first of them names. */
+/** Lines without marks, each with its line feed, and the run that the first line names. */
 export interface UnmarkedLines {
   readonly bytes: Buffer<ArrayBuffer>;
   readonly runId: string | null;
 }
 
 /**
- * The lines of a file without marks, where the marks of all fit and a line feed ends it; `null` where not. A sound
- * file is overwritten: its memory is given back. Two passes without an object for each line take half of the time of
- * looking at the lines one by one.
+ * The lines of a file without marks; `null` unless all marks fit and a line feed ends it. A sound file is overwritten:
+ * the result uses its memory. Two passes without an object for each line take half the time of checking the lines one
+ * by one.
  */
 export function soundLines(file: Buffer<ArrayBuffer>): (UnmarkedLines & { events: number }) | null {
   let events = 0;
@@ -91,7 +91,7 @@ export function soundLines(file: Buffer<ArrayBuffer>): (UnmarkedLines & { events
   return start === file.length ? { ...withoutMarks(file), events } : null;
 }
 
-/** Sound lines from the start of a file without their marks. */
+/** Sound lines from the start of a file, without their marks. */
 export function unmarkedLines(parts: readonly Buffer[]): UnmarkedLines {
   return withoutMarks(Buffer.concat(parts));
 }
@@ -116,8 +116,8 @@ function withoutMarks(lines: Buffer<ArrayBuffer>): UnmarkedLines {
 }
 
 /**
- * Whether a line, from `start` to before its line feed at `end`, is a text and the mark that fits it. The loop has no
- * branch for the bits of the mark, which nobody can foretell: 26 instead of 44 microseconds for 100 short lines.
+ * Whether a line, from `start` to before its line feed at `end`, is a text and its mark. The loop has no branch on the
+ * bits of the mark, which no CPU can predict: 26 instead of 44 microseconds for 100 short lines.
  */
 function isSound(bytes: Buffer, start: number, end: number): boolean {
   const textEnd = end - MARK_BYTES;
@@ -133,7 +133,7 @@ function isSound(bytes: Buffer, start: number, end: number): boolean {
   return foreign === 0 && crc32(bytes.subarray(start, textEnd)) === sum >>> 0;
 }
 
-/** Whether it begins with a sound line that has lost its line feed to a flipped bit, with something behind it. */
+/** Whether it starts with a sound line that has lost its line feed to a flipped bit, and more follows. */
 export function beginsMarked(bytes: Buffer<ArrayBuffer>): boolean {
   let whiteSpace = 0;
   for (let end = 0; end < bytes.length; end++) {
@@ -151,8 +151,8 @@ export function beginsMarked(bytes: Buffer<ArrayBuffer>): boolean {
 }
 
 /**
- * Whether a line ends like a mark, sound or not. A few characters of white space may stand there by hand, or many of one
- * kind, which a mark is once in 2^31.
+ * Whether a line ends like a mark, sound or not. White space typed by hand is a few characters, or many of one kind; a
+ * mark is of one kind once in 2^31.
  */
 export function looksMarked(line: Buffer): boolean {
   let spaces = 0;
@@ -165,7 +165,7 @@ export function looksMarked(line: Buffer): boolean {
   return spaces > 0 && tabs > 0 && spaces + tabs > MARK_BYTES / 2;
 }
 
-/** A line that a crash cut off somewhere in its mark, without what is there of the mark. */
+/** A line that a crash cut off inside its mark, without the rest of the mark. */
 export function withoutMarkBegin(line: Buffer<ArrayBuffer>): Buffer<ArrayBuffer> {
   let end = line.length;
   while (line[end - 1] === SPACE || line[end - 1] === TAB) end--;

@@ -5,10 +5,10 @@ import { callVoid } from './file-system.js';
 import type { FileSystem } from './file-system.js';
 
 /**
- * What is left to do with a sealed file, while its batch is on its way already: cutting off what an append that failed
- * has left, a flush that no acknowledgement waits for, closing, and deleting it where it is empty. Never throws.
+ * Finishes a sealed file while its batch is already being delivered: cuts off the end that a failed append left,
+ * flushes what no acknowledgement waits for, closes the file, and deletes it if it is empty. Never throws.
  *
- * @param flushes whether what was appended may not be flushed yet (`--fsync MILLISECONDS`)
+ * @param flushes whether appended bytes may not be flushed yet (`--fsync MILLISECONDS`)
  */
 export async function finishFile(
   file: BatchFile,
@@ -46,7 +46,7 @@ export async function flushLate(file: BatchFile, reporter: Reporter): Promise<vo
   });
 }
 
-/** Deletes a file. One that is gone already is no error. @returns whether it was there */
+/** Deletes a file. A file that is already gone is no error. @returns whether it existed */
 export async function unlink(fs: FileSystem, path: string): Promise<boolean> {
   try {
     await callVoid((done) => {

@@ -6,13 +6,13 @@ import type { FileSystem } from './file-system.js';
 export type Entry = Pick<Dirent, 'name' | 'isFile'>;
 
 /**
- * Goes through a directory, in no order. Memory does not grow with it.
+ * Goes through a directory, in no order. Its memory does not grow with the directory.
  *
- * Some file systems do not say what an entry is. Node.js asks for each then, some entries at a time, and if one is gone
- * by then it fails and forgets those beside it. So `look` is called once more, from the start, with one entry at a time;
- * each costs a trip to the thread pool.
+ * Some file systems do not say what an entry is. Node.js then asks for each, several entries at a time. If one is gone
+ * by then, it fails and loses the entries read with it. So `look` is called once more, from the start, with one entry
+ * at a time, which costs a trip to the thread pool each.
  *
- * @param look must begin from nothing at each call
+ * @param look must start from nothing at each call
  */
 export async function lookThrough<T>(
   fs: FileSystem,
@@ -51,7 +51,7 @@ async function* oneByOne(fs: FileSystem, dir: string): AsyncGenerator<Entry, voi
   }
 }
 
-/** A directory that is gone itself fails in another call. */
+/** If the directory itself is gone, another call fails. */
 function isOfGoneEntry(error: unknown): boolean {
   return (
     error instanceof Error &&

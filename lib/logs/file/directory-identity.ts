@@ -10,9 +10,9 @@ const NOT_THERE: readonly (string | undefined)[] = ['ENOENT', 'ENOTDIR'];
 type Identity = Pick<BigIntStats, 'dev' | 'ino'>;
 
 /**
- * Whether a path still leads to the directory and the lock file that were opened at start. A cleaner may remove the lock
- * file, and then a second server takes the directory; someone may move the directory away and put another in its place.
- * Both stay open, so that the system gives their numbers to no other file.
+ * Whether a path still leads to the directory and the lock file that were opened at start. A cleaner may remove the
+ * lock file, and then a second server takes the directory; or someone may replace the directory. Both stay open, so
+ * that the system gives their inode numbers to no other file.
  */
 export class DirectoryIdentity {
   readonly #fs: FileSystem;
@@ -56,10 +56,10 @@ export class DirectoryIdentity {
     }
   }
 
-  /** Looks at both. @throws ForebayError `LOG_DIR_LOST`; the system's error */
+  /** Checks both. @throws ForebayError `LOG_DIR_LOST`; the system's error */
   async confirm(): Promise<void> {
     const [openedDir, openedLock] = this.#opened;
-    // not the link that may stand there, but the directory that it leads to
+    // if the path is a link, the directory that it leads to
     const paths = [`${this.#dir}/.`, join(this.#dir, this.#lockFile)] as const;
     const [dir, lock] = await Promise.all([this.#at(paths[0]), this.#at(paths[1])]);
     const isDir = isSame(dir, openedDir);
@@ -70,7 +70,7 @@ export class DirectoryIdentity {
     throw new ForebayError('LOG_DIR_LOST', { message, retryAfterMs: RETRY_AFTER_MS });
   }
 
-  /** The same if the last look has found another one: what costs nothing otherwise. */
+  /** The same, but only if the last check found a difference: otherwise it costs nothing. */
   async confirmIfLost(): Promise<void> {
     if (this.#isLost) await this.confirm();
   }

@@ -16,11 +16,11 @@ import { count } from '../../base/words.js';
 /** The folder of the dead letters. */
 export const DEAD_LETTERS = 'dead-letters';
 
-/** Where the tools write down who has changed what by hand; and what was that file before it grew too large. */
+/** The file where the tools record changes by hand, and its predecessor, which grew too large. */
 export const OPERATIONS = 'operations.jsonl';
 export const EARLIER_OPERATIONS = 'operations.1.jsonl';
 
-/** Names in a log directory that are its own beside batch files. */
+/** Forebay's own names in a log directory, besides batch files. */
 export const OURS: ReadonlySet<string> = new Set([
   LOCK_FILE,
   PROBE_FILE,
@@ -32,26 +32,29 @@ export const OURS: ReadonlySet<string> = new Set([
   '.gitignore',
 ]);
 
-/** Keeps the system's threads busy, and memory small. */
+/** Keeps the system's threads busy and memory small. */
 export const SIZES_AT_ONCE = 256;
 
-/** So many sizes the survey keeps, about 150 bytes each: to ask for them again takes a tenth of the time of replay. */
+/**
+ * The survey keeps at most this many sizes, about 150 bytes each: reading them again takes a tenth of the time of
+ * replay.
+ */
 const SIZES_KEPT = 10_000;
 
-/** Of foreign files at most this many are named. */
+/** At most this many foreign files are named. */
 const FOREIGN_NAMED = 5;
 
-/** What stands in a log directory when a server starts on it. */
+/** What a server finds in a log directory at its start. */
 export interface Survey {
   /** How many batch files an earlier run left. */
   readonly batches: number;
   /** The newest of them. */
   readonly newest: string | null;
-  /** What they take of the disk, in bytes. */
+  /** Their size on disk, in bytes. */
   readonly bytes: number;
-  /** The bytes of some of them, by name. They do not change: nobody appends to a file of an earlier run. */
+  /** The sizes of some of them in bytes, by name. They do not change: nobody appends to a file of an earlier run. */
   readonly sizes: Map<string, number>;
-  /** What the operator should know, in words. */
+  /** Remarks for the operator, in words. */
   readonly remarks: readonly { readonly code: ErrorCode; readonly text: string }[];
 }
 
@@ -68,7 +71,7 @@ export async function survey(fs: FileSystem, dir: string): Promise<Survey> {
     const text = `There are dead letters of ${count(letters.length, 'batch', 'batches')} in ${join(dir, DEAD_LETTERS)}`;
     remarks.push({ code: 'DEAD_LETTERS', text });
   }
-  // their names are not given again either, as far as can be
+  // their names are not given again either, if possible
   let newest = newestBatch;
   for (const name of letters.map(batchOf)) {
     if (isBatchName(name) && (newest === null || compareBatchNames(name, newest) > 0)) newest = name;
@@ -124,9 +127,9 @@ function foreignText({ files, some }: Foreign): string {
 }
 
 /**
- * The sizes of files, in bytes; 0 for one that does not tell, `null` for one that is gone.
+ * The sizes of files, in bytes; 0 for a file whose size is unknown, `null` for one that is gone.
  *
- * @param known sizes that need not be asked for
+ * @param known sizes that need not be read
  */
 export async function sizesOf(
   fs: FileSystem,
@@ -143,7 +146,7 @@ export async function sizesOf(
   return sizes;
 }
 
-/** One bad file must hold up neither the start nor the others. */
+/** One bad file must not block the start or the other files. */
 async function sizeOf(fs: FileSystem, path: string): Promise<number | null> {
   try {
     return (await statsOf(fs, path))?.size ?? null;
@@ -153,10 +156,10 @@ async function sizeOf(fs: FileSystem, path: string): Promise<number | null> {
 }
 
 /**
- * The oldest batch names, in the order of delivery. Memory does not grow with the directory.
+ * The oldest batch names, in the order of delivery. Its memory does not grow with the directory.
  *
  * @param wanted which names count
- * @param most at most so many
+ * @param most their maximum number
  */
 export async function oldestBatchNames(
   fs: FileSystem,
@@ -180,7 +183,7 @@ export async function oldestBatchNames(
 /**
  * Goes through the batch files of a log directory, in no order.
  *
- * @param look must begin from nothing at each call
+ * @param look must start from nothing at each call
  */
 export async function lookAtBatches<T>(
   fs: FileSystem,
@@ -190,12 +193,12 @@ export async function lookAtBatches<T>(
   return lookThrough(fs, dir, async (entries) => look(namesOf(entries, isBatch)));
 }
 
-/** The batch whose dead letters are in a file: a tool that takes some out puts more behind the name. */
+/** The batch whose dead letters are in a file. A tool that takes some out appends to the name. */
 export function batchOf(deadLetterFile: string): string {
   return deadLetterFile.replace(/(\.jsonl)\..*$/, '$1');
 }
 
-/** The files of dead letters of a log directory, oldest batch first; none that is being written by the tool. */
+/** The files of dead letters of a log directory, oldest batch first, without those that the tool is writing. */
 export async function deadLetterFiles(fs: FileSystem, logDir: string): Promise<string[]> {
   return lookAtFiles(fs, join(logDir, DEAD_LETTERS), async (files) => {
     const names: string[] = [];
@@ -219,10 +222,10 @@ export async function newestDeadLetterFiles(fs: FileSystem, logDir: string, most
   });
 }
 
-/** Numbers are of the server and the tool, `.taken` of the tool; anything else is a copy that somebody made. */
+/** The server and the tool append numbers, the tool `.taken`. Anything else is a copy that somebody made. */
 const AFTER_BATCH = /^(?:\.\d+)*(?:\.taken)?$/;
 
-/** Whether this is the name of a file of dead letters, and not of another one beside them. */
+/** Whether this is the name of a file of dead letters, not of another file among them. */
 export function isDeadLetterFile(name: string): boolean {
   const batch = batchOf(name);
   return isBatchName(batch) && AFTER_BATCH.test(name.slice(batch.length));
@@ -232,7 +235,7 @@ function compareDeadLetterFiles(a: string, b: string): number {
   return compareBatchNames(batchOf(a), batchOf(b)) || (a < b ? -1 : 1);
 }
 
-/** How many plain files of these names a directory has, and their bytes. Memory does not grow with it. */
+/** How many plain files of these names a directory has, and their size. Its memory does not grow with the directory. */
 export async function filesIn(
   fs: FileSystem,
   dir: string,
@@ -256,7 +259,7 @@ export async function filesIn(
   });
 }
 
-/** Goes through the names of the plain files in a directory; none where there is no such directory. */
+/** Goes through the names of the plain files in a directory; none if there is no such directory. */
 async function lookAtFiles<T>(
   fs: FileSystem,
   dir: string,

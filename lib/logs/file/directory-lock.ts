@@ -10,36 +10,40 @@ export const LOCK_FILE = 'forebay.lock';
 export const NOTE_BYTES = 160;
 const NOTE_RETRY_MS = 10_000;
 
-/** What the lock file says about who holds the lock, or held it last; `null`: it does not say. */
+/** The note in the lock file about the present or last holder; each part is `null` if it is missing. */
 export interface LockNote {
   /** `process 17, started 2026-11-25T09:00:00.000Z`. */
   readonly owner: string | null;
   readonly runId: string | null;
-  /** The kind of sink that the directory was written for. */
+  /** The kind of sink of the directory. */
   readonly sink: string | null;
 }
 
 /**
- * The right to use a log directory. The lock belongs to the open file (an OFD lock on Linux), so the system
- * gives it back when the process ends, however it ends: nothing is left that could block a restart, and no
- * process id is compared. It does not reach across machines on a network file system.
+ * The right to use a log directory. The lock belongs to the open file (an OFD lock on Linux), so the system releases
+ * it when the process ends in any way: nothing is left that could block a restart, and no process id is compared. It
+ * does not reach across machines on a network file system.
  */
 export interface DirectoryLock {
-  /** What the run before noted. */
+  /** The note of the previous run. */
   readonly before: LockNote;
   /**
-   * Notes who holds the lock now, on the device. No event rests on it. If it fails it throws, and is tried again every
-   * ten seconds.
+   * Notes the present holder of the lock, on the device. No event depends on it. If it fails it throws, and is tried
+   * again every ten seconds.
    */
   note(about: Omit<LockNote, 'owner'>): Promise<void>;
-  /** Looks whether directory and lock file are those that were opened. @throws ForebayError `LOG_DIR_LOST`; the system's error */
+  /**
+   * Checks that directory and lock file are those that were opened.
+   *
+   * @throws ForebayError `LOG_DIR_LOST`; the system's error
+   */
   confirm(): Promise<void>;
-  /** The same if the last look has found others: it costs nothing otherwise. */
+  /** The same, but only if the last check found a difference: otherwise it costs nothing. */
   confirmIfLost(): Promise<void>;
   release(): Promise<void>;
 }
 
-/** @throws ForebayError `LOG_DIR_LOCKED` with the owner, where another process holds the lock */
+/** @throws ForebayError `LOG_DIR_LOCKED` with the owner if another process holds the lock */
 export async function lockDirectory(fs: FileSystem, dir: string): Promise<DirectoryLock> {
   const fd = await call<number>((done) => {
     fs.open(join(dir, LOCK_FILE), constants.O_RDWR | constants.O_CREAT | constants.O_NONBLOCK, 0o640, done);
@@ -61,14 +65,14 @@ export async function lockDirectory(fs: FileSystem, dir: string): Promise<Direct
     const stats = await call<Stats>((done) => {
       fs.fstat(fd, done);
     });
-    // a pipe would be read for ever
+    // reading a pipe would never end
     if (!stats.isFile()) throw new Error(`${LOCK_FILE} is no plain file`);
     const before = readNote(await readAt(fs, fd, 0, NOTE_BYTES).then(String, () => '')); // never blocks a start
     if (!fs.tryLock(fd)) throw locked(dir, before);
     const write = async ({ runId, sink }: Omit<LockNote, 'owner'>): Promise<void> => {
       const started = new Date(Date.now()).toISOString();
       const text = `process ${process.pid}, started ${started}${part('run', runId)}${part('sink', sink)}`;
-      // always as long and in place, which needs no space on a full disk and leaves no moment without a note
+      // always of the same length and in place: it needs no space on a full disk, and there is always a note
       const bytes = Buffer.alloc(NOTE_BYTES, ' ');
       bytes.write(text, 0, NOTE_BYTES - 1);
       bytes.write('\n', NOTE_BYTES - 1);

@@ -7,7 +7,7 @@ import { makeDirectory } from './file-system.js';
 import type { FileSystem } from './file-system.js';
 
 /**
- * Locks a log directory, making it if there is none, and looks at what an earlier run left.
+ * Locks a log directory, creating it if there is none, and finds the leftovers of earlier runs.
  *
  * @throws ForebayError `LOG_DIR_UNUSABLE`, `LOG_DIR_LOCKED`
  */

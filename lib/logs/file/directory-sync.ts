@@ -2,10 +2,11 @@ import { call, callVoid } from './file-system.js';
 import type { FileSystem } from './file-system.js';
 
 /**
- * Makes the names of new files durable (N3): one flush of the directory at a time, shared by all files that wait.
+ * Makes the names of new files durable (N3): one flush of the directory at a time, shared by all waiting files.
  *
- * A failed flush leaves all names in doubt that were made before it, and the next one may succeed without them. So
- * flushes never overlap, and a file whose name was there at a failure is given up, whichever file asked for it.
+ * A failed flush leaves all names in doubt that were created before it, and the next one may succeed without them. So
+ * flushes never overlap, and each file whose name existed at a failure is given up, whichever file asked for the
+ * flush.
  */
 export class DirectorySync {
   readonly #fs: FileSystem;
@@ -14,7 +15,7 @@ export class DirectorySync {
   /** Kept open: opening and closing it each time costs as much as the flush. */
   #fd: number | null = null;
   #running: Promise<void> = Promise.resolve();
-  /** The flush after the one that runs, if someone waits for it. */
+  /** The next flush, if someone waits for it. */
   #next: Promise<void> | null = null;
 
   constructor(fs: FileSystem, dir: string) {
@@ -22,7 +23,7 @@ export class DirectorySync {
     this.#dir = dir;
   }
 
-  /** To be called before a name is made; what it gives back makes that name durable. */
+  /** Called before a name is created. The returned function makes that name durable. */
   forNewName(): () => Promise<void> {
     const failuresBefore = this.#failures;
     return async () => {
@@ -31,7 +32,7 @@ export class DirectorySync {
     };
   }
 
-  /** A flush that runs may have begun before the name was made, so it is the next one that counts. */
+  /** A running flush may have started before the name was created, so the next one counts. */
   #flush(): Promise<void> {
     this.#next ??= this.#running.then(() => {
       const flush = this.#flushNow();
@@ -54,7 +55,7 @@ export class DirectorySync {
     });
   }
 
-  /** No flush may be asked for any more. Never throws. */
+  /** Called when no more flushes are asked for. Never throws. */
   async close(): Promise<void> {
     await this.#running;
     const fd = this.#fd;

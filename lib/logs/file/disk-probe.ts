@@ -5,9 +5,9 @@ import type { FileSystem } from './file-system.js';
 export const PROBE_FILE = 'forebay.probe';
 
 /**
- * Does with the disk what an event does, with bytes that mean nothing, and leaves nothing behind.
+ * Does to the disk what an event does, with meaningless bytes, and deletes them again.
  *
- * @param path of the file that is made for it
+ * @param path of the temporary file
  * @param flushName makes the name of the new file durable
  * @param flushes whether an event is flushed before it is acknowledged
  * @throws the system's error if the disk does not take it
@@ -19,8 +19,8 @@ export async function probeDisk(
   flushes: boolean,
   bytes: number,
 ): Promise<void> {
-  await unlink(fs, path); // of a run that was killed
-  const confirm = async (): Promise<void> => undefined; // who asks has just looked
+  await unlink(fs, path); // left by a killed run
+  const confirm = async (): Promise<void> => undefined; // the caller has just checked
   const file = await BatchFile.create(fs, path, { name: PROBE_FILE, flushName, confirm, flushes });
   try {
     await file.append(Buffer.alloc(bytes, ' '), 0);

@@ -21,12 +21,12 @@ const UNKNOWN: LogSpace = {
   newestLetters: null,
 };
 
-/** The sizes of 10,000 files take some 100 ms: they are not asked for at each look. */
+/** Reading the sizes of 10,000 files takes about 100 ms, so they are kept for a while. */
 const KEPT_MS = 5000;
-/** A disk that hangs is not waited for. */
+/** How long to wait for a disk that hangs. */
 const WAIT_MS = 1000;
 
-/** Looks at the disk at most once in 5 seconds, whoever asks; seldom where it has very many files to look at. */
+/** Reads the disk at most once in 5 seconds for all callers, and less often if it has very many files. */
 export class DiskUsageReader {
   readonly #fs: FileSystem;
   readonly #dir: string;
@@ -39,7 +39,7 @@ export class DiskUsageReader {
     this.#dir = dir;
   }
 
-  /** What is known, at most 5 seconds old unless the disk hangs or has very many files. Never rejects. */
+  /** The last known values, at most 5 seconds old unless the disk hangs or has very many files. Never rejects. */
   async read(): Promise<LogSpace> {
     if (this.#pace.isDue) {
       this.#looking = this.#pace

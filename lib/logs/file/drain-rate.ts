@@ -1,10 +1,10 @@
-/** A delivery weighs less the longer it is ago: half as much after 20 seconds. */
+/** The weight of a delivery falls with its age: to half after 20 seconds. */
 const TIME_CONSTANT_MS = 30_000;
 
-/** What has not moved for so long stands still, whatever the mean says. */
+/** After this long without a delivery the rate is 0, whatever the mean says. */
 const STILL_MS = 60_000;
 
-/** How fast bytes leave the disk, measured over about the last half minute. */
+/** How fast bytes leave the disk, over about the last half minute. */
 export class DrainRate {
   readonly #bornMs = performance.now();
   #bytes = 0;
@@ -15,7 +15,7 @@ export class DrainRate {
     this.#atMs = performance.now();
   }
 
-  /** How long so many bytes take at this rate, in milliseconds; `Infinity` where none left for a minute. */
+  /** How long this many bytes take at this rate, in milliseconds; `Infinity` if nothing was delivered for a minute. */
   msFor(bytes: number): number {
     const ageMs = performance.now() - this.#bornMs;
     const windowMs = TIME_CONSTANT_MS * (1 - Math.exp(-ageMs / TIME_CONSTANT_MS));

@@ -24,20 +24,20 @@ type Calls = Pick<
 >;
 
 /**
- * What the append log asks of the system. It comes in as a parameter, so that a test can put a failing disk under
- * the log: `Object.create(nodeFileSystem)` with one method replaced is enough.
+ * The append log's view of the system. It is a parameter, so that a test can simulate a failing disk:
+ * `Object.create(nodeFileSystem)` with one method replaced is enough.
  */
 export interface FileSystem extends Calls {
   /**
    * Takes a lock on an open file, held until it is closed; `false` if another holder has it.
    *
-   * @param isShared others may have a shared one, too; it is enough that the file is open for reading
+   * @param isShared others may hold a shared lock, too; then it is enough if the file is open for reading
    */
   tryLock(fd: number, isShared?: boolean): boolean;
   /**
-   * The flag of `open` by which each write is flushed before it is answered: one call where a write and a flush were
-   * two, which saves a good part of what an append costs. 0 if there is none that can be trusted: what `O_DSYNC`
-   * promises on other systems than Linux is less.
+   * The flag of `open` with which each write is flushed before it returns: one call instead of a write and a flush,
+   * which saves much of the cost of an append. 0 if no such flag can be trusted: `O_DSYNC` promises less on systems
+   * other than Linux.
    */
   readonly dsync: number;
 }
@@ -66,7 +66,7 @@ export function callVoid(start: (done: (error: Error | null) => void) => void): 
   });
 }
 
-/** Writes all of `bytes` at `position`; the system may take them in several parts. */
+/** Writes all of `bytes` at `position`, in several parts if the system takes fewer. */
 export async function writeAll(fs: FileSystem, fd: number, bytes: Buffer, position: number): Promise<void> {
   for (let done = 0; done < bytes.length;) {
     const written = await call<number>((end) => {
@@ -78,14 +78,14 @@ export async function writeAll(fs: FileSystem, fd: number, bytes: Buffer, positi
 }
 
 /**
- * Creates a file that is on the device with its name, or leaves none: after a failed flush another one could not be trusted.
- * A file of the same name that is there is of someone else, and stays.
+ * Creates a file that is on the device with its name, or leaves none: after a failed flush another flush could not be
+ * trusted. An existing file of the same name belongs to someone else, and stays.
  */
 export async function writeNewFile(
   fs: FileSystem,
   path: string,
   bytes: Buffer,
-  // as it stands now: someone may have moved the directory away
+  // the directory as of now: someone may have moved it away
   flushName = async (): Promise<void> => flushDirectory(fs, dirname(path)),
 ): Promise<void> {
   const fd = await call<number>((done) => {
@@ -111,7 +111,7 @@ export async function writeNewFile(
   }
 }
 
-/** Flushes what the directory knows of its entries: until then a new file's name is not durable. */
+/** Flushes the entries of a directory: until then a new file's name is not durable. */
 export async function flushDirectory(fs: FileSystem, dir: string): Promise<void> {
   const fd = await call<number>((done) => {
     fs.open(dir, 'r', done);
@@ -127,20 +127,23 @@ export async function flushDirectory(fs: FileSystem, dir: string): Promise<void>
   }
 }
 
-/** Makes a directory if it is missing, and those above it; gives the topmost that it made. Flushes nothing. */
+/** Creates a directory and all missing ones above it; returns the topmost one that it created. Flushes nothing. */
 export async function makeMissing(fs: FileSystem, dir: string): Promise<string | undefined> {
   return call<string | undefined>((done) => {
     fs.mkdir(dir, { recursive: true, mode: 0o750 }, done);
   });
 }
 
-/** A directory above may be another's, or on a mount that cannot flush: then no run of ours has made a name in it. */
+/**
+ * A directory above may belong to others, or be on a mount that cannot flush: then no run of ours has created a name
+ * in it.
+ */
 const NOT_OURS = new Set(['EACCES', 'EPERM', 'EINVAL']);
 
 /**
- * Makes a directory, and each that is missing above it, with names that are durable. Those that are there may have
- * been made by a run that was killed before it could flush their names, so all are flushed. After a failed flush those
- * that were made go again: the next one might succeed without them.
+ * Creates a directory, and each that is missing above it, with durable names. Existing ones may come from a run that
+ * was killed before it could flush their names, so all are flushed. After a failed flush the created ones are removed:
+ * the next flush might succeed without them.
  */
 export async function makeDirectory(fs: FileSystem, dir: string): Promise<void> {
   const firstMade = await makeMissing(fs, dir);
@@ -159,7 +162,7 @@ export async function makeDirectory(fs: FileSystem, dir: string): Promise<void> 
   }
 }
 
-/** Removes directories that were made just now, as far as they are empty still. */
+/** Removes directories that were just created, as far as they are still empty. */
 async function removeMade(fs: FileSystem, deepest: string, topmost: string): Promise<void> {
   for (let made = deepest; made.length >= topmost.length; made = dirname(made)) {
     const isGone = await callVoid((done) => {
@@ -172,7 +175,7 @@ async function removeMade(fs: FileSystem, deepest: string, topmost: string): Pro
   }
 }
 
-/** Reads a file from its start, at most `bytes` of it; `null`: all. */
+/** Reads a file from its start, at most `bytes` of it, or all if `null`. */
 export async function readAll(
   fs: FileSystem,
   path: string,
@@ -202,7 +205,7 @@ export async function withOpen<T>(
   }
 }
 
-/** Another server writes the file. */
+/** Thrown if another server writes the file. */
 export class BeingWritten extends Error {
   constructor(path: string) {
     super(`another server writes ${path}`);
@@ -210,13 +213,13 @@ export class BeingWritten extends Error {
 }
 
 /**
- * The same, where the size is known as far as one can know it. If it is another, the file is read all the same.
+ * The same if the expected size is known. If it is wrong, the whole file is read anyway.
  *
- * @param mayBeWritten whether another server may have it open: then it is not read before that one has closed it
+ * @param mayBeWritten whether another server may have it open: then it is read only after that server has closed it
  * @throws BeingWritten
  *
- * Two trips to the thread pool instead of four: the size is not asked for, and a file that was only read is closed
- * at once, as that waits for no disk. A trip costs this thread about 40 microseconds.
+ * Two trips to the thread pool instead of four: the size is not asked for, and a file that was only read is closed at
+ * once, as that waits for no disk. A trip costs this thread about 40 microseconds.
  */
 export function readExpected(
   fs: FileSystem,
@@ -243,17 +246,17 @@ export function readExpected(
       };
       try {
         if (mayBeWritten && !fs.tryLock(fd, true)) throw new BeingWritten(path);
-        // one byte more than there should be: a read that does not fill it has met the end
+        // one byte more than expected: a read that does not fill it has met the end
         file = Buffer.allocUnsafe(bytes ?? size + 1);
         fs.read(fd, file, 0, file.length, 0, end);
       } catch (error) {
-        end(asError(error), 0); // it does not fit into memory, or into one call
+        end(asError(error), 0); // too large for memory, or for one call
       }
     });
   });
 }
 
-/** More the system does not read at once. */
+/** The system reads at most this much in one call. */
 const CALL_BYTES_MAX = 2 ** 30;
 
 /** Reads an open file from a position, at most `bytesMax` of it. */
@@ -275,7 +278,7 @@ export async function readAt(
   return file.subarray(0, done);
 }
 
-/** What stands at a path, links not followed; `null`: nothing. */
+/** What is at a path, without following links; `null` if nothing is. */
 export async function statsOf(fs: FileSystem, path: string): Promise<nodeFs.Stats | null> {
   try {
     return await call<nodeFs.Stats>((done) => {

@@ -25,7 +25,7 @@ export interface GroupWriterOptions {
   /** Goes into the first line of each file. */
   readonly runMark: Buffer;
   readonly path: (name: string) => string;
-  /** Sealed files whose failed end is not cut off yet: how many of their bytes are acknowledged. */
+  /** Acknowledged bytes of each sealed file whose failed end is not cut off yet. */
   readonly uncut: Map<string, number>;
   /** Called when events may be acknowledged. */
   readonly appended: (file: BatchFile, events: number, bytes: number) => void;
@@ -38,8 +38,8 @@ const RETRY_AFTER_MS = 1000;
 
 /**
  * Writes groups into batch files: one file for each batch, appended to and flushed before its events are acknowledged,
- * sealed when the batch ends. What a failed write or flush may have left is cut off before its events are refused; the
- * file is given up with what was acknowledged before, and the next events get a new one.
+ * sealed when the batch ends. After a failed write or flush, its trace is cut off before its events are refused. The
+ * file is given up with the events acknowledged before, and the next events get a new one.
  */
 export class GroupWriter {
   /** Batches that ended, by the limit that ended them. */
@@ -53,7 +53,7 @@ export class GroupWriter {
   readonly #options: GroupWriterOptions;
   /** The file of the batch that has not ended yet. */
   #file: BatchFile | null = null;
-  /** Files being created or written, by name: they are no part of the backlog yet. */
+  /** Files being created or written, by name: they are not part of the backlog yet. */
   readonly #unsealed = new Map<string, BatchFile | null>();
   /** Sealed files that are not closed yet. */
   readonly #closing = new Set<Promise<void>>();
@@ -68,17 +68,17 @@ export class GroupWriter {
     }, fsync).unref();
   }
 
-  /** When the file was created that is written, in milliseconds of `performance.now()`; `null`: none has events. */
+  /** When the open file was created, in milliseconds of `performance.now()`; `null` if it has no events. */
   get openBornMs(): number | null {
     return this.#file !== null && this.#file.events > 0 ? this.#file.bornMs : null;
   }
 
-  /** The names of files that are no part of the backlog yet. */
+  /** Files that are not part of the backlog yet. */
   get unsealed(): Iterable<string> {
     return this.#unsealed.keys();
   }
 
-  /** The parts belong to different files, so they are written and flushed side by side. See `EventLog.append`. */
+  /** The parts belong to different files, so they are written and flushed in parallel. See `EventLog.append`. */
   async write(group: Group, ended: PartEnded): Promise<void> {
     const files = await Promise.all(
       group.map((part, index) => this.#writePart(part, index === 0 ? this.#file : null, ended)),
@@ -93,7 +93,7 @@ export class GroupWriter {
     }
   }
 
-  /** @returns the part's file, `null` if there is none. Never throws: an error goes to `ended`. */
+  /** @returns the part's file, or `null`. Never throws: an error goes to `ended`. */
   async #writePart(part: BatchPart, open: BatchFile | null, ended: PartEnded): Promise<BatchFile | null> {
     let file = open?.failed === true ? null : open;
     if (open !== file && open !== null) this.seal(open, 'failure');
@@ -111,11 +111,11 @@ export class GroupWriter {
     return file;
   }
 
-  /** A new batch file, after all others in the order of delivery. @throws `LOG_DIR_LOST`; the system's error */
+  /** Creates a batch file, after all others in the order of delivery. @throws `LOG_DIR_LOST`; the system's error */
   async create(): Promise<BatchFile> {
     const { fs, fsync, lock, names, path } = this.#options;
     const name = names.next();
-    this.#unsealed.set(name, null); // before the name can be seen in the directory
+    this.#unsealed.set(name, null); // before the name is visible in the directory
     let file: BatchFile | null = null;
     try {
       await lock.confirmIfLost();
@@ -134,7 +134,7 @@ export class GroupWriter {
     }
   }
 
-  /** Makes the name of a file durable that is created now, in the directory that was opened. */
+  /** Makes the name of a file durable that is about to be created, in the directory that was opened. */
   confirmName(): () => Promise<void> {
     const { lock, directorySync } = this.#options;
     const flush = directorySync.forNewName();
@@ -144,7 +144,7 @@ export class GroupWriter {
   /**
    * Appends lines to a file. Resolves when their events may be acknowledged.
    *
-   * @throws ForebayError `LOG_FAILED`, `LOG_DIR_LOST` if they have left no trace, `IN_DOUBT` if they may have
+   * @throws ForebayError `LOG_FAILED`, `LOG_DIR_LOST` if they left no trace, `IN_DOUBT` if they may have
    */
   async append(file: BatchFile, lines: Buffer, events: number): Promise<void> {
     const { reserve, cache, appended } = this.#options;
@@ -163,7 +163,7 @@ export class GroupWriter {
     cache.add(file, lines);
   }
 
-  /** Ends a file: nothing more is appended. Its acknowledged events are safe, so nothing waits until it is closed. */
+  /** Ends a file: nothing more is appended. Its acknowledged events are safe, so nothing waits for its closing. */
   seal(file: BatchFile, end: BatchEnd | 'failure'): PendingBatch | null {
     const { cache, uncut, reporter, sealed } = this.#options;
     const closing = this.#finish(file).finally(() => this.#closing.delete(closing));
@@ -188,7 +188,7 @@ export class GroupWriter {
     return batch;
   }
 
-  /** Resolves when all files are closed that were sealed. */
+  /** Resolves when all sealed files are closed. */
   async close(): Promise<void> {
     clearInterval(this.#flushTimer);
     await Promise.all(this.#closing);
@@ -209,9 +209,9 @@ export class GroupWriter {
 }
 
 /**
- * One buffer for one write. A copy also if it is one request: what is kept of it would hold all of that.
+ * One buffer for one write. It is a copy even for a single request, whose whole memory would be held otherwise.
  *
- * @param run the mark of the run, if they are the first lines of their file
+ * @param run the mark of the run, for the first lines of a file
  */
 function logLines({ ranges, bytes }: BatchPart, run: Buffer | null): Buffer {
   const joined = Buffer.allocUnsafe(bytes + (run?.length ?? 0));

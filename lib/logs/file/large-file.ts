@@ -1,6 +1,6 @@
 /**
- * A file that is too large for memory: it is read, and delivered, in pieces of whole lines. Where they are cut depends on
- * the file alone, and each has a key of its own, so it is the same at each attempt and after a crash.
+ * A file that is too large for memory: it is read and delivered in pieces of whole lines. The cuts depend on the file
+ * alone, so the pieces and their keys are the same at each attempt and after a crash.
  */
 import { Batch } from '../../seams/batch.js';
 import { partKey } from '../../seams/batch-key.js';
@@ -11,13 +11,13 @@ import type { FileSystem } from './file-system.js';
 
 const LINE_FEED = 10;
 
-/** What is in memory of a file at once, in bytes. */
+/** How much of a file is in memory at once, in bytes. */
 export interface FileBounds {
-  /** A file that is larger is read in pieces. */
+  /** A larger file is read in pieces. */
   readonly wholeMax: number;
-  /** A piece, unless a line is longer. */
+  /** The size of a piece, unless a line is longer. */
   readonly piece: number;
-  /** A line that is longer is damage: no text that JavaScript holds is. */
+  /** A longer line is damage: no JavaScript string is that long. */
   readonly lineMax: number;
 }
 
@@ -29,7 +29,7 @@ export const FILE_BOUNDS: FileBounds = {
 
 /** Some lines of a large file. */
 export interface FilePiece extends LinesPart {
-  /** Where they begin, in bytes from the start of the file. */
+  /** Their start, in bytes from the start of the file. */
   readonly at: number;
   readonly length: number;
   /** Sound events before them. */
@@ -37,20 +37,20 @@ export interface FilePiece extends LinesPart {
   readonly events: number;
 }
 
-/** What a large file holds: counts, and where its events are. */
+/** The content of a large file: counts, and where its events are. */
 export interface LargeFile extends Pick<BatchLines, 'events' | 'runId' | 'tornBytes' | 'lastBreakLost'> {
   readonly pieces: readonly FilePiece[];
   readonly damagedLines: number;
-  /** Where the last damage is kept. */
+  /** Where the last damage was set aside. */
   readonly aside: string;
 }
 
 /**
- * Looks through an open file, once to see whether its lines have marks and once for its events.
+ * Reads an open file twice: to see whether its lines have marks, and for its events.
  *
  * @param size how much of it counts, in bytes
  * @param isAcknowledged whether its end cannot be torn
- * @param setAside keeps damaged lines of the part at a position; gives the path
+ * @param setAside keeps damaged lines of the part at a position; returns the path
  */
 export async function inspectLarge(
   fs: FileSystem,
@@ -80,17 +80,17 @@ export async function inspectLarge(
 
 /** A part of a file, and what it holds. */
 export interface ReadPart {
-  /** Where it begins, in bytes from the start of the file. */
+  /** Its start, in bytes from the start of the file. */
   readonly at: number;
-  /** It as it stands in the file. */
+  /** Its bytes, as they are in the file. */
   readonly bytes: Buffer<ArrayBuffer>;
   readonly lines: LinesPart;
-  /** `null`: it is a part of a line that is too long. */
+  /** `null` if it is part of a line that is too long. */
   readonly read: BatchLines | null;
 }
 
 /**
- * Reads an open file in parts of whole lines: once to see whether its lines have marks, and once for what they are.
+ * Reads an open file in parts of whole lines: once to see whether its lines have marks, and once for their content.
  *
  * @param size how much of it counts, in bytes
  * @param isAcknowledged whether its end cannot be torn
@@ -114,7 +114,7 @@ export async function* readInParts(
   }
 }
 
-/** Which events of its file a piece has, as the name and the key of a part say it. */
+/** The range of a piece's events in its file, as in the name and the key of a part. */
 export function rangeOf({ eventsBefore, events }: FilePiece): string {
   return `#${eventsBefore}-${eventsBefore + events}`;
 }
@@ -142,11 +142,11 @@ export interface PieceContent {
 export interface Part {
   readonly at: number;
   readonly bytes: Buffer<ArrayBuffer>;
-  /** It is a part of a line that is too long. */
+  /** Whether it is part of a line that is too long. */
   readonly isPartOfLine: boolean;
 }
 
-/** Whole lines of an open file, a piece of it at a time. */
+/** Whole lines of an open file, one piece at a time. */
 export async function* partsOf(
   fs: FileSystem,
   fd: number,

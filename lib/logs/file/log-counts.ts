@@ -4,15 +4,15 @@ import { newlyGone } from './batch-reader.js';
 import type { BatchContent } from './batch-reader.js';
 import type { Survey } from './directory-listing.js';
 
-/** What the log counts (N12). A file of an earlier run is counted when it is read. */
+/** The counts of the log (N12). A file of an earlier run is counted when it is read. */
 export class LogCounts {
-  /** Files that an earlier run left, counted at start. */
+  /** Leftover files, counted at start. */
   readonly leftoverBatches: number;
-  /** Those of them whose events are not counted yet: their files have not been read. */
+  /** Leftover files that are not read yet, so that their events are not counted. */
   unreadBatches: number;
-  /** Events in the directory: appended or found in a file of an earlier run, and not deleted. */
+  /** Events in the directory: appended, or found in a file of an earlier run, and not deleted. */
   pendingEvents = 0;
-  /** What the batch files take of the disk, as far as they are acknowledged, in bytes: whole blocks. */
+  /** The size of the batch files on disk, as far as they are acknowledged, in bytes: whole blocks. */
   pendingBytes: number;
   /** Events of earlier runs, counted when their file is read. */
   recoveredEvents = 0;
@@ -30,19 +30,19 @@ export class LogCounts {
     this.pendingBytes = bytes;
   }
 
-  /** Events of batches that were read, and are in no file any longer. */
+  /** Counts events of batches that were read and are no longer in any file. */
   miss(events: number, bytes: number): void {
     this.quarantined += events;
     this.pendingEvents -= events;
     this.pendingBytes -= bytes;
   }
 
-  /** A batch of this run waits of which nothing is kept in memory. */
+  /** A batch of this run waits on disk, and memory keeps nothing of it. */
   dropped({ events }: PendingBatch): void {
     this.#dropped = { batches: this.#dropped.batches + 1, events: this.#dropped.events + (events ?? 0) };
   }
 
-  /** Batch files are gone of which nothing was in memory. The events of some are known when the others are read. */
+  /** Batch files are gone that memory knew nothing of. The events of some are known once the others are read. */
   missFiles({ batches, leftovers, bytes }: BatchSums): void {
     this.unreadBatches -= leftovers;
     this.pendingBytes -= bytes;
@@ -57,7 +57,6 @@ export class LogCounts {
     this.#dropped = { batches: 0, events: 0 };
   }
 
-  /** A batch file was read. */
   protected countRead(batch: PendingBatch, read: BatchContent): void {
     const { events } = read;
     const isNew = batch.past === null;

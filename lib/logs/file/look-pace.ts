@@ -1,12 +1,12 @@
-/** A folder may hold very many files: of all time at most this part goes into looking at it. */
+/** A folder may hold very many files: at most this share of all time is spent on looking at it. */
 const SHARE_MAX = 1 / 20;
 
-/** When one may look again at what cannot be told without a look at all files of a folder. */
+/** Decides when an expensive look at all files of a folder is due again. */
 export class LookPace {
   readonly #keptMs: number;
   #nextMs = -Infinity;
 
-  /** @param keptMs so long the answer of a look that took no time is kept, in milliseconds */
+  /** @param keptMs how long a result is kept at least, in milliseconds */
   constructor(keptMs: number) {
     this.#keptMs = keptMs;
   }
@@ -15,7 +15,7 @@ export class LookPace {
     return performance.now() >= this.#nextMs;
   }
 
-  /** Looks; until it ends, and some time after that, no other look is due. */
+  /** Runs a look. No other look is due until it ends, and for some time after. */
   async look<T>(look: () => Promise<T>): Promise<T> {
     const startMs = performance.now();
     this.#nextMs = Infinity;

@@ -7,12 +7,12 @@ const require = createRequire(import.meta.url);
 let native: Native | null = null;
 
 /**
- * Takes a lock on an open file, held until it is closed; `false` where another holder has it.
+ * Takes a lock on an open file, held until it is closed; `false` if another holder has it.
  *
- * The library is native code, loaded at the first call: where there is none for the system, a start says so, and nothing
- * else misses it.
+ * The library is native code, loaded at the first call: if there is none for the system, a start says so, and nothing
+ * else needs it.
  *
- * @throws Error where there is none; the system's error
+ * @throws Error if there is no library for the system; the system's error
  */
 export function tryLock(fd: number, options: { readonly shared: boolean }): boolean {
   return load().tryLock(fd, options);

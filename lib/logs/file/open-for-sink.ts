@@ -9,9 +9,9 @@ import { count } from '../../base/words.js';
 const KIND_LENGTH_MAX = 32;
 
 /**
- * Opens the append log for a sink, and notes in it whose it is.
+ * Opens the append log for a sink, and notes its owner in the lock file.
  *
- * @param mayDiscard whether the backlog of another sink may go to one that keeps nothing
+ * @param mayDiscard whether a sink that keeps nothing may get the backlog of another sink
  * @throws ForebayError `LOG_DIR_UNUSABLE`, `LOG_DIR_LOCKED`, `SINK_DISCARDS`
  */
 export async function openForSink(
@@ -29,7 +29,7 @@ export async function openForSink(
   return log;
 }
 
-/** Why this sink must not get the backlog: it keeps nothing, and the events were accepted for another one. */
+/** The error if this sink must not get the backlog: it keeps nothing, and the events were accepted for another sink. */
 function backlogOfOther(
   { dir, leftoverBatches, lock }: AppendLog,
   { kind, keepsNothing }: SinkDescription,
@@ -42,19 +42,19 @@ function backlogOfOther(
   return new ForebayError('SINK_DISCARDS', { message: `${why}: ${help}` });
 }
 
-/** Notes in the lock file whose directory it is: which run uses it, for which kind of sink. Never throws. */
+/** Notes the owner of the directory in the lock file: the run, and the kind of sink. Never throws. */
 async function noteOwner(
   { dir, lock, runId }: AppendLog,
   { kind }: SinkDescription,
   reporter: Reporter,
 ): Promise<void> {
   await lock.note({ runId, sink: noted(kind) }).catch((error: unknown) => {
-    // a full disk must not keep what fills it from being delivered
+    // a full disk must not stop delivery, which makes room on it
     reporter.error('DISK_FAILED', `Could not write the lock file in ${dir}; the lock holds`, asError(error));
   });
 }
 
-/** The kind of a sink as it is noted. */
+/** The kind of a sink as noted in the lock file. */
 function noted(kind: string): string {
   return kind.replaceAll(/[^\w-]/g, '-').slice(0, KIND_LENGTH_MAX);
 }

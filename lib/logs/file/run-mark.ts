@@ -1,18 +1,18 @@
 /**
  * The run that wrote a batch file, written as 64 characters of white space between the text of its first line and that
- * line's mark (line-mark.ts), which covers both: the id's 64 random bits, the most significant first; a space is 0, a
- * tab is 1. No text of an event ends in white space, so it cannot be mistaken for one.
+ * line's mark (checksum.ts), which covers both: the id's 64 random bits, the most significant first; a space is 0, a
+ * tab is 1. No event's text ends in white space, so the two cannot be confused.
  *
- * Why: a file's name is unique in its directory and at its time only. With the run in front of it, it is unique everywhere
- * and for ever, whether two servers give the same name, a clock steps back or a note in the lock file is lost; and a file
- * that outlives a crash still says who wrote it. So it is a part of the batch's key (batch-key.ts).
+ * Why: a file's name is unique only in its directory and at its time. With the run before it, it is unique everywhere
+ * and for ever, even if two servers give the same name, a clock steps back or a note in the lock file is lost. A file
+ * that outlives a crash still names its writer. So the run is part of the batch's key (batch-key.ts).
  */
 const SPACE = 0x20;
 const TAB = 0x09;
 export const RUN_MARK_BYTES = 64;
 const HEX_DIGITS = RUN_MARK_BYTES / 4;
 
-/** A new id: 16 hexadecimal digits, at random. */
+/** A new random id: 16 hexadecimal digits. */
 export function newRunId(): string {
   return Buffer.from(crypto.getRandomValues(new Uint8Array(HEX_DIGITS / 2))).toString('hex');
 }
@@ -22,7 +22,7 @@ export function runMark(runId: string): Buffer {
   return Buffer.from(bits.replaceAll('0', ' ').replaceAll('1', '\t'));
 }
 
-/** The run in the first line of a file, which ends at `end` without its own mark; `null`: no run is named there. */
+/** The run in the first line of a file, which ends at `end` without its own mark; `null` if no run is named. */
 export function runIdAt(file: Buffer, end: number): string | null {
   if (end <= RUN_MARK_BYTES) return null;
   let bits = 0n;

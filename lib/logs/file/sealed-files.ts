@@ -5,11 +5,11 @@ import { lookAtBatches, SIZES_AT_ONCE, sizesOf } from './directory-listing.js';
 import { diskBytes } from './disk-blocks.js';
 import type { FileSystem } from './file-system.js';
 
-/** What is known of batch files beside what the directory says. */
+/** What is known of batch files beyond the directory's entries. */
 export interface KnownFiles {
-  /** Sizes that need not be asked for. Each is needed once. */
+  /** Known sizes. Each is needed once. */
   readonly sizes: Map<string, number>;
-  /** How many bytes of a file are acknowledged, if its failed end is not cut off yet. */
+  /** Acknowledged bytes of each file whose failed end is not cut off yet. */
   readonly uncut: ReadonlyMap<string, number>;
   /** The newest file of an earlier run. */
   readonly newestLeftover: string | null;
@@ -17,10 +17,13 @@ export interface KnownFiles {
   readonly openedMs: number;
 }
 
-/** No file is older. */
+/** No file is older than this. */
 const FIRST_MS = Date.UTC(2020, 0, 1);
 
-/** When a file was made, by the clock that never jumps. What a wrong clock has named is as old as the run that found it. */
+/**
+ * When a file was created, on the clock that never jumps. With an impossible time in its name, it counts from this
+ * start.
+ */
 function bornAt(timeMs: number, openedMs: number): number {
   const ageMs = Date.now() - timeMs;
   return ageMs < 0 || timeMs < FIRST_MS ? openedMs : performance.now() - ageMs;
@@ -47,7 +50,7 @@ export async function sealedFiles(
   });
 }
 
-/** How many of these files there are, and what they take. Memory does not grow with the directory. */
+/** The number of these files, and their size. Its memory does not grow with the directory. */
 export async function sumsOfBatches(
   fs: FileSystem,
   dir: string,

@@ -3,8 +3,8 @@ import { unmarkedLines } from './checksum.js';
 import type { UnmarkedLines } from './checksum.js';
 
 /**
- * What was appended lately, so that a batch that is delivered at once need not be read from its file again: opening,
- * reading and closing it costs as much as appending to it. Only batches that are whole: others are read from disk.
+ * The recently appended events, so that a batch that is delivered at once need not be read from its file: opening,
+ * reading and closing it costs as much as appending to it. Only whole batches are kept; others are read from disk.
  */
 export class WriteCache {
   readonly #bytesMax: number;
@@ -14,15 +14,15 @@ export class WriteCache {
   readonly #sealed = new Map<string, { readonly parts: readonly Buffer[]; readonly events: number }>();
 
   /**
-   * @param bytesMax so much is kept, in bytes of the log; the rest is forgotten
-   * @param fileBytesMax a larger file is not: it is read in pieces
+   * @param bytesMax how much is kept, in bytes of the log; the rest is forgotten
+   * @param fileBytesMax a larger file is not kept: it is read in pieces
    */
   constructor(bytesMax: number, fileBytesMax: number) {
     this.#bytesMax = bytesMax;
     this.#fileBytesMax = fileBytesMax;
   }
 
-  /** Lines that are acknowledged now. */
+  /** Adds lines that are now acknowledged. */
   add(file: BatchFile, lines: Buffer): void {
     const parts = this.#open.get(file) ?? [];
     const isWhole = parts.length > 0 || file.bytes === lines.length;
@@ -46,13 +46,12 @@ export class WriteCache {
     return this.#sealed.has(name);
   }
 
-  /** A sealed batch; `null` where it is not known any more. */
+  /** A sealed batch; `null` if it is no longer known. */
   read(name: string): (UnmarkedLines & { readonly events: number }) | null {
     const batch = this.#sealed.get(name);
     return batch === undefined ? null : { ...unmarkedLines(batch.parts), events: batch.events };
   }
 
-  /** The batch is delivered. */
   delete(name: string): void {
     const batch = this.#sealed.get(name);
     if (batch === undefined) return;

@@ -1,14 +1,14 @@
 /**
- * Dead letters: events that the sink refused for good, with its reason. A file for each batch that had some, named like
- * it, in `append-log/dead-letters/`; each line is one of them:
+ * Dead letters: events that the sink refused for good, with its reason. Each batch with refused events has a file in
+ * `append-log/dead-letters/`, named like the batch. Each line is one dead letter:
  *
  *   {"batch":"batch_….jsonl","key":"…","index":7,"reason":"…","status":400,"attempts":3,"time":"2026-11-25T09:00:00.000Z","event":{…}}
  *
- * `event` is last, and its text is the client's own. A file is written once, whole, and flushed with its name before its
- * batch file is deleted, so it may be cut off only while the batch file is still there; then it is written again, or
- * deleted if the sink takes its events after all. Once the batch file is gone the server keeps each of its letters:
- * `bin/dead-letters.js` may take them out. A name may come again in a later run: beside a file with letters of other
- * events the next one ends in `.2`, and so on.
+ * `event` is last and has the client's original text. A file is written once, whole, and flushed with its name before
+ * its batch file is deleted. So it can be cut off only while the batch file still exists; then it is written again, or
+ * deleted if the sink takes its events after all. Once the batch file is gone, the server keeps each of its letters;
+ * `bin/dead-letters.js` may take them out. A name may come again in a later run: if a file has letters of other
+ * events, the next one ends in `.2`, and so on.
  */
 import { join } from 'node:path';
 import { systemCode } from '../../../base/errors.js';
@@ -30,7 +30,7 @@ import type { SubdirectoryOwner } from './subdirectory.js';
 /** A batch, with its events as the sink got them. */
 type Whose = Pick<Batch, 'name' | 'key' | 'bytes'>;
 
-/** A file that gives way; `size`: of its letters of these events. */
+/** A file to be replaced; `size` is that of its letters of these events. */
 interface Earlier extends EarlierCopy {
   /** Its other lines. */
   readonly others: Buffer;
@@ -48,14 +48,12 @@ export class DeadLetters implements DeadLetterStore {
   readonly #dir: string;
   readonly #subdirectory: Subdirectory;
   readonly #room: LettersRoom;
-  /** Whether all deletions there are on the device. Those of an earlier run need not be. */
+  /** Whether all deletions in the folder are on the device. Deletions of an earlier run may not be. */
   #isFlushed = false;
-  /** One file after another: each must fit below the bound. */
+  /** One file at a time: each must fit below the bound. */
   #turn: Promise<unknown> = Promise.resolve();
 
-  /**
-   * @param bytesMax so many bytes may stand there; those of one batch always
-   */
+  /** @param bytesMax the bound of all dead letters; those of one batch always have room */
   constructor(owner: SubdirectoryOwner, bytesMax: number) {
     const { fs, logDir, logNames } = owner;
     this.#owner = owner;
@@ -66,7 +64,7 @@ export class DeadLetters implements DeadLetterStore {
   }
 
   /**
-   * Keeps what the sink refused of a batch, flushed.
+   * Keeps the refused events of a batch, flushed.
    *
    * @returns the path of the file
    * @throws DeadLettersFull; the system's error if it cannot be written
@@ -77,7 +75,8 @@ export class DeadLetters implements DeadLetterStore {
   }
 
   /**
-   * The sink has all of a batch: what a run that was killed has kept of it goes, flushed, as it would be sent again (N10).
+   * The sink has all of a batch: letters that a killed run kept of it are deleted, flushed, as they would be sent
+   * again (N10).
    *
    * @throws the system's error
    */
@@ -91,7 +90,7 @@ export class DeadLetters implements DeadLetterStore {
       }
       this.#room.add(batch, -sizeOf(earlier));
       if (this.#isFlushed) return;
-      // the batch file goes next, in another directory: a power cut must not take back this deletion only
+      // the batch file goes next, in another directory: a power cut must not undo this deletion alone
       await flushDirectory(this.#fs, this.#dir).catch((error: unknown) => {
         if (systemCode(error) !== 'ENOENT') throw error;
       });
@@ -99,17 +98,17 @@ export class DeadLetters implements DeadLetterStore {
     });
   }
 
-  /** A batch file is deleted. */
+  /** Called when a batch file is deleted. */
   settled(name: string): void {
     if (this.#room.isOfUnsettled(name)) void this.#inTurn(async () => this.#room.settled(name));
   }
 
-  /** Looks whether someone has taken some away, unless it was looked at just now. */
+  /** Checks whether someone has taken letters away, unless that was done just now. */
   async look(): Promise<void> {
     await this.#inTurn(() => this.#room.look(Infinity));
   }
 
-  /** Whether letters of this size have room, as of the last look. */
+  /** Whether letters of this size have room, as of the last check. */
   hasRoom(size: LettersSize): boolean {
     return this.#room.has(size);
   }
@@ -137,15 +136,15 @@ export class DeadLetters implements DeadLetterStore {
     return path;
   }
 
-  /** Letters of other events, in a file that gives way, get one of their own: their batch may be gone. */
+  /** Moves letters of other events in a replaced file to their own file: their batch may be gone. */
   async #keepOthers({ path, others }: Earlier): Promise<void> {
     if (others.length === 0) return;
     await writeNewFile(this.#fs, await freePath(this.#fs, path.replace(/\.\d+$/, ''), 2), others);
   }
 
   /**
-   * The files of earlier attempts, which give way: of the name and key of the batch, with letters of these events, or of
-   * nothing else. The same name and run can come again with other events, in a copy or by hand.
+   * The files of earlier attempts, to be replaced: with the name and key of the batch, and with letters of these
+   * events or of nothing else. The same name and run can come again with other events, in a copy or by hand.
    */
   async #earlier(batch: Whose): Promise<Earlier[]> {
     const earlier: Earlier[] = [];
@@ -157,22 +156,22 @@ export class DeadLetters implements DeadLetterStore {
     return earlier;
   }
 
-  /** The path for the letters of a batch, if it is free. */
+  /** The path for the letters of a batch if it is free. */
   #first(batch: Whose): string {
     return join(this.#dir, fileOf(batch.name));
   }
 
-  /** Whether a file is of this batch. One that does not say of which one it is was cut off, so its batch is there. */
+  /** Whether a file belongs to this batch. A file that does not name its batch was cut off, so its batch still exists. */
   async #isOf(path: string, key: string): Promise<boolean> {
     const start = await readAll(this.#fs, path, START_BYTES);
     const names = START.exec(start.toString('latin1'));
     if (names === null) return true;
     const [theirs, ours] = [withoutDigest(names[2] ?? names[1] ?? ''), withoutDigest(key)];
-    // damage may have taken the run from the batch since
+    // damage may have removed the run from the batch since
     return theirs === ours || theirs.endsWith(`-${ours}`);
   }
 
-  /** The lines of a file whose events are not in a batch; `null`: all letters are such. */
+  /** The lines of a file whose events are not in a batch; `null` if that is true of all. */
   async #lettersOfOthers(path: string, { bytes }: Whose): Promise<Buffer | null> {
     const events = new Set(bytes.toString('latin1').split('\n'));
     const others: Buffer[] = [];
@@ -200,9 +199,9 @@ function sizeOf(earlier: readonly Earlier[]): number {
 }
 
 /**
- * A line with its line feed, or the begin of one, in its two parts; the event's text is not looked at.
+ * Splits a line with its line feed, or the start of such a line, into its two parts. The event's text is not parsed.
  *
- * @returns `null` for a line that no server has written
+ * @returns `null` if no server has written the line
  */
 export function aboutLetter(line: Buffer): { about: LetterAbout; event: Buffer } | null {
   const at = line.indexOf(EVENT);

@@ -4,41 +4,41 @@ import { filesIn, isDeadLetterFile } from '../directory-listing.js';
 import type { FileSystem } from '../file-system.js';
 import { LookPace } from '../look-pace.js';
 
-/** So soon it is seen that someone has made room. */
+/** The size of the folder is read again after this time, in milliseconds: someone may have made room. */
 const KEPT_MS = 1000;
 
-/** How much room there is for dead letters in their folder. */
+/** The room for dead letters in their folder. */
 export class LettersRoom {
   readonly bytesMax: number;
   readonly #fs: FileSystem;
   readonly #dir: string;
-  /** What stands there, as far as is known; `null`: it was not looked at yet. */
+  /** The size of the folder, as far as is known; `null` if it was not read yet. */
   #bytes: number | null = null;
-  /** Large files of which some pieces have letters and others are not settled yet. */
+  /** Large files with letters of some pieces and other pieces that are not settled yet. */
   readonly #unsettled = new Set<string>();
-  /** What of it are letters of these. Nobody may take them away before their file is deleted. */
+  /** The size of the letters of these files. Nobody may take them away before their file is deleted. */
   #unsettledBytes = 0;
-  /** All batches that wait for room ask, again and again. */
+  /** All batches that wait for room ask again and again. */
   readonly #pace = new LookPace(KEPT_MS);
 
-  /** @param bytesMax so many bytes may stand there; those of one batch always */
+  /** @param bytesMax the bound of the folder; letters of one batch always have room */
   constructor(fs: FileSystem, dir: string, bytesMax: number) {
     this.#fs = fs;
     this.#dir = dir;
     this.bytesMax = bytesMax;
   }
 
-  /** Whether letters of this size have room, as of the last look. */
+  /** Whether letters of this size have room, as of the last check. */
   has({ bytes, earlierBytes }: LettersSize): boolean {
     const all = this.#bytes ?? 0;
     const others = Math.max(0, all - earlierBytes);
-    // else they would wait for ever: nobody can make more room than a folder has that is empty, but for such letters
+    // otherwise they would wait for ever: a folder that is empty, except for such letters, cannot get more room
     return others === 0 || all <= this.#unsettledBytes || others + bytes <= this.bytesMax;
   }
 
   /**
-   * @param more bytes to be added; the folder is read again if they would exceed the bound
-   * @returns the bytes that it holds
+   * @param more bytes to add; the folder is read again if they would exceed the bound
+   * @returns its size in bytes
    */
   async look(more: number): Promise<number> {
     let bytes = this.#bytes;
@@ -49,15 +49,15 @@ export class LettersRoom {
     return bytes;
   }
 
-  /** Letters of a batch are to be written, or of a piece of a large file. */
+  /** Letters of a batch, or of a piece of a large file, are about to be written. */
   isFor({ name }: Pick<Batch, 'name'>): void {
     const file = fileOf(name);
     if (name === file || this.#unsettled.has(file)) return;
     this.#unsettled.add(file);
-    this.#bytes = null; // it may have some of an earlier run
+    this.#bytes = null; // it may have letters of an earlier run
   }
 
-  /** Letters of a batch were written, or deleted. */
+  /** Letters of a batch were written or deleted. */
   add({ name }: Pick<Batch, 'name'>, bytes: number): void {
     this.#bytes = Math.max(0, (this.#bytes ?? 0) + bytes);
     if (this.isOfUnsettled(name)) this.#unsettledBytes += bytes;
@@ -80,7 +80,7 @@ export class LettersRoom {
   }
 }
 
-/** The name of the batch file, from that of a piece, or of a file of letters. */
+/** The name of the batch file, from the name of a piece or of a file of letters. */
 export function fileOf(name: string): string {
   return name.replace(/(?:#.*|(?<=\.jsonl)\.\d+)$/, '');
 }

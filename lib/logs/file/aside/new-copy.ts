@@ -5,18 +5,18 @@ import type { FileSystem } from '../file-system.js';
 import { isFull } from '../reserve.js';
 import type { SubdirectoryOwner } from './subdirectory.js';
 
-/** A file that gives way to a new one. */
+/** A file that a new copy replaces. */
 export interface EarlierCopy {
   readonly path: string;
-  /** How much of it the new one has, too, in bytes. */
+  /** How much of it is also in the new copy, in bytes. */
   readonly size: number;
 }
 
-/** Copies of a batch, with free places among them, are looked for until so many places in a row are free. */
+/** The search for copies of a batch ends after this many free names in a row: there may be gaps among them. */
 const FREE_MAX = 3;
 
 export interface NewCopyOptions extends Pick<SubdirectoryOwner, 'fs' | 'logDir' | 'confirmLock'> {
-  /** The path that a first one gets. If there is something else, a number goes behind it. */
+  /** The path of the first copy. If it is taken, a number is appended. */
   readonly first: string;
   readonly bytes: Buffer;
   readonly earlier: readonly EarlierCopy[];
@@ -25,24 +25,25 @@ export interface NewCopyOptions extends Pick<SubdirectoryOwner, 'fs' | 'logDir' 
 }
 
 /**
- * Writes what a batch leaves behind, flushed, in place of earlier copies of it. They are of attempts that were cut off: after
- * a failed flush neither bytes nor name of one could be trusted. But one may be of a second server, which has come by the
- * directory somehow and has deleted the batch file for it. So the fullest one goes only when the new one is there. If the
- * disk has no room for both, it goes while the batch file is there: as only the server with the lock does that, and none
- * without the lock deletes a batch file that has left something behind, the file stays.
+ * Writes a copy of what a batch leaves, flushed, in place of earlier copies of it. These are of attempts that were cut
+ * off: after a failed flush neither bytes nor name of a file can be trusted. But a copy may belong to a second server
+ * that somehow uses the directory and has deleted the batch file after writing it. So the fullest copy is deleted only
+ * after the new one is on disk. If the disk has no room for both, it is deleted while the batch file exists. Only the
+ * server with the lock does that, and a server without the lock deletes no batch file that has left a copy, so the
+ * batch file stays.
  *
- * @returns the path of the new one
+ * @returns the path of the new copy
  * @throws the system's error
  */
 export async function writeNewCopy(options: NewCopyOptions): Promise<string> {
   const { fs, logDir, confirmLock, first, bytes, earlier, batchName } = options;
   const [fullest, ...others] = earlier.toSorted((a, b) => b.size - a.size);
-  // a name may stand for a file of another server by now: only the one with the lock deletes some
+  // a name may belong to a file of another server by now: only the server with the lock deletes files
   const remove = async (copy: string): Promise<void> => {
     await confirmLock();
     await unlink(fs, copy);
   };
-  // first: their number must not grow if they cannot be deleted
+  // before the new copy: their number must not grow if they cannot be deleted
   for (const other of others) await remove(other.path);
   const path = await freePath(fs, first, 1);
   let isWritten = true;
@@ -55,13 +56,13 @@ export async function writeNewCopy(options: NewCopyOptions): Promise<string> {
   }
   if (fullest === undefined) return path;
   await remove(fullest.path);
-  // with its name: operators may know it
+  // under its old name, which operators may know
   await writeNewFile(fs, fullest.path, bytes);
   if (isWritten) await remove(path);
   return fullest.path;
 }
 
-/** The files that may be earlier copies: at a path and at the same with a number behind it. */
+/** The files that may be earlier copies: at a path, and at the same path with a number appended. */
 export async function* copies(fs: FileSystem, first: string): AsyncGenerator<EarlierCopy, void, undefined> {
   for (let number = 1, free = 0; free < FREE_MAX; number++) {
     const path = numbered(first, number);
@@ -71,7 +72,7 @@ export async function* copies(fs: FileSystem, first: string): AsyncGenerator<Ear
   }
 }
 
-/** The first path of these, from a number on, where nothing is. */
+/** The first free path of these, starting with a number. */
 export async function freePath(fs: FileSystem, first: string, from: number): Promise<string> {
   let number = from;
   while ((await statsOf(fs, numbered(first, number))) !== null) number++;

@@ -5,23 +5,27 @@ import { DEAD_LETTERS, newestDeadLetterFiles } from '../directory-listing.js';
 import { readAll } from '../file-system.js';
 import type { FileSystem } from '../file-system.js';
 
-/** At most this much is looked at: the start of each of the newest files. */
+/** At most this much is read: the start of each of the newest files. */
 const FILES_MAX = 5;
 const FILE_BYTES_MAX = 65_536;
 const EVENT_LENGTH_MAX = 500;
 const LINE_FEED = 0x0a;
 
-/** The newest dead letters of a log directory, newest file first; in a file, in its order. @throws the system's error */
+/**
+ * The newest dead letters of a log directory: newest file first, and in the order of each file.
+ *
+ * @throws the system's error
+ */
 export async function newestLetters(fs: FileSystem, logDir: string): Promise<LetterLook[]> {
   const names = await newestDeadLetterFiles(fs, logDir, FILES_MAX);
   const start = async (name: string): Promise<Buffer> =>
     readAll(fs, join(logDir, DEAD_LETTERS, name), FILE_BYTES_MAX);
-  // one that is gone meanwhile, or cannot be read, hides no other
+  // a file that is gone meanwhile, or cannot be read, hides no other
   const files = await Promise.all(names.map((name) => start(name).catch(() => Buffer.alloc(0))));
   return files.flatMap(lettersIn);
 }
 
-/** Also one whose event does not end here, as it is only looked at. */
+/** Includes a letter whose event is cut off here, as it is only shown. */
 function lettersIn(bytes: Buffer): LetterLook[] {
   const letters: LetterLook[] = [];
   for (let start = 0, end = 0; start < bytes.length; start = end) {

@@ -13,7 +13,7 @@ export class Quarantine {
   readonly #owner: SubdirectoryOwner;
   readonly #fs: FileSystem;
   readonly #dir: Subdirectory;
-  /** One file after another: a failed flush of the directory leaves the name of no other file in doubt. */
+  /** One file at a time: a failed flush of the directory leaves the name of no other file in doubt. */
   #turn: Promise<unknown> = Promise.resolve();
 
   constructor(owner: SubdirectoryOwner) {
@@ -24,8 +24,8 @@ export class Quarantine {
   }
 
   /**
-   * Puts damaged parts of a batch file here, byte for byte and flushed, in a file named like it. What was set aside
-   * before is never overwritten with something else: a second file of the name ends in `.2`, and so on.
+   * Puts damaged parts of a batch file here, byte for byte and flushed, in a file with the same name. It never
+   * overwrites other bytes that were set aside before: a second file of the name ends in `.2`, and so on.
    *
    * @returns the path of the file
    */
@@ -39,11 +39,11 @@ export class Quarantine {
     await this.#dir.ensure();
     const bytes = Buffer.concat(damaged);
     const first = join(this.#dir.path, batchName);
-    // an earlier attempt has put the same bytes there, or their start
+    // an earlier attempt has written the same bytes, or the start of them
     const earlier: EarlierCopy[] = [];
     for await (const copy of copies(this.#fs, first))
       if (await holdsStartOf(this.#fs, copy.path, bytes)) earlier.push(copy);
-    // a part of a large file has its position behind the name
+    // a part of a large file has its position after the name
     return writeNewCopy({ ...this.#owner, first, bytes, earlier, batchName: batchName.replace(/#.*$/, '') });
   }
 
@@ -52,7 +52,7 @@ export class Quarantine {
   }
 }
 
-/** The name for the damaged lines of a piece that starts at a position. */
+/** The name for the damaged lines of the piece at a position. */
 export function asideName(batchName: string, at: number): string {
   return at === 0 ? batchName : `${batchName}#${at}`;
 }

@@ -4,11 +4,11 @@ import type { FileSystem } from '../file-system.js';
 import type { DirectorySync } from '../directory-sync.js';
 import type { Reserve } from '../reserve.js';
 
-/** What the owner of such a directory needs. */
+/** The needs of the owner of such a directory. */
 export interface SubdirectoryOwner {
   readonly fs: FileSystem;
   readonly logDir: string;
-  /** Makes names in the log directory durable, for all that make some. */
+  /** Makes names in the log directory durable, for everyone who creates files there. */
   readonly logNames: DirectorySync;
   /** Room on a full disk. */
   readonly reserve: Reserve;
@@ -16,31 +16,31 @@ export interface SubdirectoryOwner {
   readonly confirmLock: () => Promise<void>;
 }
 
-/** What `rmdir` says of a directory that is not there or not empty; of a link to one, a mount point, someone else's. */
+/** Errors of `rmdir` for a directory that is missing or not empty; for a link, a mount point, or another user's. */
 const KEPT = new Set(['ENOENT', 'ENOTEMPTY', 'EEXIST', 'ENOTDIR', 'EBUSY', 'EPERM', 'EACCES']);
 
 /**
- * A directory in the log directory, created when something is to be put into it, with a durable name.
+ * A directory in the log directory, created with a durable name when something is put into it.
  *
- * After a failed flush of its name another one may succeed without writing it. So one that is empty is created again
- * before its name is flushed; one that is not empty had its name flushed before its first file.
+ * After a failed flush of its name, another flush may succeed without writing it. So an empty directory is created
+ * again before its name is flushed; a directory that is not empty had its name flushed before its first file.
  */
 export class Subdirectory {
   readonly path: string;
   readonly #fs: FileSystem;
   readonly #logNames: DirectorySync;
   #isDurable = false;
-  /** One after another: the directory must not go while another call puts a file into it. */
+  /** One call at a time: the directory must not go while another call puts a file into it. */
   #turn: Promise<void> = Promise.resolve();
 
-  /** @param logNames makes names in the log directory durable, for all that make some */
+  /** @param logNames makes names in the log directory durable, for everyone who creates files there */
   constructor(fs: FileSystem, path: string, logNames: DirectorySync) {
     this.#fs = fs;
     this.path = path;
     this.#logNames = logNames;
   }
 
-  /** Resolves when it is there. Someone may have moved it away since the last call. */
+  /** Resolves when the directory exists. Someone may have moved it away since the last call. */
   async ensure(): Promise<void> {
     const ensured = this.#turn.then(() => this.#ensure());
     this.#turn = ensured.catch(() => undefined);
