@@ -148,8 +148,10 @@ void t.test(
     let failures = 0;
     const { delivery } = await deliverOn(t, {
       open(path: string, ...rest: unknown[]) {
-        if (!bad.has(basename(path)))
-          return void (nodeFs.open as (...args: unknown[]) => void)(path, ...rest);
+        if (!bad.has(basename(path))) {
+          (nodeFs.open as (...args: unknown[]) => void)(path, ...rest);
+          return;
+        }
         failures++;
         // as long as the waits between two tries
         setTimeout(rest.at(-1) as (error: Error) => void, 30, failing('EIO'));
