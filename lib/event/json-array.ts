@@ -83,7 +83,7 @@ function skipSpace(json: Buffer, from: number): number {
 
 function checkEnd(json: Buffer, from: number): void {
   const at = skipSpace(json, from);
-  if (at < json.length) throw notAnArray(json, at, 'something stands behind it');
+  if (at < json.length) throw notAnArray(json, at, 'there is data after it');
 }
 
 /** @param at in bytes */
