@@ -307,8 +307,8 @@ void t.test('the documents for users keep to the English of this project', (t) =
   t.end();
 });
 
-void t.test('so do the rooms that operators and sinks meet, in comments, help and messages', (t) => {
-  const rooms = /^lib\/(?:cli|observe|settings|sinks)\//;
+void t.test('so do these rooms, in comments, help and messages', (t) => {
+  const rooms = /^(?:lib\/(?:base|cli|door|event|observe|settings|sinks|sources)|tools)\//;
   const found = files
     .filter(({ path }) => rooms.test(path))
     .flatMap(({ path, text }) =>
