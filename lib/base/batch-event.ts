@@ -1,7 +1,7 @@
 import type { ErrorCode } from './errors.js';
 import { count } from './words.js';
 
-/** What is retried with a batch until it works. */
+/** Steps that are retried with a batch until they succeed. */
 export type Step = 'read' | 'deliver' | 'keep' | 'delete';
 
 /** What happened to a batch, or a part of one. Log lines, the page and its counts are derived from it. */
@@ -14,7 +14,7 @@ export type BatchEvent = About &
         readonly error: Error;
       }
     | { readonly what: 'sealed' | 'replaying' | 'sent' }
-    /** `why`: the attempt, its error, and what comes next. */
+    /** `why`: the attempt, its error, and the next step. */
     | {
         readonly what: 'failed';
         readonly step: Step;
@@ -22,7 +22,7 @@ export type BatchEvent = About &
         readonly error: Error;
         readonly why: string;
       }
-    /** `events`: those that were refused, of so many. */
+    /** `events`: the refused ones, out of `of`. */
     | { readonly what: 'dead letters'; readonly of: number; readonly path: string; readonly reason: string }
     | { readonly what: 'apart'; readonly error: Error }
     | { readonly what: 'aside'; readonly until: string }
@@ -35,7 +35,7 @@ interface About {
   readonly events: number;
 }
 
-/** The line about an event: `kind: text`, a warning if it has a code. */
+/** The line about an event: `kind: text`. It is a warning if it has a code. */
 export interface BatchLine {
   readonly kind: string;
   readonly code?: ErrorCode;
@@ -49,7 +49,7 @@ const FAILED = {
   delete: 'Could not delete batch file',
 } as const satisfies Record<Step, string>;
 
-/** As an operator reads it. Lines of one kind and code are summed up together. */
+/** The line for an operator. Lines of one kind and code are summed up together. */
 export function lineOf(event: BatchEvent): BatchLine {
   const { batch, events } = event;
   switch (event.what) {
@@ -57,7 +57,7 @@ export function lineOf(event: BatchEvent): BatchLine {
       const { code, place, error } = event;
       const { message } = error.cause instanceof Error ? error.cause : error;
       const clients = events === 1 ? 'its client was' : 'their clients were';
-      const text = `${count(events, 'event')} could not be put into ${place} (${message}); ${clients} told to retry`;
+      const text = `${count(events, 'event')} could not be put into ${place} (${message}); ${clients} asked to retry`;
       return { kind: 'Append failed', code, text };
     }
     case 'sealed':

@@ -1,10 +1,10 @@
 import { basename, dirname } from 'node:path';
 
 /**
- * How a program of this package is called: by its own name if the running one was, as a script if that is one of a clone,
- * else, in somebody's own program, as a command of a package that it depends on.
+ * How to call a program of this package: by its own name, if the running one was called so; as a script, if that is a
+ * script of a clone; else, in a custom program, as a command of a package that it depends on.
  *
- * @param script what was started, as `process.argv` has it
+ * @param script the started script, as in `process.argv`
  */
 export function calledAs(command: string, script = process.argv[1] ?? ''): string {
   if (basename(script).startsWith('forebay-')) return `forebay-${command}`;

@@ -1,7 +1,6 @@
 /**
- * Every error that Forebay shows to a client or an operator, in one table: its code, its HTTP status (`null`
- * for errors that never reach a client), whether sending the same again can help, and its message.
- * `docs/errors.md` explains each; a test holds the two together.
+ * All errors that Forebay shows to a client or an operator: code, HTTP status (`null` if it never reaches a client),
+ * whether retrying can help, and message. `docs/errors.md` explains each; a test holds the two together.
  */
 export const ERRORS = {
   BODY_NOT_UTF8: { status: 400, retry: false, message: 'The body is not valid UTF-8' },
@@ -26,7 +25,7 @@ export const ERRORS = {
   EXPECTATION_FAILED: { status: 417, retry: false, message: 'Only Expect: 100-continue is understood' },
   HOST_NOT_SERVED: { status: 421, retry: false, message: 'The server does not answer for this host' },
   QUEUE_FULL: { status: 429, retry: true, message: 'Queue full, please retry later' },
-  // what its clients get is what they know: see errorBody
+  // clients see it as QUEUE_FULL, which they know: see errorBody
   CONNECTIONS_MAX: { status: 429, retry: true, message: 'Queue full, please retry later' },
   BACKLOG_FULL: { status: 429, retry: true, message: 'Too much waits on disk, please retry later' },
   HEADERS_TOO_LARGE: { status: 431, retry: false, message: 'The request headers are too large' },
@@ -91,7 +90,7 @@ export const ERRORS = {
 export type ErrorCode = keyof typeof ERRORS;
 
 export interface ErrorDetail {
-  /** The message for this occurrence; the table's own where none is given. */
+  /** The message of this error, instead of the table's. */
   readonly message?: string;
   /** The field of the event that is wrong. */
   readonly field?: string;
@@ -101,7 +100,7 @@ export interface ErrorDetail {
   readonly line?: number;
   /** The index of the element that is wrong, from 0. */
   readonly index?: number;
-  /** How long to wait before sending the same again, in milliseconds. */
+  /** How long to wait before a retry, in milliseconds. */
   readonly retryAfterMs?: number;
   readonly cause?: unknown;
 }
@@ -131,13 +130,13 @@ export class ForebayError extends Error {
     return ERRORS[this.code].status;
   }
 
-  /** Whether sending the same again can help. */
+  /** Whether a retry can help. */
   get retry(): boolean {
     return ERRORS[this.code].retry;
   }
 }
 
-/** What was thrown, as an `Error` with words. */
+/** The thrown value as an `Error` with a message. */
 export function asError(thrown: unknown): Error {
   if (thrown instanceof Error) return thrown.message === '' ? withWords(thrown) : thrown;
   try {
@@ -147,7 +146,7 @@ export function asError(thrown: unknown): Error {
   }
 }
 
-/** Node.js gives none if a name is refused at each of its addresses: each has its own error then. */
+/** If a name is refused at each of its addresses, Node.js gives no message: each address has its own error. */
 function withWords(error: Error): Error {
   const all = error instanceof AggregateError ? error.errors.map((each) => asError(each).message) : [];
   const code = systemCode(error);

@@ -1,10 +1,10 @@
-/** Counts values by size. One is some 14 ns: it is called for each request. */
+/** Counts values by size. A value costs some 14 ns, because each request counts one. */
 export class Histogram {
-  /** The upper bounds of the buckets, ascending; behind the last one there is no bound. */
+  /** Upper bounds of the buckets, ascending. The bucket after the last one has no bound. */
   readonly bounds: readonly number[];
-  /** How many values each bucket got, one more than there are bounds. */
+  /** Values in each bucket. There is one bucket more than bounds. */
   readonly counts: number[];
-  /** Of all values. */
+  /** Sum of all values. */
   sum = 0;
 
   constructor(bounds: readonly number[]) {

@@ -8,12 +8,12 @@ export interface PostOptions {
   readonly body: Buffer;
   /** Aborts the request, and the reading of its answer. */
   readonly signal: AbortSignal;
-  /** Keeps connections; without one each request has its own. */
+  /** Keeps connections. Without an agent, each request has its own. */
   readonly agent?: Agent;
 }
 
 export interface Posted {
-  /** Its head is there, its body is still to be read. */
+  /** Its head has arrived, its body has not been read. */
   readonly answer: IncomingMessage;
   readonly request: ClientRequest;
   /** Rejects if the connection ends before the system has the whole body: the answer was to a part of it. */
@@ -21,10 +21,10 @@ export interface Posted {
 }
 
 /**
- * Posts a body. Any 1xx before the answer is taken, as each client must (RFC 9110, 15.2); `undici` fails at a
- * `100 Continue` that it did not ask for.
+ * Posts a body. Skips any 1xx before the answer, as each client must (RFC 9110, 15.2); `undici` fails at a `100
+ * Continue` that it did not ask for.
  *
- * @returns when the head of the answer is there, which may be before the body is out
+ * @returns when the head of the answer has arrived, possibly before the body is sent
  */
 export async function post({ url, headers, body, signal, agent }: PostOptions): Promise<Posted> {
   const send = url.protocol === 'https:' ? requestHttps : requestHttp;
@@ -35,14 +35,14 @@ export async function post({ url, headers, body, signal, agent }: PostOptions): 
     agent: agent ?? false,
   });
   request.on('socket', (socket) => {
-    // a request whose answer is whole looks after its connection no longer, also if its body is still on the way
+    // a request with a whole answer no longer handles errors of its connection, even while its body is being sent
     if (!socket.listeners('error').includes(ignore)) socket.on('error', ignore);
   });
   const sent = new Promise<void>((resolve, reject) => {
-    // it comes after a write that failed, too
+    // also emitted after a failed write
     request.on('finish', () => {
       if (request.socket?.errored) reject(request.socket.errored);
-      else if (request.socket?.destroyed !== true) resolve(); // or `close` follows
+      else if (request.socket?.destroyed !== true) resolve(); // otherwise `close` follows
     });
     request.on('close', () => {
       reject(new Error('the connection was closed before the whole body was sent'));
@@ -54,7 +54,7 @@ export async function post({ url, headers, body, signal, agent }: PostOptions): 
     request.on('error', (error) => {
       reject(inWords(error));
     });
-    // after a `101`, say, there is neither an answer nor an error
+    // after a `101`, for example, there is neither an answer nor an error
     request.on('close', () => {
       reject(new Error('the connection was closed before the answer'));
     });
@@ -64,10 +64,10 @@ export async function post({ url, headers, body, signal, agent }: PostOptions): 
 }
 
 function ignore(): void {
-  // who waits for the request hears of it
+  // the request reports the error
 }
 
-/** `node:http` says "socket hang up" if there is no answer. */
+/** Replaces "socket hang up", which `node:http` says if there is no answer. */
 function inWords(error: Error): Error {
   if (error.message !== 'socket hang up') return error;
   return new Error('the connection was closed before the answer', { cause: error });

@@ -1,6 +1,7 @@
 /**
- * Where a text stops being JSON. `JSON.parse` decides whether it is JSON; its message names a position in some versions
- * of Node.js and for some mistakes only. This runs on refused input alone, in one pass and without a call for each level.
+ * Finds where a text stops being JSON. `JSON.parse` decides whether it is JSON, but its message names a position only
+ * in some versions of Node.js and for some mistakes. This runs only on refused input, in one pass and without
+ * recursion.
  */
 
 const TAB = 0x09;
@@ -14,18 +15,18 @@ const CLOSING_BRACKET = 0x5d;
 const OPENING_BRACE = 0x7b;
 const CLOSING_BRACE = 0x7d;
 
-/** A number or a word at the position of `lastIndex` (RFC 8259). Both are short, or end the text. */
+/** A number or a word at `lastIndex` (RFC 8259). Both are short, or end the text. */
 const SCALAR = /-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?|true|false|null/y;
 const ESCAPE = /\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})/y;
 
-/** What may come next: a value, a key, the colon after a key, or what follows a value. */
+/** What may come next: a value, a key, the colon after a key, or the text after a value. */
 type Place = 'value' | 'firstElement' | 'key' | 'firstKey' | 'colon' | 'afterValue';
 
 /**
- * The index of the first token that does not fit, in UTF-16 code units, or the length of the text if it ends too early;
- * `null` if all of it is one JSON value.
+ * The index of the first token that does not fit, in UTF-16 code units, or the length of the text if it ends too
+ * early; `null` if all of it is one JSON value.
  *
- * @param onKey gets each key of each object, as it stands in the text, and how many brackets are open around it
+ * @param onKey gets each key of each object, as it is in the text, and the number of open brackets around it
  */
 export function jsonErrorPosition(
   text: string,
@@ -62,7 +63,10 @@ export function isDeeper(text: string, depthMax: number): boolean {
   return false;
 }
 
-/** The position behind a string that begins at `start`, or of its end where it has none; escapes are not checked. */
+/**
+ * The position after a string that starts at `start`, or the end of the text if it has no end. Does not check
+ * escapes.
+ */
 export function stringEnd(text: string, start: number): number {
   for (let at = start + 1; at < text.length; at++) {
     const char = text.charCodeAt(at);
@@ -79,7 +83,7 @@ function skipSpace(text: string, from: number): number {
   }
 }
 
-/** The position behind the token at `start`; `null`: there is none. */
+/** The position after the token at `start`; `null`: there is none. */
 function tokenEnd(text: string, start: number): number | null {
   const first = text[start] ?? '';
   if ('{}[],:'.includes(first)) return start + 1;
@@ -88,7 +92,7 @@ function tokenEnd(text: string, start: number): number | null {
   return SCALAR.test(text) ? SCALAR.lastIndex : null;
 }
 
-/** The position behind a string; `null` if it has no end, a control character or an escape that is none. */
+/** The position after a string; `null` if it has no end, a control character or a wrong escape. */
 function checkedStringEnd(text: string, start: number): number | null {
   for (let at = start + 1; at < text.length; at++) {
     const char = text.charCodeAt(at);
@@ -102,7 +106,10 @@ function checkedStringEnd(text: string, start: number): number | null {
   return null;
 }
 
-/** The place after a token that begins with `first`, or `null` where it does not fit; keeps `open`, the open brackets. */
+/**
+ * The place after a token that starts with `first`; `null` if the token does not fit. Updates `open`, the open
+ * brackets.
+ */
 function follow(place: Place, first: string, open: ('{' | '[')[]): Place | null {
   switch (first) {
     case '{':

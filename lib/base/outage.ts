@@ -1,34 +1,34 @@
 import type { ForebayError } from './errors.js';
 import type { Reporter } from './reporter.js';
 
-/** How long after a line the next trouble is not worth one, unless it lasts: a disk may fail at every second write. */
+/** An outage this soon after a line gets no line, unless it lasts: a disk may fail at every second write. */
 const QUIET_MS = 10_000;
 
-/** What keeps events from being taken, for a while: the log says when it starts and when it is over. */
+/** A reason why events are refused for a while. The log says when it starts and when it is over. */
 export class Outage {
   readonly #reporter: Reporter;
   readonly #text: string | null;
   #sinceMs = 0;
-  /** Whether the log has said that it is there. */
+  /** Whether the log has said that it started. */
   #isSaid = false;
   #saidAtMs = -Infinity;
   #error: ForebayError | null = null;
 
-  /** @param text what the log says once when it starts; `null`: others say it */
+  /** @param text the line that the log gets when it starts; `null`: other code logs it */
   constructor(reporter: Reporter, text: string | null) {
     this.#reporter = reporter;
     this.#text = text;
   }
 
-  /** What the last event got that was refused for it; `null`: it is over. */
+  /** The error that the last refused event got; `null`: it is over. */
   get error(): ForebayError | null {
     return this.#error;
   }
 
   /**
-   * It is there, as something has found out: an event that was refused, or a look.
+   * Called when an event was refused for it, or a check found it.
    *
-   * @returns whether the log says so now: what else there is to say of it is worth a line, too
+   * @returns whether the log reports it now: the caller may add its own line
    */
   met(error: ForebayError): boolean {
     const nowMs = performance.now();
@@ -44,7 +44,6 @@ export class Outage {
     return true;
   }
 
-  /** It is over. */
   end(text: string): void {
     if (this.#error === null) return;
     this.#error = null;

@@ -4,7 +4,7 @@ import { lineOf } from './batch-event.js';
 import type { BatchEvent } from './batch-event.js';
 import { count } from './words.js';
 
-/** Where log lines go: `pino` fits. */
+/** Takes log lines; `pino` fits. */
 export interface Logger {
   debug(fields: object, message: string): void;
   info(fields: object, message: string): void;
@@ -15,14 +15,14 @@ export interface Logger {
 export const silentLogger: Logger = { debug() {}, info() {}, warn() {}, error() {} };
 
 const LEVELS = ['debug', 'info', 'warn', 'error'] as const;
-/** How often the process is warned of lines that cannot be logged, in milliseconds. */
+/** How often the process warns of lines that cannot be logged, in milliseconds. */
 const WARNING_MS = 60_000;
 
 /**
- * A logger that never throws. If the one that is given does, its line is lost, and the process gets a warning with the
- * code `LOGGER_FAILED`, at most one a minute: log lines must not stop what they are about (decision 53).
+ * A logger that never throws. If the given one throws, its line is lost, and the process gets a warning with the code
+ * `LOGGER_FAILED`, at most one a minute: a log line must not stop the work that it reports (decision 53).
  *
- * @throws ForebayError `SETTING_INVALID` if it is no logger
+ * @throws ForebayError `SETTING_INVALID` if it is not a logger
  */
 export function unthrowing(logger: Logger): Logger {
   const missing = LEVELS.find((level) => typeof logger?.[level] !== 'function');
@@ -53,9 +53,9 @@ export function unthrowing(logger: Logger): Logger {
 /** At most this many events of batches are kept. */
 const RECENT_MAX = 64;
 
-/** The newest events of batches, for whoever shows what goes on. To keep one costs a few nanoseconds. */
+/** The newest events of batches, for pages that show them. Keeping one costs a few nanoseconds. */
 export class RecentEvents {
-  /** The last failure of the sink, and when it was, in milliseconds since 1970. */
+  /** The last failure of the sink, and its time in milliseconds since 1970. */
   lastFailure: { readonly error: Error; readonly atMs: number } | null = null;
   readonly #ring: BatchEvent[] = [];
   #next = 0;
@@ -73,7 +73,7 @@ export class RecentEvents {
   }
 }
 
-/** More lines of one kind in a second than this are summed up: a person reads no faster, a disk fills. */
+/** More lines of one kind in a second are summed up: a person reads no faster, and a disk fills. */
 const LINES_PER_SECOND_MAX = 20;
 
 interface Count {
@@ -85,9 +85,9 @@ interface Count {
 }
 
 /**
- * The lines that the stages write. Each that an operator may have to act on has a code of the table of errors. Lines
- * about single batches can come thousands of times a second: of each kind the first 20 in a second are written, the
- * others are summed up in one line at its end.
+ * Writes the log lines of the stages. A line that an operator may have to act on has a code of the table of errors.
+ * Lines about single batches can come thousands of times a second: of each kind the first 20 in a second are written,
+ * the others are summed up in one line.
  */
 export class Reporter {
   readonly recent = new RecentEvents();
@@ -135,7 +135,7 @@ export class Reporter {
     }
   }
 
-  /** Writes what was summed up in this second, and begins the next one. */
+  /** Writes one line for the lines summed up in this second, and starts the next second. */
   sumUp(): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;

@@ -1,4 +1,4 @@
-/** Headers of an answer, by their names in lower case. */
+/** Headers of an answer, with names in lower case. */
 interface Headers {
   readonly 'retry-after'?: string | string[] | undefined;
   readonly date?: string | string[] | undefined;
@@ -10,7 +10,7 @@ const LONG_DAY = '(?:Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)day';
 const MONTH = `(?<month>${MONTHS.join('|')})`;
 const TIME = String.raw`(?<hour>[01]\d|2[0-3]):(?<minute>[0-5]\d):(?<second>[0-5]\d|60)`;
 
-/** The three forms of a date in HTTP (RFC 9110, 5.6.7), all of them in UTC. */
+/** The three forms of an HTTP date (RFC 9110, 5.6.7), all in UTC. */
 const DATES = [
   String.raw`${DAY}, (?<day>\d\d) ${MONTH} (?<year>\d{4}) ${TIME} GMT`,
   String.raw`${LONG_DAY}, (?<day>\d\d)-${MONTH}-(?<year>\d\d) ${TIME} GMT`,
@@ -18,8 +18,8 @@ const DATES = [
 ].map((form) => new RegExp(`^${form}$`));
 
 /**
- * How long an answer asks to be left alone (RFC 9110, 10.2.3), in milliseconds: its seconds, or until its date as counted
- * from the answer's own `Date`, as both are of one clock. `null` if it does not say so in one of these forms.
+ * How long an answer asks to wait (RFC 9110, 10.2.3), in milliseconds: its seconds, or the time until its date. The
+ * time counts from the answer's own `Date`, because both are of one clock. `null` if it has none of these forms.
  *
  * @param nowMs the clock here, in milliseconds since 1970, for an answer without a date
  */
@@ -35,7 +35,7 @@ function first(value: string | string[] | undefined): string {
   return [value].flat()[0]?.trim() ?? '';
 }
 
-/** In milliseconds since 1970; `null`: it is no date of HTTP. */
+/** In milliseconds since 1970; `null`: it is not an HTTP date. */
 function dateMs(text: string, nowMs: number): number | null {
   for (const form of DATES) {
     const parts = form.exec(text)?.groups;
@@ -51,7 +51,7 @@ function dateMs(text: string, nowMs: number): number | null {
   return null;
 }
 
-/** Of two digits that seem more than 50 years ahead, the last year that ends so. */
+/** Two digits that seem more than 50 years ahead mean the last year that ends with them. */
 function fullYear(digits: string, nowMs: number): number {
   if (digits.length === 4) return Number(digits);
   const thisYear = new Date(nowMs).getUTCFullYear();

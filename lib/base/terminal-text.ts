@@ -1,16 +1,16 @@
 /**
- * Text from elsewhere, as a terminal or a log may have it: control characters steer a terminal, and those of
- * bidirectional text and the separators of lines make a line look like another one.
+ * Makes text from elsewhere safe for a terminal or a log. Control characters steer a terminal; characters for
+ * bidirectional text and line separators make a line look like another one.
  */
 const STEERING = /[\p{Cc}\p{Bidi_Control}\u2028\u2029]/gu;
 const STEERING_JSON = /[^\P{Cc}\n\t]|[\p{Bidi_Control}\u2028\u2029]/gu;
 
-/** A text that stays on its line: what steers is shown as an escape. */
+/** Keeps a text on its line: steering characters become escapes. */
 export function printable(text: string): string {
   return text.replace(STEERING, escaped);
 }
 
-/** The same for what is JSON, and stays it; line breaks and tabs between tokens are kept. */
+/** The same for JSON, which stays JSON. Line breaks and tabs between tokens are kept. */
 export function harmless(json: string): string {
   return json.replace(STEERING_JSON, escaped);
 }

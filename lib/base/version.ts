@@ -2,5 +2,5 @@ import { createRequire } from 'node:module';
 
 const about = createRequire(import.meta.url)('forebay/package.json') as { readonly version: string };
 
-/** Of Forebay. */
+/** The version of Forebay. */
 export const VERSION = about.version;

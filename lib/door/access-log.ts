@@ -1,6 +1,6 @@
 import type { Logger } from '../base/reporter.js';
 
-/** What is told of a request. */
+/** What the access log says about a request. */
 export interface Access {
   readonly requestId: string;
   readonly method: string;
@@ -8,11 +8,11 @@ export interface Access {
   readonly path: string;
   /** 0: the client went away before its answer. */
   readonly status: number;
-  /** Who asked: the address on the other side of the connection. */
+  /** The client's address, as the connection has it. */
   readonly peer: string | undefined;
 }
 
-/** A log line for some of the requests. */
+/** Writes a log line for a share of the requests. */
 export class AccessLog {
   readonly #share: number;
   readonly #logger: Logger;
@@ -23,12 +23,12 @@ export class AccessLog {
     this.#logger = logger;
   }
 
-  /** When a request began that gets a line, as `performance.now()` has it; `null`: it gets none. */
+  /** When the request started, as `performance.now()` has it; `null`: it gets no line. */
   begin(): number | null {
     return this.#share > 0 && Math.random() < this.#share ? performance.now() : null;
   }
 
-  /** @param beginMs what `begin` gave */
+  /** @param beginMs what `begin` returned */
   end(beginMs: number | null, access: Access): void {
     if (beginMs === null) return;
     const ms = Math.round((performance.now() - beginMs) * 10) / 10;

@@ -12,10 +12,10 @@ import { probeRoutes } from './probes.js';
 import { Router, serverOptions } from './router.js';
 import type { Route } from './router.js';
 
-/** Operators are few, and what they run asks now and then. */
+/** There are few operators, and their tools ask rarely. */
 const CONNECTIONS_MAX = 500;
 
-/** What `AdminServer` takes: of the settings its own address, and what is the same as for events. */
+/** The server's own address, and the settings that it shares with the door for events. */
 export interface AdminServerOptions extends Pick<
   HttpSettings,
   | 'host'
@@ -28,12 +28,12 @@ export interface AdminServerOptions extends Pick<
 > {
   readonly forebay: Forebay;
   readonly door: IngestionServer;
-  /** What else is there, by path. */
+  /** Further routes, by path. */
   readonly routes: Iterable<readonly [string, Route]>;
   readonly logger: Logger;
 }
 
-/** An address for operators alone: page, metrics and probes. No flood of events keeps them out. */
+/** Page, metrics and probes on an address of their own. A flood of events cannot keep operators out. */
 export class AdminServer {
   readonly #options: AdminServerOptions;
   readonly #server: Server;
@@ -44,7 +44,7 @@ export class AdminServer {
     this.#options = options;
     this.#server = createServer({ ...serverOptions(options) });
     this.#server.maxConnections = CONNECTIONS_MAX;
-    this.#server.timeout = options.requestTimeoutMs; // also for who reads no answer
+    this.#server.timeout = options.requestTimeoutMs; // also for a client that does not read its answer
     const hosts = new HostRules(host, allowedHosts);
     const accessLog = new AccessLog(options.accessLog, logger);
     this.#router = new Router({ server: this.#server, hosts, counts: door.counts, accessLog, logger });
@@ -56,7 +56,6 @@ export class AdminServer {
     });
   }
 
-  /** The port it listens on. */
   get port(): number {
     return (this.#server.address() as AddressInfo).port;
   }

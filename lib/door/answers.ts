@@ -3,25 +3,25 @@ import type { ForebayError } from '../base/errors.js';
 import { errorAnswer } from '../seams/http-answer.js';
 import type { HttpAnswer } from '../seams/http-answer.js';
 
-/** An upload that was refused is read on for so long, and so far, before the connection is closed under it. */
+/** The rest of a refused upload is read for at most this long and this far. Then the connection is closed. */
 export const LINGER_MS = 1000;
 const LINGER_BYTES_MAX = 16 * 2 ** 20;
-/** An upload this short is read to its end, and the connection stays. */
+/** A shorter upload is read to its end, and its connection stays open. */
 const READ_ON_BYTES_MAX = 65_536;
 
-/** Sends an answer, unless it is too late. */
+/** Sends an answer, unless the request has one or its client has gone. */
 export function sendAnswer(res: ServerResponse, answer: HttpAnswer): void {
   if (!isAnswered(res)) res.end(begin(res, answer), 'latin1');
 }
 
-/** Answers the request that broke its connection; nothing more is read from it. */
+/** Answers a request that broke its connection. Nothing more is read from it. */
 export function answerLast(res: ServerResponse, error: ForebayError): void {
   if (isAnswered(res)) return;
   res.shouldKeepAlive = false;
   sendAnswer(res, errorAnswer(error));
 }
 
-/** Whether a request has its answer, as one that broke its connection has from elsewhere; or nobody waits for it. */
+/** Whether a request has an answer, or no client waits for one. */
 export function isAnswered(res: ServerResponse): boolean {
   return res.headersSent || res.writableEnded || res.destroyed;
 }
@@ -37,11 +37,11 @@ export function answerError(
 }
 
 /**
- * The same in given words.
+ * Answers a refused request with a given answer.
  *
- * Where the body has not arrived yet, a client may still be sending. Closing the connection then makes the
- * system answer the rest with a reset, which can take the answer away before the client has read it; so the
- * rest is read and thrown away for a while first ("lingering close").
+ * If the body has not arrived yet, the client may still be sending. Closing the connection now makes the system
+ * answer the rest with a reset, and the client may lose the answer before it reads it. So the rest is read and thrown
+ * away for a while first ("lingering close").
  */
 export function answerRefused(
   req: IncomingMessage,
@@ -63,10 +63,10 @@ export function answerRefused(
   });
 }
 
-/** @returns the body, which is still to be written: a string that Node.js puts behind the headers, in one write */
+/** @returns the body, still to be written: Node.js sends a string together with the headers, in one write */
 function begin(res: ServerResponse, { status, headers, body }: HttpAnswer): string | Buffer {
   const length = Buffer.byteLength(body);
-  // one by one: as an object given to `writeHead` they make the whole answer a quarter slower
+  // one by one: passing them to `writeHead` as an object makes the whole answer a quarter slower
   for (const [name, value] of Object.entries(headers)) res.setHeader(name, value);
   res.setHeader('Content-Length', length);
   res.writeHead(status);
@@ -93,7 +93,7 @@ function waitsForContinue({ headers }: IncomingMessage): boolean {
   return headers.expect !== undefined;
 }
 
-/** How long the body is, in bytes, as far as its headers tell. */
+/** The length of the body in bytes, as its headers declare it. */
 function declaredBytes({ headers }: IncomingMessage): number {
   return headers['transfer-encoding'] === undefined ? Number(headers['content-length'] ?? 0) : Infinity;
 }

@@ -7,27 +7,27 @@ import type { Decoder } from './content-decoder.js';
 import type { IncomingBodies, IncomingBody } from './incoming-bodies.js';
 import { turns } from './turns.js';
 
-/** The most that a body may inflate, as a multiple of its size: JSON events reach about 10, very repetitive ones 100. */
+/** A body may inflate to at most this multiple of its size. JSON events reach about 10, very repetitive ones 100. */
 const INFLATION_MAX = 200;
-/** The first inflated bytes, which that ratio does not bound: a short body can exceed it. */
+/** The ratio does not apply to the first inflated bytes: a short body can exceed it. */
 const INFLATED_BYTES_FREE = 2 ** 16;
-/** What a decoder takes beside what it has inflated: its window, its tables and a piece. */
+/** Memory of a decoder besides its output: its window, its tables and a piece. */
 const DECODER_BYTES = 2 ** 16;
 
 export interface BodyReadingOptions {
   readonly req: IncomingMessage;
   readonly res: ServerResponse;
-  /** The `Content-Encoding`, one that is known. */
+  /** A known `Content-Encoding`. */
   readonly coding: string;
   readonly reader: EventReader;
   readonly bodies: IncomingBodies;
   /** The largest body, inflated, in bytes. */
   readonly bodyBytesMax: number;
-  /** Checks the body as it was sent, before any of it is inflated or read; none: it is read as it comes. */
+  /** Checks the body as it was sent, before it is inflated or read. Without a check, it is read as it comes. */
   readonly verify: ((sent: Buffer) => void) | undefined;
-  /** Why a body of this length so far, in bytes, inflated, is refused; `null`: it is not. */
+  /** Why a body that has reached this length, in bytes, inflated, is refused; `null`: it is not. */
   readonly refusal: (length: number) => ForebayError | null;
-  /** Called once: the body is whole, or what is wrong. Never if the client goes away before its end. */
+  /** Called once, with an error or `null` for a whole body. Never called if the client goes away first. */
   readonly done: (error: unknown) => void;
 }
 
@@ -37,18 +37,18 @@ export class BodyReading implements IncomingBody {
   heldBytes = 0;
   windowBytes = 0;
   /**
-   * `null` once it is over: the listeners stay until the request goes, as to take them off costs more, and a client may
-   * keep it open. They must not keep the body.
+   * `null` once reading is over. The listeners stay until the request goes, because removing them costs more; a
+   * client may keep the request open, and the listeners must not keep the body.
    */
   #options: BodyReadingOptions | null;
   #decoder: Decoder | null;
-  /** What was sent, until it is whole and verified. */
+  /** The body as it was sent, until it is whole and verified. */
   #unverified: BodyBuffer | null;
-  /** In bytes, as it was sent, */
+  /** Bytes received, as they were sent. */
   #sent = 0;
-  /** and inflated. */
+  /** Bytes after inflating. */
   #inflated = 0;
-  /** Whether what is coded has come to its end. */
+  /** Whether the decoder has reached the end of the coded data. */
   #isInflated = false;
 
   constructor(options: BodyReadingOptions) {
@@ -70,11 +70,11 @@ export class BodyReading implements IncomingBody {
     this.#decoder?.on('data', this.#onInflated);
     this.#decoder?.on('end', this.#onAllInflated);
     if (this.#decoder !== null && this.#unverified === null) req.pipe(this.#decoder);
-    // a decoder may still be at work on a body that is whole
+    // a decoder may still be working on a body that is whole
     req.on('close', () => {
       if (!req.readableEnded) this.#release();
     });
-    // a request that was answered before its end, with 408 say, never closes
+    // a request that was answered early, for example with 408, never closes
     res.on('close', this.#release);
   }
 
@@ -97,7 +97,9 @@ export class BodyReading implements IncomingBody {
     done(error);
   }
 
-  /** A piece as it was sent: for who verifies the whole, or the reader. A decoder gets it from the stream. */
+  /**
+   * Passes on a piece as it was sent, to the buffer for verification or to the reader. The stream feeds the decoder.
+   */
   readonly #onSent = (piece: Buffer): void => {
     const isFirst = this.#sent === 0;
     this.#sent += piece.length;
@@ -125,7 +127,7 @@ export class BodyReading implements IncomingBody {
     this.#inflated += piece.length;
     this.#add(piece, this.#inflated, this.#options.reader);
     if (this.#decoder === null || turns.hasTime) return;
-    // many decoders may have inflated something since the last turn
+    // other decoders may have used up this turn
     this.#decoder.pause();
     turns.wait(this.#readOn);
   };
@@ -136,12 +138,12 @@ export class BodyReading implements IncomingBody {
 
   readonly #onAllInflated = (): void => {
     this.#isInflated = true;
-    if (this.#options?.req.complete === true) this.#end(); // or something was sent behind what is coded
+    if (this.#options?.req.complete === true) this.#end(); // otherwise more may follow the coded data
   };
 
-  /** Holds a piece of a body that has come to this length with it. */
+  /** Counts a piece and adds it. `length` is the length of the body so far, with this piece. */
   #add(piece: Buffer, length: number, to: Pick<EventReader, 'append'>): void {
-    this.#options?.bodies.hold(this, piece.length); // it may have to yield
+    this.#options?.bodies.hold(this, piece.length); // this body may have to make room itself
     this.#attempt((options) => {
       this.#checkSize(options, length);
       to.append(piece);
@@ -153,7 +155,7 @@ export class BodyReading implements IncomingBody {
   #end(): void {
     const isWhole = this.#attempt(({ coding, reader }) => {
       if (this.#decoder !== null && this.#decoder.bytesWritten < this.#sent) {
-        const message = `Something stands behind the end of the ${coding} body`;
+        const message = `There is data after the end of the ${coding} body`;
         throw new ForebayError('BODY_NOT_DECODED', { message });
       }
       reader.end();

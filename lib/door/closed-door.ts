@@ -6,15 +6,15 @@ import { answerError } from './answers.js';
 import { listen } from './listen.js';
 import { answerProbe, health, readiness } from './probes.js';
 
-/** What asks here has little to say, and gets little time: a stop is a matter of seconds. */
+/** Requests during a stop are short, and the stop takes only seconds. */
 const REQUEST_TIMEOUT_MS = 2000;
 const BODY_MS = 1000;
 /** At most this many connections are taken; the others are closed. */
 const CONNECTIONS_MAX = 1000;
 
 /**
- * Stands where the door was, while the server stops: `503` to events and to `/ready`, `200` to `/health`. Without it
- * clients and probes would get no connection, and could not tell a stop from a crash.
+ * Answers in place of the door while the server stops: `503` to events and to `/ready`, `200` to `/health`. Without
+ * it, clients and probes would get no connection, and could not tell a stop from a crash.
  */
 export class ClosedDoor {
   readonly #server: Server;
@@ -26,10 +26,10 @@ export class ClosedDoor {
       connectionsCheckingInterval: REQUEST_TIMEOUT_MS / 2,
     });
     this.#server.maxConnections = Math.min(connectionsMax, CONNECTIONS_MAX);
-    // a connection that cannot be taken must not break the stop; before it listens, `listen` hears of it
+    // a connection that cannot be accepted must not break the stop; `listen` reports errors of its own
     this.#server.on('error', () => undefined);
     this.#server.on('request', (req, res) => {
-      // behind the body: a connection that is closed under it takes the answer with it
+      // after the body: closing the connection under it would take the answer with it
       const late = setTimeout(answer, BODY_MS, forebay, req, res);
       req.once('close', () => {
         clearTimeout(late);
@@ -43,7 +43,7 @@ export class ClosedDoor {
   }
 
   /**
-   * @param connectionsMax each is an open file, beside those of the door that is being closed
+   * @param connectionsMax each costs an open file, besides those of the closing door
    * @throws ForebayError `PORT_UNAVAILABLE`
    */
   static async open(

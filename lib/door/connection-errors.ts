@@ -8,10 +8,10 @@ import { rawAnswer } from './raw-answer.js';
 import type { RequestCounts } from './request-counts.js';
 
 /**
- * Answers what Node's parser refuses, and requests that take too long, in the same words as all other errors.
+ * Answers requests that Node's parser refuses or that take too long, in the same form as all other errors.
  *
- * Requests may stand before the broken one on the same connection, accepted and not yet answered. Each gets its
- * own answer first: a `400` in its place would tell its client that an accepted event was refused.
+ * Earlier requests on the same connection may be accepted and not yet answered. Each gets its own answer first: a
+ * `400` in its place would tell its client that an accepted event was refused.
  */
 export function answerConnectionErrors(server: Server, exchanges: Exchanges, counts: RequestCounts): void {
   const broken = new WeakSet<Duplex>();
@@ -41,7 +41,7 @@ function answer(exchanges: Exchanges, cause: Error, socket: Duplex, counts: Requ
   }
 }
 
-/** Reads on for a while, like `answerError`, and closes whatever the client does. */
+/** Answers, reads on for a while like `answerError`, and then closes the connection whatever the client does. */
 export function endWith(error: ForebayError, socket: Duplex, counts: RequestCounts): void {
   if (!socket.writable) return;
   counts.count('other', error.status ?? 400);
@@ -53,7 +53,7 @@ export function endWith(error: ForebayError, socket: Duplex, counts: RequestCoun
   });
 }
 
-/** The same, behind the answer to a request that is whole. */
+/** The same, after the answer to a request that is whole. */
 export function endBehind(
   { res }: Exchange,
   error: ForebayError,
@@ -61,9 +61,9 @@ export function endBehind(
   counts: RequestCounts,
 ): void {
   const end = (): void => {
-    if (res.shouldKeepAlive) endWith(error, socket, counts); // or that answer was the last one
+    if (res.shouldKeepAlive) endWith(error, socket, counts); // otherwise that answer was the last one
   };
-  // in front of Node.js, which then closes the connection of a client that has closed its side
+  // before Node.js closes the connection of a client that has closed its side
   if (res.writableFinished) end();
   else res.prependOnceListener('finish', end);
 }

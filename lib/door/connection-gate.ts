@@ -6,70 +6,74 @@ import { rawAnswer } from './raw-answer.js';
 import type { RequestCounts } from './request-counts.js';
 import { turns } from './turns.js';
 
-/** At most this many connections beyond the bound are answered at once; each takes some 10 KiB. */
+/** At most this many connections beyond the bound are being answered at once. Each takes some 10 KiB. */
 export const REFUSED_MAX = 2000;
 /** Connections that are closed still count for a moment. */
 const CLOSING_MAX = 32;
-/** How long one of them may take to read its answer, in milliseconds. */
+/** How long a refused client may take to read its answer, in milliseconds. */
 const REFUSAL_MS = 2000;
-/** How much of a request is looked at to tell what it asks for, in bytes. */
+/** How many bytes of a request are examined to find out what it asks for. */
 const REQUEST_LINE_MAX = 256;
-/** How often the log says what became of connections beyond the bound, in milliseconds. */
+/** How often the log reports connections beyond the bound, in milliseconds. */
 const REPORT_MS = 1000;
 
 export interface ConnectionGateOptions {
   readonly server: Server;
   readonly connectionsMax: number;
-  /** The most connections of one client. */
+  /** At most this many connections of one client. */
   readonly connectionsPerPeer: number;
-  /** How long a request may take to begin, in milliseconds, */
+  /** How long a request may take to start, in milliseconds. */
   readonly headersTimeoutMs: number;
-  /** and to arrive; so long may a client not take its answers; */
+  /** How long a request may take to arrive, and how long a client may leave its answers unread, in milliseconds. */
   readonly requestTimeoutMs: number;
-  /** an idle connection stays open for so long, in milliseconds. */
+  /** How long an idle connection stays open, in milliseconds. */
   readonly keepAliveTimeoutMs: number;
-  /** At most this many connections beyond these are answered `429` at once. */
+  /** At most this many connections beyond the bound are answered `429` at once. */
   readonly refusedMax: number;
-  /** What is told apart from `other` in the counts. */
+  /** Paths with a count of their own; all others count as `other`. */
   readonly sourcePaths: { has(path: string): boolean };
   readonly counts: RequestCounts;
   readonly logger: Logger;
-  /** Takes a connection that is within the bound. */
+  /** Accepts a connection that is within the bound. */
   readonly admit: (socket: Socket) => void;
-  /** For how long a connection has waited for a request, in milliseconds; `null`: it has one. */
+  /** How long a connection has waited for a request, in milliseconds; `null`: it has one. */
   readonly idleMs: (socket: Socket) => number | null;
-  /** The answer to a request that is never refused, a probe's, from its first bytes; `null` for any other. */
+  /** The answer to a probe, which is never refused, from its first bytes; `null` for any other request. */
   readonly answerProbe: (request: string) => string | null;
 }
 
-/** A connection that was idle for less is not closed for another, in milliseconds: its client may be about to send. */
+/** A connection stays open for at least this idle time, in milliseconds: its client may be about to send. */
 const IDLE_MS_MIN = 5000;
-/** How often idle connections are looked for, in milliseconds. */
+/** How often the gate looks for idle connections, in milliseconds. */
 const LOOK_MS = 1000;
 
 /** A connection within the bound. */
 interface Admitted {
   readonly peer: string;
-  /** What waited for its client at the last look, in bytes, and at how many looks in a row it was the same. */
+  /** Bytes that waited for the client at the last look, and at how many looks in a row this number was the same. */
   unread: number;
   stalledLooks: number;
 }
 
 /**
- * Bounds the open connections, those of all and those of each client. For one beyond the bound the one that is idle for
- * longest is closed; where none is, it is answered `429` and closed: so a client knows that it should come back, where
- * a closed connection would be an error to it. Beyond a second bound connections are reset unanswered.
+ * Bounds the open connections, in all and of each client. A new one beyond the bound takes the place of the
+ * connection that has been idle longest. If none is idle, the new one is answered `429` and closed: that asks the
+ * client to come back, while a plain close would be an error to it. Beyond a second bound, connections are reset
+ * unanswered.
  */
 export class ConnectionGate {
   /** Connections that were answered `429` because `connectionsMax` were open. */
   refused = 0;
-  /** Connections that were closed unanswered: too many even for that, or they sent nothing, or do not take their answers. */
+  /**
+   * Connections closed unanswered: beyond the second bound, without a request, or with a client that reads no
+   * answers.
+   */
   dropped = 0;
   readonly #options: ConnectionGateOptions;
   readonly #admitted = new Map<Socket, Admitted>();
-  /** How many each client has. */
+  /** Connections by client. */
   readonly #peers = new Map<string, number>();
-  /** Those that were idle at the last look, the longest first. */
+  /** Connections that were idle at the last look, the longest idle first. */
   #idle: Socket[] = [];
   readonly #looks: NodeJS.Timeout;
   readonly #refusing = new Set<Socket>();
@@ -92,19 +96,19 @@ export class ConnectionGate {
     return this.#admitted.size;
   }
 
-  /** What a new connection would get now; `null`: it is taken. */
+  /** The error that a new connection would get now; `null`: it is accepted. */
   get refusal(): ForebayError | null {
     if (this.#admitted.size < this.#options.connectionsMax) return null;
     return this.#idle.some((socket) => this.#isIdle(socket)) ? null : full();
   }
 
-  /** Closes those that are being refused: the server stops. */
+  /** Closes the connections that are being refused: the server stops. */
   close(): void {
     clearInterval(this.#looks);
     for (const socket of this.#refusing) socket.destroy();
   }
 
-  /** Closes the others, too, whatever they do. */
+  /** Closes all other connections, too, whatever they do. */
   destroy(): void {
     for (const socket of this.#admitted.keys()) socket.destroy();
   }
@@ -138,7 +142,7 @@ export class ConnectionGate {
     else this.#peers.delete(peer);
   }
 
-  /** Makes room for a connection, among those of one client or of all; `false`: none is idle for long enough. */
+  /** Makes room for a connection of one client, or of all; `false`: none has been idle long enough. */
   #closeLongestIdle(peer: string | null): boolean {
     const isOne = (socket: Socket): boolean => peer === null || this.#admitted.get(socket)?.peer === peer;
     for (let index = this.#idle.findIndex(isOne); index !== -1; index = this.#idle.findIndex(isOne)) {
@@ -156,8 +160,9 @@ export class ConnectionGate {
   }
 
   /**
-   * Looks for idle connections. Those that are so for too long are closed: each reader has timeouts of its own, but a
-   * line end now and then restarts one, and is no request. So are those whose clients do not take their answers.
+   * Looks for connections that have been idle too long, and closes them. Each reader has its own timeouts, but a line
+   * end now and then restarts them and is no request. Connections are also closed if their clients do not read their
+   * answers.
    */
   readonly #look = (): void => {
     const { keepAliveTimeoutMs, requestTimeoutMs, idleMs } = this.#options;
@@ -179,11 +184,11 @@ export class ConnectionGate {
   };
 
   /**
-   * Answers when something has come, as many clients take an answer before their request for a fault; and reads on
-   * until the client has closed, as a reset may take the answer away before it is read.
+   * Answers once the client has sent something: many clients treat an earlier answer as a fault. Reads on until the
+   * client has closed, because a reset may take the answer away before it is read.
    */
   #refuse(socket: Socket): void {
-    // the oldest has had its time; a probe, which is answered at once, is never locked out
+    // the oldest has had its time; probes are answered at once and never locked out
     const [oldest] = this.#refusing;
     if (oldest !== undefined && this.#refusing.size >= this.#options.refusedMax) {
       this.#refusing.delete(oldest);
@@ -197,11 +202,11 @@ export class ConnectionGate {
       socket.destroy();
     };
     let timer = setTimeout(drop, this.#options.headersTimeoutMs); // it has sent nothing
-    socket.on('error', () => undefined); // nobody is there to be told; `close` follows
+    socket.on('error', () => undefined); // no client is left to answer; `close` follows
     socket.once('close', () => {
       clearTimeout(timer);
       this.#refusing.delete(socket);
-      drop(); // also if it was its client that hung up
+      drop(); // also if the client hung up
     });
     socket.once('end', () => socket.end());
     socket.once('data', (piece: Buffer) => {
@@ -231,7 +236,7 @@ export class ConnectionGate {
     return rawAnswer(refusal, null);
   }
 
-  /** Clients that are refused come back soon: at most one line a second. */
+  /** Refused clients come back soon, so the log gets at most one line a second. */
   #reportSoon(): void {
     if (this.#reportTimer !== null) return;
     this.#reportTimer = setTimeout(() => {
@@ -253,7 +258,7 @@ function full(): ForebayError {
   return new ForebayError('CONNECTIONS_MAX', { retryAfterMs: 1000 });
 }
 
-/** Who is one client: an address, or a network of IPv6 as one is given to a customer (RFC 6177). */
+/** The identity of a client: an address, or an IPv6 network as customers get them (RFC 6177). */
 export function peerOf(address: string = ''): string {
   const [, v4] = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(address) ?? [];
   if (v4 !== undefined || !address.includes(':')) return v4 ?? address;

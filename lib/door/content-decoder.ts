@@ -2,15 +2,15 @@ import { createBrotliDecompress, createGunzip, createInflate } from 'node:zlib';
 import * as zlib from 'node:zlib';
 import type { Transform } from 'node:stream';
 
-/** What undoes a coding. */
+/** Undoes a `Content-Encoding`. */
 export interface Decoder extends Transform {
-  /** How many of the bytes that were written it has read: it stops at the end of what is coded. */
+  /** How many of the written bytes it has read: it stops at the end of the coded data. */
   readonly bytesWritten: number;
 }
 
 type Create = () => Decoder;
 
-/** What is larger must not be sent (RFC 9659): a decoder keeps its whole window. */
+/** The largest window that a client may use (RFC 9659): a decoder keeps its whole window. */
 const ZSTD_WINDOW_LOG_MAX = 23;
 
 /** `zstd` came with Node.js 22.15. */
@@ -42,14 +42,14 @@ export function isCoding(coding: string): boolean {
   return DECODERS[coding] !== undefined;
 }
 
-/** `null` for `identity`. */
+/** @returns `null` for `identity` */
 export function createDecoder(coding: string): Decoder | null {
   return DECODERS[coding]?.() ?? null;
 }
 
 /**
- * What a decoder may take for its window, in bytes; 0: too little to be counted. The stream says how much, and a few
- * bytes of it can fill that.
+ * Memory that a decoder may take for its window, in bytes; 0: too little to count. The stream declares it, and a few
+ * bytes of input can fill it.
  *
  * @param first the first bytes of the stream
  */
@@ -59,14 +59,14 @@ export function windowBytes(coding: string, first: Buffer): number {
 }
 
 /**
- * Encoders announce a window of 4 MiB for the shortest body, and nearly always that it is one block. A decoder takes no
- * more than that block needs.
+ * Encoders announce a window of 4 MiB even for the shortest body, and nearly always that it is one block. A decoder
+ * takes no more than that block needs.
  */
 function brotliWindowBytes(first: Buffer): number {
   const take = bitReader(first);
   const bytes = 2 ** brotliWindowBits(take);
   if (first.length < 6 || take(1) === 0 || take(1) === 1) return bytes;
-  const nibbles = take(2) + 4; // 7: a block of metadata, which the last one cannot be
+  const nibbles = take(2) + 4; // 7: a block of metadata, which cannot be the last one
   const blockBytes = take(4 * nibbles) + 1; // RFC 7932, 9.2
   return nibbles > 6 ? bytes : Math.min(bytes, 2 ** Math.ceil(Math.log2(blockBytes)));
 }
@@ -80,7 +80,7 @@ function brotliWindowBits(take: (bits: number) => number): number {
   return low === 0 ? 17 : 8 + low;
 }
 
-/** Takes some of the next bits, the least significant first, as a number. Behind the end they are 0. */
+/** Reads the next bits as a number, the least significant first. After the end they are 0. */
 function bitReader(bytes: Buffer): (bits: number) => number {
   let at = 0;
   return (bits) => {

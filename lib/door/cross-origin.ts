@@ -3,13 +3,13 @@ import { ForebayError } from '../base/errors.js';
 
 /** In the list of allowed origins: all. */
 const ANY = '*';
-/** How long a browser may remember what a preflight said, in seconds. */
+/** How long a browser may remember the answer to a preflight, in seconds. */
 const PREFLIGHT_AGE_S = 600;
 const HEADERS_ALLOWED = 'Content-Type, Content-Encoding, Prefer, X-Request-Id';
 
 /**
- * Which web pages may send events. Any page can make its reader's browser post to any address, also to one that only
- * the reader reaches; a browser says for which page (Fetch, 3.2; Fetch Metadata). What is no browser says nothing.
+ * Which web pages may send events. Any page can make its reader's browser post to any address, even to one that only
+ * the reader can reach. A browser names the page (Fetch, 3.2; Fetch Metadata). Other clients name none.
  */
 export class CrossOrigin {
   readonly #allowed: ReadonlySet<string>;
@@ -19,7 +19,10 @@ export class CrossOrigin {
     this.#allowed = new Set(allowed);
   }
 
-  /** Why a request is refused for the page that sends it; `null`: it is not. Its answer then tells the browser, too. */
+  /**
+   * Why the page that sends a request is refused; `null`: it is not. Sets the headers that let its browser read the
+   * answer.
+   */
   refusal({ headers }: IncomingMessage, res: ServerResponse): ForebayError | null {
     const { origin, host } = headers;
     if (origin !== undefined && this.#allows(origin)) {
@@ -37,7 +40,7 @@ export class CrossOrigin {
     return new ForebayError('ORIGIN_NOT_ALLOWED', { message });
   }
 
-  /** Answers a browser that asks whether a page may send (Fetch, 3.2.2): it may if its origin is named. */
+  /** Answers a preflight (Fetch, 3.2.2): a page may send if its origin is named. */
   answerPreflight({ headers: { origin } }: IncomingMessage, res: ServerResponse): void {
     if (origin !== undefined && this.#allows(origin)) {
       res.setHeader('Access-Control-Allow-Origin', origin);
@@ -53,7 +56,7 @@ export class CrossOrigin {
   }
 }
 
-/** With its port, if it is not the scheme's own; `null`: there is none, as of a page in a sandbox. */
+/** Includes the port, if it is not the scheme's default; `null`: the page has no host, like one in a sandbox. */
 function hostOf(origin: string): string | null {
   return URL.canParse(origin) ? new URL(origin).host : null;
 }

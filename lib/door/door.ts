@@ -3,23 +3,23 @@ import type { Forebay } from '../forebay.js';
 import { SOURCES } from '../sources/registry.js';
 import { RequestCounts } from './request-counts.js';
 
-/** What a door can tell about itself. */
+/** What a door reports about itself. */
 export interface Door {
-  /** Requests by path and status, events refused by why. */
+  /** Requests by path and status, and refused events by reason. */
   readonly counts: RequestCounts;
   /** Open connections. */
   readonly connections: number;
   /** Connections that were answered `429` because too many were open. */
   readonly refusedConnections: number;
-  /** Connections that were reset, as there were too many even for that. */
+  /** Connections that were reset because too many were being answered `429`. */
   readonly droppedConnections: number;
   /** Connections that left the fast path. */
   readonly handedOverConnections: number;
-  /** Why an event would be refused now, as the error for its client; `null`: it would be taken. */
+  /** The error that an event would get now; `null`: it would be taken. */
   refusal(): ForebayError | null;
 }
 
-/** Events come in process only. */
+/** The door of a program that sends its events in process. */
 export function noDoor(forebay: Forebay): Door {
   return {
     counts: new RequestCounts(SOURCES),

@@ -9,38 +9,38 @@ export interface Exchange {
   readonly res: ServerResponse;
 }
 
-/** An exchange, with what begins to answer it. */
+/** An exchange, and how to start its answer. */
 interface Waiting extends Exchange {
   readonly begin: () => void;
-  /** Whether it begins when no other is open only. */
+  /** Whether it starts only when no other is open. */
   readonly isAlone: boolean;
   hasBegun: boolean;
 }
 
-/** A connection, with those of its exchanges that are not over, in the order of the requests. */
+/** A connection with its open exchanges, in the order of the requests. */
 interface Connection {
   readonly open: Set<Waiting>;
-  /** The one that came last, open or over. */
+  /** The newest exchange, open or over. */
   last: Waiting | null;
-  /** Begins those whose turn it is. */
+  /** Starts the exchanges whose turn it is. */
   readonly begin: () => void;
-  /** Reads on, if nothing else holds it. */
+  /** Reads on, unless something else holds the connection. */
   readOn: () => void;
-  /** Whether it is closed behind one of them, or behind one that is over. */
+  /** Whether the connection closes after one of the exchanges, also if that one is over. */
   isEnding: boolean;
   idleSinceMs: number;
 }
 
-/** The most requests of a connection that are handled at once; later ones wait, and no more are read. */
+/** At most this many requests of a connection are handled at once. Later ones wait, and reading stops. */
 const AT_WORK_MAX = 4;
-/** What is parsed at a time, in bytes: of heads, a few dozen requests at most. */
+/** Bytes that are parsed at a time: at most a few dozen heads. */
 const HEAD_SLICE = 1024;
 const BODY_SLICE = 16_384;
 
 /**
- * The exchanges of each connection that are not over: not answered yet, or the request has not wholly arrived. A client
- * may send requests without waiting for answers; how many are at work is bounded, and none begins behind an answer that
- * closes the connection: it would be taken and never answered.
+ * The open exchanges of each connection: not answered yet, or the request has not wholly arrived. A client may send
+ * requests without waiting for answers, so the number at work is bounded. No exchange starts after an answer that
+ * closes the connection: its events would be taken and never answered.
  */
 export class Exchanges {
   readonly #connections = new Map<Duplex, Connection>();
@@ -70,29 +70,29 @@ export class Exchanges {
     return [...(this.#connections.get(socket)?.open ?? [])];
   }
 
-  /** No request begins on it any more: what the client is told now is the last. */
+  /** No further request starts on this connection: its next answer is the last. */
   end(socket: Duplex): void {
     const connection = this.#connections.get(socket);
     if (connection !== undefined) connection.isEnding = true;
   }
 
-  /** For how long a connection has waited for a request, in milliseconds; `null`: it has one, or is not known. */
+  /** How long a connection has waited for a request, in milliseconds; `null`: it has one, or is unknown. */
   idleMs(socket: Duplex): number | null {
     const connection = this.#connections.get(socket);
     if (connection === undefined || connection.open.size > 0) return null;
     return performance.now() - connection.idleSinceMs;
   }
 
-  /** From now on each connection is closed behind the last of its answers. */
+  /** From now on, each connection is closed after the last of its answers. */
   close(): void {
     this.#isClosing = true;
     for (const { last } of this.#connections.values()) if (last !== null) keepAlive(last, false);
   }
 
   /**
-   * Begins to answer a request in its turn, which is at once for nearly all.
+   * Starts to answer a request in its turn, which is at once for nearly all.
    *
-   * @param isAlone not before the answers in front of it are sent
+   * @param isAlone wait until the answers before it are sent
    */
   add(req: IncomingMessage, res: ServerResponse, isAlone: boolean, begin: () => void): void {
     const connection = this.#connections.get(req.socket);
@@ -119,21 +119,21 @@ export class Exchanges {
     if (!connection.open.delete(exchange)) return;
     connection.idleSinceMs = performance.now();
     if (connection.open.size < AT_WORK_MAX) connection.readOn();
-    // not at once: answers that are written at once would follow each other with no turn for other connections
+    // not at once: the answers would follow each other and leave no turn to other connections
     if (connection.open.size > 0) turns.wait(connection.begin);
   }
 }
 
 /**
- * Node.js makes objects for all requests that stand in what it has read, 64 KiB at once. So it gets less of it at a
- * time, no more as long as many requests are open, and none while others wait for a turn of the event loop. The rest
- * goes back to the socket: as long as that holds something, its end does not show.
+ * Node.js creates objects for all requests in a read, up to 64 KiB at once. So it gets a slice at a time, none while
+ * many requests are open, and none while other connections wait for a turn of the event loop. The rest goes back to
+ * the socket: as long as the socket holds data, it does not report its end.
  */
 function readInSlices(socket: Socket, connection: Connection): void {
   const parsers = socket.listeners('data') as ((piece: Buffer) => void)[];
   const pause = socket.pause.bind(socket);
   const resume = socket.resume.bind(socket);
-  /** By Node.js: its client does not read the answers, or a body is not read. */
+  /** Paused by Node.js: the client does not read its answers, or a body is not read. */
   let isPaused = false;
   let isWaiting = false;
   let hasTurn = false;
@@ -174,7 +174,7 @@ function readInSlices(socket: Socket, connection: Connection): void {
   };
 }
 
-/** Node.js takes the parser away when it is done with a connection, or another protocol begins on it. */
+/** Node.js removes the parser when it is done with a connection, or when another protocol starts on it. */
 function hasParser(socket: Socket): boolean {
   const { parser = null } = socket as { parser?: object | null };
   return parser !== null && !socket.destroyed;
@@ -191,13 +191,13 @@ function beginNext(open: Iterable<Waiting>): void {
     atWork++;
     if (exchange.hasBegun) continue;
     exchange.hasBegun = true;
-    // its client may have gone while it waited
+    // the client may have gone while it waited
     if (!exchange.req.socket.destroyed) exchange.begin();
     if (!exchange.res.shouldKeepAlive) return;
   }
 }
 
-/** Whether the client of an exchange that is closed behind has not asked for that itself. */
+/** Whether the client itself did not ask to close the connection. */
 function wantsMore({ req }: Exchange): boolean {
   return req.httpVersionMinor >= 1 && !/\bclose\b/i.test(req.headers.connection ?? '');
 }

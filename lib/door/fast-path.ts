@@ -12,51 +12,51 @@ import { requestId } from './request-id.js';
 import type { PlainHead } from './request-head.js';
 import type { SourceRoute, TakeWhole } from './source-route.js';
 
-/** How often connections are looked at, in milliseconds: a timeout is late by up to twice this. */
+/** How often connections are checked, in milliseconds: a timeout is late by at most twice this. */
 const CHECK_MS = 500;
-/** The largest head that `node:http` takes, too; so much of a request is held while the rest is on its way. */
+/** At most this much of a request is held while the rest arrives. `node:http` takes no larger head either. */
 const HELD_BYTES_MAX = 16_384;
-/** A head that is longer is read anew for each request: each connection keeps one. */
+/** A longer head is parsed again for each request, because each connection keeps its last head. */
 const HEAD_KEPT_BYTES_MAX = 1024;
 const HEAD_END = Buffer.from('\r\n\r\n');
 const LINE_END = Buffer.from('\r\n');
 
-/** What the head of a plain request says, and what takes the body behind it. */
+/** A plain request, and the function that takes its body. */
 interface PlainRequest {
   readonly head: PlainHead;
   readonly take: TakeWhole;
 }
 
 export interface FastPathOptions {
-  /** What is at which path. */
+  /** Routes by path. */
   readonly routes: ReadonlyMap<string, SourceRoute>;
   readonly counts: RequestCounts;
   readonly hosts: HostRules;
   readonly accessLog: AccessLog;
   readonly headersTimeoutMs: number;
   readonly keepAliveTimeoutMs: number;
-  /** Gives a connection to `node:http`, with its next bytes not read yet. */
+  /** Hands a connection to `node:http`, with its next bytes unread. */
   readonly handOver: (socket: Socket) => void;
 }
 
 /**
- * Takes plain requests from their connections directly, in front of `node:http`: a `POST` to a source in the strictest
- * form (request-head.ts), whole in one piece or two, nothing behind it. Anything else is handed to `node:http` from its
- * first unusual byte on, with its connection, which stays there: every rule of HTTP has one reader that knows it.
+ * Reads plain requests directly from their connections, before `node:http`: a `POST` to a source in the strictest
+ * form (request-head.ts), whole in one or two pieces, with nothing after it. Anything else is handed to `node:http`
+ * from its first unusual byte on, and the connection stays there. So every rule of HTTP has one reader that knows it.
  *
- * Why: an event costs the main thread a third to a half of what it costs through `node:http` (decision 21).
+ * Reason: an event costs the main thread a third to a half of its cost through `node:http` (decision 21).
  */
 export class FastPath {
   readonly options: FastPathOptions;
-  /** Whether each connection is closed behind the answer that it waits for. */
+  /** Whether each connection is closed after its current answer. */
   isClosing = false;
-  /** Connections given to `node:http`. */
+  /** Connections handed to `node:http`. */
   handedOver = 0;
   readonly #connections = new Map<Socket, FastConnection>();
   readonly #timer: NodeJS.Timeout;
   readonly #requestLines: readonly string[];
   readonly answers: RawAnswers;
-  /** The last request that was plain: those of all connections have most often the same head. */
+  /** The last plain request: requests of all connections mostly have the same head. */
   #last: PlainRequest | null = null;
 
   constructor(options: FastPathOptions) {
@@ -76,24 +76,24 @@ export class FastPath {
     this.#connections.delete(socket);
   }
 
-  /** For how long a connection has waited for a request, in milliseconds; `null`: it has one, or is not here. */
+  /** How long a connection has waited for a request, in milliseconds; `null`: it has one, or is not here. */
   idleMs(socket: Socket): number | null {
     return this.#connections.get(socket)?.idleMs ?? null;
   }
 
-  /** Closes what is idle, gives half requests to `node:http`, and closes the others behind their answers. */
+  /** Closes idle connections, hands half requests to `node:http`, and closes the others after their answers. */
   close(): void {
     this.isClosing = true;
     clearInterval(this.#timer);
     for (const connection of this.#connections.values()) connection.close();
   }
 
-  /** Whether a plain request may begin with these bytes. */
+  /** Whether a plain request may start with these bytes. */
   isBeginning(bytes: Buffer): boolean {
     return this.#requestLines.some((line) => line.startsWith(bytes.toString('latin1', 0, line.length)));
   }
 
-  /** What a head says that needs no other reader. */
+  /** The plain request with this head; `null`: it needs another reader. */
   plainRequest(text: string): PlainRequest | null {
     if (this.#last?.head.text === text) return this.#last;
     const head = plainHead(text);
@@ -108,20 +108,20 @@ export class FastPath {
 class FastConnection {
   readonly #path: FastPath;
   readonly #socket: Socket;
-  /** The last request, unless its head is long: the next one has most often the same. */
+  /** The last request, unless its head is long: the next one mostly has the same head. */
   #request: PlainRequest | null = null;
   /** The first piece of a request. */
   #held: Buffer | null = null;
   #isBusy = false;
-  /** When the request began, if it gets a log line. */
+  /** When the request started, if it gets a log line. */
   #beginMs: number | null = null;
-  /** Whether something came behind the request that waits for its answer. */
+  /** Whether the client sent more after the request that is being answered. */
   #hasMore = false;
   /** Whether the client has closed its side. */
   #hasEnded = false;
-  /** Whether a request was answered. */
+  /** Whether a request of this connection was answered before. */
   #isKnown = false;
-  /** Looks in a row at which there was nothing new. */
+  /** Checks in a row without anything new. */
   #quietChecks = 0;
 
   constructor(path: FastPath, socket: Socket) {
@@ -134,16 +134,16 @@ class FastConnection {
   }
 
   readonly #onData = (piece: Buffer): void => {
-    if (!this.#socket.writable) return; // closed behind its last answer
+    if (!this.#socket.writable) return; // closed after its last answer
     if (this.#isBusy) {
-      // back to where it came from: as long as the stream holds something, its end does not show
+      // return the bytes: as long as the stream holds data, it does not report its end
       this.#socket.pause();
       this.#socket.unshift(piece);
       this.#hasMore = true;
       return;
     }
     const isFirst = this.#held === null;
-    // some clients end a body with a line break more (RFC 9112, 2.2)
+    // some clients send an extra line break after a body (RFC 9112, 2.2)
     if (isFirst && piece.length === LINE_END.length && piece.equals(LINE_END)) return;
     this.#quietChecks = 0;
     const bytes = this.#held === null ? piece : Buffer.concat([this.#held, piece]);
@@ -157,7 +157,7 @@ class FastConnection {
   /**
    * Takes a request that is whole.
    *
-   * @returns 0 where it was taken, how many bytes are missing at least, or `NaN` where it is not for the fast path
+   * @returns 0 if it was taken, the least number of missing bytes, or `NaN` if it is not for the fast path
    */
   #take(bytes: Buffer): number {
     if (this.#request === null || !beginsWith(bytes, this.#request.head.text)) {
@@ -170,7 +170,7 @@ class FastConnection {
     const { length: headBytes } = head.text;
     const { bodyBytes } = head;
     const missing = headBytes + bodyBytes - bytes.length;
-    // a body that has begun counts towards the bound of the queue, which node:http's way knows
+    // a partial body counts towards the bound of the queue, which only `node:http`'s way knows
     if (missing !== 0) return missing === bodyBytes ? missing : NaN;
     this.#isBusy = true;
     this.#beginMs = this.#path.options.accessLog.begin();
@@ -200,11 +200,11 @@ class FastConnection {
     const text = this.#path.answers.text(answer, id, isLast);
     if (isLast) {
       socket.end(text, 'latin1');
-      socket.destroySoon(); // whatever the client does with its side
+      socket.destroySoon(); // whether or not the client closes its side
       return;
     }
     if (!socket.write(text, 'latin1')) {
-      // a client that does not read its answers: no further request is read
+      // the client does not read its answers: read no further request
       socket.pause();
       socket.once('drain', this.#readOn);
     } else if (this.#hasMore) {
@@ -221,7 +221,7 @@ class FastConnection {
     return this.#isBusy || this.#held !== null ? null : this.#quietChecks * CHECK_MS;
   }
 
-  /** Called each `CHECK_MS`. */
+  /** Called every `CHECK_MS`. */
   check(): void {
     if (this.#isBusy) return;
     const { headersTimeoutMs, keepAliveTimeoutMs } = this.#path.options;
@@ -259,12 +259,12 @@ class FastConnection {
     this.#path.letGo(this.#socket);
   };
 
-  /** From here on the connection is `node:http`'s, which reads these bytes first. */
+  /** Hands the connection to `node:http`, which reads these bytes first. */
   #handOver(bytes: Buffer): void {
     const socket = this.#socket;
     this.#letGo();
     this.#path.handedOver++;
-    socket.pause(); // or what is put back would wait for the next piece
+    socket.pause(); // otherwise the returned bytes would wait for the next piece
     socket.unshift(bytes);
     this.#path.options.handOver(socket);
     process.nextTick(() => socket.resume());

@@ -1,15 +1,15 @@
 import type { IncomingMessage } from 'node:http';
 import { ForebayError } from '../base/errors.js';
 
-/** A host and perhaps a port, as RFC 3986 (3.2.2) lets them be. */
+/** A host with an optional port (RFC 3986, 3.2.2). */
 const HOST = /^(\[[\da-f:.]+\]|[\w.~!$&'()*+,;=%-]+)(?::\d*)?$/i;
 const LOOPBACK = /^(?:localhost|.+\.localhost|127(?:\.\d{1,3}){3}|::1|\[::1\])$/i;
 /** In the list of allowed hosts: all. */
 const ANY = '*';
 
 /**
- * Which hosts a server answers for. One on a loopback address is for this machine alone, but a web page can reach it by
- * a name of its own that it lets point there ("DNS rebinding"); its requests name that host.
+ * Which hosts a server answers for. A server on a loopback address is for this machine alone, but a web page can
+ * point its own name at that address ("DNS rebinding"). Its requests then name that host.
  */
 export class HostRules {
   /** `null`: all. */
@@ -17,14 +17,15 @@ export class HostRules {
 
   /**
    * @param listenHost where the server listens
-   * @param allowed the hosts it answers for beside loopback; none: on another address than loopback all, as with `*`
+   * @param allowed further hosts besides loopback. If none is named, an address other than loopback answers for all,
+   * as with `*`.
    */
   constructor(listenHost: string, allowed: readonly string[]) {
     const isOpen = allowed.includes(ANY) || (allowed.length === 0 && !LOOPBACK.test(listenHost));
     this.#served = isOpen ? null : new Set(allowed.map((host) => host.toLowerCase()));
   }
 
-  /** @param value of the header `Host`; `null`: it is not one */
+  /** @param value of the header `Host`; `null`: it is not valid */
   serves(value: string): boolean | null {
     const [, host] = HOST.exec(value) ?? [];
     if (host === undefined) return null;
@@ -33,7 +34,7 @@ export class HostRules {
     return LOOPBACK.test(name) || this.#served.has(name);
   }
 
-  /** Why a request is refused for its hosts (RFC 9112, 3.2); `null`: it is not. */
+  /** Why a request is refused for its host (RFC 9112, 3.2); `null`: it is not. */
   refusal({ rawHeaders, httpVersionMinor }: IncomingMessage): ForebayError | null {
     const hosts = rawHeaders.filter(
       (_, index) => rawHeaders[index - 1]?.toLowerCase() === 'host' && index % 2 === 1,

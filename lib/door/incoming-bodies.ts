@@ -1,38 +1,38 @@
 import { ForebayError } from '../base/errors.js';
 
-/** How often the bodies are looked at for their rate, in milliseconds. */
+/** How often the rate of the bodies is checked, in milliseconds. */
 const LOOK_MS = 500;
-/** A body may be as slow as it likes for so long: a connection has to get going. */
+/** A body may be slow for at most this long: a connection needs time to speed up. */
 const RATE_GRACE_MS = 5000;
-/** Within this no body is refused for being the slowest, in milliseconds: a rate needs time to show. */
+/** No body younger than this, in milliseconds, counts as the slowest: a rate needs time to show. */
 const YIELD_AFTER_MS = 1000;
-/** A body beyond this part of the bound yields, if none is slow. */
+/** If no body is slow, one with more than this share of the bound makes room. */
 const BODY_SHARE = 0.25;
 
-/** The windows of all decoders together, in bytes: one of the largest that Brotli knows. */
+/** Bound for the windows of all decoders together, in bytes: one of the largest that Brotli knows. */
 const WINDOW_BYTES_MAX = 2 ** 24;
 
 /** A body that is being read. */
 export interface IncomingBody {
-  /** Since when, as `performance.now()` has it. */
+  /** When reading started, as `performance.now()` has it. */
   readonly startMs: number;
-  /** How much of it has come, in bytes as they were sent. */
+  /** Bytes received, as they were sent. */
   readonly sentBytes: number;
-  /** What it takes in memory, in bytes; kept by `IncomingBodies`. */
+  /** Memory that the body takes, in bytes; kept by `IncomingBodies`. */
   heldBytes: number;
-  /** What its decoder may take for a window, likewise. */
+  /** Memory that its decoder may take for a window, likewise. */
   windowBytes: number;
-  /** Called when it loses its place. */
+  /** Called when the body must make room. */
   refuse(error: ForebayError): void;
 }
 
 /**
- * Bounds the memory of all bodies that are being read, inflated, in bytes. When it is full the one that is least likely
- * to end soon makes room: the slowest, or one that is beyond its share. So clients that begin bodies and never end them
- * do not keep the others out.
+ * Bounds the memory of all bodies that are being read, inflated, in bytes. When it is full, the body that is least
+ * likely to end soon makes room: the slowest, or one beyond its share. So clients that never finish their bodies
+ * cannot keep others out.
  */
 export class IncomingBodies {
-  /** What all of them take. */
+  /** Memory of all bodies. */
   bytes = 0;
   #windowBytes = 0;
   readonly #bytesMax: number;
@@ -40,7 +40,7 @@ export class IncomingBodies {
   readonly #open = new Set<IncomingBody>();
   #timer: NodeJS.Timeout | null = null;
 
-  /** @param rateMin the least bytes a second that a body must arrive with, before it is inflated; 0: no minimum */
+  /** @param rateMin the least rate of a body in bytes a second, before it is inflated; 0: no minimum */
   constructor(bytesMax: number, rateMin: number) {
     this.#bytesMax = bytesMax;
     this.#rateMin = rateMin;
@@ -60,7 +60,7 @@ export class IncomingBodies {
     this.#timer = null;
   }
 
-  /** Counts what has come of a body that was added; others may have to yield for it, or it itself. */
+  /** Counts bytes of a body that was added. Another body, or this one, may have to make room. */
   hold(body: IncomingBody, bytes: number): void {
     body.heldBytes += bytes;
     this.bytes += bytes;
@@ -68,7 +68,7 @@ export class IncomingBodies {
       this.#yield(this.#slowest(this.#open) ?? this.#largest() ?? body);
   }
 
-  /** Counts the window of its decoder; others with one may have to yield for it, or it itself. */
+  /** Counts the window of its decoder. Another body with a window, or this one, may have to make room. */
   holdWindow(body: IncomingBody, bytes: number): void {
     body.windowBytes += bytes;
     this.#windowBytes += bytes;
@@ -81,7 +81,7 @@ export class IncomingBodies {
     this.remove(body);
   }
 
-  /** The largest of those beyond their share; `null`: there is none. */
+  /** The largest body beyond its share; `null`: there is none. */
   #largest(): IncomingBody | null {
     let largest: IncomingBody | null = null;
     for (const body of this.#open)
@@ -89,7 +89,7 @@ export class IncomingBodies {
     return largest;
   }
 
-  /** `null`: all have just begun. */
+  /** `null`: all have just started. */
   #slowest(bodies: Iterable<IncomingBody>): IncomingBody | null {
     const nowMs = performance.now();
     let slowest: IncomingBody | null = null;

@@ -27,27 +27,27 @@ import type { Route } from './router.js';
 import { SourceRoute } from './source-route.js';
 
 const HEAD_END = '\r\n\r\n';
-/** Bodies that are being read may take this part of the queue; and one of the largest always fits. */
+/** Bodies may take this share of the queue. One of the largest size always fits. */
 const BODIES_SHARE = 0.25;
-/** What a body takes beside its bytes. */
+/** Memory of a body besides its bytes. */
 const BODY_ROOM = 2 ** 17;
 
 /** What `IngestionServer` takes: the pipeline, and any of the door's settings. */
 export interface IngestionServerOptions extends Partial<HttpSettings> {
   readonly forebay: Forebay;
-  /** What is understood at which path; those of `registry.ts` by default. */
+  /** The sources of this door; those of `registry.ts` by default. */
   readonly sources?: readonly Source[];
   /** At most this many connections beyond `connectionsMax` are answered `429` at once; 2,000 by default. */
   readonly refusedMax?: number;
   /** Whether `/health` is here; `false`: operators have an address of their own. */
   readonly hasHealth?: boolean;
-  /** Where faults of the server are told; `pino` fits. Nowhere by default. */
+  /** Where faults of the server are logged; `pino` fits. Nowhere by default. */
   readonly logger?: Logger;
 }
 
 /** The HTTP door: `POST` to each source, `GET /health`, `GET /ready`. */
 export class IngestionServer implements Door {
-  /** Requests by path and status, events refused by why. */
+  /** Requests by path and status, and refused events by reason. */
   readonly counts: RequestCounts;
   readonly #settings: HttpSettings;
   readonly #forebay: Forebay;
@@ -123,17 +123,17 @@ export class IngestionServer implements Door {
     return this.#gate.refused;
   }
 
-  /** Connections that were reset, as there were too many even for that. */
+  /** Connections that were reset because too many were being answered `429`. */
   get droppedConnections(): number {
     return this.#gate.dropped;
   }
 
-  /** Connections that do not take the fast path (any more): `node:http` reads them. */
+  /** Connections that `node:http` reads instead of the fast path. */
   get handedOverConnections(): number {
     return this.#fastPath.handedOver;
   }
 
-  /** Adds what is at some paths. A route that has an end of its own is stopped with the server. */
+  /** Adds routes by path. A route with a `stop` is stopped with the server. */
   addRoutes(routes: Iterable<readonly [string, Route]>): void {
     this.#router.add(routes);
   }
@@ -143,7 +143,7 @@ export class IngestionServer implements Door {
     return this.#gate.open;
   }
 
-  /** Why an event would be refused now, as the error for its client; `null`: it would be taken. */
+  /** The error that an event would get now; `null`: it would be taken. */
   refusal(): ForebayError | null {
     return this.#gate.refusal ?? this.#forebay.unready(this.#bodies.bytes);
   }
@@ -152,13 +152,12 @@ export class IngestionServer implements Door {
     return this.#server.listening;
   }
 
-  /** The port it listens on. */
   get port(): number {
     return (this.#server.address() as AddressInfo).port;
   }
 
   /**
-   * Listens. As long as the pipeline does not run, before its start and while it replays, events get `503`.
+   * Listens. Until the pipeline runs, before its start and while it replays, events get `503`.
    *
    * @throws ForebayError `PORT_UNAVAILABLE`
    */
@@ -169,7 +168,7 @@ export class IngestionServer implements Door {
   /**
    * Takes no more connections, answers the requests in flight, and closes.
    *
-   * @param waitMs after so many milliseconds connections are closed whatever they do
+   * @param waitMs after this many milliseconds all connections are closed
    */
   async stop(waitMs: number): Promise<void> {
     const closed = new Promise<void>((resolve) => {
@@ -190,7 +189,7 @@ export class IngestionServer implements Door {
   /**
    * Takes new connections away from `node:http`.
    *
-   * @returns gives one to it
+   * @returns a function that hands one back
    */
   #takeConnections(): (socket: Socket) => void {
     const server = this.#server;
@@ -201,7 +200,7 @@ export class IngestionServer implements Door {
     };
   }
 
-  /** Probes are answered however many connections are open: who is locked out would be taken for dead. */
+  /** Probes are answered however many connections are open: a server that does not answer them seems dead. */
   #answerProbe(request: string): string | null {
     const [, method, path] = /^(GET|HEAD) (\/\w+)[ ?]/.exec(request) ?? [];
     let answer: ProbeAnswer;

@@ -2,7 +2,10 @@ import { once } from 'node:events';
 import type { Server } from 'node:net';
 import { asError, ForebayError, systemCode } from '../base/errors.js';
 
-/** Connections that wait to be accepted; the system may allow fewer. With Node's own 511 a flood waits for seconds. */
+/**
+ * Connections that may wait to be accepted; the system may allow fewer. With Node's default of 511, a flood waits for
+ * seconds.
+ */
 const BACKLOG = 4096;
 
 /** Resolves when the server listens. @throws ForebayError `PORT_UNAVAILABLE` */

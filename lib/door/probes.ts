@@ -6,13 +6,13 @@ import { jsonAnswer, retryAfter } from '../seams/http-answer.js';
 import { sendAnswer } from './answers.js';
 import type { Route } from './router.js';
 
-/** A disk in this state gets well by itself, as delivery makes room: a restart would only be in its way. */
+/** A full disk recovers by itself as delivery makes room. A restart would only delay that. */
 const IS_FULL: readonly (string | undefined)[] = ['ENOSPC', 'EDQUOT'];
 
-/** What an operator should know of events that wait apart. */
+/** Advice to operators about events that wait apart. */
 const ISOLATED = 'The sink fails at these events while it takes others: they wait on disk';
 
-/** An answer to a probe: of a load balancer, of a supervisor. */
+/** The answer to a probe of a load balancer or a supervisor. */
 export interface ProbeAnswer {
   readonly status: number;
   readonly body: object;
@@ -20,8 +20,8 @@ export interface ProbeAnswer {
 }
 
 /**
- * `200` while the process works: no stage has broken, and the disk takes events, or takes none because it is full. With
- * what it holds, and how the sink does, for who looks.
+ * `200` while the process works: no stage has broken, and the disk takes events or is only full. The body says what
+ * the log holds and how the sink does.
  */
 export function health(forebay: Forebay): ProbeAnswer {
   const failure = forebay.logFailure();
@@ -36,22 +36,22 @@ export function health(forebay: Forebay): ProbeAnswer {
   return { status: isWell ? 200 : 503, body, headers: {} };
 }
 
-/** In the system's own words, where it said something. */
+/** In the system's own words, if it gave any. */
 function reasonOf({ cause, message }: ForebayError): string {
   return cause instanceof Error ? cause.message : message;
 }
 
 /**
- * `200` if an event would be taken. The sink is shown and makes no difference: the door never waits for it. Nor do batches
- * aside, until they fill the backlog.
+ * `200` if an event would be taken. The state of the sink is shown but changes nothing: the door never waits for the
+ * sink. Nor does a batch aside, until such batches fill the backlog.
  *
- * @param refusal what an event would be refused with now
+ * @param refusal the error that an event would get now
  */
 export function readiness(forebay: Forebay, refusal: ForebayError | null): ProbeAnswer {
   if (refusal === null) {
     const state = forebay.sinkState();
     const code: ErrorCode | undefined = state?.misconfigured === true ? 'SINK_MISCONFIGURED' : undefined;
-    const sink = { breaker: state?.breaker, code }; // its errors name hosts and users: they are for operators
+    const sink = { breaker: state?.breaker, code }; // its errors name hosts and users, which are for operators
     const batches = state?.batchesAside ?? 0;
     const aside = batches === 0 ? {} : { aside: asideWords(batches, state?.deadLettersFull === true) };
     const events = state?.isolatedEvents ?? 0;
@@ -62,7 +62,7 @@ export function readiness(forebay: Forebay, refusal: ForebayError | null): Probe
   return { status: 503, body: { status: 'not ready', reason, code }, headers: retryAfter(refusal) };
 }
 
-/** What an operator should know of batches aside: they take room in the backlog until someone acts. */
+/** Advice to operators about batches aside: they take room in the backlog until someone acts. */
 function asideWords(batches: number, isFull: boolean): object {
   const code: ErrorCode = isFull ? 'DEAD_LETTERS_FULL' : 'DISK_FAILED';
   const why = isFull ? 'have no room (--dead-letters-max)' : 'cannot be written';
@@ -73,7 +73,7 @@ export function answerProbe(res: ServerResponse, { status, body, headers }: Prob
   sendAnswer(res, jsonAnswer(status, body, headers));
 }
 
-/** @param refusal what an event would be refused with now; `null`: it would be taken */
+/** @param refusal the error that an event would get now; `null`: it would be taken */
 export function probeRoutes(
   forebay: Forebay,
   refusal: () => ForebayError | null,

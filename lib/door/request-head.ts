@@ -1,31 +1,31 @@
 import type { RequestHead } from '../seams/source.js';
 
-/** The most header lines of a request. */
+/** At most this many header lines in a request. */
 export const HEADER_LINES_MAX = 2000;
 
 const METHOD = 'POST ';
 /** A name that is a token, and a value of printable characters. */
 const LINE = String.raw`[!#$%&'*+\-.^_\`|~\dA-Za-z]+:[\t\x20-\x7e]*\r\n`;
 /**
- * A `POST` in the strictest form of RFC 9112: a path without a query, lines that end with CRLF. What two parsers could
- * read in two ways does not match, so it is never read here.
+ * A `POST` in the strictest form of RFC 9112: a path without a query, and lines that end with CRLF. Text that two
+ * parsers could read in two ways does not match, so it is never read here.
  */
 const PLAIN = new RegExp(
   String.raw`^POST \/[!-"$->@-~]* HTTP\/1\.1\r\n(?:${LINE}){1,${HEADER_LINES_MAX}}\r\n$`,
 );
-/** Headers that change how a request is framed, read or answered: all that are not the simplest case. */
+/** Headers that change how a request is framed, read or answered. */
 const NOT_PLAIN =
   'transfer-encoding content-encoding connection proxy-connection expect upgrade prefer trailer origin sec-fetch-site';
-/** Headers of which `node:http` keeps the first, or joins two otherwise than by a comma. */
+/** Headers of which `node:http` keeps the first, or that it joins by something other than a comma. */
 const SINGLE =
   'host content-type content-length x-request-id authorization proxy-authorization cookie set-cookie user-agent referer ' +
   'from age etag expires if-modified-since if-unmodified-since last-modified location max-forwards retry-after server';
-/** Where the value of a header is kept that is there once; -1: the request is not plain. */
+/** Index of the value of a header that may occur once; -1: the request is not plain. */
 const PLACES = new Map<string, number>([
   ...NOT_PLAIN.split(' ').map((name): [string, number] => [name, -1]),
   ...SINGLE.split(' ').map((name, index): [string, number] => [name, index]),
 ]);
-/** A line of one of these, in a plain head. They are looked for: to take each line apart takes ten times as long. */
+/** A line with one of these headers. Searching for them is ten times as fast as taking each line apart. */
 const PLACED = linesOf([...PLACES.keys()].join('|'));
 /** Without tabs, which `node:http` does not take here. */
 const LENGTH = /^ *\d{1,15} *$/;
@@ -35,9 +35,9 @@ const LENGTH_PLACE = PLACES.get('content-length');
 export class PlainHead implements RequestHead {
   readonly text: string;
   readonly target: string;
-  /** How long the body behind it is. */
+  /** Length of the body that follows. */
   readonly bodyBytes: number;
-  /** Values by their place. */
+  /** Values by their index. */
   readonly #single: readonly (string | undefined)[];
 
   constructor(text: string, single: readonly (string | undefined)[]) {
@@ -50,7 +50,7 @@ export class PlainHead implements RequestHead {
   header(name: string): string | undefined {
     const place = PLACES.get(name);
     if (place !== undefined) return this.#single[place];
-    // read again, as to keep each header of a connection takes up to ten times the memory of its head
+    // parsed again: keeping each header of a connection takes up to ten times the memory of its head
     const values = [...this.text.matchAll(linesOf(name.replace(/[^a-z\d]/g, '\\$&')))];
     return values.length === 0 ? undefined : values.map(([, , value = '']) => value.trim()).join(', ');
   }
@@ -61,9 +61,9 @@ function linesOf(names: string): RegExp {
 }
 
 /**
- * Reads the head of a request, up to and with its empty line.
+ * Reads the head of a request, with its empty line.
  *
- * @returns `null` if it is anything but a plain `POST` with a length: then it is for `node:http` to read
+ * @returns `null` unless it is a plain `POST` with a length: `node:http` must read it
  */
 export function plainHead(head: string): PlainHead | null {
   if (!PLAIN.test(head)) return null;

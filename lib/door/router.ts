@@ -11,17 +11,17 @@ import type { RequestCounts } from './request-counts.js';
 import { HEADER_LINES_MAX } from './request-head.js';
 import { requestId } from './request-id.js';
 
-/** What is at a path. */
+/** The handler of a path. */
 export interface Route {
   readonly methods: readonly string[];
-  /** What is thrown, or rejected, is answered with `500`, as far as there is an answer yet. */
+  /** An error from it is answered with `500`, if no answer was sent yet. */
   readonly handle: (req: IncomingMessage, res: ServerResponse, waits: boolean) => void | Promise<void>;
-  /** Ends what would go on without end, timers and answers: the server stops. */
+  /** Called when the server stops: ends timers and answers that would go on for ever. */
   readonly stop?: () => void;
 }
 
 export interface RouterOptions {
-  /** One of `node:http`; `httpSettings` are its settings. */
+  /** Server of `node:http`; its settings are those of `serverOptions`. */
   readonly server: Server;
   readonly hosts: HostRules;
   readonly counts: RequestCounts;
@@ -29,10 +29,10 @@ export interface RouterOptions {
   readonly logger: Logger;
 }
 
-/** How often Node looks for requests that take too long, in milliseconds: a timeout is late by up to this. */
+/** How often Node checks for requests that take too long, in milliseconds: a timeout is late by at most this. */
 const TIMEOUT_CHECK_MS = 500;
 
-/** What a server of `node:http` must be created with. */
+/** Options with which the `node:http` server must be created. */
 export function serverOptions(settings: {
   readonly headersTimeoutMs: number;
   readonly requestTimeoutMs: number;
@@ -43,15 +43,15 @@ export function serverOptions(settings: {
     requestTimeout: settings.requestTimeoutMs,
     keepAliveTimeout: settings.keepAliveTimeoutMs,
     connectionsCheckingInterval: TIMEOUT_CHECK_MS,
-    requireHostHeader: false, // Node's own refusal says nothing; see HostRules
+    requireHostHeader: false, // Node's own refusal has no message; see HostRules
   };
 }
 
-/** Gives each request that `node:http` has read to the route at its path. */
+/** Passes each request that `node:http` has read to the route of its path. */
 export class Router {
   readonly exchanges: Exchanges;
   readonly #options: RouterOptions;
-  // no prototype: a path like /constructor is no route
+  // no prototype: a path like /constructor is not a route
   readonly #routes: Record<string, Route> = { __proto__: null as never };
 
   constructor(options: RouterOptions) {
@@ -59,7 +59,7 @@ export class Router {
     this.#options = options;
     // a client that has sent its request and closed its side still gets the answer
     Object.assign(server, { httpAllowHalfOpen: true });
-    server.maxHeadersCount = 0; // Node would drop the last ones in silence; see #refusal
+    server.maxHeadersCount = 0; // Node would silently drop the last ones; see #refusal
     this.exchanges = new Exchanges(server);
     answerConnectionErrors(server, this.exchanges, counts);
     server.on('request', (req, res) => {
@@ -69,7 +69,7 @@ export class Router {
       this.#begin(req, res, true, null);
     });
     server.on('connect', (req, socket) => {
-      socket.on('error', () => undefined); // Node.js has let go of it; `close` follows
+      socket.on('error', () => undefined); // Node.js has released it; `close` follows
       const message = `${JSON.stringify(req.url)} takes no ${req.method}`;
       const error = new ForebayError('METHOD_NOT_ALLOWED', { message });
       const last = this.exchanges.of(socket).at(-1);
@@ -81,7 +81,7 @@ export class Router {
     });
   }
 
-  /** Adds what is at some paths. A route that has an end of its own is stopped with the server. */
+  /** Adds routes by path. A route with a `stop` is stopped with the server. */
   add(routes: Iterable<readonly [string, Route]>): void {
     for (const [path, route] of routes) this.#routes[path] = route;
   }
@@ -131,18 +131,18 @@ export class Router {
     });
   }
 
-  /** What is wrong with the head of a request, whatever its path. */
+  /** Why the head of a request is refused, whatever its path; `null`: it is not. */
   #refusal(req: IncomingMessage, res: ServerResponse): ForebayError | null {
     if (req.rawHeaders.length > 2 * HEADER_LINES_MAX) return new ForebayError('HEADERS_TOO_LARGE');
     if (req.httpVersionMajor !== 1) return new ForebayError('HTTP_VERSION');
     const error = this.#options.hosts.refusal(req);
-    // as Node does: who sends no host, or two, does not speak HTTP/1.1
+    // like Node: a client that sends no host, or two, does not speak HTTP/1.1
     if (error?.code === 'BAD_REQUEST') res.shouldKeepAlive = false;
     return error;
   }
 }
 
-/** Whatever goes wrong in a route, at whatever moment, ends here and not in the process. */
+/** Keeps an error of a route from ending the process. */
 export async function guard(
   req: IncomingMessage,
   res: ServerResponse,
@@ -165,7 +165,7 @@ function idHeader({ headers }: IncomingMessage): string | undefined {
   return typeof id === 'string' ? id : undefined;
 }
 
-/** The path that is asked for; a client may send a whole URI (RFC 9112, 3.2.2). */
+/** The requested path. A client may send a whole URI (RFC 9112, 3.2.2). */
 export function pathOf({ url = '' }: IncomingMessage): string {
   return url.replace(/^https?:\/\/[^/?]*/i, '').split('?', 1)[0] || '/';
 }

@@ -16,7 +16,7 @@ import type { Route } from './router.js';
 export interface SourceRouteOptions {
   readonly source: Source;
   readonly forebay: Forebay;
-  /** The bodies that are being read, of all sources. */
+  /** Bodies of all sources that are being read. */
   readonly bodies: IncomingBodies;
   /** The largest body, inflated, in bytes. */
   readonly bodyBytesMax: number;
@@ -30,14 +30,14 @@ export interface SourceRouteOptions {
 
 type Answer = (answer: HttpAnswer) => void;
 
-/** Takes a body that is here whole, and answers once. */
+/** Takes a whole body, and answers once. */
 export type TakeWhole = (body: Buffer, answer: Answer) => void;
 
 /**
- * Takes the events of a source: `202`, or what the source says instead, when all are on disk.
+ * Takes the events of a source. Answers `202`, or the answer of the source, when all are on disk.
  *
- * What can be refused is refused before the body is read. Nothing is taken before the body is whole, so that a
- * refused or cut off upload leaves no trace.
+ * Refuses before the body is read, if it can. Takes nothing before the body is whole, so a refused or cut off upload
+ * leaves no trace.
  */
 export class SourceRoute implements Route {
   readonly methods: readonly string[];
@@ -108,7 +108,7 @@ export class SourceRoute implements Route {
     reading.begin();
   }
 
-  /** What takes the bodies of plain requests with this head, as the fast path reads them; `null`: they are not for it. */
+  /** How to take the bodies of plain requests with this head on the fast path; `null`: they are not for it. */
   takerOf(head: RequestHead): TakeWhole | null {
     if (!this.#source.isFast) return null;
     try {
@@ -117,7 +117,7 @@ export class SourceRoute implements Route {
         this.#takeWhole(head, newReader, body, answer);
       };
     } catch {
-      return null; // by the other way it is refused with words
+      return null; // `node:http`'s way refuses it with a message
     }
   }
 
@@ -142,12 +142,12 @@ export class SourceRoute implements Route {
             : this.#source.refused(this.#refused(error, whole.block.length)),
         );
       } catch (thrown) {
-        this.#named(thrown); // a fault of the door, and none that may end the process
+        this.#named(thrown); // a fault of the door must not end the process
       }
     });
   }
 
-  /** @throws ForebayError for a request that is refused by its head */
+  /** @throws ForebayError if the head alone shows that the request is refused */
   #newReader(head: RequestHead, req: IncomingMessage, res: ServerResponse, coding: string): EventReader {
     const foreign = this.#crossOrigin.refusal(req, res);
     if (foreign !== null) throw foreign;
@@ -162,7 +162,7 @@ export class SourceRoute implements Route {
     return newReader(coding === 'identity' ? declared : 0);
   }
 
-  /** @throws ForebayError for a body of this length that has no room */
+  /** @throws ForebayError if there is no room for a body of this length */
   #checkRoom(length: number): void {
     const { bodies, bodyBytesMax } = this.#options;
     const refusal =
@@ -196,7 +196,7 @@ export class SourceRoute implements Route {
   }
 }
 
-/** How many events a body that is refused had: most often the fault is in the one behind those that were read. */
+/** How many events of a refused body count as refused: usually the event after those that were read is at fault. */
 function eventsAtFault(reader: EventReader | null): number {
   let events = 1 + (reader?.block.length ?? 0);
   for (const [, alone] of reader?.refused ?? []) events += alone;

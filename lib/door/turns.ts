@@ -1,11 +1,11 @@
-/** The most that connections are read in a turn of the event loop, in milliseconds; */
+/** At most this many milliseconds of a turn of the event loop go to reading connections. */
 const TURN_MS = 3;
-/** when one was accepted since the last: most often more are waiting. */
+/** The same, if a connection was accepted since the last turn: usually more are waiting. */
 const ACCEPTING_MS = 1;
 
 /**
- * Shares the turns of the event loop among connections. libuv accepts one connection a turn, so a new client waits for
- * as many turns as there are connections in front of it: whatever others have sent, a turn must be short.
+ * Shares the turns of the event loop among connections. libuv accepts one connection a turn, so a new client waits
+ * for one turn per connection ahead of it. A turn must be short, whatever other clients have sent.
  */
 class Turns {
   readonly #waiting = new Set<() => void>();
@@ -23,21 +23,20 @@ class Turns {
     return true;
   }
 
-  /** Whether others wait for a turn: who comes now waits behind them. */
+  /** Whether work waits for a turn. New work waits after it. */
   get isCrowded(): boolean {
     return this.#waiting.size > 0;
   }
 
-  /** A connection was accepted. */
   accept(): void {
     this.#isAccepting = true;
   }
 
-  /** Does some work in one of the next turns, after what others wait for. What waits already, waits once. */
+  /** Does some work in a later turn, after the work that waits already. Adding it twice has no effect. */
   wait(work: () => void): void {
     if (this.#waiting.has(work)) return;
     this.#waiting.add(work);
-    setImmediate(this.#next); // one for each, as what a work leads to, in ticks, counts before the next one
+    setImmediate(this.#next); // one for each: ticks that the work causes count before the next work
   }
 
   readonly #end = (): void => {
@@ -57,5 +56,5 @@ class Turns {
   };
 }
 
-/** Those of this thread's event loop. */
+/** Turns of this thread's event loop. */
 export const turns = new Turns();

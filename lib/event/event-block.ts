@@ -1,15 +1,15 @@
 const EMPTY = Buffer.alloc(0);
 
-/** Lines are put together in blocks of at most this length, in bytes; a longer line has one of its own. */
+/** Lines share blocks of at most this length, in bytes. A longer line gets its own block. */
 const BLOCK_BYTES_MAX = 65_536;
 
-/** The lines of a request, one after the other, without line breaks: no object for each event. */
+/** The lines of a request, one after the other, without line breaks. No event costs an object. */
 export class EventBlock {
-  /** The blocks that are full, each as far as it is used, and the one that is not. */
+  /** The used part of each full block. The block in use is not among them. */
   #full: Buffer[] = [];
   #block = EMPTY;
   #used = 0;
-  /** Where each line but the last ends, in bytes: a request of one event, as nearly all are, needs no list. */
+  /** The end of each line but the last, in bytes. A request of one event, as nearly all are, needs no list. */
   readonly #ends: number[] = [];
   #lastEnd = 0;
   #length = 0;
@@ -20,12 +20,12 @@ export class EventBlock {
     return buffer;
   }
 
-  /** How many lines there are. */
+  /** The number of lines. */
   get length(): number {
     return this.#length;
   }
 
-  /** The lines in UTF-8, in one buffer. What stands behind the last of them is not used yet. */
+  /** The lines in UTF-8, in one buffer. Bytes after the last line are not used yet. */
   get bytes(): Buffer {
     if (this.#full.length > 0) {
       this.#block = Buffer.concat([...this.#full, this.#block.subarray(0, this.#used)]);
@@ -35,7 +35,9 @@ export class EventBlock {
     return this.#block;
   }
 
-  /** Where a line begins in `bytes`: it ends where the next one begins. For `length`: where the last one ends. */
+  /**
+   * Where a line starts in `bytes`. It ends where the next one starts; `startOf(length)` is the end of the last one.
+   */
   startOf(index: number): number {
     if (index === 0) return 0;
     return index === this.#length ? this.#lastEnd : (this.#ends[index - 1] ?? 0);
@@ -47,16 +49,16 @@ export class EventBlock {
   }
 
   /**
-   * A line that stands in other bytes, from `start` to before `end`.
+   * Adds a line: the bytes of `source` from `start` to before `end`.
    *
-   * @param tail what is put behind it
+   * @param tail appended to the line
    */
   add(source: Uint8Array, start: number, end: number, tail: Uint8Array): void {
     const length = end - start + tail.length;
     if (this.#used + length > this.#block.length) this.#openBlock(length);
     const tailAt = this.#used + end - start;
     this.#block.set(new Uint8Array(source.buffer, source.byteOffset + start, end - start), this.#used);
-    // so few bytes take longer in a call
+    // a call takes longer for so few bytes
     for (let index = 0; index < tail.length; index++) this.#block[tailAt + index] = tail[index] ?? 0;
     this.#used += length;
     if (this.#length > 0) this.#ends.push(this.#lastEnd);
@@ -64,7 +66,7 @@ export class EventBlock {
     this.#length++;
   }
 
-  /** Nothing is copied as more comes: what that leaves behind is more than a body. */
+  /** Copies no earlier lines: growing by copying would leave more garbage than a body. */
   #openBlock(bytesMin: number): void {
     if (this.#used > 0) this.#full.push(this.#block.subarray(0, this.#used));
     this.#block = Buffer.allocUnsafe(Math.max(bytesMin, Math.min(2 * this.#block.length, BLOCK_BYTES_MAX)));

@@ -1,11 +1,11 @@
 /**
- * Finds good events in bytes without building what is thrown away at once: of an event only the line is kept, and
- * `JSON.parse` makes a string for each of its strings and an object for each of its objects.
+ * Finds good events in bytes without building values: only the line of an event is kept, while `JSON.parse` makes a
+ * string for each of its strings and an object for each of its objects.
  *
- * It is certain or says nothing. What it takes is JSON by the whole grammar of RFC 8259, in bytes that are UTF-8, and
- * an event; what it does not take may be good all the same, and goes the way by `JSON.parse`, which also makes the
- * error. So it need not know what is rare: line breaks between tokens, escapes in a name of the event's own members,
- * deep nesting. `test/event/event-scan.test.ts` holds it against `JSON.parse`.
+ * It accepts only if it is certain. An accepted text is JSON by the whole grammar of RFC 8259, in UTF-8, and an
+ * event. Any other text may still be good: `JSON.parse` decides, and also makes the error. So the scan can leave out
+ * rare cases: line breaks between tokens, escapes in names of the event's own members, deep nesting.
+ * `test/event/event-scan.test.ts` holds it against `JSON.parse`.
  */
 
 const TAB = 0x09;
@@ -23,15 +23,15 @@ const BACKSLASH = 0x5c;
 const CLOSING_BRACKET = 0x5d;
 const OPENING_BRACE = 0x7b;
 const CLOSING_BRACE = 0x7d;
-/** `e`, which is `E` as well once this bit is set. */
+/** `e`; `E` equals it once this bit is set. */
 const EXPONENT = 0x65;
 const LOWER_CASE = 0x20;
 
-/** In place of a position. */
+/** Returned in place of a position. */
 export const NOT_CERTAIN = -1;
-/** Values in values beyond this are rare, and each takes a call. */
+/** Deeper nesting is rare, and each level takes a call. */
 const DEPTH_MAX = 32;
-/** The event itself. */
+/** The level of the event itself. */
 const OUTERMOST = 1;
 
 const ID = Buffer.from('id');
@@ -41,14 +41,14 @@ const TIMESTAMP = Buffer.from('timestamp');
 const TRUE = Buffer.from('true');
 const FALSE = Buffer.from('false');
 const NULL = Buffer.from('null');
-/** What may follow a backslash, but for `u`. */
+/** Characters that may follow a backslash, except `u`. */
 const ESCAPED = new Set(Buffer.from('"\\/bfnrt'));
 
-/** An event that was found. */
+/** Scans events, and remembers facts about the last one it found. */
 export class EventScan {
   /** Whether the last event that was found has a `timestamp`. */
   hasTimestamp = false;
-  /** How many values in values an event may have inside. */
+  /** How deep values inside an event may be nested. */
   readonly #depthMax: number;
 
   /** @param depthMax how deep an event may be nested */
@@ -57,9 +57,9 @@ export class EventScan {
   }
 
   /**
-   * The position behind the event that begins at `start`, or -1 where that is not certain.
+   * The position after the event that starts at `start`, or -1 if it is not certain.
    *
-   * @param bytes UTF-8, as far as the event reaches
+   * @param bytes UTF-8, at least as far as the event reaches
    */
   endOf(bytes: Uint8Array, start: number): number {
     if (bytes[start] !== OPENING_BRACE) return NOT_CERTAIN;
@@ -77,7 +77,7 @@ export class EventScan {
       const value = skipSpace(bytes, colon + 1);
       const valueEnd = endOfValue(bytes, value, this.#depthMax);
       if (valueEnd === NOT_CERTAIN) return NOT_CERTAIN;
-      // of members with the same name JSON.parse takes the last
+      // like JSON.parse, take the last of members with the same name
       if (isName(bytes, name, nameEnd, ID)) hasId = isText(bytes, value, valueEnd);
       else if (isName(bytes, name, nameEnd, TYPE)) hasType = isText(bytes, value, valueEnd);
       else if (isName(bytes, name, nameEnd, DATA)) hasData = true;
@@ -149,7 +149,7 @@ function endOfArray(bytes: Uint8Array, start: number, depthLeft: number): number
   return bytes[at] === CLOSING_BRACKET ? at + 1 : NOT_CERTAIN;
 }
 
-/** The position behind a string that has no escapes. */
+/** The position after a string without escapes. */
 function plainStringEnd(bytes: Uint8Array, start: number): number {
   if (bytes[start] !== QUOTE) return NOT_CERTAIN;
   const at = endOfPlain(bytes, start + 1);
@@ -168,7 +168,7 @@ function endOfString(bytes: Uint8Array, start: number): number {
   return bytes[at] === QUOTE ? at + 1 : NOT_CERTAIN;
 }
 
-/** The position of the next byte that does not stand for itself in a string: a quote, a backslash, a control. */
+/** The position of the next byte with a meaning of its own in a string: a quote, a backslash, a control character. */
 function endOfPlain(bytes: Uint8Array, from: number): number {
   let at = from;
   for (;;) {
@@ -198,7 +198,7 @@ function endOfNumber(bytes: Uint8Array, start: number): number {
   return at;
 }
 
-/** The position behind one digit or more. */
+/** The position after one digit or more. */
 function endOfDigits(bytes: Uint8Array, start: number): number {
   let at = start;
   while (isDigit(bytes[at] ?? 0)) at++;

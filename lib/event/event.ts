@@ -3,8 +3,8 @@ import { asError, ForebayError } from '../base/errors.js';
 import { isDeeper, jsonErrorPosition } from '../base/json-position.js';
 
 /**
- * An event: an object with a non-empty string `id`, a non-empty string `type` and `data`, which is any JSON
- * value. `timestamp` is added where it is missing; other members are kept as they are.
+ * An event: an object with a non-empty string `id`, a non-empty string `type` and `data`, which is any JSON value. A
+ * missing `timestamp` is added; other members are kept as they are.
  */
 export interface Event {
   readonly id: string;
@@ -25,7 +25,7 @@ export interface Event {
  * @throws ForebayError `EVENT_NOT_JSON` with `position`, `EVENT_TOO_DEEP`, `EVENT_NOT_OBJECT`, `EVENT_FIELD` with `field`
  */
 export function eventLine(text: string, arrivedMs: number, depthMax: number): string {
-  // before it is parsed: to build and to throw away deep values takes long, here and at the sink
+  // before parsing: building deep values and throwing them away takes long, here and at the sink
   if (isDeeper(text, depthMax)) {
     const message = `The event is nested more than ${depthMax} levels deep (--depth-max)`;
     throw new ForebayError('EVENT_TOO_DEEP', { message });
@@ -44,7 +44,7 @@ export function eventLine(text: string, arrivedMs: number, depthMax: number): st
 }
 
 /**
- * The JSON text of an event that a program gives, as an object or as text.
+ * The JSON text of an event that a program passes as an object or as text.
  *
  * @throws ForebayError `EVENT_NOT_JSON` with `position` for text, `EVENT_NOT_OBJECT`
  */
@@ -64,7 +64,7 @@ export function eventText(event: unknown): string {
   throw new ForebayError('EVENT_NOT_OBJECT', { message });
 }
 
-/** What stands at the end of an event that came without `timestamp`, in place of its last `}`. */
+/** The end of a line whose event came without `timestamp`. It replaces the last `}`. */
 export function timestampEnd(arrivedMs: number): string {
   return `,"timestamp":${arrivedMs}}`;
 }
@@ -72,7 +72,7 @@ export function timestampEnd(arrivedMs: number): string {
 let endMs = NaN;
 let endBytes: Uint8Array = Buffer.alloc(0);
 
-/** The same in bytes, made once a millisecond. Not to be changed. */
+/** The same in bytes, built once a millisecond. Do not change the bytes. */
 export function timestampEndBytes(arrivedMs: number): Uint8Array {
   if (arrivedMs !== endMs) {
     endMs = arrivedMs;
@@ -87,7 +87,7 @@ function checkEvent(value: unknown): asserts value is Event {
     const what = value === null ? 'null' : Array.isArray(value) ? 'an array' : `a ${typeof value}`;
     throw new ForebayError('EVENT_NOT_OBJECT', { message: `The event must be a JSON object, not ${what}` });
   }
-  // JSON.parse makes objects that inherit none of these names, and no value of it is undefined
+  // JSON.parse makes objects that inherit none of these names, and never the value undefined
   const { id, type, data } = value as Partial<Event>;
   checkText('id', id);
   checkText('type', type);
@@ -113,8 +113,8 @@ export function isEventLine(line: Buffer): boolean {
 }
 
 /**
- * A body as text. Node's own decoder turns bytes that are not UTF-8 into U+FFFD without a word, so they are
- * looked for first.
+ * Decodes a body. Node's own decoder silently turns bytes that are not UTF-8 into U+FFFD, so this looks for them
+ * first.
  *
  * @throws ForebayError `BODY_NOT_UTF8` with `position`, the index of the first such byte
  */
@@ -124,7 +124,7 @@ export function decodeUtf8(body: Buffer): string {
   const again = Buffer.from(text, 'utf8');
   let position = 0;
   while (position < body.length && body[position] === again[position]) position++;
-  // inside the U+FFFD that stands for the bad bytes: back to its start
+  // inside the U+FFFD that replaces the bad bytes: go to its start
   while (((again[position] ?? 0) & 0xc0) === 0x80) position--;
   throw new ForebayError('BODY_NOT_UTF8', {
     position,

@@ -1,6 +1,6 @@
 import { ForebayError } from '../base/errors.js';
 
-/** An element of a JSON array: its bytes in those of the whole, from `start` to before `end`. */
+/** An element of a JSON array: its bytes in the array's text, from `start` to before `end`. */
 export interface Element {
   readonly start: number;
   readonly end: number;
@@ -18,14 +18,13 @@ const CLOSING_BRACKET = 0x5d;
 const OPENING_BRACE = 0x7b;
 const CLOSING_BRACE = 0x7d;
 
-/** Whether JSON is an array, if it is anything. */
+/** Whether a text is an array, if it is JSON. */
 export function isArray(json: Buffer): boolean {
   return json[skipSpace(json, 0)] === OPENING_BRACKET;
 }
 
 /**
- * Where the elements of a JSON array begin and end. Only brackets, strings and commas are looked
- * at: what stands in an element is for `JSON.parse` to check.
+ * Finds the elements of a JSON array. Looks only at brackets, strings and commas: `JSON.parse` checks each element.
  *
  * @param json UTF-8
  * @throws ForebayError `EVENT_NOT_JSON` with `position`, in UTF-16 code units
@@ -48,7 +47,7 @@ export function* arrayElements(json: Buffer): Generator<Element, void, undefined
   checkEnd(json, at + 1);
 }
 
-/** The position of the comma or bracket behind an element, or of the end of the text. */
+/** The position of the comma or bracket after an element, or of the end of the text. */
 function elementEnd(json: Buffer, start: number): number {
   let depth = 0;
   for (let at = start; at < json.length; at++) {
@@ -64,7 +63,10 @@ function elementEnd(json: Buffer, start: number): number {
   return json.length;
 }
 
-/** The position behind a string that begins at `start`, or of the end where it has none; escapes are not checked. */
+/**
+ * The position after a string that starts at `start`, or the end of the text if it has no end. Does not check
+ * escapes.
+ */
 function stringEnd(json: Buffer, start: number): number {
   for (let at = start + 1; at < json.length; at++) {
     const char = json[at];
@@ -83,7 +85,7 @@ function skipSpace(json: Buffer, from: number): number {
 
 function checkEnd(json: Buffer, from: number): void {
   const at = skipSpace(json, from);
-  if (at < json.length) throw notAnArray(json, at, 'something stands behind it');
+  if (at < json.length) throw notAnArray(json, at, 'there is data after it');
 }
 
 /** @param at in bytes */

@@ -1,11 +1,11 @@
 import { isAbsolute, normalize } from 'node:path';
 
-/** Turns what was given for a setting (text from a flag or variable, any JSON value) into its value, or throws. */
+/** Turns a given value (text from a flag or variable, any JSON value) into the value of a setting, or throws. */
 export type Check<T> = (given: unknown) => T;
 
-/** A setting's value is not of its kind; the message says what would be: `must be …`. */
+/** A value does not fit its setting. The message says what fits: `must be …`. */
 export class CheckError extends Error {
-  /** Whether the value may be shown with the error: it may be a secret. */
+  /** Whether the error must not show the value: it may be a secret. */
   readonly isSecret: boolean;
 
   constructor(message: string, isSecret = false) {
@@ -66,8 +66,8 @@ export function text(given: unknown): string {
 }
 
 /**
- * A path, absolute or with `./` in front, as it is shown. `a/..` is removed: if `a` is a symbolic link, the system and
- * `join` would not mean the same by it.
+ * A path, absolute or starting with `./`, as it is shown. `a/..` is removed: if `a` is a symbolic link, the system
+ * and `join` would resolve it differently.
  */
 export function directory(given: unknown): string {
   const path = normalize(text(given));
@@ -84,7 +84,7 @@ export function listOf(what: string, isOne: (text: string) => boolean): Check<re
   };
 }
 
-/** An address of HTTP. */
+/** An HTTP or HTTPS URL. */
 export function httpUrl(given: unknown): URL {
   if (typeof given === 'string') checkOneHost(given);
   const url = typeof given === 'string' && URL.canParse(given) ? new URL(given) : null;
@@ -92,7 +92,7 @@ export function httpUrl(given: unknown): URL {
   throw new CheckError('must be a URL like https://host/path', true);
 }
 
-/** A URL with several hosts, as libpq knows it, would be taken for one strange name and looked up without end. */
+/** A URL with several hosts, as libpq accepts, would pass for one strange name and be looked up for ever. */
 export function checkOneHost(url: string, otherHosts: readonly string[] = []): void {
   const authority = /^\w+:\/\/([^/?#]*)/.exec(url)?.[1] ?? '';
   const hosts = [authority.slice(authority.lastIndexOf('@') + 1), ...otherHosts];
@@ -108,7 +108,7 @@ export function oneOf<const T extends string>(...choices: T[]): Check<T> {
   };
 }
 
-/** A setting that is on or off: as a flag it has no value, `--sink-gzip` or `--no-sink-gzip`. */
+/** A setting that is on or off. Its flag has no value: `--sink-gzip` or `--no-sink-gzip`. */
 export function onOff(given: unknown): boolean {
   if (given === true || given === 'true') return true;
   if (given === false || given === 'false') return false;

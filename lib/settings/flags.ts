@@ -10,11 +10,11 @@ export interface Flag {
   readonly isRepeatable: boolean;
 }
 
-/** What a command line says. */
+/** The parts of a command line. */
 export interface CommandLineParts {
-  /** The value of each flag that is given, by its name; an array if a repeatable one is given more than once. */
+  /** The value of each given flag, by its name; an array if a repeatable flag is given more than once. */
   readonly values: ReadonlyMap<string, unknown>;
-  /** Everything else, in order. */
+  /** All other words, in order. */
   readonly words: readonly string[];
 }
 
@@ -22,10 +22,11 @@ export interface CommandLineParts {
 const LETTERS: Readonly<Record<string, string>> = { help: 'h', version: 'v' };
 
 /**
- * Reads a command line. `minimist` splits it; which flags there are, and how often each may be given, is decided here.
+ * Reads a command line. `minimist` splits it. This function decides which flags exist, and how often each may be
+ * given.
  *
- * @param takesWords whether anything but flags may be given
- * @throws ForebayError `SETTING_INVALID`, which names what is wrong and shows no value of a flag
+ * @param takesWords whether words other than flags may be given
+ * @throws ForebayError `SETTING_INVALID`, which names the mistake and shows no value of a flag
  */
 export function readFlags(
   flags: readonly Flag[],
@@ -56,7 +57,10 @@ export function readFlags(
   return { values, words: [...parsed._.map(String), ...rest] };
 }
 
-/** What `minimist` would take in silence: one of these given twice, or with another value than `true` and `false`. */
+/**
+ * Refuses mistakes that `minimist` ignores: an on-off flag given twice, or with a value other than `true` and
+ * `false`.
+ */
 function checkOnOff(onOff: readonly string[], argv: readonly string[]): void {
   const given = new Set<string>();
   for (const word of argv) {

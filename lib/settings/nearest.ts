@@ -1,7 +1,7 @@
-/** A name with more wrong letters than this part of its length is another name. */
+/** If more than this share of its letters is wrong, it is another name. */
 const WRONG_MAX = 0.4;
 
-/** The name that someone may have meant; `null` if none is like it. */
+/** The name that the user may have meant; `null` if none is similar. */
 export function nearest(given: string, names: readonly string[]): string | null {
   const wanted = folded(given);
   let best: string | null = null;
@@ -15,12 +15,12 @@ export function nearest(given: string, names: readonly string[]): string | null 
   return best;
 }
 
-/** `batchSize`, `batch_size` and `batch-size` are alike. */
+/** Makes `batchSize`, `batch_size` and `batch-size` equal. */
 export function folded(name: string): string {
   return name.replaceAll(/[-_]/g, '').toLowerCase().slice(0, 64);
 }
 
-/** How many letters must be changed, added, taken away or exchanged with their neighbour (F. Damerau, 1964). */
+/** How many letters must be changed, added, removed or swapped with their neighbour (F. Damerau, 1964). */
 function editDistance(a: string, b: string): number {
   let before: number[] = [];
   let row = Array.from({ length: b.length + 1 }, (_each, index) => index);

@@ -7,28 +7,28 @@ import { unknown } from './unknown.js';
 
 /** One setting: a row of its table. */
 export interface Option<T> {
-  /** Its name as a flag (`--batch-wait`) and in a JSON file; as a variable it is `FOREBAY_BATCH_WAIT`. */
+  /** Its name as a flag (`--batch-wait`) and in a JSON file. Its variable is `FOREBAY_BATCH_WAIT`. */
   readonly flag: string;
   /** Its default, as a user would write it; `null`: none. */
   readonly initial: string | number | boolean | null;
-  /** What its value is, for the help text: a unit or a kind. */
+  /** The unit or kind of its value, for the help text. */
   readonly unit: string;
   readonly help: string;
-  /** Whether the flag may be given more than once: the check gets an array then. */
+  /** Whether the flag may be given more than once: its check then gets an array. */
   readonly isRepeatable?: true;
   readonly check: Check<T>;
 }
 
 export type OptionTable = Readonly<Record<string, Option<unknown>>>;
 
-/** The values of a table: for each key what its check returns. */
+/** The values of a table: for each key, the result of its check. */
 export type Values<Table extends OptionTable> = {
   -readonly [K in keyof Table]: ReturnType<Table[K]['check']>;
 };
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
-/** What was given, by flag name, and where: `--batch-wait`, `FOREBAY_BATCH_WAIT`, `batch-wait in FILE`. */
+/** Given values by flag name, and their origin: `--batch-wait`, `FOREBAY_BATCH_WAIT`, `batch-wait in FILE`. */
 type Given = Map<string, { readonly value: unknown; readonly as: string }>;
 
 /**
@@ -46,7 +46,7 @@ export function readOptions<Table extends OptionTable>(
 }
 
 /**
- * The same for a tool that takes other words as well, like a command and names of files.
+ * The same for a tool that also takes other words, such as a command and names of files.
  *
  * @throws ForebayError `SETTING_INVALID`, which names the setting
  */
@@ -77,7 +77,7 @@ function read<Table extends OptionTable>(
   return { settings: check(table, new Map([...file, ...variables, ...flags])), words };
 }
 
-/** The values of a table from an object with the table's own keys, as code passes them. */
+/** The values of a table from an object with the table's keys, as code passes them. */
 export function fromObject<Table extends OptionTable>(table: Table, given: object): Values<Table> {
   const found: Given = new Map();
   for (const [key, value] of Object.entries(given)) {

@@ -1,9 +1,9 @@
 import { ForebayError } from '../base/errors.js';
 
-/** How a process ends that has a wrong setting: `EX_CONFIG` of `sysexits.h`. Starting it again cannot help. */
+/** Exit status of a process with a wrong setting: `EX_CONFIG` of `sysexits.h`. Starting it again cannot help. */
 export const WRONG_SETTING_EXIT = 78;
 
-/** A setting is wrong; the message names it. */
+/** The error for a wrong setting. The message names it. */
 export function invalid(message: string): ForebayError {
   return new ForebayError('SETTING_INVALID', { message });
 }

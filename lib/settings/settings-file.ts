@@ -4,7 +4,7 @@ import { jsonErrorPosition, stringEnd } from '../base/json-position.js';
 import { invalid } from './setting-error.js';
 
 /**
- * The object in the file of `--config`.
+ * Reads the object in the file of `--config`.
  *
  * @throws ForebayError `SETTING_INVALID`, which quotes no value: it may be a secret
  */
@@ -19,7 +19,7 @@ export function readSettingsFile(path: string): object {
   try {
     content = JSON.parse(json);
   } catch {
-    // the system's message would quote it, and it may contain a secret
+    // the system's message would quote the text, which may hold a secret
     const line = json.slice(0, jsonErrorPosition(json) ?? 0).split('\n').length;
     throw invalid(`The file ${path} (--config) is not valid JSON (line ${line})`);
   }
@@ -33,7 +33,10 @@ export function readSettingsFile(path: string): object {
   return content;
 }
 
-/** The first key that an object of a JSON text has twice; `null` if there is none. `JSON.parse` keeps the last one. */
+/**
+ * The first key that occurs twice in an object of a JSON text; `null` if there is none. `JSON.parse` keeps the last
+ * one.
+ */
 function doubledKey(json: string): string | null {
   /** The keys of each open object, and an empty set for each open array. */
   const open: Set<unknown>[] = [];

@@ -1,7 +1,7 @@
 import { invalid } from './setting-error.js';
 import { folded, nearest } from './nearest.js';
 
-/** Settings of earlier versions, and what takes their place. */
+/** Settings of earlier versions, and their replacements. */
 const REMOVED: Readonly<Record<string, string>> = {
   'sink-file-rotate-bytes': 'let logrotate rotate the file',
   'sink-file-rotate-after': 'let logrotate rotate the file',
@@ -12,10 +12,10 @@ const REMOVED: Readonly<Record<string, string>> = {
 /**
  * The error for a setting that does not exist.
  *
- * @param kind what was given, such as `flag`
+ * @param kind the kind of setting, such as `flag`
  * @param given as the user wrote it
- * @param names which settings exist
- * @param shown a name as the user would write it
+ * @param names the existing settings
+ * @param shown returns a name as the user would write it
  */
 export function unknown(
   kind: string,

@@ -1,4 +1,4 @@
-/** A command with its arguments, and the lines that say what it does. */
+/** A command with its arguments, and the lines that describe it. */
 type Row = readonly [command: string, ...what: string[]];
 
 /** The commands of a program, in two columns. */

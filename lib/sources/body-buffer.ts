@@ -1,18 +1,18 @@
-/** A shorter piece is copied, in bytes: as a buffer of its own one of a byte takes some 200. */
+/** Shorter pieces, in bytes, are copied: a separate buffer for one byte takes some 200. */
 const COPIED_MAX = 4096;
 const BLOCK_BYTES = 16_384;
 
 /**
- * The bytes of a body that is being read. A client decides in how many pieces it comes: short ones are copied together,
- * long ones are kept as they are. A body that comes in one piece, as nearly all do, is never copied; one of several
- * whose length is known is put together as it comes.
+ * The bytes of a body that is being read. The client decides how many pieces a body has, so short pieces are copied
+ * together and long ones are kept. A body in one piece, as nearly all are, is never copied. One in several pieces is
+ * put together as it comes, if its length is known.
  */
 export class BodyBuffer {
   length = 0;
   readonly #lengthDeclared: number;
   #whole: Buffer | null = null;
   #pieces: Buffer[] = [];
-  /** Short pieces, one behind the other, and how much of it they fill. */
+  /** Short pieces, one after the other, and how many bytes of the block they fill. */
   #block: Buffer | null = null;
   #filled = 0;
 
@@ -22,7 +22,7 @@ export class BodyBuffer {
   }
 
   append(piece: Buffer): void {
-    if (piece.length === 0) return; // it may be the end of much memory
+    if (piece.length === 0) return; // it may keep a large buffer in memory
     const at = this.length;
     this.length += piece.length;
     if (this.#whole === null && at > 0 && 4 * this.length >= this.#lengthDeclared) this.#expect(at);
@@ -46,7 +46,7 @@ export class BodyBuffer {
     this.#filled += piece.copy(this.#block, this.#filled);
   }
 
-  /** Lets go of all of it. What it is read by may be kept until its events are on disk. */
+  /** Returns the body and releases it: its reader may live until its events are on disk. */
   take(): Buffer {
     this.#closeBlock();
     const pieces = this.#whole === null ? this.#pieces : [this.#whole.subarray(0, this.length)];
@@ -56,7 +56,7 @@ export class BodyBuffer {
     return pieces.length === 1 && only !== undefined ? only : Buffer.concat(pieces, this.length);
   }
 
-  /** A fair part has come: a client cannot claim memory by the length that it declares. */
+  /** Called once a fair part has come: a client cannot claim memory by the length that it declares. */
   #expect(length: number): void {
     if (this.#lengthDeclared === 0) return;
     this.#closeBlock();

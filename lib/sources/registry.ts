@@ -1,5 +1,5 @@
 import { events } from './events/events-source.js';
 import type { Source } from '../seams/source.js';
 
-/** All sources, by the order in which metrics list them. */
+/** All sources, in the order of the metrics. */
 export const SOURCES: readonly Source[] = [events];

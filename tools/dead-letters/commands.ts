@@ -9,15 +9,15 @@ import { redrive } from './redrive.js';
 import { find, noMatchText } from './selection.js';
 import type { Found, Selection } from './selection.js';
 
-/** What a command looks at, and where its words go. */
+/** Input and output of a command. */
 interface Look extends Omit<Surroundings, 'environment'> {
   readonly files: LetterFiles;
-  /** The files that are meant. */
+  /** The selected files. */
   readonly names: readonly string[];
   readonly selection: Selection;
 }
 
-/** Looks for what is meant, writes down what is about to be done, and does it. */
+/** Finds the selected letters, records the operation, and does it. */
 export async function change(
   look: Look,
   what: 'drop' | 'redrive',
@@ -57,18 +57,18 @@ export async function show(look: Look): Promise<ExitCode> {
     shown += lines.length;
     await output.write(Buffer.concat(lines));
   }
-  // what is printed is letters only, for a script
+  // standard output holds only letters, for scripts
   if (shown === 0) return nothing(look, await find(files, names, selection), tell);
   return exitCode(tell, failures);
 }
 
-/** Says what could not be done, and what the program ends with. */
+/** Reports what failed, and returns the exit code. */
 export async function exitCode(tell: Look['tell'], failures: readonly string[]): Promise<ExitCode> {
   for (const failure of failures) await tell(failure);
   return failures.length === 0 ? EXIT.sound : EXIT.damaged;
 }
 
-/** No letter is meant: no fault where all were, as there are none. */
+/** Reports that no letter is selected. That is no fault if all were asked for: there are none. */
 async function nothing(
   { files, selection, tell }: Look,
   found: Found,

@@ -3,7 +3,7 @@ import type { Done } from '../log/operations.js';
 import type { LetterFiles } from './letter-files.js';
 import type { Letter } from './letter-lines.js';
 
-/** Deletes dead letters, file by file; one that cannot be changed keeps no other. What is none stays. */
+/** Deletes dead letters, file by file. A file that cannot be changed does not stop the others. Other lines stay. */
 export async function drop(
   letterFiles: LetterFiles,
   names: readonly string[],

@@ -10,10 +10,10 @@ import type { ToolFileSystem } from '../log/tool-file-system.js';
 import { blankLines, inOrder, lettersIn, LineNumbers, runsOf } from './letter-lines.js';
 import type { Letter, LetterPart, Line } from './letter-lines.js';
 
-/** What is in memory of a file at once: about as much as a request of a redrive holds. */
+/** Memory for a file at once: about as much as a request of a redrive. */
 const BOUNDS: FileBounds = { ...FILE_BOUNDS, piece: 2 ** 20 };
 
-/** What a file is called while its letters are taken out: a server that makes one of its name makes another. */
+/** Suffix of a file while letters are taken out of it. A server that needs its name creates a new file. */
 export const TAKEN = '.taken';
 const NEW = '.new';
 const LOCK = '.lock';
@@ -25,7 +25,7 @@ export class LetterFiles {
   readonly #logDir: string;
   readonly #bounds: FileBounds;
 
-  /** @param bounds what is in memory of a file at once */
+  /** @param bounds how much of a file is in memory at once */
   constructor(fs: ToolFileSystem, logDir: string, bounds = BOUNDS) {
     this.#fs = fs;
     this.#logDir = logDir;
@@ -34,9 +34,9 @@ export class LetterFiles {
   }
 
   /**
-   * The names of all files, or of those that are asked for, also of ones that a redrive has begun with.
+   * The names of all files, or of the requested ones, also of those that a redrive has started with.
    *
-   * @throws ForebayError `LOG_DIR_UNUSABLE`, also where one is missing
+   * @throws ForebayError `LOG_DIR_UNUSABLE`, also if one is missing
    */
   async names(wanted: readonly string[]): Promise<string[]> {
     let all: string[];
@@ -56,9 +56,9 @@ export class LetterFiles {
   }
 
   /**
-   * Reads files one after the other. At most a part of one is in memory.
+   * Reads files one after the other, with at most a part of one in memory.
    *
-   * @param failures gets what cannot be read, in words; it keeps nothing else from being read
+   * @param failures gets a text for each file that cannot be read; the others are read all the same
    */
   async *readEach(
     names: readonly string[],
@@ -81,7 +81,7 @@ export class LetterFiles {
     }
   }
 
-  /** What a file holds; a last line that is cut off may be being written. Nothing if the file is gone. */
+  /** The parts of a file. A last line that is cut off may still be in writing. No parts if the file is gone. */
   async *#partsOf(name: string): AsyncGenerator<LetterPart, void, undefined> {
     let fd: number;
     try {
@@ -123,10 +123,10 @@ export class LetterFiles {
   }
 
   /**
-   * Takes a file away from the server, so that what is read is all there is.
+   * Takes a file away from the server, so that nothing is added to it.
    *
-   * @returns its name from then on; `null` if none of its letters is wanted
-   * @throws Error if its batch file is still there, so that the server may write it again
+   * @returns its new name; `null` if none of its letters is wanted
+   * @throws Error if its batch file still exists, so that the server may write it again
    */
   async take(name: string, isWanted: (letter: Letter) => boolean): Promise<string | null> {
     const batch = join(this.#logDir, batchOf(name));
@@ -148,9 +148,9 @@ export class LetterFiles {
   }
 
   /**
-   * Goes through the letters of a file that was taken, a part at a time. Letters that are removed are overwritten with
-   * spaces at once: to write all others anew each time would take hours for a large file. They leave the file at the end;
-   * if the tool is killed before, the next run knows a line of spaces for none.
+   * Goes through the letters of a taken file, a part at a time. Removed letters are overwritten with spaces at once:
+   * rewriting all others each time would take hours for a large file. The spaces leave the file at the end; if the
+   * tool is killed before, its next run skips lines of spaces.
    */
   async edit(name: string, use: (letters: readonly Letter[], edit: Edit) => Promise<void>): Promise<void> {
     let hasBlanks = false;
@@ -180,14 +180,15 @@ export class LetterFiles {
   }
 
   /**
-   * Leaves some letters of a file that was taken, in their order, and what is no letter; a file without lines is deleted.
+   * Keeps some letters of a taken file, in their order, and all lines that are not letters. Deletes a file without
+   * lines.
    *
-   * @returns how many letters it has lost
+   * @returns how many letters were removed
    */
   async keepOnly(name: string, isKept: (letter: Letter) => boolean): Promise<number> {
     const path = join(this.dir, name);
     const next = `${path}${NEW}`;
-    await unlink(this.#fs, next); // of a run that was killed
+    await unlink(this.#fs, next); // left by a run that was killed
     let removed = 0;
     let fd: number | null = null;
     try {
@@ -226,18 +227,18 @@ export class LetterFiles {
   }
 }
 
-/** What can be done to a file while it is gone through. */
+/** Changes a file while its letters are being read. */
 export interface Edit {
-  /** Removes letters of the part at hand; resolves when that is durable. */
+  /** Removes letters of the current part; resolves when that is durable. */
   readonly remove: (letters: Iterable<Letter>) => Promise<void>;
-  /** The number of a line, without the lines before it that were removed. */
+  /** The number of a line, not counting removed lines before it. */
   readonly numberLeft: (line: Line) => number;
 }
 
 /**
- * Files that another user than the server's makes, for example root, the server could not use.
+ * Refuses to run as another user than the server's, for example root: the server could not use the files.
  *
- * @param path what belongs to the server's user
+ * @param path a path that belongs to the server's user
  * @throws ForebayError `LOG_DIR_UNUSABLE`
  */
 async function refuseOtherUser(fs: ToolFileSystem, path: string, command: string): Promise<void> {

@@ -6,11 +6,11 @@ import type { FileBounds } from '../../lib/logs/file/large-file.js';
 import { linesIn } from '../log/lines.js';
 import { statsOfOpen } from '../log/tool-file-system.js';
 
-/** A line of a file of dead letters, or a part of one that is too long. */
+/** A line of a file of dead letters, or a part of an overlong one. */
 export interface Line {
   /** Its number in the file, from 1. */
   readonly number: number;
-  /** Where it begins, in bytes from the start of the file. */
+  /** Its offset in the file, in bytes. */
   readonly at: number;
   /** The whole line, with its line feed. */
   readonly line: Buffer;
@@ -25,9 +25,9 @@ export interface Letter extends LetterAbout, Line {
 /** Some lines of a file of dead letters. */
 export interface LetterPart {
   readonly letters: readonly Letter[];
-  /** Lines that no server has written whole. */
+  /** Lines that no server has completed. */
   readonly strange: readonly Line[];
-  /** Lines of spaces: letters that were there. */
+  /** Lines of spaces in place of removed letters. */
   readonly blanks: readonly Line[];
 }
 
@@ -61,13 +61,13 @@ export async function* lettersIn(
   }
 }
 
-/** What takes the place of letters that stand one after the other: as many lines of spaces. */
+/** Lines of spaces that replace consecutive letters. */
 export function blankLines(letters: readonly Letter[]): Buffer {
   const lines = letters.map(({ line }) => Buffer.alloc(line.length, SPACE).fill(LINE_FEED, line.length - 1));
   return Buffer.concat(lines);
 }
 
-/** Letters in groups that stand one after the other in their file. */
+/** Letters in groups that are consecutive in their file. */
 export function runsOf(letters: Iterable<Letter>): Letter[][] {
   const runs: Letter[][] = [];
   let end = -1;
@@ -84,13 +84,13 @@ export function inOrder(lines: readonly Line[]): Line[] {
   return lines.toSorted((a, b) => a.at - b.at);
 }
 
-/** Which lines are meant, in words; of many the first ones are kept. */
+/** Line numbers in words. Of many, only the first are kept. */
 export class LineNumbers {
   count = 0;
   readonly #named: number[] = [];
   #last = 0;
 
-  /** Numbers go up. Parts of the same line count once. */
+  /** Numbers must ascend. Parts of the same line count once. */
   add(number: number): void {
     if (number === this.#last) return;
     this.#last = number;
@@ -106,12 +106,12 @@ export class LineNumbers {
   }
 }
 
-/** An empty line is none: the tool leaves none behind. */
+/** An empty line does not count: the tool leaves none. */
 function isBlank(line: Buffer): boolean {
   return line.length > 1 && line.at(-1) === LINE_FEED && line.subarray(0, -1).every((byte) => byte === SPACE);
 }
 
-/** `null` for a line that no server has written. */
+/** `null`: no server has written this line. */
 function letterIn(line: Line): Letter | null {
   const letter = aboutLetter(line.line);
   if (letter === null) return null;

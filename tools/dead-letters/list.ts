@@ -4,7 +4,7 @@ import { printable } from '../../lib/base/terminal-text.js';
 import type { LetterFiles } from './letter-files.js';
 import type { Letter } from './letter-lines.js';
 
-/** A sink may give each event a reason of its own: beyond this many they are counted together. */
+/** A sink may give each event its own reason. Reasons beyond this number are counted together. */
 const KINDS_MAX = 10_000;
 const OTHER_REASONS = '(other reasons)';
 
@@ -18,9 +18,9 @@ interface Kind {
 }
 
 /**
- * Says how many dead letters there are, by reason, the most frequent first. At most a part of one file is in memory.
+ * Lists how many dead letters there are, by reason, the most frequent first. At most a part of one file is in memory.
  *
- * @returns what could not be read, in words
+ * @returns a text for each failure to read
  */
 export async function list(
   files: LetterFiles,

@@ -11,27 +11,27 @@ import type { LetterFiles } from './letter-files.js';
 import { LineNumbers } from './letter-lines.js';
 import type { Letter } from './letter-lines.js';
 
-/** A request holds at most so much, beyond its first event. */
+/** A request holds at most this many bytes, besides its first event. */
 const BODY_BYTES_MAX = 2 ** 20;
 const BODY_EVENTS_MAX = 500;
 /** How long an answer may take, in milliseconds. */
 const ANSWER_MS = 300_000;
-/** A server that is full is asked again so often, each time after what it says. */
+/** A full server is asked at most this many times, each time after the wait that it names. */
 const TRIES_MAX = 20;
-/** The wait if it names none, in milliseconds. */
+/** The wait if the server names none, in milliseconds. */
 const RETRY_AFTER_MS = 1000;
 const RETRY_AFTER_MS_MAX = 60_000;
-/** These answers are about the events of the request: others may be taken. */
+/** Answers about the events of this request: the server may take others. */
 const REFUSALS: ReadonlySet<number> = new Set([400, 413, 422]);
 /** At most this many different answers are quoted for a file. */
 const ANSWERS_QUOTED_MAX = 5;
 
 /**
  * Sends dead letters through the front door again, oldest file first. A letter leaves its file only after the server
- * answered `202` for it: it is on disk there. A request that is refused is sent in halves, so that a letter which the
- * server does not take keeps no other. If the tool is killed in between, at most those of one request are sent twice.
+ * has answered `202` for it, and so has it on disk. A refused request is sent again in halves, so that a refused
+ * letter does not stop the others. If the tool is killed, at most the letters of one request are sent twice.
  *
- * @returns how many were sent and taken, and why others were not: they stay where they are
+ * @returns how many were sent and taken, and why others were not: those stay in their files
  */
 export async function redrive(
   letterFiles: LetterFiles,
@@ -80,7 +80,7 @@ export async function redrive(
   return { counts: { events, files: changed.size }, failures };
 }
 
-/** Nothing answers: no other file would fare better. */
+/** Nothing answers, so other files would fail as well. */
 class Unreachable extends Error {}
 
 function nextBody(letters: readonly Letter[]): Letter[] {
@@ -97,8 +97,8 @@ function nextBody(letters: readonly Letter[]): Letter[] {
 /**
  * Sends letters in one request, or in as few as the server takes.
  *
- * @param taken gets those that the server has
- * @param refused gets those that it does not take, each with its answer in words
+ * @param taken gets the letters that the server has taken
+ * @param refused gets the letters that the server refuses, each with its answer in words
  */
 async function sendInParts(
   url: URL,
@@ -122,13 +122,13 @@ async function sendInParts(
   }
 }
 
-/** What a server does not take of a file: lines with the same answer together. */
+/** The lines of a file that the server refuses, grouped by answer. */
 class Refusals {
   readonly #lines = new Map<string, LineNumbers>();
-  /** Letters that got yet another answer. */
+  /** Letters with an answer that is not quoted. */
   #others = 0;
 
-  /** @param number its line, as the file is when the redrive has ended */
+  /** @param number of its line, in the file as the redrive leaves it */
   add(answer: string, number: () => number): void {
     let lines = this.#lines.get(answer);
     if (lines === undefined && this.#lines.size >= ANSWERS_QUOTED_MAX) {
@@ -140,7 +140,6 @@ class Refusals {
     lines.add(number());
   }
 
-  /** In words. */
   textsOf(path: string): string[] {
     const texts = [...this.#lines].map(([answer, lines]) => `${path}, ${lines.text}: ${answer}`);
     if (this.#others > 0) texts.push(`${path}: ${count(this.#others, 'other line')} got other answers`);
@@ -148,7 +147,7 @@ class Refusals {
   }
 }
 
-/** `null`: they were taken. Else the answer, in words, if it is about them. */
+/** @returns `null` if the letters were taken, or the answer in words if it is about them */
 async function send(url: URL, letters: readonly Letter[]): Promise<string | null> {
   const body = Buffer.concat(letters.flatMap(({ event }) => [event, Buffer.from('\n')]));
   for (let tries = 1; ; tries++) {

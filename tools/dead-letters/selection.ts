@@ -3,19 +3,19 @@ import { count } from '../../lib/base/words.js';
 import type { LetterFiles } from './letter-files.js';
 import type { Letter } from './letter-lines.js';
 
-/** At most this many reasons are listed if nothing matches, */
+/** At most this many reasons are listed if nothing matches. */
 const REASONS_NAMED_MAX = 3;
-/** each cut to this many characters. */
+/** Each is cut to this many characters. */
 const REASON_LENGTH_MAX = 100;
 
-/** A sink may give each event a reason of its own: beyond this many no more are kept. */
+/** A sink may give each event its own reason: at most this many are kept. */
 const REASONS_KEPT_MAX = 10_000;
 
-/** Which dead letters are meant. */
+/** Selects dead letters. */
 export class Selection {
   /** Only letters whose reason contains this; `null`: all. */
   readonly reason: string | null;
-  /** The files that were asked for; none: all. */
+  /** The requested files; none: all. */
   readonly names: readonly string[];
 
   constructor(reason: string | null, names: readonly string[]) {
@@ -30,19 +30,19 @@ export class Selection {
   }
 }
 
-/** What was found of a selection, before anything is done. */
+/** The letters that a selection matches, before anything is done. */
 export interface Found {
-  /** How many letters are meant, and in how many files. */
+  /** The number of matching letters. */
   readonly events: number;
   /** The files that hold them. */
   readonly names: readonly string[];
-  /** The letters that were looked at, by their reason; of very many reasons the first ones. */
+  /** All letters that were read, by reason. If there are very many reasons, only the first are here. */
   readonly reasons: ReadonlyMap<string, number>;
-  /** What could not be read, in words. */
+  /** Failures to read, in words. */
   readonly failures: readonly string[];
 }
 
-/** Looks through files. At most a part of one is in memory. */
+/** Searches files. At most a part of one is in memory. */
 export async function find(
   letterFiles: LetterFiles,
   names: readonly string[],
@@ -64,7 +64,7 @@ export async function find(
   return { events, names: holding, reasons, failures };
 }
 
-/** Why nothing is done, in words: what there is instead. */
+/** Says that nothing is done, and which letters there are instead. */
 export function noMatchText({ reason }: Selection, { reasons }: Found, dir: string): string {
   const none = `No dead letter in ${dir} matches${reason === null ? '' : ` --reason ${JSON.stringify(reason)}`}`;
   const rows = [...reasons].toSorted(([, a], [, b]) => b - a);

@@ -26,7 +26,7 @@ const SETTINGS = {
   yes: { flag: 'yes', initial: false, unit: '', help: 'drop: yes, these events are lost', check: onOff },
 } as const;
 
-/** Looks at dead letters, sends them again, or drops them. */
+/** Shows dead letters, sends them again, or drops them. */
 export const DEAD_LETTERS_TOOL: Tool<typeof SETTINGS, 'ls' | 'show' | 'redrive' | 'drop'> = {
   name: 'dead-letters',
   settings: SETTINGS,
@@ -62,7 +62,7 @@ Exit code: 0 if all was done, 1 if nothing matched or something could not be rea
     if (command === 'ls') return exitCode(tell, await list(files, names, look.selection.has, json, output));
     if (command === 'show') return show(look);
     const work = (): Promise<ExitCode> => change(look, command, logDir, url);
-    // where there is no file there may be no folder to lock
+    // without files there may be no folder to lock
     return names.length === 0 ? work() : files.exclusively(command, work);
   },
 };

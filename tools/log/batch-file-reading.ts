@@ -6,17 +6,17 @@ import type { FileBounds } from '../../lib/logs/file/large-file.js';
 import { asError, systemCode } from '../../lib/base/errors.js';
 import { BatchInspection, inspectParts } from './batch-inspection.js';
 
-/** What became of reading a file. */
+/** The result of reading a file. */
 export type FileReading<T> =
   | { readonly content: T }
-  /** A server has delivered it meanwhile, or there never was one. */
+  /** A server has delivered it meanwhile, or it never existed. */
   | { readonly gone: true }
   | { readonly unreadable: string };
 
-/** What is done with what was read has failed: that says nothing about the file. */
+/** Work on the bytes has failed, which says nothing about the file. */
 class Elsewhere extends Error {}
 
-/** Opens a file of the log directory and reads it; what keeps it from being read is returned as a value. */
+/** Opens a file of the log directory and reads it. Returns a failure to read as a value. */
 export async function tryRead<T>(
   fs: FileSystem,
   dir: string,
@@ -31,7 +31,7 @@ export async function tryRead<T>(
   }
 }
 
-/** Work on what was read; its error is thrown by `tryRead`, as it is. */
+/** Wraps work on the bytes: `tryRead` throws its error as it is. */
 export async function elsewhere<T>(work: Promise<T>): Promise<T> {
   try {
     return await work;
@@ -41,9 +41,9 @@ export async function elsewhere<T>(work: Promise<T>): Promise<T> {
 }
 
 /**
- * Looks through a batch file. At most a part of it is in memory.
+ * Inspects a batch file. At most a part of it is in memory.
  *
- * @param use gets the sound events of each part in order, and says whether to go on
+ * @param use gets the sound events of each part in order, and returns whether to go on
  */
 export async function tryInspect(
   fs: FileSystem,

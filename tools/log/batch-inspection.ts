@@ -7,46 +7,46 @@ import { linesIn } from './lines.js';
 
 const LINE_FEED = 10;
 
-/** A file of nothing but garbage has many damaged lines; they look alike, so of each file only the first are named. */
+/** A file of garbage has many damaged lines that look alike, so only the first of each file are named. */
 export const DAMAGED_NAMED_MAX = 20;
 
 /** A damaged line of a batch file. */
 export interface DamagedLine {
   /** Counted from 1. */
   readonly line: number;
-  /** Where it begins, in bytes from the start of the file. */
+  /** Its offset in the file, in bytes. */
   readonly at: number;
-  /** In bytes, with its line feed if it has one. */
+  /** In bytes, including its line feed if it has one. */
   readonly length: number;
   readonly what: string;
 }
 
-/** What stands behind the last line feed of a file that is sound otherwise. */
+/** The text after the last line feed of an otherwise sound file. */
 export interface FileEnd {
   readonly line: number;
   readonly at: number;
   readonly length: number;
 }
 
-/** What is right and wrong in a batch file, by the same reading as a server's. */
+/** Collects the sound and damaged lines of a batch file, as a server would read it. */
 export class BatchInspection {
   bytes = 0;
   events = 0;
-  /** The run that wrote the file; `null`: it names none. */
+  /** The run that wrote the file; `null`: the file names none. */
   runId: string | null = null;
   damagedLines = 0;
-  /** The first of them. */
+  /** The first damaged lines. */
   readonly damaged: DamagedLine[] = [];
   /** A line that a crash cut off. */
   torn: FileEnd | null = null;
   /** The last line, if its event is sound and only its line feed is missing or damaged. */
   breakLost: FileEnd | null = null;
-  /** The line that comes next, counted from 1. */
+  /** The number of the next line, from 1. */
   #line = 1;
-  /** Whether the last part has ended within a line. */
+  /** Whether the last part ended inside a line. */
   #isInLine = false;
 
-  /** Takes the next part of the file. @returns its sound events: NDJSON without marks */
+  /** Adds the next part of the file. @returns its sound events: NDJSON without marks */
   add({ at, bytes, read }: ReadPart): Buffer {
     this.bytes += bytes.length;
     if (read === null) {
@@ -63,7 +63,7 @@ export class BatchInspection {
     let damaged = 0;
     for (const { at: start, bytes, isEnded } of linesIn(part)) {
       const place = { line: this.#line, at: partAt + start, length: bytes.length };
-      // whether a line is damaged depends on its bytes alone, and the damaged ones come in the order of the file
+      // damage depends only on the bytes of a line, and damaged lines come in the order of the file
       if (read.damaged[damaged]?.equals(bytes) === true) {
         damaged++;
         this.#addDamaged({ ...place, what: whatIsWrong(bytes, read.hasMarks) });
@@ -75,7 +75,7 @@ export class BatchInspection {
     }
   }
 
-  /** A line that does not fit into memory is damage. */
+  /** A line that does not fit into memory counts as damage. */
   #addPartOfLine(at: number, part: Buffer): void {
     const { length } = part;
     const last = this.damaged.at(-1);
@@ -94,7 +94,7 @@ export class BatchInspection {
 }
 
 /**
- * Looks through an open batch file, a part at a time, and notes in `inspection` what it finds. Damage never throws.
+ * Inspects an open batch file, a part at a time, and records its findings in `inspection`. Damage never throws.
  *
  * @returns the sound events of each part
  */

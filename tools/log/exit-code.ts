@@ -1,14 +1,14 @@
 import { WRONG_SETTING_EXIT } from '../../lib/settings/setting-error.js';
 
-/** What the tool says to a script. */
+/** Exit codes of the tool, for scripts. */
 export const EXIT = {
-  /** All that was looked at is sound, or was made so. */
+  /** Everything checked is sound, or was made sound. */
   sound: 0,
-  /** Something is damaged, unreadable or not to be had. */
+  /** Something is damaged, unreadable or missing. */
   damaged: 1,
-  /** A directory that cannot be used, output that nobody takes: nothing is said about the log. */
+  /** The directory or the output cannot be used. Says nothing about the log. */
   unusable: 2,
-  /** A wrong flag, variable or command: nothing was tried. */
+  /** A wrong flag, variable or command: nothing was done. */
   wrongSetting: WRONG_SETTING_EXIT,
 } as const;
 

@@ -1,9 +1,9 @@
 const LINE_FEED = 0x0a;
 
-/** A line, and where it is. */
+/** A line and its position. */
 export interface Line {
   readonly at: number;
-  /** With its line feed, if it has one. */
+  /** Including its line feed, if it has one. */
   readonly bytes: Buffer<ArrayBuffer>;
   readonly isEnded: boolean;
 }

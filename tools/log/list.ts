@@ -20,7 +20,7 @@ interface BatchRow {
   readonly tornBytes: number;
   readonly lastBreakLost: boolean;
   readonly ageSeconds: number;
-  /** Why it could not be read. */
+  /** Why the file could not be read. */
   readonly unreadable: string | null;
 }
 
@@ -33,16 +33,16 @@ interface Totals {
   unreadable: number;
 }
 
-/** How the list looks: for people or for scripts. */
+/** The form of the list: for people or for scripts. */
 interface Style {
   batch(row: BatchRow): string;
   end(totals: Totals, found: LogDirectory, quarantine: readonly QuarantineFile[], lock: LockReport): string;
 }
 
 /**
- * Says what is in a log directory. At most a part of one file is in memory.
+ * Lists the contents of a log directory. At most a part of one file is in memory.
  *
- * @param deadLettersTool how the tool for dead letters is called
+ * @param deadLettersTool the command of the tool for dead letters
  * @throws ForebayError `LOG_DIR_UNUSABLE`
  */
 export async function list(
@@ -54,7 +54,7 @@ export async function list(
   bounds?: FileBounds,
 ): Promise<ExitCode> {
   const found = await listDirectory(fs, dir);
-  const lock = await reportLock(dir); // after the names: a file made since is not among them
+  const lock = await reportLock(dir); // after the names: a file created since is not among them
   const style = json ? jsonLines() : table(dir, found, deadLettersTool);
   const totals: Totals = {
     deadLetterFiles: await countDeadLetters(fs, dir),
@@ -77,7 +77,7 @@ export async function list(
   return totals.unreadable === 0 ? EXIT.sound : EXIT.damaged;
 }
 
-/** `null` for a file that is gone: delivered meanwhile. */
+/** `null`: the file is gone, so it was delivered meanwhile. */
 async function rowOf(
   fs: FileSystem,
   dir: string,

@@ -1,7 +1,7 @@
 /**
- * Who uses a log directory, without touching the lock: a try of the lock takes it for a moment, and a server that
- * starts in that moment would not come up. Linux lists all locks in `/proc/locks`, by device and inode. Where that
- * list cannot be trusted, the answer is that it is not known; never that no server runs.
+ * Reports who uses a log directory, without touching the lock. Trying the lock would take it for a moment, and a
+ * server that starts in that moment would fail. Linux lists all locks in `/proc/locks`, by device and inode. If that
+ * list cannot be trusted, the report says that the state is unknown; it never says that no server runs.
  */
 import { constants } from 'node:fs';
 import { open, readFile, stat } from 'node:fs/promises';
@@ -10,26 +10,26 @@ import { LOCK_FILE, NOTE_BYTES, readNote } from '../../lib/logs/file/directory-l
 import { asError, systemCode } from '../../lib/base/errors.js';
 import type { BatchInspection } from './batch-inspection.js';
 
-/** File systems whose locks are all in `/proc/locks`, under the device and inode that `stat` gives. */
+/** File systems whose locks are all in `/proc/locks`, with the device and inode from `stat`. */
 const LISTED = new Set(['ext2', 'ext3', 'ext4', 'xfs', 'jfs', 'f2fs', 'tmpfs']);
 
-/** The system gives the list in parts: a lock elsewhere that ends in between may hide one. */
+/** The system returns the list in parts: a lock elsewhere that ends meanwhile may hide one. */
 const LOOKS = 3;
 
-/** Held or free; `missing`: there is no lock file; `unknown`: this system does not say. */
+/** `missing`: there is no lock file; `unknown`: this system does not say. */
 export type LockState = 'held' | 'free' | 'missing' | 'unknown';
 
 export interface LockReport {
   readonly state: LockState;
-  /** Who holds the lock, or held it last, as the lock file says: `process 17, started …`. */
+  /** The current or last holder of the lock, as the lock file says: `process 17, started …`. */
   readonly owner: string | null;
-  /** That run, as its files name it. */
+  /** The id of that run, as in its files. */
   readonly runId: string | null;
-  /** Why it is not known. */
+  /** Why the state is unknown. */
   readonly why: string | null;
 }
 
-/** Looks whether a server uses the directory. Changes nothing and does not throw. */
+/** Checks whether a server uses the directory. Changes nothing and does not throw. */
 export async function reportLock(dir: string): Promise<LockReport> {
   const path = join(dir, LOCK_FILE);
   const { owner, runId } = readNote(await noteOf(path));
@@ -58,13 +58,13 @@ export function lockText({ state, owner, why }: LockReport): string {
   }
 }
 
-/** Whether the end of a file may just be being written by a server: files of its own run only. */
+/** Whether a server may be writing the end of a file right now: it writes only files of its own run. */
 export function mayBeWritten(
   { state, runId: current }: LockReport,
   { runId, events }: Pick<BatchInspection, 'runId' | 'events'>,
 ): boolean {
   if (state === 'free' || state === 'missing') return false;
-  // the first line names the run; a file that has none yet may have just been created
+  // the first line names the run; a file without one may be new
   return current === null || runId === current || (runId === null && events === 0);
 }
 
@@ -98,7 +98,7 @@ async function noteOf(path: string): Promise<string> {
   }
 }
 
-/** `held`, `free`, or why it cannot be known. */
+/** `held`, `free`, or why the state is unknown. */
 async function stateOf(path: string): Promise<string> {
   const { dev, ino } = await stat(path, { bigint: true });
   const major = ((dev >> 8n) & 0xfffn) | ((dev >> 32n) & ~0xfffn);

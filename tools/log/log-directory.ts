@@ -12,20 +12,20 @@ import {
 import { QUARANTINE } from '../../lib/logs/file/aside/quarantine.js';
 import { asError, ForebayError, systemCode } from '../../lib/base/errors.js';
 
-/** What stands in a log directory. */
+/** The names in a log directory, sorted by kind. */
 export interface LogDirectory {
   /** Batch files, in the order of delivery. */
   readonly batches: readonly string[];
   /** Directories, links and other things with the name of a batch file. */
   readonly notPlain: readonly string[];
-  /** Where the tools have written down what was done by hand. */
+  /** Files in which the tools record operations by hand. */
   readonly operations: readonly string[];
-  /** Everything else that is not the log's own. */
+  /** All other names that do not belong to the log. */
   readonly foreign: readonly string[];
 }
 
 /**
- * Looks at the names in a log directory; opens no file.
+ * Reads the names in a log directory. Opens no file.
  *
  * @throws ForebayError `LOG_DIR_UNUSABLE`
  */
@@ -53,7 +53,7 @@ export async function listDirectory(fs: FileSystem, dir: string): Promise<LogDir
   });
 }
 
-/** How many files of dead letters there are. */
+/** The number of files with dead letters. */
 export async function countDeadLetters(fs: FileSystem, logDir: string): Promise<number> {
   return (await deadLetterFiles(fs, logDir)).length;
 }
@@ -64,7 +64,7 @@ export interface QuarantineFile {
   readonly bytes: number;
 }
 
-/** What is in the quarantine, by name; nothing where there is none. */
+/** Files in the quarantine, by name. Empty if there is no quarantine. */
 export async function listQuarantine(fs: FileSystem, logDir: string): Promise<QuarantineFile[]> {
   const dir = join(logDir, QUARANTINE);
   const look = lookThrough(fs, dir, async (entries) => {
@@ -81,13 +81,13 @@ export async function listQuarantine(fs: FileSystem, logDir: string): Promise<Qu
   });
 }
 
-/** The second in a batch file's name, since 1970. */
+/** The second in the name of a batch file, since 1970. */
 export function secondOf(batchName: string): number {
   const time = batchName.replace(/^batch_(....)(..)(..)_(..)(..)(..)_.*$/, '$1-$2-$3T$4:$5:$6Z');
   return Date.parse(time) / 1000;
 }
 
-/** The order of delivery. Each name is taken apart once: there may be a million of them. */
+/** Sorts names by the order of delivery. Parses each name once: there may be a million. */
 function inOrder(batchNames: readonly string[]): string[] {
   return batchNames
     .map((name) => ({ name, second: secondOf(name), n: Number(/(\d+)\.jsonl$/.exec(name)?.[1]) }))
@@ -95,7 +95,7 @@ function inOrder(batchNames: readonly string[]): string[] {
     .map(({ name }) => name);
 }
 
-/** The error for a directory that cannot be worked on. */
+/** The error for a directory that cannot be used. */
 export function unusable(dir: string, cause: unknown): ForebayError {
   if (cause instanceof ForebayError) return cause;
   const why = systemCode(cause) === 'ENOENT' ? 'there is none of this name' : asError(cause).message;

@@ -1,8 +1,8 @@
 /**
- * Who has changed what in a log directory by hand. The tools write it down in `operations.jsonl`: one line before the
- * first change, with what is about to be done, and one with what became of it, each flushed. A line without its second
- * one is of a tool that was killed, or that still runs. Tools may write at the same time: each line is one write to the
- * end of the file. No server reads it.
+ * Records who has changed what in a log directory by hand. The tools append to `operations.jsonl`: one line before
+ * the first change, with the plan, and one with the result, each flushed. A line without its second one is of a tool
+ * that was killed or still runs. Tools may write at the same time, because each line is one write to the end of the
+ * file. No server reads it.
  */
 import { randomUUID } from 'node:crypto';
 import { constants } from 'node:fs';
@@ -22,31 +22,31 @@ const LINE_FEED = 0x0a;
 
 const { O_RDWR, O_APPEND, O_CREAT, O_NOFOLLOW } = constants;
 
-/** What is about to be done. */
+/** A planned operation. */
 export interface Operation {
   readonly what: 'redrive' | 'drop';
-  /** What was asked for; `null` and no names: everything. */
+  /** The request; a `null` reason and no names: everything. */
   readonly selection: { readonly reason: string | null; readonly names: readonly string[] };
   /** Where a redrive sends events. */
   readonly url: URL | null;
   readonly counts: Counts;
 }
 
-/** How many events, files and the like; a name for each. */
+/** Counts of events, files and the like, each with a name. */
 export type Counts = Readonly<Record<string, number>>;
 
-/** What was done. */
+/** The result of an operation. */
 export interface Done {
   readonly counts: Counts;
-  /** Why something was not, in words; their number is written down, as they may quote an event. */
+  /** Failures in words. Only their number is recorded, because they may quote an event. */
   readonly failures: readonly string[];
 }
 
 /**
- * Does something to a log directory and writes down who does it: before, and when it has ended.
+ * Changes a log directory and records who does it, before the change and after it.
  *
- * @returns what `work` returned, with one failure more if its end could not be written down
- * @throws ForebayError `LOG_DIR_UNUSABLE` if nothing can be written: then nothing was done
+ * @returns the result of `work`, with one more failure if its end could not be recorded
+ * @throws ForebayError `LOG_DIR_UNUSABLE` if nothing can be recorded: then nothing was done
  */
 export async function recorded<T extends Done>(
   fs: ToolFileSystem,
@@ -71,7 +71,7 @@ export async function recorded<T extends Done>(
   try {
     done = await work();
   } catch (error) {
-    await writeEnd('failed', {}).catch(() => undefined); // the error of the work is the one to tell
+    await writeEnd('failed', {}).catch(() => undefined); // the error of the work matters more
     throw error;
   }
   try {
@@ -82,7 +82,7 @@ export async function recorded<T extends Done>(
   }
 }
 
-/** Who runs this process, as far as the system tells. */
+/** Who runs this process, as far as the system knows. */
 function operator(): object {
   let user: string | null = null;
   try {
@@ -90,12 +90,12 @@ function operator(): object {
   } catch {
     // the system has no name for the id, as in some containers
   }
-  // the tools run as the user of the server: this may be the person
+  // tools run as the user of the server; this may be the person
   const sudoUser = process.env['SUDO_USER'] ?? null;
   return { user, uid: process.geteuid?.() ?? null, sudoUser, host: hostname(), pid: process.pid };
 }
 
-/** Without user, password and query: they may be secrets. */
+/** The URL without user, password and query, which may be secrets. */
 function bare({ origin, pathname }: URL): string {
   return origin + pathname;
 }
@@ -104,10 +104,10 @@ function notWritten(dir: string, error: unknown): string {
   return `who does what cannot be written to ${join(dir, OPERATIONS)} (${asError(error).message})`;
 }
 
-/** Puts a line behind those that are there, in one write, and makes it durable. */
+/** Appends a line in one write, and makes it durable. */
 async function append(fs: ToolFileSystem, dir: string, text: string): Promise<void> {
   await withOperations(fs, dir, async (fd, { size }) => {
-    // a write that failed may have left a part of a line
+    // a failed write may have left a part of a line
     const start = size > 0 && (await byteAt(fs, fd, size - 1)) !== LINE_FEED ? '\n' : '';
     const bytes = Buffer.from(`${start}${text}\n`);
     const written = await call<number>((done) => {
@@ -116,10 +116,10 @@ async function append(fs: ToolFileSystem, dir: string, text: string): Promise<vo
     if (written < bytes.length) throw new Error(`only ${written} of ${bytes.length} bytes were taken`);
     await flush(fs, fd);
   });
-  await flushDirectory(fs, dir); // also if it was there: who has made it may not have come so far
+  await flushDirectory(fs, dir); // also if the file existed: its creator may have been killed before flushing
 }
 
-/** Renames a file that is large enough. Of tools that do so at the same time one gets the lock, the others go on. */
+/** Renames a large file. If tools do so at the same time, one gets the lock and the others go on. */
 async function makeRoom(fs: ToolFileSystem, dir: string): Promise<void> {
   const path = join(dir, OPERATIONS);
   if (((await statsOf(fs, path))?.size ?? 0) < BYTES_MAX) return;

@@ -4,24 +4,25 @@ import { isatty } from 'node:tty';
 import { systemCode } from '../../lib/base/errors.js';
 import { harmless } from '../../lib/base/terminal-text.js';
 
-/** Where results go. */
+/** Takes results. */
 export interface Output {
-  /** Whether the reader has gone: nothing that is written arrives any more. */
+  /** Whether the reader has gone: further writes are lost. */
   readonly closed: boolean;
   /**
-   * Resolves when the system has taken all of it; a slow reader holds it up. Not an error once the reader has gone.
+   * Resolves when the system has taken all of it; a slow reader delays that. Does not fail once the reader has gone.
    *
    * @throws the system's error, for example of a full disk
    */
   write(chunk: string | Buffer): Promise<void>;
 }
 
-/** What a pipe says that someone else has switched to not waiting, in milliseconds until the next try. */
+/** If another program has made a pipe non-blocking and it is full, the next try is after this many milliseconds. */
 const FULL_PIPE_MS = 5;
 
 /**
- * An open file, pipe or terminal; a terminal is not steered by what is written, whoever it came from. Node's own `process.stdout` is not used: to a file it may write less than it was
- * given without saying so, and a copy of the events that is cut short must not look like a whole one.
+ * An open file, pipe or terminal. Text that steers a terminal is made harmless, whatever its origin. Does not use
+ * Node's `process.stdout`: to a file it may silently write less than it was given, and a truncated copy of the events
+ * must not look complete.
  */
 export class DescriptorOutput implements Output {
   closed = false;

@@ -11,7 +11,7 @@ import type { LockReport } from './lock-report.js';
 import type { Output } from './output.js';
 import { count } from '../../lib/base/words.js';
 
-/** What is copied at once, in bytes. */
+/** Bytes that are copied at once. */
 const COPY_BYTES = 2 ** 20;
 
 export interface PrintOptions {
@@ -19,10 +19,10 @@ export interface PrintOptions {
   readonly dir: string;
   /** Batch names, or `quarantine/NAME`; none: all batch files. */
   readonly names: readonly string[];
-  /** Whether to print the bytes as they are. */
+  /** Whether to print the bytes unchanged. */
   readonly raw: boolean;
   readonly output: Output;
-  /** Takes a line about what is not printed. */
+  /** Takes a line about data that is not printed. */
   readonly tell: (line: string) => Promise<void>;
   readonly bounds?: FileBounds;
 }
@@ -53,7 +53,7 @@ export async function print(options: PrintOptions): Promise<ExitCode> {
   return code;
 }
 
-/** Prints the bytes of a file as they are. */
+/** Prints the bytes of a file unchanged. */
 async function copy({ fs, dir, output }: PrintOptions, name: string): Promise<FileReading<string>> {
   return tryRead(fs, dir, name, async (fd, size) => {
     for (let at = 0; at < size && !output.closed;) {
@@ -66,7 +66,7 @@ async function copy({ fs, dir, output }: PrintOptions, name: string): Promise<Fi
   });
 }
 
-/** Prints the events of a file. What of it is not printed comes back in words, if that is damage. */
+/** Prints the events of a file. Returns a text about damage that is not printed, if there is any. */
 async function printEvents(
   { fs, dir, output, tell, bounds }: PrintOptions,
   name: string,

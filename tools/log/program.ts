@@ -1,4 +1,4 @@
-/** What the tools for a log directory share: how their command lines are read, and how they start and end. */
+/** Shared by the tools for a log directory: how they read command lines, start and end. */
 import { calledAs } from '../../lib/base/called-as.js';
 import { asError } from '../../lib/base/errors.js';
 import { VERSION } from '../../lib/base/version.js';
@@ -15,7 +15,7 @@ import type { Output } from './output.js';
 import { toolFileSystem } from './tool-file-system.js';
 import type { ToolFileSystem } from './tool-file-system.js';
 
-/** The setting of each tool that says where to look. */
+/** The setting for the log directory. */
 export const LOG_DIR_SETTINGS = {
   logDir: {
     ...PIPELINE_SETTINGS.logDir,
@@ -23,11 +23,11 @@ export const LOG_DIR_SETTINGS = {
   },
 } as const satisfies OptionTable;
 
-/** What a tool can be asked to do. */
+/** A command of a tool. */
 interface Command<Key> {
-  /** Its name and arguments, and lines that say what it does. */
+  /** Its name and arguments, and lines that describe it. */
   readonly usage: readonly [call: string, ...what: string[]];
-  /** The setting that goes with it alone. */
+  /** The only setting that this command takes. */
   readonly only: Key | null;
   readonly takesNames: boolean;
 }
@@ -36,20 +36,20 @@ interface Command<Key> {
 export interface Tool<Table extends OptionTable, Name extends string> {
   /** `forebay-NAME`, or `bin/NAME.js`. */
   readonly name: string;
-  /** Its settings, beside the log directory and those that each program takes. */
+  /** Its settings, besides the log directory and the settings of every program. */
   readonly settings: Table;
   readonly commands: Readonly<Record<Name, Command<keyof Table & string>>>;
-  /** Commands and flags of earlier versions, each with what to do instead. */
+  /** Commands and flags of earlier versions, each with its replacement. */
   readonly removed: Readonly<Record<string, string>>;
-  /** The first line of its help, and what is after the commands. */
+  /** The first line of its help, and the text after the commands. */
   readonly about: string;
   readonly notes: string;
-  /** @throws ForebayError `SETTING_INVALID` if a command may not be run so */
+  /** @throws ForebayError `SETTING_INVALID` if the command cannot run with these settings */
   check(request: Request<Table, Name>): void;
   run(request: Request<Table, Name>, surroundings: Surroundings): Promise<ExitCode>;
 }
 
-/** What a tool was asked to do. */
+/** The request to a tool, from its command line. */
 export interface Request<Table extends OptionTable, Name extends string> {
   readonly command: Name;
   /** Names of files, in order. */
@@ -57,12 +57,12 @@ export interface Request<Table extends OptionTable, Name extends string> {
   readonly settings: Values<Table & typeof LOG_DIR_SETTINGS>;
 }
 
-/** What a tool reads and writes. */
+/** Input and output of a tool. */
 export interface Surroundings {
   readonly environment: Readonly<Record<string, string | undefined>>;
   readonly fs: ToolFileSystem;
   readonly output: Output;
-  /** Takes a line about what was not done. */
+  /** Takes a line about work that was not done. */
   readonly tell: (line: string) => Promise<void>;
 }
 
@@ -80,7 +80,7 @@ export async function runAsProcess<Table extends OptionTable, Name extends strin
   process.exitCode = await runTool(tool, argv.slice(2), { environment, fs: toolFileSystem, ...outputs });
 }
 
-/** Does what a command line says; an error is a line on `errors`. */
+/** Runs a command line. Writes an error as a line to `errors`. */
 export async function runTool<Table extends OptionTable, Name extends string>(
   tool: Tool<Table, Name>,
   argv: readonly string[],
@@ -106,16 +106,16 @@ function help<Table extends OptionTable, Name extends string>(tool: Tool<Table, 
   return `forebay-${tool.name}: ${tool.about}\n\n${usage}\n\n${tool.notes}\n\n${helpText(settingsOf(tool), false)}`;
 }
 
-/** @throws ForebayError `SETTING_INVALID`, which names what is wrong */
+/** @throws ForebayError `SETTING_INVALID`, which names the mistake */
 export function readRequest<Table extends OptionTable, Name extends string>(
   tool: Tool<Table, Name>,
   argv: readonly string[],
   environment: Surroundings['environment'],
 ): Request<Table, Name> | 'help' | 'version' {
   const first = argv.filter((word, at) => at === 0 || word.startsWith('--'));
-  refuseRemoved(tool.removed, first); // before its flags are read, as they may be unknown by now
+  refuseRemoved(tool.removed, first); // before its flags are read, because they may be unknown by now
   const table = settingsOf(tool);
-  // the variables of a server that are no settings of a tool may well be set here
+  // variables for a server, which a tool ignores, may be set here
   const variable = variableName(table.logDir.flag);
   const { settings, words } = readCommand(table, argv, { [variable]: environment[variable] });
   if (settings.help) return 'help';
@@ -134,7 +134,7 @@ export function readRequest<Table extends OptionTable, Name extends string>(
   return request;
 }
 
-/** @throws ForebayError `SETTING_INVALID`, which says what to do instead */
+/** @throws ForebayError `SETTING_INVALID`, which names the replacement */
 function refuseRemoved(removed: Readonly<Record<string, string>>, words: readonly string[]): void {
   for (const word of words) {
     const instead = Object.hasOwn(removed, word) ? removed[word] : undefined;

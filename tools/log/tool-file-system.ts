@@ -2,7 +2,7 @@ import nodeFs from 'node:fs';
 import { call, callVoid, nodeFileSystem } from '../../lib/logs/file/file-system.js';
 import type { FileSystem } from '../../lib/logs/file/file-system.js';
 
-/** What the tool asks of the system: as the log does, and that one file takes another's place. */
+/** The file system of the log, and renaming. */
 export interface ToolFileSystem extends FileSystem, Pick<typeof nodeFs, 'rename'> {}
 
 export const toolFileSystem: ToolFileSystem = Object.assign(
@@ -10,7 +10,7 @@ export const toolFileSystem: ToolFileSystem = Object.assign(
   { rename: nodeFs.rename },
 );
 
-/** Opens a file, works on it, closes it; an error of the work comes before one of closing. */
+/** Opens a file, works on it, closes it. An error of the work hides one of closing. */
 export async function withFile<T>(
   fs: FileSystem,
   path: string,
@@ -45,7 +45,7 @@ export function flush(fs: FileSystem, fd: number): Promise<void> {
   });
 }
 
-/** What the system says of an open file. */
+/** The stats of an open file. */
 export function statsOfOpen(fs: FileSystem, fd: number): Promise<nodeFs.Stats> {
   return call<nodeFs.Stats>((done) => {
     fs.fstat(fd, done);

@@ -22,7 +22,7 @@ const SETTINGS = {
 const NO_REPAIR =
   'a start of the server sets damage aside in quarantine/ and delivers the rest; verify says before what is damaged';
 
-/** Looks into a log directory; changes nothing. */
+/** Inspects a log directory. Changes nothing. */
 export const LOG_TOOL: Tool<typeof SETTINGS, 'ls' | 'verify' | 'cat'> = {
   name: 'log',
   settings: SETTINGS,
@@ -62,7 +62,7 @@ Exit code: 0 if all is sound, 1 if something is damaged or cannot be read, 2 if 
   },
 };
 
-/** Only files of the log directory itself can be named. */
+/** Only files of the log directory can be named. */
 function checkName(name: string): void {
   const aside = name.startsWith(`${QUARANTINE}/`) ? name.slice(QUARANTINE.length + 1) : null;
   const isInside = aside !== null && !aside.includes('/') && !['', '.', '..'].includes(aside);

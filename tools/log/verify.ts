@@ -24,7 +24,7 @@ interface Found {
 }
 
 /**
- * Reads every batch file and says what is wrong, and where.
+ * Reads every batch file and reports each damage with its place.
  *
  * @throws ForebayError `LOG_DIR_UNUSABLE`
  */
@@ -35,7 +35,7 @@ export async function verify(
   bounds?: FileBounds,
 ): Promise<ExitCode> {
   const listing = await listDirectory(fs, dir);
-  const lock = await reportLock(dir); // after the names: a file made since is not among them
+  const lock = await reportLock(dir); // after the names: a file created since is not among them
   const found: Found = {
     files: 0,
     events: 0,
@@ -60,7 +60,7 @@ export async function verify(
   return found.damagedFiles + found.unreadable === 0 ? EXIT.sound : EXIT.damaged;
 }
 
-/** Counts what is in a file, and says in words what is wrong with it. */
+/** Counts the contents of a file, and describes its damage. */
 function look(reading: FileReading<BatchInspection>, lock: LockReport, found: Found): string[] {
   if ('gone' in reading) {
     found.gone++;

@@ -3,33 +3,33 @@ import type { Dispatcher } from 'undici';
 import { systemCode } from '../../lib/base/errors.js';
 import { retryAfterMs } from '../../lib/base/retry-after.js';
 
-/** What came of sending a request once. */
+/** The result of sending a request once. */
 export interface Answer {
   /** `202`, `429`, `status 500`, `timeout`, `ECONNRESET`, … */
   readonly kind: string;
-  /** How many of its events are accepted; the others are errors, unless the kind is `429`. */
+  /** How many of its events are accepted. The others are errors, unless the kind is `429`. */
   readonly accepted: number;
-  /** Whether sending it again can help. */
+  /** Whether a retry can help. */
   readonly canRetry: boolean;
-  /** When the server wants it again, in milliseconds from now. */
+  /** The wait that the server asks for, in milliseconds. */
   readonly retryAfterMs: number | null;
-  /** Whether it is a `429` that ends its connection: the server has as many open as it allows. */
+  /** Whether it is a `429` that ends its connection: the server has reached its bound of open connections. */
   readonly isConnectionsMax: boolean;
-  /** Why no request of this kind can be accepted, as the server says it; `null`: another one may be. */
+  /** The server's reason why no request of this kind can succeed; `null`: another one may. */
   readonly hopeless: string | null;
 }
 
-/** Answers to the request as such, whatever its body is. */
+/** Statuses that concern every request, whatever its body is. */
 const HOPELESS = new Set([
   301, 302, 303, 307, 308, 401, 403, 404, 405, 407, 410, 415, 417, 421, 426, 501, 505,
 ]);
-/** At most this much of an explanation is shown, in characters. */
+/** At most this many characters of a reason are shown. */
 const REASON_LENGTH_MAX = 200;
 
-/** The longest body of an answer that is read for its count, in bytes: lists of refused events may be long. */
+/** At most this many bytes of an answer are read for its count: lists of refused events may be long. */
 const BODY_BYTES_MAX = 2 ** 20;
 
-/** Reads an answer to its end. An event counts, not a request: a bulk is accepted as far as its answer says so. */
+/** Reads an answer to its end. Counts events, not requests: the answer says how much of a bulk is accepted. */
 export async function readAnswer(
   { statusCode: status, headers, body }: Dispatcher.ResponseData,
   events: number,
@@ -52,20 +52,20 @@ export async function readAnswer(
   };
 }
 
-/** The explanation in the body of an answer, and where it leads. */
+/** The reason in the body of an answer, and its redirect. */
 function reasonIn(body: string, location: string | string[] | undefined): string {
   let reason = body.trim().replaceAll(/\p{Cc}+/gu, ' ');
   try {
     const answer = JSON.parse(body) as { error?: unknown } | null;
     if (typeof answer?.error === 'string') reason = answer.error;
   } catch {
-    // it is text, then
+    // plain text
   }
   const where = location === undefined ? '' : ` (Location: ${String(location)})`;
   return (reason === '' ? '' : `: ${reason.slice(0, REASON_LENGTH_MAX)}`) + where;
 }
 
-/** What a request that got no answer counts as. */
+/** The result of a request without an answer. */
 export function noAnswer(error: unknown): Answer {
   return {
     kind: kindOf(error),
@@ -98,7 +98,7 @@ function countIn(body: string): number | null {
   }
 }
 
-/** What kept a request from being answered, in a word or two. */
+/** Why a request got no answer, in a word or two. */
 function kindOf(error: unknown): string {
   if (error instanceof errors.HeadersTimeoutError || error instanceof errors.BodyTimeoutError)
     return 'timeout';

@@ -1,57 +1,57 @@
 import { grouped, msText, secondsText } from './words.js';
 
 /**
- * The search for the highest rate at which p99 stays below a bound: doubling until a rate does not hold, bisecting
- * between the highest that held and the lowest that did not, and a longer run at the result.
+ * Searches for the highest rate at which p99 stays below a bound: doubles until a rate fails, bisects between the
+ * highest rate that held and the lowest that failed, and confirms the result with a longer run.
  */
 
-/** What was measured at a rate. */
+/** The measurement of a rate. */
 export interface Measured {
   /** In events a second. */
   readonly rate: number;
   readonly lengthMs: number;
   /** Of accepted events; `null`: there were none. */
   readonly p99Ms: number | null;
-  /** The part of the events that was accepted within the bound. */
+  /** The share of events that was accepted within the bound. */
   readonly inTime: number;
-  /** The part that was refused, failed, or never left. */
+  /** The share that was refused, failed, or never left. */
   readonly refused: number;
-  /** Its commonest kind (`429`, `ECONNREFUSED`); `null`: there was none. */
+  /** Its most frequent kind (`429`, `ECONNREFUSED`); `null`: there was none. */
   readonly refusal: string | null;
-  /** Whether the producer itself was so late that the bound says nothing about the server. */
+  /** Whether the producer itself was so late that the result says nothing about the server. */
   readonly isProducerBehind: boolean;
-  /** Whether it was broken off. */
+  /** Whether it was interrupted. */
   readonly isStopped: boolean;
 }
 
 export interface Found {
   /** The longer run at the highest rate that held; `null`: none did. */
   readonly held: Measured | null;
-  /** The lowest rate that did not hold; `null`: none was met. */
+  /** The lowest rate that failed; `null`: none did. */
   readonly exceeded: Measured | null;
-  /** Why it ended before its end; `null`: it did not. */
+  /** Why the search ended early; `null`: it did not. */
   readonly ended: 'stopped' | 'no event was accepted' | null;
 }
 
 export interface Search {
   readonly startRate: number;
-  /** No lower rate is measured: a step must have enough requests to tell. */
+  /** No lower rate is measured: a step needs enough requests. */
   readonly rateMin: number;
   readonly stepMs: number;
   readonly measure: (rate: number, lengthMs: number) => Promise<Measured>;
 }
 
-/** The part of the events that must be accepted in time: the 99 of p99. */
+/** The share of events that must be accepted in time: the 99 of p99. */
 const PART = 0.99;
-/** The search ends when the rates that held and did not are this near to each other. */
+/** The search ends when the rate that held and the one that failed are this close. */
 const NEAR = 1.05;
-/** How long the run at the end is, in steps. */
+/** The length of the last run, in steps. */
 const CONFIRM_STEPS = 2;
-/** How often a rate is measured that does not hold. */
+/** A rate that fails is measured at most this often. */
 const MEASURES_MAX = { exceeded: 2, behind: 3 };
-/** What kept events from being accepted that never left. */
+/** The kind of events that never left. */
 export const NEVER_SENT = 'never sent';
-/** No producer gets so far, in events a second. */
+/** No producer reaches this rate, in events a second. */
 const RATE_MAX = 1e7;
 
 export function holds({ inTime }: Measured): boolean {
@@ -72,7 +72,7 @@ export async function findMax(search: Search): Promise<Found> {
 }
 
 interface Narrowed extends Pick<Found, 'exceeded' | 'ended'> {
-  /** Each at a higher rate than the one before. */
+  /** In ascending order of rate. */
   readonly held: readonly Measured[];
 }
 
@@ -81,8 +81,9 @@ function foundBy({ held, exceeded, ended }: Narrowed): Found {
 }
 
 /**
- * Measures until the rates that held and did not are near to each other: first at the candidates, the last of them
- * first, until one holds; below them if none does; then between that one and what did not hold.
+ * Measures until the rate that held and the one that failed are close. Tries the candidates first, the last one
+ * first, until one holds; then lower rates, if none does; then rates between the one that held and the one that
+ * failed.
  */
 async function narrow(
   candidates: readonly number[],
@@ -107,8 +108,8 @@ async function narrow(
 }
 
 /**
- * A rate that does not hold is measured again: something else may have been busy, all the more where the producer fell
- * behind. Not if nothing was accepted.
+ * Measures a rate that failed again: another program may have been busy, especially if the producer fell behind. Does
+ * not repeat it if nothing was accepted.
  */
 async function measureAgain(measure: Search['measure'], rate: number, lengthMs: number): Promise<Measured> {
   for (let times = 1; ; times += 1) {
@@ -118,7 +119,7 @@ async function measureAgain(measure: Search['measure'], rate: number, lengthMs: 
   }
 }
 
-/** The rate to try next; `null`: the answer is near enough. */
+/** The rate to try next; `null`: the result is close enough. */
 export function nextRate(held: number | null, exceeded: number | null, rateMin = 1): number | null {
   if (exceeded === null) return held === null || held >= RATE_MAX ? null : rounded(held * 2);
   if (held === null) return exceeded <= rounded(rateMin) ? null : rounded(Math.max(rateMin, exceeded / 2));
@@ -127,12 +128,12 @@ export function nextRate(held: number | null, exceeded: number | null, rateMin =
   return middle > held && middle < exceeded ? middle : null;
 }
 
-/** To three digits, and a whole number: a rate that people can say. */
+/** A whole number of three significant digits, for people. */
 function rounded(rate: number): number {
   return Math.max(1, Math.round(Number(rate.toPrecision(3))));
 }
 
-/** What came out, in one sentence. */
+/** The result in one sentence. */
 export function foundSentence({ held, exceeded, ended }: Found, boundMs: number): string {
   const bound = `p99 below ${msText(boundMs)} ms`;
   const more: string[] = [];
@@ -146,20 +147,20 @@ export function foundSentence({ held, exceeded, ended }: Found, boundMs: number)
   return `Highest rate with ${bound}: ${mayBeMore ? 'at least ' : ''}${grouped(held.rate)} events/s (${reasons})`;
 }
 
-/** Why a rate did not hold. */
+/** Why a rate failed. */
 export function reasonText(measured: Measured, boundMs: number): string {
   const { p99Ms, inTime, refused, refusal } = measured;
   const why = refusal === null ? '' : ` (${refusal})`;
   if (p99Ms === null) return `no event was accepted${why}`;
   if (isProducersDoing(measured)) return 'the producer itself fell behind: the server may take more';
   if (p99Ms >= boundMs) return `it was ${besideText(p99Ms, boundMs)} ms`;
-  // each alone may be within what p99 allows
+  // each share alone may be within the limit of p99
   return refused > 1 - PART
     ? `${percentText(refused)} were refused or failed${why}`
     : `${percentText(1 - inTime)} were late, refused or failed${why}`;
 }
 
-/** With enough digits to see on which side of the bound it is. */
+/** With enough digits to show on which side of the bound it is. */
 function besideText(ms: number, boundMs: number): string {
   return msText(ms) === msText(boundMs) ? String(Number(ms.toPrecision(4))) : msText(ms);
 }
@@ -168,12 +169,12 @@ function percentText(part: number): string {
   return `${Number((part * 100).toPrecision(2))} %`;
 }
 
-/** What the server refused is its own answer, however late the producer was. */
+/** A refusal is the server's own answer, however late the producer was. */
 function isProducersDoing({ isProducerBehind, refused, refusal }: Measured): boolean {
   return isProducerBehind && (refused <= 1 - PART || refusal === NEVER_SENT);
 }
 
-/** A line for each step, while they go on. */
+/** A line about a step of the search. */
 export function stepText(measured: Measured, boundMs: number): string {
   const { rate, lengthMs, p99Ms, isStopped } = measured;
   const what = `${grouped(rate).padStart(9)} events/s for ${secondsText(lengthMs)}:`;

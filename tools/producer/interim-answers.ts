@@ -6,9 +6,9 @@ const HEAD_END = '\r\n\r\n';
 const NOTHING = Buffer.alloc(0);
 
 /**
- * Connects so that an unasked `100 Continue` is taken, as each client must (RFC 9110, 15.2): `undici` fails at one, and
- * takes every other 1xx. It is left out of what `undici` reads, which holds as long as a connection carries one request at
- * a time.
+ * Connects so that an unrequested `100 Continue` is accepted, as each client must (RFC 9110, 15.2). `undici` fails at
+ * one, and accepts every other 1xx. So it is removed from the bytes that `undici` reads, which works while a
+ * connection carries one request at a time.
  */
 export function tolerantConnector(timeoutMs: number): buildConnector.connector {
   const connect = buildConnector({ timeout: timeoutMs });
@@ -23,7 +23,7 @@ export function tolerantConnector(timeoutMs: number): buildConnector.connector {
 
 function leaveOutContinue(socket: Socket): void {
   const read = socket.read.bind(socket) as () => Buffer | null;
-  /** The begin of what may be one. */
+  /** The start of a possible `100 Continue`. */
   let held: Buffer = NOTHING;
   socket.read = (): Buffer | null => {
     for (let piece = read(); piece !== null; piece = read()) {
@@ -37,7 +37,7 @@ function leaveOutContinue(socket: Socket): void {
   };
 }
 
-/** Where a `100 Continue` ends that is at the begin of these bytes; 0: there is none, -1: more must come to know. */
+/** The end of a `100 Continue` at the start of these bytes; 0: there is none, -1: more bytes are needed. */
 function endOfContinue(bytes: Buffer): number {
   if (bytes.length === 0) return 0;
   const length = Math.min(bytes.length, CONTINUE.length);

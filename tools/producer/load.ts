@@ -2,15 +2,15 @@ import type { ProducerSettings } from './producer-settings.js';
 import { Schedule } from './schedule.js';
 import type { Segment } from './schedule.js';
 
-/** The rate of each worker, in events a second, where none is given. */
+/** The default rate of each worker, in events a second. */
 export const RATE = 100;
-/** Events in all, where nothing says when a run ends. */
+/** Events in all, if nothing else ends the run. */
 const BURST = 500;
 
-/** What the settings ask of each worker; the events are those of all together. */
+/** The load of each worker. `events` is the number of all workers together. */
 export interface Load {
   readonly segments: readonly Segment[];
-  /** `null`: it ends with its segments, its events or its file. */
+  /** `null`: segments, events or a file end the run. */
   readonly durationMs: number | null;
   /** `null`: as many as become due, or as a file has. */
   readonly events: number | null;
@@ -25,17 +25,17 @@ export function loadOf({ rate, ramp, burst, durationMs, file }: LoadSettings): L
 
 type LoadSettings = Pick<ProducerSettings, 'rate' | 'ramp' | 'burst' | 'durationMs' | 'file'>;
 
-/** The part of a worker, as even as it can be. */
+/** The part of a worker, as even as possible. */
 export function shareOf(events: number, worker: number, workers: number): number {
   return Math.floor(events / workers) + (worker < events % workers ? 1 : 0);
 }
 
-/** What is due when, of all workers together: how far a run should be, for those who watch it. */
+/** The plan of all workers together: shows how far a run should be. */
 export interface Plan {
-  /** Infinite where only the end of a file or a stop ends it. */
+  /** Infinite if only the end of a file or a stop ends the run. */
   readonly events: number;
   readonly lengthMs: number;
-  /** When time ends it; infinite where the number of events does. */
+  /** When time ends the run; infinite if the number of events ends it. */
   readonly endMs: number;
   readonly dueBefore: (ms: number) => number;
 }

@@ -31,14 +31,14 @@ With --find-max: 0 if a rate was found, 1 if not. What is what: docs/producer.md
 
 const EXIT = { done: 0, failed: 1, wrongSetting: WRONG_SETTING_EXIT, interrupted: 130 } as const;
 const PROGRESS_MS = 100;
-/** The width of a plot: that of the terminal, and no more than this. */
+/** A plot is as wide as the terminal, and at most this wide. */
 const PLOT_WIDTH = 80;
 const PLOT_COLUMNS_MIN = 5;
 const US_PER_MS = 1000;
 
 for (const stream of [process.stdout, process.stderr]) {
   stream.on('error', (error) => {
-    // a reader that has gone (`| head`) wants nothing more, and needs no word about it
+    // a reader that has gone (`| head`) needs no message
     if (systemCode(error) !== 'EPIPE') process.stderr.write(`forebay-producer: ${error.message}\n`);
     process.exit(EXIT.failed);
   });
@@ -66,7 +66,7 @@ async function main(argv: readonly string[]): Promise<number> {
   const interrupt = new AbortController();
   const { signal } = interrupt;
   process.once('SIGINT', () => interrupt.abort()); // a second one ends the process at once
-  // what it held stays until there is a run to write
+  // the file keeps its old content until there is a run to write
   const hdrFile = settings.hdr === null ? null : openOutput('hdr', settings.hdr, 'a');
   const { run, found } = settings.findMax
     ? await search(settings, signal)
@@ -80,7 +80,7 @@ async function main(argv: readonly string[]): Promise<number> {
   return isDone && failures.every((failure) => failure === null) ? EXIT.done : EXIT.failed;
 }
 
-/** A run, with its progress on standard error. */
+/** Runs, with progress on standard error. */
 async function watched(
   settings: ProducerSettings,
   signal: AbortSignal,
@@ -101,7 +101,10 @@ async function watched(
   }
 }
 
-/** The search of `--find-max`, with a line for each step. The run is the one at the rate that was found, or else the last. */
+/**
+ * Runs the search of `--find-max`, with a line for each step. Returns the run at the rate that was found, or else the
+ * last.
+ */
 async function search(settings: ProducerSettings, signal: AbortSignal): Promise<{ run: Run; found: Found }> {
   const boundMs = settings.p99Ms ?? 0;
   const runs = new Map<Measured | null, Run>();
@@ -134,13 +137,13 @@ function report(settings: ProducerSettings, run: Run, found: Found | null): void
   }
   const fitted = (lines: string): string => (isTTY ? wrapped(lines, columns || PLOT_WIDTH) : lines);
   process.stdout.write(fitted(statisticsText(statistics)));
-  // a run of a moment has nothing to show over time
+  // a very short run has nothing to plot
   if (settings.plot || (isTTY && overTime.length >= PLOT_COLUMNS_MIN))
     process.stdout.write(plotText(overTime));
   if (sentence !== null) process.stdout.write(fitted(`${sentence}\n`));
 }
 
-/** Writes the file of `--hdr`; gives what was in the way, or `null`. */
+/** Writes the file of `--hdr`. Returns the reason if it fails, or `null`. */
 function writeHistogram(file: number, run: Run, name: string | null): string | null {
   try {
     if (fstatSync(file).isFile()) ftruncateSync(file);

@@ -6,23 +6,23 @@ import type { ProducerSettings } from './producer-settings.js';
 import type { Run } from './producer.js';
 import { BUSY_MAX } from './statistics.js';
 
-/** How long `--find-max` warms up before it counts, at each rate, in milliseconds: connections open, code is compiled. */
+/** Warm-up of `--find-max` at each rate, in milliseconds: connections open, code is compiled. */
 export const WARM_UP_MS = 1000;
 
-/** The rate of all workers together with which the search begins. */
+/** The rate at which the search starts, of all workers together. */
 export function startRateOf({ rate, workers }: ProducerSettings): number {
   return (rate?.[0]?.from ?? RATE) * workers;
 }
 
-/** So many requests a step has at least, of each worker: of a few, one decides what 99 of 100 do. */
+/** A step has at least this many requests of each worker: with fewer, a single one would decide p99. */
 const REQUESTS_MIN = 20;
 
-/** The lowest rate of all workers together at which a step says anything; single events may be as few as they like. */
+/** The lowest rate of all workers together at which a step has enough requests. */
 export function rateMinOf({ bulk, workers }: ProducerSettings, stepMs: number): number {
   return bulk === null ? 1 : (REQUESTS_MIN * bulk * workers * 1000) / stepMs;
 }
 
-/** The settings of a run at a rate of all workers together, warm-up included. */
+/** The settings of a run at a rate of all workers together, including the warm-up. */
 export function settingsAt(settings: ProducerSettings, rate: number, lengthMs: number): ProducerSettings {
   const workers = Math.min(settings.workers, rate);
   const each = rate / workers;
@@ -34,7 +34,7 @@ export function settingsAt(settings: ProducerSettings, rate: number, lengthMs: n
   };
 }
 
-/** What a run says about its rate. */
+/** The measurement of a run. */
 export function measuredOf(
   run: Run,
   rate: number,

@@ -5,22 +5,22 @@ import { asError } from '../../lib/base/errors.js';
 
 /** An event on its way to the server. */
 export interface OutgoingEvent {
-  /** Its bytes. Made-up ones are made when asked for: those that wait for a place take no memory. */
+  /** Its bytes. Generated events are built on demand, so that waiting events take no memory. */
   readonly body: () => Buffer;
-  /** Its id; `null` where the body holds none. */
+  /** Its id; `null`: the body holds none. */
   readonly id: () => string | null;
 }
 
-/** The longest event, of a file or made up, in bytes; no server takes one near this size. */
+/** The longest event, from a file or generated, in bytes. No server takes one near this size. */
 export const EVENT_BYTES_MAX = 16 * 2 ** 20;
 const MESSAGE = 'Test event';
-/** No run gets so far: 12 digits. */
+/** No run reaches 12 digits. */
 const SEQUENCE_MAX = 999_999_999_999;
 
 /**
- * Made-up events: `{"id":"PREFIX-WORKER-SEQUENCE","type":"test",…}`, with the sequence from 0.
+ * Generated events: `{"id":"PREFIX-WORKER-SEQUENCE","type":"test",…}`, with the sequence from 0.
  *
- * @param bytes how long each is: its message is cut or filled up; `null`: as long as it comes
+ * @param bytes the length of each: its message is cut or padded; `null`: its natural length
  */
 export function* madeUpEvents(
   prefix: string,
@@ -43,22 +43,22 @@ export function* madeUpEvents(
   }
 }
 
-/** The least length that made-up events of some workers can all have, in bytes. */
+/** The smallest length that all generated events of some workers can have, in bytes. */
 export function madeUpBytesMin(prefix: string, workers: number): number {
   const [longest] = madeUpEvents(prefix, workers - 1, 1);
   const own = (longest?.body().length ?? 0) - MESSAGE.length;
-  return own + 2 * (String(SEQUENCE_MAX).length - 1); // the sequence stands in it twice
+  return own + 2 * (String(SEQUENCE_MAX).length - 1); // the sequence occurs twice in it
 }
 
 /**
- * The lines of a stream, byte for byte, without the empty ones. A line that is no event goes out too: the server
- * judges it. No more is read ahead than the streams' own buffers hold. Ends with an error when the signal is
- * aborted, and at a line longer than `EVENT_BYTES_MAX`.
+ * The lines of a stream, byte for byte, without empty ones. A line that is not an event is sent too: the server
+ * judges it. Reads ahead at most as far as the buffers of the streams. Throws when the signal is aborted, and at a
+ * line longer than `EVENT_BYTES_MAX`.
  */
 export async function* linesOf(source: Readable, signal: AbortSignal): AsyncGenerator<OutgoingEvent> {
-  // as latin1 each byte is one character and comes back as the same byte; as UTF-8 invalid bytes would not
+  // latin1 maps each byte to one character and back; UTF-8 would lose invalid bytes
   const lines = source.setEncoding('latin1').pipe(split2('\n', lineOf, { maxLength: EVENT_BYTES_MAX }));
-  lines.on('error', () => {}); // the loop below throws it, except while it is not waiting for a line
+  lines.on('error', () => {}); // the loop below throws it, unless it is not waiting for a line
   try {
     for await (const line of addAbortSignal(signal, lines) as AsyncIterable<string>) {
       const body = Buffer.from(line, 'latin1');
@@ -70,7 +70,7 @@ export async function* linesOf(source: Readable, signal: AbortSignal): AsyncGene
   }
 }
 
-/** Events in groups of a size; the last may hold fewer. What there is goes out also where the source fails. */
+/** Events in groups of a size. The last group may be smaller; it is also returned if the source fails. */
 export async function* inGroups(
   source: Iterable<OutgoingEvent> | AsyncIterable<OutgoingEvent>,
   size: number,
@@ -90,7 +90,7 @@ export async function* inGroups(
   if (group.length > 0) yield group;
 }
 
-/** A line without its line break, which may be that of Windows; `undefined`: an empty one. */
+/** A line without its line break, which may be that of Windows; `undefined`: the line is empty. */
 function lineOf(line: string): string | undefined {
   return line.trim() === '' ? undefined : line.replace(/\r$/, '');
 }

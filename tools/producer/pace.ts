@@ -1,19 +1,19 @@
 import { setImmediate as breathe, setTimeout as wait } from 'node:timers/promises';
 import type { Schedule } from './schedule.js';
 
-/** The longest that `setTimeout` can wait, in milliseconds: it takes 31 bits. */
+/** The longest wait of `setTimeout`, in milliseconds: it takes 31 bits. */
 const WAIT_MS_MAX = 2 ** 31 - 1;
 
-/** How long events that are due still leave after the end of a run that ends by time, in milliseconds. */
+/** If time ends a run, events that are due may leave for this long after its end, in milliseconds. */
 export const GRACE_MS = 1000;
 
-/** How long events leave without a look at the answers, where many are due at once, in milliseconds. */
+/** If many events are due at once, they leave for at most this long before answers are read, in milliseconds. */
 const BREATH_MS = 2;
 
 /**
- * Waits until events are due, in an open loop: each at its moment of the schedule, whatever became of the ones before.
- * There is no timer for each event: after a wake-up all events that are due by then come without waiting.
- * Times are those of `performance.now()`.
+ * Waits until events are due, in an open loop: each event at its scheduled time, whatever happened to earlier ones.
+ * Events have no timers of their own: after a wake-up, all events that are due by then follow without a wait. Times
+ * are those of `performance.now()`.
  */
 export class Pace {
   readonly #schedule: Schedule;
@@ -25,8 +25,8 @@ export class Pace {
   #taken = 0;
 
   /**
-   * @param stride how many events leave together; they are due with the first of them
-   * @param phase a part of a stride by which all is later, from 0 to 1: so that workers take turns
+   * @param stride how many events leave together, when the first of them is due
+   * @param phase a share of a stride, from 0 to 1, by which everything is later, so that workers take turns
    */
   constructor(schedule: Schedule, signal: AbortSignal, stride = 1, phase = 0) {
     this.#schedule = schedule;
@@ -40,15 +40,15 @@ export class Pace {
     return this.#startMs;
   }
 
-  /** Whether the time is over, with its grace; never where the number of events ends the run. */
+  /** Whether the time is over, including its grace; never if the number of events ends the run. */
   get isOver(): boolean {
     return performance.now() > this.#startMs + this.#schedule.endMs + GRACE_MS;
   }
 
   /**
-   * How many events were due before a moment, and not after the end, and were not taken.
+   * Events that were due before a moment, and before the end, and were not taken.
    *
-   * @param countFromMs what was due before this does not count
+   * @param countFromMs events that were due earlier do not count
    */
   leftAt(ms: number, countFromMs = -Infinity): number {
     return Math.max(
@@ -57,7 +57,7 @@ export class Pace {
     );
   }
 
-  /** Events are due with the first of those that leave together; of the last of them all that there are. */
+  /** Events that leave together are due with the first of them. The last group may be smaller. */
   #dueBefore(ms: number): number {
     const due = this.#schedule.countBefore(ms - this.#startMs);
     if (due >= this.#schedule.events) return due;
@@ -66,8 +66,8 @@ export class Pace {
   }
 
   /**
-   * Waits until the next is due. Gives the moment at which it was; `null`: there is none, or the time is over. Throws when the signal is
-   * aborted.
+   * Waits until the next event is due. Returns when it was due; `null`: there is none, or the time is over. Throws
+   * when the signal is aborted.
    */
   async next(): Promise<number | null> {
     const dueMs = this.#nextDueMs();
@@ -90,8 +90,8 @@ export class Pace {
   }
 
   /**
-   * The next event did not exist before now, and was asked for at `askedMs`: it and the ones after it are due
-   * so much later. Without this a source that pauses would be followed by a burst without any rate.
+   * The next event arrived only now, and was asked for at `askedMs`: it and all later ones are due later by that
+   * time. Otherwise a pause of the source would be followed by a burst at no rate.
    */
   arrivedNow(askedMs: number): void {
     const dueMs = this.#nextDueMs();
@@ -101,7 +101,7 @@ export class Pace {
   #nextDueMs(): number | null {
     const dueMs =
       this.#schedule.dueMs((this.#taken + this.#phase) * this.#stride) ??
-      this.#schedule.dueMs(this.#taken * this.#stride); // the last may have no room for the phase
+      this.#schedule.dueMs(this.#taken * this.#stride); // the last event may have no room for the phase
     return dueMs === null ? null : this.#startMs + dueMs;
   }
 }

@@ -1,18 +1,18 @@
 import type { RecordableHistogram } from 'node:perf_hooks';
 
 /**
- * The percentile text of an HdrHistogram, as its `outputPercentileDistribution` writes it and plotters read it: a line
- * for each of a series of percentiles, five each time the distance to 100 % is halved, with the value, the percentile
- * as a part of 1, the number of values up to there, and 1 / (1 - percentile), which the last line leaves out.
+ * The percentile text of an HdrHistogram, in the format of its `outputPercentileDistribution`, which plotters read:
+ * one line for each of a series of percentiles, five per halving of the distance to 100 %. A line has the value, the
+ * percentile as a share of 1, the number of values up to it, and 1 / (1 - percentile), which the last line omits.
  */
 
 /** Lines between 0 and 50 %, between 50 and 75 %, and so on. */
 const TICKS_PER_HALF = 5;
 
-/** What an HdrHistogram of 3 digits is made of: with 2,048 sub-buckets each value is right within 0.1 %. */
+/** Sub-buckets of an HdrHistogram with 3 digits: with 2,048, each value is right within 0.1 %. */
 const SUB_BUCKETS = 2048;
 
-/** @param unit how many of the histogram's units make one of the file */
+/** @param unit how many units of the histogram make one of the file */
 export function percentileText(histogram: RecordableHistogram, unit: number): string {
   const lines = ['       Value     Percentile TotalCount 1/(1-Percentile)', ''];
   const total = histogram.count;
@@ -39,12 +39,12 @@ export function percentileText(histogram: RecordableHistogram, unit: number): st
 }
 
 /**
- * The least value that so many of 100 values do not exceed. Node.js rounds the rank, which with few values shows a p99
- * that less than 99 of 100 keep to.
+ * The smallest value that is at least as large as this percentage of all values. Node.js rounds the rank, so with few
+ * values its p99 holds for less than 99 of 100.
  */
 export function valueAtPercent(histogram: RecordableHistogram, percent: number): number {
   const total = histogram.count;
-  // what floating point adds to a whole number is no rank
+  // floating point may add a little to a whole number
   return valueAt(histogram, Math.max(1, Math.ceil((percent / 100) * total - 1e-6)), total);
 }
 
@@ -53,7 +53,7 @@ function valueAt(histogram: RecordableHistogram, rank: number, total: number): n
   return histogram.percentile(Math.min(100, (100 * rank) / total));
 }
 
-/** How many values are no greater: the highest rank with such a value. Node.js gives values at percentiles only. */
+/** The number of values that are at most this large. Node.js returns values at percentiles only. */
 export function countWithin(histogram: RecordableHistogram, value: number): number {
   const total = histogram.count;
   let [low, high] = [0, total];

@@ -1,21 +1,23 @@
 import type { Column } from './timeline.js';
 import { msText, secondsText, short } from './words.js';
 
-/** The rows of the plot of latency, and of that of answers at most: 10 let a step of 1, 2 or 5 fill it. */
+/**
+ * The rows of the plot of latency, and the most for that of answers: with at most 10, a step of 1, 2 or 5 fills it.
+ */
 const ROWS = 8;
 const ROWS_MAX = 10;
 /** The width of the labels on the left. */
 const LABEL = 7;
 const STEPS = [1, 2, 5, 10];
 
-/** How many columns go into a width in characters. */
+/** The number of columns in a width in characters. */
 export function columnsIn(width: number): number {
   return Math.max(10, width - LABEL - 3);
 }
 
 /**
- * Latency and throughput over time, in characters that every terminal has. Latency has a logarithmic scale: a row is
- * a factor, and 2 ms and 2 s both show.
+ * Plots latency and throughput over time, in characters that every terminal has. The scale of latency is logarithmic:
+ * a row is a factor, so 2 ms and 2 s are both visible.
  */
 export function plotText(columns: readonly Column[]): string {
   const lengthMs = columns.reduce((sum, column) => sum + column.lengthMs, 0);

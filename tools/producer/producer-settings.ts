@@ -13,7 +13,7 @@ import { invalid } from '../../lib/settings/setting-error.js';
 import { EVENT_BYTES_MAX, madeUpBytesMin } from './outgoing-events.js';
 import { duration, ramp, rateSteps } from './shape-checks.js';
 
-/** Where a URL without a path leads. */
+/** The path of a URL without one. */
 const EVENTS_PATH = '/events';
 
 function httpUrl(given: unknown): string {
@@ -25,7 +25,7 @@ function httpUrl(given: unknown): string {
   throw new CheckError('must be a URL that begins with http:// or https:// and holds no user name');
 }
 
-/** All settings of the producer; its flags come from this table alone. */
+/** All settings of the producer, and the only source of its flags. */
 export const PRODUCER_SETTINGS = {
   url: {
     flag: 'url',
@@ -88,7 +88,7 @@ export const PRODUCER_SETTINGS = {
     initial: 256,
     unit: 'REQUESTS',
     help: 'unanswered requests of each worker; beyond it events leave late',
-    check: wholeNumber(1, 65_535), // no more connections can go from one address to one port
+    check: wholeNumber(1, 65_535), // one address can have no more connections to one port
   },
   connections: {
     flag: 'connections',
@@ -179,13 +179,13 @@ export const PRODUCER_SETTINGS = {
 
 export type ProducerSettings = Values<typeof PRODUCER_SETTINGS>;
 
-/** The largest request, in bytes: it is made in memory, and no server takes one near this size. */
+/** The largest request, in bytes: it is built in memory, and no server takes one near this size. */
 const REQUEST_BYTES_MAX = 2 ** 30;
 
 /** How long `--find-max` measures a rate, in milliseconds. */
 export const STEP_MS = 5000;
 
-/** @throws ForebayError `SETTING_INVALID` where settings do not go together */
+/** @throws ForebayError `SETTING_INVALID` if settings contradict each other */
 export function checkRelations(settings: ProducerSettings): void {
   const given = new Set(
     Object.entries(PRODUCER_SETTINGS)

@@ -15,29 +15,29 @@ import type { WorkerMessage, WorkerReport, WorkerTask } from './worker.js';
 
 export interface Run {
   readonly statistics: Statistics;
-  /** Of the accepted events that were counted: for `--hdr`. */
+  /** Latencies of the accepted events that count: for `--hdr`. */
   readonly latencyUs: RecordableHistogram;
   readonly timeline: Timeline;
-  /** When it began to count and ended, on the clock of the timeline. */
+  /** When counting started and ended, on the clock of the timeline. */
   readonly startMs: number;
   readonly endMs: number;
-  /** Why not all events could be sent; `null` where nothing was in the way. */
+  /** Why not all events could be sent; `null`: all could. */
   readonly failure: string | null;
 }
 
 export interface RunOptions {
-  /** Aborted: stops sending; the statistics then tell what was done. */
+  /** Aborted: stops sending. The statistics then cover what was sent. */
   readonly signal: AbortSignal;
-  /** Events that are due before, from the start on, are sent and not counted. */
+  /** Events that are due in this time after the start are sent but not counted. */
   readonly warmUpMs?: number;
-  /** Told a few times a second which answers came. */
+  /** Called with new answers a few times a second. */
   readonly onAnswers: (answers: Float64Array) => void;
 }
 
 /**
- * Sends events from worker threads and adds up what became of them.
+ * Sends events from worker threads and adds up the results.
  *
- * @throws ForebayError `SETTING_INVALID` where a file cannot be opened
+ * @throws ForebayError `SETTING_INVALID` if a file cannot be opened
  */
 export async function produce(settings: ProducerSettings, options: RunOptions): Promise<Run> {
   const { signal, warmUpMs = 0, onAnswers } = options;
@@ -82,7 +82,7 @@ export async function produce(settings: ProducerSettings, options: RunOptions): 
   return { statistics, latencyUs: tally.latencyUs, timeline, startMs, endMs, failure };
 }
 
-/** One task for each worker that has anything to send. */
+/** One task for each worker that has events to send. */
 export function tasksOf(settings: ProducerSettings, warmUpMs: number): WorkerTask[] {
   const { url, bulk, maxInFlight, timeoutMs, retry, file, workers, accepted, size } = settings;
   const connections = settings.connections ?? maxInFlight;
@@ -93,7 +93,7 @@ export function tasksOf(settings: ProducerSettings, warmUpMs: number): WorkerTas
     const load = { segments, durationMs, events: null };
     return [{ ...common, load, phase: 0, events: { kind: 'lines', live: file === '-' } }];
   }
-  // 40 random bits: runs to come will not repeat an id
+  // 40 random bits: later runs do not repeat an id
   const prefix = settings.idPrefix ?? `evt-${randomBytes(5).toString('hex')}`;
   return Array.from({ length: Math.min(workers, events ?? workers) }, (_, worker) => ({
     ...common,
@@ -103,7 +103,7 @@ export function tasksOf(settings: ProducerSettings, warmUpMs: number): WorkerTas
   }));
 }
 
-/** Runs a task in a thread; lines are its standard input, which waits for the thread when that cannot follow. */
+/** Runs a task in a thread. Lines are its standard input, which waits if the thread is slow. */
 function runWorker(
   task: WorkerTask,
   lines: Readable | null,
@@ -123,7 +123,7 @@ function runWorker(
     worker.on('message', (message: WorkerMessage) => {
       if (message.kind === 'progress') return onProgress(message);
       resolve(message.report);
-      return void worker.terminate(); // it would wait for lines that nobody reads
+      return void worker.terminate(); // otherwise it would wait for lines that nobody reads
     });
     worker.on('error', reject);
     worker.on('exit', (code) => reject(new Error(`A worker ended before its work, with code ${code}`)));
@@ -143,7 +143,7 @@ async function openLines(file: string): Promise<Readable> {
   throw new ForebayError('SETTING_INVALID', { message: `--file cannot be read: ${file} is a directory` });
 }
 
-/** Opens a file that a flag names, to be written anew (`w`), or behind what it holds (`a`). */
+/** Opens the file of a flag, to overwrite it (`w`) or to append to it (`a`). */
 export function openOutput(flag: string, file: string, mode: 'w' | 'a'): number {
   try {
     return openSync(file, mode);

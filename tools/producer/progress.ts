@@ -3,38 +3,38 @@ import { GRACE_MS } from './pace.js';
 import { sumOfOutcomes } from './timeline.js';
 import { clock, grouped, short } from './words.js';
 
-/** How far a run is at a moment. */
+/** The progress of a run. */
 export interface Progress {
   readonly accepted: number;
   readonly backpressure: number;
   readonly errors: number;
-  /** How many times an event was sent again. */
+  /** How many times events were sent again. */
   readonly again: number;
-  /** Events answered a second, of late. */
+  /** The recent rate of answers, in events a second. */
   readonly rate: number;
   readonly elapsedMs: number;
-  /** From 0 to 1; `null`: nobody knows. */
+  /** From 0 to 1; `null`: unknown. */
   readonly part: number | null;
-  /** `null`: nobody knows. */
+  /** `null`: unknown. */
   readonly leftMs: number | null;
 }
 
-/** The rate is that of at least so long, in milliseconds. */
+/** The recent rate covers at least this time, in milliseconds. */
 const RATE_MS = 1000;
 
-/** Follows the answers of a run and tells how far it is. */
+/** Follows the answers of a run and reports its progress. */
 export class ProgressMeter {
   readonly #plan: Plan;
   readonly #sum = { accepted: 0, backpressure: 0, errors: 0, again: 0 };
   #startMs: number | null = null;
-  /** What had been answered at moments of the last while, oldest first. */
+  /** Recent totals of answers, oldest first. */
   #samples: { readonly atMs: number; readonly answered: number }[] = [];
 
   constructor(plan: Plan) {
     this.#plan = plan;
   }
 
-  /** The run begins with the first of these. Takes what an `AnswerLog` gave. */
+  /** The first call starts the run. Takes the numbers of an `AnswerLog`. */
   add(answers: Float64Array, nowMs: number): void {
     this.#startMs ??= nowMs;
     const sum = sumOfOutcomes(answers);
@@ -44,7 +44,7 @@ export class ProgressMeter {
     this.#sum.again += sum.again;
   }
 
-  /** `null` before it began. */
+  /** `null` before the run has started. */
   read(nowMs: number): Progress | null {
     if (this.#startMs === null) return null;
     const { events, lengthMs, endMs, dueBefore } = this.#plan;
@@ -54,13 +54,13 @@ export class ProgressMeter {
     const untilDueMs = Math.max(0, lengthMs - elapsedMs);
     const behind = Number.isFinite(events) ? Math.max(0, dueBefore(elapsedMs) - answered) : 0;
     const msFor = (count: number): number => (count === 0 ? 0 : (count * 1000) / rate);
-    // a server that is more than a second behind answers what is not due yet no faster than what is
+    // a server that is more than a second late does not answer events faster before they are due
     const untilAnsweredMs =
       msFor(behind) <= RATE_MS ? untilDueMs + msFor(behind) : Math.max(untilDueMs, msFor(events - answered));
-    // what has left by then is awaited as long as --timeout allows: nobody knows how long
+    // answers are awaited as long as --timeout allows: how long that takes is unknown
     const untilOverMs = endMs + GRACE_MS - elapsedMs;
     const leftMs = untilOverMs > 0 ? Math.min(untilAnsweredMs, untilOverMs) : Infinity;
-    // whichever comes first ends it
+    // the first of the two ends it
     const byEvents = Number.isFinite(events) ? answered / events : 0;
     const part =
       Number.isFinite(endMs) || Number.isFinite(events)
@@ -79,10 +79,10 @@ export class ProgressMeter {
   }
 }
 
-/** A bar is no shorter and no longer than this. */
+/** The shortest and the longest bar. */
 const BAR = { least: 10, most: 30 };
 
-/** The progress in one line of a terminal: the first of its forms that fits into the width. */
+/** The progress in one line of a terminal, in the first form that fits into the width. */
 export function progressLine(progress: Progress, width: number): string {
   const { accepted, backpressure, errors, again, rate, part, leftMs, elapsedMs } = progress;
   const percent = part === null ? clock(elapsedMs) : `${Math.floor(part * 100)}%`;
@@ -112,12 +112,12 @@ export function progressLine(progress: Progress, width: number): string {
     }
   }
   forms.push(`${percent} ${tight}${ending}`, `${tight}${ending}`);
-  // a number is shown whole or not at all; what went wrong, the longest
+  // show a number whole or not at all; keep failures longest
   forms.push(...fields.map((_, index) => fields.slice(index).join(' ')));
   return forms.find((form) => form.length <= width) ?? '';
 }
 
-/** The same where there is no terminal: a line that stays. */
+/** The same without a terminal: a line that stays. */
 export function progressText(progress: Progress): string {
   const { accepted, backpressure, errors, again, rate, part, leftMs, elapsedMs } = progress;
   const parts = [
@@ -133,7 +133,7 @@ export function progressText(progress: Progress): string {
   return parts.join(', ');
 }
 
-/** 0:00 is left when nothing is. */
+/** 0:00 only when nothing is left. */
 function leftText(ms: number): string {
   return clock(Math.ceil(ms / 1000) * 1000);
 }

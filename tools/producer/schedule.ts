@@ -1,13 +1,13 @@
-/** A part of a load: its rate goes evenly from one to another, or stays. */
+/** A part of a load: its rate changes evenly, or stays. */
 export interface Segment {
-  /** Events a second at its beginning and at its end. */
+  /** The rate at its start and at its end, in events a second. */
   readonly from: number;
   readonly to: number;
-  /** `null`: it goes on for ever; only the last may. */
+  /** `null`: it never ends; only the last segment may. */
   readonly durationMs: number | null;
 }
 
-/** A segment, with what was due and how much time had passed before it. */
+/** A segment, with the events and the time before it. */
 interface Placed extends Segment {
   readonly startMs: number;
   readonly startEvents: number;
@@ -16,19 +16,18 @@ interface Placed extends Segment {
 /**
  * When events are due: pure arithmetic, with times in milliseconds from the start.
  *
- * In a segment from rate a to rate b that lasts T, after t the events a t + (b - a) t² / 2T were due. Event n (from 0)
- * is due at the moment at which that sum reaches n, so each moment has the rate that was asked for, and no rounding
- * adds up.
+ * In a segment from rate a to rate b that lasts T, after t the events a t + (b - a) t² / 2T were due. Event n (from
+ * 0) is due when that sum reaches n, so each moment has the requested rate, and rounding does not add up.
  */
 export class Schedule {
   readonly #segments: readonly Placed[];
-  /** When nothing more is due; infinite where the number of events ends it, or a stop. */
+  /** When the last event is due; infinite if the number of events or a stop ends the run. */
   readonly endMs: number;
   #eventsMax: number;
 
   /**
-   * @param durationMs when it ends, though a segment or the last rate would go on; `null`: with the last segment
-   * @param events how many events there are; `null`: as many as become due
+   * @param durationMs ends a schedule whose segment or last rate would go on; `null`: the last segment ends it
+   * @param events at most this many; `null`: as many as become due
    */
   constructor(segments: readonly Segment[], durationMs: number | null, events: number | null) {
     let startMs = 0;
@@ -44,12 +43,12 @@ export class Schedule {
     const goesOn = Number.isFinite(startMs) && last !== undefined && last.to > 0;
     const isLonger = durationMs !== null || events !== null;
     if (goesOn && isLonger) {
-      placed.push({ from: last.to, to: last.to, durationMs: null, startMs, startEvents }); // it stays at the last rate
+      placed.push({ from: last.to, to: last.to, durationMs: null, startMs, startEvents }); // stay at the last rate
     }
     this.#segments = placed;
     this.endMs = Math.min(durationMs ?? Infinity, goesOn && isLonger ? Infinity : startMs);
     this.#eventsMax = events ?? Infinity;
-    this.#eventsMax = this.countBefore(Infinity); // those that are due before its end
+    this.#eventsMax = this.countBefore(Infinity); // events before the end
   }
 
   /** When event n is due; `null`: there is none. A fraction is a moment between two events. */
@@ -61,7 +60,7 @@ export class Schedule {
     return dueMs < this.endMs ? dueMs : null;
   }
 
-  /** How many events are due before a moment, of all that there are. */
+  /** The number of events that are due before a moment. */
   countBefore(ms: number): number {
     const untilMs = Math.min(ms, this.endMs);
     const segment = this.#segments.findLast(({ startMs }) => startMs <= untilMs);
@@ -71,22 +70,25 @@ export class Schedule {
     if (t === Infinity) return this.#eventsMax;
     const slope = durationMs === null ? 0 : (to - from) / durationMs;
     const due = startEvents + (from * t + (slope * t * t) / 2) / 1000;
-    // an event that is due at the very end is not before it; what floating point adds to a whole number is none
+    // an event at the very end is not before it; floating point may add a little to a whole number
     return Math.min(this.#eventsMax, Math.ceil(due - 1e-6));
   }
 
-  /** How many events there are; infinite where only a stop ends it. */
+  /** The number of all events; infinite if only a stop ends the run. */
   get events(): number {
     return this.#eventsMax;
   }
 
-  /** When the last event is due; infinite where only a stop ends it. */
+  /** When the last event is due; infinite if only a stop ends the run. */
   get lengthMs(): number {
     return Number.isFinite(this.#eventsMax) ? (this.dueMs(this.#eventsMax - 1) ?? this.endMs) : this.endMs;
   }
 }
 
-/** After how many milliseconds of a segment so many events were due: the root that stays exact where a is b, or 0. */
+/**
+ * The time within a segment until this many events were due, in milliseconds. This form of the root is exact for a =
+ * b, or 0.
+ */
 function reachedMs({ from, to, durationMs }: Segment, events: number): number {
   if (events <= 0) return 0;
   const slope = durationMs === null ? 0 : (to - from) / (durationMs / 1000);

@@ -10,44 +10,44 @@ import type { OutgoingEvent } from './outgoing-events.js';
 import { count, newTally, recordAccepted, recordMs, recordSent } from './tally.js';
 import type { Outcome } from './timeline.js';
 
-/** Events that go out in one request. */
+/** Events of one request. */
 type Events = readonly OutgoingEvent[];
 
 export interface SenderOptions {
   readonly url: string;
   /** Whether requests are NDJSON, of one event or more; else each is one event as JSON. */
   readonly isBulk: boolean;
-  /** How many requests may be unanswered at once. */
+  /** At most this many requests are unanswered at once. */
   readonly maxInFlight: number;
-  /** How many connections there are at most; each carries one request at a time. */
+  /** At most this many connections; each carries one request at a time. */
   readonly connections: number;
-  /** How long the connection, the head of an answer and its body may take, each, in milliseconds. */
+  /** Limit for each of connecting, the head of an answer, and its body, in milliseconds. */
   readonly timeoutMs: number;
   /** Whether events that got 429, 503 or no answer are sent again until they are accepted. */
   readonly retry: boolean;
-  /** Events that are due before this moment are sent and not counted, as `performance.now()` tells it. */
+  /** Events that are due before this moment of `performance.now()` are sent but not counted. */
   readonly countFromMs: number;
   /** Aborted: nothing more is sent. */
   readonly signal: AbortSignal;
-  /** Whether the time of the run is over: then nothing is sent for the first time, and nothing again. */
+  /** Whether the run is over: then nothing is sent, neither for the first time nor again. */
   readonly isOver: () => boolean;
   readonly onAccepted: (event: OutgoingEvent) => void;
-  /** Told once, with the server's reason, if the first answers say that no request will ever be accepted. */
+  /** Called once, with the server's reason, if the first answers show that no request will ever be accepted. */
   readonly onHopeless: (reason: string) => void;
-  /** Told when it is settled what became of events, and each time they are sent again. */
+  /** Called with the final outcome of events, and each time they are sent again. */
   readonly onOutcome: (outcome: Outcome, dueMs: number, events: number) => void;
 }
 
-/** The wait before a request is sent again where the server names none, in milliseconds; give or take a half. */
+/** The wait before a retry if the server names none, in milliseconds, plus or minus a half. */
 const RETRY_AFTER_MS = 1000;
 
-/** How soon a wait sees that the run is over, in milliseconds. */
+/** How soon a wait notices that the run is over, in milliseconds. */
 const LOOK_MS = 1000;
 
 /** How long answers are awaited after the signal, in milliseconds: a person waits for the statistics. */
 const STOP_MS = 1000;
 
-/** This many first answers that say so show that no request will be accepted; all are alike but for their events. */
+/** This many hopeless first answers show that no request will be accepted. They differ only in their events. */
 const HOPELESS_ANSWERS = 3;
 
 const LINE_END = Buffer.from('\n');
@@ -55,27 +55,27 @@ const LINE_END = Buffer.from('\n');
 /**
  * Sends events over a pool of connections, at most `maxInFlight` requests at once, and tallies the answers.
  *
- * A request that waits to be sent again keeps its place among the `maxInFlight`: refused events never pile up in
- * memory. Sending again after a lost or late answer can make a duplicate; the server promises at-least-once, and
- * the id stays the same.
+ * A request that waits for its retry keeps its place among the `maxInFlight`, so refused events never pile up in
+ * memory. A retry after a lost or late answer can make a duplicate: the server promises at-least-once, and the id
+ * stays the same.
  */
 export class Sender {
   readonly tally = newTally();
-  /** Events that were taken and never left, as the run was over before. */
+  /** Events that were taken and never left, because the run ended before. */
   neverSent = 0;
-  /** What was due before `countFromMs`. */
+  /** Events that were due before `countFromMs`. */
   readonly #uncounted = newTally();
   readonly #options: SenderOptions;
   readonly #path: string;
   readonly #pool: Pool;
   readonly #places: LimitFunction;
   readonly #connections: LimitFunction;
-  /** More requests at once than this wait for a place or a connection: the server's doing, not the producer's. */
+  /** With more requests than this, some wait for a place or a connection: that is due to the server. */
   readonly #full: number;
   #unfinished = 0;
-  /** Answers so far, as long as all of them say that no request will be accepted; `null`: one has said otherwise. */
+  /** The number of answers, while all of them are hopeless; `null`: one was not. */
   #hopeless: number | null = 0;
-  /** The last moment at which there was no place. */
+  /** The last moment without a free place. */
   #fullMs = -Infinity;
   #wake: () => void = () => {};
 
@@ -87,21 +87,21 @@ export class Sender {
     this.#pool = new Pool(origin, {
       connections,
       headersTimeout: timeoutMs,
-      bodyTimeout: 0, // it would begin anew with each byte
+      bodyTimeout: 0, // it would restart with each byte
       connect: tolerantConnector(timeoutMs),
     });
     this.#places = pLimit(maxInFlight);
     this.#connections = pLimit(connections);
     this.#full = Math.min(maxInFlight, connections);
-    setMaxListeners(0, signal); // every request that waits to be sent again listens
+    setMaxListeners(0, signal); // every request that waits for its retry listens
     signal.addEventListener('abort', () => setTimeout(() => void this.#pool.destroy(), STOP_MS).unref());
   }
 
   /**
-   * Takes events that are due. Resolves before they were answered, even before they left: as soon as no more than
-   * `maxInFlight` others wait for a place. So a slow server makes events late, and never fills the memory.
+   * Takes events that are due. Resolves once at most `maxInFlight` requests wait for a place, even before these are
+   * sent. So a slow server makes events late, and never fills the memory.
    *
-   * @param dueMs when they were due, as `performance.now()` tells it
+   * @param dueMs when they were due, as in `performance.now()`
    */
   async take(events: Events, dueMs: number): Promise<void> {
     const nowMs = performance.now();
@@ -117,7 +117,7 @@ export class Sender {
     while (this.#places.pendingCount > waitingMax) await this.#nextFinished();
   }
 
-  /** Waits until all that was taken is answered; after the signal no longer than a moment. */
+  /** Waits until all taken events are answered; after the signal, only for a moment. */
   async finish(): Promise<void> {
     while (this.#unfinished > 0) await this.#nextFinished();
     await this.#pool.destroy();
@@ -135,7 +135,7 @@ export class Sender {
     const { signal, isOver, onOutcome } = this.#options;
     const tally = this.#tallyOf(dueMs);
     let body: Buffer | null = null;
-    // `null`: it is too late to send anything
+    // `null`: too late to send anything
     const attempt = (before: Answer | null): Promise<Answer | null> =>
       this.#connections(async () => {
         if (signal.aborted || isOver()) return null;
@@ -164,7 +164,7 @@ export class Sender {
     if (accepted > 0) {
       recordAccepted(tally, performance.now() - dueMs, accepted);
       onOutcome('accepted', dueMs, accepted);
-      if (others === 0) events.forEach(onAccepted); // else it is not known which they are
+      if (others === 0) events.forEach(onAccepted); // otherwise it is unknown which ones
     }
     if (others === 0) return;
     if (isConnectionsMax) tally.connectionsMax += others;
@@ -191,7 +191,7 @@ export class Sender {
       const answer = await this.#pool.request({ path: this.#path, method: 'POST', headers, body });
       let isLate = false;
       const timer = setTimeout(() => {
-        isLate = true; // a body that is thrown away does not tell how it ended
+        isLate = true; // the end of a body that is thrown away is unknown
         answer.body.destroy(new errors.BodyTimeoutError());
       }, this.#options.timeoutMs);
       try {
@@ -206,7 +206,7 @@ export class Sender {
     }
   }
 
-  /** Waits before a request is sent again; `false`: it is not, by its options or because the run is over. */
+  /** Waits before a retry; `false`: there is none, because of the options or because the run is over. */
   async #waited({ retryAfterMs: askedMs }: Answer): Promise<boolean> {
     const { signal, retry, isOver } = this.#options;
     if (!retry) return false;

@@ -4,17 +4,17 @@ import type { Segment } from './schedule.js';
 const UNITS_MS = { ms: 1, s: 1000, m: 60_000, min: 60_000, h: 3_600_000 } as const;
 const DURATION = /^(\d+(?:\.\d+)?)(ms|s|m|min|h)$/;
 const NUMBER = /^\d+(?:\.\d+)?(?:e\d+)?$/i;
-/** A rate that no machine reaches: a typing error, not a load. */
+/** No machine reaches this rate: it is a typing error. */
 const RATE_MAX = 1e8;
 
-/** A time with its unit: `500ms`, `30s`, `5m`, `1h`. Gives milliseconds. */
+/** A time with its unit, `500ms`, `30s`, `5m`, `1h`, in milliseconds. */
 export function duration(given: unknown): number {
   const ms = typeof given === 'string' ? durationMs(given) : null;
   if (ms !== null) return ms;
   throw new CheckError('must be a time with its unit, like 500ms, 30s, 5m or 1h');
 }
 
-/** `100`, or steps `100:10s,500:10s,1000`: the last may go on. */
+/** `100`, or steps `100:10s,500:10s,1000`; the last may have no end. */
 export function rateSteps(given: unknown): readonly Segment[] {
   const steps = String(given).split(',');
   return steps.map((step, index) => {
@@ -44,7 +44,7 @@ function rateOf(text: string): number | null {
   return rate >= 0 && rate <= RATE_MAX ? rate : null;
 }
 
-/** Above 0, and no longer than `setTimeout` can wait. */
+/** Above 0, and at most as long as `setTimeout` can wait. */
 function durationMs(text: string): number | null {
   const [, amount, unit] = DURATION.exec(text) ?? [];
   const ms = Number(amount) * UNITS_MS[(unit ?? 'ms') as keyof typeof UNITS_MS];

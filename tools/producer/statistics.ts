@@ -2,19 +2,19 @@ import { valueAtPercent } from './percentile-file.js';
 import { LATE_MS, sumOf } from './tally.js';
 import type { Tally } from './tally.js';
 
-/** What a run of the producer came to, as `--json` prints it. */
+/** The results of a run, as `--json` prints them. */
 export interface Statistics {
-  /** Events that were sent, however often: `accepted + backpressure + errors`. */
+  /** Events that were sent, each counted once: `accepted + backpressure + errors`. */
   readonly totalSent: number;
   readonly accepted: number;
   readonly backpressure: number;
-  /** Those of them that were refused because the server had as many connections open as it allows. */
+  /** Part of `backpressure`: the server had reached its bound of open connections. */
   readonly connectionsMax: number;
   readonly errors: number;
   readonly durationMs: number;
   /** Sent events a second, over the whole duration. */
   readonly throughput: number;
-  /** From when an event was due until it was accepted, in milliseconds; `null` where none was accepted. */
+  /** From when an event was due until it was accepted, in milliseconds; `null`: none was accepted. */
   readonly latencyMs: Readonly<Record<'p50' | 'p90' | 'p99' | 'p99.9' | 'max', number>> | null;
   readonly late: {
     /** Events that left more than `thresholdMs` after they were due. */
@@ -22,24 +22,24 @@ export interface Statistics {
     readonly thresholdMs: number;
     readonly delayMsMax: number;
   };
-  /** Events that were due, and had not left a second after the end of a run that ends by time. */
+  /** Events that were due, and had not left a second after time ended the run. */
   readonly neverSent: number;
   /**
    * How late the producer itself was, from when an event was due, or from when a place was free for it: in
-   * milliseconds; `null` where none was sent.
+   * milliseconds; `null`: none was sent.
    */
   readonly ownDelayMs: Readonly<Record<'p50' | 'p90' | 'p99' | 'max', number>> | null;
-  /** The part of its time in which the busiest worker thread was not waiting for anything, from 0 to 1. */
+  /** The share of its time in which the busiest worker thread was not waiting, from 0 to 1. */
   readonly busy: number;
   /** Whether the producer was the bottleneck, not the server. */
   readonly isProducerBehind: boolean;
-  /** How many events were errors, of each kind. */
+  /** Errors by kind, in events. */
   readonly errorsByKind: Readonly<Record<string, number>>;
   /** How many times an event was sent again, by the kind of answer before. */
   readonly sentAgainByKind: Readonly<Record<string, number>>;
 }
 
-/** A thread that is busy for more of its time cannot follow: it looks as if all places were taken by a slow server. */
+/** A thread with a larger share cannot keep up. It looks as if a slow server held all places. */
 export const BUSY_MAX = 0.9;
 
 export function statisticsOf(tally: Tally, durationMs: number, neverSent: number, busy = 0): Statistics {
@@ -96,13 +96,16 @@ export function statisticsOf(tally: Tally, durationMs: number, neverSent: number
   };
 }
 
-/** A shorter run (in milliseconds), or one of fewer events, says nothing about the producer: it may only have begun slowly. */
+/**
+ * A shorter run (in milliseconds), or one of fewer events, says nothing about the producer: it may have started
+ * slowly.
+ */
 const BEHIND_DURATION_MS = 1000;
 const BEHIND_EVENTS = 100;
 
 const RULE = '='.repeat(40);
 
-/** The statistics as people read them. */
+/** The statistics for people. */
 export function statisticsText(statistics: Statistics): string {
   const { latencyMs, late, neverSent, errorsByKind, sentAgainByKind } = statistics;
   const latencies = Object.entries(latencyMs ?? {}).map(([name, ms]) => `${name} ${ms.toFixed(1)}`);
@@ -128,7 +131,7 @@ export function statisticsText(statistics: Statistics): string {
   return `${lines.join('\n')}\n`;
 }
 
-/** What stood in the way, and what to do about it. */
+/** Names what limited the run, and what to do about it. */
 function adviceOn(statistics: Statistics): string[] {
   const { connectionsMax, isProducerBehind } = statistics;
   if (connectionsMax > 0) {

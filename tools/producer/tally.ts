@@ -1,15 +1,15 @@
 import { createHistogram } from 'node:perf_hooks';
 import type { RecordableHistogram } from 'node:perf_hooks';
 
-/** An event that leaves more than this after it was due is late, in milliseconds: timers are a little late too. */
+/** An event that leaves more than this after it was due is late, in milliseconds. Timers are a little late, too. */
 export const LATE_MS = 10;
 
 /** The range of latencies: a microsecond to an hour, in microseconds. */
 const LATENCY_US_MAX = 3_600_000_000;
 
 /**
- * What became of events. Each event counts once, by its last answer: `sent = accepted + backpressure + errors`
- * as soon as all are answered. Plain data, so that a worker thread can post it.
+ * Results of events. Each event counts once, by its last answer: `sent = accepted + backpressure + errors` once all
+ * are answered. Plain data, so that a worker thread can post it.
  */
 export interface Tally {
   /** Events that were sent at least once. */
@@ -18,9 +18,9 @@ export interface Tally {
   accepted: number;
   /** Events answered by 429. */
   backpressure: number;
-  /** Those of them that were refused because the server had as many connections open as it allows. */
+  /** Part of `backpressure`: the server had reached its bound of open connections. */
   connectionsMax: number;
-  /** Events with any other answer, or none: how many of each kind (`status 500`, `timeout`, `ECONNRESET`). */
+  /** Events with any other answer, or none, by kind (`status 500`, `timeout`, `ECONNRESET`). */
   readonly errors: Map<string, number>;
   /** Events that were sent again, by the kind of answer before. */
   readonly sentAgain: Map<string, number>;
@@ -37,7 +37,7 @@ export interface Tally {
   readonly ownDelayUs: RecordableHistogram;
 }
 
-/** @param figures how many digits of a value are kept: with 2 it takes 27 KB, with 3 180 KB */
+/** @param figures kept digits of a value: with 2 it takes 27 KB, with 3 180 KB */
 export function latencyHistogram(figures: 2 | 3): RecordableHistogram {
   return createHistogram({ lowest: 1, highest: LATENCY_US_MAX, figures });
 }

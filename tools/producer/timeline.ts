@@ -2,13 +2,13 @@ import type { RecordableHistogram } from 'node:perf_hooks';
 import { valueAtPercent } from './percentile-file.js';
 import { latencyHistogram, recordMs } from './tally.js';
 
-/** What was answered within a slice of time, and how long what was due in it took. */
+/** Answers within a slice of time, and latencies of events that were due in it. */
 interface Slice {
   readonly index: number;
   accepted: number;
   backpressure: number;
   errors: number;
-  /** Of the accepted events that were due in it; `null`: none. */
+  /** Latencies of accepted events that were due in it; `null`: none. */
   latencyUs: RecordableHistogram | null;
 }
 
@@ -16,7 +16,7 @@ interface Slice {
 const OUTCOMES = ['accepted', 'backpressure', 'errors', 'again'] as const;
 export type Outcome = (typeof OUTCOMES)[number];
 
-/** The numbers of an answer in an `AnswerLog`: its outcome, when its events were due, when it came, how many they are. */
+/** Numbers per answer in an `AnswerLog`: outcome, due time, time of arrival, and events. */
 const FIELDS = 4;
 
 /** Answers on their way from a worker thread to the `Timeline`: four numbers each. */
@@ -28,7 +28,7 @@ export class AnswerLog {
     this.#numbers.push(OUTCOMES.indexOf(outcome), dueMs, atMs, events);
   }
 
-  /** Hands over what it holds; then it is empty. */
+  /** Returns the numbers and empties the log. */
   take(): Float64Array {
     const numbers = Float64Array.from(this.#numbers);
     this.#numbers = [];
@@ -36,7 +36,7 @@ export class AnswerLog {
   }
 }
 
-/** How many events came to what in what an `AnswerLog` gave. */
+/** Events by outcome, from the numbers of an `AnswerLog`. */
 export function sumOfOutcomes(answers: Float64Array): Record<Outcome, number> {
   const sum = { accepted: 0, backpressure: 0, errors: 0, again: 0 };
   for (let at = 0; at < answers.length; at += FIELDS) {
@@ -47,38 +47,37 @@ export function sumOfOutcomes(answers: Float64Array): Record<Outcome, number> {
 
 /** A part of a run. */
 export interface Column {
-  /** Its beginning and its length, in milliseconds from the beginning of the run. */
+  /** Its start and length, in milliseconds; the run starts at 0. */
   readonly atMs: number;
   readonly lengthMs: number;
   /** Answers a second. */
   readonly accepted: number;
   readonly backpressure: number;
   readonly errors: number;
-  /** In milliseconds; `null` where nothing was due that was accepted. */
+  /** In milliseconds; `null`: no event that was due here was accepted. */
   readonly p50: number | null;
   readonly p99: number | null;
 }
 
 const SLICE_MS = 100;
-/** More slices than this are joined, two to one: at 27 KB each they never take more than 7 MB. */
+/** More slices are joined in pairs: at 27 KB each they take at most 7 MB. */
 const SLICES_MAX = 240;
 
 /**
- * A run over time, in slices of 100 ms, or of twice as long each time there are too many. Answers belong to the moment
- * at which they came, latencies to the moment at which their event was due: when a server hangs for two seconds, the
- * answers stop there, and the latency begins
- * with two seconds and falls.
+ * A run over time, in slices of 100 ms; their length doubles each time there are too many. An answer belongs to the
+ * moment at which it came, a latency to the moment at which its event was due. If a server hangs for two seconds, the
+ * answers stop there, and the latency starts at two seconds and falls.
  */
 export class Timeline {
   #slices = new Map<number, Slice>();
   #sliceMs = SLICE_MS;
-  /** Slices begin with the run: when the first worker began to count. */
+  /** Slices start with the run: when the first worker started to count. */
   #originMs: number | null = null;
 
   /**
-   * Adds what an `AnswerLog` of a worker gave.
+   * Adds the numbers of a worker's `AnswerLog`.
    *
-   * @param countFromMs what was due before belongs to no run: it warmed up
+   * @param countFromMs events that were due earlier are warm-up and do not count
    */
   add(answers: Float64Array, countFromMs: number): void {
     this.#originMs ??= countFromMs;
@@ -96,7 +95,7 @@ export class Timeline {
   }
 
   /**
-   * The run from start to end in at most so many columns; the first and the last may be half as long as the others, or
+   * The run from start to end in at most `most` columns. The first and the last may be half as long as the others, or
    * longer.
    */
   columns(startMs: number, endMs: number, most: number): Column[] {

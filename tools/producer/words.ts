@@ -1,4 +1,4 @@
-/** Numbers as people read them. */
+/** Numbers for people. */
 
 const INDENT = '  ';
 /** In characters. */
@@ -29,8 +29,8 @@ export function msText(ms: number): string {
 }
 
 /**
- * Lines no longer than a width, broken between words where they can be, behind a comma if one is near; the rest of a
- * line stands under it, indented.
+ * Breaks lines at a width, between words if possible, after a comma if one is near. The rest of a line follows
+ * indented.
  */
 export function wrapped(text: string, width: number): string {
   const lineOf = (line: string): string => {
@@ -42,7 +42,7 @@ export function wrapped(text: string, width: number): string {
   return text.split('\n').map(lineOf).join('\n');
 }
 
-/** A time of a clock: `0:05`, `12:00`, `1:00:00`. */
+/** A time as on a clock: `0:05`, `12:00`, `1:00:00`. */
 export function clock(ms: number): string {
   const seconds = Math.floor(ms / 1000);
   const [h, m, s] = [Math.floor(seconds / 3600), Math.floor(seconds / 60) % 60, seconds % 60];

@@ -1,4 +1,4 @@
-/** A worker thread of the producer: sends its share of the events and posts what became of them. */
+/** A worker thread of the producer: sends its share of the events and posts the results. */
 import { parentPort, workerData } from 'node:worker_threads';
 import { asError } from '../../lib/base/errors.js';
 import { inGroups, linesOf, madeUpEvents } from './outgoing-events.js';
@@ -9,16 +9,16 @@ import { Sender } from './sender.js';
 import type { Tally } from './tally.js';
 import { AnswerLog } from './timeline.js';
 
-/** What a worker is to do. */
+/** The task of a worker. */
 export interface WorkerTask {
   readonly url: string;
-  /** Its own rate over time, when it ends, and how many events there are. */
+  /** Its own rate over time, its end, and its number of events. */
   readonly load: {
     readonly segments: readonly Segment[];
     readonly durationMs: number | null;
     readonly events: number | null;
   };
-  /** By which part of the time between two of its requests all of them are later: workers take turns. */
+  /** A share of the time between two of its requests, by which all are later: workers take turns. */
   readonly phase: number;
   /** Events of a request; `null`: one, as JSON. */
   readonly bulk: number | null;
@@ -26,9 +26,9 @@ export interface WorkerTask {
   readonly connections: number;
   readonly timeoutMs: number;
   readonly retry: boolean;
-  /** What is due before this, from its start, is not counted. */
+  /** Events that are due in this time after the start are not counted. */
   readonly warmUpMs: number;
-  /** Made-up events, or the lines of the worker's standard input; `live` lines come from someone who may pause. */
+  /** Generated events, or the lines of the worker's standard input. The source of `live` lines may pause. */
   readonly events:
     | {
         readonly kind: 'made up';
@@ -41,11 +41,11 @@ export interface WorkerTask {
   readonly postIds: boolean;
 }
 
-/** What a worker posts: how far it is, from time to time, and once at the end what became of its events. */
+/** Messages of a worker: its progress from time to time, and its results at the end. */
 export type WorkerMessage =
   | {
       readonly kind: 'progress';
-      /** When it began to count, in milliseconds of the clock that all threads share. */
+      /** When it started to count, in milliseconds of the clock that all threads share. */
       readonly startMs: number;
       readonly answers: Float64Array;
       readonly ids: readonly string[];
@@ -54,14 +54,14 @@ export type WorkerMessage =
 
 export interface WorkerReport {
   readonly tally: Tally;
-  /** When it began to count and ended, in milliseconds of the clock that all threads share. */
+  /** When it started to count and ended, in milliseconds of the clock that all threads share. */
   readonly startMs: number;
   readonly endMs: number;
   /** Events that were due and had not left when its time was over, or when it was stopped. */
   readonly neverSent: number;
-  /** The part of its time in which the thread was not waiting for anything, from 0 to 1. */
+  /** The share of its time in which the thread was not waiting, from 0 to 1. */
   readonly busy: number;
-  /** Why it could not go on with its events; `null` where nothing was in the way. */
+  /** Why it could not send its events; `null`: it could. */
   readonly failure: string | null;
 }
 
@@ -75,14 +75,14 @@ const { events, load } = task;
 const stop = new AbortController();
 let stoppedMs = Infinity;
 let hopeless: string | null = null;
-// the producer has only one thing to say: stop
+// the producer sends only one message: stop
 port.once('message', () => {
   stoppedMs = performance.now();
   stop.abort();
 });
 const { signal } = stop;
 
-/** From this thread's `performance.now()` to the clock that all threads share. */
+/** Add this to `performance.now()` of this thread for the clock that all threads share. */
 const sharedMs = Number(process.hrtime.bigint()) / 1e6 - performance.now();
 const schedule = new Schedule(load.segments, load.durationMs, load.events);
 const pace = new Pace(schedule, signal, task.bulk ?? 1, task.phase);
@@ -109,7 +109,7 @@ const sender = new Sender({
 });
 
 const startMs = sharedMs + countFromMs;
-postProgress(); // it begins
+postProgress(); // report the start
 const interval = setInterval(postProgress, PROGRESS_INTERVAL_MS);
 let before = performance.eventLoopUtilization();
 if (task.warmUpMs > 0) setTimeout(() => (before = performance.eventLoopUtilization()), task.warmUpMs).unref();
@@ -124,11 +124,11 @@ const { utilization: busy } = performance.eventLoopUtilization(before);
 neverSent += sender.neverSent;
 post({ kind: 'done', report: { tally: sender.tally, startMs, endMs, neverSent, busy, failure } });
 
-/** Sends the events as they become due. Gives the reason why not all could be. */
+/** Sends the events as they become due. Returns why some could not be sent, or `null`. */
 async function sendAll(): Promise<string | null> {
   const isLive = events.kind === 'lines' && events.live;
   const over = new AbortController();
-  // who pauses makes the events after it due later, but the run no longer; what was due before still leaves
+  // a pause makes later events due later but the run no longer; events that were due before still leave
   const timer =
     isLive && Number.isFinite(schedule.endMs)
       ? setTimeout(() => over.abort(), schedule.endMs + GRACE_MS)
@@ -144,7 +144,7 @@ async function sendAll(): Promise<string | null> {
       if (isLive) pace.arrivedNow(askedMs);
       const dueMs = leftOver > 0 ? null : await pace.next();
       if (dueMs === null) {
-        // of a file not all that could have been due is there; what is still to come from someone was not due
+        // a file may hold more events that were due; events still to come from a live source were not due
         leftOver += events.kind === 'made up' ? Infinity : group.length;
         neverSent = Math.min(leftOver, pace.leftAt(performance.now(), countFromMs));
         if (isLive || neverSent < leftOver) break;
@@ -156,7 +156,7 @@ async function sendAll(): Promise<string | null> {
     return null;
   } catch (error) {
     if (!signal.aborted) return over.signal.aborted ? null : asError(error).message;
-    // a server that hangs keeps them from being taken: without them a stop would hide how long
+    // a hanging server keeps events from being taken: count them, or a stop would hide how long it hung
     if (events.kind === 'made up' && hopeless === null) neverSent = pace.leftAt(stoppedMs, countFromMs);
     return null;
   } finally {

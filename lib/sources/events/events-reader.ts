@@ -8,13 +8,13 @@ import type { HttpAnswer } from '../../seams/http-answer.js';
 import { EventBlock } from '../../event/event-block.js';
 import type { EventReader, Limits } from '../../seams/source.js';
 
-/** At most this many refused events are listed in an answer; the others are counted. */
+/** An answer lists at most this many refused events, and counts the others. */
 const LISTED_MAX = 100;
 
-/** Where an event stands in a body that may hold many; `null`: it is the only one. */
+/** The place of an event in a body that may hold many; `null`: it is the only one. */
 export type Place =
   | { readonly line: number }
-  /** `startOf`: where it begins in the body, in UTF-16 code units. */
+  /** `startOf`: where it starts in the body, in UTF-16 code units. */
   | { readonly index: number; readonly startOf: () => number }
   | null;
 
@@ -28,29 +28,29 @@ export interface RefusedEvent {
   readonly position?: number;
 }
 
-/** How the bodies of some requests are read, the same for all with one head. */
+/** How bodies are read that have the same head. */
 export interface Reading {
   readonly limits: Limits;
-  /** Whether one wrong event leaves the others in. */
+  /** Whether the other events are taken if one is wrong. */
   readonly isLenient: boolean;
-  /** Shared: what it found last is used before it looks for more. */
+  /** Shared, because it first tries what it found last. */
   readonly scan: EventScan;
 }
 
-/** The answer to one event, made once. */
+/** The answer to one event, built once. */
 const ACCEPTED = jsonAnswer(202, { status: 'accepted' });
 const NOTHING = Buffer.alloc(0);
 
-/** The events of a request as lines of the log, checked one by one. How a body is cut into events is left to others. */
+/** Checks the events of a request one by one and keeps their lines. Subclasses cut the body into events. */
 export abstract class EventsReader implements EventReader {
   readonly block = new EventBlock();
   readonly refused: Map<ErrorCode, number> | undefined;
   /** Whether the body can hold many events: it is an array or NDJSON. */
   protected areMany = false;
   readonly #how: Reading;
-  /** The first events that were refused alone, */
+  /** The first events that were refused alone. */
   readonly #listed: RefusedEvent[] = [];
-  /** and how many there are. */
+  /** The number of all events that were refused alone. */
   #refusedEvents = 0;
 
   constructor(how: Reading) {
@@ -71,7 +71,7 @@ export abstract class EventsReader implements EventReader {
     return jsonAnswer(status, body, { 'Preference-Applied': 'handling=lenient' });
   }
 
-  /** How many events the request holds so far. */
+  /** Events of the request so far, also refused ones. */
   protected get events(): number {
     return this.block.length + this.#refusedEvents;
   }
@@ -81,14 +81,14 @@ export abstract class EventsReader implements EventReader {
   }
 
   /**
-   * The position behind the event that begins at `start`, where it is certain that it is a good one; -1: see `add`.
+   * The position after the event that starts at `start`, if the event is certainly good; else -1: see `add`.
    *
    * @param bytes UTF-8
    */
   protected find(bytes: Buffer, start: number): number {
     const { scan, limits } = this.#how;
     const end = scan.endOf(bytes, start);
-    // what stands between the event and the end of its line counts, too: near the bound `add` decides
+    // bytes between the event and the end of its line count, too: near the bound `add` decides
     return end - start < limits.eventBytesMax ? end : NOT_CERTAIN;
   }
 
@@ -122,7 +122,7 @@ export abstract class EventsReader implements EventReader {
     return place === null ? error : atPlace(error, place);
   }
 
-  /** Work and memory for a request are bounded by its events, whether they are good or not. */
+  /** Bounds work and memory of a request by its events, good or not. */
   #checkRoom(): void {
     const { eventsMax } = this.#how.limits;
     if (this.events < eventsMax) return;
@@ -131,7 +131,10 @@ export abstract class EventsReader implements EventReader {
   }
 }
 
-/** What is wrong with an event of many, with its place. Its `position` is one in the body, or in the line. */
+/**
+ * Describes a refused event of many, with its place. Its `position` counts from the start of the body, or of the
+ * line.
+ */
 function listed({ code, message, field, position }: ForebayError, place: NonNullable<Place>): RefusedEvent {
   const isLine = 'line' in place;
   return {

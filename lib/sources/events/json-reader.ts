@@ -7,7 +7,7 @@ import { BodyBuffer } from '../body-buffer.js';
 import { EventsReader } from './events-reader.js';
 import type { Reading } from './events-reader.js';
 
-/** What some systems put in front of a text in UTF-8. RFC 8259 lets a reader ignore it. */
+/** Some systems put this before a text in UTF-8. RFC 8259 lets a reader ignore it. */
 const BYTE_ORDER_MARK = [0xef, 0xbb, 0xbf] as const;
 const TAB = 0x09;
 const LINE_FEED = 0x0a;
@@ -17,10 +17,10 @@ const COMMA = 0x2c;
 const OPENING_BRACKET = 0x5b;
 const CLOSING_BRACKET = 0x5d;
 
-/** One event, or a JSON array of events: little is known before the end. */
+/** One event, or a JSON array of events: most of the work waits for the end of the body. */
 export class JsonReader extends EventsReader {
   readonly #body: BodyBuffer;
-  /** Whether it is an array, if it is JSON; `null` as long as that is not known. */
+  /** Whether the body is an array, if it is JSON; `null` until that is known. */
   #isArray: boolean | null = null;
 
   /** @param lengthDeclared in bytes; 0: not known */
@@ -58,14 +58,14 @@ export class JsonReader extends EventsReader {
     if (index === 0) throw new ForebayError('NO_EVENTS', { message: 'The array holds no event' });
   }
 
-  /** Whether the body is one event that is certainly good; it is taken then. */
+  /** Takes the body if it is one event that is certainly good. @returns whether it is */
   #takeFound(bytes: Buffer): boolean {
     const isFound = this.find(bytes, 0) === bytes.length;
     if (isFound) this.addFound(bytes, 0, bytes.length);
     return isFound;
   }
 
-  /** Takes the first events of an array, as long as they are certainly good. Gives back whether that was the body. */
+  /** Takes the first events of an array, until one is not certainly good. @returns whether it took the whole body */
   #takeFoundElements(bytes: Buffer): boolean {
     let at = skipSpace(bytes, 0);
     if (bytes[at] !== OPENING_BRACKET) return false;
@@ -83,14 +83,14 @@ export class JsonReader extends EventsReader {
   }
 }
 
-/** Where a body begins behind its byte order mark, if it has one. */
+/** Where a body starts after its byte order mark, if it has one. */
 export function markEnd(bytes: Buffer): number {
   const [first, second, third] = BYTE_ORDER_MARK;
   const isMark = bytes[0] === first && bytes[1] === second && bytes[2] === third;
   return isMark ? BYTE_ORDER_MARK.length : 0;
 }
 
-/** Whether it is an array, if it is JSON, that begins with this piece; `null` as long as that is not known. */
+/** Whether a body with this first piece is an array, if it is JSON; `null` until that is known. */
 function beginsArray(piece: Buffer): boolean | null {
   let at = skipSpace(piece, 0);
   // a piece may end within a mark
@@ -108,7 +108,7 @@ function isSpace(byte: number | undefined): boolean {
   return byte === SPACE || byte === LINE_FEED || byte === CARRIAGE_RETURN || byte === TAB;
 }
 
-/** Counts the UTF-16 code units in front of positions in UTF-8, asked for in order. */
+/** Counts the UTF-16 code units before a position in UTF-8. Positions must ascend. */
 class CodeUnits {
   readonly #bytes: Buffer;
   #at = 0;
