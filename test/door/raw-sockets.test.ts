@@ -467,7 +467,10 @@ void tap.test('bodies that are being read', async (group) => {
   }
 });
 
+tap.jobs = 2; // from here on each test has a door of its own, and mostly waits
+
 void tap.test('a slow client', async (group) => {
+  group.jobs = 5;
   const timeouts = { headersTimeoutMs: 100, requestTimeoutMs: 200 };
   const slow: Record<string, string> = {
     'that sends nothing': '',
@@ -553,6 +556,7 @@ async function roomComesBack(t: Test, { connect }: Door): Promise<void> {
 }
 
 void tap.test('open connections', async (group) => {
+  group.jobs = 5;
   void group.test('are bounded: one more gets 429, probes get theirs, and room comes back', async (t) => {
     const door = await open(t, { connectionsMax: 2 });
     const { connect, server } = door;

@@ -352,6 +352,8 @@ void tap.test('bodies that never end make room for others', async (t) => {
   await hasTaken(t, door, ['a', 'b']);
 });
 
+tap.jobs = 5; // from here on each test has a door of its own, and mostly waits
+
 void tap.test('a body that comes too slowly is refused', async (t) => {
   const door = await open(t, { bodyRateMin: 100_000 });
   const client = await door.connect();
