@@ -8,6 +8,7 @@ import { EventBlock } from '../../lib/event/event-block.js';
 import { Batcher } from '../../lib/core/batcher.js';
 import type { BatcherOptions } from '../../lib/core/batcher.js';
 import type { Group, QueuedEvents } from '../../lib/seams/event-log.js';
+import { until } from '../helpers/wait-for.js';
 
 const OPTIONS: BatcherOptions = {
   queueSize: 1000,
@@ -155,7 +156,7 @@ void t.test('a batch ends a while after its first event, also when nothing more 
   await turn();
   queue(batcher, 'a');
   await writer.next();
-  while (writer.groups.length < 2) await turn();
+  await until(() => writer.groups.length === 2, 'the time of the batch is over');
   t.same(writer.last, [['', 'time']]);
   await writer.next();
   queue(batcher, 'b');

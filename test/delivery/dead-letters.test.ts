@@ -24,6 +24,7 @@ import { batchOfLines } from '../helpers/batches.js';
 import { heldDisk } from '../helpers/held-disk.js';
 import { SEED } from '../helpers/seed.js';
 import { tempDir } from '../helpers/temp-dir.js';
+import { until } from '../helpers/wait-for.js';
 
 const eventText = (id: string): string => `{"id":"${id}","type":"t","data":1.0,"timestamp":1}`;
 
@@ -86,10 +87,6 @@ async function start(t: Test, options: ForebayOptions): Promise<{ forebay: Foreb
   return { forebay, dir };
 }
 
-async function until(condition: () => boolean): Promise<void> {
-  while (!condition()) await new Promise((resolve) => setTimeout(resolve, 5));
-}
-
 for (const says of [true, false]) {
   const how = says ? 'where the sink names it' : 'where the sink refuses the batch';
   void t.test(`one bad event of 100 becomes a dead letter, and takes no other with it, ${how}`, async (t) => {
@@ -97,7 +94,7 @@ for (const says of [true, false]) {
     const { forebay, dir } = await start(t, { sink, batchWaitMs: 10_000 });
     const ids = Array.from({ length: 100 }, (_, n) => (n === 37 ? 'bad' : `e${n}`));
     await Promise.all(ids.map(async (id) => forebay.write(eventText(id))));
-    await until(() => forebay.counts().pending === 0);
+    await until(() => forebay.counts().pending === 0, 'all are settled');
     t.match(forebay.counts(), { accepted: 100, delivered: 99, deadLettered: 1, quarantined: 0 });
     t.same(sink.taken.toSorted(), ids.filter((id) => id !== 'bad').toSorted());
     const { text, letters } = lettersIn(dir);
@@ -138,7 +135,7 @@ void t.test(
     const sink = new BreakingSink();
     const { forebay, dir } = await start(t, { sink, batchSize: 4, batchWaitMs: 10_000, sinkTriesMax: 2 });
     await Promise.all(['a', 'bad', 'c', 'd'].map(async (id) => forebay.write(eventText(id))));
-    await until(() => forebay.counts().pending === 0);
+    await until(() => forebay.counts().pending === 0, 'all are settled');
     t.match(forebay.counts(), { accepted: 4, delivered: 3, deadLettered: 1 });
     t.same(sink.taken.toSorted(), ['a', 'c', 'd']);
     t.match(lettersIn(dir).letters, [{ index: 1, reason: 'it broke (2 times)', status: 500, attempts: 6 }]);
@@ -151,15 +148,15 @@ void t.test('an outage is not poison, however long', async (t) => {
   sink.error = new SinkError('out of reach', { retryAfterMs: 1 });
   const { forebay } = await start(t, { sink, batchSize: 1, sinkTriesMax: 1 });
   await forebay.write(eventText('a'));
-  await until(() => sink.attempts >= 2);
+  await until(() => sink.attempts >= 2, 'it is tried again');
   for (const status of [502, 503, 504, 429, 408, null, '57P03']) {
     sink.error = new SinkError('not now', { status, retryAfterMs: 1 });
     const before = sink.attempts;
-    await until(() => sink.attempts > before);
+    await until(() => sink.attempts > before, `it is tried again after ${status}`);
   }
   t.equal(forebay.counts().deadLettered, 0);
   sink.error = null;
-  await until(() => forebay.counts().pending === 0);
+  await until(() => forebay.counts().pending === 0, 'all are settled');
   t.same(sink.taken, ['a']);
 });
 
@@ -178,11 +175,14 @@ void t.test(
     ]) {
       sink.error = error;
       const before = sink.attempts;
-      await until(() => sink.attempts > before + 1 || forebay.counts().pending === 0);
+      await until(
+        () => sink.attempts > before + 1 || forebay.counts().pending === 0,
+        `${error.status} is followed`,
+      );
       if (!t.equal(forebay.counts().deadLettered, 0, `${error.status}`)) return;
     }
     sink.error = null;
-    await until(() => forebay.counts().pending === 0);
+    await until(() => forebay.counts().pending === 0, 'all are settled');
     t.same(sink.taken, ['a']);
   },
 );
@@ -231,12 +231,12 @@ void t.test('a batch file stays until its dead letters are flushed, and their di
   disk.fail('fsync', null);
   await written;
   disk.fail('fsync', 'EIO');
-  await until(() => sink.attempts.length > 0);
+  await until(() => sink.attempts.length > 0, 'it is tried');
   await new Promise((resolve) => setTimeout(resolve, 100));
   t.match(forebay.counts(), { accepted: 1, delivered: 0, deadLettered: 0, pending: 1 });
   t.equal(readdirSync(dir).filter((name) => name.startsWith('batch_')).length, 1);
   disk.fail('fsync', null);
-  await until(() => forebay.counts().deadLettered === 1);
+  await until(() => forebay.counts().deadLettered === 1, 'it is a dead letter');
   t.equal(lettersIn(dir).letters.length, 1);
 });
 
@@ -264,15 +264,15 @@ void t.test(
     const { forebay } = await start(t, { sink, logDir: dir, ...bounds, logger, fs });
     const [before, startMs] = [looks, performance.now()];
     for (let n = 0; n < 3; n++) await forebay.write(eventText('bad'));
-    await until(() => forebay.sinkState()?.batchesAside === 3);
-    await until(() => looks >= before + 3);
+    await until(() => forebay.sinkState()?.batchesAside === 3, 'all are aside');
+    await until(() => looks >= before + 3, 'the folder is looked at again');
     const most = 1 + (performance.now() - startMs) / 1000;
     t.ok(looks - before <= most, `${looks - before} looks at the folder`);
     t.equal(warnings.filter((each) => /--dead-letters-max/.test(each)).length, 1);
     t.match(forebay.counts(), { accepted: 3, deadLettered: 0, pending: 3 });
     t.equal(forebay.sinkState()?.deadLettersFull, true);
     rmSync(old);
-    await until(() => forebay.counts().deadLettered === 3);
+    await until(() => forebay.counts().deadLettered === 3, 'all are dead letters');
     t.equal(forebay.sinkState()?.deadLettersFull, false);
     t.equal(lettersIn(dir).letters.length, 3);
     t.equal(sink.attempts.length, 3);
@@ -282,7 +282,7 @@ void t.test(
 void t.test('the letters of one batch have room in an empty folder, however small the bound', async (t) => {
   const { forebay, dir } = await start(t, { sink: new PickySink(false), deadLettersBytesMax: 1024 });
   await forebay.write(eventText('bad').replace('1.0', JSON.stringify('x'.repeat(2000))));
-  await until(() => forebay.counts().deadLettered === 1);
+  await until(() => forebay.counts().deadLettered === 1, 'it is a dead letter');
   t.equal(lettersIn(dir).letters.length, 1);
 });
 
@@ -302,11 +302,11 @@ void t.test(
     await first.start();
     await first.write(eventText('bad').replace('1.0', JSON.stringify('x'.repeat(2000))));
     disk.fail('unlink', 'EIO');
-    await until(() => lettersIn(dir).letters.length === 1);
+    await until(() => lettersIn(dir).letters.length === 1, 'its letter is written');
     await first.stop(0);
     t.equal(readdirSync(dir).filter((name) => name.startsWith('batch_')).length, 1);
     const { forebay } = await start(t, { sink: new PickySink(false), logDir: dir, deadLettersBytesMax });
-    await until(() => forebay.counts().deadLettered === 1);
+    await until(() => forebay.counts().deadLettered === 1, 'it is a dead letter');
     t.equal(lettersIn(dir).letters.length, 1);
   },
 );
@@ -322,7 +322,7 @@ void t.test('what the sink asks for is waited for, instead of the backoff', asyn
   };
   const { forebay } = await start(t, { sink });
   await forebay.write(eventText('a'));
-  await until(() => forebay.counts().delivered === 1);
+  await until(() => forebay.counts().delivered === 1, 'it is delivered');
   t.ok((times[1] ?? 0) - (times[0] ?? 0) >= 690, `${(times[1] ?? 0) - (times[0] ?? 0)} ms`);
 });
 
@@ -362,7 +362,7 @@ void t.test(
     const logger: Logger = { debug() {}, info() {}, warn, error: warn };
     const { forebay, dir } = await start(t, { sink, logger });
     await Promise.all([forebay.write(eventText('a')), forebay.write(eventText('b'))]);
-    await until(() => forebay.counts().pending === 0);
+    await until(() => forebay.counts().pending === 0, 'all are settled');
     t.equal(attempts, strange.length);
     const said = messages.filter((message) => message.startsWith('Delivery failed: '));
     t.ok(said.length > 0);
@@ -382,7 +382,7 @@ void t.test('an event that is named twice is one dead letter', async (t) => {
   };
   const { forebay, dir } = await start(t, { sink, batchSize: 2, batchWaitMs: 10_000 });
   await Promise.all([forebay.write(eventText('a')), forebay.write(eventText('b'))]);
-  await until(() => forebay.counts().pending === 0);
+  await until(() => forebay.counts().pending === 0, 'all are settled');
   t.match(forebay.counts(), { accepted: 2, delivered: 1, deadLettered: 1 });
   t.match(lettersIn(dir).letters, [{ index: 1, status: 'X1', event: { id: 'b' } }]);
 });
@@ -429,7 +429,7 @@ void t.test('a reason or a status that is none breaks nothing', async (t) => {
     },
   };
   const { deliverer, dir, end } = await deliver(t, sink, ['a', 'b', 'c']);
-  await until(() => deliverer.deadLettered > 0);
+  await until(() => deliverer.deadLettered > 0, 'some are dead letters');
   t.match([deliverer.delivered, deliverer.deadLettered], [1, 2]);
   const { letters } = lettersIn(dir);
   t.match(letters, [
@@ -464,7 +464,7 @@ for (const waits of [
       };
       const logger: Logger = { debug() {}, info() {}, warn, error() {} };
       const { deliverer, end } = await deliver(t, sink, ['a'], logger);
-      await until(() => deliverer.delivered === 1);
+      await until(() => deliverer.delivered === 1, 'it is delivered');
       t.same(
         waitsMs,
         waits.map((_wait, n) => backoffMs(n + 1, RANDOM)),
@@ -487,7 +487,7 @@ for (const refuses of [true, false]) {
       },
     };
     const { deliverer, dir, end } = await deliver(t, sink, ['a', 'b', 'c', 'd']);
-    await until(() => offers.length === 2);
+    await until(() => offers.length === 2, 'the first half is offered');
     const ended = end();
     answer();
     await ended;
@@ -511,7 +511,7 @@ void t.test('a name that stands among the dead letters is not given again', asyn
       const sink = new PickySink(true);
       const { forebay } = await start(t, { sink, logDir: dir });
       await forebay.write(eventText('a'));
-      await until(() => forebay.counts().delivered === 2);
+      await until(() => forebay.counts().delivered === 2, 'both are delivered');
       t.same(sink.attempts, ['batch_20990101_000000_70.jsonl', 'batch_21000101_000000_13.jsonl']);
     });
   }
@@ -598,7 +598,7 @@ void t.test(
     const { dir } = first;
     disk.fail('unlink', 'EIO'); // its batch file stays, as after a kill in between
     await Promise.all(ids.map(async (id) => first.forebay.write(eventText(id))));
-    await until(() => lettersIn(dir).letters.length === 2);
+    await until(() => lettersIn(dir).letters.length === 2, 'the letters are written');
     await first.forebay.stop();
     const taken: string[] = [];
     const sink: Sink = {

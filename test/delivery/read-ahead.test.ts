@@ -13,6 +13,7 @@ import { createForebay } from '../../lib/index.js';
 import type { Forebay } from '../../lib/index.js';
 import { CollectingSink } from '../helpers/collecting-sink.js';
 import { tempDir } from '../helpers/temp-dir.js';
+import { until } from '../helpers/wait-for.js';
 
 /** What lib/delivery/read-ahead.ts and deliverer.ts allow. */
 const AHEAD_MAX = 16;
@@ -80,11 +81,6 @@ async function replayOf(t: Test, batches: number, bytes: number, holdsDeletions:
   return { forebay, sink, dir, names, opened, held, letDelete };
 }
 
-/** Waits for a state that nothing announces. */
-async function until(holds: () => boolean): Promise<void> {
-  while (!holds()) await turn();
-}
-
 /** Long enough for what should not happen. */
 async function turns(): Promise<void> {
   for (let n = 0; n < 200; n++) await turn();
@@ -92,7 +88,7 @@ async function turns(): Promise<void> {
 
 void t.test('so many batches are read ahead and no more, and the sink gets them in order', async (t) => {
   const { forebay, sink, names, opened } = await replayOf(t, 60, 10, false);
-  await until(() => opened.length > AHEAD_MAX && sink.attempts.length > 0);
+  await until(() => opened.length > AHEAD_MAX && sink.attempts.length > 0, 'the next ones are opened');
   await turns();
   t.same(opened, names.slice(0, 1 + AHEAD_MAX), 'the one at the sink and those ahead');
   t.same(sink.attempts, names.slice(0, 1));
@@ -103,13 +99,13 @@ void t.test('so many batches are read ahead and no more, and the sink gets them 
     sink.batches.map(({ name }) => name),
     names,
   );
-  await until(() => forebay.counts().delivered === 60);
+  await until(() => forebay.counts().delivered === 60, 'all are delivered');
 });
 
 void t.test('large batches are read ahead only up to so many bytes', async (t) => {
   const bytes = 1024 * 1024;
   const { sink, opened } = await replayOf(t, 12, bytes, false);
-  await until(() => opened.length > AHEAD_BYTES_MAX / bytes);
+  await until(() => opened.length > AHEAD_BYTES_MAX / bytes, 'the next ones are opened');
   await turns();
   t.equal(opened.length, 1 + AHEAD_BYTES_MAX / bytes);
   sink.release();
@@ -120,9 +116,9 @@ void t.test(
   'the sink waits for no deletion, up to a bound; none counts before its file is gone',
   async (t) => {
     const { forebay, sink, dir, names, held, letDelete } = await replayOf(t, 100, 10, true);
-    await until(() => forebay.counts().accepted > AHEAD_MAX);
+    await until(() => forebay.counts().accepted > AHEAD_MAX, 'the next ones are read');
     sink.release();
-    await until(() => held.length === DELETIONS_MAX);
+    await until(() => held.length === DELETIONS_MAX, 'as many deletions wait as may');
     await turns();
     t.equal(held.length, DELETIONS_MAX, 'more would come again after a crash');
     t.same(sink.attempts, names.slice(0, DELETIONS_MAX), 'the next waits');
@@ -131,11 +127,11 @@ void t.test(
     t.equal(pending, accepted);
     const [first] = held.splice(3, 1);
     first?.go();
-    await until(() => forebay.counts().delivered === 1);
+    await until(() => forebay.counts().delivered === 1, 'the one whose file is gone counts');
     t.notOk(existsSync(join(dir, first?.name ?? '')));
-    await until(() => sink.attempts.length === DELETIONS_MAX + 1);
+    await until(() => sink.attempts.length === DELETIONS_MAX + 1, 'the sink gets the next one');
     letDelete();
-    await until(() => forebay.counts().delivered === 100);
+    await until(() => forebay.counts().delivered === 100, 'all are delivered');
     t.same(sink.attempts, names);
     t.same(readdirSync(dir).filter(isBatchName), []);
   },
@@ -143,13 +139,13 @@ void t.test(
 
 void t.test('a deletion that fails is tried again, and the batch counts once', async (t) => {
   const { forebay, sink, names, held, letDelete } = await replayOf(t, 40, 10, true);
-  await until(() => forebay.counts().accepted > AHEAD_MAX);
+  await until(() => forebay.counts().accepted > AHEAD_MAX, 'the next ones are read');
   sink.release();
-  await until(() => held.length > 2);
+  await until(() => held.length > 2, 'deletions wait');
   const failing = held.splice(0, 2);
   for (const { fail } of failing) fail();
   letDelete();
-  await until(() => forebay.counts().delivered === 40);
+  await until(() => forebay.counts().delivered === 40, 'all are delivered');
   const { accepted, pending } = forebay.counts();
   t.same({ accepted, pending }, { accepted: 40, pending: 0 });
   t.same(sink.attempts, names, 'each went to the sink once');
@@ -160,10 +156,13 @@ for (const batches of [1, 100]) {
     `a stop waits for deletions that run and begins no delivery, with ${batches} on disk`,
     async (t) => {
       const { forebay, sink, dir, names, held, letDelete } = await replayOf(t, batches, 10, true);
-      await until(() => forebay.counts().accepted >= Math.min(batches, AHEAD_MAX + 1));
+      await until(
+        () => forebay.counts().accepted >= Math.min(batches, AHEAD_MAX + 1),
+        'the next ones are read',
+      );
       sink.release();
       const sent = Math.min(batches, DELETIONS_MAX);
-      await until(() => held.length === sent);
+      await until(() => held.length === sent, 'as many deletions wait as may');
       let isStopped = false;
       const stopped = forebay.stop().then(() => {
         isStopped = true;
@@ -186,7 +185,7 @@ void t.test('deletions that wait hold no events in memory', async (t) => {
   const { sink, held } = await replayOf(t, 50, bytes, true);
   const { arrayBuffers: before } = process.memoryUsage();
   sink.release();
-  await until(() => held.length === DELETIONS_MAX);
+  await until(() => held.length === DELETIONS_MAX, 'as many deletions wait as may');
   sink.batches.length = 0;
   let grown = Infinity;
   // what nobody holds is given back when the collector comes to it

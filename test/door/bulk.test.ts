@@ -10,6 +10,7 @@ import { CollectingSink } from '../helpers/collecting-sink.js';
 import { heldDisk } from '../helpers/held-disk.js';
 import type { HeldDisk } from '../helpers/held-disk.js';
 import { tempDir } from '../helpers/temp-dir.js';
+import { until } from '../helpers/wait-for.js';
 
 interface Door {
   readonly forebay: Forebay;
@@ -194,7 +195,7 @@ void t.test('a request that does not fit now gets 429 as a whole', async (t) => 
   const door = await open(t, { queueSize: 5 });
   door.disk.hold();
   const first = door.post(`${event('a')}\n${event('b')}\n${event('c')}`);
-  while (door.forebay.refusal(3, 0) === null) await new Promise(setImmediate);
+  await until(() => door.forebay.refusal(3, 0) !== null, 'there is no room for three more');
   t.equal((await door.post(`${event('x')}\n${event('y')}\n${event('z')}`)).status, 429);
   door.disk.release();
   t.equal((await first).status, 202);
@@ -209,7 +210,7 @@ void t.test('202 comes when all events are on disk, whatever number of batches t
     answered = true;
     return got;
   });
-  while (door.disk.flushes === 0) await new Promise(setImmediate);
+  await until(() => door.disk.flushes > 0, 'the events wait for the disk');
   t.equal(answered, false);
   door.disk.release();
   t.same((await answer).body, { status: 'accepted', count: 100 });

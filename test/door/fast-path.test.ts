@@ -1,18 +1,14 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import type { Socket } from 'node:net';
-import { setImmediate as nextTurn } from 'node:timers/promises';
 import tap from 'tap';
 import type { RawAnswer } from '../helpers/raw-client.js';
 import { events } from '../../lib/sources/events/events-source.js';
 import type { Source } from '../../lib/seams/source.js';
 import { event, hasTaken, openRaw, post, whole } from '../helpers/raw-door.js';
+import { until } from '../helpers/wait-for.js';
 
 /** A header that means nothing to the door, but sends the request to `node:http`. */
 const NOT_PLAIN = { Prefer: 'respond-async' };
-
-async function until(condition: () => boolean): Promise<void> {
-  while (!condition()) await nextTurn();
-}
 
 /** An answer without what no two answers share. */
 function timeless({ status, headers: all, body }: RawAnswer): object {
@@ -60,7 +56,7 @@ void tap.test('the answer is the one that comes through node:http', async (group
     disk.hold();
     const first = await connect();
     await first.send(whole(event('a')));
-    await until(() => disk.flushes === 1);
+    await until(() => disk.flushes === 1, 'the event waits for the disk');
     const answers: object[] = [];
     for (const extra of [{}, NOT_PLAIN]) {
       const client = await connect();
@@ -111,7 +107,7 @@ void tap.test('a request that waits keeps those behind it, and their order', asy
   const client = await door.connect({ allowHalfOpen: true });
   door.disk.hold();
   await client.send(whole(event('a')));
-  await until(() => door.disk.flushes === 1);
+  await until(() => door.disk.flushes === 1, 'the event waits for the disk');
   await client.send(whole(event('b')));
   await client.send(whole(event('c')) + whole(event('d')));
   client.halfClose();
@@ -160,7 +156,7 @@ void tap.test(
     };
     subscribe('net.server.socket', onSocket);
     const client = await door.connect();
-    await until(() => ends.length > 0);
+    await until(() => ends.length > 0, 'the server has the connection');
     unsubscribe('net.server.socket', onSocket);
     const [end] = ends;
     if (end === undefined) throw new Error('the server has no socket');
@@ -189,7 +185,7 @@ void tap.test('the last answer before a stop closes the connection, whatever its
   const client = await door.connect({ allowHalfOpen: true });
   door.disk.hold();
   await client.send(whole(event('a')));
-  await until(() => door.disk.flushes === 1);
+  await until(() => door.disk.flushes === 1, 'the event waits for the disk');
   const stopped = door.server.stop(60_000);
   door.disk.release();
   const { status, headers } = await client.answer();

@@ -1,5 +1,4 @@
 import { Readable } from 'node:stream';
-import { setImmediate as nextTurn } from 'node:timers/promises';
 import tap from 'tap';
 import type { Test } from 'tap';
 import { Client, Pool } from 'undici';
@@ -13,6 +12,7 @@ import { SinkError } from '../../lib/seams/sink-error.js';
 import { heldDisk } from '../helpers/held-disk.js';
 import type { HeldDisk } from '../helpers/held-disk.js';
 import { tempDir } from '../helpers/temp-dir.js';
+import { until } from '../helpers/wait-for.js';
 
 const MIB = 2 ** 20;
 const JSON_TYPE = { 'content-type': 'application/json' };
@@ -103,10 +103,6 @@ async function hasTaken(t: Test, { pool, sink, forebay }: Door, taken: readonly 
   t.equal(forebay.counts().accepted, taken.length + 1);
 }
 
-async function until(condition: () => boolean): Promise<void> {
-  while (!condition()) await nextTurn();
-}
-
 void tap.test('POST /events', async (group) => {
   void group.test('202 says that the event is on disk, and comes no earlier', async (t) => {
     const { disk, pool } = await open(t);
@@ -116,7 +112,7 @@ void tap.test('POST /events', async (group) => {
       answered = true;
       return got;
     });
-    await until(() => disk.flushes === 1);
+    await until(() => disk.flushes === 1, 'the event waits for the disk');
     t.equal((await ask(pool, { path: '/health' })).status, 200, 'other requests are answered meanwhile');
     t.equal(answered, false, 'no 202 while the flush runs');
     disk.release();
@@ -408,7 +404,7 @@ void tap.test('a full queue', async (group) => {
       disk.hold();
       const taken = ['a', 'b', 'c', 'd', 'e'];
       const answers = taken.map(async (id) => post(pool, event(id)));
-      await until(() => forebay.refusal(1, 1) !== null);
+      await until(() => forebay.refusal(1, 1) !== null, 'the queue is full');
       for (const id of ['f', 'g', 'h']) {
         const { status, headers, text } = await post(pool, event(id));
         t.equal(status, 429);
@@ -429,10 +425,10 @@ void tap.test('a full queue', async (group) => {
     const { disk, pool, forebay } = door;
     disk.hold();
     const answers = ['a', 'b', 'c'].map(async (id) => post(pool, event(id, data)));
-    await until(() => forebay.refusal(1, bytes) !== null);
+    await until(() => forebay.refusal(1, bytes) !== null, 'there is no room for the next one');
     t.equal((await post(pool, event('d', data))).status, 429);
     answers.push(post(pool, event('e')));
-    await until(() => forebay.refusal(1, event('f').length + 1) !== null);
+    await until(() => forebay.refusal(1, event('f').length + 1) !== null, 'nor for a small one');
     t.equal((await post(pool, event('f'))).status, 429);
     disk.release();
     for (const answer of answers) t.equal((await answer).status, 202);
@@ -522,7 +518,7 @@ void tap.test('GET /health and GET /ready', async (group) => {
     const { forebay, pool, sink } = await open(t);
     sink.error = new SinkError('too busy', { status: 503, retryAfterMs: 3_000_000 });
     t.equal((await post(pool, event('a'))).status, 202);
-    await until(() => forebay.sinkState()?.breaker === 'open');
+    await until(() => forebay.sinkState()?.breaker === 'open', 'the sink is left alone');
     const health = await ask(pool, { path: '/health' });
     const ready = await ask(pool, { path: '/ready' });
     t.equal(health.status, 200);
@@ -541,7 +537,7 @@ void tap.test('GET /health and GET /ready', async (group) => {
     const { forebay, pool, sink } = await open(t);
     sink.error = new SinkError('no such user', { status: 401, misconfigured: true });
     t.equal((await post(pool, event('a'))).status, 202);
-    await until(() => forebay.sinkState()?.breaker === 'open');
+    await until(() => forebay.sinkState()?.breaker === 'open', 'the sink is left alone');
     const health = await ask(pool, { path: '/health' });
     const ready = await ask(pool, { path: '/ready' });
     t.same([health.status, ready.status], [200, 200]);
@@ -556,7 +552,7 @@ void tap.test('GET /health and GET /ready', async (group) => {
     const { disk, forebay, pool } = await open(t, { queueSize: 1 });
     disk.hold();
     const answer = post(pool, event('a'));
-    await until(() => forebay.refusal(1, 1) !== null);
+    await until(() => forebay.refusal(1, 1) !== null, 'the queue is full');
     t.equal((await ask(pool, { path: '/health' })).status, 200);
     const ready = await ask(pool, { path: '/ready' });
     t.equal(ready.status, 503);

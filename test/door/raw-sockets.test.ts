@@ -19,13 +19,9 @@ import {
   whole,
 } from '../helpers/raw-door.js';
 import type { Door } from '../helpers/raw-door.js';
-import { waitFor } from '../helpers/wait-for.js';
+import { until } from '../helpers/wait-for.js';
 
 const MIB = 2 ** 20;
-
-async function until(condition: () => boolean): Promise<void> {
-  while (!condition()) await nextTurn();
-}
 
 /** The answer is an error as JSON, of this status and code. */
 function isError(t: Test, { status, headers, body }: RawAnswer, expected: number, code: string): void {
@@ -93,7 +89,7 @@ void tap.test('a request in pieces', async (group) => {
     // the server has read it all when there is no room for the same again, and it says so
     const watcher = await connect();
     const declared = 2 * MIB - body;
-    await until(() => client.socket.writableLength === 0);
+    await until(() => client.socket.writableLength === 0, 'all is sent');
     for (let full = false; !full;) {
       await watcher.send(post({ 'Content-Length': declared, Expect: '100-continue', Connection: 'close' }));
       full = (await watcher.answer()).status !== 100;
@@ -139,10 +135,10 @@ void tap.test('requests behind each other on one connection', async (group) => {
         door.disk.hold();
         if (together) {
           await client.send(whole(event('a')) + bytes);
-          await until(() => door.disk.flushes === 1);
+          await until(() => door.disk.flushes === 1, 'the event waits for the disk');
         } else {
           await client.send(whole(event('a')));
-          await until(() => door.disk.flushes === 1);
+          await until(() => door.disk.flushes === 1, 'the event waits for the disk');
           await client.send(bytes);
         }
         // another connection's answer: the server has read what was sent before
@@ -178,7 +174,7 @@ void tap.test('requests behind each other on one connection', async (group) => {
     const client = await door.connect();
     door.disk.hold();
     await client.send(`${whole(event('a'))}GET / HT`);
-    await until(() => door.disk.flushes === 1);
+    await until(() => door.disk.flushes === 1, 'the event waits for the disk');
     await client.send('garbage\r\n\r\n');
     const slow = await door.connect();
     t.equal((await slow.answer()).status, 408, 'the time of the first is up too');
@@ -218,7 +214,7 @@ void tap.test('Expect: 100-continue', async (group) => {
     disk.hold();
     const first = await connect();
     await first.send(whole(event('a')));
-    await until(() => disk.flushes === 1);
+    await until(() => disk.flushes === 1, 'the event waits for the disk');
     const client = await connect();
     await client.send(post({ Expect: '100-continue', 'Content-Length': 100 }));
     const { status, headers, body } = await client.answer();
@@ -370,9 +366,9 @@ void tap.test('a client that goes away', async (group) => {
       const client = await door.connect();
       const upload = post({ 'Content-Length': 9000 }, event('b', 'x'.repeat(8000)).slice(0, 8000));
       await client.send(whole(event('a')) + upload);
-      while (await hasRoom());
+      await until(async () => !(await hasRoom()), 'the body takes room');
       client.abort();
-      while (!(await hasRoom()));
+      await until(hasRoom, 'its room is free again');
       door.disk.release();
       await hasTaken(t, door, ['a']);
     },
@@ -384,7 +380,7 @@ void tap.test('a client that goes away', async (group) => {
     const client = await door.connect({ allowHalfOpen: true });
     await client.send(whole(event('a')) + whole(event('b')));
     client.halfClose();
-    await until(() => door.disk.flushes === 1);
+    await until(() => door.disk.flushes === 1, 'the event waits for the disk');
     door.disk.release();
     t.equal((await client.answer()).status, 202);
     t.equal((await client.answer()).status, 202);
@@ -397,7 +393,7 @@ void tap.test('a client that goes away', async (group) => {
     door.disk.hold();
     const client = await door.connect();
     await client.send(whole(event('a')));
-    await until(() => door.disk.flushes === 1);
+    await until(() => door.disk.flushes === 1, 'the event waits for the disk');
     client.abort();
     await client.closed;
     door.disk.release();
@@ -440,7 +436,7 @@ void tap.test('bodies that are being read', async (group) => {
     disk.hold();
     const first = await door.connect();
     await first.send(whole(event('a', 'x'.repeat(60_000))));
-    await until(() => disk.flushes === 1);
+    await until(() => disk.flushes === 1, 'the event waits for the disk');
     const client = await door.connect();
     await client.send(post(CHUNKED, chunk(event('b', 'x'.repeat(60_000)).slice(0, 50_000))));
     t.equal((await client.answer()).body, FULL, 'before its end');
@@ -471,7 +467,10 @@ void tap.test('bodies that are being read', async (group) => {
   }
 });
 
+tap.jobs = 2; // from here on each test has a door of its own, and mostly waits
+
 void tap.test('a slow client', async (group) => {
+  group.jobs = 5;
   const timeouts = { headersTimeoutMs: 100, requestTimeoutMs: 200 };
   const slow: Record<string, string> = {
     'that sends nothing': '',
@@ -522,7 +521,7 @@ void tap.test('a slow client', async (group) => {
     disk.hold();
     const client = await connect();
     await client.send(`${whole(event('a'))}POST /ev`);
-    await until(() => disk.flushes === 1);
+    await until(() => disk.flushes === 1, 'the event waits for the disk');
     const silent = await connect();
     t.equal((await silent.answer()).status, 408, 'the time is up');
     t.equal(client.unread, '', 'a request that is complete has no limit');
@@ -557,6 +556,7 @@ async function roomComesBack(t: Test, { connect }: Door): Promise<void> {
 }
 
 void tap.test('open connections', async (group) => {
+  group.jobs = 5;
   void group.test('are bounded: one more gets 429, probes get theirs, and room comes back', async (t) => {
     const door = await open(t, { connectionsMax: 2 });
     const { connect, server } = door;
@@ -611,7 +611,7 @@ void tap.test('open connections', async (group) => {
       client.socket[hangUp]();
       await client.closed;
     }
-    await waitFor(() => server.droppedConnections === 2, 'both are counted');
+    await until(() => server.droppedConnections === 2, 'both are counted');
     t.equal(server.refusedConnections, 0);
   });
 
@@ -660,7 +660,7 @@ void tap.test('stop()', async (group) => {
       await waiting.send(whole(event('a')));
       const pipelined = await connect();
       await pipelined.send(whole(event('b')));
-      await until(() => disk.flushes === 1);
+      await until(() => disk.flushes === 1, 'the event waits for the disk');
       const body = event('d');
       const uploading = await connect();
       await uploading.send(post({ 'Content-Length': body.length }, body.slice(0, 5)));
@@ -704,7 +704,7 @@ void tap.test('stop()', async (group) => {
     disk.hold();
     const waiting = await connect();
     await waiting.send(whole(event('a')));
-    await until(() => disk.flushes === 1);
+    await until(() => disk.flushes === 1, 'the event waits for the disk');
     await server.stop(10);
     await waiting.closed;
     t.equal(waiting.unread, '');

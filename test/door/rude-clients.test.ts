@@ -12,7 +12,7 @@ import { CHUNKED, event, GET_HEALTH, hasTaken, openRaw, post, whole } from '../h
 import type { Door } from '../helpers/raw-door.js';
 import type { RawAnswer } from '../helpers/raw-client.js';
 import { RawClient } from '../helpers/raw-client.js';
-import { waitFor } from '../helpers/wait-for.js';
+import { until } from '../helpers/wait-for.js';
 
 /** A door with all that a server has. */
 async function open(t: Test, options: Parameters<typeof openRaw>[1] = {}): Promise<Door> {
@@ -256,7 +256,7 @@ void tap.test('what is broken gets its 400 behind the answers in front of it', a
       const client = await door.connect({ allowHalfOpen: true });
       door.disk.hold();
       await client.send(whole(event('a')));
-      await waitFor(() => door.disk.flushes === 1, 'a flush');
+      await until(() => door.disk.flushes === 1, 'a flush');
       await client.send(whole('{') + broken);
       client.halfClose();
       t.equal((await ask(await door.connect(), GET_HEALTH)).status, 200);
@@ -276,7 +276,7 @@ void tap.test('what is broken gets its 400 behind the answers in front of it', a
     door.disk.hold();
     await client.send(whole(event('a')) + whole(event('b')) + broken);
     client.halfClose();
-    await waitFor(() => door.disk.flushes === 1, 'a flush');
+    await until(() => door.disk.flushes === 1, 'a flush');
     t.equal((await ask(await door.connect(), GET_HEALTH)).status, 200);
     door.disk.release();
     const all = await answers(client);
@@ -323,7 +323,7 @@ void tap.test('a 100 Continue comes behind the answers in front of it', async (t
     GET_HEALTH + whole(event('a')) + post({ Expect: '100-continue', 'Content-Length': body.length }),
   );
   t.equal((await client.answer()).status, 200);
-  await waitFor(() => door.disk.flushes === 1, 'the first event waits for the disk');
+  await until(() => door.disk.flushes === 1, 'the first event waits for the disk');
   t.equal(client.unread, '', 'no 100 in front of the 202');
   door.disk.release();
   t.equal((await client.answer()).status, 202);
@@ -351,6 +351,8 @@ void tap.test('bodies that never end make room for others', async (t) => {
   t.equal((await slow[0]?.answer())?.status, 429, 'the slowest has to go');
   await hasTaken(t, door, ['a', 'b']);
 });
+
+tap.jobs = 5; // from here on each test has a door of its own, and mostly waits
 
 void tap.test('a body that comes too slowly is refused', async (t) => {
   const door = await open(t, { bodyRateMin: 100_000 });
@@ -456,8 +458,8 @@ void tap.test('one client cannot take all connections, and idle ones make room',
     'who asks whether it lives is never refused',
   );
   const late = async (): Promise<number> => (await ask(await door.connect(), whole(event('a')))).status;
-  await waitFor(async () => (await late()) === 202, 'the longest idle one is closed');
-  await waitFor(() => held.some(({ ended }) => ended), 'one of them is gone');
+  await until(async () => (await late()) === 202, 'the longest idle one is closed');
+  await until(() => held.some(({ ended }) => ended), 'one of them is gone');
 });
 
 void tap.test('a client is an address, or a network of IPv6', (t) => {
@@ -476,7 +478,7 @@ void tap.test('a client that does not take its answers is closed', async (t) => 
   client.socket.pause();
   const requests = 'GET /page/uplot.js HTTP/1.1\r\nHost: localhost\r\n\r\n'.repeat(3000);
   await Promise.race([client.send(requests), client.closed]);
-  await waitFor(() => door.server.connections === 0, 'its connection is closed');
+  await until(() => door.server.connections === 0, 'its connection is closed');
   t.equal((await ask(await door.connect(), GET_HEALTH)).status, 200);
 });
 
@@ -531,7 +533,7 @@ void tap.test('nor is it when the 408 waits behind another answer', async (t) =>
   const cut = late.indexOf('\r\n\r\n') + 6;
   const get = 'GET /held HTTP/1.1\r\nHost: localhost\r\n\r\n';
   await client.send(`${get}${get}${late.slice(0, cut)}`);
-  await waitFor(() => isLate, 'the last request is late');
+  await until(() => isLate, 'the last request is late');
   held[0]?.end('first'); // it reads on now
   t.equal((await client.answer()).status, 200);
   await client.send(late.slice(cut));
@@ -556,9 +558,9 @@ void tap.test('a stop ends also with a client that has asked for a CONNECT and r
   const client = await RawClient.connect(server.port);
   client.socket.pause();
   await client.send('GET /large HTTP/1.1\r\nHost: localhost\r\n\r\nCONNECT x:1 HTTP/1.1\r\nHost: x\r\n\r\n');
-  await waitFor(() => isAsked, 'it has asked');
+  await until(() => isAsked, 'it has asked');
   await server.stop(200);
-  await waitFor(() => server.connections === 0, 'its connection is closed');
+  await until(() => server.connections === 0, 'its connection is closed');
   client.socket.destroy();
 });
 
@@ -594,5 +596,5 @@ void tap.test('whoever holds all connections keeps no probe out', async (t) => {
     t.equal((await ask(probe, GET_HEALTH)).status, 200, `beside ${n + 1} connections`);
     await probe.closed;
   }
-  await waitFor(() => silent.filter(({ ended }) => !ended).length <= 5, 'the others are closed');
+  await until(() => silent.filter(({ ended }) => !ended).length <= 5, 'the others are closed');
 });

@@ -29,8 +29,16 @@ export class CollectingSink extends EventEmitter implements Sink {
     return this.batches.flatMap(({ text }) => text.split('\n').filter((line) => line !== ''));
   }
 
-  /** Resolves when so many events have arrived. */
-  async received(events: number): Promise<void> {
-    while (this.lines.length < events) await once(this, 'delivered');
+  /**
+   * Resolves when so many events have arrived.
+   *
+   * @throws Error if they do not in time
+   */
+  async received(events: number, waitMs: number = 60_000): Promise<void> {
+    const signal = AbortSignal.timeout(waitMs);
+    const late = (): never => {
+      throw new Error(`not within ${waitMs} ms: ${events} events are delivered, not ${this.lines.length}`);
+    };
+    while (this.lines.length < events) await once(this, 'delivered', { signal }).catch(late);
   }
 }

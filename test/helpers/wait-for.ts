@@ -22,6 +22,3 @@ export async function until(
     else await sleep(LOOK_MS);
   }
 }
-
-/** The same by its earlier name. */
-export const waitFor = until;

@@ -12,7 +12,7 @@ import { CollectingSink } from '../helpers/collecting-sink.js';
 import { heldDisk } from '../helpers/held-disk.js';
 import { clientsOf } from '../helpers/http-door.js';
 import { tempDir } from '../helpers/temp-dir.js';
-import { waitFor } from '../helpers/wait-for.js';
+import { until } from '../helpers/wait-for.js';
 
 const text = (id: string): string => `{"id":"${id}","type":"t","data":1,"timestamp":1}`;
 
@@ -54,7 +54,7 @@ void t.test('an answer that throws is called once, and no other request hears of
     forebay.take(EventBlock.of(text('a')), answer('first'));
     forebay.take(EventBlock.of(text('b')), (error) => told.push(error));
     forebay.take(EventBlock.of(text('c'), text('d')), answer('last'));
-    await waitFor(() => told.length > 0 && messages.length === 2, 'both are told, and both throws are seen');
+    await until(() => told.length > 0 && messages.length === 2, 'both are told, and both throws are seen');
   };
   await round();
   t.same([calls, told, messages], [['first', 'last'], [null], ['answer first', 'answer last']]);
@@ -69,7 +69,7 @@ void t.test('an answer that throws is called once, and no other request hears of
   t.doesNotThrow(() => {
     forebay.take(EventBlock.of(text('f')), answer('late'));
   }, 'it ends in the same way, whenever the answer comes');
-  await waitFor(() => messages.length > 0, 'the throw is seen');
+  await until(() => messages.length > 0, 'the throw is seen');
   t.same([calls, messages], [['late'], ['answer late']]);
   t.ok(forebay.healthy);
   t.match(forebay.counts(), { accepted: 5, delivered: 5, pending: 0 });
@@ -82,9 +82,9 @@ void t.test('nor where its request has waited too long', async (t) => {
   const told: (Error | null)[] = [];
   const requests = ['a', 'b'].map((name) => waiting.add(EventBlock.of('x'), answer(name)));
   requests.push(waiting.add(EventBlock.of('x'), (error) => told.push(error)));
-  await waitFor(() => told.length > 0, 'each is answered');
+  await until(() => told.length > 0, 'each is answered');
   for (const request of requests) request.acknowledge(1, null);
-  await waitFor(() => messages.length === 2, 'both throws are seen');
+  await until(() => messages.length === 2, 'both throws are seen');
   t.match([calls, told, messages], [['a', 'b'], [{ code: 'IN_DOUBT' }], ['answer a', 'answer b']]);
   t.equal(waiting.overdue, 0);
   waiting.close();
@@ -124,11 +124,11 @@ void t.test('a logger that throws stops nothing, and is told as a warning of the
   t.match(await post(text('b')), { status: 503, code: 'LOG_FAILED' });
   disk.fail('write', null);
   for (const id of ['c', 'bad', 'd']) t.match(await post(text(id)), { status: 202 });
-  await waitFor(() => forebay.counts().pending === 0, 'all are delivered');
+  await until(() => forebay.counts().pending === 0, 'all are delivered');
   await forebay.stop();
   t.ok(forebay.healthy);
   t.match(forebay.counts(), { accepted: 4, delivered: 3, deadLettered: 1, pending: 0 });
-  await waitFor(() => warnings.length > 0, 'the process is warned');
+  await until(() => warnings.length > 0, 'the process is warned');
   t.equal(warnings.length, 3, 'once for each that writes: the pipeline, the door and the sink');
   t.match(warnings[0], {
     code: 'LOGGER_FAILED',
@@ -199,7 +199,7 @@ void t.test('a sink that throws anything at all has failed, and gets the batch a
       };
       const forebay = await start(t, { sink: { deliver }, batchWaitMs: 1 });
       await forebay.write(text('a'));
-      await waitFor(() => forebay.counts().pending === 0 || !forebay.healthy, `${name}: it is delivered`);
+      await until(() => forebay.counts().pending === 0 || !forebay.healthy, `${name}: it is delivered`);
       t.ok(forebay.healthy, name);
       t.match(forebay.counts(), { delivered: 1 }, name);
       t.equal(offers, 2);

@@ -5,6 +5,7 @@ import { request } from 'undici';
 import { clickHouseBinary, ClickHouseServer } from '../helpers/clickhouse-server.js';
 import { ServerProcess } from '../helpers/server-process.js';
 import { tempDir } from '../helpers/temp-dir.js';
+import { until } from '../helpers/wait-for.js';
 
 const binary = clickHouseBinary();
 const example = readFileSync('examples/clickhouse/README.md', 'utf8');
@@ -42,7 +43,7 @@ void t.test(
       const { body } = await request(server.url.replace('/events', '/health'));
       return ((await body.json()) as { events: Record<string, number> }).events;
     };
-    while ((await counts())['pending'] !== 0) await new Promise((resolve) => setTimeout(resolve, 50));
+    await until(async () => (await counts())['pending'] === 0, 'all are settled');
     t.match(await counts(), { accepted: 351, delivered: 350, deadLettered: 1 });
     const rows = await clickHouse.query(
       'SELECT id, data FROM events FINAL ORDER BY toUInt32(data) FORMAT TSV',

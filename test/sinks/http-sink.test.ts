@@ -658,7 +658,7 @@ void t.test('an attempt ends when the server stops', async (t) => {
   const sink = await sinkOf(t, '--sink-url', `http://${address}/`);
   const stopping = new AbortController();
   const thrown = thrownBy(sink, stopping.signal);
-  while (got.length === 0) await new Promise((resolve) => setTimeout(resolve, 5));
+  await until(() => got.length > 0, 'the server has the request');
   stopping.abort(new Error('the server stops'));
   t.match(await thrown, { message: 'the server stops' });
   t.match(await thrownBy(sink, stopping.signal), { message: 'the server stops' });
@@ -790,7 +790,7 @@ void t.test('one bad event of 50 ends among the dead letters, the sink has the o
   t.teardown(() => forebay.stop(0));
   const ids = Array.from({ length: 50 }, (_, n) => (n === 20 ? 'bad' : `e${n}`));
   await Promise.all(ids.map(async (id) => forebay.write({ id, type: 't', data: null })));
-  while (forebay.counts().pending > 0) await new Promise((resolve) => setTimeout(resolve, 5));
+  await until(() => forebay.counts().pending === 0, 'all are settled');
   t.match(forebay.counts(), { accepted: 50, delivered: 49, deadLettered: 1 });
   t.same(
     taken,

@@ -8,6 +8,8 @@ import { tempDir } from '../helpers/temp-dir.js';
 const skip = PostgresServer.missing();
 const server = skip === false ? await PostgresServer.start(t) : (null as unknown as PostgresServer);
 
+t.jobs = 5; // each test has a database, a sink and a directory of its own, and mostly waits
+
 const TABLE = `CREATE TABLE events (id text PRIMARY KEY, type text NOT NULL, data jsonb NOT NULL,
   "timestamp" jsonb NOT NULL, extra jsonb)`;
 

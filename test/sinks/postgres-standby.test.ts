@@ -4,7 +4,7 @@ import { PostgresSink } from '../../lib/sinks/postgres/postgres-sink.js';
 import { SinkError } from '../../lib/seams/sink-error.js';
 import { batchOfLines } from '../helpers/batches.js';
 import { PostgresServer } from '../helpers/postgres-server.js';
-import { waitFor } from '../helpers/wait-for.js';
+import { until } from '../helpers/wait-for.js';
 
 /** A database whose commits wait for a synchronous standby: a row that can be seen is not yet one that is kept. */
 
@@ -18,7 +18,7 @@ const BATCH = batchOfLines([EVENT]);
 async function awaitStandby(waits: boolean): Promise<void> {
   await server.query(`ALTER SYSTEM SET synchronous_standby_names = '${waits ? 'away' : ''}'`);
   await server.query('SELECT pg_reload_conf()');
-  await waitFor(
+  await until(
     async () => (await server.query('SHOW synchronous_standby_names')) === (waits ? 'away' : ''),
     'the setting is read',
   );
@@ -72,7 +72,7 @@ for (const [how, call] of [
       const { sink, database } = await awaitingSink(t);
       for (let attempts = 0; attempts < 2; attempts++) {
         const attempt = watched(sink.deliver(BATCH, never));
-        await waitFor(
+        await until(
           async () => (await waiting(database)) === 1 || attempt.outcome() !== 'pending',
           'the commit waits for the standby',
         );
@@ -96,7 +96,7 @@ for (const [how, call] of [
         );
       }
       const last = watched(sink.deliver(BATCH, never));
-      await waitFor(
+      await until(
         async () => (await waiting(database)) === 1 || last.outcome() !== 'pending',
         'the last attempt waits',
       );
@@ -115,11 +115,11 @@ void t.test('attempts that are over leave no commit behind that waits', { skip }
     await t.rejects(sink.deliver(BATCH, never), { message: /--sink-timeout/ });
   const stopping = new AbortController();
   const last = watched(sink.deliver(BATCH, stopping.signal));
-  await waitFor(async () => (await waiting(database)) > 0, 'a commit waits');
+  await until(async () => (await waiting(database)) > 0, 'a commit waits');
   stopping.abort(new Error('the server stops'));
   await last.end;
   t.match(last.outcome(), { message: 'the server stops' });
-  await waitFor(async () => (await waiting(database)) === 0, 'none waits any longer');
+  await until(async () => (await waiting(database)) === 0, 'none waits any longer');
   t.pass('they would take up all connections of the database, one after another');
 });
 

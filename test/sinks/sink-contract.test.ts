@@ -40,7 +40,7 @@ t.same(
   'each kind of the registry has a bench',
 );
 for (const [kind, benches] of Object.entries(BENCHES)) {
-  if (typeof benches === 'string') t.pass(kind, { skip: benches });
+  if (typeof benches === 'string') void t.test(kind, { skip: benches }, () => undefined);
   else for (const [title, open] of Object.entries(benches)) sinkContract(title, open);
 }
 

@@ -16,7 +16,7 @@ import type { Sink, SinkDescription } from '../../lib/seams/sink.js';
 import { settingsOf } from '../helpers/open-sink.js';
 import { sinkContract } from '../helpers/sink-contract.js';
 import { tempDir } from '../helpers/temp-dir.js';
-import { waitFor } from '../helpers/wait-for.js';
+import { until } from '../helpers/wait-for.js';
 
 type Kind = (typeof SINK_KINDS)[number];
 
@@ -197,7 +197,7 @@ void t.test('a new kind is chosen by flag, checked like any other, and gets even
   await forebay.start();
   t.match(forebay.sink, { kind: 'memory', target: 'here 3' });
   await forebay.write({ id: 'a', type: 't', data: 1 });
-  await waitFor(() => forebay.counts().delivered === 1, 'it is delivered');
+  await until(() => forebay.counts().delivered === 1, 'it is delivered');
   t.match(sink.lines, [/"id":"a"/]);
 });
 

@@ -13,7 +13,7 @@ import { diskBytes } from '../../../lib/logs/file/disk-blocks.js';
 import { Backlog } from '../../../lib/logs/file/backlog.js';
 import { heldDisk } from '../../helpers/held-disk.js';
 import { tempDir } from '../../helpers/temp-dir.js';
-import { waitFor } from '../../helpers/wait-for.js';
+import { until } from '../../helpers/wait-for.js';
 
 const LINE = Buffer.from('{"id":"a","type":"t","data":1,"timestamp":1}\n');
 
@@ -165,7 +165,7 @@ void t.test('a batch sealed while the directory is read is not missed', async (t
   list.shift()?.();
   t.equal(await first, 'batch_20250101_000000_1.jsonl');
   const second = next();
-  while (list.length === 0) await turn();
+  await until(() => list.length > 0, 'the directory is read again');
   list.shift()?.();
   t.equal(await second, sealed);
 });
@@ -184,7 +184,7 @@ void t.test('a directory that cannot be read is tried again, and said', async (t
   const { errors, next } = await bench(t, 1, 100, fs);
   fail = true;
   const first = next();
-  while (errors.length === 0) await turn();
+  await until(() => errors.length > 0, 'it is said');
   t.match(errors, [/Could not read the directory .*; trying again/]);
   fail = false;
   t.equal(await first, 'batch_20250101_000000_1.jsonl');
@@ -201,11 +201,11 @@ void t.test('files that someone deletes are missed, also if their names are not 
   // neither the next ones of the backlog nor the last
   for (const name of ['batch_20250101_000000_7.jsonl', 'batch_20250101_000000_8.jsonl', sealed[2] ?? ''])
     rmSync(join(dir, name));
-  await waitFor(() => errors.length > 0, 'they are missed');
+  await until(() => errors.length > 0, 'they are missed');
   t.match(errors, [/^3 batch files are gone that waited/]);
   t.match(log, { pendingBytes: 12 * block, unreadBatches: 8, pendingEvents: 5 });
   for (const name of ['batch_20250101_000000_9.jsonl', sealed[4] ?? '']) rmSync(join(dir, name));
-  await waitFor(() => errors.length > 1, 'these, too');
+  await until(() => errors.length > 1, 'these, too');
   t.match(log, { pendingBytes: 10 * block, unreadBatches: 7 });
   const names = new Set(sealed);
   let left = 9;

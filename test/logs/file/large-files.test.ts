@@ -145,14 +145,15 @@ class PieceSink implements Sink {
   }
 }
 
-const EVENTS = 40_000;
+/** Few for their size: what takes time is each event, what makes a file large are its bytes. */
+const EVENTS = 4000;
 
 /** Writes 40 MB of events. */
 function writeLarge(path: string): void {
   const fd = openSync(path, 'w');
-  for (let from = 0; from < EVENTS; from += 1000) {
-    const some = Array.from({ length: 1000 }, (_, n) =>
-      markedLine(eventText(`e${from + n}`, 'x'.repeat(950))),
+  for (let from = 0; from < EVENTS; from += 100) {
+    const some = Array.from({ length: 100 }, (_, n) =>
+      markedLine(eventText(`e${from + n}`, 'x'.repeat(9950))),
     );
     writeSync(fd, some.join(''));
   }
@@ -175,7 +176,7 @@ void t.test('a large file is delivered piece by piece, also by a second start', 
   t.match(first.counts(), { accepted: EVENTS, pending: EVENTS, delivered: 0, unreadBatches: 0 });
   await first.stop(0);
   const sink = new PieceSink();
-  sink.refused = 'e30000';
+  sink.refused = 'e3000';
   const second = await startOnLarge(t, dir, sink);
   await until(() => second.counts().pending === 0, 'all is delivered');
   t.match(second.counts(), { accepted: EVENTS, delivered: EVENTS - 1, deadLettered: 1, quarantined: 0 });
@@ -185,7 +186,7 @@ void t.test('a large file is delivered piece by piece, also by a second start', 
   t.equal(new Set(sink.keys).size, sink.keys.length);
   const letters = readdirSync(join(dir, 'dead-letters'));
   t.same(letters, [NAME]);
-  t.match(readFileSync(join(dir, 'dead-letters', NAME), 'utf8'), /"event":\{"id":"e30000"/);
+  t.match(readFileSync(join(dir, 'dead-letters', NAME), 'utf8'), /"event":\{"id":"e3000"/);
   t.same(batchFiles(dir), []);
 });
 
@@ -196,7 +197,7 @@ void t.test(
     writeLarge(join(dir, NAME));
     writeFileSync(join(dir, leftName(2)), markedLine(eventText('other')));
     const sink = new PieceSink();
-    sink.refused = 'e30000';
+    sink.refused = 'e3000';
     const letters = join(dir, 'dead-letters');
     const forebay = createForebay({ logDir: dir, sink, deadLettersBytesMax: 1024, replayWaitMs: 60_000 });
     t.teardown(() => forebay.stop(0));
@@ -444,11 +445,11 @@ void t.test(
     const dir = memoryDir(t);
     const fd = openSync(join(dir, NAME), 'w');
     // by hand, without marks: the slower way to read it
-    const lines = `${Array.from({ length: 1000 }, (_, n) => eventText(`e${n}`, 'x'.repeat(500))).join('\n')}\n`;
+    const lines = `${Array.from({ length: 100 }, (_, n) => eventText(`e${n}`, 'x'.repeat(5000))).join('\n')}\n`;
     let events = 0;
     for (let bytes = 0; bytes < 300 * MIB; bytes += lines.length) {
       writeSync(fd, lines);
-      events += 1000;
+      events += 100;
     }
     closeSync(fd);
     const server = await ServerProcess.start(
