@@ -108,7 +108,7 @@ export class ConnectionGate {
     for (const socket of this.#refusing) socket.destroy();
   }
 
-  /** Closes all other connections, too, whatever they do. */
+  /** Closes the connections within the bound, too, whatever they do. */
   destroy(): void {
     for (const socket of this.#admitted.keys()) socket.destroy();
   }

@@ -27,7 +27,7 @@ export const LOG_DIR_SETTINGS = {
 interface Command<Key> {
   /** Its name and arguments, and lines that describe it. */
   readonly usage: readonly [call: string, ...what: string[]];
-  /** The only setting that this command takes. */
+  /** A setting that no other command takes; `null`: there is none. */
   readonly only: Key | null;
   readonly takesNames: boolean;
 }

@@ -54,7 +54,7 @@ export class ProgressMeter {
     const untilDueMs = Math.max(0, lengthMs - elapsedMs);
     const behind = Number.isFinite(events) ? Math.max(0, dueBefore(elapsedMs) - answered) : 0;
     const msFor = (count: number): number => (count === 0 ? 0 : (count * 1000) / rate);
-    // a server that is more than a second late does not answer events faster before they are due
+    // a server that is more than a second late answers events at its recent rate, due or not
     const untilAnsweredMs =
       msFor(behind) <= RATE_MS ? untilDueMs + msFor(behind) : Math.max(untilDueMs, msFor(events - answered));
     // answers are awaited as long as --timeout allows: how long that takes is unknown

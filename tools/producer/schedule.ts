@@ -21,7 +21,7 @@ interface Placed extends Segment {
  */
 export class Schedule {
   readonly #segments: readonly Placed[];
-  /** When the last event is due; infinite if the number of events or a stop ends the run. */
+  /** No event is due from then on; infinite if the number of events or a stop ends the run. */
   readonly endMs: number;
   #eventsMax: number;
 

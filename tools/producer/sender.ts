@@ -98,7 +98,7 @@ export class Sender {
   }
 
   /**
-   * Takes events that are due. Resolves once at most `maxInFlight` requests wait for a place, even before these are
+   * Takes events that are due. Resolves once at most `maxInFlight` events wait for a place, even before these are
    * sent. So a slow server makes events late, and never fills the memory.
    *
    * @param dueMs when they were due, as in `performance.now()`
