@@ -376,9 +376,14 @@ void t.test('a terminal that is stopped stops no event', { skip: NO_TERMINAL }, 
   // two lines a batch with this path fill what lies between a terminal and its reader, some 100 kB, in a second
   const dir = join(tempDir(t), ...Array.from({ length: 12 }, () => 'x'.repeat(200)));
   const flags = ['--port', '0', '--log-dir', dir, '--batch-size', '1', '--sink-latency', '0'];
-  const command = ['exec', process.execPath, join(process.cwd(), 'bin/server.js'), ...flags].join(' ');
+  const pidFile = join(tempDir(t), 'pid');
+  const server = [process.execPath, join(process.cwd(), 'bin/server.js'), ...flags].join(' ');
+  const command = `echo $$ > ${pidFile}; exec ${server}`;
   const child = spawn('script', ['-qec', command, '/dev/null'], { stdio: ['ignore', 'pipe', 'ignore'] });
-  t.teardown(() => child.kill('SIGKILL'));
+  t.teardown(() => {
+    child.kill('SIGKILL');
+    process.kill(Number(readFileSync(pidFile, 'utf8')), 'SIGKILL'); // the end of its terminal does not end it
+  });
   let said = '';
   const onData = (text: Buffer): void => void (said += text.toString());
   child.stdout.on('data', onData);
