@@ -1,5 +1,4 @@
 import { Readable } from 'node:stream';
-import type { AppendLog } from './append-log.js';
 import type { PendingBatch } from '../../seams/batch.js';
 import { NOTHING, minus } from './batch-sums.js';
 import type { BatchSums } from './batch-sums.js';
@@ -13,6 +12,17 @@ import { count } from '../../base/words.js';
  * At most this many names are in memory, about 100 bytes each; the others stay in the directory. Reading a directory
  * of 100,000 names takes about 0.1 s, so one read serves many batches.
  */
+/** The log whose batches it gives. */
+export interface ListedLog {
+  readonly dir: string;
+  readonly leftoverBatches: number;
+  readonly pendingBytes: number;
+  list(after: string | null, most: number): Promise<PendingBatch[]>;
+  sums(after: string | null): Promise<BatchSums>;
+  dropped(batch: PendingBatch): void;
+  missFiles(gone: BatchSums): void;
+}
+
 const NAMES_MAX = 10_000;
 const LIST_RETRY_MS = 1000;
 /** How often to count the others, in milliseconds: someone may delete files by hand. Less often if there are many. */
@@ -24,7 +34,7 @@ const COUNT_MS = 10_000;
  * once the older ones are gone.
  */
 export class Backlog extends Readable {
-  readonly #log: AppendLog;
+  readonly #log: ListedLog;
   readonly #reporter: Reporter;
   readonly #namesMax: number;
   #batches: PendingBatch[] = [];
@@ -42,7 +52,7 @@ export class Backlog extends Readable {
   #wanted = false;
   #stopped = false;
 
-  constructor(log: AppendLog, reporter: Reporter, namesMax: number = NAMES_MAX, countMs: number = COUNT_MS) {
+  constructor(log: ListedLog, reporter: Reporter, namesMax: number = NAMES_MAX, countMs: number = COUNT_MS) {
     super({ objectMode: true, highWaterMark: 1 });
     this.#log = log;
     this.#reporter = reporter;
