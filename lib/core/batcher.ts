@@ -159,7 +159,7 @@ export class Batcher extends Transform {
   }
 
   #leaveOut({ request, from, to }: EventRange): boolean {
-    if (!request.withdrawn) return false;
+    if (!request.withdrawn) return false; // it has its answer already (N5)
     this.queuedEvents -= to - from;
     this.queuedBytes -= this.#bytesOf(request.block, from, to);
     request.acknowledge(to - from, new Error('withdrawn'));

@@ -249,7 +249,7 @@ export class Delivery extends Writable {
     if (settlement === null) {
       if (this.#stopping.signal.aborted) return null;
       const aside = { ...pending, events: batch.events, past: 'offered' } as const;
-      this.#active.delete(pending); // first: the search for batches that nobody has must find it
+      this.#active.delete(pending); // before it is added below: the search for batches that nobody has must find it
       this.#log.forget(pending);
       if (!this.#resting.add(aside, course, delivered > 0)) this.#aside.forget(aside);
     } else {
@@ -278,7 +278,7 @@ export class Delivery extends Writable {
     const attempt = async (): Promise<void> => {
       const error = await this.#log.delete(batch).then(() => null, asError);
       if (error === null) return;
-      if (this.#lingering.delete(batch)) this.#goOn(); // from a failure on its place is for others
+      if (this.#lingering.delete(batch)) this.#goOn(); // once it has failed, it gives up its place
       throw error;
     };
     const deleting = this.#retries.untilDone('delete', batch, attempt);

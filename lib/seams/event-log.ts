@@ -27,7 +27,7 @@ export interface EventRange {
 /** Which limit ended a batch; `stop`: the server stops. */
 export type BatchEnd = 'size' | 'bytes' | 'time' | 'stop';
 
-/** Consecutive events of one batch; none if the batch ends by time. */
+/** Consecutive events of one batch; there may be none if it ends here. */
 export interface BatchPart {
   readonly ranges: readonly EventRange[];
   readonly events: number;
@@ -100,7 +100,8 @@ export interface EventLog extends LogUsage {
   /**
    * Appends the parts of a group. Calls `ended` once for each that has events, as soon as its outcome is known: without an error only if
    * its events are durable; with `LOG_FAILED` if they left no trace and are never delivered; with `IN_DOUBT` if they may.
-   * Resolves when the next group may come. Groups come one at a time. Does not reject: that breaks the pipeline.
+   * Resolves when the next group may come. Groups come one at a time. Must not reject: a rejection destroys the
+   * pipeline.
    */
   append(group: Group, ended: PartEnded): Promise<void>;
 

@@ -12,16 +12,17 @@ export interface Intake {
   /**
    * Why events of this size would be refused now, as the error for their client; `null` if they would be taken.
    *
+   * @param bytes about what they take of the log: the length of a body is near enough before it is read
    * @param heldBytes what else the caller holds in memory for clients
    */
   refusal(events: number, bytes: number, heldBytes?: number): ForebayError | null;
   /**
    * Takes events, all or none.
    *
-   * @param block their texts, checked; nobody changes them from now on
-   * @param answer called once, after the events are durable, or with the ForebayError that `refusal` returns; with
-   *   `IN_DOUBT` if nobody knows, or if only some of them are durable. An error that it throws is an uncaught
-   *   exception
+   * @param block their texts, at least one, each checked by its source; nobody changes them from now on
+   * @param answer called once: with `null` after the events are durable, with the error of `refusal`, with `LOG_FAILED` if
+   *   none of them is in the log, or with `IN_DOUBT` if nobody knows or only some are. An error that it throws is an
+   *   uncaught exception
    */
   take(block: EventBlock, answer: Answer): void;
 }

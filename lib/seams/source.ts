@@ -5,7 +5,7 @@ import type { EventBlock } from '../event/event-block.js';
 /**
  * What one path understands: who may send there, how a body holds events, and which answer the sender expects. The
  * door reads HTTP, undoes content codings, bounds memory and checks for room; a source knows none of this. A new
- * source is a file and a line in `registry.ts`. A rule, such as a key, wraps a source with its own signature.
+ * source is a folder and a line in `registry.ts`. A rule, such as a key, is a source around another one.
  */
 export interface Source {
   readonly path: string;
