@@ -79,7 +79,7 @@ void t.test('the package has what its commands need, and nothing else', async (t
   const home = join(dir, 'node_modules/forebay');
   const files = readdirSync(home, { recursive: true, encoding: 'utf8' });
   t.same(
-    files.filter((name) => /^test|^bench|^scripts|\.test\.[jt]s|^lib|^dist\/(?!lib)/.test(name)),
+    files.filter((name) => /^test|^bench|^scripts|\.test\.[jt]s|^lib|^tools|^dist\/(?!lib|tools)/.test(name)),
     [],
   );
   for (const [command, path] of Object.entries(manifest.bin)) {

@@ -121,10 +121,10 @@ void t.test('--find-max with --bulk finds a rate of a server that takes it', asy
   const flags = ['--url', url, '--find-max', '--p99', '500ms', '--step', '5s', '--bulk', '100', '--json'];
   const child = start(flags);
   child.stdin.end();
-  let steps = '';
-  child.stderr.on('data', (text: Buffer) => {
-    steps += text.toString();
-    if (steps.includes('\n')) child.kill('SIGINT'); // after the first step
+  // after the first step; a second signal would end it without a result
+  child.stderr.once('data', function onText(text: Buffer) {
+    if (text.includes('\n')) child.kill('SIGINT');
+    else child.stderr.once('data', onText);
   });
   const { stdout } = await endOf(child);
   t.match(JSON.parse(stdout), { findMax: { held: { rate: 400 } }, errors: 0 });
