@@ -1,4 +1,5 @@
 // Builds everything into `dist/`: what runs in Node.js, what runs in the browser, and the page's files as they are.
+// With `tests`: the tests as well.
 import { spawnSync } from 'node:child_process';
 import { copyFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
@@ -9,7 +10,8 @@ const ROOT = fileURLToPath(new URL('..', import.meta.url));
 const PAGE = 'lib/observe/page/browser';
 
 const compiler = createRequire(import.meta.url).resolve('typescript/bin/tsc');
-for (const project of ['tsconfig.build.json', PAGE]) {
+const main = process.argv[2] === 'tests' ? 'tsconfig.tests.json' : 'tsconfig.build.json';
+for (const project of [main, PAGE]) {
   const { status } = spawnSync(process.execPath, [compiler, '-p', project], { cwd: ROOT, stdio: 'inherit' });
   if (status !== 0) process.exit(status ?? 1);
 }
