@@ -127,7 +127,11 @@ export async function backlogMemory({ dir, signal }: Workbench): Promise<void> {
   await down.kill();
   const files = readdirSync(logDir).filter((name) => name.startsWith('batch_')).length;
 
-  const up = new KillableServer(logDir, ['--sink-latency', '0', '--replay-wait', '0'], signal);
+  const up = new KillableServer(
+    logDir,
+    ['--sink-latency', '0', '--replay-wait', '0', '--discard-backlog'],
+    signal,
+  );
   await up.listens();
   const { lookMsMax } = await delivered(up, accepted, signal);
   const deliveredMs = performance.now() - up.startedMs;

@@ -43,7 +43,7 @@ export async function memory(bench: Workbench, seconds: number, events: number):
   for (const [index, flags] of SUBJECTS.entries()) {
     const logDir = join(dir, `memory-${index}`);
     await fillLog(logDir, events, EVENTS_PER_FILE, signal);
-    const more = { 'replay-wait': REPLAY_WAIT_MS, 'queue-size': BULK_QUEUE_SIZE };
+    const more = { 'replay-wait': REPLAY_WAIT_MS, 'discard-backlog': 'true', 'queue-size': BULK_QUEUE_SIZE };
     const { name } = forebay(logDir, flags);
     const [server] = await bench.start([{ ...forebay(logDir, { ...flags, ...more }), name }]);
     if (server === undefined) throw new Error('the server is missing');

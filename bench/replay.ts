@@ -62,7 +62,7 @@ export async function replay(bench: Workbench, rounds: number, events: number): 
 async function replaySeconds(bench: Workbench, dir: string, events: number): Promise<number> {
   const endsMs = new Map<string, number>();
   const command: ServerCommand = {
-    ...forebay(dir, { 'replay-wait': REPLAY_WAIT_MS }),
+    ...forebay(dir, { 'replay-wait': REPLAY_WAIT_MS, 'discard-backlog': 'true' }),
     onLine: (line) => {
       if (!line.includes(BEGIN) && !line.includes(END)) return;
       const { time, msg } = JSON.parse(line) as { time: number; msg: string };
