@@ -41,7 +41,7 @@ export interface DeliveryOptions {
   /** Failures at an event, while the sink takes others, after which it counts as refused; `null`: never. */
   readonly sinkTriesMax: number | null;
   readonly random?: () => number;
-  /** What is kept of batches aside, in bytes of memory. */
+  /** Memory for batches aside, in bytes. */
   readonly asideBytesMax?: number;
 }
 
@@ -71,7 +71,6 @@ export class Delivery extends Writable {
   readonly #lingering = new Set<Settled>();
   /** Aborted to start no further attempt. */
   readonly #stopping = new AbortController();
-  readonly #retries: Retries;
   readonly #settler: Settler;
   readonly #settling: Settling;
   readonly #ahead: ReadAhead;
@@ -96,7 +95,6 @@ export class Delivery extends Writable {
     setMaxListeners(0, stopping); // one for each batch that waits for its next attempt
     const failed = (error: Error): void => void this.emit('failure', error);
     const retries = new Retries({ reporter, stopping, random, failed });
-    this.#retries = retries;
     const othersWait = (): boolean => !this.#ahead.isEmpty || this.#resting.isAnyOpen;
     const settler = new Settler({ ...options, random, stopping, retries, othersWait });
     this.#settler = settler;
@@ -124,7 +122,7 @@ export class Delivery extends Writable {
 
   /** Attempts that failed, at the sink or at the log. */
   get failures(): number {
-    return this.#retries.failures;
+    return this.#settling.retries.failures;
   }
 
   /** When the oldest batch was created that is here, in milliseconds of `performance.now()`; `null`: there is none. */
@@ -142,9 +140,14 @@ export class Delivery extends Writable {
 
   /** The state of the sink. */
   get sinkState(): SinkState {
-    const { isFull: deadLettersFull, batches: batchesAside, inMemory: batchesAsideKnown } = this.#aside;
+    const { isFull: deadLettersFull, batches: batchesAside } = this.#aside;
     const { events: isolatedEvents } = this.#resting;
-    return { ...this.#settler.state, deadLettersFull, batchesAside, batchesAsideKnown, isolatedEvents };
+    return { ...this.#settler.state, deadLettersFull, batchesAside, isolatedEvents };
+  }
+
+  /** Batches aside that are known by name, not only counted. */
+  get asideInMemory(): number {
+    return this.#aside.inMemory;
   }
 
   /** Asks the sink at once if it is left alone. */
@@ -204,8 +207,8 @@ export class Delivery extends Writable {
 
   /** With few after it, a batch is off the log before the next goes out; with many, the disk is not waited for. */
   get #hasPlace(): boolean {
-    const taken = this.#placesTaken + this.#lingering.size;
-    return taken < this.#settler.concurrency && this.#deleting < DELETIONS_MAX;
+    const isFree = this.#placesTaken + this.#lingering.size < this.#settler.concurrency;
+    return isFree && this.#deleting < DELETIONS_MAX;
   }
 
   #start(first: Waiting): void {
@@ -248,10 +251,10 @@ export class Delivery extends Writable {
     if (delivered > 0) this.deliverySeconds.observe((performance.now() - pending.bornMs) / 1000, delivered);
     if (settlement === null) {
       if (this.#stopping.signal.aborted) return null;
-      const aside = { ...pending, events: batch.events, past: 'offered' } as const;
+      const offered = { ...pending, events: batch.events, past: 'offered' } as const;
       this.#active.delete(pending); // before it is added below: the search for batches that nobody has must find it
       this.#log.forget(pending);
-      if (!this.#resting.add(aside, course, delivered > 0)) this.#aside.forget(aside);
+      if (!this.#resting.add(offered, course, delivered > 0)) this.#aside.forget(offered);
     } else {
       const { events, deadLettered, refused, notKept } = settlement;
       // each event is confirmed, or durable among the dead letters (N9)
@@ -275,13 +278,12 @@ export class Delivery extends Writable {
   async #delete(batch: Settled, keepsPlace: boolean = true): Promise<void> {
     this.#deleting++;
     if (keepsPlace) this.#lingering.add(batch);
-    const attempt = async (): Promise<void> => {
+    const deleting = this.#settling.retries.untilDone('delete', batch, async () => {
       const error = await this.#log.delete(batch).then(() => null, asError);
       if (error === null) return;
       if (this.#lingering.delete(batch)) this.#goOn(); // once it has failed, it gives up its place
       throw error;
-    };
-    const deleting = this.#retries.untilDone('delete', batch, attempt);
+    });
     this.#goOn();
     const isDeleted = await deleting;
     this.#deleting--;
@@ -291,6 +293,6 @@ export class Delivery extends Writable {
     this.deadLettered += batch.deadLettered;
     const { name, events, pending } = batch;
     this.#reporter.batch({ what: 'deleted', batch: name, events, leftover: pending.leftover });
-    this.emit('gone', batch.pending);
+    this.emit('gone', pending);
   }
 }

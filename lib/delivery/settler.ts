@@ -41,8 +41,6 @@ export interface SinkState {
   readonly deadLettersFull: boolean;
   /** Batches with such events, or whose dead letters the disk does not take. They wait on disk and hold up no others. */
   readonly batchesAside: number;
-  /** Those of them that are known by name; the others are only counted. */
-  readonly batchesAsideKnown: number;
   /** Events that it fails at while it takes others. They wait apart, on disk, and hold up no others. */
   readonly isolatedEvents: number;
 }
@@ -106,7 +104,7 @@ export class Settler {
     this.#isolation = new Isolation({ ...parties, triesMax: sinkTriesMax ?? Infinity });
   }
 
-  get state(): Omit<SinkState, 'deadLettersFull' | 'batchesAside' | 'batchesAsideKnown' | 'isolatedEvents'> {
+  get state(): Omit<SinkState, 'deadLettersFull' | 'batchesAside' | 'isolatedEvents'> {
     const { state: breaker, misconfigured, waitMs, openings, failuresInARow, lastError } = this.#breaker;
     const attempts = { ...this.#attempts.ended, running: this.#attempts.running };
     const { concurrency } = this;

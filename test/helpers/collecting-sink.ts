@@ -30,7 +30,7 @@ export class CollectingSink extends EventEmitter implements Sink {
   }
 
   /**
-   * Resolves when so many events have arrived.
+   * Resolves when this many events have arrived.
    *
    * @throws Error if they do not in time
    */

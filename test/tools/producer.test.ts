@@ -318,7 +318,7 @@ void t.test('--accepted holds the ids of the accepted events and no others', asy
   t.same(written.trimEnd().split('\n').toSorted(), accepted.toSorted());
 });
 
-void t.test('an --accepted file that cannot be written any more ends the run', NEEDS_FULL, async (t) => {
+void t.test('an --accepted file that can no longer be written ends the run', NEEDS_FULL, async (t) => {
   const url = await listen(t, ({ res }) => answer(res, 202));
   const { code, stdout, stderr } = await run(['--url', url, '--burst', '100000', '--accepted', '/dev/full']);
   t.equal(code, 1);
