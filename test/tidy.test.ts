@@ -18,7 +18,9 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   delivery: ['base', 'seams'],
   intake: ['base', 'event', 'seams'],
   core: ['base', 'delivery', 'event', 'intake', 'seams'],
-  sources: ['base', 'event', 'seams'],
+  sources: [],
+  'sources/events': ['base', 'event', 'seams', 'sources'],
+  'sources/registry.ts': ['seams', 'settings', 'sources/events'],
   sinks: ['base', 'settings'],
   'sinks/file': ['base', 'logs/file', 'seams', 'settings', 'sinks'],
   'sinks/http': ['base', 'seams', 'settings', 'sinks'],
@@ -51,7 +53,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     'settings',
     'statistics.ts',
   ],
-  door: ['base', 'forebay.ts', 'seams', 'settings', 'sources'],
+  door: ['base', 'forebay.ts', 'seams', 'settings', 'sources', 'sources/registry.ts'],
   'observe/metrics': ['base', 'door', 'forebay.ts', 'seams', 'statistics.ts'],
   'observe/page': ['base', 'door', 'event-counts.ts', 'forebay.ts', 'logs/file', 'seams', 'statistics.ts'],
   observe: ['base', 'door', 'forebay.ts', 'observe/metrics', 'observe/page'],
@@ -70,7 +72,16 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     'sinks/postgres',
     'sinks/simulated',
   ],
-  cli: ['base', 'door', 'forebay.ts', 'observe', 'seams', 'settings', 'sinks/registry.ts'],
+  cli: [
+    'base',
+    'door',
+    'forebay.ts',
+    'observe',
+    'seams',
+    'settings',
+    'sinks/registry.ts',
+    'sources/registry.ts',
+  ],
   'tools/producer': ['base', 'settings'],
   'tools/log': ['base', 'logs/file', 'settings'],
   'tools/dead-letters': ['base', 'logs/file', 'seams', 'settings', 'tools/log'],
@@ -125,7 +136,7 @@ const room = (path: string): string => {
   if (top === 'tools') return `tools/${parts[0]}`;
   const [first = path, second = ''] = parts;
   const isRoom =
-    ['logs', 'observe', 'sinks'].includes(first) && (parts.length > 2 || second === 'registry.ts');
+    ['logs', 'observe', 'sinks', 'sources'].includes(first) && (parts.length > 2 || second === 'registry.ts');
   return isRoom ? `${first}/${second}` : first;
 };
 const imports = (text: string): string[] =>

@@ -3,6 +3,7 @@ import { HTTP_SETTINGS } from '../settings/http-settings.js';
 import type { OptionTable, Values } from '../settings/option-table.js';
 import { PIPELINE_SETTINGS } from '../settings/pipeline-settings.js';
 import { PROGRAM_SETTINGS } from '../settings/program-settings.js';
+import { SOURCE_FLAGS } from '../settings/source-settings.js';
 import { invalid } from '../settings/setting-error.js';
 import { SINK_KINDS, SINK_SETTINGS } from '../sinks/registry.js';
 import { checkSinkSettings } from '../seams/sink-kind.js';
@@ -10,6 +11,7 @@ import { checkSinkSettings } from '../seams/sink-kind.js';
 /** All settings of the server: flag, variable and key of the JSON file come from this table alone. */
 export const SERVER_SETTINGS = {
   ...HTTP_SETTINGS,
+  ...SOURCE_FLAGS,
   ...PIPELINE_SETTINGS,
   ...SINK_SETTINGS,
   adminHost: {

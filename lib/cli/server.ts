@@ -14,6 +14,8 @@ import { helpText, readOptions } from '../settings/option-table.js';
 import type { OptionTable, Values } from '../settings/option-table.js';
 import { PIPELINE_SETTINGS } from '../settings/pipeline-settings.js';
 import { isWrongSetting, WRONG_SETTING_EXIT } from '../settings/setting-error.js';
+import { openSources, SOURCE_KINDS } from '../sources/registry.js';
+import { declaredSources } from '../settings/source-settings.js';
 import { SINK_KINDS } from '../sinks/registry.js';
 import { kindNamed } from '../seams/sink-kind.js';
 import { VERSION } from '../base/version.js';
@@ -59,7 +61,8 @@ try {
   const settings = readOptions(SERVER_SETTINGS, process.argv.slice(2), process.env);
   wantsJson = settings.logFormat === 'json';
   checkRelations(settings);
-  if (settings.help) process.stdout.on('error', goOn).write(USAGE + helpText(SERVER_SETTINGS, true));
+  if (settings.help)
+    process.stdout.on('error', goOn).write(USAGE + helpText(SERVER_SETTINGS, true) + sourcesHelp());
   else if (settings.version) process.stdout.on('error', goOn).write(`${VERSION}\n`);
   // the sink has standard output for itself: `process.stdout` is not even touched
   else if (kindNamed(SINK_KINDS, settings.sink).ownsStdout === true)
@@ -74,6 +77,7 @@ async function run(settings: ServerSettings, logger: Logger): Promise<void> {
   const { sink: kind, fsync } = settings;
   const about = { version: VERSION, node: process.versions.node, sink: kind, fsync };
   logger.info(about, `Forebay ${about.version}, Node.js ${about.node}, sink ${kind}, fsync ${fsync}`);
+  const sources = openSources(declaredSources(settings), { logger });
   const bounds = boundConnections(openFilesMax(), settings, logger);
   const sink = await kindNamed(SINK_KINDS, kind).open(settings, {
     connections: settings.sinkConcurrency,
@@ -83,7 +87,8 @@ async function run(settings: ServerSettings, logger: Logger): Promise<void> {
   reloadOnHangUp(forebay, logger);
   const http = ofTable(HTTP_SETTINGS, settings);
   const { adminPort, adminHost } = settings;
-  const server = new IngestionServer({ ...http, ...bounds, hasHealth: adminPort === null, forebay, logger });
+  const hasHealth = adminPort === null;
+  const server = new IngestionServer({ ...http, ...bounds, sources, hasHealth, forebay, logger });
   const { routes } = new OperatorRoutes({ forebay, door: server, page: settings.page === 'on' });
   const address = { host: adminHost ?? LOOPBACK, port: adminPort ?? 0 };
   const admin =
@@ -113,6 +118,12 @@ async function run(settings: ServerSettings, logger: Logger): Promise<void> {
     );
   }
   logger.info({ host: settings.host, port: server.port }, `IngestionServer started on port ${server.port}`);
+}
+
+/** What each kind of source takes, and a command that sends to it. */
+function sourcesHelp(): string {
+  const kinds = SOURCE_KINDS.map(({ name, help, curl }) => `\n  ${name}: ${help}\n    ${curl}\n`);
+  return `\nSources (docs/sources.md), with a command that sends to each:\n${kinds.join('')}`;
 }
 
 /** Why the server does not start, or breaks: on standard error, as standard output may be the sink's. */

@@ -3,6 +3,8 @@ import type { Source } from '../seams/source.js';
 
 /** Status of a request whose connection broke before its answer was sent. */
 export const ABORTED = 0;
+/** In place of a source: the request was refused before it came to one. */
+export const NO_SOURCE = '';
 
 /** Counted from 0 on: an alert on the first increase needs a number before it. */
 const WATCHED_STATUSES = [202, 429, 500, 503];
@@ -12,13 +14,18 @@ const WATCHED_CODES = ['QUEUE_FULL', 'BACKLOG_FULL', 'LOG_FAILED', 'IN_DOUBT', '
 export class RequestCounts {
   /** Requests by path and status. */
   readonly answered: Map<string, Map<number, number>>;
-  /** Refused events by reason. A request that is refused unread counts as one. */
-  readonly refusedEvents = new Map<ErrorCode, number>(WATCHED_CODES.map((code) => [code, 0]));
+  /** Accepted events by the name of their source. */
+  readonly acceptedEvents: Map<string, number>;
+  /** Refused events by the name of their source and by reason. A request that is refused unread counts as one. */
+  readonly refusedEvents: Map<string, Map<ErrorCode, number>>;
 
-  /** @param sources their paths are counted from 0 on */
-  constructor(sources: readonly Source[]) {
+  /** @param sources are counted from 0 on */
+  constructor(sources: readonly Pick<Source, 'name' | 'path'>[]) {
     const none = (): [number, number][] => WATCHED_STATUSES.map((status) => [status, 0]);
     this.answered = new Map(sources.map(({ path }) => [path, new Map(none())]));
+    this.acceptedEvents = new Map(sources.map(({ name }) => [name, 0]));
+    const unrefused = (): [ErrorCode, number][] => WATCHED_CODES.map((code) => [code, 0]);
+    this.refusedEvents = new Map(sources.map(({ name }) => [name, new Map(unrefused())]));
   }
 
   /** @param path one of the server's own, or `other` */
@@ -28,7 +35,20 @@ export class RequestCounts {
     statuses.set(status, (statuses.get(status) ?? 0) + 1);
   }
 
-  refuse(code: ErrorCode, events: number): void {
-    this.refusedEvents.set(code, (this.refusedEvents.get(code) ?? 0) + events);
+  accept(source: string, events: number): void {
+    this.acceptedEvents.set(source, (this.acceptedEvents.get(source) ?? 0) + events);
+  }
+
+  refuse(code: ErrorCode, events: number, source: string = NO_SOURCE): void {
+    let codes = this.refusedEvents.get(source);
+    if (codes === undefined) this.refusedEvents.set(source, (codes = new Map()));
+    codes.set(code, (codes.get(code) ?? 0) + events);
+  }
+
+  /** Events of all sources that were refused for this reason. */
+  refusedFor(code: ErrorCode): number {
+    let events = 0;
+    for (const codes of this.refusedEvents.values()) events += codes.get(code) ?? 0;
+    return events;
   }
 }

@@ -6,6 +6,7 @@ import { answerError, isAnswered } from './answers.js';
 import { answerConnectionErrors, endBehind, endWith } from './connection-errors.js';
 import { Exchanges } from './exchanges.js';
 import type { HostRules } from './host-rules.js';
+import { invalid } from '../settings/setting-error.js';
 import { ABORTED } from './request-counts.js';
 import type { RequestCounts } from './request-counts.js';
 import { HEADER_LINES_MAX } from './request-head.js';
@@ -81,9 +82,17 @@ export class Router {
     });
   }
 
-  /** Adds routes by path. A route with a `stop` is stopped with the server. */
+  /**
+   * Adds routes by path. A route with a `stop` is stopped with the server.
+   *
+   * @throws ForebayError `SETTING_INVALID` if a path is taken
+   */
   add(routes: Iterable<readonly [string, Route]>): void {
-    for (const [path, route] of routes) this.#routes[path] = route;
+    for (const [path, route] of routes) {
+      if (this.#routes[path] !== undefined)
+        throw invalid(`The path ${path} of a source is one of the server's own`);
+      this.#routes[path] = route;
+    }
   }
 
   stop(): void {

@@ -41,20 +41,26 @@ export type TakeWhole = (body: Buffer, answer: Answer) => void;
  */
 export class SourceRoute implements Route {
   readonly methods: readonly string[];
+  /** Ends timers of the source. */
+  readonly stop: () => void;
   readonly #options: SourceRouteOptions;
   readonly #source: Source;
   readonly #forebay: Forebay;
   readonly #limits: Limits;
+  readonly #bodyBytesMax: number;
   readonly #crossOrigin: CrossOrigin;
 
   constructor(options: SourceRouteOptions) {
-    const { source, forebay, eventBytesMax, allowedOrigins } = options;
+    const { source, forebay, allowedOrigins } = options;
     const { depthMax, queueSize } = forebay.settings;
+    const eventBytesMax = Math.min(options.eventBytesMax, source.limits.eventBytesMax ?? Infinity);
+    this.#bodyBytesMax = Math.min(options.bodyBytesMax, source.limits.bodyBytesMax ?? Infinity);
     this.#options = options;
     this.#source = source;
     this.#forebay = forebay;
     this.#limits = { eventBytesMax, depthMax, eventsMax: queueSize };
     this.#crossOrigin = new CrossOrigin(allowedOrigins);
+    this.stop = () => source.close?.();
     this.methods = allowedOrigins.length === 0 ? ['POST'] : ['POST', 'OPTIONS'];
   }
 
@@ -65,7 +71,7 @@ export class SourceRoute implements Route {
       req.resume();
       return;
     }
-    const { bodies, bodyBytesMax } = this.#options;
+    const { bodies } = this.#options;
     const source = this.#source;
     const refuse = (thrown: unknown, events: number): void => {
       const error = this.#refused(thrown, events);
@@ -87,7 +93,7 @@ export class SourceRoute implements Route {
       coding,
       reader,
       bodies,
-      bodyBytesMax,
+      bodyBytesMax: this.#bodyBytesMax,
       verify: source.verify && ((body) => source.verify?.(head, body)),
       refusal: (length) =>
         this.#forebay.refusal(Math.max(1, reader.block.length), length, bodies.bytes - length),
@@ -164,9 +170,9 @@ export class SourceRoute implements Route {
 
   /** @throws ForebayError if there is no room for a body of this length */
   #checkRoom(length: number): void {
-    const { bodies, bodyBytesMax } = this.#options;
-    const refusal =
-      length > bodyBytesMax ? bodyTooLarge(bodyBytesMax) : this.#forebay.refusal(1, length, bodies.bytes);
+    const { bodies } = this.#options;
+    const most = this.#bodyBytesMax;
+    const refusal = length > most ? bodyTooLarge(most) : this.#forebay.refusal(1, length, bodies.bytes);
     if (refusal !== null) throw refusal;
   }
 
@@ -176,15 +182,18 @@ export class SourceRoute implements Route {
   }
 
   #accepted(reader: EventReader): HttpAnswer {
+    const { counts } = this.#options;
+    const { name } = this.#source;
+    counts.accept(name, reader.block.length);
     if (reader.refused !== undefined)
-      for (const [code, events] of reader.refused) this.#options.counts.refuse(code, events);
+      for (const [code, events] of reader.refused) counts.refuse(code, events, name);
     return reader.accepted();
   }
 
   /** Counts this many events as refused. */
   #refused(thrown: unknown, events: number): ForebayError {
     const error = this.#named(thrown);
-    this.#options.counts.refuse(error.code, events);
+    this.#options.counts.refuse(error.code, events, this.#source.name);
     return error;
   }
 

@@ -8,7 +8,10 @@ import type { EventBlock } from '../event/event-block.js';
  * source is a folder and a line in `registry.ts`. A rule, such as a key, is a source around another one.
  */
 export interface Source {
+  /** In metrics, log lines and errors. */
+  readonly name: string;
   readonly path: string;
+  readonly limits: SourceLimits;
   /** Whether its plain requests may take the fast path. */
   readonly isFast: boolean;
   /**
@@ -28,6 +31,8 @@ export interface Source {
   verify?(head: RequestHead, body: Buffer): void;
   /** The answer to a refused request. Does not throw. */
   refused(error: ForebayError): HttpAnswer;
+  /** Called when the server stops: ends timers. */
+  close?(): void;
 }
 
 /** The head of a request, the same on the fast path as from `node:http`. */
@@ -36,6 +41,14 @@ export interface RequestHead {
   readonly target: string;
   /** @param name in lower case */
   header(name: string): string | undefined;
+}
+
+/** Bounds of a source that are lower than those of the server; `null`: the same. */
+export interface SourceLimits {
+  /** The largest event, in bytes. */
+  readonly eventBytesMax: number | null;
+  /** The largest body, inflated, in bytes. */
+  readonly bodyBytesMax: number | null;
 }
 
 /** What bounds the events of a request. */

@@ -89,6 +89,20 @@ export function fromObject<Table extends OptionTable>(table: Table, given: objec
   return check(table, found);
 }
 
+/**
+ * The values of a table from an object with its flags as keys, as a JSON file has them.
+ *
+ * @param place whose object it is, for errors
+ * @throws ForebayError `SETTING_INVALID`, which names the key
+ */
+export function fromKeys<Table extends OptionTable>(
+  table: Table,
+  given: object,
+  place: string,
+): Values<Table> {
+  return check(table, named(table, given, ` of ${place}`));
+}
+
 /** The table as `--help` prints it. */
 export function helpText(table: OptionTable, environment: boolean): string {
   const rows = Object.values(table).map(({ flag, initial, unit, help }) => {
@@ -125,12 +139,15 @@ function fromEnvironment(table: OptionTable, environment: Environment): Given {
 }
 
 function fromFile(table: OptionTable, path: string): Given {
+  return named(table, readSettingsFile(path), ` in ${path}`);
+}
+
+function named(table: OptionTable, values: object, place: string): Given {
   const flags = new Set(Object.values(table).map(({ flag }) => flag));
   const given: Given = new Map();
-  for (const [flag, value] of Object.entries(readSettingsFile(path))) {
-    if (!flags.has(flag))
-      throw unknown('setting', `"${flag}"`, [...flags], (like) => `"${like}"`, ` in ${path}`);
-    given.set(flag, { value, as: `"${flag}" in ${path}` });
+  for (const [flag, value] of Object.entries(values)) {
+    if (!flags.has(flag)) throw unknown('setting', `"${flag}"`, [...flags], (like) => `"${like}"`, place);
+    given.set(flag, { value, as: `"${flag}"${place}` });
   }
   return given;
 }

@@ -117,7 +117,7 @@ void tap.test('many wrong events are counted, and the first ones listed', async 
   t.equal((refused as unknown[]).length, 100);
   t.match(refused, [{ line: 1, code: 'EVENT_NOT_OBJECT', error: /^Line 1: / }]);
   t.equal(refusedMore, 200);
-  t.equal(door.server.counts.refusedEvents.get('EVENT_NOT_OBJECT'), 300);
+  t.equal(door.server.counts.refusedFor('EVENT_NOT_OBJECT'), 300);
   for (const [type, body] of [
     ['application/x-ndjson', '1\n'.repeat(1001)],
     ['application/json', `[${Array<number>(1001).fill(1).join()}]`],

@@ -241,6 +241,8 @@ void t.test('refused events by code', async (t) => {
   t.equal(seen.value('forebay_queue_bytes_max'), forebay.settings.queueBytes);
   disk.release();
   t.same(await Promise.all(waiting), [202, 202]);
+  t.equal((await look()).value('forebay_source_events_accepted_total', { source: 'events' }), 4);
+  t.equal((await look()).value('forebay_events_refused_total', { source: 'events', code: 'EVENT_FIELD' }), 2);
   t.same((await look()).by('code', 'forebay_events_refused_total'), {
     EVENT_NOT_JSON: 1,
     EVENT_FIELD: 2,
@@ -348,7 +350,7 @@ void t.test('what matters is there before it happens, so that its first time sho
   for (const status of ['202', '429', '500', '503'])
     t.equal(seen.value('forebay_http_requests_total', { path: '/events', status }), 0, status);
   for (const code of ['QUEUE_FULL', 'BACKLOG_FULL', 'LOG_FAILED', 'IN_DOUBT', 'INTERNAL'])
-    t.equal(seen.value('forebay_events_refused_total', { code }), 0, code);
+    t.equal(seen.value('forebay_events_refused_total', { source: 'events', code }), 0, code);
 });
 
 void t.test('batches by what ended them', async (t) => {

@@ -88,7 +88,9 @@ const sign = (body: string | Buffer): string => createHmac('sha256', 'secret').u
 const FORGED = 'the signature is wrong';
 
 const hook: Source = {
+  name: 'hook',
   path: '/hooks/x',
+  limits: { eventBytesMax: null, bodyBytesMax: null },
   isFast: true,
   readerFor: (head, limits) => {
     const id = head.header('x-hook-id');
@@ -156,7 +158,7 @@ void t.test('a signature is over the bytes that were sent, in front of their cod
   );
   await sink.received(1);
   t.match(JSON.parse(sink.lines[0] ?? ''), { id: 'a', type: 'hook', data: 'x'.repeat(100) });
-  t.equal(server.counts.refusedEvents.get('BAD_REQUEST'), 1);
+  t.equal(server.counts.refusedFor('BAD_REQUEST'), 1);
 });
 
 void t.test('sources stand beside each other on one connection', async (t) => {

@@ -39,7 +39,10 @@ export function families(sources: Sources): Family[] {
 
 function doorFamilies({ forebay, door, statistics }: Sources): Family[] {
   const { settings } = forebay;
-  const { answered, refusedEvents } = door.counts;
+  const { answered, acceptedEvents, refusedEvents } = door.counts;
+  const refused = [...refusedEvents].flatMap(([source, codes]) =>
+    [...codes].map(([code, value]) => ({ value, labels: { source, code } })),
+  );
   const requests = [...answered].flatMap(([path, statuses]) =>
     [...statuses].map(([status, value]) => ({
       value,
@@ -72,8 +75,13 @@ function doorFamilies({ forebay, door, statistics }: Sources): Family[] {
     ),
     counter(
       'events_refused',
-      'Events refused by error code, see docs/errors.md; a request refused unread is one, IN_DOUBT may be delivered.',
-      labelled('code', refusedEvents),
+      'Events refused by source and error code, see docs/errors.md; a request refused unread is one, IN_DOUBT may be delivered.',
+      refused,
+    ),
+    counter(
+      'source_events_accepted',
+      'Events answered with success, by source.',
+      labelled('source', acceptedEvents),
     ),
     gauge(
       'refusing',

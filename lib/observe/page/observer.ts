@@ -217,7 +217,7 @@ export class Observer {
 }
 
 function refusedFor({ counts }: Door, code: ErrorCode): number {
-  return counts.refusedEvents.get(code) ?? 0;
+  return counts.refusedFor(code);
 }
 
 /** To three decimals: more is noise, and costs bytes. `null` for what is not a number. */

@@ -3,7 +3,7 @@ import { httpUrl, listOf, oneOf, onOff, optional, text } from '../../settings/ch
 import type { OptionTable, Values } from '../../settings/option-table.js';
 import { invalid } from '../../settings/setting-error.js';
 import { NETWORK_SETTINGS } from '../network-settings.js';
-import { SettingFile } from '../setting-file.js';
+import { SettingFile } from '../../settings/setting-file.js';
 import type { SinkKind } from '../../seams/sink-kind.js';
 import { headerLines, headersIn } from './header-lines.js';
 import { isOwnDoor } from './own-door.js';
@@ -70,11 +70,11 @@ export const httpKind = {
       url: values.sinkUrl ?? '',
       format: values.sinkFormat,
       headers: values.sinkHeader ?? {},
-      headersFile: path === null ? null : new SettingFile('sink-headers-file', path, headersIn, logger),
+      headersFile: path === null ? null : new SettingFile('--sink-headers-file', path, headersIn, logger),
       gzip: values.sinkGzip,
       timeoutMs: values.sinkTimeoutMs,
       connections,
-      caFile: sinkCa === null ? null : new SettingFile('sink-ca', sinkCa, certificates, logger),
+      caFile: sinkCa === null ? null : new SettingFile('--sink-ca', sinkCa, certificates, logger),
       refuses: values.sinkRefuses ?? [],
     });
   },

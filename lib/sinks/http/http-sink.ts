@@ -9,7 +9,7 @@ import { asError, ForebayError, systemCode } from '../../base/errors.js';
 import { post } from '../../base/http-post.js';
 import { HttpAnswers } from './http-answers.js';
 import { withDeadline } from '../deadline.js';
-import type { SettingFile } from '../setting-file.js';
+import type { SettingFile } from '../../settings/setting-file.js';
 import { SinkError } from '../../seams/sink-error.js';
 import type { Sink, SinkDescription } from '../../seams/sink.js';
 

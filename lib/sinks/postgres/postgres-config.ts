@@ -2,7 +2,7 @@ import { userInfo } from 'node:os';
 import pgpass from 'pgpass';
 import { parseIntoClientConfig } from 'pg-connection-string';
 import type { ClientConfig } from 'pg';
-import type { SettingFile } from '../setting-file.js';
+import type { SettingFile } from '../../settings/setting-file.js';
 
 interface PostgresAddress {
   readonly url: string;

@@ -1,7 +1,7 @@
 import { CheckError, checkOneHost, onOff, optional, text } from '../../settings/checks.js';
 import type { OptionTable, Values } from '../../settings/option-table.js';
 import { NETWORK_SETTINGS } from '../network-settings.js';
-import { SettingFile } from '../setting-file.js';
+import { SettingFile } from '../../settings/setting-file.js';
 import type { SinkKind } from '../../seams/sink-kind.js';
 
 const SETTINGS = {
@@ -42,7 +42,7 @@ export const postgresKind = {
       createTable: values.sinkCreateTable,
       timeoutMs: values.sinkTimeoutMs,
       connections,
-      ca: sinkCa === null ? null : new SettingFile('sink-ca', sinkCa, String, logger),
+      ca: sinkCa === null ? null : new SettingFile('--sink-ca', sinkCa, String, logger),
     });
   },
 } as const satisfies SinkKind<Values<typeof SETTINGS & typeof NETWORK_SETTINGS>>;

@@ -5,7 +5,7 @@ import { cancelStatement } from './postgres-cancel.js';
 import type { CancelKey, PostgresHost } from './postgres-cancel.js';
 import { postgresConfig } from './postgres-config.js';
 import { failureOf, UNDEFINED_TABLE, unreplicated } from './postgres-failure.js';
-import type { SettingFile } from '../setting-file.js';
+import type { SettingFile } from '../../settings/setting-file.js';
 import type { Sink, SinkDescription } from '../../seams/sink.js';
 import { untilAborted, withDeadline } from '../deadline.js';
 

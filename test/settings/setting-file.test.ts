@@ -4,7 +4,7 @@ import pg from 'pg';
 import t from 'tap';
 import { silentLogger } from '../../lib/base/reporter.js';
 import { postgresConfig } from '../../lib/sinks/postgres/postgres-config.js';
-import { SettingFile } from '../../lib/sinks/setting-file.js';
+import { SettingFile } from '../../lib/settings/setting-file.js';
 import { until } from '../helpers/running-forebay.js';
 import { tempDir } from '../helpers/temp-dir.js';
 
@@ -35,7 +35,7 @@ void t.test(
     let aheadMs = 0;
     t.intercept(performance, 'now', { value: () => realNow() + aheadMs });
     writeFileSync(path, 'old');
-    const ca = new SettingFile('sink-ca', path, (text) => text, silentLogger);
+    const ca = new SettingFile('--sink-ca', path, (text) => text, silentLogger);
     const pool = new pg.Pool(postgresConfig({ url: 'postgres://u:p@localhost/d', ca, timeoutMs: 1000 }));
     t.teardown(async () => pool.end());
     const given = (): unknown => {

@@ -8,12 +8,24 @@ import type { Logger } from '../base/reporter.js';
 /** The shortest time between two looks at the file, in milliseconds. */
 const LOOK_MS = 1000;
 
+/** Which errors it is reported as. */
+export interface FileErrors {
+  /** The file cannot be read at the start. */
+  readonly unusable: ErrorCode;
+  /** The file has changed and cannot be read again. */
+  readonly stale: ErrorCode;
+}
+
+const OF_A_SINK: FileErrors = { unusable: 'SINK_UNUSABLE', stale: 'SINK_MISCONFIGURED' };
+
 /** A file that a setting names, such as headers or certificates. It is read again when it has changed. */
 export class SettingFile<T> {
-  readonly #flag: string;
+  readonly #setting: string;
   readonly #path: string;
   readonly #parse: (text: string) => T;
   readonly #logger: Logger;
+  readonly #errors: FileErrors;
+  #timer: NodeJS.Timeout | null = null;
   #value: T;
   /** Changes whenever the file does. */
   #stamp: string;
@@ -22,15 +34,23 @@ export class SettingFile<T> {
   #failure: string | null = null;
 
   /**
+   * @param setting as errors name it, like `--sink-ca`
    * @param parse throws an error whose message continues a sentence about the file
-   * @throws ForebayError `SINK_UNUSABLE` if it cannot be read, `SETTING_INVALID` if it is not what it should be
+   * @throws ForebayError `errors.unusable` if it cannot be read, `SETTING_INVALID` if it is not what it should be
    */
-  constructor(flag: string, path: string, parse: (text: string) => T, logger: Logger) {
-    this.#flag = flag;
+  constructor(
+    setting: string,
+    path: string,
+    parse: (text: string) => T,
+    logger: Logger,
+    errors: FileErrors = OF_A_SINK,
+  ) {
+    this.#setting = setting;
     this.#path = path;
     this.#parse = parse;
     this.#logger = logger;
-    let code: ErrorCode = 'SINK_UNUSABLE';
+    this.#errors = errors;
+    let code = errors.unusable;
     try {
       this.#stamp = stampOf(statSync(path, { bigint: true }));
       const text = readFileSync(path, 'utf8');
@@ -43,6 +63,20 @@ export class SettingFile<T> {
 
   get value(): T {
     return this.#value;
+  }
+
+  /** Looks for changes once a second, until `close`. @param changed called after each */
+  watch(changed: () => void = () => undefined): void {
+    this.#timer ??= setInterval(() => {
+      void this.refresh(true).then((isNew) => {
+        if (isNew) changed();
+      });
+    }, LOOK_MS).unref();
+  }
+
+  close(): void {
+    if (this.#timer !== null) clearInterval(this.#timer);
+    this.#timer = null;
   }
 
   /**
@@ -68,14 +102,14 @@ export class SettingFile<T> {
     } catch (error) {
       const failure = this.#whyNot(error);
       if (failure !== this.#failure)
-        this.#logger.warn({ code: 'SINK_MISCONFIGURED' }, `${failure}; its last content is used as before`);
+        this.#logger.warn({ code: this.#errors.stale }, `${failure}; its last content is used as before`);
       this.#failure = failure;
       return false;
     }
   }
 
   #whyNot(error: unknown): string {
-    return `The file ${this.#path} (--${this.#flag}) cannot be read: ${asError(error).message}`;
+    return `The file ${this.#path} (${this.#setting}) cannot be read: ${asError(error).message}`;
   }
 }
 

@@ -1,0 +1,104 @@
+import type { Logger } from '../base/reporter.js';
+import { bytes, CheckError, optional } from '../settings/checks.js';
+import { unknown } from '../settings/unknown.js';
+import { fromKeys } from '../settings/option-table.js';
+import type { OptionTable, Values } from '../settings/option-table.js';
+import type { DeclaredSource } from '../settings/source-settings.js';
+import type { Source, SourceLimits } from './source.js';
+
+/** Settings of a source, whatever its kind. */
+export const SHARED_SETTINGS = {
+  format: {
+    flag: 'format',
+    initial: null,
+    unit: 'KIND',
+    help: 'its kind; without: the kind with the name of the source',
+    check: optional(String),
+  },
+  path: {
+    flag: 'path',
+    initial: null,
+    unit: 'PATH',
+    help: 'where it is; without: /in/NAME',
+    check: optional(path),
+  },
+  eventBytesMax: {
+    flag: 'event-max',
+    initial: null,
+    unit: 'BYTES',
+    help: 'the largest event; without: --event-max',
+    check: optional(bytes(1)),
+  },
+  bodyBytesMax: {
+    flag: 'body-max',
+    initial: null,
+    unit: 'BYTES',
+    help: 'the largest body, at most --body-max',
+    check: optional(bytes(1)),
+  },
+} as const satisfies OptionTable;
+
+/** What is the same for all kinds of sources. */
+export interface SourceBase {
+  readonly name: string;
+  readonly path: string;
+  readonly limits: SourceLimits;
+}
+
+export interface SourceContext {
+  readonly logger: Logger;
+}
+
+/** A kind of source: its settings, and how to open it. */
+export interface SourceKind {
+  /** The value of `format`. A source of this name is of this kind unless it says otherwise. */
+  readonly name: string;
+  /** What it takes, for the help text. */
+  readonly help: string;
+  /** A command that sends to a source of this name on the default port, for the help text. */
+  readonly curl: string;
+  /** Where the source of the same name is, if not at `/in/NAME`. */
+  readonly path?: string;
+  /** Settings beside those of all sources. */
+  readonly settings: OptionTable;
+  /** @throws ForebayError `SETTING_INVALID` */
+  readonly open: (declared: DeclaredSource, context: SourceContext) => Source;
+}
+
+/** Makes a kind whose `open` gets the values of its own settings. */
+export function sourceKind<const Table extends OptionTable>({
+  open,
+  ...about
+}: Pick<SourceKind, 'name' | 'help' | 'curl' | 'path'> & {
+  readonly settings: Table;
+  readonly open: (base: SourceBase, values: Values<Table>, context: SourceContext) => Source;
+}): SourceKind {
+  return {
+    ...about,
+    open: ({ name, given }, context) => {
+      const settings = Object.entries(given === false ? {} : given);
+      const own = new Set(Object.values(about.settings).map(({ flag }) => flag));
+      const known = [...own, ...Object.values(SHARED_SETTINGS).map(({ flag }) => flag)];
+      const stray = settings.find(([key]) => !known.includes(key))?.[0];
+      if (stray !== undefined)
+        throw unknown('setting', `"${stray}"`, known, (like) => `"${like}"`, ` of ${placeOf(name)}`);
+      const ofKind = Object.fromEntries(settings.filter(([key]) => own.has(key)));
+      const ofAll = Object.fromEntries(settings.filter(([key]) => !own.has(key)));
+      const values = fromKeys(about.settings, ofKind, placeOf(name));
+      const { path: at, eventBytesMax, bodyBytesMax } = fromKeys(SHARED_SETTINGS, ofAll, placeOf(name));
+      const usual = (name === about.name ? about.path : null) ?? `/in/${name}`;
+      return open({ name, path: at ?? usual, limits: { eventBytesMax, bodyBytesMax } }, values, context);
+    },
+  };
+}
+
+/** Where the settings of a source are, for errors. */
+export function placeOf(name: string): string {
+  return `the source ${name}`;
+}
+
+/** The fast path takes no other characters. */
+function path(given: unknown): string {
+  if (typeof given === 'string' && /^\/[!-"$->@-~]*$/.test(given)) return given;
+  throw new CheckError('must be a path like /in/github, without a query');
+}
