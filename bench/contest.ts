@@ -11,6 +11,8 @@ export interface Side {
   /** As the table calls it. */
   readonly name: string;
   readonly server: ServerUnderTest;
+  /** What it is sent, if not the same as the others. */
+  readonly newLoad?: () => Load;
   /** Does a turn, with what else belongs to it. */
   readonly around?: (turn: () => Promise<WrkRun>) => Promise<WrkRun>;
 }
@@ -41,14 +43,14 @@ export async function contest(
   signal: AbortSignal,
 ): Promise<Contestant[]> {
   await requireWrk();
-  for (const { server } of sides) {
-    await audited(server, async () => runWrk(server, newLoad(), WARM_UP_SECONDS, signal));
+  for (const { server, newLoad: own = newLoad } of sides) {
+    await audited(server, async () => runWrk(server, own(), WARM_UP_SECONDS, signal));
   }
   const contestants = sides.map((side) => ({ ...side, runs: [] as WrkRun[] }));
   for (let round = 0; round < rounds; round++) {
     const order = round % 2 === 0 ? contestants : contestants.toReversed();
-    for (const { server, runs, around } of order) {
-      const turn = async (): Promise<WrkRun> => runWrk(server, newLoad(), seconds, signal);
+    for (const { server, newLoad: own = newLoad, runs, around } of order) {
+      const turn = async (): Promise<WrkRun> => runWrk(server, own(), seconds, signal);
       runs.push(await audited(server, async () => (around === undefined ? turn() : around(turn))));
     }
   }

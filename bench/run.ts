@@ -11,6 +11,7 @@ import { replay } from './replay.js';
 import { replayHttp } from './replay-http.js';
 import { rivals } from './rivals.js';
 import { single, SINGLE_CASES } from './single.js';
+import { sources } from './sources.js';
 import { start } from './start.js';
 import { Workbench } from './workbench.js';
 
@@ -37,6 +38,7 @@ const CASES: ReadonlyMap<string, Case> = new Map<string, Case>([
   ['replay', async (bench, { rounds, events }) => replay(bench, rounds, events)],
   ['replay-http', async (bench, { rounds, events }) => replayHttp(bench, rounds, events)],
   ['delivery', async (bench, { rounds, seconds }) => delivery(bench, rounds, seconds)],
+  ['sources', async (bench, { rounds, seconds }) => sources(bench, rounds, seconds)],
   ['page', async (bench, { rounds, seconds }) => page(bench, rounds, seconds)],
   ['rivals', async (bench, { rounds, seconds }) => rivals(bench, rounds, seconds)],
   ['latency', async (bench, { rounds }) => latency(bench, rounds)],

@@ -15,6 +15,8 @@ export interface Load {
   readonly args: readonly string[];
   /** How many events a request holds. */
   readonly eventsPerRequest: number;
+  /** Over TLS; the certificate is not checked. */
+  readonly isTls?: boolean;
 }
 
 export interface WrkRun {
@@ -35,10 +37,24 @@ interface ResultLine {
   readonly errors: Readonly<Record<'connect' | 'read' | 'write' | 'status' | 'timeout', number>>;
 }
 
-/** One event a request, each with an id of its own. */
-export function singleEvents(connections: number, eventBytes: number): Load {
+/**
+ * One event a request, each with an id of its own.
+ *
+ * @param headers further ones, like `Authorization: Bearer …`
+ */
+export function singleEvents(connections: number, eventBytes: number, headers: readonly string[] = []): Load {
   const runId = randomBytes(6).toString('hex'); // each run has ids of its own
-  return { connections, script: 'post-events.lua', args: [runId, String(eventBytes)], eventsPerRequest: 1 };
+  const args = [runId, String(eventBytes), ...headers];
+  return { connections, script: 'post-events.lua', args, eventsPerRequest: 1 };
+}
+
+/**
+ * The same webhook again and again, each time with an id of its own in a header.
+ *
+ * @param headers with `0000000000` in the place of the id
+ */
+export function webhooks(connections: number, path: string, body: string, headers: readonly string[]): Load {
+  return { connections, script: 'post-webhooks.lua', args: [path, body, ...headers], eventsPerRequest: 1 };
 }
 
 /** @throws if wrk is not installed */
@@ -67,8 +83,8 @@ export async function runWrk(
   seconds: number,
   signal: AbortSignal,
 ): Promise<WrkRun> {
-  const { connections, script, args, eventsPerRequest } = load;
-  const url = `http://127.0.0.1:${server.port}/events`;
+  const { connections, script, args, eventsPerRequest, isTls = false } = load;
+  const url = `${isTls ? 'https' : 'http'}://127.0.0.1:${server.port}/events`;
   const options = [
     '-t1',
     `-c${connections}`,

@@ -7,6 +7,7 @@ import split from 'split2';
 import { Pool } from 'undici';
 import { AccountWatch } from '../helpers/account-watch.js';
 import { ServerProcess } from '../helpers/server-process.js';
+import type { SourceRequest } from '../helpers/senders.js';
 import { until } from '../helpers/wait-for.js';
 import type { Random } from '../simulation/random.js';
 
@@ -23,6 +24,8 @@ export interface CrashOptions {
   readonly moves?: boolean;
   /** More flags for the server. */
   readonly flags?: readonly string[];
+  /** Requests for one event with this id, to other sources, sent as often as plain ones. */
+  readonly others?: readonly ((id: string) => SourceRequest)[];
 }
 
 export interface CrashResult {
@@ -68,7 +71,8 @@ export async function crashRounds(options: CrashOptions): Promise<CrashResult> {
   for (let round = 1; round <= rounds; round++) {
     const server = await ServerProcess.start(...flags, ...(options.flags ?? []));
     const before = acknowledged.size;
-    const load = startLoad({ server, connections, sent, acknowledged, random });
+    const { others = [] } = options;
+    const load = startLoad({ server, connections, sent, acknowledged, random, others });
     const watched = account.watch(server.port);
     await load.firstAnswer;
     const moving = moves ? setInterval(() => moveAway(sinkFile), MOVE_MS) : undefined;
@@ -110,6 +114,7 @@ export interface LoadOptions {
   readonly acknowledged: Set<string>;
   readonly random: Random;
   readonly newId?: () => string;
+  readonly others?: CrashOptions['others'];
 }
 
 export interface Load {
@@ -119,7 +124,7 @@ export interface Load {
 
 /** Sends events on each connection, one after another, until the server is gone. */
 export function startLoad(options: LoadOptions): Load {
-  const { server, connections, sent, acknowledged, random, newId = randomUUID } = options;
+  const { server, connections, sent, acknowledged, random, newId = randomUUID, others = [] } = options;
   const pool = new Pool(`http://127.0.0.1:${server.port}`, { connections });
   let first: () => void = () => undefined;
   const firstAnswer = new Promise<void>((resolve) => {
@@ -134,10 +139,15 @@ export function startLoad(options: LoadOptions): Load {
         JSON.stringify({ id, type: 'crash', data: { padding: 'x'.repeat(100) } }),
       );
       for (const id of ids) sent.add(id);
+      const plain = {
+        path: '/events',
+        headers: { 'content-type': count === 1 ? 'application/json' : 'application/x-ndjson' },
+        body: texts.join('\n'),
+      };
+      const ways = count === 1 ? [() => plain, ...others] : [() => plain];
+      const request = random.pick(ways)(ids[0] ?? '');
       try {
-        const headers = { 'content-type': count === 1 ? 'application/json' : 'application/x-ndjson' };
-        const body = texts.join('\n');
-        const answer = await pool.request({ path: '/events', method: 'POST', headers, body });
+        const answer = await pool.request({ ...request, method: 'POST' });
         await answer.body.dump();
         if (answer.statusCode === 202) for (const id of ids) acknowledged.add(id);
         first();

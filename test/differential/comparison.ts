@@ -1,12 +1,18 @@
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { crc32 } from 'node:zlib';
+import { silentLogger } from '../../lib/base/reporter.js';
+import type { Source } from '../../lib/seams/source.js';
+import { openSources } from '../../lib/sources/registry.js';
 import type { Door } from '../helpers/raw-door.js';
 import { openRaw } from '../helpers/raw-door.js';
+import { tempDir } from '../helpers/temp-dir.js';
 import type { Scope } from '../helpers/temp-dir.js';
 import { Random } from '../simulation/random.js';
 import { difference, told } from './outcome.js';
 import type { Allowance, Outcome } from './outcome.js';
-import { ORDINARY } from './samples.js';
+import { ORDINARY, SECRET } from './samples.js';
 import type { Sample } from './samples.js';
 import { Sender } from './sender.js';
 import type { Sent } from './sender.js';
@@ -24,6 +30,9 @@ const TOKEN_LENGTH = 8;
 const TOKEN_LETTER = /[G-V]/g;
 /** What an event gets that has no time of its own. */
 const TIME = /"timestamp":\d{13}\}$/;
+
+/** What an event gets whose sender names it in no header. */
+const MADE_ID = /"[\da-f]{8}-[\da-f]{4}-4[\da-f]{3}-[\da-f]{4}-[\da-f]{12}"/;
 
 const CODED = /content-encoding:/i;
 
@@ -70,6 +79,7 @@ export class Comparison {
 
   static async open(scope: Scope, seed: number): Promise<Comparison> {
     const door = await openRaw(scope, {
+      sources: sourcesOf(tempDir(scope)),
       fsync: 'never',
       eventBytesMax: EVENT_BYTES_MAX,
       bodyBytesMax: BODY_BYTES_MAX,
@@ -181,7 +191,8 @@ export class Comparison {
       const token = tokenIn(line, tokens);
       if (token === null) throw new Error(`nobody has sent ${line}`);
       const events = stored.get(token) ?? [];
-      events.push(line.replaceAll(TOKEN_LETTER, '#').replace(TIME, '"timestamp":now}'));
+      const same = line.replaceAll(TOKEN_LETTER, '#').replace(TIME, '"timestamp":now}');
+      events.push(same.replace(MADE_ID, '"made"'));
       stored.set(token, events);
     }
     return stored;
@@ -194,6 +205,14 @@ export class Comparison {
     for (; token.length < TOKEN_LENGTH; number >>>= 4) token += LETTERS[number & 15];
     return token;
   }
+}
+
+/** Plain events, signed webhooks and CloudEvents. */
+function sourcesOf(dir: string): readonly Source[] {
+  const secretFile = join(dir, 'github.secret');
+  writeFileSync(secretFile, `${SECRET}\n`);
+  const github = { name: 'github', given: { 'secret-file': secretFile } };
+  return openSources([github, { name: 'cloudevents', given: {} }], { logger: silentLogger });
 }
 
 /** Each event has its token twice: one that was cut or joined is not whole. */

@@ -1,3 +1,4 @@
+import { createHmac } from 'node:crypto';
 import { deflateSync, gzipSync } from 'node:zlib';
 import { HEADER_LINES_MAX } from '../../lib/door/request-head.js';
 
@@ -58,10 +59,14 @@ function lengthened(headers: (length: number) => readonly string[], body: Body =
 }
 
 function chunked(headers: readonly string[], ...chunks: readonly Body[]): Wire {
+  return inChunks(POST, headers, chunks);
+}
+
+function inChunks(start: string, headers: readonly string[], chunks: readonly Body[]): Wire {
   return (token) => {
     const parts = chunks.map((chunk) => bytesOf(chunk(token)));
     return bytesOf(
-      head(POST, [HOST_LINE, 'Transfer-Encoding: chunked', ...headers]),
+      head(start, [HOST_LINE, 'Transfer-Encoding: chunked', ...headers]),
       ...parts.flatMap((part) => [`${part.length.toString(16)}${CRLF}`, part, CRLF]),
       `0${CRLF}${CRLF}`,
     );
@@ -130,6 +135,125 @@ const BODIES: Record<string, Wire> = {
   'an event that is too large': post([JSON_LINE], (token) => event(token, 1, 'x'.repeat(70_000))),
   '60 lines': post([NDJSON_LINE], (token) =>
     Array.from({ length: 60 }, (_, index) => `${event(token, index)}\n`).join(''),
+  ),
+};
+
+/** The secret of the source `github`. */
+export const SECRET = 'of the samples';
+
+/** A delivery of GitHub with its token as its id and in its body, signed, and with these lines besides. */
+function signed(
+  body: Body = (token) => JSON.stringify({ action: 'opened', token }, null, 2),
+  headers: readonly string[] = [],
+  forge = (signature: string) => signature,
+): Wire {
+  return (token) => {
+    const bytes = bytesOf(body(token));
+    const digest = createHmac('sha256', SECRET).update(bytes).digest('hex');
+    const lines = [
+      `X-GitHub-Delivery: ${token}`,
+      'X-GitHub-Event: issues',
+      `X-Hub-Signature-256: sha256=${forge(digest)}`,
+      ...headers,
+    ];
+    const type = headers.some((line) => /^content-type:/i.test(line)) ? [] : [JSON_LINE];
+    return post([...type, ...lines], () => bytes, 'POST /in/github HTTP/1.1')(token);
+  };
+}
+
+/** A CloudEvent whose attributes are headers. */
+function binary(
+  path: string,
+  body: Body,
+  headers: readonly string[] = [JSON_LINE],
+  id = (token: string) => token,
+): Wire {
+  const lines = (token: string): string[] => [
+    'ce-specversion: 1.0',
+    `ce-id: ${id(token)}`,
+    'ce-source: /samples',
+    `ce-type: t.${token}`,
+    ...headers,
+  ];
+  return (token) => post(lines(token), body, `POST ${path} HTTP/1.1`)(token);
+}
+
+function cloudEvent(token: string, more: object = {}): string {
+  return JSON.stringify({ specversion: '1.0', id: token, source: '/s', type: `t.${token}`, ...more });
+}
+
+const STRUCTURED = 'Content-Type: application/cloudevents+json';
+const BATCHED = 'Content-Type: application/cloudevents-batch+json';
+
+/** What senders send to other sources. */
+const SOURCES: Record<string, Wire> = {
+  webhook: signed(),
+  'webhook, a form': signed(
+    (token) => `payload=%7B%7D&token=${token}`,
+    ['Content-Type: application/x-www-form-urlencoded'],
+  ),
+  'webhook, no JSON': signed((token) => `x ${token}\r\n{`),
+  'webhook, not UTF-8': signed((token) => bytesOf(token, Buffer.of(0xff))),
+  'webhook, empty': signed(() => ''),
+  'webhook, forged': signed(undefined, [], (digest) => digest.replace(/^../, 'zz')),
+  'webhook, another secret': signed(undefined, [], (digest) => digest.split('').toReversed().join('')),
+  'webhook, two signatures': signed(undefined, ['X-Hub-Signature-256: sha256=0']),
+  'webhook, two ids': signed(undefined, ['X-GitHub-Delivery: other']),
+  'webhook, gzip': signed(
+    (token) => gzipSync(`{"token":"${token}"}`, { level: 0 }),
+    ['Content-Encoding: gzip'],
+  ),
+  'webhook, forged gzip bomb': signed(
+    () => gzipSync(Buffer.alloc(2 ** 20)),
+    ['Content-Encoding: gzip'],
+    () => '0'.repeat(64),
+  ),
+  'webhook, 20 KB': signed((token) => JSON.stringify({ token, x: 'x'.repeat(20_000) })),
+  'webhook, too large': signed((token) => JSON.stringify({ token, x: 'x'.repeat(70_000) })),
+  'webhook in chunks': (token) => {
+    const bytes = bytesOf(`{"token":"${token}"}`);
+    const digest = createHmac('sha256', SECRET).update(bytes).digest('hex');
+    const lines = [JSON_LINE, `X-GitHub-Delivery: ${token}`, `X-Hub-Signature-256: sha256=${digest}`];
+    return inChunks('POST /in/github HTTP/1.1', lines, [() => bytes])(token);
+  },
+  'webhook and a plain one': joined(signed(), plain),
+  'forged webhook and a plain one': joined(
+    signed(undefined, [], () => ''),
+    plain,
+  ),
+  'CloudEvent, binary': binary('/in/cloudevents', () => ' { "a" : 1.0 } '),
+  'CloudEvent, binary at /events': binary('/events', () => '1e400'),
+  'CloudEvent, binary, no data': binary('/events', () => '', []),
+  'CloudEvent, binary, text': binary('/events', () => 'é\r\n', ['Content-Type: text/plain']),
+  'CloudEvent, binary, bytes': binary('/events', () => Buffer.of(0, 255), ['Content-Type: image/png']),
+  'CloudEvent, binary, broken JSON': binary('/events', () => '{'),
+  'CloudEvent, binary, percent signs': binary(
+    '/events',
+    () => '1',
+    [JSON_LINE],
+    (token) => `%C3%A9%22${token}`,
+  ),
+  'CloudEvent, binary, wrong percent signs': binary(
+    '/events',
+    () => '1',
+    [JSON_LINE],
+    (token) => `%C3${token}%`,
+  ),
+  'CloudEvent, binary, an attribute twice': binary('/events', () => '1', [JSON_LINE, 'ce-id: other']),
+  'CloudEvent, binary, an extension': binary('/events', () => '1', [JSON_LINE, 'ce-Abc: 1', 'ce-x: ']),
+  'CloudEvent, binary, a bad extension': binary('/events', () => '1', [JSON_LINE, 'ce-a-b: 1']),
+  'CloudEvent, binary, one is missing': post([JSON_LINE, 'ce-specversion: 1.0', 'ce-id: a'], () => '1'),
+  'CloudEvent, structured': post([STRUCTURED], (token) => cloudEvent(token, { data: null })),
+  'CloudEvent, structured, Base64': post([STRUCTURED], (token) => cloudEvent(token, { data_base64: 'AA==' })),
+  'CloudEvent, structured, both': post([STRUCTURED], (token) =>
+    cloudEvent(token, { data: 1, data_base64: 'AA==' }),
+  ),
+  'CloudEvents, a batch': post([BATCHED], (token) => `[${cloudEvent(token)}, ${cloudEvent(token)}]`),
+  'CloudEvents, an empty batch': post([BATCHED], () => '[]'),
+  'CloudEvents, one is wrong': post([BATCHED], (token) => `[${cloudEvent(token)},{}]`),
+  'CloudEvents, lenient': post(
+    [BATCHED, 'Prefer: handling=lenient'],
+    (token) => `[${cloudEvent(token)},{},${cloudEvent(token)}]`,
   ),
 };
 
@@ -417,6 +541,7 @@ function madeOf(group: string, values: readonly string[], wire: (value: string) 
 /** What is sent in each way, and what mutations start from. */
 export const SAMPLES: readonly Sample[] = [
   ...named('body', BODIES),
+  ...named('source', SOURCES),
   ...Object.entries(LINES).map(([name, line]) => ({ name: `line: ${name}`, wire: post([JSON_LINE, line]) })),
   ...Object.entries(LINES).map(([name, line]) => ({
     name: `line, and a request behind it: ${name}`,
