@@ -122,7 +122,10 @@ async function run(settings: ServerSettings, logger: Logger): Promise<void> {
 
 /** What each kind of source takes, and a command that sends to it. */
 function sourcesHelp(): string {
-  const kinds = SOURCE_KINDS.map(({ name, help, curl }) => `\n  ${name}: ${help}\n    ${curl}\n`);
+  const kinds = SOURCE_KINDS.map(({ name, help, flag, curl }) => {
+    const lines = [`  ${name}: ${help}`, ...[flag ?? [], curl].flat().map((line) => `    ${line}`)];
+    return `\n${lines.join('\n')}\n`;
+  });
   return `\nSources (docs/sources.md), with a command that sends to each:\n${kinds.join('')}`;
 }
 

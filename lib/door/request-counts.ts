@@ -16,6 +16,8 @@ export class RequestCounts {
   readonly answered: Map<string, Map<number, number>>;
   /** Accepted events by the name of their source. */
   readonly acceptedEvents: Map<string, number>;
+  /** Those of them whose sender gave no id. */
+  readonly idsMade: Map<string, number>;
   /** Refused events by the name of their source and by reason. A request that is refused unread counts as one. */
   readonly refusedEvents: Map<string, Map<ErrorCode, number>>;
 
@@ -24,6 +26,7 @@ export class RequestCounts {
     const none = (): [number, number][] => WATCHED_STATUSES.map((status) => [status, 0]);
     this.answered = new Map(sources.map(({ path }) => [path, new Map(none())]));
     this.acceptedEvents = new Map(sources.map(({ name }) => [name, 0]));
+    this.idsMade = new Map(this.acceptedEvents);
     const unrefused = (): [ErrorCode, number][] => WATCHED_CODES.map((code) => [code, 0]);
     this.refusedEvents = new Map(sources.map(({ name }) => [name, new Map(unrefused())]));
   }
@@ -35,8 +38,10 @@ export class RequestCounts {
     statuses.set(status, (statuses.get(status) ?? 0) + 1);
   }
 
-  accept(source: string, events: number): void {
+  /** @param idsMade how many of them got an id from the server */
+  accept(source: string, events: number, idsMade: number): void {
     this.acceptedEvents.set(source, (this.acceptedEvents.get(source) ?? 0) + events);
+    this.idsMade.set(source, (this.idsMade.get(source) ?? 0) + idsMade);
   }
 
   refuse(code: ErrorCode, events: number, source: string = NO_SOURCE): void {

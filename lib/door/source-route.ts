@@ -184,7 +184,7 @@ export class SourceRoute implements Route {
   #accepted(reader: EventReader): HttpAnswer {
     const { counts } = this.#options;
     const { name } = this.#source;
-    counts.accept(name, reader.block.length);
+    counts.accept(name, reader.block.length, reader.idsMade ?? 0);
     if (reader.refused !== undefined)
       for (const [code, events] of reader.refused) counts.refuse(code, events, name);
     return reader.accepted();

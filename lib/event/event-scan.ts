@@ -89,6 +89,16 @@ export class EventScan {
   }
 }
 
+/**
+ * The position after a JSON value that starts at `start`, or -1 if it is not certain.
+ *
+ * @param bytes UTF-8
+ * @param depthMax how deep it may be nested
+ */
+export function endOfJson(bytes: Uint8Array, start: number, depthMax: number): number {
+  return endOfValue(bytes, start, Math.min(DEPTH_MAX, depthMax));
+}
+
 function isName(bytes: Uint8Array, start: number, end: number, name: Uint8Array): boolean {
   return end - start === name.length + 2 && isAt(bytes, start + 1, name);
 }

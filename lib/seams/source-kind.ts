@@ -47,6 +47,8 @@ export interface SourceBase {
 
 export interface SourceContext {
   readonly logger: Logger;
+  /** The time in milliseconds since 1970; `Date.now` by default. For tests. */
+  readonly now?: () => number;
 }
 
 /** A kind of source: its settings, and how to open it. */
@@ -55,6 +57,8 @@ export interface SourceKind {
   readonly name: string;
   /** What it takes, for the help text. */
   readonly help: string;
+  /** A flag that declares a source of this name, for the help text; without: it is always there. */
+  readonly flag?: string;
   /** A command that sends to a source of this name on the default port, for the help text. */
   readonly curl: string;
   /** Where the source of the same name is, if not at `/in/NAME`. */
@@ -69,7 +73,7 @@ export interface SourceKind {
 export function sourceKind<const Table extends OptionTable>({
   open,
   ...about
-}: Pick<SourceKind, 'name' | 'help' | 'curl' | 'path'> & {
+}: Pick<SourceKind, 'name' | 'help' | 'flag' | 'curl' | 'path'> & {
   readonly settings: Table;
   readonly open: (base: SourceBase, values: Values<Table>, context: SourceContext) => Source;
 }): SourceKind {

@@ -75,6 +75,8 @@ export interface EventReader {
   readonly block: EventBlock;
   /** How many events were refused alone while the others are taken, by error code, if the sender asked for that. */
   readonly refused?: ReadonlyMap<ErrorCode, number> | undefined;
+  /** How many events got an id from the server, because the sender gave none. */
+  readonly idsMade?: number;
   /** @throws ForebayError if the body so far is wrong */
   append(piece: Buffer): void;
   /** @throws ForebayError if the whole body is wrong */

@@ -84,6 +84,16 @@ export function listOf(what: string, isOne: (text: string) => boolean): Check<re
   };
 }
 
+/** The name of an HTTP header, in lower case. */
+export function headerName(given: unknown): string {
+  if (isHeaderName(given)) return given.toLowerCase();
+  throw new CheckError('must be the name of a header');
+}
+
+export function isHeaderName(given: unknown): given is string {
+  return typeof given === 'string' && /^[!#$%&'*+\-.^_`|~\dA-Za-z]+$/.test(given);
+}
+
 /** An HTTP or HTTPS URL. */
 export function httpUrl(given: unknown): URL {
   if (typeof given === 'string') checkOneHost(given);

@@ -8,11 +8,13 @@ import type { HttpAnswer } from '../../lib/seams/http-answer.js';
 import { EventBlock } from '../../lib/event/event-block.js';
 import { BodyBuffer } from '../../lib/sources/body-buffer.js';
 import { events } from '../../lib/sources/events/events-source.js';
-import { SOURCES } from '../../lib/sources/registry.js';
+import { SOURCE_KINDS, SOURCES } from '../../lib/sources/registry.js';
+import { WEBHOOK_KINDS } from '../../lib/sources/webhook/webhook-kinds.js';
 import type { EventReader, Limits, Source } from '../../lib/seams/source.js';
 import { event, hasTaken, openRaw, post, whole } from '../helpers/raw-door.js';
 import { sourceContract } from '../helpers/source-contract.js';
 import type { SourceSample } from '../helpers/source-contract.js';
+import { nowSeconds, openSource, SECRET, secretFile, SENDERS } from '../helpers/webhook-senders.js';
 
 const JSON_TYPE = { 'Content-Type': 'application/json' };
 const NDJSON_TYPE = { 'Content-Type': 'application/x-ndjson' };
@@ -123,16 +125,58 @@ const HOOK: SourceSample = {
   forged: { ...signed('a', '{}'), body: '{', status: 401, names: /^no: the signature is wrong\n$/ },
 };
 
-void t.test('each source is held to the contract', (t) => {
+const LARGEST = 700;
+const TOO_LARGE = { status: 413, names: /larger than 700 bytes \(--event-max\)/ };
+const LONG_BODY = JSON.stringify('x'.repeat(1000));
+/** Shorter than the largest event, and written as text it is not. */
+const ESCAPED_BODY = '\u0001'.repeat(150);
+
+/** A webhook, unsigned or from one of the known senders. */
+function webhookSample(kind: string): SourceSample {
+  const sender = SENDERS[kind];
+  const settings = sender === undefined ? 'id=header:x-id' : `secret-file=${secretFile(t, SECRET)}`;
+  const id = kind === 'hmac' ? ',id=/id' : '';
+  const about = `hook=/in/hook,format=${kind},event-max=${LARGEST},${settings}${id}`;
+  const sent = (name: string, body = sender?.body(name) ?? '{ "a": 1.0 }') => ({
+    headers: { ...JSON_TYPE, ...(sender?.headers(name, body, SECRET, nowSeconds()) ?? { 'X-Id': name }) },
+    body,
+  });
+  const good = sent('a');
+  return {
+    source: openSource(t, about),
+    good: sent,
+    accepted: kind === 'slack' ? { status: 200, body: '' } : { status: 202, body: '{"status":"accepted"}\n' },
+    refusedByHead: { ...sent('a', LONG_BODY), ...TOO_LARGE },
+    refusedByBody: { ...sent('a', ESCAPED_BODY), ...TOO_LARGE },
+    forged:
+      sender === undefined
+        ? { cannot: 'nobody signs it' }
+        : {
+            headers: good.headers,
+            body: good.body.replace('{', '['),
+            status: 401,
+            names: /"The signature is missing or wrong, .*","code":"SIGNATURE_WRONG"/,
+          },
+  };
+}
+
+const KINDS: Readonly<Record<string, Readonly<Record<string, SourceSample>>>> = {
+  events: EVENTS,
+  ...Object.fromEntries(WEBHOOK_KINDS.map(({ name }) => [name, { [name]: webhookSample(name) }])),
+};
+
+void t.test('each kind of source is held to the contract', (t) => {
   t.same(
-    SOURCES,
-    [...new Set(Object.values(EVENTS).map(({ source }) => source))],
+    SOURCE_KINDS.map(({ name }) => name).toSorted(),
+    Object.keys(KINDS).toSorted(),
     'a new one gets its samples here',
   );
+  t.same(SOURCES, [events]);
   t.end();
 });
-for (const [name, sample] of Object.entries(EVENTS)) sourceContract(name, sample);
-sourceContract('a webhook', HOOK);
+for (const samples of Object.values(KINDS))
+  for (const [name, sample] of Object.entries(samples)) sourceContract(name, sample);
+sourceContract('a source of 50 lines', HOOK);
 
 void t.test('a signature is over the bytes that were sent, in front of their coding', async (t) => {
   const { connect, sink, server } = await openRaw(t, { sources: [events, hook] });

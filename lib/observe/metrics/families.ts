@@ -39,7 +39,7 @@ export function families(sources: Sources): Family[] {
 
 function doorFamilies({ forebay, door, statistics }: Sources): Family[] {
   const { settings } = forebay;
-  const { answered, acceptedEvents, refusedEvents } = door.counts;
+  const { answered, acceptedEvents, idsMade, refusedEvents } = door.counts;
   const refused = [...refusedEvents].flatMap(([source, codes]) =>
     [...codes].map(([code, value]) => ({ value, labels: { source, code } })),
   );
@@ -82,6 +82,11 @@ function doorFamilies({ forebay, door, statistics }: Sources): Family[] {
       'source_events_accepted',
       'Events answered with success, by source.',
       labelled('source', acceptedEvents),
+    ),
+    counter(
+      'source_ids_made',
+      'Of these, events whose sender gave no id: sent again, they are other events.',
+      labelled('source', idsMade),
     ),
     gauge(
       'refusing',
