@@ -29,7 +29,7 @@ const PLACES = new Map<string, number>([
 const PLACED = linesOf([...PLACES.keys()].join('|'));
 /** Without tabs, which `node:http` does not take here. */
 const LENGTH = /^ *\d{1,15} *$/;
-/** By header: sources ask for the same few, and to build one takes ten times as long as to search with it. */
+/** By name: sources ask for the same few, and to build one takes ten times as long as to search with it. */
 const asked = new Map<string, RegExp>();
 const LENGTH_PLACE = PLACES.get('content-length');
 
@@ -53,16 +53,30 @@ export class PlainHead implements RequestHead {
     const place = PLACES.get(name);
     if (place !== undefined) return this.#single[place];
     // parsed again: keeping each header of a connection takes up to ten times the memory of its head
-    let lines = asked.get(name);
-    if (lines === undefined) asked.set(name, (lines = linesOf(name.replace(/[^a-z\d]/g, '\\$&'))));
-    let values: string | undefined;
+    return this.#joined(escaped(name)).get(name);
+  }
+
+  headersWith(prefix: string): ReadonlyMap<string, string> {
+    return this.#joined(`${escaped(prefix)}[^:\\r]*`);
+  }
+
+  /** @param names a pattern; none of the headers in `PLACES` */
+  #joined(names: string): ReadonlyMap<string, string> {
+    let lines = asked.get(names);
+    if (lines === undefined) asked.set(names, (lines = linesOf(names)));
+    const values = new Map<string, string>();
     lines.lastIndex = 0;
     for (let line = lines.exec(this.text); line !== null; line = lines.exec(this.text)) {
-      const value = (line[2] ?? '').trim();
-      values = values === undefined ? value : `${values}, ${value}`;
+      const [, name = '', text = ''] = line;
+      const before = values.get(name.toLowerCase());
+      values.set(name.toLowerCase(), before === undefined ? text.trim() : `${before}, ${text.trim()}`);
     }
     return values;
   }
+}
+
+function escaped(name: string): string {
+  return name.replace(/[^a-z\d]/g, '\\$&');
 }
 
 function linesOf(names: string): RegExp {

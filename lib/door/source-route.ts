@@ -61,13 +61,16 @@ export class SourceRoute implements Route {
     this.#limits = { eventBytesMax, depthMax, eventsMax: queueSize };
     this.#crossOrigin = new CrossOrigin(allowedOrigins);
     this.stop = () => source.close?.();
-    this.methods = allowedOrigins.length === 0 ? ['POST'] : ['POST', 'OPTIONS'];
+    const hasOptions = allowedOrigins.length > 0 || source.handshake !== undefined;
+    this.methods = hasOptions ? ['POST', 'OPTIONS'] : ['POST'];
   }
 
   /** @param waits whether the client waits for `100 Continue` before it sends the body */
   handle(req: IncomingMessage, res: ServerResponse, waits: boolean): void {
     if (req.method === 'OPTIONS') {
-      this.#crossOrigin.answerPreflight(req, res);
+      const handshake = this.#source.handshake?.(headOf(req)) ?? null;
+      if (handshake === null) this.#crossOrigin.answerPreflight(req, res);
+      else sendAnswer(res, handshake);
       req.resume();
       return;
     }
@@ -214,7 +217,14 @@ function eventsAtFault(reader: EventReader | null): number {
 
 /** The head of a request that `node:http` has read. */
 function headOf({ url = '', headers }: IncomingMessage): RequestHead {
-  return { target: url, header: (name) => headers[name]?.toString() };
+  return {
+    target: url,
+    header: (name) => headers[name]?.toString(),
+    headersWith: (prefix) => {
+      const named = Object.entries(headers).filter(([name]) => name.startsWith(prefix));
+      return new Map(named.map(([name, value = '']) => [name, value.toString()]));
+    },
+  };
 }
 
 function codingOf({ headers: { 'content-encoding': coding = 'identity' } }: IncomingMessage): string {

@@ -25,22 +25,50 @@ export interface Event {
  * @throws ForebayError `EVENT_NOT_JSON` with `position`, `EVENT_TOO_DEEP`, `EVENT_NOT_OBJECT`, `EVENT_FIELD` with `field`
  */
 export function eventLine(text: string, arrivedMs: number, depthMax: number): string {
+  const event: unknown = parseJson(text, depthMax);
+  checkEvent(event);
+  return lineOf(text, event.timestamp === undefined ? timestampEnd(arrivedMs) : '}');
+}
+
+/**
+ * The value of a JSON text.
+ *
+ * @param depthMax how deep it may be nested
+ * @param what it is, for the message
+ * @throws ForebayError `EVENT_NOT_JSON` with `position`, `EVENT_TOO_DEEP`
+ */
+export function parseJson(text: string, depthMax: number, what = 'The event'): unknown {
   // before parsing: building deep values and throwing them away takes long, here and at the sink
   if (isDeeper(text, depthMax)) {
-    const message = `The event is nested more than ${depthMax} levels deep (--depth-max)`;
+    const message = `${what} is nested more than ${depthMax} levels deep (--depth-max)`;
     throw new ForebayError('EVENT_TOO_DEEP', { message });
   }
-  let event: unknown;
   try {
-    event = JSON.parse(text);
+    return JSON.parse(text);
   } catch (error) {
     const position = jsonErrorPosition(text) ?? 0;
-    throw new ForebayError('EVENT_NOT_JSON', { position, message: notJson(text, position), cause: error });
+    throw new ForebayError('EVENT_NOT_JSON', {
+      position,
+      message: notJson(text, position, what),
+      cause: error,
+    });
   }
-  checkEvent(event);
+}
+
+/**
+ * A JSON object on one line.
+ *
+ * @param text valid JSON
+ * @param end replaces its last `}`: more members, and a `}`
+ */
+export function lineOf(text: string, end: string): string {
+  return withoutBreaks(text).slice(0, -1) + end;
+}
+
+/** A valid JSON text on one line: line breaks, which can only be between tokens, become spaces. */
+export function withoutBreaks(text: string): string {
   const trimmed = text.trim();
-  const line = trimmed.includes('\n') || trimmed.includes('\r') ? trimmed.replace(/[\n\r]/g, ' ') : trimmed;
-  return event.timestamp !== undefined ? line : line.slice(0, -1) + timestampEnd(arrivedMs);
+  return trimmed.includes('\n') || trimmed.includes('\r') ? trimmed.replace(/[\n\r]/g, ' ') : trimmed;
 }
 
 /**
@@ -83,17 +111,23 @@ export function timestampEndBytes(arrivedMs: number): Uint8Array {
 
 /** @throws ForebayError `EVENT_NOT_OBJECT`, `EVENT_FIELD` with `field` */
 function checkEvent(value: unknown): asserts value is Event {
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
-    const what = value === null ? 'null' : Array.isArray(value) ? 'an array' : `a ${typeof value}`;
-    throw new ForebayError('EVENT_NOT_OBJECT', { message: `The event must be a JSON object, not ${what}` });
-  }
-  // JSON.parse makes objects that inherit none of these names, and never the value undefined
-  const { id, type, data } = value as Partial<Event>;
+  checkObject(value);
+  const { id, type, data } = value;
   checkText('id', id);
   checkText('type', type);
   if (data === undefined) {
     throw new ForebayError('EVENT_FIELD', { field: 'data', message: 'Field "data" is missing' });
   }
+}
+
+/**
+ * @param value from `JSON.parse`: its objects inherit no name that an event has, and have no value `undefined`
+ * @throws ForebayError `EVENT_NOT_OBJECT`
+ */
+export function checkObject(value: unknown): asserts value is Readonly<Record<string, unknown>> {
+  if (typeof value === 'object' && value !== null && !Array.isArray(value)) return;
+  const what = value === null ? 'null' : Array.isArray(value) ? 'an array' : `a ${typeof value}`;
+  throw new ForebayError('EVENT_NOT_OBJECT', { message: `The event must be a JSON object, not ${what}` });
 }
 
 function checkText(field: string, member: unknown): void {
@@ -142,10 +176,9 @@ function wellFormed(text: string): string {
   throw new ForebayError('EVENT_NOT_JSON', { position, message });
 }
 
-function notJson(text: string, position: number): string {
-  if (text.trim() === '') return 'The event is not valid JSON: the body is empty';
-  if (position >= text.length)
-    return `The event is not valid JSON: it ends too early, at position ${position}`;
+function notJson(text: string, position: number, what: string): string {
+  if (text.trim() === '') return `${what} is not valid JSON: the body is empty`;
+  if (position >= text.length) return `${what} is not valid JSON: it ends too early, at position ${position}`;
   let line = 1;
   let lineStart = 0;
   for (let at = text.indexOf('\n'); at !== -1 && at < position; at = text.indexOf('\n', at + 1)) {
@@ -153,5 +186,5 @@ function notJson(text: string, position: number): string {
     lineStart = at + 1;
   }
   const place = `line ${line}, column ${position - lineStart + 1}`;
-  return `The event is not valid JSON at position ${position} (${place})`;
+  return `${what} is not valid JSON at position ${position} (${place})`;
 }

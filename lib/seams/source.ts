@@ -31,6 +31,11 @@ export interface Source {
   verify?(head: RequestHead, body: Buffer): void;
   /** The answer to a refused request. Does not throw. */
   refused(error: ForebayError): HttpAnswer;
+  /**
+   * The answer to an `OPTIONS` request in which a sender asks whether it may send; `null`: it asks nothing that this
+   * source knows. Does not throw.
+   */
+  handshake?(head: RequestHead): HttpAnswer | null;
   /** Called when the server stops: ends timers. */
   close?(): void;
 }
@@ -41,6 +46,8 @@ export interface RequestHead {
   readonly target: string;
   /** @param name in lower case */
   header(name: string): string | undefined;
+  /** The headers with a name, in lower case, that starts with this prefix. */
+  headersWith(prefix: string): ReadonlyMap<string, string>;
 }
 
 /** Bounds of a source that are lower than those of the server; `null`: the same. */

@@ -4,11 +4,12 @@ import type { Source } from '../seams/source.js';
 import { unknown } from '../settings/unknown.js';
 import { invalid } from '../settings/setting-error.js';
 import type { DeclaredSource } from '../settings/source-settings.js';
+import { cloudeventsKind } from './cloudevents/cloudevents-source.js';
 import { events, eventsKind } from './events/events-source.js';
 import { WEBHOOK_KINDS } from './webhook/webhook-kinds.js';
 
 /** The kinds of sources. To add one: its folder, and here its name. */
-export const SOURCE_KINDS: readonly SourceKind[] = [eventsKind, ...WEBHOOK_KINDS];
+export const SOURCE_KINDS: readonly SourceKind[] = [eventsKind, cloudeventsKind, ...WEBHOOK_KINDS];
 
 /** The sources of a server that declares none. */
 export const SOURCES: readonly Source[] = [events];

@@ -7,14 +7,14 @@ import type { Test } from 'tap';
 import { ERRORS, ForebayError } from '../../lib/base/errors.js';
 import type { ErrorCode } from '../../lib/base/errors.js';
 import { silentLogger } from '../../lib/base/reporter.js';
-import type { EventReader, RequestHead, Source } from '../../lib/seams/source.js';
+import type { EventReader, Source } from '../../lib/seams/source.js';
 import { chunk, CHUNKED, ids, openRaw, post } from './raw-door.js';
 import type { Door } from './raw-door.js';
 import type { RawAnswer } from './raw-client.js';
 import type { Cannot } from './sink-contract.js';
+import { headOf, LIMITS } from './read-source.js';
+import type { Headers } from './read-source.js';
 import { until } from './wait-for.js';
-
-type Headers = Readonly<Record<string, string>>;
 
 /** A request, without what frames it. */
 export interface Sent {
@@ -45,7 +45,6 @@ export interface SourceSample {
 /** A header that means nothing to a source, but sends a request to `node:http`. */
 const NOT_PLAIN = { Prefer: 'respond-async' };
 const BODY_BYTES_MAX = 65_536;
-const LIMITS = { eventBytesMax: 2 ** 20, depthMax: 100, eventsMax: 10_000 };
 
 /** What every source does, whatever it understands, on the fast path and without it. */
 export function sourceContract(name: string, sample: SourceSample): void {
@@ -215,10 +214,7 @@ export function sourceContract(name: string, sample: SourceSample): void {
     { headers, body }: Sent,
     pieceBytes: number,
   ): { reader: EventReader; given: WeakRef<object> } => {
-    const lower = Object.fromEntries(
-      Object.entries(headers).map(([key, value]) => [key.toLowerCase(), value]),
-    );
-    const head: RequestHead = { target: source.path, header: (key) => lower[key] };
+    const head = headOf(headers, source.path);
     const bytes = Buffer.alloc(Buffer.byteLength(body), body);
     const reader = source.readerFor(head, LIMITS)(0);
     for (let at = 0; at < bytes.length; at += pieceBytes) reader.append(bytes.subarray(at, at + pieceBytes));

@@ -3,7 +3,7 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { silentLogger } from '../../lib/base/reporter.js';
 import type { SourceContext } from '../../lib/seams/source-kind.js';
-import type { RequestHead, Source } from '../../lib/seams/source.js';
+import type { Source } from '../../lib/seams/source.js';
 import { readOptions } from '../../lib/settings/option-table.js';
 import { declaredSources, SOURCE_FLAGS } from '../../lib/settings/source-settings.js';
 import { openSources } from '../../lib/sources/registry.js';
@@ -95,12 +95,4 @@ export function secretFile(t: Scope, ...secrets: readonly string[]): string {
   const path = join(tempDir(t), 'secrets');
   writeFileSync(path, `${secrets.join('\n')}\n`);
   return path;
-}
-
-/** The head of a request, as a source sees it. */
-export function headWith(headers: Headers, target = '/in/x'): RequestHead {
-  const lower = Object.fromEntries(
-    Object.entries(headers).map(([name, value]) => [name.toLowerCase(), value]),
-  );
-  return { target, header: (name) => lower[name] };
 }

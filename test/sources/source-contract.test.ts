@@ -7,11 +7,13 @@ import { retryAfter } from '../../lib/seams/http-answer.js';
 import type { HttpAnswer } from '../../lib/seams/http-answer.js';
 import { EventBlock } from '../../lib/event/event-block.js';
 import { BodyBuffer } from '../../lib/sources/body-buffer.js';
+import { cloudeventsKind } from '../../lib/sources/cloudevents/cloudevents-source.js';
 import { events } from '../../lib/sources/events/events-source.js';
 import { SOURCE_KINDS, SOURCES } from '../../lib/sources/registry.js';
 import { WEBHOOK_KINDS } from '../../lib/sources/webhook/webhook-kinds.js';
 import type { EventReader, Limits, Source } from '../../lib/seams/source.js';
 import { event, hasTaken, openRaw, post, whole } from '../helpers/raw-door.js';
+import { sourceOf } from '../helpers/read-source.js';
 import { sourceContract } from '../helpers/source-contract.js';
 import type { SourceSample } from '../helpers/source-contract.js';
 import { nowSeconds, openSource, SECRET, secretFile, SENDERS } from '../helpers/webhook-senders.js';
@@ -58,6 +60,59 @@ const EVENTS: Readonly<Record<string, SourceSample>> = {
     forged: UNSIGNED,
   },
 };
+
+const ce = sourceOf(cloudeventsKind);
+const ceEvent = (id: string): string =>
+  JSON.stringify({ specversion: '1.0', id, source: '/s', type: 't', data: 1 });
+const ceHeaders = (id: string) => ({
+  'ce-specversion': '1.0',
+  'ce-id': id,
+  'ce-source': '/s',
+  'ce-type': 't',
+});
+const STRUCTURED = { 'Content-Type': 'application/cloudevents+json' };
+const BATCH = { 'Content-Type': 'application/cloudevents-batch+json' };
+
+/** Of each source that takes CloudEvents. */
+const CLOUDEVENTS: Readonly<Record<string, Omit<SourceSample, 'source' | 'forged'>>> = {
+  'a structured CloudEvent': {
+    good: (id) => ({ headers: STRUCTURED, body: ceEvent(id) }),
+    accepted: { status: 202, body: '{"status":"accepted"}\n' },
+    refusedByHead: { ...UNTYPED, headers: { 'Content-Type': 'application/cloudevents+xml' }, names: /\+xml/ },
+    refusedByBody: { headers: STRUCTURED, body: ceEvent(''), status: 400, names: /"field":"id"/ },
+  },
+  'a batch of CloudEvents': {
+    good: (id) => ({ headers: BATCH, body: `[${ceEvent(id)}]` }),
+    accepted: counted,
+    refusedByHead: {
+      ...UNTYPED,
+      headers: { 'Content-Type': 'application/cloudevents-batch' },
+      names: /-batch\b/,
+    },
+    refusedByBody: {
+      headers: BATCH,
+      body: `[${ceEvent('a')},{"specversion":"1.0","id":"b","source":"/"}]`,
+      status: 400,
+      names: /"index":1,"field":"type"/,
+    },
+  },
+  'a binary CloudEvent': {
+    good: (id) => ({ headers: ceHeaders(id), body: '{ "a": 1.0 }' }),
+    accepted: { status: 202, body: '{"status":"accepted"}\n' },
+    refusedByHead: {
+      headers: ceHeaders(''),
+      body: '{}',
+      status: 400,
+      names: /Header ce-id must be.*"field":"id"/,
+    },
+    refusedByBody: { headers: ceHeaders('a'), body: '{', status: 400, names: /JSON by its Content-Type/ },
+  },
+};
+
+function cloudEventsAt(source: Source): Readonly<Record<string, SourceSample>> {
+  const samples = Object.entries(CLOUDEVENTS);
+  return Object.fromEntries(samples.map(([name, sample]) => [name, { ...sample, source, forged: UNSIGNED }]));
+}
 
 /** A webhook whose sender signs what it sends: all that there is to it. */
 class HookReader implements EventReader {
@@ -162,6 +217,7 @@ function webhookSample(kind: string): SourceSample {
 
 const KINDS: Readonly<Record<string, Readonly<Record<string, SourceSample>>>> = {
   events: EVENTS,
+  cloudevents: cloudEventsAt(ce),
   ...Object.fromEntries(WEBHOOK_KINDS.map(({ name }) => [name, { [name]: webhookSample(name) }])),
 };
 
@@ -176,6 +232,8 @@ void t.test('each kind of source is held to the contract', (t) => {
 });
 for (const samples of Object.values(KINDS))
   for (const [name, sample] of Object.entries(samples)) sourceContract(name, sample);
+for (const [name, sample] of Object.entries(cloudEventsAt(events)))
+  sourceContract(`${name} at ${events.path}`, sample);
 sourceContract('a source of 50 lines', HOOK);
 
 void t.test('a signature is over the bytes that were sent, in front of their coding', async (t) => {

@@ -1,19 +1,23 @@
 import { ForebayError } from '../../base/errors.js';
+import { eventLine } from '../../event/event.js';
 import { EventScan } from '../../event/event-scan.js';
 import { errorAnswer } from '../../seams/http-answer.js';
 import { sourceKind } from '../../seams/source-kind.js';
 import type { SourceBase } from '../../seams/source-kind.js';
 import type { Source } from '../../seams/source.js';
-import { JsonReader } from './json-reader.js';
-import { bodyFormat } from './media-type.js';
+import type { Values } from '../../settings/option-table.js';
+import { CLOUDEVENTS_SETTINGS, cloudEventsReader } from '../cloudevents/cloudevents-source.js';
+import { handshakeWith } from '../cloudevents/handshake.js';
+import { isLenient } from '../events-reader.js';
+import { JsonReader } from '../json-reader.js';
+import { bodyFormat } from '../media-type.js';
 import { NdjsonReader } from './ndjson-reader.js';
-
-/** In `Prefer`: the client asks for a result of each event (RFC 7240, 4.4). */
-const LENIENT = /(?:^|,)\s*handling\s*=\s*"?lenient"?\s*(?:[,;]|$)/i;
 
 const PLAIN: Pick<Source, 'isFast' | 'readerFor' | 'refused'> = {
   isFast: true,
   readerFor: (head, limits) => {
+    const cloudEvents = cloudEventsReader(head, limits);
+    if (cloudEvents !== null) return cloudEvents;
     const type = head.header('content-type');
     const format = bodyFormat(type);
     if (format === null) {
@@ -21,9 +25,8 @@ const PLAIN: Pick<Source, 'isFast' | 'readerFor' | 'refused'> = {
         message: `Content-Type must be application/json or application/x-ndjson in UTF-8, ${type === undefined ? 'and is missing' : `not ${type}`}`,
       });
     }
-    const prefer = head.header('prefer');
-    const isLenient = prefer !== undefined && LENIENT.test(prefer);
-    const how = { limits, isLenient, scan: new EventScan(limits.depthMax) };
+    const scan = new EventScan(limits.depthMax);
+    const how = { limits, isLenient: isLenient(head), line: eventLine, scan };
     return format === 'ndjson'
       ? () => new NdjsonReader(how)
       : (lengthDeclared) => new JsonReader(how, lengthDeclared);
@@ -31,23 +34,22 @@ const PLAIN: Pick<Source, 'isFast' | 'readerFor' | 'refused'> = {
   refused: (error) => errorAnswer(error),
 };
 
-/** Plain events: one as a JSON object, many as a JSON array or as NDJSON. */
+/** Plain events: one as a JSON object, many as a JSON array or as NDJSON. CloudEvents, too, if a request says so. */
 export const eventsKind = sourceKind({
   name: 'events',
   help: 'events as JSON objects with id, type and data: one, an array, or NDJSON',
   curl: `curl localhost:8081/events -H 'content-type: application/json' -d '{"id":"evt-1","type":"signup","data":{"user":42}}'`,
   path: '/events',
-  settings: {},
+  settings: CLOUDEVENTS_SETTINGS,
   open: eventsSource,
 });
 
 /** The source that every server has unless it is switched off. */
-export const events = eventsSource({
-  name: 'events',
-  path: '/events',
-  limits: { eventBytesMax: null, bodyBytesMax: null },
-});
+export const events = eventsSource(
+  { name: 'events', path: '/events', limits: { eventBytesMax: null, bodyBytesMax: null } },
+  { webhookOrigins: [] },
+);
 
-function eventsSource(base: SourceBase): Source {
-  return { ...base, ...PLAIN };
+function eventsSource(base: SourceBase, { webhookOrigins }: Values<typeof CLOUDEVENTS_SETTINGS>): Source {
+  return { ...base, ...PLAIN, ...handshakeWith(base.name, webhookOrigins) };
 }

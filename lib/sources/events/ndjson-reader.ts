@@ -3,8 +3,8 @@ import { ForebayError } from '../../base/errors.js';
 import { decodeUtf8 } from '../../event/event.js';
 import { NOT_CERTAIN } from '../../event/event-scan.js';
 import { BodyBuffer } from '../body-buffer.js';
-import { EventsReader } from './events-reader.js';
-import { markEnd } from './json-reader.js';
+import { EventsReader } from '../events-reader.js';
+import { markEnd } from '../json-reader.js';
 
 const LINE_FEED = 10;
 const CARRIAGE_RETURN = 13;

@@ -10,16 +10,10 @@ import type { Logger } from '../../../lib/base/reporter.js';
 import { silentLogger } from '../../../lib/base/reporter.js';
 import type { Source } from '../../../lib/seams/source.js';
 import { openRaw, post } from '../../helpers/raw-door.js';
+import { headOf } from '../../helpers/read-source.js';
 import { tempDir } from '../../helpers/temp-dir.js';
 import { until } from '../../helpers/wait-for.js';
-import {
-  headWith,
-  nowSeconds,
-  openSource,
-  SECRET,
-  secretFile,
-  SENDERS,
-} from '../../helpers/webhook-senders.js';
+import { nowSeconds, openSource, SECRET, secretFile, SENDERS } from '../../helpers/webhook-senders.js';
 
 type Headers = Readonly<Record<string, string>>;
 
@@ -35,7 +29,7 @@ function open(t: Test, format: string, secrets: readonly string[], at = AT, sett
 /** Whether a source takes a body; what it says otherwise is always the same. */
 function takes(source: Source, headers: Headers, body: string | Buffer): boolean {
   try {
-    source.verify?.(headWith(headers), Buffer.from(body));
+    source.verify?.(headOf(headers), Buffer.from(body));
     return true;
   } catch (error) {
     if (!(error instanceof ForebayError)) throw error;

@@ -5,7 +5,8 @@ import type { Test } from 'tap';
 import { isEventLine } from '../../../lib/event/event.js';
 import type { EventReader, Limits } from '../../../lib/seams/source.js';
 import { SEED } from '../../helpers/seed.js';
-import { headWith, openSource } from '../../helpers/webhook-senders.js';
+import { headOf } from '../../helpers/read-source.js';
+import { openSource } from '../../helpers/webhook-senders.js';
 
 interface Made {
   readonly line: string;
@@ -29,7 +30,7 @@ function read(
   target = '/x',
 ): EventReader {
   const source = openSource(t, `${STATED}${settings}`);
-  const reader = source.readerFor(headWith({ 'X-Id': 'i', ...headers }, target), { ...LIMITS, ...limits })(0);
+  const reader = source.readerFor(headOf({ 'X-Id': 'i', ...headers }, target), { ...LIMITS, ...limits })(0);
   reader.append(Buffer.from(body));
   reader.end();
   return reader;
@@ -163,7 +164,7 @@ void t.test('whatever the bytes are, they come out as they came', (t) => {
     undefined,
   );
   const check = fc.property(bytes, types, (body, type) => {
-    const head = headWith({ 'X-Id': 'i', ...(type !== undefined && { 'Content-Type': type }) });
+    const head = headOf({ 'X-Id': 'i', ...(type !== undefined && { 'Content-Type': type }) });
     const reader = source.readerFor(head, LIMITS)(body.length);
     reader.append(Buffer.from(body));
     reader.end();
@@ -184,7 +185,7 @@ void t.test('whatever the bytes are, they come out as they came', (t) => {
 void t.test('id and type: the first place of a list that has one', (t) => {
   const idOf = (settings: string, body: string, headers: Headers = {}): unknown[] => {
     const source = openSource(t, `hook=/x,format=webhook${settings}`);
-    const reader = source.readerFor(headWith(headers), LIMITS)(0);
+    const reader = source.readerFor(headOf(headers), LIMITS)(0);
     reader.append(Buffer.from(body));
     reader.end();
     const { id, type } = JSON.parse(reader.block.bytes.toString()) as Made['event'];
@@ -238,7 +239,7 @@ void t.test('the event that is built is bounded, not only the body', (t) => {
     code: 'EVENT_TOO_LARGE',
   });
   const source = openSource(t, STATED);
-  const newReader = source.readerFor(headWith({}), { ...LIMITS, ...most });
+  const newReader = source.readerFor(headOf({}), { ...LIMITS, ...most });
   t.throws(() => newReader(304), tooLarge, 'before it is read');
   const reader = newReader(0);
   reader.append(Buffer.alloc(303));

@@ -1,9 +1,9 @@
 import { isUtf8 } from 'node:buffer';
-import { ForebayError } from '../../base/errors.js';
-import { decodeUtf8 } from '../../event/event.js';
-import { NOT_CERTAIN } from '../../event/event-scan.js';
-import { arrayElements, isArray } from '../../event/json-array.js';
-import { BodyBuffer } from '../body-buffer.js';
+import { ForebayError } from '../base/errors.js';
+import { decodeUtf8 } from '../event/event.js';
+import { NOT_CERTAIN } from '../event/event-scan.js';
+import { arrayElements, isArray } from '../event/json-array.js';
+import { BodyBuffer } from './body-buffer.js';
 import { EventsReader } from './events-reader.js';
 import type { Reading } from './events-reader.js';
 
@@ -16,17 +16,24 @@ const SPACE = 0x20;
 const COMMA = 0x2c;
 const OPENING_BRACKET = 0x5b;
 const CLOSING_BRACKET = 0x5d;
+const NOT_MANY = 'The body must be a JSON array of events';
+
+/** What a body may be: one event, an array of events, or either. */
+export type JsonForm = 'one' | 'many' | 'either';
 
 /** One event, or a JSON array of events: most of the work waits for the end of the body. */
 export class JsonReader extends EventsReader {
   readonly #body: BodyBuffer;
-  /** Whether the body is an array, if it is JSON; `null` until that is known. */
+  readonly #form: JsonForm;
+  /** Whether the body is read as an array, if it is JSON; `null` until that is known. */
   #isArray: boolean | null = null;
 
   /** @param lengthDeclared in bytes; 0: not known */
-  constructor(how: Reading, lengthDeclared: number) {
+  constructor(how: Reading, lengthDeclared: number, form: JsonForm = 'either') {
     super(how);
     this.#body = new BodyBuffer(lengthDeclared);
+    this.#form = form;
+    if (form === 'one') this.#isArray = false;
   }
 
   append(piece: Buffer): void {
@@ -42,7 +49,8 @@ export class JsonReader extends EventsReader {
     const bytes = mark === 0 ? body : body.subarray(mark);
     if (!isUtf8(bytes)) decodeUtf8(bytes);
     if (this.#takeFound(bytes) || this.#takeFoundElements(bytes)) return;
-    if (!isArray(bytes)) {
+    if (this.#form === 'one' || !isArray(bytes)) {
+      if (this.#form === 'many') throw new ForebayError('EVENT_NOT_OBJECT', { message: NOT_MANY });
       this.add(() => bytes.toString(), null);
       return;
     }
@@ -55,7 +63,8 @@ export class JsonReader extends EventsReader {
       if (index >= taken) this.add(() => bytes.toString('utf8', start, end), place);
       index++;
     }
-    if (index === 0) throw new ForebayError('NO_EVENTS', { message: 'The array holds no event' });
+    if (index === 0 && this.#form === 'either')
+      throw new ForebayError('NO_EVENTS', { message: 'The array holds no event' });
   }
 
   /** Takes the body if it is one event that is certainly good. @returns whether it is */

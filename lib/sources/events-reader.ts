@@ -1,12 +1,12 @@
-import { ForebayError } from '../../base/errors.js';
-import type { ErrorCode } from '../../base/errors.js';
-import { eventLine, timestampEndBytes } from '../../event/event.js';
-import { NOT_CERTAIN } from '../../event/event-scan.js';
-import type { EventScan } from '../../event/event-scan.js';
-import { jsonAnswer } from '../../seams/http-answer.js';
-import type { HttpAnswer } from '../../seams/http-answer.js';
-import { EventBlock } from '../../event/event-block.js';
-import type { EventReader, Limits } from '../../seams/source.js';
+import { ForebayError } from '../base/errors.js';
+import type { ErrorCode } from '../base/errors.js';
+import { timestampEndBytes } from '../event/event.js';
+import { NOT_CERTAIN } from '../event/event-scan.js';
+import type { EventScan } from '../event/event-scan.js';
+import { jsonAnswer } from '../seams/http-answer.js';
+import type { HttpAnswer } from '../seams/http-answer.js';
+import { EventBlock } from '../event/event-block.js';
+import type { EventReader, Limits, RequestHead } from '../seams/source.js';
 
 /** An answer lists at most this many refused events, and counts the others. */
 const LISTED_MAX = 100;
@@ -33,8 +33,23 @@ export interface Reading {
   readonly limits: Limits;
   /** Whether the other events are taken if one is wrong. */
   readonly isLenient: boolean;
-  /** Shared, because it first tries what it found last. */
-  readonly scan: EventScan;
+  /**
+   * The line of an event in the log.
+   *
+   * @throws ForebayError if it is wrong
+   */
+  readonly line: (text: string, arrivedMs: number, depthMax: number) => string;
+  /** Finds events that are certainly good; `null`: each is parsed. */
+  readonly scan: EventScan | null;
+}
+
+/** In `Prefer`: the client asks for a result of each event (RFC 7240, 4.4). */
+const LENIENT = /(?:^|,)\s*handling\s*=\s*"?lenient"?\s*(?:[,;]|$)/i;
+
+/** Whether the other events are taken if one is wrong. */
+export function isLenient(head: RequestHead): boolean {
+  const prefer = head.header('prefer');
+  return prefer !== undefined && LENIENT.test(prefer);
 }
 
 /** The answer to one event, built once. */
@@ -87,6 +102,7 @@ export abstract class EventsReader implements EventReader {
    */
   protected find(bytes: Buffer, start: number): number {
     const { scan, limits } = this.#how;
+    if (scan === null) return NOT_CERTAIN;
     const end = scan.endOf(bytes, start);
     // bytes between the event and the end of its line count, too: near the bound `add` decides
     return end - start < limits.eventBytesMax ? end : NOT_CERTAIN;
@@ -95,18 +111,19 @@ export abstract class EventsReader implements EventReader {
   /** Takes the event that was found last. @throws ForebayError `BODY_TOO_LARGE` for one event too many */
   protected addFound(bytes: Buffer, start: number, end: number): void {
     this.#checkRoom();
-    if (this.#how.scan.hasTimestamp) this.block.add(bytes, start, end, NOTHING);
+    if (this.#how.scan?.hasTimestamp === true) this.block.add(bytes, start, end, NOTHING);
     else this.block.add(bytes, start, end - 1, timestampEndBytes(Date.now()));
   }
 
   /** @throws ForebayError with the place of the event, unless lenient; `BODY_TOO_LARGE` for one event too many */
   protected add(readText: () => string, place: Place): void {
     this.#checkRoom();
-    const { eventBytesMax, depthMax } = this.#how.limits;
+    const { limits, line } = this.#how;
+    const { eventBytesMax, depthMax } = limits;
     try {
       const text = readText();
       if (text.length > eventBytesMax || Buffer.byteLength(text) > eventBytesMax) throw this.tooLarge();
-      this.block.addText(eventLine(text, Date.now(), depthMax));
+      this.block.addText(line(text, Date.now(), depthMax));
     } catch (error) {
       if (!(error instanceof ForebayError) || place === null) throw error;
       if (this.refused === undefined) throw atPlace(error, place);

@@ -1,5 +1,5 @@
 import t from 'tap';
-import { bodyFormat } from '../../../lib/sources/events/media-type.js';
+import { bodyFormat } from '../../lib/sources/media-type.js';
 
 void t.test('a media type is read as RFC 9110 has it', (t) => {
   const types: Record<string, 'json' | 'ndjson' | null> = {
