@@ -37,7 +37,7 @@ const PLAIN: Pick<Source, 'isFast' | 'readerFor' | 'refused'> = {
 /** Plain events: one as a JSON object, many as a JSON array or as NDJSON. CloudEvents, too, if a request says so. */
 export const eventsKind = sourceKind({
   name: 'events',
-  help: 'events as JSON objects with id, type and data: one, an array, or NDJSON',
+  help: 'events as JSON objects with id, type and data: one, an array, or NDJSON; CloudEvents, too',
   curl: `curl localhost:8081/events -H 'content-type: application/json' -d '{"id":"evt-1","type":"signup","data":{"user":42}}'`,
   path: '/events',
   settings: CLOUDEVENTS_SETTINGS,

@@ -1,7 +1,7 @@
 import t from 'tap';
 import { cloudeventsKind } from '../../../lib/sources/cloudevents/cloudevents-source.js';
 import { openRaw, post } from '../../helpers/raw-door.js';
-import { read, sourceOf } from '../../helpers/read-source.js';
+import { headOf, LIMITS, read, sourceOf } from '../../helpers/read-source.js';
 import type { Headers } from '../../helpers/read-source.js';
 
 const source = sourceOf(cloudeventsKind);
@@ -126,6 +126,26 @@ void t.test('the body is the data: its JSON text, a string, or Base64', (t) => {
   t.equal(lineOf({}, '{"a":\n1.0}'), `${start},"data":{"a": 1.0}}`, 'without a type: JSON if it is JSON');
   t.equal(lineOf({}, 'abc'), `${start},"data":"abc"}`);
   t.equal(lineOf({}, Buffer.of(255)), `${start},"data":null,"data_base64":"/w=="}`);
+  t.end();
+});
+
+void t.test('a body is bounded while it comes, and a client that asks for it hears of each event', (t) => {
+  for (const [headers, first] of [
+    [HEADERS, 'a'],
+    [{ 'Content-Type': 'application/cloudevents+json' }, '['],
+  ] as const) {
+    const reader = source.readerFor(headOf(headers), { ...LIMITS, eventBytesMax: 100 })(0);
+    reader.append(Buffer.alloc(100, first));
+    t.throws(
+      () => {
+        reader.append(Buffer.alloc(10));
+      },
+      { code: 'EVENT_TOO_LARGE' },
+    );
+  }
+  t.match(read(source, { ...HEADERS, Prefer: 'handling=lenient' }, ''), {
+    answer: { status: 202, body: '{"status":"accepted","count":1,"refused":[]}\n' },
+  });
   t.end();
 });
 

@@ -63,11 +63,11 @@ void t.test('a sender may ask whether it may send, and only those that are named
 });
 
 void t.test('who may send is a list of names', (t) => {
-  for (const bad of ['https://a.example', 'a b', 'a,*b', ''].slice(0, 3))
+  for (const bad of ['https://a.example', 'a b', 'a,*b'])
     t.throws(() => sourceOf(cloudeventsKind, { 'webhook-origins': bad }), {
       code: 'SETTING_INVALID',
       message: /"webhook-origins" of the source cloudevents must be a name like eventgrid.example/,
     });
-  t.equal(sourceOf(cloudeventsKind, { 'webhook-origins': '' }).handshake, undefined);
+  t.notOk('handshake' in sourceOf(cloudeventsKind, { 'webhook-origins': '' }));
   t.end();
 });

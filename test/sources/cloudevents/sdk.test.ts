@@ -27,7 +27,7 @@ const SENT: readonly Partial<CloudEventV1<unknown>>[] = [
 ];
 
 /** What the sink gets of an event that the SDK sends: what it says in JSON, with `data`. */
-function delivered(event: CloudEvent<unknown>, mode: string): Members {
+function delivered(event: CloudEvent<unknown>, mode: Mode): Members {
   const json = JSON.parse(JSON.stringify(event)) as Members;
   if (json['data_base64'] !== undefined || json['data'] === undefined) json['data'] = null;
   if (mode === Mode.STRUCTURED) return json;
@@ -147,7 +147,7 @@ void t.test('what we take the SDK takes, too, and reads the same', (t) => {
     const outcome = read(source, STRUCTURED, JSON.stringify(event));
     let theirs: Members | Error;
     try {
-      theirs = JSON.parse(JSON.stringify(new CloudEvent(event as Partial<CloudEventV1<unknown>>))) as Members;
+      theirs = JSON.parse(JSON.stringify(new CloudEvent(event))) as Members;
     } catch (error) {
       theirs = error as Error;
     }

@@ -132,6 +132,14 @@ void t.test('the same examples in binary mode are the same events', (t) => {
   t.end();
 });
 
+void t.test('the command in the help text sends an event', (t) => {
+  const [, url, header = '', body = ''] = /^curl (\S+) -H '(.+)' -d '(.+)'$/.exec(cloudeventsKind.curl) ?? [];
+  t.equal(url, `localhost:8081${SOURCES[0]?.path}`);
+  const [name = '', value = ''] = header.split(': ');
+  t.match(taken(t, { [name]: value }, body), [{ specversion: '1.0', data: { user: 42 } }]);
+  t.end();
+});
+
 void t.test('the scenarios of the HTTP binding, over a connection', async (t) => {
   const data = '{\n    "message": "Hello World!"\n}';
   const attributes = {
