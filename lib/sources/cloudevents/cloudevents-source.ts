@@ -54,6 +54,7 @@ export function cloudEventsReader(head: RequestHead, limits: Limits): NewReader 
 export const cloudeventsKind = sourceKind({
   name: 'cloudevents',
   help: 'CloudEvents 1.0: structured, batched or binary',
+  flag: '--source cloudevents',
   curl: `curl localhost:8081/in/cloudevents -H 'content-type: application/cloudevents+json' -d '{"specversion":"1.0","id":"evt-1","source":"/shop","type":"com.example.signup","data":{"user":42}}'`,
   settings: CLOUDEVENTS_SETTINGS,
   open: (base, { webhookOrigins }) => ({
