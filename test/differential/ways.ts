@@ -38,7 +38,8 @@ const FAST = Buffer.from(`${FAST_LINES}Content-Length: 2\r\n\r\n{}`);
 /** Whether the fast path reads the bodies of requests with this head, and stores none of question marks. */
 function isTaken(head: PlainHead): boolean {
   if (head.header('ce-specversion') !== undefined) return false;
-  if (head.header('x-hub-signature-256') !== undefined) return head.target === '/in/github';
+  if (head.header('x-hub-signature-256') !== undefined)
+    return head.target === '/in/github' && head.bodyBytes > 0;
   const limits = { eventBytesMax: 1, depthMax: 1, eventsMax: 1 };
   try {
     return SOURCES.find(({ path }) => path === head.target)?.readerFor(head, limits) !== undefined;
