@@ -18,6 +18,7 @@ import {
   UNREAD_ANSWERS,
 } from './kinds/floods.js';
 import { BROWSERS, CONTENT_TYPES, MALFORMED_HEADS } from './kinds/heads.js';
+import { CLOUDEVENT_HEADS, FORGED_SIGNATURES, WEBHOOK_BODIES } from './kinds/senders.js';
 import { BROTLI_WINDOWS, ENDLESS_BODIES, SLOW_DRIPS } from './kinds/slow-bodies.js';
 import { VARIATIONS_KIND } from './kinds/variations.js';
 
@@ -56,5 +57,8 @@ export const KINDS: readonly Kind[] = [
   MALFORMED_HEADS,
   CONTENT_TYPES,
   BROWSERS,
+  FORGED_SIGNATURES,
+  WEBHOOK_BODIES,
+  CLOUDEVENT_HEADS,
   VARIATIONS_KIND,
 ];

@@ -1,4 +1,4 @@
-import { createReadStream, mkdtempSync, rmSync } from 'node:fs';
+import { createReadStream, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { once } from 'node:events';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -9,6 +9,7 @@ import { ServerProcess } from '../helpers/server-process.js';
 import { randomSeed } from '../simulation/random.js';
 import type { Kind } from './attack.js';
 import { KINDS } from './kinds.js';
+import { SECRET, sourceFlags } from './kinds/senders.js';
 import { attackRound, inMb } from './round.js';
 import type { Round } from './round.js';
 
@@ -31,7 +32,10 @@ if (flags['list'] === true) {
 }
 const dir = mkdtempSync(join(tmpdir(), 'forebay-hostile-'));
 const sinkFile = join(dir, 'sink.jsonl');
-const serverFlags = ['--log-dir', join(dir, 'log'), '--sink', 'file', '--sink-file', sinkFile];
+const secretFile = join(dir, 'github.secret');
+writeFileSync(secretFile, `${SECRET}\n`);
+const sinkFlags = ['--log-dir', join(dir, 'log'), '--sink', 'file', '--sink-file', sinkFile];
+const serverFlags = [...sinkFlags, ...sourceFlags(secretFile)];
 console.log(`A server with default settings, an honest client, and strangers (seed ${seed})\n`);
 console.log(lineOf('kind', 'sent', 'memory', 'honest', 'answers'));
 const rounds: Round[] = [];
