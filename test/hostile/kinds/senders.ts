@@ -74,7 +74,7 @@ export const WEBHOOK_BODIES: Kind = {
     // written as a string it may be too large, and some inflate to more than 200 times their size
     const taken = (label: string, body: string | Buffer, headers: Headers = {}, may = [202, 413]): Exchange =>
       sent(attack, '/in/webhook?a=b', label, body, { 'X-Id': attack.newId(), ...headers }, may);
-    const most = MIB / 2;
+    const most = MIB / 4;
     const wide = `{${'"a":{"b":[{"id":1}]},'.repeat(most / 24)}"a":{"b":[{"id":{}}]}}`;
     const names = `{${Array.from({ length: most / 16 }, (_, index) => `"n${index}":1`).join(',')}}`;
     const bodies: Readonly<Record<string, string | Buffer>> = {
@@ -101,7 +101,7 @@ export const WEBHOOK_BODIES: Kind = {
     exchanges.push(
       taken('control characters', controls, {}, [413]),
       taken('control characters, gzip', gzipSync(controls), GZIP, [413]),
-      taken('an id of 400 KB', `{"a":{"b":[{"id":"${'x'.repeat(400_000)}"}]}}`),
+      taken('an id of 200 KB', `{"a":{"b":[{"id":"${'x'.repeat(200_000)}"}]}}`),
     );
     await attack.all([...exchanges, ...exchanges, ...exchanges], 6);
   },
