@@ -7,6 +7,8 @@ import type { Logger } from '../base/reporter.js';
 
 /** The shortest time between two looks at the file, in milliseconds. */
 const LOOK_MS = 1000;
+/** A file that is watched is looked at twice as often: a change is known within that time. */
+const WATCH_MS = LOOK_MS / 2;
 
 /** Which errors it is reported as. */
 export interface FileErrors {
@@ -29,6 +31,8 @@ export class SettingFile<T> {
   #value: T;
   /** Changes whenever the file does. */
   #stamp: string;
+  /** Of a content that is not what it should be: it is not parsed again. */
+  #wrongStamp: string | null = null;
   #lookedAtMs = performance.now();
   /** Why the last look failed; it is reported once. */
   #failure: string | null = null;
@@ -65,13 +69,18 @@ export class SettingFile<T> {
     return this.#value;
   }
 
-  /** Looks for changes once a second, until `close`. @param changed called after each */
+  /** Whether the file could not be read again: `value` is of its last content. */
+  get isStale(): boolean {
+    return this.#failure !== null;
+  }
+
+  /** Looks for changes, until `close`, and finds one within a second. @param changed called after each */
   watch(changed: () => void = () => undefined): void {
     this.#timer ??= setInterval(() => {
       void this.refresh(true).then((isNew) => {
         if (isNew) changed();
       });
-    }, LOOK_MS).unref();
+    }, WATCH_MS).unref();
   }
 
   close(): void {
@@ -91,12 +100,16 @@ export class SettingFile<T> {
     this.#lookedAtMs = nowMs;
     try {
       const stamp = stampOf(await stat(this.#path, { bigint: true }));
-      if (stamp !== this.#stamp) {
-        this.#value = this.#parse(await readFile(this.#path, 'utf8'));
+      if (stamp === this.#wrongStamp) return false;
+      const isNew = stamp !== this.#stamp;
+      if (isNew) {
+        const text = await readFile(this.#path, 'utf8');
+        this.#wrongStamp = stamp;
+        this.#value = this.#parse(text);
         this.#logger.info({}, `Read again: ${this.#path}`);
       }
-      const isNew = stamp !== this.#stamp;
       this.#stamp = stamp;
+      this.#wrongStamp = null;
       this.#failure = null;
       return isNew;
     } catch (error) {

@@ -27,6 +27,38 @@ void t.test('a file is looked at once a second, or at once', async (t) => {
   t.equal(file.value, 5);
 });
 
+void t.test('a content that is wrong is looked at once, and the one before is used', async (t) => {
+  const path = join(tempDir(t), 'file');
+  const warnings: string[] = [];
+  const warn = (_: object, text: string): void => void warnings.push(text);
+  const parsed: string[] = [];
+  const parse = (text: string): string => {
+    parsed.push(text);
+    if (text.startsWith('wrong')) throw new Error(`it is ${text}`);
+    return text;
+  };
+  writeFileSync(path, 'one');
+  const file = new SettingFile('--flag', path, parse, { ...silentLogger, warn });
+  for (const wrong of ['wrong', 'wrong, too']) {
+    writeFileSync(path, wrong);
+    for (let looks = 0; looks < 3; looks++) t.equal(await file.refresh(true), false);
+    t.equal(file.value, 'one');
+    t.equal(file.isStale, true);
+  }
+  t.same(parsed, ['one', 'wrong', 'wrong, too']);
+  t.same(
+    warnings,
+    ['wrong', 'wrong, too'].map(
+      (wrong) =>
+        `The file ${path} (--flag) cannot be read: it is ${wrong}; its last content is used as before`,
+    ),
+  );
+  writeFileSync(path, 'one more');
+  t.equal(await file.refresh(true), true);
+  t.equal(file.value, 'one more');
+  t.equal(file.isStale, false);
+});
+
 void t.test(
   'connections to a database are made with the certificates that the file has by then',
   async (t) => {
