@@ -22,6 +22,7 @@ export type { PostgresSinkOptions } from './sinks/postgres/postgres-sink.js';
 export { SimulatedSink } from './sinks/simulated/simulated-sink.js';
 export { IngestionServer } from './door/ingestion-server.js';
 export type { IngestionServerOptions } from './door/ingestion-server.js';
+export { Keys } from './keys/keys.js';
 export type { Route } from './door/router.js';
 export type { Door } from './door/door.js';
 export { OperatorRoutes } from './observe/operator-routes.js';

@@ -5,7 +5,7 @@ import { ForebayError } from '../base/errors.js';
 const ANY = '*';
 /** How long a browser may remember the answer to a preflight, in seconds. */
 const PREFLIGHT_AGE_S = 600;
-const HEADERS_ALLOWED = 'Content-Type, Content-Encoding, Prefer, X-Request-Id';
+const HEADERS_ALLOWED = 'Authorization, Content-Type, Content-Encoding, Prefer, X-Request-Id';
 
 /**
  * Which web pages may send events. Any page can make its reader's browser post to any address, even to one that only

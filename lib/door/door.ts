@@ -1,5 +1,6 @@
 import type { ForebayError } from '../base/errors.js';
 import type { Forebay } from '../forebay.js';
+import type { Keys } from '../keys/keys.js';
 import { SOURCES } from '../sources/registry.js';
 import { RequestCounts } from './request-counts.js';
 
@@ -7,6 +8,8 @@ import { RequestCounts } from './request-counts.js';
 export interface Door {
   /** Requests by path and status, and refused events by reason. */
   readonly counts: RequestCounts;
+  /** Keys of clients; `null`: there are none. */
+  readonly keys: Keys | null;
   /** Open connections. */
   readonly connections: number;
   /** Connections that were answered `429` because too many were open. */
@@ -23,6 +26,7 @@ export interface Door {
 export function noDoor(forebay: Forebay): Door {
   return {
     counts: new RequestCounts(SOURCES),
+    keys: null,
     connections: 0,
     refusedConnections: 0,
     droppedConnections: 0,

@@ -3,6 +3,7 @@ import type { Server } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 import { ForebayError } from '../base/errors.js';
 import type { Forebay } from '../forebay.js';
+import type { Keys } from '../keys/keys.js';
 import { jsonAnswer } from '../seams/http-answer.js';
 import { silentLogger, unthrowing } from '../base/reporter.js';
 import type { Logger } from '../base/reporter.js';
@@ -37,6 +38,8 @@ export interface IngestionServerOptions extends Partial<HttpSettings> {
   readonly forebay: Forebay;
   /** The sources of this door; those of `registry.ts` by default. */
   readonly sources?: readonly Source[];
+  /** Keys that sources ask for (docs/keys.md); none by default. Whoever has opened them closes them. */
+  readonly keys?: Keys | null;
   /** At most this many connections beyond `connectionsMax` are answered `429` at once; 2,000 by default. */
   readonly refusedMax?: number;
   /** Whether `/health` is here; `false`: operators have an address of their own. */
@@ -49,6 +52,7 @@ export interface IngestionServerOptions extends Partial<HttpSettings> {
 export class IngestionServer implements Door {
   /** Requests by path and status, and refused events by reason. */
   readonly counts: RequestCounts;
+  readonly keys: Keys | null;
   readonly #settings: HttpSettings;
   readonly #forebay: Forebay;
   readonly #hasHealth: boolean;
@@ -63,6 +67,7 @@ export class IngestionServer implements Door {
   constructor({
     forebay,
     sources = SOURCES,
+    keys = null,
     refusedMax = REFUSED_MAX,
     hasHealth = true,
     logger: givenLogger = silentLogger,
@@ -72,6 +77,7 @@ export class IngestionServer implements Door {
     this.#settings = settings;
     this.#forebay = forebay;
     this.#hasHealth = hasHealth;
+    this.keys = keys;
     const logger = unthrowing(givenLogger);
     this.#logger = logger;
     const hosts = new HostRules(settings.host, settings.allowedHosts);
@@ -82,7 +88,7 @@ export class IngestionServer implements Door {
     const bodies = new IncomingBodies(bodiesMax, bodyRateMin);
     this.#bodies = bodies;
     const routeOf = (source: Source): SourceRoute =>
-      new SourceRoute({ ...settings, source, forebay, bodies, logger, counts });
+      new SourceRoute({ ...settings, source, forebay, bodies, keys, logger, counts });
     const routes = new Map(sources.map((source) => [source.path, routeOf(source)]));
     this.#server = createServer({ ...serverOptions(settings) });
     const accessLog = new AccessLog(settings.accessLog, logger);

@@ -1,4 +1,5 @@
 import type { ErrorCode } from '../base/errors.js';
+import type { KeyHolder } from '../keys/keys.js';
 import type { Source } from '../seams/source.js';
 
 /** Status of a request whose connection broke before its answer was sent. */
@@ -38,13 +39,18 @@ export class RequestCounts {
     statuses.set(status, (statuses.get(status) ?? 0) + 1);
   }
 
-  /** @param idsMade how many of them got an id from the server */
-  accept(source: string, events: number, idsMade: number): void {
+  /**
+   * @param idsMade how many of them got an id from the server
+   * @param holder whose key the request had
+   */
+  accept(source: string, events: number, idsMade: number, holder: KeyHolder | null = null): void {
+    if (holder !== null) holder.acceptedEvents += events;
     this.acceptedEvents.set(source, (this.acceptedEvents.get(source) ?? 0) + events);
     this.idsMade.set(source, (this.idsMade.get(source) ?? 0) + idsMade);
   }
 
-  refuse(code: ErrorCode, events: number, source: string = NO_SOURCE): void {
+  refuse(code: ErrorCode, events: number, source: string = NO_SOURCE, holder: KeyHolder | null = null): void {
+    if (holder !== null) holder.refusedEvents += events;
     let codes = this.refusedEvents.get(source);
     if (codes === undefined) this.refusedEvents.set(source, (codes = new Map()));
     codes.set(code, (codes.get(code) ?? 0) + events);

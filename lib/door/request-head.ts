@@ -1,3 +1,4 @@
+import type { IncomingMessage } from 'node:http';
 import type { RequestHead } from '../seams/source.js';
 
 /** At most this many header lines in a request. */
@@ -77,6 +78,21 @@ export class PlainHead implements RequestHead {
 
 function escaped(name: string): string {
   return name.replace(/[^a-z\d]/g, '\\$&');
+}
+
+/** The head of a request that `node:http` has read. */
+export function headOf(req: IncomingMessage): RequestHead {
+  const { url = '', headers } = req;
+  return {
+    target: url,
+    // Node.js keeps the first of two, and a proxy may have checked the other: together they are malformed
+    header: (name) =>
+      name === 'authorization' ? req.headersDistinct[name]?.join(', ') : headers[name]?.toString(),
+    headersWith: (prefix) => {
+      const named = Object.entries(headers).filter(([name]) => name.startsWith(prefix));
+      return new Map(named.map(([name, value = '']) => [name, value.toString()]));
+    },
+  };
 }
 
 function linesOf(names: string): RegExp {

@@ -1,6 +1,9 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { asError, ForebayError } from '../base/errors.js';
 import type { Forebay } from '../forebay.js';
+import { KeyRefusal } from '../keys/keys.js';
+import type { KeyHolder, Keys } from '../keys/keys.js';
+import { asksForKey } from '../keys/open-sources.js';
 import type { HttpAnswer } from '../seams/http-answer.js';
 import type { Logger } from '../base/reporter.js';
 import type { EventReader, Limits, NewReader, RequestHead, Source } from '../seams/source.js';
@@ -10,6 +13,7 @@ import { CODINGS, isCoding } from './content-decoder.js';
 import { CrossOrigin } from './cross-origin.js';
 import type { IncomingBodies } from './incoming-bodies.js';
 import type { RequestCounts } from './request-counts.js';
+import { headOf } from './request-head.js';
 import { guard } from './router.js';
 import type { Route } from './router.js';
 
@@ -24,11 +28,16 @@ export interface SourceRouteOptions {
   readonly eventBytesMax: number;
   /** Origins of web pages that may send. */
   readonly allowedOrigins: readonly string[];
+  /** Keys of clients; `null`: the server has none. */
+  readonly keys: Keys | null;
   readonly logger: Logger;
   readonly counts: RequestCounts;
 }
 
 type Answer = (answer: HttpAnswer) => void;
+
+/** Says who sends a request. Throws a `KeyRefusal` if its key is no longer good; `null`: no key is asked for. */
+type ClientOf = () => KeyHolder | null;
 
 /** Takes a whole body, and answers once. */
 export type TakeWhole = (body: Buffer, answer: Answer) => void;
@@ -49,9 +58,11 @@ export class SourceRoute implements Route {
   readonly #limits: Limits;
   readonly #bodyBytesMax: number;
   readonly #crossOrigin: CrossOrigin;
+  /** `null`: this source asks for no key. */
+  readonly #keys: Keys | null;
 
   constructor(options: SourceRouteOptions) {
-    const { source, forebay, allowedOrigins } = options;
+    const { source, forebay, allowedOrigins, keys } = options;
     const { depthMax, queueSize } = forebay.settings;
     const eventBytesMax = Math.min(options.eventBytesMax, source.limits.eventBytesMax ?? Infinity);
     this.#bodyBytesMax = Math.min(options.bodyBytesMax, source.limits.bodyBytesMax ?? Infinity);
@@ -60,6 +71,7 @@ export class SourceRoute implements Route {
     this.#forebay = forebay;
     this.#limits = { eventBytesMax, depthMax, eventsMax: queueSize };
     this.#crossOrigin = new CrossOrigin(allowedOrigins);
+    this.#keys = asksForKey(source, keys !== null) ? keys : null;
     this.stop = () => source.close?.();
     const hasOptions = allowedOrigins.length > 0 || source.handshake !== undefined;
     this.methods = hasOptions ? ['POST', 'OPTIONS'] : ['POST'];
@@ -76,15 +88,19 @@ export class SourceRoute implements Route {
     }
     const { bodies } = this.#options;
     const source = this.#source;
+    let client: KeyHolder | null = null;
     const refuse = (thrown: unknown, events: number): void => {
-      const error = this.#refused(thrown, events);
-      answerRefused(req, res, error, source.refused(error));
+      const error = this.#refused(thrown, events, client);
+      answerRefused(req, res, error, this.#wordsFor(error));
     };
     const head = headOf(req);
     const coding = codingOf(req);
     let reader: EventReader;
     try {
-      reader = this.#newReader(head, req, res, coding);
+      const foreign = this.#crossOrigin.refusal(req, res);
+      if (foreign !== null) throw foreign;
+      client = this.#clientOf(head)();
+      reader = this.#newReader(head, req, coding);
     } catch (error) {
       refuse(error, 1);
       return;
@@ -108,7 +124,7 @@ export class SourceRoute implements Route {
         if (isAnswered(res)) return; // with 408, while the rest of the body came
         this.#take(reader, (error) => {
           void guard(req, res, this.#options.logger, () => {
-            if (error === null) sendAnswer(res, this.#accepted(reader));
+            if (error === null) sendAnswer(res, this.#accepted(reader, client));
             else refuse(error, reader.block.length);
           });
         });
@@ -121,25 +137,39 @@ export class SourceRoute implements Route {
   takerOf(head: RequestHead): TakeWhole | null {
     if (!this.#source.isFast) return null;
     try {
+      const clientOf = this.#clientOf(head);
       const newReader = this.#source.readerFor(head, this.#limits);
       return (body, answer) => {
-        this.#takeWhole(head, newReader, body, answer);
+        this.#takeWhole(head, clientOf, newReader, body, answer);
       };
     } catch {
       return null; // `node:http`'s way refuses it with a message
     }
   }
 
-  #takeWhole(head: RequestHead, newReader: NewReader, body: Buffer, answer: Answer): void {
+  /** Who sends requests with this head. @throws KeyRefusal */
+  #clientOf(head: RequestHead): ClientOf {
+    return this.#keys?.holderOf(head, this.#source.name) ?? anyone;
+  }
+
+  #takeWhole(
+    head: RequestHead,
+    clientOf: ClientOf,
+    newReader: NewReader,
+    body: Buffer,
+    answer: Answer,
+  ): void {
+    let client: KeyHolder | null = null;
     let reader: EventReader | null = null;
     try {
+      client = clientOf();
       this.#checkRoom(body.length);
       this.#source.verify?.(head, body);
       reader = newReader(body.length);
       reader.append(body);
       reader.end();
     } catch (thrown) {
-      answer(this.#source.refused(this.#refused(thrown, eventsAtFault(reader))));
+      answer(this.#wordsFor(this.#refused(thrown, eventsAtFault(reader), client)));
       return;
     }
     const whole = reader;
@@ -147,8 +177,8 @@ export class SourceRoute implements Route {
       try {
         answer(
           error === null
-            ? this.#accepted(whole)
-            : this.#source.refused(this.#refused(error, whole.block.length)),
+            ? this.#accepted(whole, client)
+            : this.#wordsFor(this.#refused(error, whole.block.length, client)),
         );
       } catch (thrown) {
         this.#named(thrown); // a fault of the door must not end the process
@@ -157,9 +187,7 @@ export class SourceRoute implements Route {
   }
 
   /** @throws ForebayError if the head alone shows that the request is refused */
-  #newReader(head: RequestHead, req: IncomingMessage, res: ServerResponse, coding: string): EventReader {
-    const foreign = this.#crossOrigin.refusal(req, res);
-    if (foreign !== null) throw foreign;
+  #newReader(head: RequestHead, req: IncomingMessage, coding: string): EventReader {
     const newReader = this.#source.readerFor(head, this.#limits);
     if (coding !== 'identity' && !isCoding(coding)) {
       throw new ForebayError('UNSUPPORTED_MEDIA_TYPE', {
@@ -184,20 +212,27 @@ export class SourceRoute implements Route {
     else answer(null);
   }
 
-  #accepted(reader: EventReader): HttpAnswer {
+  #accepted(reader: EventReader, client: KeyHolder | null): HttpAnswer {
     const { counts } = this.#options;
     const { name } = this.#source;
-    counts.accept(name, reader.block.length, reader.idsMade ?? 0);
+    counts.accept(name, reader.block.length, reader.idsMade ?? 0, client);
     if (reader.refused !== undefined)
-      for (const [code, events] of reader.refused) counts.refuse(code, events, name);
+      for (const [code, events] of reader.refused) counts.refuse(code, events, name, client);
     return reader.accepted();
   }
 
   /** Counts this many events as refused. */
-  #refused(thrown: unknown, events: number): ForebayError {
+  #refused(thrown: unknown, events: number, client: KeyHolder | null): ForebayError {
     const error = this.#named(thrown);
-    this.#options.counts.refuse(error.code, events, this.#source.name);
+    const holder = error instanceof KeyRefusal ? error.holder : client;
+    this.#options.counts.refuse(error.code, events, this.#source.name, holder);
     return error;
+  }
+
+  /** The answer to a refused request, in the words of the source. */
+  #wordsFor(error: ForebayError): HttpAnswer {
+    const answer = this.#source.refused(error);
+    return error instanceof KeyRefusal ? error.challenged(answer) : answer;
   }
 
   #named(thrown: unknown): ForebayError {
@@ -208,23 +243,13 @@ export class SourceRoute implements Route {
   }
 }
 
+const anyone: ClientOf = () => null;
+
 /** How many events of a refused body count as refused: usually the event after those that were read is at fault. */
 function eventsAtFault(reader: EventReader | null): number {
   let events = 1 + (reader?.block.length ?? 0);
   for (const [, alone] of reader?.refused ?? []) events += alone;
   return events;
-}
-
-/** The head of a request that `node:http` has read. */
-function headOf({ url = '', headers }: IncomingMessage): RequestHead {
-  return {
-    target: url,
-    header: (name) => headers[name]?.toString(),
-    headersWith: (prefix) => {
-      const named = Object.entries(headers).filter(([name]) => name.startsWith(prefix));
-      return new Map(named.map(([name, value = '']) => [name, value.toString()]));
-    },
-  };
 }
 
 function codingOf({ headers: { 'content-encoding': coding = 'identity' } }: IncomingMessage): string {

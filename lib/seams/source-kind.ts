@@ -1,5 +1,5 @@
 import type { Logger } from '../base/reporter.js';
-import { bytes, CheckError, optional } from '../settings/checks.js';
+import { bytes, CheckError, oneOf, optional } from '../settings/checks.js';
 import { unknown } from '../settings/unknown.js';
 import { fromKeys } from '../settings/option-table.js';
 import type { OptionTable, Values } from '../settings/option-table.js';
@@ -35,6 +35,13 @@ export const SHARED_SETTINGS = {
     unit: 'BYTES',
     help: 'the largest body, at most --body-max',
     check: optional(bytes(1)),
+  },
+  keyRule: {
+    flag: 'key',
+    initial: null,
+    unit: 'required|none',
+    help: 'whether its senders need a key (--keys-file); without: unless they sign',
+    check: optional(oneOf('required', 'none')),
   },
 } as const satisfies OptionTable;
 
@@ -89,9 +96,12 @@ export function sourceKind<const Table extends OptionTable>({
       const ofKind = Object.fromEntries(settings.filter(([key]) => own.has(key)));
       const ofAll = Object.fromEntries(settings.filter(([key]) => !own.has(key)));
       const values = fromKeys(about.settings, ofKind, placeOf(name));
-      const { path: at, eventBytesMax, bodyBytesMax } = fromKeys(SHARED_SETTINGS, ofAll, placeOf(name));
+      const shared = fromKeys(SHARED_SETTINGS, ofAll, placeOf(name));
+      const { path: at, eventBytesMax, bodyBytesMax, keyRule } = shared;
       const usual = (name === about.name ? about.path : null) ?? `/in/${name}`;
-      return open({ name, path: at ?? usual, limits: { eventBytesMax, bodyBytesMax } }, values, context);
+      const base = { name, path: at ?? usual, limits: { eventBytesMax, bodyBytesMax } };
+      // here, so that no kind can forget it
+      return Object.assign(open(base, values, context), { keyRule });
     },
   };
 }

@@ -5,7 +5,7 @@ import type { EventBlock } from '../event/event-block.js';
 /**
  * What one path understands: who may send there, how a body holds events, and which answer the sender expects. The
  * door reads HTTP, undoes content codings, bounds memory and checks for room; a source knows none of this. A new
- * source is a folder and a line in `registry.ts`. A rule, such as a key, is a source around another one.
+ * source is a folder and a line in `registry.ts`.
  */
 export interface Source {
   /** In metrics, log lines and errors. */
@@ -14,6 +14,8 @@ export interface Source {
   readonly limits: SourceLimits;
   /** Whether its plain requests may take the fast path. */
   readonly isFast: boolean;
+  /** Whether senders need a key of `--keys-file`; without: unless there is `verify`. */
+  readonly keyRule?: KeyRule | null;
   /**
    * Called before a body is read, and on the fast path once for all following requests with the same head: the result
    * must depend on the head alone. The returned function checks what may change between requests.
@@ -39,6 +41,8 @@ export interface Source {
   /** Called when the server stops: ends timers. */
   close?(): void;
 }
+
+export type KeyRule = 'required' | 'none';
 
 /** The head of a request, the same on the fast path as from `node:http`. */
 export interface RequestHead {

@@ -32,13 +32,17 @@ const TIME_UNITS = { ms: 1, s: 1000, m: 60_000, min: 60_000, h: 3_600_000, d: 86
 /** A number of milliseconds, or one with a unit: `15min`. */
 export function milliseconds(least: number): Check<number> {
   return (given) => {
-    const parts = /^(\d+)(ms|s|m|min|h|d)?$/.exec(String(given));
-    const value =
-      parts === null ? NaN : Number(parts[1]) * TIME_UNITS[(parts[2] ?? 'ms') as keyof typeof TIME_UNITS];
+    const value = spanMs(String(given));
     if (value >= least && value <= MILLISECONDS_MAX) return value;
     const range = `from ${least} to ${MILLISECONDS_MAX}`;
     throw new CheckError(`must be a whole number of milliseconds ${range}, or a time like 30s, 15min, 1h`);
   };
+}
+
+/** A span of time like `30s` in milliseconds; `NaN` if it is none. Without a unit it is milliseconds. */
+export function spanMs(given: string): number {
+  const parts = /^(\d+)(ms|s|m|min|h|d)?$/.exec(given);
+  return parts === null ? NaN : Number(parts[1]) * TIME_UNITS[(parts[2] ?? 'ms') as keyof typeof TIME_UNITS];
 }
 
 const UNITS = { B: 1, KiB: 2 ** 10, MiB: 2 ** 20, GiB: 2 ** 30 } as const;

@@ -37,7 +37,7 @@ export function readSettingsFile(path: string): object {
  * The first key that occurs twice in an object of a JSON text; `null` if there is none. `JSON.parse` keeps the last
  * one.
  */
-function doubledKey(json: string): string | null {
+export function doubledKey(json: string): string | null {
   /** The keys of each open object, and an empty set for each open array. */
   const open: Set<unknown>[] = [];
   for (let at = 0; at < json.length; at++) {

@@ -8,8 +8,8 @@ export interface DeclaredSource {
   readonly given: Readonly<Record<string, unknown>> | false;
 }
 
-/** Also a label of metrics. */
-const NAME = /^[a-z][a-z\d-]{0,31}$/;
+/** The name of a source, also a label of metrics. */
+export const SOURCE_NAME = /^[a-z][a-z\d-]{0,31}$/;
 const OFF = 'off';
 
 /** Where sources are declared. A source of a flag adds to the one of the same name in the file. */
@@ -82,7 +82,7 @@ function declaredByObject(given: unknown): readonly DeclaredSource[] {
 }
 
 function checkName(name: string): void {
-  if (!NAME.test(name))
+  if (!SOURCE_NAME.test(name))
     throw new CheckError('must name each source in at most 32 characters of a-z, 0-9 and -, a letter first');
 }
 

@@ -28,7 +28,7 @@ type DoorOptions = Partial<
 >;
 
 /** Opens a door whose disk can be held, and closes it after the test. */
-export async function openRaw(t: Scope, { sources, ...options }: DoorOptions = {}): Promise<Door> {
+export async function openRaw(t: Scope, { sources, keys, ...options }: DoorOptions = {}): Promise<Door> {
   const isHttp = ([key]: [string, unknown]): boolean => key in HTTP_SETTINGS;
   const given = Object.entries(options);
   const pipeline = Object.fromEntries(given.filter((each) => !isHttp(each)));
@@ -44,6 +44,7 @@ export async function openRaw(t: Scope, { sources, ...options }: DoorOptions = {
     port: 0,
     ...limits,
     ...(sources && { sources }),
+    ...(keys && { keys }),
     ...(logger && { logger }),
   });
   await server.start();

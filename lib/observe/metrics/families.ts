@@ -6,6 +6,7 @@ import type { Statistics } from '../../statistics.js';
 import { VERSION } from '../../base/version.js';
 import { counter, gauge, histogram, labelled } from './family.js';
 import type { Family } from './family.js';
+import { keyFamilies } from './key-families.js';
 import type { ProcessStatistics } from './process-statistics.js';
 
 export interface Sources {
@@ -88,6 +89,7 @@ function doorFamilies({ forebay, door, statistics }: Sources): Family[] {
       'Of these, events whose sender gave no id: sent again, they are other events.',
       labelled('source', idsMade),
     ),
+    ...keyFamilies(door.keys),
     gauge(
       'refusing',
       'What a POST /events would be refused with now, by error code: 1 for that one; all 0: it would be taken.',
