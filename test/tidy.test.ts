@@ -56,8 +56,9 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     'settings',
     'statistics.ts',
   ],
-  door: ['base', 'forebay.ts', 'seams', 'settings', 'sources', 'sources/registry.ts'],
-  'observe/metrics': ['base', 'door', 'forebay.ts', 'seams', 'statistics.ts'],
+  keys: ['base', 'seams', 'settings'],
+  door: ['base', 'forebay.ts', 'keys', 'seams', 'settings', 'sources', 'sources/registry.ts'],
+  'observe/metrics': ['base', 'door', 'forebay.ts', 'keys', 'seams', 'statistics.ts'],
   'observe/page': ['base', 'door', 'event-counts.ts', 'forebay.ts', 'logs/file', 'seams', 'statistics.ts'],
   observe: ['base', 'door', 'forebay.ts', 'observe/metrics', 'observe/page'],
   'index.ts': [
@@ -67,6 +68,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     'event',
     'event-counts.ts',
     'forebay.ts',
+    'keys',
     'observe',
     'seams',
     'statistics.ts',
@@ -79,6 +81,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     'base',
     'door',
     'forebay.ts',
+    'keys',
     'observe',
     'seams',
     'settings',
@@ -87,6 +90,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   ],
   'tools/producer': ['base', 'settings'],
   'tools/log': ['base', 'logs/file', 'settings'],
+  'tools/keys': ['base', 'keys', 'logs/file', 'seams', 'settings', 'tools/log'],
   'tools/dead-letters': ['base', 'logs/file', 'seams', 'settings', 'tools/log'],
 };
 /** Who may open files: the log, the sinks that are files, what reads flags and writes results, and the page its own. */
@@ -98,6 +102,7 @@ const MAY_USE_FILES = [
   'settings',
   'tools/producer',
   'tools/log',
+  'tools/keys',
   'cli',
   'observe/page',
 ];

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { inspect } from 'node:util';
 import t from 'tap';
 import { DEAD_LETTERS_TOOL } from '../../tools/dead-letters/tool.js';
+import { KEYS_TOOL } from '../../tools/keys/tool.js';
 import { settingsOf } from '../../tools/log/program.js';
 import { LOG_TOOL } from '../../tools/log/tool.js';
 import { PRODUCER_SETTINGS } from '../../tools/producer/producer-settings.js';
@@ -187,7 +188,7 @@ const ON_OFF = Object.values(SERVER_SETTINGS)
 
 void t.test('a flag that is on or off goes before the variable and the file, also as off', (t) => {
   const file = join(tempDir(t), 'settings.json');
-  t.same(ON_OFF, ['discard-backlog', 'sink-gzip', 'sink-create-table', 'help', 'version']);
+  t.same(ON_OFF, ['require-keys', 'discard-backlog', 'sink-gzip', 'sink-create-table', 'help', 'version']);
   const valueOf = (flag: string, argv: string[], environment: Record<string, string>): unknown => {
     const values = Object.entries(readOptions(SERVER_SETTINGS, argv, environment));
     const key = Object.entries(SERVER_SETTINGS).find(([, option]) => option.flag === flag)?.[0];
@@ -247,6 +248,7 @@ void t.test('-h and -v are --help and --version, in each table', (t) => {
     PRODUCER_SETTINGS,
     settingsOf(LOG_TOOL),
     settingsOf(DEAD_LETTERS_TOOL),
+    settingsOf(KEYS_TOOL),
   ]) {
     t.match(readOptions(table, ['-h']), { help: true, version: false });
     t.match(readOptions(table, ['-v']), { help: false, version: true });

@@ -1,6 +1,7 @@
 import { httpUrl, onOff, optional, text } from '../../lib/settings/checks.js';
 import { invalid } from '../../lib/settings/setting-error.js';
 import type { ExitCode } from '../log/exit-code.js';
+import { LOG_DIR_SETTINGS } from '../log/program.js';
 import type { Tool } from '../log/program.js';
 import { change, exitCode, show } from './commands.js';
 import { LetterFiles } from './letter-files.js';
@@ -8,6 +9,7 @@ import { list } from './list.js';
 import { Selection } from './selection.js';
 
 const SETTINGS = {
+  ...LOG_DIR_SETTINGS,
   reason: {
     flag: 'reason',
     initial: null,
@@ -30,19 +32,20 @@ const SETTINGS = {
 export const DEAD_LETTERS_TOOL: Tool<typeof SETTINGS, 'ls' | 'show' | 'redrive' | 'drop'> = {
   name: 'dead-letters',
   settings: SETTINGS,
+  variable: 'FOREBAY_LOG_DIR',
   commands: {
-    ls: { usage: ['ls [--json]', 'how many there are, by reason'], only: 'json', takesNames: true },
+    ls: { usage: ['ls [--json]', 'how many there are, by reason'], only: ['json'], takesNames: true },
     show: {
       usage: ['show [FILE ...]', 'prints them as they stand, one a line'],
-      only: null,
+      only: [],
       takesNames: true,
     },
     redrive: {
       usage: ['redrive [FILE ...]', 'sends their events to a running server again (--url)'],
-      only: null,
+      only: [],
       takesNames: true,
     },
-    drop: { usage: ['drop [FILE ...] --yes', 'deletes them'], only: 'yes', takesNames: true },
+    drop: { usage: ['drop [FILE ...] --yes', 'deletes them'], only: ['yes'], takesNames: true },
   },
   removed: {},
   about: 'looks at events that the sink refused, sends them again, or drops them.',

@@ -1,8 +1,8 @@
-/** Shared by the tools for a log directory: how they read command lines, start and end. */
+/** Shared by the tools with commands: how they read command lines, start and end. */
 import { calledAs } from '../../lib/base/called-as.js';
 import { asError } from '../../lib/base/errors.js';
 import { VERSION } from '../../lib/base/version.js';
-import { helpText, readCommand, variableName } from '../../lib/settings/option-table.js';
+import { helpText, readCommand } from '../../lib/settings/option-table.js';
 import type { OptionTable, Values } from '../../lib/settings/option-table.js';
 import { PIPELINE_SETTINGS } from '../../lib/settings/pipeline-settings.js';
 import { PROGRAM_SETTINGS } from '../../lib/settings/program-settings.js';
@@ -27,17 +27,19 @@ export const LOG_DIR_SETTINGS = {
 interface Command<Key> {
   /** Its name and arguments, and lines that describe it. */
   readonly usage: readonly [call: string, ...what: string[]];
-  /** A setting that no other command takes; `null`: there is none. */
-  readonly only: Key | null;
+  /** Settings that no other command takes. */
+  readonly only: readonly Key[];
   readonly takesNames: boolean;
 }
 
-/** A tool for a log directory. */
+/** A tool with commands. */
 export interface Tool<Table extends OptionTable, Name extends string> {
   /** `forebay-NAME`, or `bin/NAME.js`. */
   readonly name: string;
-  /** Its settings, besides the log directory and the settings of every program. */
+  /** Its settings, besides those of every program. */
   readonly settings: Table;
+  /** The variable that it reads. It ignores all others, which may be set for a server. */
+  readonly variable: string;
   readonly commands: Readonly<Record<Name, Command<keyof Table & string>>>;
   /** Commands and flags of earlier versions, each with its replacement. */
   readonly removed: Readonly<Record<string, string>>;
@@ -54,7 +56,7 @@ export interface Request<Table extends OptionTable, Name extends string> {
   readonly command: Name;
   /** Names of files, in order. */
   readonly names: readonly string[];
-  readonly settings: Values<Table & typeof LOG_DIR_SETTINGS>;
+  readonly settings: Values<Table>;
 }
 
 /** Input and output of a tool. */
@@ -68,7 +70,7 @@ export interface Surroundings {
 
 /** All settings of a tool, as its help lists them. */
 export function settingsOf<Table extends OptionTable>({ settings }: { readonly settings: Table }) {
-  return { ...LOG_DIR_SETTINGS, ...settings, ...PROGRAM_SETTINGS };
+  return { ...settings, ...PROGRAM_SETTINGS };
 }
 
 /** Runs a tool as this process. */
@@ -115,8 +117,7 @@ export function readRequest<Table extends OptionTable, Name extends string>(
   const first = argv.filter((word, at) => at === 0 || word.startsWith('--'));
   refuseRemoved(tool.removed, first); // before its flags are read, because they may be unknown by now
   const table = settingsOf(tool);
-  // variables for a server, which a tool ignores, may be set here
-  const variable = variableName(table.logDir.flag);
+  const { variable } = tool;
   const { settings, words } = readCommand(table, argv, { [variable]: environment[variable] });
   if (settings.help) return 'help';
   if (settings.version) return 'version';
@@ -124,8 +125,9 @@ export function readRequest<Table extends OptionTable, Name extends string>(
   refuseRemoved(tool.removed, words.slice(0, 1));
   const command = commandOf(tool.commands, word);
   for (const [other, { only }] of Object.entries<Command<string>>(tool.commands)) {
-    if (only !== null && other !== command && settings[only] === true)
-      throw invalid(`--${table[only]?.flag} goes with ${other}, not with ${command}`);
+    const given = only.find((key) => settings[key] !== table[key]?.initial);
+    if (given !== undefined && other !== command)
+      throw invalid(`--${table[given]?.flag} goes with ${other}, not with ${command}`);
   }
   if (!tool.commands[command].takesNames && names.length > 0)
     throw invalid(`Unexpected argument ${names[0]}: ${command} takes none`);

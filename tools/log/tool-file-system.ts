@@ -2,12 +2,19 @@ import nodeFs from 'node:fs';
 import { call, callVoid, nodeFileSystem } from '../../lib/logs/file/file-system.js';
 import type { FileSystem } from '../../lib/logs/file/file-system.js';
 
-/** The file system of the log, and renaming. */
-export interface ToolFileSystem extends FileSystem, Pick<typeof nodeFs, 'rename'> {}
+/** The file system of the log, and what else tools call. */
+export interface ToolFileSystem
+  extends FileSystem, Pick<typeof nodeFs, 'rename' | 'readFile' | 'realpath' | 'fchmod' | 'fchown'> {}
 
 export const toolFileSystem: ToolFileSystem = Object.assign(
   Object.create(nodeFileSystem) as typeof nodeFileSystem,
-  { rename: nodeFs.rename },
+  {
+    rename: nodeFs.rename,
+    readFile: nodeFs.readFile,
+    realpath: nodeFs.realpath,
+    fchmod: nodeFs.fchmod,
+    fchown: nodeFs.fchown,
+  },
 );
 
 /** Opens a file, works on it, closes it. An error of the work hides one of closing. */
@@ -16,9 +23,10 @@ export async function withFile<T>(
   path: string,
   flags: string | number,
   work: (fd: number) => Promise<T>,
+  mode = 0o640,
 ): Promise<T> {
   const fd = await new Promise<number>((resolve, reject) => {
-    fs.open(path, flags, 0o640, (error, opened) => {
+    fs.open(path, flags, mode, (error, opened) => {
       if (error) reject(error);
       else resolve(opened);
     });

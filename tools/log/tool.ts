@@ -5,10 +5,12 @@ import { onOff } from '../../lib/settings/checks.js';
 import { invalid } from '../../lib/settings/setting-error.js';
 import { list } from './list.js';
 import { print } from './print.js';
+import { LOG_DIR_SETTINGS } from './program.js';
 import type { Tool } from './program.js';
 import { verify } from './verify.js';
 
 const SETTINGS = {
+  ...LOG_DIR_SETTINGS,
   json: { flag: 'json', initial: false, unit: '', help: 'ls: one JSON object a line', check: onOff },
   raw: {
     flag: 'raw',
@@ -26,15 +28,16 @@ const NO_REPAIR =
 export const LOG_TOOL: Tool<typeof SETTINGS, 'ls' | 'verify' | 'cat'> = {
   name: 'log',
   settings: SETTINGS,
+  variable: 'FOREBAY_LOG_DIR',
   commands: {
     ls: {
       usage: ['ls [--json]', 'what is there, oldest first, and whether a server runs on it'],
-      only: 'json',
+      only: ['json'],
       takesNames: false,
     },
     verify: {
       usage: ['verify', 'reads everything, says what is wrong and where'],
-      only: null,
+      only: [],
       takesNames: false,
     },
     cat: {
@@ -43,7 +46,7 @@ export const LOG_TOOL: Tool<typeof SETTINGS, 'ls' | 'verify' | 'cat'> = {
         'prints the events as NDJSON: of all batch files, or of those named',
         '(a file in the quarantine: quarantine/NAME)',
       ],
-      only: 'raw',
+      only: ['raw'],
       takesNames: true,
     },
   },
