@@ -1,4 +1,4 @@
-import { oneOf, optional, text, wholeNumber } from '../settings/checks.js';
+import { oneOf, onOff, optional, text, wholeNumber } from '../settings/checks.js';
 import { HTTP_SETTINGS } from '../settings/http-settings.js';
 import type { OptionTable, Values } from '../settings/option-table.js';
 import { PIPELINE_SETTINGS } from '../settings/pipeline-settings.js';
@@ -12,6 +12,20 @@ import { checkSinkSettings } from '../seams/sink-kind.js';
 export const SERVER_SETTINGS = {
   ...HTTP_SETTINGS,
   ...SOURCE_FLAGS,
+  keysFile: {
+    flag: 'keys-file',
+    initial: null,
+    unit: 'FILE',
+    help: 'keys of those who may send, one a line (forebay-keys makes it); without: anyone may',
+    check: optional(text),
+  },
+  requireKeys: {
+    flag: 'require-keys',
+    initial: false,
+    unit: '',
+    help: 'do not start if anyone may send to a source, with neither a key nor a signature',
+    check: onOff,
+  },
   ...PIPELINE_SETTINGS,
   ...SINK_SETTINGS,
   adminHost: {

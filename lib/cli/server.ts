@@ -7,6 +7,7 @@ import { AdminServer } from '../door/admin-server.js';
 import { ClosedDoor } from '../door/closed-door.js';
 import { isLoopback } from '../door/host-rules.js';
 import { IngestionServer } from '../door/ingestion-server.js';
+import type { Keys } from '../keys/keys.js';
 import type { Logger } from '../base/reporter.js';
 import { OperatorRoutes } from '../observe/operator-routes.js';
 import { HTTP_SETTINGS } from '../settings/http-settings.js';
@@ -21,6 +22,7 @@ import { kindNamed } from '../seams/sink-kind.js';
 import { VERSION } from '../base/version.js';
 import { createLogger, neverWait } from './log-output.js';
 import type { ConnectionBounds } from './open-files.js';
+import { openKeys } from './open-keys.js';
 import { boundConnections, openFilesMax } from './open-files.js';
 import { checkRelations, SERVER_SETTINGS } from './server-settings.js';
 import type { ServerSettings } from './server-settings.js';
@@ -78,17 +80,18 @@ async function run(settings: ServerSettings, logger: Logger): Promise<void> {
   const about = { version: VERSION, node: process.versions.node, sink: kind, fsync };
   logger.info(about, `Forebay ${about.version}, Node.js ${about.node}, sink ${kind}, fsync ${fsync}`);
   const sources = openSources(declaredSources(settings), { logger });
+  const keys = openKeys(settings, sources, logger);
   const bounds = boundConnections(openFilesMax(), settings, logger);
   const sink = await kindNamed(SINK_KINDS, kind).open(settings, {
     connections: settings.sinkConcurrency,
     logger,
   });
   const forebay = createForebay({ ...ofTable(PIPELINE_SETTINGS, settings), sink, logger });
-  reloadOnHangUp(forebay, logger);
+  reloadOnHangUp(forebay, keys, logger);
   const http = ofTable(HTTP_SETTINGS, settings);
   const { adminPort, adminHost } = settings;
   const hasHealth = adminPort === null;
-  const server = new IngestionServer({ ...http, ...bounds, sources, hasHealth, forebay, logger });
+  const server = new IngestionServer({ ...http, ...bounds, sources, keys, hasHealth, forebay, logger });
   const { routes } = new OperatorRoutes({ forebay, door: server, page: settings.page === 'on' });
   const address = { host: adminHost ?? LOOPBACK, port: adminPort ?? 0 };
   const admin =
@@ -192,11 +195,12 @@ function stopOnSignals(
   return stopping.signal;
 }
 
-/** A `SIGHUP` ends nothing: what the sink has open may have been moved, and what it was set up with may have changed. */
-function reloadOnHangUp(forebay: Forebay, logger: Logger): void {
+/** A `SIGHUP` ends nothing: what the sink has open may have been moved, and what was set up may have changed. */
+function reloadOnHangUp(forebay: Forebay, keys: Keys | null, logger: Logger): void {
   let last = Promise.resolve();
   process.on('SIGHUP', () => {
     last = last
+      .then(async () => keys?.refresh())
       .then(async () => forebay.reloadSink())
       .then(() => {
         logger.info({ signal: 'SIGHUP' }, 'SIGHUP: files of the sink are opened and read again');
