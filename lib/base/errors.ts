@@ -11,6 +11,7 @@ export const ERRORS = {
   EVENT_FIELD: { status: 400, retry: false, message: 'A field of the event is missing or of the wrong type' },
   NO_EVENTS: { status: 400, retry: false, message: 'The request holds no event' },
   BAD_REQUEST: { status: 400, retry: false, message: 'The request is not valid HTTP' },
+  TLS_REQUIRED: { status: 400, retry: false, message: 'This port takes TLS only: use https://' },
   SIGNATURE_WRONG: {
     status: 401,
     retry: false,
@@ -58,6 +59,12 @@ export const ERRORS = {
   },
   SOURCE_PUBLIC: { status: null, retry: false, message: 'Anyone who reaches the port may send' },
   KEYS_FILE_FAILED: { status: null, retry: true, message: 'The keys file cannot be read' },
+  TLS_STALE: {
+    status: null,
+    retry: true,
+    message: 'The certificate or its key has changed and cannot be used',
+  },
+  TLS_EXPIRES: { status: null, retry: false, message: 'The certificate expires soon, or has expired' },
   SINK_DOWN: { status: null, retry: true, message: 'The sink fails and is left alone' },
   SINK_MISCONFIGURED: { status: null, retry: true, message: 'The sink is set up wrongly' },
   SINK_SILENT: { status: null, retry: true, message: 'The sink does not answer' },

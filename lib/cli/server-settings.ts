@@ -79,10 +79,10 @@ export type ServerSettings = Values<typeof SERVER_SETTINGS>;
 export function checkRelations(settings: ServerSettings): void {
   const { bodyBytesMax, queueBytes, backlogBytesMax } = settings;
   const { headersTimeoutMs, requestTimeoutMs } = settings;
-  const { host, port, adminHost, adminPort } = settings;
+  const { host, port, tlsCert, adminHost, adminPort } = settings;
   checkSinkSettings(SINK_KINDS, settings, [
-    { host, port },
-    { host: adminHost ?? 'localhost', port: adminPort ?? 0 },
+    { host, port, isTls: tlsCert !== null },
+    { host: adminHost ?? 'localhost', port: adminPort ?? 0, isTls: false },
   ]);
   if (adminHost !== null && adminPort === null) throw invalid('--admin-host needs --admin-port');
   for (const [flag, bound, besideBytes] of [

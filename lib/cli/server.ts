@@ -5,6 +5,7 @@ import { createForebay } from '../forebay.js';
 import type { Forebay } from '../forebay.js';
 import { AdminServer } from '../door/admin-server.js';
 import { ClosedDoor } from '../door/closed-door.js';
+import type { ClosedDoorOptions } from '../door/closed-door.js';
 import { isLoopback } from '../door/host-rules.js';
 import { IngestionServer } from '../door/ingestion-server.js';
 import type { Keys } from '../keys/keys.js';
@@ -87,11 +88,11 @@ async function run(settings: ServerSettings, logger: Logger): Promise<void> {
     logger,
   });
   const forebay = createForebay({ ...ofTable(PIPELINE_SETTINGS, settings), sink, logger });
-  reloadOnHangUp(forebay, keys, logger);
   const http = ofTable(HTTP_SETTINGS, settings);
   const { adminPort, adminHost } = settings;
   const hasHealth = adminPort === null;
   const server = new IngestionServer({ ...http, ...bounds, sources, keys, hasHealth, forebay, logger });
+  reloadOnHangUp(forebay, server, keys, logger);
   const { routes } = new OperatorRoutes({ forebay, door: server, page: settings.page === 'on' });
   const address = { host: adminHost ?? LOOPBACK, port: adminPort ?? 0 };
   const admin =
@@ -120,7 +121,11 @@ async function run(settings: ServerSettings, logger: Logger): Promise<void> {
       `Page, metrics and /health are open to anyone who reaches ${settings.host}: --admin-port moves them to another address`,
     );
   }
-  logger.info({ host: settings.host, port: server.port }, `IngestionServer started on port ${server.port}`);
+  const how = server.tlsOptions === null ? '' : ', with TLS';
+  logger.info(
+    { host: settings.host, port: server.port },
+    `IngestionServer started on port ${server.port}${how}`,
+  );
 }
 
 /** What each kind of source takes, and a command that sends to it. */
@@ -151,7 +156,7 @@ function tellEnd(error: Error): void {
  * @returns aborted with the first signal
  */
 function stopOnSignals(
-  { shutdownTimeoutMs, host, refusedMax }: ServerSettings & ConnectionBounds,
+  { shutdownTimeoutMs, host, corsOrigins, refusedMax }: ServerSettings & ConnectionBounds,
   forebay: Forebay,
   server: IngestionServer,
   logger: Logger,
@@ -178,7 +183,11 @@ function stopOnSignals(
     }, shutdownTimeoutMs).unref();
     const port = server.listening ? server.port : null;
     const stopped = server.stop(shutdownTimeoutMs / 2);
-    const door = port === null ? null : await closedDoor(forebay, host, port, refusedMax, logger);
+    const tls = server.tlsOptions;
+    const door =
+      port === null
+        ? null
+        : await closedDoor({ forebay, host, port, connectionsMax: refusedMax, corsOrigins, tls }, logger);
     await stopped;
     await forebay.stop(Math.max(0, end - performance.now() - CLOSING_MS));
     const { pending, unreadBatches } = forebay.counts();
@@ -196,11 +205,17 @@ function stopOnSignals(
 }
 
 /** A `SIGHUP` ends nothing: what the sink has open may have been moved, and what was set up may have changed. */
-function reloadOnHangUp(forebay: Forebay, keys: Keys | null, logger: Logger): void {
+function reloadOnHangUp(
+  forebay: Forebay,
+  server: IngestionServer,
+  keys: Keys | null,
+  logger: Logger,
+): void {
   let last = Promise.resolve();
   process.on('SIGHUP', () => {
     last = last
       .then(async () => keys?.refresh())
+      .then(async () => server.reload())
       .then(async () => forebay.reloadSink())
       .then(() => {
         logger.info({ signal: 'SIGHUP' }, 'SIGHUP: files of the sink are opened and read again');
@@ -212,15 +227,9 @@ function reloadOnHangUp(forebay: Forebay, keys: Keys | null, logger: Logger): vo
 }
 
 /** `null` if it cannot listen: clients get no connection then, and come back as well. */
-async function closedDoor(
-  forebay: Forebay,
-  host: string,
-  port: number,
-  connectionsMax: number,
-  logger: Logger,
-): Promise<ClosedDoor | null> {
+async function closedDoor(options: ClosedDoorOptions, logger: Logger): Promise<ClosedDoor | null> {
   try {
-    return await ClosedDoor.open(forebay, host, port, connectionsMax);
+    return await ClosedDoor.open(options);
   } catch (error) {
     logger.info({ err: error }, `While it stops the server answers nobody: ${asError(error).message}`);
     return null;

@@ -4,6 +4,7 @@ import { errorAnswer } from '../seams/http-answer.js';
 import type { Logger } from '../base/reporter.js';
 import { rawAnswer } from './raw-answer.js';
 import type { RequestCounts } from './request-counts.js';
+import type { Opener } from './tls-door.js';
 import { turns } from './turns.js';
 
 /** At most this many connections beyond the bound are being answered at once. Each takes some 10 KiB. */
@@ -34,7 +35,9 @@ export interface ConnectionGateOptions {
   readonly sourcePaths: { has(path: string): boolean };
   readonly counts: RequestCounts;
   readonly logger: Logger;
-  /** Accepts a connection that is within the bound. */
+  /** Calls back when a connection can be read: at once, or after its TLS handshake. */
+  readonly open: Opener;
+  /** Accepts a connection that is within the bound and open. */
   readonly admit: (socket: Socket) => void;
   /** How long a connection has waited for a request, in milliseconds; `null`: it has one. */
   readonly idleMs: (socket: Socket) => number | null;
@@ -50,6 +53,9 @@ const LOOK_MS = 1000;
 /** A connection within the bound. */
 interface Admitted {
   readonly peer: string;
+  readonly startMs: number;
+  /** What is read from it; `null` until its handshake is over. */
+  socket: Socket | null;
   /** Bytes that waited for the client at the last look, and at how many looks in a row this number was the same. */
   unread: number;
   stalledLooks: number;
@@ -102,41 +108,52 @@ export class ConnectionGate {
     return this.#idle.some((socket) => this.#isIdle(socket)) ? null : full();
   }
 
-  /** Closes the connections that are being refused: the server stops. */
+  /** Closes the connections that are being refused or in their handshake: the server stops. */
   close(): void {
     clearInterval(this.#looks);
-    for (const socket of this.#refusing) socket.destroy();
+    for (const connection of this.#refusing) connection.destroy();
+    for (const [connection, { socket }] of this.#admitted) if (socket === null) connection.destroy();
   }
 
   /** Closes the connections within the bound, too, whatever they do. */
   destroy(): void {
-    for (const socket of this.#admitted.keys()) socket.destroy();
+    for (const connection of this.#admitted.keys()) connection.destroy();
   }
 
-  readonly #onConnection = (socket: Socket): void => {
+  readonly #onConnection = (connection: Socket): void => {
     turns.accept();
-    const { connectionsMax, connectionsPerPeer, admit } = this.#options;
-    const peer = peerOf(socket.remoteAddress);
+    const { connectionsMax, connectionsPerPeer, open, admit } = this.#options;
+    const peer = peerOf(connection.remoteAddress);
     const ofPeer = this.#peers.get(peer) ?? 0;
     const hasRoom =
       (ofPeer < connectionsPerPeer || this.#closeLongestIdle(peer)) &&
       (this.#admitted.size < connectionsMax || this.#closeLongestIdle(null));
     if (!hasRoom) {
-      this.#refuse(socket);
+      this.#refuse(connection);
       return;
     }
-    this.#admitted.set(socket, { peer, unread: 0, stalledLooks: 0 });
+    const admitted: Admitted = {
+      peer,
+      startMs: performance.now(),
+      socket: null,
+      unread: 0,
+      stalledLooks: 0,
+    };
+    this.#admitted.set(connection, admitted);
     this.#peers.set(peer, (this.#peers.get(peer) ?? 0) + 1);
-    socket.once('close', () => {
-      this.#forget(socket);
+    connection.once('close', () => {
+      this.#forget(connection);
     });
-    admit(socket);
+    open(connection, (socket) => {
+      admitted.socket = socket;
+      admit(socket);
+    });
   };
 
-  #forget(socket: Socket): void {
-    const { peer } = this.#admitted.get(socket) ?? {};
+  #forget(connection: Socket): void {
+    const { peer } = this.#admitted.get(connection) ?? {};
     if (peer === undefined) return;
-    this.#admitted.delete(socket);
+    this.#admitted.delete(connection);
     const left = (this.#peers.get(peer) ?? 0) - 1;
     if (left > 0) this.#peers.set(peer, left);
     else this.#peers.delete(peer);
@@ -144,19 +161,25 @@ export class ConnectionGate {
 
   /** Makes room for a connection of one client, or of all; `false`: none has been idle long enough. */
   #closeLongestIdle(peer: string | null): boolean {
-    const isOne = (socket: Socket): boolean => peer === null || this.#admitted.get(socket)?.peer === peer;
+    const isOne = (each: Socket): boolean => peer === null || this.#admitted.get(each)?.peer === peer;
     for (let index = this.#idle.findIndex(isOne); index !== -1; index = this.#idle.findIndex(isOne)) {
-      const [socket] = this.#idle.splice(index, 1);
-      if (socket === undefined || !this.#isIdle(socket)) continue; // it has a request by now
-      this.#forget(socket);
-      socket.destroy();
+      const [connection] = this.#idle.splice(index, 1);
+      if (connection === undefined || !this.#isIdle(connection)) continue; // it has a request by now
+      this.#forget(connection);
+      connection.destroy();
       return true;
     }
     return false;
   }
 
-  #isIdle(socket: Socket): boolean {
-    return this.#admitted.has(socket) && (this.#options.idleMs(socket) ?? 0) >= IDLE_MS_MIN;
+  #isIdle(connection: Socket): boolean {
+    const admitted = this.#admitted.get(connection);
+    return admitted !== undefined && this.#idleMs(admitted) >= IDLE_MS_MIN;
+  }
+
+  /** A handshake is no request: until its end a connection is idle. */
+  #idleMs({ socket, startMs }: Admitted): number {
+    return socket === null ? performance.now() - startMs : (this.#options.idleMs(socket) ?? 0);
   }
 
   /**
@@ -165,56 +188,58 @@ export class ConnectionGate {
    * answers.
    */
   readonly #look = (): void => {
-    const { keepAliveTimeoutMs, requestTimeoutMs, idleMs } = this.#options;
-    const found: { readonly socket: Socket; readonly ms: number }[] = [];
-    for (const [socket, admitted] of this.#admitted) {
-      const { writableLength } = socket;
+    const { keepAliveTimeoutMs, requestTimeoutMs } = this.#options;
+    const found: { readonly connection: Socket; readonly ms: number }[] = [];
+    for (const [connection, admitted] of this.#admitted) {
+      const { writableLength } = admitted.socket ?? connection;
       const isStalled = writableLength > 0 && writableLength === admitted.unread;
       admitted.unread = writableLength;
       admitted.stalledLooks = isStalled ? admitted.stalledLooks + 1 : 0;
       if (admitted.stalledLooks * LOOK_MS >= requestTimeoutMs) {
         this.#drop();
-        socket.destroy();
+        connection.destroy();
       }
-      const ms = idleMs(socket) ?? 0;
-      if (ms > keepAliveTimeoutMs + IDLE_MS_MIN) socket.destroy();
-      else if (ms >= IDLE_MS_MIN) found.push({ socket, ms });
+      const ms = this.#idleMs(admitted);
+      if (ms > keepAliveTimeoutMs + IDLE_MS_MIN) connection.destroy();
+      else if (ms >= IDLE_MS_MIN) found.push({ connection, ms });
     }
-    this.#idle = found.toSorted((one, other) => other.ms - one.ms).map(({ socket }) => socket);
+    this.#idle = found.toSorted((one, other) => other.ms - one.ms).map(({ connection }) => connection);
   };
 
   /**
    * Answers once the client has sent something: many clients treat an earlier answer as a fault. Reads on until the
    * client has closed, because a reset may take the answer away before it is read.
    */
-  #refuse(socket: Socket): void {
+  #refuse(connection: Socket): void {
     // the oldest has had its time; probes are answered at once and never locked out
     const [oldest] = this.#refusing;
     if (oldest !== undefined && this.#refusing.size >= this.#options.refusedMax) {
       this.#refusing.delete(oldest);
       oldest.destroy();
     }
-    this.#refusing.add(socket);
+    this.#refusing.add(connection);
     let isCounted = false;
     const drop = (): void => {
       if (!isCounted) this.#drop();
       isCounted = true;
-      socket.destroy();
+      connection.destroy();
     };
     let timer = setTimeout(drop, this.#options.headersTimeoutMs); // it has sent nothing
-    socket.on('error', () => undefined); // no client is left to answer; `close` follows
-    socket.once('close', () => {
+    connection.once('close', () => {
       clearTimeout(timer);
-      this.#refusing.delete(socket);
+      this.#refusing.delete(connection);
       drop(); // also if the client hung up
     });
-    socket.once('end', () => socket.end());
-    socket.once('data', (piece: Buffer) => {
-      isCounted = true;
-      clearTimeout(timer);
-      timer = setTimeout(() => socket.destroy(), REFUSAL_MS);
-      socket.end(this.#answer(piece.toString('latin1', 0, REQUEST_LINE_MAX)), 'latin1');
-      socket.resume();
+    this.#options.open(connection, (socket) => {
+      socket.on('error', () => undefined); // no client is left to answer; `close` follows
+      socket.once('end', () => socket.end());
+      socket.once('data', (piece: Buffer) => {
+        isCounted = true;
+        clearTimeout(timer);
+        timer = setTimeout(() => connection.destroy(), REFUSAL_MS);
+        socket.end(this.#answer(piece.toString('latin1', 0, REQUEST_LINE_MAX)), 'latin1');
+        socket.resume();
+      });
     });
   }
 

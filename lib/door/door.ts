@@ -3,6 +3,8 @@ import type { Forebay } from '../forebay.js';
 import type { Keys } from '../keys/keys.js';
 import { SOURCES } from '../sources/registry.js';
 import { RequestCounts } from './request-counts.js';
+import { noFaults } from './tls-door.js';
+import type { HandshakeFault } from './tls-door.js';
 
 /** What a door reports about itself. */
 export interface Door {
@@ -18,6 +20,10 @@ export interface Door {
   readonly droppedConnections: number;
   /** Connections that left the fast path. */
   readonly handedOverConnections: number;
+  /** Failed TLS handshakes by reason. */
+  readonly failedHandshakes: ReadonlyMap<HandshakeFault, number>;
+  /** When the certificate expires, in seconds since 1970; `null`: there is none. */
+  readonly certificateExpirySeconds: number | null;
   /** The error that an event would get now; `null`: it would be taken. */
   refusal(): ForebayError | null;
 }
@@ -31,6 +37,8 @@ export function noDoor(forebay: Forebay): Door {
     refusedConnections: 0,
     droppedConnections: 0,
     handedOverConnections: 0,
+    failedHandshakes: noFaults(),
+    certificateExpirySeconds: null,
     refusal: () => forebay.unready(),
   };
 }

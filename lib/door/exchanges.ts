@@ -1,6 +1,7 @@
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
+import { connectionEvent } from './tls-door.js';
 import { turns } from './turns.js';
 
 /** A request and its answer. */
@@ -47,7 +48,7 @@ export class Exchanges {
   #isClosing = false;
 
   constructor(server: Server) {
-    server.on('connection', (socket) => {
+    server.on(connectionEvent(server), (socket: Socket) => {
       const open = new Set<Waiting>();
       const connection: Connection = {
         open,

@@ -1,6 +1,7 @@
 import { createServer } from 'node:http';
 import type { Server } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
+import type { TlsOptions } from 'node:tls';
 import { ForebayError } from '../base/errors.js';
 import type { Forebay } from '../forebay.js';
 import type { Keys } from '../keys/keys.js';
@@ -26,6 +27,9 @@ import { RequestCounts } from './request-counts.js';
 import { Router, serverOptions } from './router.js';
 import type { Route } from './router.js';
 import { SourceRoute } from './source-route.js';
+import { connectionEvent, noFaults, TlsDoor } from './tls-door.js';
+import type { HandshakeFault } from './tls-door.js';
+import { tlsFiles } from './tls-files.js';
 
 const HEAD_END = '\r\n\r\n';
 /** Bodies may take this share of the queue. One of the largest size always fits. */
@@ -58,6 +62,8 @@ export class IngestionServer implements Door {
   readonly #hasHealth: boolean;
   readonly #bodies: IncomingBodies;
   readonly #server: Server;
+  /** `null`: it takes no TLS. */
+  readonly #tls: TlsDoor | null;
   readonly #logger: Logger;
   readonly #router: Router;
   readonly #fastPath: FastPath;
@@ -90,7 +96,11 @@ export class IngestionServer implements Door {
     const routeOf = (source: Source): SourceRoute =>
       new SourceRoute({ ...settings, source, forebay, bodies, keys, logger, counts });
     const routes = new Map(sources.map((source) => [source.path, routeOf(source)]));
-    this.#server = createServer({ ...serverOptions(settings) });
+    const http = { ...serverOptions(settings) };
+    const files = tlsFiles(settings, logger);
+    const { headersTimeoutMs: handshakeTimeoutMs } = settings;
+    this.#tls = files && new TlsDoor({ http, files, handshakeTimeoutMs, counts, logger });
+    this.#server = this.#tls?.server ?? createServer(http);
     const accessLog = new AccessLog(settings.accessLog, logger);
     this.#router = new Router({ server: this.#server, hosts, counts, accessLog, logger });
     const probes = probeRoutes(forebay, () => this.refusal());
@@ -112,6 +122,7 @@ export class IngestionServer implements Door {
       sourcePaths: routes,
       counts,
       logger,
+      open: this.#tls?.opener() ?? ((connection, ready) => ready(connection)),
       admit: (socket) => {
         this.#fastPath.take(socket);
       },
@@ -137,6 +148,21 @@ export class IngestionServer implements Door {
   /** Connections that `node:http` reads instead of the fast path. */
   get handedOverConnections(): number {
     return this.#fastPath.handedOver;
+  }
+
+  /** Failed TLS handshakes by reason. */
+  get failedHandshakes(): ReadonlyMap<HandshakeFault, number> {
+    return this.#tls?.failed ?? noFaults();
+  }
+
+  /** When the certificate expires, in seconds since 1970; `null`: there is none. */
+  get certificateExpirySeconds(): number | null {
+    return this.#tls?.certificateExpirySeconds ?? null;
+  }
+
+  /** With which certificate it takes TLS; `null`: it does not. */
+  get tlsOptions(): TlsOptions | null {
+    return this.#tls?.options ?? null;
   }
 
   /** Adds routes by path. A route with a `stop` is stopped with the server. */
@@ -169,6 +195,12 @@ export class IngestionServer implements Door {
    */
   async start(): Promise<void> {
     await listen(this.#server, this.#settings.host, this.#settings.port);
+    this.#tls?.watch();
+  }
+
+  /** Reads the certificate and its key again, if their files have changed. */
+  async reload(): Promise<void> {
+    await this.#tls?.reload();
   }
 
   /**
@@ -182,6 +214,7 @@ export class IngestionServer implements Door {
         resolve();
       });
     });
+    this.#tls?.close();
     this.#gate.close();
     this.#fastPath.close();
     this.#router.stop();
@@ -199,8 +232,9 @@ export class IngestionServer implements Door {
    */
   #takeConnections(): (socket: Socket) => void {
     const server = this.#server;
-    const listeners = server.listeners('connection') as ((socket: Socket) => void)[];
-    server.removeAllListeners('connection');
+    const event = connectionEvent(server);
+    const listeners = server.listeners(event) as ((socket: Socket) => void)[];
+    server.removeAllListeners(event);
     return (socket) => {
       for (const listener of listeners) listener.call(server, socket);
     };

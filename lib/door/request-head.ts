@@ -80,11 +80,12 @@ function escaped(name: string): string {
   return name.replace(/[^a-z\d]/g, '\\$&');
 }
 
-/** The head of a request that `node:http` has read. */
-export function headOf(req: IncomingMessage): RequestHead {
+/** The head of a request that `node:http` has read. @param isOfPage see `RequestHead` */
+export function headOf(req: IncomingMessage, isOfPage: boolean = false): RequestHead {
   const { url = '', headers } = req;
   return {
     target: url,
+    isOfPage,
     // Node.js keeps the first of two, and a proxy may have checked the other: together they are malformed
     header: (name) =>
       name === 'authorization' ? req.headersDistinct[name]?.join(', ') : headers[name]?.toString(),

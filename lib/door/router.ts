@@ -1,4 +1,4 @@
-import type { IncomingMessage, Server, ServerResponse } from 'node:http';
+import type { IncomingMessage, Server, ServerOptions, ServerResponse } from 'node:http';
 import { asError, ForebayError } from '../base/errors.js';
 import type { Logger } from '../base/reporter.js';
 import type { AccessLog } from './access-log.js';
@@ -15,6 +15,8 @@ import { requestId } from './request-id.js';
 /** The handler of a path. */
 export interface Route {
   readonly methods: readonly string[];
+  /** Called before anything is answered, a refusal too: sets headers of all answers. */
+  readonly prepare?: (req: IncomingMessage, res: ServerResponse) => void;
   /** An error from it is answered with `500`, if no answer was sent yet. */
   readonly handle: (req: IncomingMessage, res: ServerResponse, waits: boolean) => void | Promise<void>;
   /** Called when the server stops: ends timers and answers that would go on for ever. */
@@ -38,7 +40,7 @@ export function serverOptions(settings: {
   readonly headersTimeoutMs: number;
   readonly requestTimeoutMs: number;
   readonly keepAliveTimeoutMs: number;
-}): Parameters<typeof import('node:http').createServer>[0] {
+}): ServerOptions {
   return {
     headersTimeout: settings.headersTimeoutMs,
     requestTimeout: settings.requestTimeoutMs,
@@ -124,6 +126,7 @@ export class Router {
     if (isAnswered(res)) return;
     res.setHeader('X-Request-Id', id);
     await guard(req, res, logger, () => {
+      route?.prepare?.(req, res);
       const error = refusal ?? this.#refusal(req, res);
       if (error !== null) {
         answerError(req, res, error);

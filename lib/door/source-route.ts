@@ -27,7 +27,7 @@ export interface SourceRouteOptions {
   /** The largest event, in bytes. */
   readonly eventBytesMax: number;
   /** Origins of web pages that may send. */
-  readonly allowedOrigins: readonly string[];
+  readonly corsOrigins: readonly string[];
   /** Keys of clients; `null`: the server has none. */
   readonly keys: Keys | null;
   readonly logger: Logger;
@@ -62,7 +62,7 @@ export class SourceRoute implements Route {
   readonly #keys: Keys | null;
 
   constructor(options: SourceRouteOptions) {
-    const { source, forebay, allowedOrigins, keys } = options;
+    const { source, forebay, corsOrigins, keys } = options;
     const { depthMax, queueSize } = forebay.settings;
     const eventBytesMax = Math.min(options.eventBytesMax, source.limits.eventBytesMax ?? Infinity);
     this.#bodyBytesMax = Math.min(options.bodyBytesMax, source.limits.bodyBytesMax ?? Infinity);
@@ -70,11 +70,15 @@ export class SourceRoute implements Route {
     this.#source = source;
     this.#forebay = forebay;
     this.#limits = { eventBytesMax, depthMax, eventsMax: queueSize };
-    this.#crossOrigin = new CrossOrigin(allowedOrigins);
+    this.#crossOrigin = new CrossOrigin(corsOrigins);
     this.#keys = asksForKey(source, keys !== null) ? keys : null;
     this.stop = () => source.close?.();
-    const hasOptions = allowedOrigins.length > 0 || source.handshake !== undefined;
+    const hasOptions = corsOrigins.length > 0 || source.handshake !== undefined;
     this.methods = hasOptions ? ['POST', 'OPTIONS'] : ['POST'];
+  }
+
+  prepare(req: IncomingMessage, res: ServerResponse): void {
+    this.#crossOrigin.prepare(req, res);
   }
 
   /** @param waits whether the client waits for `100 Continue` before it sends the body */
@@ -93,11 +97,11 @@ export class SourceRoute implements Route {
       const error = this.#refused(thrown, events, client);
       answerRefused(req, res, error, this.#wordsFor(error));
     };
-    const head = headOf(req);
+    const head = headOf(req, this.#crossOrigin.allows(req));
     const coding = codingOf(req);
     let reader: EventReader;
     try {
-      const foreign = this.#crossOrigin.refusal(req, res);
+      const foreign = this.#crossOrigin.refusal(req);
       if (foreign !== null) throw foreign;
       client = this.#clientOf(head)();
       reader = this.#newReader(head, req, coding);

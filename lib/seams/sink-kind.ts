@@ -16,6 +16,7 @@ export interface Door {
   readonly host: string;
   /** 0 for any free port. */
   readonly port: number;
+  readonly isTls: boolean;
 }
 
 /** A kind of sink: its settings, and how to open it. `V` has the values of its settings, and perhaps others. */

@@ -52,6 +52,8 @@ export interface RequestHead {
   header(name: string): string | undefined;
   /** The headers with a name, in lower case, that starts with this prefix. */
   headersWith(prefix: string): ReadonlyMap<string, string>;
+  /** Whether a web page has sent it that may send (`--cors-origin`). Never on the fast path. */
+  readonly isOfPage?: boolean;
 }
 
 /** Bounds of a source that are lower than those of the server; `null`: the same. */

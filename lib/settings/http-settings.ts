@@ -1,4 +1,4 @@
-import { bytes, listOf, milliseconds, ratio, text, wholeNumber } from './checks.js';
+import { bytes, listOf, milliseconds, optional, ratio, text, wholeNumber } from './checks.js';
 import type { OptionTable, Values } from './option-table.js';
 
 /** The settings of the HTTP door: what `IngestionServer` takes. */
@@ -18,12 +18,33 @@ export const HTTP_SETTINGS = {
     help: 'for which hosts to answer beside loopback; *: all, which is so on any other address unless some are named',
     check: listOf('a host without a port, or *', (host) => /^(?:\*|[\w.-]+|\[[\da-f:.]+\])$/i.test(host)),
   },
-  allowedOrigins: {
-    flag: 'allowed-origins',
+  corsOrigins: {
+    flag: 'cors-origin',
     initial: '',
     unit: 'ORIGINS',
     help: 'which web pages may send events: origins like https://app.example; *: all',
     check: listOf('an origin like https://app.example, or *', isOrigin),
+  },
+  tlsCert: {
+    flag: 'tls-cert',
+    initial: null,
+    unit: 'FILE',
+    help: 'take TLS only, with this certificate and its chain, as PEM; read again when it changes',
+    check: optional(text),
+  },
+  tlsKey: {
+    flag: 'tls-key',
+    initial: null,
+    unit: 'FILE',
+    help: 'its private key, as PEM without a passphrase; read again when it changes',
+    check: optional(text),
+  },
+  tlsClientCa: {
+    flag: 'tls-client-ca',
+    initial: null,
+    unit: 'FILE',
+    help: 'take only clients with a certificate that one of these has signed, as PEM; read again when it changes',
+    check: optional(text),
   },
   accessLog: {
     flag: 'access-log',

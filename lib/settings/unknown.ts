@@ -7,6 +7,7 @@ const REMOVED: Readonly<Record<string, string>> = {
   'sink-file-rotate-after': 'let logrotate rotate the file',
   'sink-file-gzip': 'let logrotate rotate and compress the file',
   'sink-concurrency-max': 'give --sink-concurrency a number',
+  'allowed-origins': 'use --cors-origin',
 };
 
 /**

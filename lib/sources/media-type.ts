@@ -28,11 +28,14 @@ export function mediaType(text: string): MediaType | null {
   return { essence: essence.toLowerCase(), isUtf8 };
 }
 
-/** @param type the `Content-Type`; a charset that it names must be UTF-8 (RFC 8259 knows no other) */
-export function bodyFormat(type: string | undefined): BodyFormat | null {
+/**
+ * @param type the `Content-Type`; a charset that it names must be UTF-8 (RFC 8259 knows no other)
+ * @param isOfPage whether text is JSON: a page sends it by `sendBeacon`, and any page can, unasked
+ */
+export function bodyFormat(type: string | undefined, isOfPage: boolean = false): BodyFormat | null {
   if (type === 'application/json') return 'json'; // as nearly all clients send it
   const { essence = '', isUtf8 = false } = mediaType(type ?? '') ?? {};
   if (!isUtf8) return null;
-  if (JSON_TYPE.test(essence)) return 'json';
+  if (JSON_TYPE.test(essence) || (isOfPage && essence === 'text/plain')) return 'json';
   return NDJSON_TYPE.test(essence) ? 'ndjson' : null;
 }

@@ -83,7 +83,7 @@ export class Comparison {
       fsync: 'never',
       eventBytesMax: EVENT_BYTES_MAX,
       bodyBytesMax: BODY_BYTES_MAX,
-      allowedOrigins: ['https://good.example'],
+      corsOrigins: ['https://good.example'],
     });
     const comparison = new Comparison(door, seed);
     scope.teardown(() => {

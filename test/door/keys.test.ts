@@ -389,7 +389,7 @@ void t.test('a preflight is asked for no key, and lets a page send one', async (
   const meter = madeKey('meter');
   const origin = 'https://app.example';
   const { keys } = openKeys(t, [meter.line]);
-  const { connect } = await openRaw(t, { keys, allowedOrigins: [origin] });
+  const { connect } = await openRaw(t, { keys, corsOrigins: [origin] });
   const client = await connect();
   const asked = 'Access-Control-Request-Method: POST\r\nAccess-Control-Request-Headers: authorization\r\n';
   await client.send(`OPTIONS /events HTTP/1.1\r\nHost: localhost\r\nOrigin: ${origin}\r\n${asked}\r\n`);

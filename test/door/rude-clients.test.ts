@@ -414,7 +414,7 @@ void tap.test('hosts that are named are served', async (t) => {
 });
 
 void tap.test('a web page sends events only if its origin is named', async (t) => {
-  const door = await open(t, { allowedOrigins: ['https://app.example'] });
+  const door = await open(t, { corsOrigins: ['https://app.example'] });
   const cases: readonly (readonly [Record<string, string>, number])[] = [
     [{ 'Sec-Fetch-Site': 'cross-site' }, 403],
     [{ Origin: 'https://evil.example', 'Sec-Fetch-Site': 'cross-site' }, 403],

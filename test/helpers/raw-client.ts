@@ -1,6 +1,8 @@
 import { once } from 'node:events';
 import { connect } from 'node:net';
 import type { Socket } from 'node:net';
+import { connect as connectTls } from 'node:tls';
+import type { ConnectionOptions } from 'node:tls';
 
 /** An answer as it came over the wire. */
 export interface RawAnswer {
@@ -10,7 +12,14 @@ export interface RawAnswer {
   readonly body: string;
 }
 
-/** A TCP connection that sends bytes as they are given, and reads HTTP answers. */
+export interface RawClientOptions {
+  /** Whether to keep this side open when the server has closed its own. */
+  readonly allowHalfOpen?: boolean;
+  /** TLS, and how; without: none. */
+  readonly tls?: ConnectionOptions | undefined;
+}
+
+/** A TCP connection, perhaps with TLS, that sends bytes as they are given, and reads HTTP answers. */
 export class RawClient {
   readonly socket: Socket;
   /** Resolves when the connection is closed on both sides, cleanly or not. */
@@ -21,9 +30,14 @@ export class RawClient {
   ended = false;
   #received = Buffer.alloc(0);
   readonly #waiting = new Set<() => void>();
+  readonly #connection: Socket;
 
-  private constructor(port: number, allowHalfOpen: boolean) {
-    this.socket = connect({ port, host: '127.0.0.1', allowHalfOpen, noDelay: true });
+  private constructor(port: number, { allowHalfOpen = false, tls }: RawClientOptions) {
+    this.#connection = connect({ port, host: '127.0.0.1', allowHalfOpen, noDelay: true });
+    this.socket =
+      tls === undefined
+        ? this.#connection
+        : connectTls({ servername: 'localhost', ...tls, socket: this.#connection });
     this.closed = new Promise((resolve) => {
       this.socket.once('close', () => {
         this.ended = true;
@@ -44,10 +58,9 @@ export class RawClient {
     });
   }
 
-  /** @param allowHalfOpen whether to keep this side open when the server has closed its own */
-  static async connect(port: number, { allowHalfOpen = false } = {}): Promise<RawClient> {
-    const client = new RawClient(port, allowHalfOpen);
-    await once(client.socket, 'connect');
+  static async connect(port: number, options: RawClientOptions = {}): Promise<RawClient> {
+    const client = new RawClient(port, options);
+    await once(client.socket, options.tls === undefined ? 'connect' : 'secureConnect');
     return client;
   }
 
@@ -67,7 +80,7 @@ export class RawClient {
 
   /** Breaks the connection off, with a reset. */
   abort(): void {
-    this.socket.resetAndDestroy();
+    this.#connection.resetAndDestroy();
   }
 
   /** The next answer. Throws if the server closes the connection instead. */

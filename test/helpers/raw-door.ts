@@ -8,6 +8,7 @@ import { CollectingSink } from './collecting-sink.js';
 import { heldDisk } from './held-disk.js';
 import type { HeldDisk } from './held-disk.js';
 import { RawClient } from './raw-client.js';
+import type { RawClientOptions } from './raw-client.js';
 import { tempDir } from './temp-dir.js';
 import type { Scope } from './temp-dir.js';
 
@@ -20,7 +21,7 @@ export interface Door {
   readonly forebay: Forebay;
   readonly server: IngestionServer;
   /** A new connection, closed after the test. */
-  readonly connect: (options?: { readonly allowHalfOpen?: boolean }) => Promise<RawClient>;
+  readonly connect: (options?: RawClientOptions) => Promise<RawClient>;
 }
 
 type DoorOptions = Partial<
@@ -54,8 +55,9 @@ export async function openRaw(t: Scope, { sources, keys, ...options }: DoorOptio
     await server.stop(0);
     await forebay.stop(0);
   });
-  const connect = async (how?: { readonly allowHalfOpen?: boolean }): Promise<RawClient> => {
-    const client = await RawClient.connect(port, how);
+  const tls = options.tlsCert === undefined ? undefined : { rejectUnauthorized: false };
+  const connect = async (how?: RawClientOptions): Promise<RawClient> => {
+    const client = await RawClient.connect(port, { tls, ...how });
     t.teardown(() => client.socket.destroy());
     return client;
   };

@@ -75,6 +75,16 @@ function doorFamilies({ forebay, door, statistics }: Sources): Family[] {
       door.handedOverConnections,
     ),
     counter(
+      'tls_handshakes_failed',
+      'Failed TLS handshakes by reason; plain_http: the client spoke no TLS.',
+      labelled('reason', door.failedHandshakes),
+    ),
+    gauge(
+      'tls_certificate_expiry_seconds',
+      'When the certificate of --tls-cert expires, in seconds since 1970.',
+      door.certificateExpirySeconds,
+    ),
+    counter(
       'events_refused',
       'Events refused by source and error code, see docs/errors.md; a request refused unread is one, IN_DOUBT may be delivered.',
       refused,

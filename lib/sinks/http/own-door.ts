@@ -9,14 +9,16 @@ interface Door {
   readonly host: string;
   /** 0: on one that is free. */
   readonly port: number;
+  readonly isTls: boolean;
 }
 
 /**
  * Whether a URL is of this server itself, as far as the settings and this machine show: each event would come in again for
  * ever. What other names lead here is not looked up.
  */
-export function isOwnDoor(url: URL, { host, port }: Door): boolean {
-  if (url.protocol !== 'http:' || Number(url.port || 80) !== port) return false;
+export function isOwnDoor(url: URL, { host, port, isTls }: Door): boolean {
+  const [protocol, usual] = isTls ? ['https:', 443] : ['http:', 80];
+  if (url.protocol !== protocol || Number(url.port || usual) !== port) return false;
   const [there, here] = [plain(url.hostname), plain(host)];
   if (there === here) return true;
   if (ANY.has(here)) return ANY.has(there) || LOOPBACK.test(there) || namesHere().has(there);

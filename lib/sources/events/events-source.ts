@@ -19,7 +19,7 @@ const PLAIN: Pick<Source, 'isFast' | 'readerFor' | 'refused'> = {
     const cloudEvents = cloudEventsReader(head, limits);
     if (cloudEvents !== null) return cloudEvents;
     const type = head.header('content-type');
-    const format = bodyFormat(type);
+    const format = bodyFormat(type, head.isOfPage);
     if (format === null) {
       throw new ForebayError('UNSUPPORTED_MEDIA_TYPE', {
         message: `Content-Type must be application/json or application/x-ndjson in UTF-8, ${type === undefined ? 'and is missing' : `not ${type}`}`,
