@@ -143,6 +143,8 @@ void t.test('an unknown or malformed setting is refused by its name', (t) => {
       { FOREBAY_SINK_CONCURRENCY_MAX: '8' },
       /^Unknown environment .*_MAX: it was removed; give --sink-con/,
     ],
+    [['--allowed-origins=*'], {}, /^Unknown flag --allowed-origins: it was removed; use --cors-origin$/],
+    [[], { FOREBAY_ALLOWED_ORIGINS: '*' }, /^Unknown environment .*_ORIGINS: it was removed; use --cors-/],
     [
       ['--sink-file-rotate-bytes', '1MiB'],
       {},

@@ -746,6 +746,7 @@ void t.test('the own door is no sink', (t) => {
   const check = (...flags: string[]): void => {
     settingsOf(['--sink', 'http', ...flags]);
   };
+  const tls = ['--tls-cert', 'cert.pem', '--tls-key', 'key.pem'];
   const own = { code: 'SETTING_INVALID', message: /^--sink-url leads back to this server/ };
   for (const [url, ...flags] of [
     ['http://127.0.0.1:8081/events'],
@@ -759,6 +760,9 @@ void t.test('the own door is no sink', (t) => {
     [`http://${hostname()}:8081/`, '--host', '0.0.0.0'],
     ['http://Door.Example:8081/', '--host', 'door.example'],
     ['http://127.0.0.1:9999/', '--admin-port', '9999'],
+    ['https://127.0.0.1:8081/', ...tls],
+    ['https://10.1.2.3/', '--host', '10.1.2.3', '--port', '443', ...tls],
+    ['http://127.0.0.1:9999/', '--admin-port', '9999', ...tls],
   ])
     t.throws(() => check('--sink-url', url ?? '', ...flags), own, `${url} ${flags.join(' ')}`);
   for (const [url, ...flags] of [
@@ -767,6 +771,7 @@ void t.test('the own door is no sink', (t) => {
     ['http://api.example:8081/', '--host', '0.0.0.0'],
     ['http://127.0.0.1:8081/', '--host', '10.1.2.3'],
     ['http://127.0.0.1:8081/', '--port', '0'],
+    ['https://127.0.0.1:9999/', '--admin-port', '9999', ...tls],
   ])
     t.doesNotThrow(() => check('--sink-url', url ?? '', ...flags), `${url} ${flags.join(' ')}`);
   t.end();

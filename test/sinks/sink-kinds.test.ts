@@ -158,7 +158,7 @@ const TABLE = {
   sink: sinkOption([...SINK_KINDS, memoryKind]),
 };
 const KINDS: readonly SinkKind<Values<typeof TABLE>>[] = [...SINK_KINDS, memoryKind];
-const DOORS = [{ host: 'localhost', port: 1 }];
+const DOORS = [{ host: 'localhost', port: 1, isTls: false }];
 
 /** The values that a server with one more kind in its registry has. */
 function valuesOf(flags: readonly string[]): Values<typeof TABLE> {
