@@ -21,6 +21,23 @@ void t.test('a plain head gives the path, the headers and the length of the body
   t.end();
 });
 
+void t.test('headers are found by the start of their names, in any case', (t) => {
+  const named = (prefix: string, ...fields: string[]) => [
+    ...(plainHead(head(...PLAIN, ...fields))?.headersWith(prefix) ?? []),
+  ];
+  for (let round = 0; round < 2; round++) {
+    t.same(named('ce-', 'CE-Id: \t1 ', 'x-ce-a: 2', 'ce-:', 'ce-id:3', 'Ce-B: c:d'), [
+      ['ce-id', '1, 3'],
+      ['ce-', ''],
+      ['ce-b', 'c:d'],
+    ]);
+    t.same(named('ce-', 'CE-Id: 1'), [['ce-id', '1']]);
+    t.same(named('ce-', 'X: ce-a: 1'), []);
+    t.same(named('x.', 'xyz: 1', 'x.a: 2'), [['x.a', '2']]);
+  }
+  t.end();
+});
+
 void t.test('what is not plain is for node:http', (t) => {
   const others: Record<string, string> = {
     'no length': head('Host: localhost', 'Content-Type: application/json'),

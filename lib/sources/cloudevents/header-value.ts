@@ -1,7 +1,8 @@
 import { isUtf8 } from 'node:buffer';
 import { wrong } from './attributes.js';
 
-const NOT_ASCII = /[^\0-\x7f]/;
+/** ASCII without quotes and escapes: nearly all values. */
+const PLAIN = /^[ !#$&-~]*$/;
 const QUOTED = /^"((?:[^"\\]|\\.)*)"$/;
 const ESCAPES = /(?:%[\dA-Fa-f]{2})+/g;
 
@@ -14,7 +15,8 @@ const ESCAPES = /(?:%[\dA-Fa-f]{2})+/g;
  * @throws ForebayError `EVENT_FIELD` with `field` for escapes that are not UTF-8
  */
 export function headerValue(name: string, text: string): string {
-  const raw = NOT_ASCII.test(text) ? decoded(text) : text;
+  if (PLAIN.test(text)) return text;
+  const raw = decoded(text);
   const [, quoted] = QUOTED.exec(raw) ?? [];
   const plain = quoted === undefined ? raw : quoted.replaceAll(/\\(.)/g, '$1');
   return plain.replaceAll(ESCAPES, (escapes) => {

@@ -2,6 +2,8 @@
 
 /** Control characters, halves of surrogate pairs and noncharacters: no attribute may hold them. */
 const NOT_IN_TEXT = /[\p{Cc}\p{Cs}\p{NChar}]/u;
+/** Nearly all texts are of these alone, which is quickly seen. */
+const ASCII_TEXT = /^[ -~]*$/;
 
 /** What no URI reference has: another character than RFC 3986 allows, a wrong escape, a second `#`. */
 const NOT_IN_URI = /[^\w.~!$&'()*+,;=:@/?#[\]%-]|%(?![\dA-Fa-f]{2})|#[^#]*#/;
@@ -19,7 +21,7 @@ const TIME =
 const CYCLE_YEARS = 400;
 
 export function isText(value: unknown): value is string {
-  return typeof value === 'string' && !NOT_IN_TEXT.test(value);
+  return typeof value === 'string' && (ASCII_TEXT.test(value) || !NOT_IN_TEXT.test(value));
 }
 
 /** Whether a value is an integer of 32 bits. */
