@@ -140,7 +140,7 @@ void tap.test('POST /events', async (group) => {
     'application/json',
     'Application/JSON; charset=UTF-8',
     'application/json;charset="utf-8"',
-    'application/cloudevents+json',
+    'application/vnd.api+json',
   ];
   for (const type of types) {
     void group.test(`a body of type ${type} is taken`, async (t) => {
