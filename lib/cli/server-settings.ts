@@ -45,9 +45,9 @@ export const SERVER_SETTINGS = {
   page: {
     flag: 'page',
     initial: 'on',
-    unit: 'on|off',
-    help: 'the live page at /; it shows events that the sink refused',
-    check: oneOf('on', 'off'),
+    unit: 'on|data|off',
+    help: 'the live page at /; it shows ids of new events and the text of those that the sink refused; data: also what new ones hold',
+    check: oneOf('on', 'data', 'off'),
   },
   logLevel: {
     flag: 'log-level',

@@ -93,7 +93,12 @@ async function run(settings: ServerSettings, logger: Logger): Promise<void> {
   const hasHealth = adminPort === null;
   const server = new IngestionServer({ ...http, ...bounds, sources, keys, hasHealth, forebay, logger });
   reloadOnHangUp(forebay, server, keys, logger);
-  const { routes } = new OperatorRoutes({ forebay, door: server, page: settings.page === 'on' });
+  const { routes } = new OperatorRoutes({
+    forebay,
+    door: server,
+    page: settings.page !== 'off',
+    showsData: settings.page === 'data',
+  });
   const address = { host: adminHost ?? LOOPBACK, port: adminPort ?? 0 };
   const admin =
     adminPort === null
@@ -205,12 +210,7 @@ function stopOnSignals(
 }
 
 /** A `SIGHUP` ends nothing: what the sink has open may have been moved, and what was set up may have changed. */
-function reloadOnHangUp(
-  forebay: Forebay,
-  server: IngestionServer,
-  keys: Keys | null,
-  logger: Logger,
-): void {
+function reloadOnHangUp(forebay: Forebay, server: IngestionServer, keys: Keys | null, logger: Logger): void {
   let last = Promise.resolve();
   process.on('SIGHUP', () => {
     last = last

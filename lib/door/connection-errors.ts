@@ -33,6 +33,7 @@ function answer(exchanges: Exchanges, cause: Error, socket: Duplex, counts: Requ
   } else if (last.req.complete) {
     endBehind(last, error, socket, counts);
   } else if (!last.res.headersSent) {
+    counts.stray(error.code);
     answerLast(last.res, error);
   } else if (last.res.destroyed) {
     socket.destroy(); // refused before, and its body never came
@@ -45,6 +46,7 @@ function answer(exchanges: Exchanges, cause: Error, socket: Duplex, counts: Requ
 export function endWith(error: ForebayError, socket: Duplex, counts: RequestCounts): void {
   if (!socket.writable) return;
   counts.count('other', error.status ?? 400);
+  counts.stray(error.code);
   socket.end(rawAnswer(errorAnswer(error), null), 'latin1');
   socket.resume();
   const timer = setTimeout(() => socket.destroy(), LINGER_MS);

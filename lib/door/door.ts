@@ -2,9 +2,17 @@ import type { ForebayError } from '../base/errors.js';
 import type { Forebay } from '../forebay.js';
 import type { Keys } from '../keys/keys.js';
 import { SOURCES } from '../sources/registry.js';
+import type { NewestEvents } from './newest-events.js';
 import { RequestCounts } from './request-counts.js';
 import { noFaults } from './tls-door.js';
 import type { HandshakeFault } from './tls-door.js';
+
+/** A source of a door, as operators see it. */
+export interface DoorSource {
+  readonly name: string;
+  readonly path: string;
+  readonly newest: NewestEvents;
+}
 
 /** What a door reports about itself. */
 export interface Door {
@@ -12,6 +20,8 @@ export interface Door {
   readonly counts: RequestCounts;
   /** Keys of clients; `null`: there are none. */
   readonly keys: Keys | null;
+  /** In the order in which they were declared. */
+  readonly sources: readonly DoorSource[];
   /** Open connections. */
   readonly connections: number;
   /** Connections that were answered `429` because too many were open. */
@@ -33,6 +43,7 @@ export function noDoor(forebay: Forebay): Door {
   return {
     counts: new RequestCounts(SOURCES),
     keys: null,
+    sources: [],
     connections: 0,
     refusedConnections: 0,
     droppedConnections: 0,

@@ -15,11 +15,12 @@ import { SOURCES } from '../sources/registry.js';
 import type { Source } from '../seams/source.js';
 import { AccessLog } from './access-log.js';
 import { ConnectionGate, REFUSED_MAX } from './connection-gate.js';
-import type { Door } from './door.js';
+import type { Door, DoorSource } from './door.js';
 import { FastPath } from './fast-path.js';
 import { HostRules } from './host-rules.js';
 import { IncomingBodies } from './incoming-bodies.js';
 import { listen } from './listen.js';
+import { NewestEvents } from './newest-events.js';
 import { health, probeRoutes, readiness } from './probes.js';
 import type { ProbeAnswer } from './probes.js';
 import { rawAnswer } from './raw-answer.js';
@@ -57,6 +58,7 @@ export class IngestionServer implements Door {
   /** Requests by path and status, and refused events by reason. */
   readonly counts: RequestCounts;
   readonly keys: Keys | null;
+  readonly sources: readonly DoorSource[];
   readonly #settings: HttpSettings;
   readonly #forebay: Forebay;
   readonly #hasHealth: boolean;
@@ -93,9 +95,16 @@ export class IngestionServer implements Door {
     const bodiesMax = Math.max(forebay.settings.queueBytes * BODIES_SHARE, bodyBytesMax + BODY_ROOM);
     const bodies = new IncomingBodies(bodiesMax, bodyRateMin);
     this.#bodies = bodies;
-    const routeOf = (source: Source): SourceRoute =>
-      new SourceRoute({ ...settings, source, forebay, bodies, keys, logger, counts });
-    const routes = new Map(sources.map((source) => [source.path, routeOf(source)]));
+    const routes = new Map<string, SourceRoute>();
+    this.sources = sources.map((source) => {
+      const { name, path } = source;
+      const newest = new NewestEvents();
+      routes.set(
+        path,
+        new SourceRoute({ ...settings, source, forebay, bodies, keys, logger, counts, newest }),
+      );
+      return { name, path, newest };
+    });
     const http = { ...serverOptions(settings) };
     const files = tlsFiles(settings, logger);
     const { headersTimeoutMs: handshakeTimeoutMs } = settings;

@@ -21,6 +21,8 @@ export class RequestCounts {
   readonly idsMade: Map<string, number>;
   /** Refused events by the name of their source and by reason. A request that is refused unread counts as one. */
   readonly refusedEvents: Map<string, Map<ErrorCode, number>>;
+  /** Requests that were refused before they came to a source, by reason: not counted as events. */
+  readonly strayRequests = new Map<ErrorCode, number>();
 
   /** @param sources are counted from 0 on */
   constructor(sources: readonly Pick<Source, 'name' | 'path'>[]) {
@@ -43,7 +45,7 @@ export class RequestCounts {
    * @param idsMade how many of them got an id from the server
    * @param holder whose key the request had
    */
-  accept(source: string, events: number, idsMade: number, holder: KeyHolder | null = null): void {
+  accept(source: string, events: number, idsMade: number = 0, holder: KeyHolder | null = null): void {
     if (holder !== null) holder.acceptedEvents += events;
     this.acceptedEvents.set(source, (this.acceptedEvents.get(source) ?? 0) + events);
     this.idsMade.set(source, (this.idsMade.get(source) ?? 0) + idsMade);
@@ -54,6 +56,10 @@ export class RequestCounts {
     let codes = this.refusedEvents.get(source);
     if (codes === undefined) this.refusedEvents.set(source, (codes = new Map()));
     codes.set(code, (codes.get(code) ?? 0) + events);
+  }
+
+  stray(code: ErrorCode): void {
+    this.strayRequests.set(code, (this.strayRequests.get(code) ?? 0) + 1);
   }
 
   /** Events of all sources that were refused for this reason. */

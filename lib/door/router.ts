@@ -125,17 +125,21 @@ export class Router {
     });
     if (isAnswered(res)) return;
     res.setHeader('X-Request-Id', id);
+    const refuse = (error: ForebayError, headers?: Readonly<Record<string, string>>): void => {
+      counts.stray(error.code);
+      answerError(req, res, error, headers);
+    };
     await guard(req, res, logger, () => {
       route?.prepare?.(req, res);
       const error = refusal ?? this.#refusal(req, res);
       if (error !== null) {
-        answerError(req, res, error);
+        refuse(error);
       } else if (route === undefined) {
-        answerError(req, res, new ForebayError('NOT_FOUND', { message: `There is nothing at ${path}` }));
+        refuse(new ForebayError('NOT_FOUND', { message: `There is nothing at ${path}` }));
       } else if (!route.methods.includes(req.method ?? '')) {
         const allow = route.methods.join(', ');
         const message = `${path} takes ${allow}, not ${req.method}`;
-        answerError(req, res, new ForebayError('METHOD_NOT_ALLOWED', { message }), { Allow: allow });
+        refuse(new ForebayError('METHOD_NOT_ALLOWED', { message }), { Allow: allow });
       } else {
         return route.handle(req, res, waits);
       }

@@ -12,6 +12,7 @@ import { BodyReading, bodyTooLarge } from './body-reading.js';
 import { CODINGS, isCoding } from './content-decoder.js';
 import { CrossOrigin } from './cross-origin.js';
 import type { IncomingBodies } from './incoming-bodies.js';
+import type { NewestEvents } from './newest-events.js';
 import type { RequestCounts } from './request-counts.js';
 import { headOf } from './request-head.js';
 import { guard } from './router.js';
@@ -32,6 +33,7 @@ export interface SourceRouteOptions {
   readonly keys: Keys | null;
   readonly logger: Logger;
   readonly counts: RequestCounts;
+  readonly newest: NewestEvents;
 }
 
 type Answer = (answer: HttpAnswer) => void;
@@ -217,9 +219,10 @@ export class SourceRoute implements Route {
   }
 
   #accepted(reader: EventReader, client: KeyHolder | null): HttpAnswer {
-    const { counts } = this.#options;
+    const { counts, newest } = this.#options;
     const { name } = this.#source;
     counts.accept(name, reader.block.length, reader.idsMade ?? 0, client);
+    newest.note(reader);
     if (reader.refused !== undefined)
       for (const [code, events] of reader.refused) counts.refuse(code, events, name, client);
     return reader.accepted();

@@ -14,6 +14,8 @@ export interface OperatorRoutesOptions {
   readonly door?: Door;
   /** Whether the live page is among them; it is unless this is `false`. */
   readonly page?: boolean;
+  /** Whether the page shows the start of the `data` of accepted events; it does not unless this is `true`. */
+  readonly showsData?: boolean;
 }
 
 /**
@@ -24,10 +26,10 @@ export class OperatorRoutes {
   /** What is at which path. */
   readonly routes: ReadonlyMap<string, Route>;
 
-  constructor({ forebay, door = noDoor(forebay), page = true }: OperatorRoutesOptions) {
+  constructor({ forebay, door = noDoor(forebay), page = true, showsData = false }: OperatorRoutesOptions) {
     this.routes = new Map([
       ['/metrics', metricsRoute({ forebay, door })],
-      ...(page ? pageRoutes({ forebay, door }) : []),
+      ...(page ? pageRoutes({ forebay, door, showsData }) : []),
     ]);
   }
 

@@ -155,6 +155,74 @@ void t.test(
   },
 );
 
+void t.test(
+  'in a browser: sources, what they refuse, and hostile events',
+  { skip, timeout: 60_000 },
+  async (t) => {
+    const others = Array.from({ length: 28 }, (_each, n) => `partner-${n}`);
+    const named = ['bank', ...others].map((name) => `--source=${name}=/in/${name},format=events`);
+    const logDir = join(tempDir(t), 'log');
+    const server = await ServerProcess.start('--log-dir', logDir, '--page', 'data', ...named);
+    const { port } = server;
+    t.teardown(async () => server.stop('SIGKILL'));
+    const post = async (path: string, body: string): Promise<number> => {
+      const headers = { 'content-type': 'application/json' };
+      const url = `http://127.0.0.1:${port}${path}`;
+      const { statusCode, body: answer } = await request(url, { method: 'POST', headers, body });
+      await answer.dump();
+      return statusCode;
+    };
+    const browser = await chromium.launch({ executablePath: CHROMIUM, args: ['--no-sandbox'] });
+    t.teardown(async () => browser.close());
+    const page = await browser.newPage({ viewport: { width: 390, height: 844 } });
+    const complaints: string[] = [];
+    page.on('console', (message) => complaints.push(message.text()));
+    page.on('pageerror', (error) => complaints.push(error.message));
+    await page.goto(`http://127.0.0.1:${port}/`);
+    const says = async (selector: string, pattern: RegExp): Promise<void> => {
+      await page.locator(selector).filter({ hasText: pattern }).first().waitFor({ timeout: 10_000 });
+      t.pass(`${selector} says ${pattern}`);
+    };
+    const row = (name: string): string => `#sources > li:has(b:text-is("${name}"))`;
+
+    await says(`${row('events')} .latest`, /^nothing yet$/);
+    t.equal(await page.locator('#sources > li').count(), 30);
+    t.equal(await page.locator('#sources > li:visible').count(), 8, 'the first ones, and a button for more');
+    await page.locator('#sources-all').click();
+    t.equal(await page.locator('#sources > li:visible').count(), 30);
+    await says('#sources-all', /^Show fewer$/);
+    await page.locator('#sources-all').click();
+
+    const hostile = { id: HOSTILE(1), type: HOSTILE(2).repeat(3), data: `${HOSTILE(3)}\u202e` };
+    t.equal(await post('/events', JSON.stringify(hostile)), 202);
+    t.equal(await post('/in/partner-27', '{"id":"x"}'), 400);
+    t.equal(await post('/nowhere', '{}'), 404);
+    await says(`${row('events')} .accepted`, /^1 accepted$/);
+    await says(`${row('events')} .latest`, /^<img src=x onerror=.*taken 2/);
+    await says('#sources > li:first-child b', /^partner-27$/);
+    await says(`${row('partner-27')} .latest`, /^A field of the event is missing/);
+    await says('#headline', /^The source partner-27 refuses all that it gets$/);
+    await says('#stray', /: 1 × There is nothing at this path \(NOT_FOUND\)\.$/);
+    await page.locator(`${row('events')} summary`).click();
+    await page.locator(`${row('partner-27')} summary`).click();
+    await says(`${row('events')} .id`, /^<img src=x onerror=.*taken 1/);
+    await says(`${row('events')} .data`, /^"<img src=x onerror=.*taken 3/);
+    await says(`${row('partner-27')} .reasons`, /^1 × A field .* \(EVENT_FIELD\), last \d+ s ago$/);
+    await says(`${row('partner-27')} .none`, /^No event has come yet in this run\.$/);
+
+    t.equal(await page.locator('img').count(), 0, 'a text is a text');
+    t.notMatch(await page.title(), /taken/);
+    t.same(complaints, [], 'nothing in the console');
+    for (const width of [390, 820, 1280]) {
+      await page.setViewportSize({ width, height: 844 });
+      const wide = await page.locator('body').evaluate((body) => body.scrollWidth);
+      t.equal(wide, width, `nothing is wider than ${width} pixels`);
+    }
+    await browser.close();
+    t.equal(await server.stop('SIGTERM'), 0);
+  },
+);
+
 void t.test('a page that stays open while its server is replaced is loaded anew', { skip }, async (t) => {
   const { forebay } = await startForebay(t);
   const browserDir = pathToFileURL(join(process.cwd(), 'dist/lib/observe/page/browser/'));

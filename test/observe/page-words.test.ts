@@ -14,7 +14,7 @@ import {
   rate,
 } from '../../lib/observe/page/browser/format.js';
 import { verdict } from '../../lib/observe/page/browser/verdict.js';
-import type { Snapshot } from '../../lib/observe/page/messages.js';
+import type { Snapshot, SourceState } from '../../lib/observe/page/messages.js';
 import { readOptions } from '../../lib/settings/option-table.js';
 import { tempDir } from '../helpers/temp-dir.js';
 
@@ -72,6 +72,7 @@ const WELL: Snapshot = {
     lately: 0,
     reasons: [],
   },
+  sources: { shown: [], more: 0, stray: [], codes: {} },
   point: {
     atSeconds: 1,
     in: 0,
@@ -87,6 +88,23 @@ const WELL: Snapshot = {
 
 function refused(code: string): NonNullable<Snapshot['refusal']> {
   return { code, reason: 'The server is starting' };
+}
+
+/** A source that has refused an event just now. */
+function refusing(retry: boolean, acceptedAgoSeconds: number | null, agoSeconds: number): Partial<Snapshot> {
+  const bank: SourceState = {
+    name: 'bank',
+    path: '/in/bank',
+    inPerSecond: 0,
+    accepted: 0,
+    acceptedAgoSeconds,
+    refused: 1,
+    isRefusing: true,
+    refusals: [{ code: 'SOME_CODE', number: 1, agoSeconds }],
+    newest: [],
+  };
+  const codes = { SOME_CODE: { text: 'Some words', retry } };
+  return { sources: { shown: [bank], more: 0, stray: [], codes } };
 }
 
 /** Changes of some parts, worst first: each also has all that stand below it. */
@@ -146,6 +164,11 @@ const CASES: readonly [Record<string, unknown>, string, string, string | null][]
   [{ deadLetters: { lately: 2, files: 1 } }, 'attention', 'The sink refused 2 events for good', null],
   [{ deadLetters: { files: 2 } }, 'attention', 'There are dead letters', null],
   [{ disk: { quarantineFiles: 1 } }, 'attention', 'Damaged data was set aside', null],
+  [refusing(false, null, 1), 'attention', 'The source bank refuses all that it gets', null],
+  [refusing(false, 90, 59), 'attention', 'The source bank refuses all that it gets', null],
+  [refusing(false, 30, 1), 'well', 'All is well', null],
+  [refusing(false, null, 60), 'well', 'All is well', null],
+  [refusing(true, null, 1), 'well', 'All is well', null],
   [{ door: { inPerSecond: 9 } }, 'well', 'All is well', null],
   [{}, 'well', 'All is well', null],
 ];

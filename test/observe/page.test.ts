@@ -417,6 +417,7 @@ void t.test('what runs in the browser knows the messages of the server, and noth
     'page',
     'pipeline',
     'sink',
+    'sources',
     'verdict',
   ]) {
     const text = readFileSync(`lib/observe/page/browser/${name}.ts`, 'utf8');

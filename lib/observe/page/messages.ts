@@ -98,6 +98,7 @@ export interface Snapshot {
   /** Newest first. */
   readonly batches: readonly BatchState[];
   readonly deadLetters: DeadLetterState;
+  readonly sources: SourceStates;
   /** What the history gets from this second. */
   readonly point: Point;
 }
@@ -151,4 +152,61 @@ export interface LetterReason {
   /** The start of the event's own text. */
   readonly event: string;
   readonly isCut: boolean;
+}
+
+export interface SourceStates {
+  /** Those that have refused something within the last minute first, then in the order in which they were declared. */
+  readonly shown: readonly SourceState[];
+  /** How many there are beside them. */
+  readonly more: number;
+  /** Requests that were refused before they came to a source. */
+  readonly stray: readonly Refusals[];
+  /** The codes of all these refusals. */
+  readonly codes: Readonly<Record<string, CodeWords>>;
+}
+
+export interface SourceState {
+  readonly name: string;
+  readonly path: string;
+  /** Accepted events. */
+  readonly inPerSecond: number;
+  /** Events of this run. */
+  readonly accepted: number;
+  /** Since it last accepted something, in this run; `null`: it has not. */
+  readonly acceptedAgoSeconds: number | null;
+  /** Events of this run. */
+  readonly refused: number;
+  /** Whether it has refused something within the last minute. */
+  readonly isRefusing: boolean;
+  /** Those of the last minute first, then the most frequent; rare ones may be missing. */
+  readonly refusals: readonly Refusals[];
+  /** Newest first; the more sources there are, the fewer. */
+  readonly newest: readonly NewestEvent[];
+}
+
+/** What was refused for one reason, in this run. */
+export interface Refusals {
+  readonly code: string;
+  /** How many events; requests, if they came to no source. */
+  readonly number: number;
+  /** Since the last one. */
+  readonly agoSeconds: number;
+}
+
+export interface CodeWords {
+  readonly text: string;
+  /** Whether a retry can help: then it is no fault of the sender. */
+  readonly retry: boolean;
+}
+
+/** An accepted event. Its texts are cut off after some length, with `…`; '' for what does not come early in it. */
+export interface NewestEvent {
+  readonly id: string;
+  readonly type: string;
+  /** The length of its line in the log. */
+  readonly bytes: number;
+  /** When it was acknowledged, since 1970. */
+  readonly atSeconds: number;
+  /** The start of its `data`, as it was sent; '' unless `--page data` asks for it. */
+  readonly data: string;
 }

@@ -12,12 +12,15 @@ import { letterReasons } from './letter-reasons.js';
 import type { HistoryMessage, Point, Snapshot } from './messages.js';
 import { RateWindow } from './rates.js';
 import type { Rates } from './rates.js';
+import { SourceWatch } from './source-states.js';
 
 export interface ObserverOptions {
   readonly forebay: Forebay;
   readonly door: Door;
   /** Of Forebay: a page that was loaded from another version loads itself again. */
   readonly version?: string;
+  /** Whether the page shows the start of the `data` of accepted events. */
+  readonly showsData?: boolean;
 }
 
 const ERROR_LENGTH_MAX = 500;
@@ -38,6 +41,7 @@ export class Observer {
   readonly #options: ObserverOptions;
   readonly #history = new History();
   readonly #rates = new RateWindow(SECONDS);
+  readonly #sources: SourceWatch;
   #look: Look | null = null;
   /** Since when the breaker has not been closed, on the clock of `performance.now()`. */
   #troubleSinceMs: number | null = null;
@@ -50,6 +54,7 @@ export class Observer {
 
   constructor(options: ObserverOptions) {
     this.#options = options;
+    this.#sources = new SourceWatch(options.door, options.showsData ?? false);
   }
 
   /** To be called once a second, whether or not someone looks; costs some microseconds. */
@@ -67,6 +72,7 @@ export class Observer {
       drainSeconds,
     } = statistics;
     const nowMs = performance.now();
+    this.#sources.tick(nowMs);
     const backlogFull = refusedFor(door, 'BACKLOG_FULL');
     const connectionsFull = refusedFor(door, 'CONNECTIONS_MAX');
     const rates = this.#rates.add({
@@ -192,6 +198,7 @@ export class Observer {
         lately: events.deadLettered - (this.#history.oldest('deadLettered') ?? 0),
         reasons: letterReasons(this.#usage?.newestLetters ?? []),
       },
+      sources: this.#sources.states(),
       point,
     };
   }

@@ -33,6 +33,7 @@ const FILES = [
   'live.js',
   'pipeline.js',
   'sink.js',
+  'sources.js',
   'verdict.js',
 ];
 const UPLOT = { 'uplot.js': 'uplot/dist/uPlot.iife.min.js', 'uplot.css': 'uplot/dist/uPlot.min.css' };

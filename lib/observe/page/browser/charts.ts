@@ -1,7 +1,7 @@
 import type { Column, HistoryMessage, Point } from '../messages.js';
 import { thinned, withGaps } from './chart-points.js';
 import { byId, create, setText, within } from './dom.js';
-import { bytes, count, duration, milliseconds, plain, rate } from './format.js';
+import { bytes, clock, count, duration, milliseconds, plain, rate } from './format.js';
 
 const WINDOW_SECONDS = 900;
 /** A page that was opened just now shows as much. */
@@ -270,11 +270,4 @@ function isShort([first = 0, second = Infinity]: readonly number[]): boolean {
 
 function hourMinute(seconds: number): string {
   return clock(seconds).slice(0, 5);
-}
-
-function clock(seconds: number): string {
-  const at = new Date(seconds * 1000);
-  return [at.getHours(), at.getMinutes(), at.getSeconds()]
-    .map((part) => String(part).padStart(2, '0'))
-    .join(':');
 }

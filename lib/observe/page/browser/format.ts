@@ -70,3 +70,11 @@ export function plain({ value, unit }: Shown): string {
 export function plural(number: number, one: string, many: string = `${one}s`): string {
   return `${count(number)} ${number === 1 ? one : many}`;
 }
+
+/** The time of day, here. */
+export function clock(seconds: number): string {
+  const at = new Date(seconds * 1000);
+  return [at.getHours(), at.getMinutes(), at.getSeconds()]
+    .map((part) => String(part).padStart(2, '0'))
+    .join(':');
+}

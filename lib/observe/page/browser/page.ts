@@ -7,6 +7,7 @@ import { showLetters } from './letters.js';
 import { listen } from './live.js';
 import { showPipeline } from './pipeline.js';
 import { showSink } from './sink.js';
+import { showSources } from './sources.js';
 import { verdict } from './verdict.js';
 import type { Verdict } from './verdict.js';
 
@@ -33,6 +34,7 @@ function show(snapshot: Snapshot): void {
   setText(byId('command'), current.command);
   setText(byId('about'), `${snapshot.version} · up ${duration(snapshot.upSeconds)}`);
   showPipeline(snapshot, current);
+  showSources(snapshot);
   showSink(snapshot);
   showBatches(snapshot);
   showLetters(snapshot);

@@ -17,6 +17,8 @@ export interface Verdict {
 
 /** A batch waits a second for its end and some moments for its turn; what waits longer waits for the sink. */
 const BEHIND_SECONDS = 10;
+/** What a source refused longer ago is no news. */
+const LATELY_SECONDS = 60;
 /** If less of the disk is free than this, it is nearly full. */
 const FREE_SHARE_MIN = 0.05;
 const FREE_BYTES_MIN = 2 ** 30;
@@ -185,6 +187,22 @@ function attention(snapshot: Snapshot): Verdict | null {
       `${plural(quarantineFiles, 'file')} in the quarantine of ${logDir}.`,
       null,
       tool(snapshot, 'log', 'verify'),
+    );
+  }
+  return shut(snapshot);
+}
+
+/** A source that took nothing lately of what came to it, by a fault of its senders or of its settings. */
+function shut({ sources: { shown, codes } }: Snapshot): Verdict | null {
+  for (const { name, path, acceptedAgoSeconds, refusals } of shown) {
+    const fault = refusals.find(
+      ({ code, agoSeconds }) => agoSeconds < LATELY_SECONDS && codes[code]?.retry === false,
+    );
+    if (fault === undefined || (acceptedAgoSeconds ?? Infinity) < LATELY_SECONDS) continue;
+    return saying('attention')(
+      `The source ${name} refuses all that it gets`,
+      `Of what came to ${path} in the last minute nothing was taken. ${codes[fault.code]?.text} (${fault.code}): see Sources below.`,
+      null,
     );
   }
   return null;

@@ -1,0 +1,134 @@
+import type { NewestEvent, Refusals, Snapshot, SourceState, SourceStates } from '../messages.js';
+import { byId, create, fill, setText, within } from './dom.js';
+import { bytes, clock, duration, NOTHING, plain, plural, rate, whole } from './format.js';
+
+/** If there are more sources, only these and those that refuse are shown at first. */
+const ROWS_MAX = 8;
+const DAY_SECONDS = 86_400;
+
+/** By name: one that is unfolded stays so. */
+const items = new Map<string, HTMLElement>();
+let showsAll = false;
+
+/** What came to each source, what was refused and why, and the newest events. */
+export function showSources(snapshot: Snapshot): void {
+  const { shown, more, stray, codes } = snapshot.sources;
+  byId('sources-section').hidden = shown.length === 0;
+  const list = byId('sources');
+  for (const [name, item] of items) {
+    if (shown.some((each) => each.name === name)) continue;
+    item.remove();
+    items.delete(name);
+  }
+  for (const [index, source] of shown.entries()) {
+    let item = items.get(source.name);
+    if (item === undefined) items.set(source.name, (item = makeItem()));
+    if (list.children[index] !== item) list.insertBefore(item, list.children[index] ?? null);
+    showItem(item, source, snapshot);
+  }
+  showRows(shown);
+  setText(byId('sources-more'), more === 0 ? '' : `${plural(more, 'source')} more: /metrics has all.`);
+  setText(
+    byId('stray'),
+    stray.length === 0
+      ? ''
+      : `Requests that came to no source: ${stray.map((each) => reasonWords(each, codes)).join('; ')}.`,
+  );
+}
+
+function showRows(shown: readonly SourceState[]): void {
+  const isRest = (index: number): boolean => index >= ROWS_MAX && shown[index]?.isRefusing !== true;
+  const button = byId('sources-all');
+  for (const [index, { name }] of shown.entries()) {
+    const item = items.get(name);
+    if (item !== undefined) item.hidden = !showsAll && isRest(index);
+  }
+  const rest = [...shown.keys()].filter(isRest).length;
+  button.hidden = rest === 0;
+  button.setAttribute('aria-expanded', String(showsAll));
+  setText(button, showsAll ? 'Show fewer' : `Show ${plural(rest, 'more source')}`);
+  button.onclick = () => {
+    showsAll = !showsAll;
+    showRows(shown);
+  };
+}
+
+function makeItem(): HTMLElement {
+  const item = create('li');
+  const details = create('details');
+  const summary = create('summary');
+  const name = create('span', 'source');
+  name.append(create('b'), ' ', create('span', 'path'));
+  summary.append(name);
+  for (const [className, unit] of [
+    ['rate', ' events/s'],
+    ['accepted', ' accepted'],
+    ['refused', ' refused'],
+  ] as const) {
+    const number = create('span', `number ${className}`);
+    number.append(create('span'), create('span', 'unit', unit));
+    summary.append(number);
+  }
+  summary.append(create('span', 'latest'));
+  details.append(summary, create('ul', 'reasons'), create('ul', 'events'), create('p', 'quiet none'));
+  item.append(details);
+  return item;
+}
+
+function showItem(item: HTMLElement, source: SourceState, { sources: { codes }, point }: Snapshot): void {
+  const { name, path, inPerSecond, accepted, refused, isRefusing, refusals, newest } = source;
+  item.dataset['level'] = isRefusing ? 'attention' : 'well';
+  setText(within(item, '.source b'), name);
+  setText(within(item, '.path'), path);
+  setText(within(item, '.rate span'), rate(inPerSecond));
+  setText(within(item, '.accepted span'), whole(accepted));
+  setText(within(item, '.refused span'), whole(refused));
+  setText(within(item, '.latest'), latest(source, codes));
+  fill(
+    within(item, '.reasons'),
+    refusals,
+    () => create('li'),
+    (child, each) => {
+      setText(child, `${reasonWords(each, codes)}, last ${duration(each.agoSeconds)} ago`);
+    },
+  );
+  fill(within(item, '.events'), newest, makeEvent, (child, event) => {
+    showEvent(child, event, point.atSeconds ?? 0);
+  });
+  setText(within(item, '.none'), accepted === 0 ? 'No event has come yet in this run.' : '');
+}
+
+/** Why it refuses, or what it took last. */
+function latest(
+  { isRefusing, refusals, newest, acceptedAgoSeconds: ago }: SourceState,
+  codes: SourceStates['codes'],
+): string {
+  const [reason] = refusals;
+  if (isRefusing && reason !== undefined) return codes[reason.code]?.text ?? reason.code;
+  if (ago === null) return 'nothing yet';
+  return `${newest[0]?.type ?? 'an event'}, ${ago < 2 ? 'now' : `${duration(ago)} ago`}`;
+}
+
+/** `12 × The event is not valid JSON (EVENT_NOT_JSON)` */
+function reasonWords({ code, number }: Refusals, codes: SourceStates['codes']): string {
+  return `${whole(number)} × ${codes[code]?.text ?? ''} (${code})`;
+}
+
+function makeEvent(): HTMLElement {
+  const item = create('li');
+  for (const className of ['at', 'type', 'id', 'size', 'data']) item.append(create('span', className));
+  return item;
+}
+
+function showEvent(
+  item: HTMLElement,
+  { id, type, bytes: size, atSeconds, data }: NewestEvent,
+  now: number,
+): void {
+  const age = now - atSeconds;
+  setText(within(item, '.at'), age < DAY_SECONDS ? clock(atSeconds) : `${duration(age)} ago`);
+  setText(within(item, '.type'), type === '' ? NOTHING.value : type);
+  setText(within(item, '.id'), id === '' ? NOTHING.value : id);
+  setText(within(item, '.size'), plain(bytes(size)));
+  setText(within(item, '.data'), data);
+}
