@@ -46,7 +46,7 @@ export const SERVER_SETTINGS = {
     flag: 'page',
     initial: 'on',
     unit: 'on|data|off',
-    help: 'the live page at /; it shows ids of new events and the text of those that the sink refused; data: also what new ones hold',
+    help: 'the live page at /; it shows events that the sink refused; data: also what new events hold',
     check: oneOf('on', 'data', 'off'),
   },
   logLevel: {

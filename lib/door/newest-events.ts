@@ -36,8 +36,7 @@ export class NewestEvents {
         bytes: 0,
         atMs: 0,
       });
-      const kept = Math.min(size, HEAD_BYTES_MAX);
-      slot.head.set(new Uint8Array(bytes.buffer, bytes.byteOffset + start, kept));
+      bytes.copy(slot.head, 0, start, start + size); // as far as there is room
       slot.bytes = size;
       slot.atMs = atMs;
       this.#noted++;

@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import t from 'tap';
+import { ERRORS } from '../../lib/base/errors.js';
 import { noPromtool, promtool } from '../helpers/promtool.js';
 
 const RULES = 'docs/prometheus/forebay.rules.yml';
@@ -29,6 +30,13 @@ void t.test('every alert is explained in docs/operating.md, and no other', (t) =
   const explained = [...readFileSync('docs/operating.md', 'utf8').matchAll(/^\| `(Forebay\w+)` /gm)];
   t.same(new Set(explained.map(([, name]) => name)), new Set(names));
   t.equal(explained.length, names.length);
+  t.end();
+});
+
+void t.test('the alert on a source leaves out what is no fault of its senders', (t) => {
+  const [, left = ''] = /code!~"([A-Z_|]+)"/.exec(rules) ?? [];
+  const retried = Object.entries(ERRORS).filter(([, { status, retry }]) => status !== null && retry);
+  t.same(new Set(left.split('|')), new Set(retried.map(([code]) => code)));
   t.end();
 });
 
