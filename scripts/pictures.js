@@ -56,11 +56,13 @@ async function start() {
     sink: 'http',
     'sink-url': `http://127.0.0.1:${sinkServer.address().port}/`,
   };
-  server = spawn(
-    process.execPath,
-    [join(ROOT, 'bin/server.js'), ...Object.entries(flags).map(([flag, value]) => `--${flag}=${value}`)],
-    { stdio: ['ignore', 'pipe', 'inherit'] },
-  );
+  const words = [
+    ...Object.entries(flags).map(([flag, value]) => `--${flag}=${value}`),
+    ...['shop', 'partner'].map((name) => `--source=${name}=/in/${name},format=events`),
+  ];
+  server = spawn(process.execPath, [join(ROOT, 'bin/server.js'), ...words], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
   const listening = new Promise((resolve) => {
     server.stdout.on('data', (text) => {
       const found = / on port (\d+)/.exec(text)?.[1];
@@ -77,15 +79,26 @@ async function kill() {
 /** Load that rises and falls; a flood where it is told to. */
 const load = { perSecond: 600, isOn: true };
 let sent = 0;
-async function post(events) {
+async function post(events, path = '/events') {
   const body = events.map((event) => JSON.stringify(event)).join('\n');
   const headers = { 'content-type': 'application/x-ndjson' };
-  const { body: told } = await request(`http://127.0.0.1:${port}/events`, { method: 'POST', headers, body });
+  const { body: told } = await request(`http://127.0.0.1:${port}${path}`, { method: 'POST', headers, body });
   await told.dump();
 }
 function made(type = 'order.placed', data = { amount: 12.5 }) {
   return { id: `evt-${String(++sent).padStart(7, '0')}`, type, data };
 }
+/** Two senders with a source of their own. */
+let isPartnerWrong = false;
+setInterval(() => {
+  if (!load.isOn || server === null) return;
+  post([made('cart.updated', { items: 3 })], '/in/shop').catch(() => undefined);
+}, 90);
+setInterval(() => {
+  if (!load.isOn || server === null) return;
+  const { id, ...event } = made('invoice.paid');
+  post([isPartnerWrong ? event : { id, ...event }], '/in/partner').catch(() => undefined);
+}, 1700);
 const beginMs = Date.now();
 setInterval(() => {
   if (!load.isOn || server === null) return;
@@ -132,6 +145,17 @@ if (wants('well'))
     'well',
     pages.map(({ name }) => name),
   );
+
+isPartnerWrong = true;
+if (wants('source')) {
+  await sleep(68_000);
+  for (const { page } of pages) await page.locator('#sources summary').first().click();
+  await sleep(1500);
+  await picture('source', ['desktop-light']);
+  for (const { page } of pages) await page.locator('#sources details[open] summary').click();
+}
+isPartnerWrong = false;
+await sleep(wants('source') ? 62_000 : 0);
 
 load.perSecond = 60_000;
 await sleep(6000);

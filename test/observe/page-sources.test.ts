@@ -23,6 +23,8 @@ import { openSources } from '../../lib/sources/registry.js';
 import { RawClient } from '../helpers/raw-client.js';
 import { eventText, startForebay } from '../helpers/running-forebay.js';
 import { SEED } from '../helpers/seed.js';
+import { ServerProcess } from '../helpers/server-process.js';
+import { tempDir } from '../helpers/temp-dir.js';
 
 const BROWSER_DIR = pathToFileURL(join(process.cwd(), 'dist/lib/observe/page/browser/'));
 /** Six bytes of JSON each, in an id, a type and data. */
@@ -202,7 +204,7 @@ void t.test('the start of an event is read wherever it is cut off', (t) => {
       const cut = readHead(Buffer.from(text).subarray(0, length));
       return id.startsWith(cut.id) && type.startsWith(cut.type) && data.startsWith(cut.data);
     }),
-    { seed: SEED, numRuns: 2000 },
+    { seed: SEED, numRuns: 500 },
   );
   t.end();
 });
@@ -295,4 +297,33 @@ void t.test('a program that sends its events in process has no source', async (t
   const observer = new Observer({ forebay, door: noDoor(forebay) });
   observer.tick();
   t.same(observer.snapshot()?.sources.shown, []);
+});
+
+void t.test('--page data shows the start of what accepted events hold, --page on does not', async (t) => {
+  for (const [mode, data] of [
+    ['data', '"held"'],
+    ['on', ''],
+  ] as const) {
+    const logDir = join(tempDir(t), 'log');
+    const flags = ['--log-dir', logDir, '--page', mode, '--source', 'shop=/in/shop,format=events'];
+    const server = await ServerProcess.start(...flags);
+    t.teardown(async () => server.stop('SIGKILL'));
+    const { statusCode, body } = await request(new URL('/in/shop', server.url), {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: eventText('a', 'held'),
+    });
+    await body.dump();
+    t.equal(statusCode, 202);
+    const live = await request(new URL('/page/live', server.url));
+    let text = '';
+    let json = '';
+    for await (const piece of live.body) {
+      text += String(piece);
+      json = /^data: .*"sources":(.*"accepted":1,.*?),"point":.*$/m.exec(text)?.[1] ?? '';
+      if (json !== '') break;
+    }
+    t.match(named(JSON.parse(json) as SourceStates, 'shop').newest, [{ id: 'a', type: 't', data }], mode);
+    t.equal(await server.stop('SIGTERM'), 0);
+  }
 });

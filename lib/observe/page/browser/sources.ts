@@ -89,7 +89,7 @@ function showItem(item: HTMLElement, source: SourceState, { sources: { codes }, 
     refusals,
     () => create('li'),
     (child, each) => {
-      setText(child, `${reasonWords(each, codes)}, last ${duration(each.agoSeconds)} ago`);
+      setText(child, `${reasonWords(each, codes)}, last ${ago(each.agoSeconds)}`);
     },
   );
   fill(within(item, '.events'), newest, makeEvent, (child, event) => {
@@ -100,13 +100,18 @@ function showItem(item: HTMLElement, source: SourceState, { sources: { codes }, 
 
 /** Why it refuses, or what it took last. */
 function latest(
-  { isRefusing, refusals, newest, acceptedAgoSeconds: ago }: SourceState,
+  { isRefusing, refusals, newest, acceptedAgoSeconds }: SourceState,
   codes: SourceStates['codes'],
 ): string {
   const [reason] = refusals;
   if (isRefusing && reason !== undefined) return codes[reason.code]?.text ?? reason.code;
-  if (ago === null) return 'nothing yet';
-  return `${newest[0]?.type ?? 'an event'}, ${ago < 2 ? 'now' : `${duration(ago)} ago`}`;
+  if (acceptedAgoSeconds === null) return 'nothing yet';
+  const type = newest[0]?.type ?? '';
+  return `${type === '' ? 'an event' : type}, ${ago(acceptedAgoSeconds)}`;
+}
+
+function ago(seconds: number): string {
+  return seconds < 2 ? 'just now' : `${duration(seconds)} ago`;
 }
 
 /** `12 × The event is not valid JSON (EVENT_NOT_JSON)` */
