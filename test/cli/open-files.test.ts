@@ -12,7 +12,7 @@ import { tempDir } from '../helpers/temp-dir.js';
 
 const FLOOD = 600;
 const KEPT = 8;
-const ROUNDS = 20;
+const ROUNDS = 10;
 /** Each is a batch, and so a file: as many as a group commit opens at once. */
 const EVENTS = 64;
 

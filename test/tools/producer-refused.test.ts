@@ -1,7 +1,11 @@
 import t from 'tap';
+import { readOptions } from '../../lib/settings/option-table.js';
+import { PRODUCER_SETTINGS } from '../../tools/producer/producer-settings.js';
 import { answer, listen, run, runJson, serve } from '../helpers/producer-run.js';
 import { ServerProcess } from '../helpers/server-process.js';
 import { tempDir } from '../helpers/temp-dir.js';
+
+t.jobs = 3; // each test has a server of its own, and mostly waits
 
 void t.test('a URL without a path means /events', async (t) => {
   const paths = new Set<string | undefined>();
@@ -9,19 +13,20 @@ void t.test('a URL without a path means /events', async (t) => {
     paths.add(req.url);
     answer(res, 202);
   });
-  for (const given of [new URL('/', url).href, new URL(url).origin, url]) {
-    await runJson(['--url', given, '--rate', '1000', '--burst', '3']);
-  }
+  for (const given of [new URL('/', url).href, new URL(url).origin, url])
+    t.equal(readOptions(PRODUCER_SETTINGS, ['--url', given]).url, url);
+  await runJson(['--url', new URL(url).origin, '--rate', '1000', '--burst', '3']);
   t.same([...paths], ['/events']);
 });
 
 void t.test('a server that can accept no request at all is not asked a thousand times', async (t) => {
-  for (const [status, headers, said] of [
-    [405, {}, /every request with 405: no POST here\n/],
-    [404, {}, /every request with 404: no POST here\n/],
-    [401, {}, /401: no POST here\n/],
+  for (const [status, workers, headers, said] of [
+    [405, '2', {}, /every request with 405: no POST here\n/],
+    [404, '1', {}, /every request with 404: no POST here\n/],
+    [401, '1', {}, /401: no POST here\n/],
     [
       308,
+      '1',
       { location: 'https://x.example/events' },
       /308: no POST here \(Location: https:\/\/x.example\/events\)\n/,
     ],
@@ -31,16 +36,8 @@ void t.test('a server that can accept no request at all is not asked a thousand 
       requests++;
       res.writeHead(status, headers).end('{"error":"no POST here"}');
     });
-    const { code, stdout, stderr } = await run([
-      '--url',
-      url,
-      '--rate',
-      '2000',
-      '--burst',
-      '20000',
-      '--workers',
-      '2',
-    ]);
+    const flags = ['--rate', '2000', '--burst', '20000', '--workers', workers];
+    const { code, stdout, stderr } = await run(['--url', url, ...flags]);
     t.equal(code, 1);
     t.match(stderr, said);
     t.match(stdout, new RegExp(`Error status ${status}: ${requests}\n`));
@@ -85,21 +82,10 @@ void t.test('a bound of connections is named, and no more workers are advised', 
 
 void t.test('more connections than a server allows are refused, not broken', async (t) => {
   const server = await ServerProcess.start('--log-dir', tempDir(t), '--connections-max', '10');
-  const flags = [
-    '--url',
-    server.url,
-    '--rate',
-    '1000',
-    '--burst',
-    '3000',
-    '--workers',
-    '5',
-    '--max-in-flight',
-    '50',
-  ];
-  const statistics = await runJson(flags);
+  const flags = ['--rate', '20000', '--burst', '500', '--workers', '2', '--max-in-flight', '50'];
+  const statistics = await runJson(['--url', server.url, ...flags]);
   t.equal(statistics.errors, 0);
-  t.equal(statistics.accepted + statistics.backpressure, 3000);
+  t.equal(statistics.accepted + statistics.backpressure, 500);
   t.ok(statistics.accepted > 0);
   t.ok(statistics.connectionsMax > 0 && statistics.connectionsMax === statistics.backpressure);
   t.equal(await server.stop('SIGTERM'), 0);
