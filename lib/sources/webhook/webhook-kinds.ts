@@ -37,7 +37,7 @@ const slackHandshake: Handshake = (body) => {
 export const WEBHOOK_KINDS: readonly SourceKind[] = [
   sourceKind({
     name: 'webhook',
-    help: 'one event of any body, from a sender that does not sign',
+    help: 'any body as one event, from a sender that does not sign',
     flag: '--source webhook=/in/webhook,type=header:x-event',
     curl: `curl localhost:8081/in/webhook -H 'content-type: application/json' -H 'x-event: signup' -d '{"user":42}'`,
     settings: webhookSettings(),
@@ -46,7 +46,7 @@ export const WEBHOOK_KINDS: readonly SourceKind[] = [
   hmacKind(
     {
       name: 'hmac',
-      help: 'the same with an HMAC in a header: which header and how is set',
+      help: 'any body as one event, signed with an HMAC in a header: which and how is set',
       curl: postInShell('hmac', '{"user":42}', [`x-signature: ${hexInShell('hmac')}`]),
     },
     {},
