@@ -9,6 +9,13 @@ const DAY_SECONDS = 86_400;
 /** By name: one that is unfolded stays so. */
 const items = new Map<string, HTMLElement>();
 let showsAll = false;
+/** What is shown now. */
+let rows: readonly SourceState[] = [];
+
+byId('sources-all').addEventListener('click', () => {
+  showsAll = !showsAll;
+  showRows(rows);
+});
 
 /** What came to each source, what was refused and why, and the newest events. */
 export function showSources(snapshot: Snapshot): void {
@@ -26,6 +33,7 @@ export function showSources(snapshot: Snapshot): void {
     if (list.children[index] !== item) list.insertBefore(item, list.children[index] ?? null);
     showItem(item, source, snapshot);
   }
+  rows = shown;
   showRows(shown);
   setText(byId('sources-more'), more === 0 ? '' : `${plural(more, 'source')} more: /metrics has all.`);
   setText(
@@ -47,10 +55,6 @@ function showRows(shown: readonly SourceState[]): void {
   button.hidden = rest === 0;
   button.setAttribute('aria-expanded', String(showsAll));
   setText(button, showsAll ? 'Show fewer' : `Show ${plural(rest, 'more source')}`);
-  button.onclick = () => {
-    showsAll = !showsAll;
-    showRows(shown);
-  };
 }
 
 function makeItem(): HTMLElement {
