@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import t from 'tap';
@@ -24,28 +24,23 @@ void t.test('a key is added, used with curl, and refused within a second after i
   const tool = async (...args: readonly string[]): Promise<string> =>
     (await run(process.execPath, ['bin/keys.js', ...args, '--keys-file', path])).stdout;
   const first = (await tool('add', 'meter')).trim();
-  const flags = ['--log-dir', join(dir, 'log'), '--keys-file', path, '--require-keys', '--access-log', '1'];
-  const server = await ServerProcess.start(...flags);
+  const flags = ['--keys-file', path, '--require-keys', '--access-log', '1', '--log-format', 'json'];
+  const server = await ServerProcess.start('--log-dir', join(dir, 'log'), ...flags);
   t.teardown(() => server.stop('SIGKILL'));
   t.equal(await curl(server), 401);
   t.equal(await curl(server, '-u', `meter:${first}`), 202);
   t.equal(await curl(server, '-H', `Authorization: Bearer ${first}`), 202);
 
   const second = (await tool('add', 'meter')).trim();
-  await until(
-    async () => (await curl(server, '-u', `meter:${second}`)) === 202,
-    'the new key is known',
-    5000,
-  );
+  await until(async () => (await curl(server, '-u', `meter:${second}`)) === 202, 'the new key is known');
   await tool('revoke', 'meter', '--older');
-  const revokedMs = performance.now();
-  await until(
-    async () => (await curl(server, '-u', `meter:${first}`)) === 401,
-    'the old key is refused',
-    5000,
-  );
-  const tookMs = performance.now() - revokedMs;
-  t.ok(tookMs < 1500, `${tookMs} ms, with the starts of curl`);
+  const { mtimeMs } = statSync(path);
+  await until(async () => (await curl(server, '-u', `meter:${first}`)) === 401, 'the old key is refused');
+  const readMs = server.lines
+    .filter((line) => line.includes('Read again'))
+    .map((line) => (JSON.parse(line) as { time: number }).time);
+  const tookMs = Math.max(...readMs) - mtimeMs;
+  t.ok(readMs.length === 2 && tookMs < 1500, `${tookMs} ms; a second, and what a busy machine takes`);
   t.equal(await curl(server, '-u', `meter:${second}`), 202);
 
   await tool('revoke', 'meter');
