@@ -1,18 +1,23 @@
 import { pipeline } from 'node:stream/promises';
 import { Admission } from './intake/admission.js';
-import { openForSink } from './logs/file/open-for-sink.js';
 import type { FileSystem } from './logs/file/file-system.js';
 import { asError, ForebayError } from './base/errors.js';
+import type { ClientIntake } from './intake/client-intake.js';
+import { Clients } from './intake/clients.js';
 import { DiskWatch } from './intake/disk-watch.js';
 import { eventLine, eventText } from './event/event.js';
 import type { Event } from './event/event.js';
 import { EventBlock } from './event/event-block.js';
 import { Reporter } from './base/reporter.js';
 import type { Logger } from './base/reporter.js';
+import { openAppendLog } from './open-log.js';
+import type { LogContext } from './open-log.js';
 import { Replay } from './replay.js';
 import { fromObject } from './settings/option-table.js';
 import { PIPELINE_SETTINGS } from './settings/pipeline-settings.js';
 import type { PipelineSettings } from './settings/pipeline-settings.js';
+import type { PendingBatch } from './seams/batch.js';
+import type { Client, ClientUsage } from './seams/client.js';
 import { CUSTOM_SINK } from './seams/sink.js';
 import type { Sink, SinkDescription } from './seams/sink.js';
 import { Batcher } from './core/batcher.js';
@@ -43,22 +48,13 @@ type State = 'new' | 'starting' | 'running' | 'stopping' | 'stopped' | 'failed';
 
 /** The stages, and the pipelines they run in. */
 interface Running extends Stages {
-  readonly intake: Intake;
+  readonly intake: ClientIntake;
   readonly admission: Admission;
+  readonly clients: Clients;
   readonly disk: DiskWatch;
   /** Settle when the stages have ended. */
   readonly ingesting: Promise<void>;
   readonly delivering: Promise<void>;
-}
-
-/** Events that are on disk and not delivered yet may take this share of `queueBytes` again. */
-const RECENT_SHARE = 0.25;
-
-export interface LogContext {
-  readonly settings: PipelineSettings;
-  /** The sink that gets its events. */
-  readonly sink: SinkDescription;
-  readonly reporter: Reporter;
 }
 
 /** A durable front door for events, in process. The server is this with HTTP around it. */
@@ -140,23 +136,23 @@ export class Forebay implements Intake {
   }
 
   /** Takes many events, all or none, with the errors of `write`; the door calls it for each request. */
-  take(block: EventBlock, answer: Answer): void {
-    if (this.#state === 'running' && this.#stages !== null) this.#stages.intake.take(block, answer);
+  take(block: EventBlock, answer: Answer, client?: Client): void {
+    if (this.#state === 'running' && this.#stages !== null) this.#stages.intake.take(block, answer, client);
     else tell(answer, this.#notRunning());
   }
 
-  refusal(events: number, bytes: number, heldBytes?: number): ForebayError | null {
+  refusal(...about: Parameters<Intake['refusal']>): ForebayError | null {
     if (this.#state !== 'running' || this.#stages === null) return this.#notRunning();
-    return this.#stages.intake.refusal(events, bytes, heldBytes);
+    return this.#stages.intake.refusal(...about);
   }
 
   /**
    * The same for a request like the last ones. What it says of the disk is at most a few seconds old, even if no
    * requests come.
    */
-  unready(heldBytes: number = 0): ForebayError | null {
+  unready(heldBytes: number = 0, client?: Client, ownHeldBytes?: number): ForebayError | null {
     if (this.#state !== 'running' || this.#stages === null) return this.#notRunning();
-    return this.#stages.admission.unready(heldBytes);
+    return this.#stages.intake.unready(heldBytes, client, ownHeldBytes);
   }
 
   /** Why the disk takes no event, with the system's error as cause; `null` if it does. */
@@ -171,6 +167,11 @@ export class Forebay implements Intake {
   /** The counts of the pipeline; `null` before the start. */
   statistics(): Statistics | null {
     return this.#stages === null ? null : statistics(this.#stages, this.#waiting.ackSeconds);
+  }
+
+  /** What clients take; `null` before the start. */
+  clientUsage(): ClientUsage | null {
+    return this.#stages?.clients.usage ?? null;
   }
 
   /** The size of what the log directory holds besides batches, and the free space of its disk; `null` before the start. */
@@ -231,14 +232,17 @@ export class Forebay implements Intake {
     reporter.info(`AppendLog initialized: ${settings.logDir}`);
     const batcher = new Batcher(settings, log);
     const disk = new DiskWatch(log, reporter, settings.ackTimeoutMs);
-    const committer = new Committer({ log, disk, reporter });
-    const delivery = new Delivery({ ...settings, log, sink: this.#sink, reporter });
+    const clients = new Clients({ ...settings, log, reporter });
+    const { ledger } = clients;
+    const committer = new Committer({ log, disk, ledger, reporter });
+    const delivery = new Delivery({ ...settings, log, sink: this.#sink, reporter, blame: ledger });
     const waiting = this.#waiting;
     const admission = new Admission({ ...settings, log, queue: batcher, disk, waiting, reporter });
-    delivery.on('gone', () => {
+    delivery.on('gone', (batch: PendingBatch) => {
+      ledger.gone(batch);
       admission.freed();
     });
-    const intake = new QueueIntake({ log, admission, batcher, waiting });
+    const intake = clients.around(new QueueIntake({ log, admission, batcher, waiting }), batcher, admission);
     const ingesting = pipeline(batcher, committer);
     const delivering = pipeline(log.backlog(this.#stopping.signal), delivery);
     for (const running of [ingesting, delivering]) {
@@ -246,10 +250,10 @@ export class Forebay implements Intake {
         this.#fail(asError(error));
       });
     }
-    return { batcher, committer, log, delivery, intake, admission, disk, ingesting, delivering };
+    return { batcher, committer, log, delivery, intake, admission, clients, disk, ingesting, delivering };
   }
 
-  async #end({ disk, batcher, delivery, ...running }: Running, waitMs: number): Promise<void> {
+  async #end({ disk, batcher, delivery, clients, ...running }: Running, waitMs: number): Promise<void> {
     batcher.end();
     await running.ingesting.catch(() => undefined);
     this.#waiting.close();
@@ -260,6 +264,7 @@ export class Forebay implements Intake {
     }, waitMs);
     await running.delivering.catch(() => undefined);
     clearTimeout(abandon);
+    clients.close();
     await disk.close();
   }
 
@@ -282,12 +287,6 @@ export class Forebay implements Intake {
   #is(state: State): boolean {
     return this.#state === state;
   }
-}
-
-async function openAppendLog({ settings, sink, reporter }: LogContext, fs?: FileSystem): Promise<EventLog> {
-  const { logDir: dir, fsync, queueBytes, deadLettersBytesMax, discardBacklog } = settings;
-  const bounds = { recentBytesMax: queueBytes * RECENT_SHARE, deadLettersBytesMax };
-  return openForSink({ dir, fsync, reporter, ...bounds, ...(fs && { fs }) }, sink, discardBacklog);
 }
 
 /** Creates a front door that is not started yet. @throws ForebayError `SETTING_INVALID` */

@@ -43,6 +43,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   'replay.ts': ['base', 'core', 'seams'],
   'event-counts.ts': [],
   'statistics.ts': ['base', 'core', 'delivery', 'event-counts.ts'],
+  'open-log.ts': ['base', 'logs/file', 'seams', 'settings'],
   'forebay.ts': [
     'base',
     'core',
@@ -51,6 +52,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     'event-counts.ts',
     'intake',
     'logs/file',
+    'open-log.ts',
     'replay.ts',
     'seams',
     'settings',

@@ -37,6 +37,8 @@ export const ERRORS = {
   // clients see it as QUEUE_FULL, which they know: see errorBody
   CONNECTIONS_MAX: { status: 429, retry: true, message: 'Queue full, please retry later' },
   BACKLOG_FULL: { status: 429, retry: true, message: 'Too much waits on disk, please retry later' },
+  CLIENT_SHARE: { status: 429, retry: true, message: 'This client has its share, please retry later' },
+  CLIENT_RATE: { status: 429, retry: true, message: 'This client comes too fast, please retry later' },
   HEADERS_TOO_LARGE: { status: 431, retry: false, message: 'The request headers are too large' },
   INTERNAL: { status: 500, retry: true, message: 'An unexpected error in the server' },
   HTTP_VERSION: { status: 505, retry: false, message: 'The server speaks HTTP/1.1 and HTTP/1.0' },

@@ -2,6 +2,7 @@ import { Writable } from 'node:stream';
 import type { ForebayError } from '../base/errors.js';
 import { EVENTS, Histogram, SECONDS } from '../base/histogram.js';
 import type { Reporter } from '../base/reporter.js';
+import type { BacklogLedger } from '../intake/backlog-ledger.js';
 import type { DiskWatch } from '../intake/disk-watch.js';
 import type { BatchPart, EventLog, Group } from '../seams/event-log.js';
 
@@ -9,6 +10,8 @@ export interface CommitterOptions {
   readonly log: EventLog;
   /** Hears whether the log takes events. */
   readonly disk: DiskWatch;
+  /** Hears whose events are in which batch. */
+  readonly ledger: Pick<BacklogLedger, 'appended'>;
   readonly reporter: Reporter;
 }
 
@@ -26,13 +29,15 @@ export class Committer extends Writable {
   readonly groupSeconds = new Histogram(SECONDS);
   readonly #log: EventLog;
   readonly #disk: DiskWatch;
+  readonly #ledger: Pick<BacklogLedger, 'appended'>;
   readonly #reporter: Reporter;
 
-  constructor({ log, disk, reporter }: CommitterOptions) {
+  constructor({ log, disk, ledger, reporter }: CommitterOptions) {
     // one group at a time: what arrives meanwhile is the next one
     super({ objectMode: true, highWaterMark: 1 });
     this.#log = log;
     this.#disk = disk;
+    this.#ledger = ledger;
     this.#reporter = reporter;
   }
 
@@ -51,7 +56,8 @@ export class Committer extends Writable {
     this.groupSeconds.observe((performance.now() - startMs) / 1000);
   }
 
-  readonly #ended = (part: BatchPart, error: ForebayError | null): void => {
+  readonly #ended = (part: BatchPart, error: ForebayError | null, batch: string | null): void => {
+    if (batch !== null) this.#ledger.appended(part, batch);
     if (error === null) {
       this.accepted += part.events;
       this.#disk.took();

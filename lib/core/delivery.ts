@@ -13,10 +13,9 @@ import type { Waiting } from '../delivery/read-ahead.js';
 import { RestingBatches } from '../delivery/resting-batches.js';
 import { Retries } from '../delivery/retries.js';
 import { Settler } from '../delivery/settler.js';
-import type { SinkState } from '../delivery/settler.js';
+import type { SettlerOptions, SinkState } from '../delivery/settler.js';
 import type { PendingBatch, SettledBatch } from '../seams/batch.js';
 import type { EventLog } from '../seams/event-log.js';
-import type { Sink } from '../seams/sink.js';
 
 /**
  * During catch-up, at most this many settled batches wait for their deletion before delivery pauses: a crash redelivers
@@ -32,10 +31,7 @@ interface Settled extends SettledBatch {
   readonly deadLettered: number;
 }
 
-export interface DeliveryOptions {
-  readonly log: EventLog;
-  readonly sink: Sink;
-  readonly reporter: Reporter;
+export interface DeliveryOptions extends Pick<SettlerOptions, 'log' | 'sink' | 'reporter' | 'blame'> {
   /** Batches on their way to the sink at the same time; with 1 they arrive in order. */
   readonly sinkConcurrency: number;
   /** Failures at an event, while the sink takes others, after which it counts as refused; `null`: never. */

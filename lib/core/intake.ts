@@ -3,6 +3,7 @@ import type { EventBlock } from '../event/event-block.js';
 import type { Admission } from '../intake/admission.js';
 import { tell } from '../intake/waiting-requests.js';
 import type { WaitingRequests } from '../intake/waiting-requests.js';
+import type { Client } from '../seams/client.js';
 import type { EventLog } from '../seams/event-log.js';
 import type { Answer, Intake } from '../seams/intake.js';
 import type { Batcher } from './batcher.js';
@@ -26,14 +27,14 @@ export class QueueIntake implements Intake {
     return this.#options.admission.refusal(events, bytes, heldBytes);
   }
 
-  take(block: EventBlock, answer: Answer): void {
+  take(block: EventBlock, answer: Answer, client?: Client): void {
     const { log, admission, batcher, waiting } = this.#options;
     const events = block.length;
     const bytes = log.bytesOf(events, block.startOf(events));
     const refusal = admission.refusal(events, bytes, 0);
     admission.saw(events, bytes);
     // its answer follows the last of its acknowledgements
-    if (refusal === null) batcher.queue(waiting.add(block, answer));
+    if (refusal === null) batcher.queue(waiting.add(block, answer, client));
     else tell(answer, refusal);
   }
 }

@@ -1,5 +1,6 @@
 import type { EventLog } from '../seams/event-log.js';
 import type { Batch } from '../seams/batch.js';
+import type { Blame } from '../seams/blame.js';
 import { asError } from '../base/errors.js';
 import type { Reporter } from '../base/reporter.js';
 import type { Sink } from '../seams/sink.js';
@@ -66,6 +67,7 @@ export interface SettlerOptions {
   readonly sinkTriesMax: number | null;
   /** Whether another batch waits for a place. */
   readonly othersWait: () => boolean;
+  readonly blame?: Blame;
 }
 
 /** What becomes of a part that the sink failed on, in the words of log lines. */
@@ -88,6 +90,7 @@ export class Settler {
   readonly concurrency: number;
   readonly #attempts: SinkAttempts;
   readonly #isolation: Isolation;
+  readonly #blame: Blame | undefined;
 
   constructor(options: SettlerOptions) {
     const { log, reporter, retries, stopping, random, sinkConcurrency } = options;
@@ -96,6 +99,7 @@ export class Settler {
     this.#retries = retries;
     this.#stopping = stopping;
     this.#random = random;
+    this.#blame = options.blame;
     this.#breaker = new CircuitBreaker(reporter, stopping, random);
     this.concurrency = sinkConcurrency;
     this.#attempts = new SinkAttempts({ ...options, breaker: this.#breaker });
@@ -128,7 +132,12 @@ export class Settler {
    */
   async settle(batch: Batch, course: Course, mayHaveLetters: boolean): Promise<Settlement | null> {
     const refused = await settle(batch, (part, range) => this.#offer(part, range, course), course);
-    if (refused === null) return null;
+    if (refused === null) {
+      const { open, apart } = course;
+      const places = apart.map(({ from }) => from).toSorted((one, other) => one - other);
+      if (open.length === 0 && apart.length > 0) this.#blame?.held(batch, places);
+      return null;
+    }
     const { name } = batch;
     const { taken: events } = course;
     if (events > 0) this.#reporter.batch({ what: 'sent', batch: name, events });
@@ -146,8 +155,11 @@ export class Settler {
       }
       path = await this.#log.deadLetters.keep(batch, refused);
     } catch (error) {
+      const places = refused.map(({ index }) => index);
+      this.#blame?.held(batch, places);
       return asError(error);
     }
+    this.#blame?.refused(batch, refused);
     const [first] = refused;
     const reason = withoutEvents(first?.reason ?? '', batch, first?.status);
     const about = { batch: batch.name, events: refused.length, of: batch.events };

@@ -1,6 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { ForebayError } from '../base/errors.js';
 import { BodyBuffer } from '../sources/body-buffer.js';
+import type { Client } from '../seams/client.js';
 import type { EventReader } from '../seams/source.js';
 import { createDecoder, windowBytes } from './content-decoder.js';
 import type { Decoder } from './content-decoder.js';
@@ -21,6 +22,7 @@ export interface BodyReadingOptions {
   readonly coding: string;
   readonly reader: EventReader;
   readonly bodies: IncomingBodies;
+  readonly client: Client;
   /** The largest body, inflated, in bytes. */
   readonly bodyBytesMax: number;
   /** Checks the body as it was sent, before it is inflated or read. Without a check, it is read as it comes. */
@@ -34,6 +36,7 @@ export interface BodyReadingOptions {
 /** Reads the body of a request, and inflates it. */
 export class BodyReading implements IncomingBody {
   readonly startMs = performance.now();
+  readonly clientId: string;
   heldBytes = 0;
   windowBytes = 0;
   /**
@@ -53,6 +56,7 @@ export class BodyReading implements IncomingBody {
 
   constructor(options: BodyReadingOptions) {
     this.#options = options;
+    this.clientId = options.client.id;
     this.#decoder = createDecoder(options.coding);
     const { verify, req } = options;
     this.#unverified = verify ? new BodyBuffer(Number(req.headers['content-length'] ?? 0)) : null;

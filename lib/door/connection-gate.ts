@@ -21,8 +21,10 @@ const REPORT_MS = 1000;
 export interface ConnectionGateOptions {
   readonly server: Server;
   readonly connectionsMax: number;
-  /** At most this many connections of one client. */
+  /** At most this many connections of one client, */
   readonly connectionsPerPeer: number;
+  /** unless it is a proxy, whose connections are those of many clients. */
+  readonly isTrusted: (address: string | undefined) => boolean;
   /** How long a request may take to start, in milliseconds. */
   readonly headersTimeoutMs: number;
   /** How long a request may take to arrive, and how long a client may leave its answers unread, in milliseconds. */
@@ -122,9 +124,10 @@ export class ConnectionGate {
 
   readonly #onConnection = (connection: Socket): void => {
     turns.accept();
-    const { connectionsMax, connectionsPerPeer, open, admit } = this.#options;
-    const peer = peerOf(connection.remoteAddress);
-    const ofPeer = this.#peers.get(peer) ?? 0;
+    const { connectionsMax, connectionsPerPeer, isTrusted, open, admit } = this.#options;
+    const { remoteAddress } = connection;
+    const peer = peerOf(remoteAddress);
+    const ofPeer = isTrusted(remoteAddress) ? 0 : (this.#peers.get(peer) ?? 0);
     const hasRoom =
       (ofPeer < connectionsPerPeer || this.#closeLongestIdle(peer)) &&
       (this.#admitted.size < connectionsMax || this.#closeLongestIdle(null));

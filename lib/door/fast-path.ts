@@ -4,6 +4,7 @@ import type { HttpAnswer } from '../seams/http-answer.js';
 import type { AccessLog } from './access-log.js';
 import { endWith } from './connection-errors.js';
 import type { HostRules } from './host-rules.js';
+import type { Peer, Peers } from './peers.js';
 import { RawAnswers } from './raw-answer.js';
 import { ABORTED } from './request-counts.js';
 import type { RequestCounts } from './request-counts.js';
@@ -32,6 +33,7 @@ export interface FastPathOptions {
   readonly routes: ReadonlyMap<string, SourceRoute>;
   readonly counts: RequestCounts;
   readonly hosts: HostRules;
+  readonly peers: Peers;
   readonly accessLog: AccessLog;
   readonly headersTimeoutMs: number;
   readonly keepAliveTimeoutMs: number;
@@ -108,6 +110,7 @@ export class FastPath {
 class FastConnection {
   readonly #path: FastPath;
   readonly #socket: Socket;
+  readonly #peer: Peer;
   /** The last request, unless its head is long: the next one mostly has the same head. */
   #request: PlainRequest | null = null;
   /** The first piece of a request. */
@@ -127,6 +130,7 @@ class FastConnection {
   constructor(path: FastPath, socket: Socket) {
     this.#path = path;
     this.#socket = socket;
+    this.#peer = path.options.peers.of(socket);
     socket.on('data', this.#onData);
     socket.on('end', this.#onEnd);
     socket.on('error', () => undefined); // `close` follows
@@ -174,7 +178,7 @@ class FastConnection {
     if (missing !== 0) return missing === bodyBytes ? missing : NaN;
     this.#isBusy = true;
     this.#beginMs = this.#path.options.accessLog.begin();
-    take(bytes.subarray(headBytes), this.#answer);
+    take(bytes.subarray(headBytes), this.#answer, this.#peer);
     return 0;
   }
 

@@ -1,4 +1,5 @@
 import { ForebayError } from '../base/errors.js';
+import type { Client } from '../seams/client.js';
 
 /** How often the rate of the bodies is checked, in milliseconds. */
 const LOOK_MS = 500;
@@ -14,6 +15,7 @@ const WINDOW_BYTES_MAX = 2 ** 24;
 
 /** A body that is being read. */
 export interface IncomingBody {
+  readonly clientId: string;
   /** When reading started, as `performance.now()` has it. */
   readonly startMs: number;
   /** Bytes received, as they were sent. */
@@ -26,10 +28,16 @@ export interface IncomingBody {
   refuse(error: ForebayError): void;
 }
 
+/** What the bodies of a client take. */
+interface Held {
+  bytes: number;
+  windowBytes: number;
+}
+
 /**
- * Bounds the memory of all bodies that are being read, inflated, in bytes. When it is full, the body that is least
- * likely to end soon makes room: the slowest, or one beyond its share. So clients that never finish their bodies
- * cannot keep others out.
+ * Bounds the memory of all bodies that are being read, inflated, in bytes. When it is full, the client whose bodies take
+ * most makes room, with the body that is least likely to end soon: the slowest, or one beyond its share. So clients that
+ * never finish their bodies cannot keep others out.
  */
 export class IncomingBodies {
   /** Memory of all bodies. */
@@ -38,12 +46,18 @@ export class IncomingBodies {
   readonly #bytesMax: number;
   readonly #rateMin: number;
   readonly #open = new Set<IncomingBody>();
+  readonly #clients = new Map<string, Held>();
   #timer: NodeJS.Timeout | null = null;
 
   /** @param rateMin the least rate of a body in bytes a second, before it is inflated; 0: no minimum */
   constructor(bytesMax: number, rateMin: number) {
     this.#bytesMax = bytesMax;
     this.#rateMin = rateMin;
+  }
+
+  /** Memory of the bodies of a client. */
+  bytesOf({ id }: Client): number {
+    return this.#clients.get(id)?.bytes ?? 0;
   }
 
   add(body: IncomingBody): void {
@@ -53,8 +67,7 @@ export class IncomingBodies {
 
   remove(body: IncomingBody): void {
     if (!this.#open.delete(body)) return;
-    this.bytes -= body.heldBytes;
-    this.#windowBytes -= body.windowBytes;
+    this.#count(body, -body.heldBytes, -body.windowBytes);
     if (this.#open.size > 0 || this.#timer === null) return;
     clearInterval(this.#timer);
     this.#timer = null;
@@ -63,28 +76,54 @@ export class IncomingBodies {
   /** Counts bytes of a body that was added. Another body, or this one, may have to make room. */
   hold(body: IncomingBody, bytes: number): void {
     body.heldBytes += bytes;
-    this.bytes += bytes;
-    while (this.bytes > this.#bytesMax && this.#open.has(body))
-      this.#yield(this.#slowest(this.#open) ?? this.#largest() ?? body);
+    this.#count(body, bytes, 0);
+    while (this.bytes > this.#bytesMax && this.#open.has(body)) {
+      const bodies = this.#ofLargest('bytes');
+      this.#yield(this.#slowest(bodies) ?? this.#largest(bodies) ?? newest(bodies, body));
+    }
   }
 
   /** Counts the window of its decoder. Another body with a window, or this one, may have to make room. */
   holdWindow(body: IncomingBody, bytes: number): void {
     body.windowBytes += bytes;
-    this.#windowBytes += bytes;
-    while (this.#windowBytes > WINDOW_BYTES_MAX && this.#open.has(body))
-      this.#yield(this.#slowest([...this.#open].filter((each) => each.windowBytes > 0)) ?? body);
+    this.#count(body, 0, bytes);
+    while (this.#windowBytes > WINDOW_BYTES_MAX && this.#open.has(body)) {
+      const bodies = this.#ofLargest('windowBytes').filter((each) => each.windowBytes > 0);
+      this.#yield(this.#slowest(bodies) ?? newest(bodies, body));
+    }
+  }
+
+  #count({ clientId }: IncomingBody, bytes: number, windowBytes: number): void {
+    this.bytes += bytes;
+    this.#windowBytes += windowBytes;
+    let held = this.#clients.get(clientId);
+    if (held === undefined) this.#clients.set(clientId, (held = { bytes: 0, windowBytes: 0 }));
+    held.bytes += bytes;
+    held.windowBytes += windowBytes;
+    if (held.bytes === 0 && held.windowBytes === 0) this.#clients.delete(clientId);
   }
 
   #yield(body: IncomingBody): void {
-    body.refuse(new ForebayError('QUEUE_FULL', { retryAfterMs: 1000 }));
+    const isAlone = this.#clients.size === 1;
+    const message = 'The bodies that this client sends take more than those of any other: please retry later';
+    const error = isAlone
+      ? new ForebayError('QUEUE_FULL', { retryAfterMs: 1000 })
+      : new ForebayError('CLIENT_SHARE', { message, retryAfterMs: 1000 });
+    body.refuse(error);
     this.remove(body);
   }
 
+  /** The bodies of the client that has most, oldest first. */
+  #ofLargest(what: keyof Held): readonly IncomingBody[] {
+    let [largest, most] = ['', 0];
+    for (const [id, held] of this.#clients) if (held[what] > most) [largest, most] = [id, held[what]];
+    return [...this.#open].filter(({ clientId }) => clientId === largest);
+  }
+
   /** The largest body beyond its share; `null`: there is none. */
-  #largest(): IncomingBody | null {
+  #largest(bodies: Iterable<IncomingBody>): IncomingBody | null {
     let largest: IncomingBody | null = null;
-    for (const body of this.#open)
+    for (const body of bodies)
       if (body.heldBytes > (largest?.heldBytes ?? this.#bytesMax * BODY_SHARE)) largest = body;
     return largest;
   }
@@ -114,4 +153,9 @@ export class IncomingBodies {
       this.remove(body);
     }
   };
+}
+
+/** The body that comes right now, or the last one that began. */
+function newest(bodies: readonly IncomingBody[], coming: IncomingBody): IncomingBody {
+  return bodies.includes(coming) ? coming : (bodies.at(-1) ?? coming);
 }

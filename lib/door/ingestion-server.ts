@@ -12,6 +12,7 @@ import { HTTP_SETTINGS } from '../settings/http-settings.js';
 import type { HttpSettings } from '../settings/http-settings.js';
 import { fromObject } from '../settings/option-table.js';
 import { SOURCES } from '../sources/registry.js';
+import type { Client } from '../seams/client.js';
 import type { Source } from '../seams/source.js';
 import { AccessLog } from './access-log.js';
 import { ConnectionGate, REFUSED_MAX } from './connection-gate.js';
@@ -21,6 +22,7 @@ import { HostRules } from './host-rules.js';
 import { IncomingBodies } from './incoming-bodies.js';
 import { listen } from './listen.js';
 import { NewestEvents } from './newest-events.js';
+import { Peers } from './peers.js';
 import { health, probeRoutes, readiness } from './probes.js';
 import type { ProbeAnswer } from './probes.js';
 import { rawAnswer } from './raw-answer.js';
@@ -33,8 +35,8 @@ import type { HandshakeFault } from './tls-door.js';
 import { tlsFiles } from './tls-files.js';
 
 const HEAD_END = '\r\n\r\n';
-/** Bodies may take this share of the queue. One of the largest size always fits. */
-const BODIES_SHARE = 0.25;
+/** Bodies may take this share of the queue: by default two of the largest size, each of another client. One always fits. */
+const BODIES_SHARE = 0.5;
 /** Memory of a body besides its bytes. */
 const BODY_ROOM = 2 ** 17;
 
@@ -95,13 +97,14 @@ export class IngestionServer implements Door {
     const bodiesMax = Math.max(forebay.settings.queueBytes * BODIES_SHARE, bodyBytesMax + BODY_ROOM);
     const bodies = new IncomingBodies(bodiesMax, bodyRateMin);
     this.#bodies = bodies;
+    const peers = new Peers(settings);
     const routes = new Map<string, SourceRoute>();
     this.sources = sources.map((source) => {
       const { name, path } = source;
       const newest = new NewestEvents();
       routes.set(
         path,
-        new SourceRoute({ ...settings, source, forebay, bodies, keys, logger, counts, newest }),
+        new SourceRoute({ ...settings, source, forebay, bodies, keys, peers, logger, counts, newest }),
       );
       return { name, path, newest };
     });
@@ -112,13 +115,14 @@ export class IngestionServer implements Door {
     this.#server = this.#tls?.server ?? createServer(http);
     const accessLog = new AccessLog(settings.accessLog, logger);
     this.#router = new Router({ server: this.#server, hosts, counts, accessLog, logger });
-    const probes = probeRoutes(forebay, () => this.refusal());
+    const probes = probeRoutes(forebay, ({ socket }) => this.refusal(peers.of(socket).client));
     this.#router.add([...routes, ['/ready', probes['/ready']]]);
     if (hasHealth) this.#router.add([['/health', probes['/health']]]);
     const handOver = this.#takeConnections();
     this.#fastPath = new FastPath({
       ...settings,
       hosts,
+      peers,
       accessLog,
       routes,
       counts,
@@ -127,6 +131,7 @@ export class IngestionServer implements Door {
     this.#gate = new ConnectionGate({
       ...settings,
       refusedMax,
+      isTrusted: peers.isTrusted,
       server: this.#server,
       sourcePaths: routes,
       counts,
@@ -184,9 +189,10 @@ export class IngestionServer implements Door {
     return this.#gate.open;
   }
 
-  /** The error that an event would get now; `null`: it would be taken. */
-  refusal(): ForebayError | null {
-    return this.#gate.refusal ?? this.#forebay.unready(this.#bodies.bytes);
+  /** The error that an event of this client, or of one that has nothing yet, would get now; `null`: it would be taken. */
+  refusal(client?: Client): ForebayError | null {
+    const own = client === undefined ? 0 : this.#bodies.bytesOf(client);
+    return this.#gate.refusal ?? this.#forebay.unready(this.#bodies.bytes, client, own);
   }
 
   get listening(): boolean {

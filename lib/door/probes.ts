@@ -1,4 +1,4 @@
-import type { ServerResponse } from 'node:http';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import { systemCode } from '../base/errors.js';
 import type { ErrorCode, ForebayError } from '../base/errors.js';
 import type { Forebay } from '../forebay.js';
@@ -73,20 +73,20 @@ export function answerProbe(res: ServerResponse, { status, body, headers }: Prob
   sendAnswer(res, jsonAnswer(status, body, headers));
 }
 
-/** @param refusal the error that an event would get now; `null`: it would be taken */
+/** @param refusal the error that an event of who asks would get now; `null`: it would be taken */
 export function probeRoutes(
   forebay: Forebay,
-  refusal: () => ForebayError | null,
+  refusal: (req: IncomingMessage) => ForebayError | null,
 ): Record<'/health' | '/ready', Route> {
-  const probe = (answer: () => ProbeAnswer): Route => ({
+  const probe = (answer: (req: IncomingMessage) => ProbeAnswer): Route => ({
     methods: ['GET', 'HEAD'],
     handle: (req, res) => {
-      answerProbe(res, answer());
+      answerProbe(res, answer(req));
       req.resume();
     },
   });
   return {
     '/health': probe(() => health(forebay)),
-    '/ready': probe(() => readiness(forebay, refusal())),
+    '/ready': probe((req) => readiness(forebay, refusal(req))),
   };
 }

@@ -2,10 +2,12 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { asError, ForebayError } from '../base/errors.js';
 import type { Forebay } from '../forebay.js';
 import { KeyRefusal } from '../keys/keys.js';
-import type { KeyHolder, Keys } from '../keys/keys.js';
+import { KeyHolder } from '../keys/keys.js';
+import type { Keys } from '../keys/keys.js';
 import { asksForKey } from '../keys/open-sources.js';
 import type { HttpAnswer } from '../seams/http-answer.js';
 import type { Logger } from '../base/reporter.js';
+import type { Client } from '../seams/client.js';
 import type { EventReader, Limits, NewReader, RequestHead, Source } from '../seams/source.js';
 import { answerRefused, isAnswered, sendAnswer } from './answers.js';
 import { BodyReading, bodyTooLarge } from './body-reading.js';
@@ -13,6 +15,7 @@ import { CODINGS, isCoding } from './content-decoder.js';
 import { CrossOrigin } from './cross-origin.js';
 import type { IncomingBodies } from './incoming-bodies.js';
 import type { NewestEvents } from './newest-events.js';
+import type { Peer, Peers } from './peers.js';
 import type { RequestCounts } from './request-counts.js';
 import { headOf } from './request-head.js';
 import { guard } from './router.js';
@@ -23,6 +26,7 @@ export interface SourceRouteOptions {
   readonly forebay: Forebay;
   /** Bodies of all sources that are being read. */
   readonly bodies: IncomingBodies;
+  readonly peers: Peers;
   /** The largest body, inflated, in bytes. */
   readonly bodyBytesMax: number;
   /** The largest event, in bytes. */
@@ -38,11 +42,11 @@ export interface SourceRouteOptions {
 
 type Answer = (answer: HttpAnswer) => void;
 
-/** Says who sends a request. Throws a `KeyRefusal` if its key is no longer good; `null`: no key is asked for. */
-type ClientOf = () => KeyHolder | null;
+/** Says who sends a request: the holder of its key, or its address. Throws a `KeyRefusal` if the key is no longer good. */
+type ClientOf = (peer: Peer) => Client;
 
 /** Takes a whole body, and answers once. */
-export type TakeWhole = (body: Buffer, answer: Answer) => void;
+export type TakeWhole = (body: Buffer, answer: Answer, peer: Peer) => void;
 
 /**
  * Takes the events of a source. Answers `202`, or the answer of the source, when all are on disk.
@@ -92,21 +96,23 @@ export class SourceRoute implements Route {
       req.resume();
       return;
     }
-    const { bodies } = this.#options;
+    const { bodies, peers } = this.#options;
     const source = this.#source;
-    let client: KeyHolder | null = null;
+    let known: Client | null = null;
     const refuse = (thrown: unknown, events: number): void => {
-      const error = this.#refused(thrown, events, client);
+      const error = this.#refused(thrown, events, known);
       answerRefused(req, res, error, this.#wordsFor(error));
     };
     const head = headOf(req, this.#crossOrigin.allows(req));
     const coding = codingOf(req);
+    let client: Client;
     let reader: EventReader;
     try {
       const foreign = this.#crossOrigin.refusal(req);
       if (foreign !== null) throw foreign;
-      client = this.#clientOf(head)();
-      reader = this.#newReader(head, req, coding);
+      client = this.#clientsOf(head)(peers.of(req.socket));
+      known = client;
+      reader = this.#newReader(head, req, coding, client);
     } catch (error) {
       refuse(error, 1);
       return;
@@ -118,17 +124,20 @@ export class SourceRoute implements Route {
       coding,
       reader,
       bodies,
+      client,
       bodyBytesMax: this.#bodyBytesMax,
       verify: source.verify && ((body) => source.verify?.(head, body)),
-      refusal: (length) =>
-        this.#forebay.refusal(Math.max(1, reader.block.length), length, bodies.bytes - length),
+      refusal: (length) => {
+        const [held, own] = [bodies.bytes - length, bodies.bytesOf(client) - length];
+        return this.#forebay.refusal(Math.max(1, reader.block.length), length, held, client, own);
+      },
       done: (thrown) => {
         if (thrown !== null) {
           refuse(thrown, eventsAtFault(reader));
           return;
         }
         if (isAnswered(res)) return; // with 408, while the rest of the body came
-        this.#take(reader, (error) => {
+        this.#take(reader, client, (error) => {
           void guard(req, res, this.#options.logger, () => {
             if (error === null) sendAnswer(res, this.#accepted(reader, client));
             else refuse(error, reader.block.length);
@@ -143,43 +152,46 @@ export class SourceRoute implements Route {
   takerOf(head: RequestHead): TakeWhole | null {
     if (!this.#source.isFast) return null;
     try {
-      const clientOf = this.#clientOf(head);
+      const clientsOf = this.#clientsOf(head);
       const newReader = this.#source.readerFor(head, this.#limits);
-      return (body, answer) => {
-        this.#takeWhole(head, clientOf, newReader, body, answer);
+      return (body, answer, peer) => {
+        this.#takeWhole(head, clientsOf, peer, newReader, body, answer);
       };
     } catch {
       return null; // `node:http`'s way refuses it with a message
     }
   }
 
-  /** Who sends requests with this head. @throws KeyRefusal */
-  #clientOf(head: RequestHead): ClientOf {
-    return this.#keys?.holderOf(head, this.#source.name) ?? anyone;
+  /** Who sends requests with this head, by their connection. @throws KeyRefusal, as does the returned function */
+  #clientsOf(head: RequestHead): ClientOf {
+    return this.#keys?.holderOf(head, this.#source.name) ?? this.#options.peers.sendersOf(head);
   }
 
   #takeWhole(
     head: RequestHead,
-    clientOf: ClientOf,
+    clientsOf: ClientOf,
+    peer: Peer,
     newReader: NewReader,
     body: Buffer,
     answer: Answer,
   ): void {
-    let client: KeyHolder | null = null;
+    let known: Client | null = null;
     let reader: EventReader | null = null;
+    let client: Client;
     try {
-      client = clientOf();
-      this.#checkRoom(body.length);
+      client = clientsOf(peer);
+      known = client;
+      this.#checkRoom(body.length, client);
       this.#source.verify?.(head, body);
       reader = newReader(body.length);
       reader.append(body);
       reader.end();
     } catch (thrown) {
-      answer(this.#wordsFor(this.#refused(thrown, eventsAtFault(reader), client)));
+      answer(this.#wordsFor(this.#refused(thrown, eventsAtFault(reader), known)));
       return;
     }
     const whole = reader;
-    this.#take(whole, (error) => {
+    this.#take(whole, client, (error) => {
       try {
         answer(
           error === null
@@ -193,7 +205,7 @@ export class SourceRoute implements Route {
   }
 
   /** @throws ForebayError if the head alone shows that the request is refused */
-  #newReader(head: RequestHead, req: IncomingMessage, coding: string): EventReader {
+  #newReader(head: RequestHead, req: IncomingMessage, coding: string, client: Client): EventReader {
     const newReader = this.#source.readerFor(head, this.#limits);
     if (coding !== 'identity' && !isCoding(coding)) {
       throw new ForebayError('UNSUPPORTED_MEDIA_TYPE', {
@@ -201,37 +213,38 @@ export class SourceRoute implements Route {
       });
     }
     const declared = Number(req.headers['content-length'] ?? 0);
-    this.#checkRoom(declared);
+    this.#checkRoom(declared, client);
     return newReader(coding === 'identity' ? declared : 0);
   }
 
   /** @throws ForebayError if there is no room for a body of this length */
-  #checkRoom(length: number): void {
+  #checkRoom(length: number, client: Client): void {
     const { bodies } = this.#options;
     const most = this.#bodyBytesMax;
-    const refusal = length > most ? bodyTooLarge(most) : this.#forebay.refusal(1, length, bodies.bytes);
+    if (length > most) throw bodyTooLarge(most);
+    const refusal = this.#forebay.refusal(1, length, bodies.bytes, client, bodies.bytesOf(client));
     if (refusal !== null) throw refusal;
   }
 
-  #take({ block }: EventReader, answer: (error: Error | null) => void): void {
-    if (block.length > 0) this.#forebay.take(block, answer);
+  #take({ block }: EventReader, client: Client, answer: (error: Error | null) => void): void {
+    if (block.length > 0) this.#forebay.take(block, answer, client);
     else answer(null);
   }
 
-  #accepted(reader: EventReader, client: KeyHolder | null): HttpAnswer {
+  #accepted(reader: EventReader, client: Client): HttpAnswer {
     const { counts, newest } = this.#options;
     const { name } = this.#source;
-    counts.accept(name, reader.block.length, reader.idsMade ?? 0, client);
+    counts.accept(name, reader.block.length, reader.idsMade ?? 0, holderIn(client));
     newest.note(reader);
     if (reader.refused !== undefined)
-      for (const [code, events] of reader.refused) counts.refuse(code, events, name, client);
+      for (const [code, events] of reader.refused) counts.refuse(code, events, name, holderIn(client));
     return reader.accepted();
   }
 
   /** Counts this many events as refused. */
-  #refused(thrown: unknown, events: number, client: KeyHolder | null): ForebayError {
+  #refused(thrown: unknown, events: number, client: Client | null): ForebayError {
     const error = this.#named(thrown);
-    const holder = error instanceof KeyRefusal ? error.holder : client;
+    const holder = error instanceof KeyRefusal ? error.holder : holderIn(client);
     this.#options.counts.refuse(error.code, events, this.#source.name, holder);
     return error;
   }
@@ -250,7 +263,9 @@ export class SourceRoute implements Route {
   }
 }
 
-const anyone: ClientOf = () => null;
+function holderIn(client: Client | null): KeyHolder | null {
+  return client instanceof KeyHolder ? client : null;
+}
 
 /** How many events of a refused body count as refused: usually the event after those that were read is at fault. */
 function eventsAtFault(reader: EventReader | null): number {

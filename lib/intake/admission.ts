@@ -34,9 +34,9 @@ export interface AdmissionOptions {
 const RETRY_AFTER_MS_MIN = 1000;
 const RETRY_AFTER_MS_MAX = 30_000;
 /** A backlog can take hours, but the sink may be faster soon. If it takes nothing, the time is `Infinity`. */
-const BACKLOG_RETRY_AFTER_MS_MAX = 300_000;
+export const BACKLOG_RETRY_AFTER_MS_MAX = 300_000;
 /** This share of `backlogBytesMax` is free again when clients come back. */
-const BACKLOG_ROOM = 0.1;
+export const BACKLOG_ROOM = 0.1;
 
 /** The weight of a request in the running mean. */
 const REQUEST_WEIGHT = 1 / 8;
@@ -77,6 +77,31 @@ export class Admission {
     return error;
   }
 
+  /** What would be free of the backlog after these events, in bytes; below 0 if they do not fit. */
+  backlogRoom(events: number, bytes: number, heldBytes: number): number {
+    const { queue, log, backlogBytesMax } = this.#options;
+    const waiting = queue.queuedBytes + bytes;
+    const beside = log.batchBytesMost * this.#batchesStarted(events, waiting);
+    return backlogBytesMax - log.pendingBytes - waiting - beside - heldBytes;
+  }
+
+  queueFull(): ForebayError {
+    const retryAfterMs = bounded(this.#options.queue.drainMs, RETRY_AFTER_MS_MAX);
+    return new ForebayError('QUEUE_FULL', { retryAfterMs });
+  }
+
+  /** @param over how many bytes too many it would be */
+  backlogFull(over: number): ForebayError {
+    const { log, backlogBytesMax } = this.#options;
+    // not for the first byte that fits: all clients would come back for it
+    const room = over + backlogBytesMax * BACKLOG_ROOM;
+    const message = `${log.pendingBytes} bytes wait on disk for the sink (--backlog-max): please retry later`;
+    return new ForebayError('BACKLOG_FULL', {
+      message,
+      retryAfterMs: bounded(log.drainMs(room), BACKLOG_RETRY_AFTER_MS_MAX),
+    });
+  }
+
   /** A request has ended: the next ones may be like it, if there could be room for it. */
   saw(events: number, bytes: number): void {
     if (!this.#fitsAlone(events, bytes)) return;
@@ -88,30 +113,34 @@ export class Admission {
 
   /** Why a request like the last ones would be refused now; `null` if it would be taken. */
   unready(heldBytes: number): ForebayError | null {
-    const events = Math.max(1, Math.floor(this.#requestEvents));
-    return this.#refusal(events, Math.floor(this.#requestBytes), heldBytes) ?? this.logFailure();
+    const { events, bytes } = this.likely;
+    return this.#refusal(events, bytes, heldBytes) ?? this.logFailure();
+  }
+
+  /** A request like the last ones. */
+  get likely(): { readonly events: number; readonly bytes: number } {
+    return {
+      events: Math.max(1, Math.floor(this.#requestEvents)),
+      bytes: Math.floor(this.#requestBytes),
+    };
   }
 
   /** Why the disk takes no event, as far as is known; `null` if it does. */
   logFailure(): ForebayError | null {
-    return this.#hanging() ?? this.#options.disk.failure(Math.floor(this.#requestBytes));
+    return this.#hanging() ?? this.#options.disk.failure(this.likely.bytes);
   }
 
   #refusal(events: number, bytes: number, heldBytes: number): ForebayError | null {
-    const { queue, log, backlogBytesMax } = this.#options;
-    const waiting = queue.queuedBytes + bytes;
+    const { queue } = this.#options;
     if (!this.#fitsAlone(events, bytes)) {
       const message = 'The request is larger than the whole queue or backlog';
       return new ForebayError('BODY_TOO_LARGE', { message });
     }
     const hanging = this.#hanging();
     if (hanging !== null) return hanging;
-    const beside = log.batchBytesMost * this.#batchesStarted(events, waiting);
-    const over = log.pendingBytes + waiting + beside + heldBytes - backlogBytesMax;
-    if (!queue.admits(events, bytes + heldBytes) || (over > 0 && over <= heldBytes)) {
-      return new ForebayError('QUEUE_FULL', { retryAfterMs: bounded(queue.drainMs, RETRY_AFTER_MS_MAX) });
-    }
-    return over > 0 ? this.#backlogFullError(over) : null;
+    const over = -this.backlogRoom(events, bytes, heldBytes);
+    if (!queue.admits(events, bytes + heldBytes) || (over > 0 && over <= heldBytes)) return this.queueFull();
+    return over > 0 ? this.backlogFull(over) : null;
   }
 
   /**
@@ -137,19 +166,8 @@ export class Admission {
     const message = `The disk has not answered for ${ackTimeoutMs} ms (--ack-timeout): the event was not taken`;
     return new ForebayError('LOG_FAILED', { message, retryAfterMs: RETRY_AFTER_MS_MIN });
   }
-
-  #backlogFullError(over: number): ForebayError {
-    const { log, backlogBytesMax } = this.#options;
-    // not for the first byte that fits: all clients would come back for it
-    const room = over + backlogBytesMax * BACKLOG_ROOM;
-    const message = `${log.pendingBytes} bytes wait on disk for the sink (--backlog-max): please retry later`;
-    return new ForebayError('BACKLOG_FULL', {
-      message,
-      retryAfterMs: bounded(log.drainMs(room), BACKLOG_RETRY_AFTER_MS_MAX),
-    });
-  }
 }
 
-function bounded(ms: number, most: number): number {
+export function bounded(ms: number, most: number): number {
   return Math.min(most, Math.max(RETRY_AFTER_MS_MIN, ms));
 }

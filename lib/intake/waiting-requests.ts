@@ -3,6 +3,7 @@ import { Histogram, SECONDS } from '../base/histogram.js';
 import type { EventBlock } from '../event/event-block.js';
 import type { Reporter } from '../base/reporter.js';
 import type { QueuedEvents } from '../seams/event-log.js';
+import type { Client } from '../seams/client.js';
 import type { Answer } from '../seams/intake.js';
 import { Outage } from '../base/outage.js';
 
@@ -25,6 +26,7 @@ const LATE_MS = 500;
 /** A request whose client waits until all of its events are on disk. */
 class WaitingRequest implements QueuedEvents {
   readonly block: EventBlock;
+  readonly client: Client | undefined;
   withdrawn = false;
   /** When its client has waited long enough, in milliseconds of `performance.now()`. */
   readonly dueMs: number;
@@ -36,8 +38,15 @@ class WaitingRequest implements QueuedEvents {
   #failed = 0;
   #error: Error | null = null;
 
-  constructor(block: EventBlock, dueMs: number, answer: Answer, done: (request: WaitingRequest) => void) {
+  constructor(
+    block: EventBlock,
+    client: Client | undefined,
+    dueMs: number,
+    answer: Answer,
+    done: (request: WaitingRequest) => void,
+  ) {
     this.block = block;
+    this.client = client;
     this.#events = block.length;
     this.dueMs = dueMs;
     this.#answer = answer;
@@ -106,8 +115,9 @@ export class WaitingRequests {
     this.#hanging = new Outage(reporter, text);
   }
 
-  add(block: EventBlock, answer: Answer): QueuedEvents {
-    const request = new WaitingRequest(block, performance.now() + this.#timeoutMs, answer, this.#done);
+  add(block: EventBlock, answer: Answer, client?: Client): QueuedEvents {
+    const dueMs = performance.now() + this.#timeoutMs;
+    const request = new WaitingRequest(block, client, dueMs, answer, this.#done);
     this.#waiting.add(request);
     this.#timer ??= this.#startTimer(this.#timeoutMs);
     this.#timer.ref();

@@ -12,3 +12,11 @@ export interface ClientLimits {
 }
 
 export const UNLIMITED: ClientLimits = { eventsPerSecond: null, bytesPerSecond: null };
+
+/** What clients take of the server, as of now. */
+export interface ClientUsage {
+  /** Clients with events in the queue, the log or the dead letters, or that are about to use up their rate. */
+  readonly clients: number;
+  /** The largest part of each bound that one client has, from 0 to 1. */
+  readonly largest: { readonly queue: number; readonly backlog: number; readonly dead_letters: number };
+}

@@ -60,8 +60,8 @@ export interface DeadLetterStore {
   keep(batch: Batch, letters: readonly DeadLetter[]): Promise<string>;
   /** The sink has all of a batch: its letters are removed. Durable when it resolves. */
   withdraw(batch: Batch): Promise<void>;
-  /** Checks for room again, unless that was done just now. */
-  look(): Promise<void>;
+  /** Checks for room again, unless that was done just now. @returns the size of all letters, in bytes */
+  look(): Promise<number>;
   /** Whether letters of this size have room, as of the last check. */
   hasRoom(size: LettersSize): boolean;
 }

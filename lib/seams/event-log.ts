@@ -2,6 +2,7 @@ import type { Readable } from 'node:stream';
 import type { ForebayError } from '../base/errors.js';
 import type { EventBlock } from '../event/event-block.js';
 import type { PendingBatch, SettledBatch, StoredBatch } from './batch.js';
+import type { Client } from './client.js';
 import type { DeadLetterStore, LetterLook } from './dead-letters.js';
 
 /** The events of a request on their way to the log, as one chunk of the queue. */
@@ -13,6 +14,8 @@ export interface QueuedEvents {
    * then.
    */
   readonly withdrawn: boolean;
+  /** Who sent them, if that is known. */
+  readonly client?: Client | undefined;
   /** Called when this many of them are in the log, or with the error that kept them out. */
   acknowledge(events: number, error: Error | null): void;
 }
@@ -43,8 +46,8 @@ export interface BatchPart {
  */
 export type Group = readonly BatchPart[];
 
-/** Called with the outcome of a part: `null` if all of its events are durable. */
-export type PartEnded = (part: BatchPart, error: ForebayError | null) => void;
+/** Called with the outcome of a part: no error, and the name of its batch, if all of its events are durable. */
+export type PartEnded = (part: BatchPart, error: ForebayError | null, batch: string | null) => void;
 
 /** The counts of the log, as of now. Events of an earlier run are counted when their batch is read. */
 export interface LogUsage {

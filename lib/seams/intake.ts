@@ -1,5 +1,6 @@
 import type { ForebayError } from '../base/errors.js';
 import type { EventBlock } from '../event/event-block.js';
+import type { Client } from './client.js';
 
 /** Gets the outcome of a request, once: `null` if all of its events are durable. */
 export type Answer = (error: Error | null) => void;
@@ -14,8 +15,16 @@ export interface Intake {
    *
    * @param bytes about what they take of the log: the length of a body is near enough before it is read
    * @param heldBytes what else the caller holds in memory for clients
+   * @param client who would send them; without one, the program itself, which has no share and no limits
+   * @param ownHeldBytes the part of `heldBytes` that is this client's
    */
-  refusal(events: number, bytes: number, heldBytes?: number): ForebayError | null;
+  refusal(
+    events: number,
+    bytes: number,
+    heldBytes?: number,
+    client?: Client,
+    ownHeldBytes?: number,
+  ): ForebayError | null;
   /**
    * Takes events, all or none.
    *
@@ -23,6 +32,7 @@ export interface Intake {
    * @param answer called once: with `null` after the events are durable, with the error of `refusal`, with `LOG_FAILED` if
    *   none of them is in the log, or with `IN_DOUBT` if nobody knows or only some are. An error that it throws is an
    *   uncaught exception
+   * @param client who sends them, as for `refusal`
    */
-  take(block: EventBlock, answer: Answer): void;
+  take(block: EventBlock, answer: Answer, client?: Client): void;
 }

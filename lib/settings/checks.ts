@@ -1,3 +1,4 @@
+import { isIP } from 'node:net';
 import { isAbsolute, normalize } from 'node:path';
 
 /** Turns a given value (text from a flag or variable, any JSON value) into the value of a setting, or throws. */
@@ -64,6 +65,13 @@ export function ratio(given: unknown): number {
   throw new CheckError('must be a number from 0 to 1');
 }
 
+/** A part of something that is not nothing. */
+export function share(given: unknown): number {
+  const value = ratio(given);
+  if (value > 0) return value;
+  throw new CheckError('must be a number above 0, up to 1');
+}
+
 export function text(given: unknown): string {
   if (typeof given === 'string' && given !== '') return given;
   throw new CheckError('must be a text that is not empty');
@@ -96,6 +104,15 @@ export function headerName(given: unknown): string {
 
 export function isHeaderName(given: unknown): given is string {
   return typeof given === 'string' && /^[!#$%&'*+\-.^_`|~\dA-Za-z]+$/.test(given);
+}
+
+/** An IP address, or a network of them: `10.0.0.0/8`. */
+export function isNetwork(given: string): boolean {
+  const [address = '', bits = '0', ...rest] = given.split('/');
+  const version = isIP(address);
+  return (
+    version > 0 && rest.length === 0 && /^\d{1,3}$/.test(bits) && Number(bits) <= (version === 4 ? 32 : 128)
+  );
 }
 
 /** An HTTP or HTTPS URL. */

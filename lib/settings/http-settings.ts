@@ -1,4 +1,4 @@
-import { bytes, listOf, milliseconds, optional, ratio, text, wholeNumber } from './checks.js';
+import { bytes, isNetwork, listOf, milliseconds, optional, ratio, text, wholeNumber } from './checks.js';
 import type { OptionTable, Values } from './option-table.js';
 
 /** The settings of the HTTP door: what `IngestionServer` takes. */
@@ -80,6 +80,27 @@ export const HTTP_SETTINGS = {
     unit: 'NUMBER',
     help: 'how many of them one client may have: an address, or a /64 of IPv6',
     check: wholeNumber(1),
+  },
+  clientEventsPerSecond: {
+    flag: 'client-rate-events',
+    initial: null,
+    unit: 'EVENTS/S',
+    help: 'how fast an address may send without a key, which has its own limits; beyond it 429; without: no limit',
+    check: optional(wholeNumber(1)),
+  },
+  clientBytesPerSecond: {
+    flag: 'client-rate-bytes',
+    initial: null,
+    unit: 'BYTES/S',
+    help: 'the same limit in bytes of events',
+    check: optional(bytes(1)),
+  },
+  trustedProxies: {
+    flag: 'trusted-proxies',
+    initial: '',
+    unit: 'ADDRESSES',
+    help: 'proxies whose Forwarded or X-Forwarded-For names the client: addresses, or networks like 10.0.0.0/8',
+    check: listOf('an address or a network like 10.0.0.0/8', isNetwork),
   },
   headersTimeoutMs: {
     flag: 'headers-timeout',

@@ -1,4 +1,4 @@
-import { bytes, CheckError, directory, milliseconds, onOff, optional, wholeNumber } from './checks.js';
+import { bytes, CheckError, directory, milliseconds, onOff, optional, share, wholeNumber } from './checks.js';
 import type { Check } from './checks.js';
 import type { OptionTable, Values } from './option-table.js';
 
@@ -94,6 +94,13 @@ export const PIPELINE_SETTINGS = {
     unit: 'BYTES',
     help: 'events that the sink refused; beyond it refused batches wait on disk',
     check: bytes(1024),
+  },
+  clientShare: {
+    flag: 'client-share',
+    initial: 0.9,
+    unit: '0..1',
+    help: 'how much of what the others leave of queue, backlog and dead letters one client may have; beyond it 429; 1: all',
+    check: share,
   },
   sinkConcurrency: {
     flag: 'sink-concurrency',

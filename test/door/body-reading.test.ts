@@ -4,6 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { gzipSync } from 'node:zlib';
 import t from 'tap';
 import { BodyReading } from '../../lib/door/body-reading.js';
+import { UNLIMITED } from '../../lib/seams/client.js';
 import { IncomingBodies } from '../../lib/door/incoming-bodies.js';
 import { EventBlock } from '../../lib/event/event-block.js';
 import { noise } from '../helpers/left-files.js';
@@ -27,7 +28,8 @@ function reading(coding: string): {
     accepted: () => ({ status: 202, headers: {}, body: '' }),
   };
   const res = new ServerResponse(req);
-  const common = { req, res, coding, reader, bodies, bodyBytesMax: 1e9, verify: undefined };
+  const client = { id: '192.0.2.7', limits: UNLIMITED };
+  const common = { req, res, coding, reader, bodies, client, bodyBytesMax: 1e9, verify: undefined };
   const options = { ...common, refusal: () => null, done: (error: unknown) => void done.push(error) };
   new BodyReading(options).begin();
   return { req, bodies, done, length: () => length };

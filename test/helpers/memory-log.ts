@@ -109,7 +109,10 @@ export class MemoryLog implements EventLog {
   async append(group: Group, ended: PartEnded): Promise<void> {
     await this.#store.turn();
     for (const part of group) {
-      if (part.events > 0) ended(part, this.#append(part));
+      if (part.events > 0) {
+        const error = this.#append(part);
+        ended(part, error, error === null ? (this.#open?.name ?? null) : null);
+      }
       if (part.end !== null) this.#seal(part.end);
     }
   }
@@ -279,14 +282,18 @@ class MemoryLetters implements DeadLetterStore {
     this.#store.letters.delete(name);
   }
 
-  async look(): Promise<void> {
-    return this.#store.turn();
+  async look(): Promise<number> {
+    await this.#store.turn();
+    return this.#bytes;
   }
 
   hasRoom({ bytes, earlierBytes }: LettersSize): boolean {
-    const all = [...this.#store.letters.values()].reduce((sum, each) => sum + sizeOf(each), 0);
-    const others = all - earlierBytes;
+    const others = this.#bytes - earlierBytes;
     return others <= 0 || others + bytes <= this.#store.lettersBytesMax;
+  }
+
+  get #bytes(): number {
+    return [...this.#store.letters.values()].reduce((sum, each) => sum + sizeOf(each), 0);
   }
 }
 

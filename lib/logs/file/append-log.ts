@@ -28,7 +28,7 @@ import type { Survey } from './directory-listing.js';
 import type { DirectoryLock } from './directory-lock.js';
 import { openDirectory } from './directory-opening.js';
 import { DirectorySync } from './directory-sync.js';
-import { DrainRate } from './drain-rate.js';
+import { DrainRate } from '../../base/drain-rate.js';
 import { nodeFileSystem } from './file-system.js';
 import type { FileSystem } from './file-system.js';
 import { GroupWriter } from './group-writer.js';

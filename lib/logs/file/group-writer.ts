@@ -104,10 +104,11 @@ export class GroupWriter {
     } catch (thrown) {
       const cause = asError(thrown);
       const isKnown = cause instanceof ForebayError;
-      ended(part, isKnown ? cause : new ForebayError('LOG_FAILED', { cause, retryAfterMs: RETRY_AFTER_MS }));
+      const error = isKnown ? cause : new ForebayError('LOG_FAILED', { cause, retryAfterMs: RETRY_AFTER_MS });
+      ended(part, error, null);
       return file;
     }
-    ended(part, null);
+    ended(part, null, file.name);
     return file;
   }
 

@@ -8,7 +8,7 @@ import { AppendLog } from '../../../lib/logs/file/append-log.js';
 import { isBatchName } from '../../../lib/logs/file/batch-name.js';
 import type { FileSystem } from '../../../lib/logs/file/file-system.js';
 import { Reporter } from '../../../lib/base/reporter.js';
-import { DrainRate } from '../../../lib/logs/file/drain-rate.js';
+import { DrainRate } from '../../../lib/base/drain-rate.js';
 import { diskBytes } from '../../../lib/logs/file/disk-blocks.js';
 import { Backlog } from '../../../lib/logs/file/backlog.js';
 import { heldDisk } from '../../helpers/held-disk.js';

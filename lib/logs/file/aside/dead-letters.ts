@@ -103,9 +103,9 @@ export class DeadLetters implements DeadLetterStore {
     if (this.#room.isOfUnsettled(name)) void this.#inTurn(async () => this.#room.settled(name));
   }
 
-  /** Checks whether someone has taken letters away, unless that was done just now. */
-  async look(): Promise<void> {
-    await this.#inTurn(() => this.#room.look(Infinity));
+  /** Checks whether someone has taken letters away, unless that was done just now. @returns the size of all, in bytes */
+  async look(): Promise<number> {
+    return this.#inTurn(() => this.#room.look(Infinity));
   }
 
   /** Whether letters of this size have room, as of the last check. */

@@ -4,7 +4,7 @@ const TIME_CONSTANT_MS = 30_000;
 /** After this long without a delivery the rate is 0, whatever the mean says. */
 const STILL_MS = 60_000;
 
-/** How fast bytes leave the disk, over about the last half minute. */
+/** How fast bytes leave the disk, of all or of one client, over about the last half minute. */
 export class DrainRate {
   readonly #bornMs = performance.now();
   #bytes = 0;

@@ -1,0 +1,26 @@
+import type { Reporter } from './base/reporter.js';
+import type { FileSystem } from './logs/file/file-system.js';
+import { openForSink } from './logs/file/open-for-sink.js';
+import type { EventLog } from './seams/event-log.js';
+import type { SinkDescription } from './seams/sink.js';
+import type { PipelineSettings } from './settings/pipeline-settings.js';
+
+/** Events that are on disk and not delivered yet may take this share of `queueBytes` again. */
+const RECENT_SHARE = 0.25;
+
+export interface LogContext {
+  readonly settings: PipelineSettings;
+  /** The sink that gets its events. */
+  readonly sink: SinkDescription;
+  readonly reporter: Reporter;
+}
+
+/** @throws ForebayError `LOG_DIR_UNUSABLE`, `LOG_DIR_LOCKED`, `SINK_DISCARDS` */
+export async function openAppendLog(
+  { settings, sink, reporter }: LogContext,
+  fs?: FileSystem,
+): Promise<EventLog> {
+  const { logDir: dir, fsync, queueBytes, deadLettersBytesMax, discardBacklog } = settings;
+  const bounds = { recentBytesMax: queueBytes * RECENT_SHARE, deadLettersBytesMax };
+  return openForSink({ dir, fsync, reporter, ...bounds, ...(fs && { fs }) }, sink, discardBacklog);
+}
