@@ -2,8 +2,8 @@ import { BlockList, isIPv6 } from 'node:net';
 import type { Socket } from 'node:net';
 import type { Client, ClientLimits } from '../seams/client.js';
 import type { RequestHead } from '../seams/source.js';
-import { peerOf } from './connection-gate.js';
 import { forwardedFor } from './forwarded.js';
+import { peerOf } from './peer-address.js';
 
 export interface PeersOptions {
   /** Addresses, and networks of them. */

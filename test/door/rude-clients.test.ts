@@ -3,7 +3,7 @@ import { brotliCompressSync, deflateSync, gzipSync } from 'node:zlib';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import tap from 'tap';
 import type { Test } from 'tap';
-import { peerOf } from '../../lib/door/connection-gate.js';
+import { peerOf } from '../../lib/door/peer-address.js';
 import { IngestionServer } from '../../lib/door/ingestion-server.js';
 import type { Route } from '../../lib/door/router.js';
 import { turns } from '../../lib/door/turns.js';
