@@ -151,9 +151,10 @@ export class TlsDoor {
   }
 }
 
-/** The connection under the TLS of a socket. */
+/** The connection under the TLS of a socket: Node.js has no public name for it. */
 function connectionOf(socket: TLSSocket): Socket | undefined {
-  return (socket as { _parent?: Socket })._parent;
+  const { ['_parent']: connection } = socket as { readonly _parent?: Socket };
+  return connection;
 }
 
 function faultOf(error: Error, { authorizationError }: TLSSocket): HandshakeFault {

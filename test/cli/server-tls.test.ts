@@ -23,7 +23,12 @@ void t.test(
     const server = await ServerProcess.start(
       ...files.flags,
       ...held,
-      ...['--log-dir', join(tempDir(t), 'log'), '--admin-port', String(adminPort), '--cors-origin', APP],
+      '--log-dir',
+      join(tempDir(t), 'log'),
+      '--admin-port',
+      String(adminPort),
+      '--cors-origin',
+      APP,
     );
     t.teardown(async () => server.stop('SIGKILL'));
     t.ok(

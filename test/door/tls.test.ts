@@ -362,11 +362,10 @@ async function sessionOf(door: Door, options: ConnectionOptions): Promise<Buffer
 
 test('a certificate that is renewed under load costs no request', async (t) => {
   const door = await open(t);
-  const counts = { requests: 0, connections: 0 };
+  const counts = { requests: 0, connections: 0, isOver: false };
   const names = new Set<string>();
-  let isOver = false;
   const load = async (worker: number): Promise<void> => {
-    for (let n = 0; !isOver; n++) {
+    for (let n = 0; !counts.isOver; n++) {
       const client = await door.connect();
       counts.connections++;
       names.add(shown(client));
@@ -377,7 +376,7 @@ test('a certificate that is renewed under load costs no request', async (t) => {
         const { status } = await client.answer();
         if (status !== 202) t.fail(`${status}`);
         counts.requests++;
-      } while (++sent < (worker % 2 === 0 ? 1 : 50) && !isOver);
+      } while (++sent < (worker % 2 === 0 ? 1 : 50) && !counts.isOver);
       client.socket.destroy();
     }
   };
@@ -395,7 +394,7 @@ test('a certificate that is renewed under load costs no request', async (t) => {
     t.equal(shown(client), name, 'a new connection gets the new one');
   }
   await until(() => names.has('fourth'), 'the load has it, too');
-  isOver = true;
+  counts.isOver = true;
   await working;
   t.same([...names], ['first', 'second', 'third', 'fourth']);
   await kept.send(whole(event('kept')));

@@ -262,8 +262,15 @@ void t.test('whatever is no 202 or 429 is an error, counted by its kind: exit co
     kinds[sequence % kinds.length]?.[1](request);
   });
   const { code, stdout } = await run([
-    ...['--url', url, '--rate', '1000', '--burst', '24'],
-    ...['--timeout', '1500', '--json'],
+    '--url',
+    url,
+    '--rate',
+    '1000',
+    '--burst',
+    '24',
+    '--timeout',
+    '1500',
+    '--json',
   ]);
   const statistics = JSON.parse(stdout) as Statistics;
   t.equal(code, 1);
