@@ -8,8 +8,6 @@ const CLIENTS_FEW = 128;
 /** If more than this part of them are busy, the smallest become one, until the other part is left. */
 const BUSY_MAX = 0.75;
 const BUSY_LEFT = 0.5;
-/** Of a client that has none. */
-const NOTHING = new Account();
 
 /**
  * The accounts of all clients. One that is idle is forgotten. If too many are not, the smallest are one account from
@@ -24,6 +22,8 @@ export class Accounts {
   readonly #clientsMax: number;
   readonly #known = new Map<string, Account>();
   readonly #other = new Account();
+  /** Of a client that has none. */
+  readonly #nothing = new Account();
   /** At this many, idle ones are forgotten. */
   #sweepAt: number;
 
@@ -45,7 +45,7 @@ export class Accounts {
 
   /** To look at: an empty one if the client has none. */
   find({ id }: Client): Account {
-    return this.#known.get(id) ?? NOTHING;
+    return this.#known.get(id) ?? this.#nothing;
   }
 
   of({ id }: Client): Account {

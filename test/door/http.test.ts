@@ -421,7 +421,8 @@ void tap.test('a full queue', async (group) => {
   void group.test('is also one with --queue-bytes of events', async (t) => {
     const data = 'x'.repeat(30_000);
     const bytes = event('a', data).length + 1;
-    const door = await open(t, { queueBytes: 3 * bytes + 200, batchBytes: 3 * bytes });
+    const queueBytes = 3 * bytes + 200;
+    const door = await open(t, { queueBytes, batchBytes: 3 * bytes, clientShare: 1 });
     const { disk, pool, forebay } = door;
     disk.hold();
     const answers = ['a', 'b', 'c'].map(async (id) => post(pool, event(id, data)));

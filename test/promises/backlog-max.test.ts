@@ -52,7 +52,9 @@ const sum = (numbers: readonly number[]): number => numbers.reduce((a, b) => a +
 void t.test(
   'a full backlog is 429 with Retry-After; the door opens by itself, and nothing taken is lost',
   async (t) => {
-    const running = await startForebay(t, { backlogBytesMax: FULL, batchSize: 10 }, heldSink());
+    // an only client
+    const settings = { backlogBytesMax: FULL, batchSize: 10, clientShare: 1 };
+    const running = await startForebay(t, settings, heldSink());
     const { forebay, sink, dir } = running;
     const { post, get } = await openHttp(t, forebay);
     const taken: string[] = [];
@@ -90,7 +92,7 @@ void t.test(
     const backlogBytesMax = 11 * BLOCK_BYTES + LINE_BYTES + BEGUN_BYTES - 10;
     const { forebay, sink, said } = await startForebay(
       t,
-      { backlogBytesMax, batchSize: 10, batchWaitMs: 60_000 },
+      { backlogBytesMax, batchSize: 10, batchWaitMs: 60_000, clientShare: 1 },
       heldSink(),
     );
     const { post, get } = await openHttp(t, forebay);
@@ -175,7 +177,7 @@ void t.test('Retry-After is the time until a tenth is free at the pace of the si
 void t.test('what earlier runs left counts from the start, also after kill -9', async (t) => {
   const dir = tempDir(t);
   const flags = ['--log-dir', dir, '--backlog-max', String(MAX), '--body-max', '10000', '--replay-wait', '0'];
-  const down = [...flags, '--sink-latency', '600000', '--batch-size', '10'];
+  const down = [...flags, '--sink-latency', '600000', '--batch-size', '10', '--client-share', '1'];
   const first = await ServerProcess.start(...down);
   const clients = clientsOf(t, first.port);
   let taken = 0;

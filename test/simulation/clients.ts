@@ -1,16 +1,24 @@
 import type { Forebay } from '../../lib/forebay.js';
+import { eventLine } from '../../lib/event/event.js';
 import { EventBlock } from '../../lib/event/event-block.js';
 import { eventText, expectedLine, invalidText } from './event-texts.js';
 import type { Ledger, SentEvent } from './ledger.js';
+import type { Client } from '../../lib/seams/client.js';
+import { UNLIMITED } from '../../lib/seams/client.js';
 import type { Surroundings } from './simulated-disk.js';
 
 /** The codes that a client may get, and what was not said to be one. */
 const REFUSALS =
-  /^(EVENT_\w+|BODY_TOO_LARGE|QUEUE_FULL|BACKLOG_FULL|LOG_FAILED|LOG_DIR_LOST|IN_DOUBT|NOT_RUNNING)$/;
+  /^(EVENT_\w+|BODY_TOO_LARGE|QUEUE_FULL|BACKLOG_FULL|CLIENT_SHARE|LOG_FAILED|LOG_DIR_LOST|IN_DOUBT|NOT_RUNNING)$/;
 
 /** The codes that everybody may get: the others are about one request. */
 const CLOSED = /^(QUEUE_FULL|BACKLOG_FULL|LOG_FAILED|LOG_DIR_LOST|IN_DOUBT|NOT_RUNNING)$/;
 const DISK = /^(LOG_FAILED|IN_DOUBT)$/;
+/** Addresses that events come from; without one, from the program itself. */
+const ADDRESSES: readonly (Client | undefined)[] = [
+  undefined,
+  ...['192.0.2.1', '192.0.2.2', '192.0.2.3'].map((id) => ({ id, limits: UNLIMITED })),
+];
 const HANGS = /has not answered/;
 
 /** Clients of one Forebay: some wait for each answer, some send many events at once. */
@@ -100,7 +108,7 @@ export class Clients {
     trace.add(`  write ${id}, ${text.length} characters`);
     this.unanswered++;
     try {
-      await this.#forebay.write(text);
+      await this.#write(text, addressOf(number));
       trace.add(`  acknowledged ${id}`);
       this.#ledger.acknowledged(event);
       const refusal = this.#forebay.unready();
@@ -133,7 +141,7 @@ export class Clients {
     trace.add(`  write ${count} events from ${events[0]?.id} on`);
     this.unanswered += count;
     const error = await new Promise<Error | null>((answer) => {
-      this.#forebay.take(EventBlock.of(...events.map(({ line }) => line)), answer);
+      this.#forebay.take(EventBlock.of(...events.map(({ line }) => line)), answer, addressOf(count));
     });
     this.unanswered -= count;
     const code = error === null ? '' : codeOf(error);
@@ -145,6 +153,19 @@ export class Clients {
       else this.#ledger.refused(event, code);
     }
     return events[0] as SentEvent;
+  }
+
+  /** As `Forebay.write` does it, but from an address. */
+  async #write(text: string, address: Client | undefined): Promise<void> {
+    if (address === undefined) return this.#forebay.write(text);
+    const block = EventBlock.of(eventLine(text, Date.now(), this.#forebay.settings.depthMax));
+    return new Promise<void>((resolve, reject) => {
+      const answer = (error: Error | null): void => {
+        if (error === null) resolve();
+        else reject(error);
+      };
+      this.#forebay.take(block, answer, address);
+    });
   }
 
   async #sendInvalid(): Promise<void> {
@@ -167,6 +188,10 @@ export class Clients {
       time.after(aboutMs * 2 * random.next(), 'a client goes on', resolve);
     });
   }
+}
+
+function addressOf(number: number): Client | undefined {
+  return ADDRESSES[number % ADDRESSES.length];
 }
 
 function codeOf(error: unknown): string {

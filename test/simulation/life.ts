@@ -162,6 +162,12 @@ export class Life {
       ledger.violated(`the counts do not add up: ${JSON.stringify(counts)}`);
     }
     around.tally.count('checks', 'counts added up');
+    const { queue = 0, backlog = 0 } = this.#forebay.clientUsage()?.largest ?? {};
+    // of batches that were only counted, and removed by hand, nobody hears
+    const isEmpty =
+      pending === 0 && this.clients.unanswered === 0 && !this.#options.sink.world.has('removed files');
+    if (queue < 0 || backlog < 0 || (isEmpty && queue + backlog > 0))
+      ledger.violated(`nothing waits, and clients have ${queue} of the queue and ${backlog} of the backlog`);
     // what is refused has its answer by the end of the step
     const { queueSize } = this.#forebay.settings;
     if (this.clients.unanswered > queueSize)
