@@ -14,7 +14,12 @@ import type { ServerSettings } from './server-settings.js';
  * @throws ForebayError `SETTING_INVALID` if `--require-keys` is not met or a line is wrong, `KEYS_FILE_FAILED`
  */
 export function openKeys(
-  { keysFile, requireKeys, host }: Pick<ServerSettings, 'keysFile' | 'requireKeys' | 'host'>,
+  {
+    keysFile,
+    requireKeys,
+    host,
+    tlsClientCa,
+  }: Pick<ServerSettings, 'keysFile' | 'requireKeys' | 'host' | 'tlsClientCa'>,
   sources: readonly Source[],
   logger: Logger,
 ): Keys | null {
@@ -24,7 +29,8 @@ export function openKeys(
     throw invalid(`--require-keys: anyone may send to ${namesOf(open)}, as ${why}`);
   }
   const unintended = open.filter(({ keyRule = null }) => keyRule === null);
-  if (unintended.length > 0 && !isLoopback(host)) {
+  // with --tls-client-ca each client shows a certificate
+  if (unintended.length > 0 && tlsClientCa === null && !isLoopback(host)) {
     const message = `Anyone who reaches ${host} may send to ${namesOf(unintended)}: --keys-file asks for a key`;
     logger.warn({ code: 'SOURCE_PUBLIC' }, message);
   }

@@ -3,6 +3,9 @@ import { readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import t from 'tap';
+import { silentLogger } from '../../lib/base/reporter.js';
+import { openKeys } from '../../lib/cli/open-keys.js';
+import { SOURCES } from '../../lib/sources/registry.js';
 import { ServerProcess } from '../helpers/server-process.js';
 import { tempDir } from '../helpers/temp-dir.js';
 import { until } from '../helpers/wait-for.js';
@@ -77,6 +80,13 @@ void t.test('an open address is warned of, unless each source asks who sends', a
   t.same(bare, [`${said} source events: --keys-file asks for a key`]);
   t.same(more, [`${said} sources events, a: --keys-file asks for a key`]);
   t.same([local, keyed, meant], [[], [], []]);
+  const codes: object[] = [];
+  const logger = { ...silentLogger, warn: (fields: object): void => void codes.push(fields) };
+  const settings = { keysFile: null, requireKeys: false, host: '0.0.0.0', tlsClientCa: 'ca.pem' };
+  t.equal(openKeys(settings, SOURCES, logger), null);
+  t.same(codes, [], 'each client shows a certificate');
+  openKeys({ ...settings, tlsClientCa: null }, SOURCES, logger);
+  t.same(codes, [{ code: 'SOURCE_PUBLIC' }]);
 });
 
 void t.test('a start without the keys that are asked for fails, and says why', async (t) => {
