@@ -55,6 +55,8 @@ export class DiskFaults {
   hungUntilMs = 0;
   /** So many bytes the disk holds. It is no fault that is cleared with the others. */
   capacityBytes = Infinity;
+  /** The paths of files that cannot be read. It is no fault that is cleared with the others, nor one that is counted. */
+  unreadable: ReadonlySet<string> = new Set();
   /** How many calls have failed. */
   happened = 0;
   readonly #random: Random;

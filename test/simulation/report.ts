@@ -70,7 +70,7 @@ const EXPECTED: readonly (readonly [group: string, names: readonly string[]])[] 
       'batches confirmed',
     ],
   ],
-  ['worlds', [...ODDITIES, 'batch files removed', 'steps of the clock']],
+  ['worlds', [...ODDITIES, 'batch files removed', 'batch files that cannot be read', 'steps of the clock']],
   [
     'device',
     [

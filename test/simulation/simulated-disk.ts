@@ -132,6 +132,7 @@ export class SimulatedDisk {
   read(fd: number, into: Buffer, offset: number, length: number, at: number, done: Callback<number>): void {
     const { path } = this.#descriptor(fd);
     const apply = (): number => {
+      if (this.faults.unreadable.has(path)) throw systemError('EIO', 'read', path);
       const bytes = this.#file(fd, 'read').read(at, this.faults.moved(length, 'read'));
       into.set(bytes, offset);
       return bytes.length;

@@ -285,6 +285,7 @@ export class Simulation {
     // what went with a directory that someone has moved is not where a server looks
     if (this.#has('moved directory'))
       this.#ledger.isElsewhere(this.#movedTexts(), readSurvivingLog(this.#disk.tree, this.#logDir).texts);
+    const unread = this.#has('unreadable files') ? this.#makeUnreadable(disks) : new Set<string>();
     const settings = plainSettings(this.#logDir);
     const other = this.#otherDisk && this.#life(this.#otherDisk, settings, WELL, null);
     const life = this.#life(this.#disk, settings, WELL, other);
@@ -316,7 +317,7 @@ export class Simulation {
       await finish('events are not answered', () => probed === lives.length);
     };
     if (!isFull) await probe();
-    // what the sink fails at holds up nothing else
+    // what the sink fails at, or cannot be read, holds up nothing else
     await finish(
       'what the sink would take is held up by what it does not',
       () =>
@@ -324,10 +325,12 @@ export class Simulation {
           (event) =>
             (this.#has('toxic events') && isToxic(event)) ||
             this.#sink.isStuck(event) ||
+            unread.has(event.line) ||
             (isFull && this.#sink.hasFailedAt(event)),
         ),
     );
     this.#sink.isPicky = false;
+    for (const { faults } of disks) faults.unreadable = new Set();
     const batches = (): number => this.#batchFiles();
     await finish(
       'what waits is not delivered, or its files not deleted',
@@ -361,6 +364,19 @@ export class Simulation {
   #missingBytes(tree: DiskTree): number {
     const bytesOf = (name: string): number => tree.files(this.#logDir).get(name)?.size ?? 0;
     return RESERVE_BYTES - bytesOf(RESERVE_FILE) + NOTE_BYTES - bytesOf(LOCK_FILE);
+  }
+
+  /** Lets some batch files be unreadable. Gives the texts in them. */
+  #makeUnreadable(disks: readonly SimulatedDisk[]): Set<string> {
+    const { random, tally } = this.#around;
+    const texts = disks.flatMap(({ tree, faults }) => {
+      const batches = [...tree.files(this.#logDir).keys()].filter(isBatchFile);
+      const names = batches.filter(() => random.chance(0.3));
+      tally.count('worlds', 'batch files that cannot be read', names.length);
+      faults.unreadable = new Set(names.map((name) => `${this.#logDir}/${name}`));
+      return textsIn(tree, this.#logDir, names);
+    });
+    return new Set(texts);
   }
 
   #batchFiles(): number {

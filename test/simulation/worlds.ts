@@ -24,6 +24,8 @@ export const ODDITIES = [
   'conflicts',
   /** The sink fails at some events, and does not say at which. */
   'toxic events',
+  /** Some batch files cannot be read until all else is delivered. */
+  'unreadable files',
   /** The sink takes too long for any batch but small ones. */
   'slow if large',
   /** There is no room left when all else is well. */

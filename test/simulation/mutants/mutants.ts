@@ -559,4 +559,17 @@ export const MUTANTS: readonly Mutant[] = [
     violates: /hangs: what the sink would take is held up by what it does not/,
     worlds: ['conflicts'],
   },
+  {
+    name: 'has a batch that cannot be read keep its place until it can',
+    breaks: 'N11',
+    edits: [
+      {
+        file: 'lib/delivery/patient-reads.ts',
+        find: 'isOfFile && failures >= READS_IN_PLACE && this.#away.size < AWAY_MAX',
+        replace: 'isOfFile && failures < 0',
+      },
+    ],
+    violates: /hangs: what the sink would take is held up by what it does not/,
+    worlds: ['unreadable files'],
+  },
 ];
