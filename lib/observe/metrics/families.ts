@@ -51,6 +51,7 @@ function doorFamilies({ forebay, door, statistics }: Sources): Family[] {
     })),
   );
   const { queuedEvents, queuedBytes, ackSeconds } = statistics;
+  const usage = forebay.clientUsage();
   const refusal = door.refusal()?.code;
   return [
     counter(
@@ -83,6 +84,16 @@ function doorFamilies({ forebay, door, statistics }: Sources): Family[] {
       'tls_certificate_expiry_seconds',
       'When the certificate of --tls-cert expires, in seconds since 1970.',
       door.certificateExpirySeconds,
+    ),
+    gauge(
+      'clients',
+      'Clients with events in the queue, in the log or among the dead letters.',
+      usage?.clients ?? null,
+    ),
+    gauge(
+      'client_share_largest',
+      'The largest share that one client has of the queue, the backlog or the dead letters, from 0 to 1.',
+      labelled('of', Object.entries(usage?.largest ?? {})),
     ),
     counter(
       'events_refused',
