@@ -1,6 +1,7 @@
 import type { Test } from 'tap';
 import { Pool } from 'undici';
 import type { Forebay } from '../../lib/forebay.js';
+import type { Keys } from '../../lib/keys/keys.js';
 import { IngestionServer } from '../../lib/door/ingestion-server.js';
 
 /** What a client sees. */
@@ -44,9 +45,14 @@ export async function openHttp(t: Test, forebay: Forebay): Promise<HttpDoor> {
 }
 
 /** The HTTP door in front of a Forebay in this process. */
-export async function openHttpServer(t: Test, forebay: Forebay): Promise<IngestionServer> {
+export async function openHttpServer(
+  t: Test,
+  forebay: Forebay,
+  keys: Keys | null = null,
+): Promise<IngestionServer> {
   const server = new IngestionServer({
     forebay,
+    keys,
     host: '127.0.0.1',
     port: 0,
     bodyBytesMax: 2 ** 24,

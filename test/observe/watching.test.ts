@@ -5,6 +5,7 @@ import t from 'tap';
 import type { Test } from 'tap';
 import { metricsRoute } from '../../lib/observe/metrics/metrics-route.js';
 import { openHttpServer } from '../helpers/http-door.js';
+import { madeKey, openKeys } from '../helpers/keys-file.js';
 import { noPromtool, promtool } from '../helpers/promtool.js';
 import { startForebay } from '../helpers/running-forebay.js';
 import { scrape } from '../helpers/scrape.js';
@@ -32,7 +33,8 @@ const operating = readFileSync('docs/operating.md', 'utf8');
 
 async function served(t: Test): Promise<Scrape> {
   const { forebay } = await startForebay(t);
-  const server = await openHttpServer(t, forebay);
+  const { keys } = openKeys(t, [madeKey('meter').line]); // or its metrics would not be there
+  const server = await openHttpServer(t, forebay, keys);
   server.addRoutes([['/metrics', metricsRoute({ forebay, door: server, sharedMs: 0 })]]);
   return scrape(server.port);
 }
