@@ -30,7 +30,7 @@ import { RequestCounts } from './request-counts.js';
 import { Router, serverOptions } from './router.js';
 import type { Route } from './router.js';
 import { SourceRoute } from './source-route.js';
-import { connectionEvent, noFaults, TlsDoor } from './tls-door.js';
+import { connectionEvent, HANDSHAKES_MAX, noFaults, TlsDoor } from './tls-door.js';
 import type { HandshakeFault } from './tls-door.js';
 import { tlsFiles } from './tls-files.js';
 
@@ -49,6 +49,8 @@ export interface IngestionServerOptions extends Partial<HttpSettings> {
   readonly keys?: Keys | null;
   /** At most this many connections beyond `connectionsMax` are answered `429` at once; 2,000 by default. */
   readonly refusedMax?: number;
+  /** At most this many TLS handshakes at once, and one more closes the oldest; 500 by default. */
+  readonly handshakesMax?: number;
   /** Whether `/health` is here; `false`: operators have an address of their own. */
   readonly hasHealth?: boolean;
   /** Where faults of the server are logged; `pino` fits. Nowhere by default. */
@@ -79,6 +81,7 @@ export class IngestionServer implements Door {
     sources = SOURCES,
     keys = null,
     refusedMax = REFUSED_MAX,
+    handshakesMax = HANDSHAKES_MAX,
     hasHealth = true,
     logger: givenLogger = silentLogger,
     ...given
@@ -111,7 +114,7 @@ export class IngestionServer implements Door {
     const http = { ...serverOptions(settings) };
     const files = tlsFiles(settings, logger);
     const { headersTimeoutMs: handshakeTimeoutMs } = settings;
-    this.#tls = files && new TlsDoor({ http, files, handshakeTimeoutMs, counts, logger });
+    this.#tls = files && new TlsDoor({ http, files, handshakeTimeoutMs, handshakesMax, counts, logger });
     this.#server = this.#tls?.server ?? createServer(http);
     const accessLog = new AccessLog(settings.accessLog, logger);
     this.#router = new Router({ server: this.#server, hosts, counts, accessLog, logger });

@@ -14,7 +14,7 @@ import type { TlsFiles } from './tls-files.js';
 
 /** Why a handshake failed. */
 export type HandshakeFault =
-  'plain_http' | 'protocol' | 'client_certificate' | 'distrust' | 'timeout' | 'closed' | 'other';
+  'plain_http' | 'protocol' | 'client_certificate' | 'distrust' | 'timeout' | 'closed' | 'crowded' | 'other';
 
 /** By the code of the error, first match first. */
 const FAULTS: readonly (readonly [HandshakeFault, RegExp])[] = [
@@ -26,13 +26,16 @@ const FAULTS: readonly (readonly [HandshakeFault, RegExp])[] = [
   ['closed', /^(?:ECONNRESET|EPIPE)$/],
 ];
 
+/** At most this many handshakes at once: each takes some 55 KiB. */
+export const HANDSHAKES_MAX = 500;
 /** How long the first failed handshake waits for others, and how often the log has a line of them, in milliseconds. */
 const FIRST_REPORT_MS = 1000;
 const REPORT_MS = 60_000;
 
 /** Failed handshakes by reason, from 0 on. */
 export function noFaults(): Map<HandshakeFault, number> {
-  return new Map([...FAULTS.map(([fault]): [HandshakeFault, number] => [fault, 0]), ['other', 0]]);
+  const faults: readonly HandshakeFault[] = [...FAULTS.map(([fault]) => fault), 'crowded', 'other'];
+  return new Map(faults.map((fault) => [fault, 0]));
 }
 
 /** The event with each connection that HTTP can be read from: with TLS, it is the one after the handshake. */
@@ -49,6 +52,8 @@ export interface TlsDoorOptions {
   readonly files: TlsFiles;
   /** How long a handshake may take, in milliseconds. */
   readonly handshakeTimeoutMs: number;
+  /** At most this many handshakes at once; one more closes the oldest. */
+  readonly handshakesMax: number;
   readonly counts: RequestCounts;
   readonly logger: Logger;
 }
@@ -59,6 +64,8 @@ export class TlsDoor {
   /** Failed handshakes by reason. */
   readonly failed = noFaults();
   readonly #options: TlsDoorOptions;
+  /** Connections that were closed in their handshake for newer ones. */
+  readonly #crowded = new WeakSet<Socket>();
   /** Failed handshakes by reason that no line of the log has yet. */
   #unreported = new Map<HandshakeFault, number>();
   #reportTimer: NodeJS.Timeout | null = null;
@@ -101,16 +108,29 @@ export class TlsDoor {
 
   /** @returns calls back after the handshake of a connection; not if it fails, which closes the connection */
   opener(): Opener {
-    const waiting = new WeakMap<Socket, (socket: Socket) => void>();
+    const waiting = new Map<Socket, (socket: Socket) => void>(); // the oldest first
     this.server.on('secureConnection', (socket) => {
       socket.allowHalfOpen = true; // like those of `node:http`; not before: who leaves its handshake would stay
       socket.on('error', () => socket.destroy()); // Node.js leaves it open after its handshake
       const connection = connectionOf(socket);
       const ready = connection && waiting.get(connection);
-      if (ready === undefined) socket.destroy();
-      else ready(socket);
+      if (connection === undefined || ready === undefined) {
+        socket.destroy();
+        return;
+      }
+      waiting.delete(connection);
+      ready(socket);
     });
-    return (connection, ready) => waiting.set(connection, ready);
+    return (connection, ready) => {
+      const [oldest] = waiting.keys();
+      if (oldest !== undefined && waiting.size >= this.#options.handshakesMax) {
+        waiting.delete(oldest);
+        this.#crowded.add(oldest);
+        oldest.destroy();
+      }
+      waiting.set(connection, ready);
+      connection.once('close', () => waiting.delete(connection));
+    };
   }
 
   /** Connections that are open, or in their handshake, keep the certificate that they began with. */
@@ -119,10 +139,11 @@ export class TlsDoor {
   };
 
   readonly #onFailure = (error: Error, socket: TLSSocket): void => {
-    const fault = faultOf(error, socket);
+    const connection = connectionOf(socket);
+    const isCrowded = connection !== undefined && this.#crowded.has(connection);
+    const fault = isCrowded ? 'crowded' : faultOf(error, socket);
     this.failed.set(fault, (this.failed.get(fault) ?? 0) + 1);
     this.#unreported.set(fault, (this.#unreported.get(fault) ?? 0) + 1);
-    const connection = connectionOf(socket);
     this.#reportSoon(connection?.remoteAddress);
     if (fault === 'plain_http' && connection?.writable === true) {
       const refusal = errorAnswer(new ForebayError('TLS_REQUIRED'));

@@ -301,6 +301,30 @@ test('a handshake that rests makes room for others', async (t) => {
   t.same(door.failed(), { closed: 1 });
 });
 
+test('one handshake more than may be at once closes the oldest, and harms no other', async (t) => {
+  const door = await open(t, { ...PATIENT, handshakesMax: 2 });
+  const client = await door.connect();
+  await client.send(whole(event('a')));
+  t.equal((await client.answer()).status, 202);
+  const silent = async (open: number): Promise<RawClient> => {
+    const each = await door.plain();
+    await until(() => door.server.connections === open, 'it is in its handshake');
+    return each;
+  };
+  const [first, second] = [await silent(2), await silent(3)];
+  const third = await door.plain();
+  await first.closed;
+  t.same(door.failed(), { crowded: 1 });
+  third.halfClose();
+  await third.closed;
+  const fourth = await silent(3);
+  await client.send(whole(event('b')));
+  t.equal((await client.answer()).status, 202, 'its handshake is over');
+  t.same([second.ended, fourth.ended], [false, false]);
+  t.same(door.failed(), { crowded: 1, closed: 1 });
+  await hasTaken(t, door, ['a', 'b']);
+});
+
 test('a refused client that ends no handshake is dropped', async (t) => {
   const door = await open(t, { connectionsMax: 1, headersTimeoutMs: 1000 });
   const first = await door.connect();

@@ -29,7 +29,10 @@ type DoorOptions = Partial<
 >;
 
 /** Opens a door whose disk can be held, and closes it after the test. */
-export async function openRaw(t: Scope, { sources, keys, ...options }: DoorOptions = {}): Promise<Door> {
+export async function openRaw(
+  t: Scope,
+  { sources, keys, handshakesMax, ...options }: DoorOptions = {},
+): Promise<Door> {
   const isHttp = ([key]: [string, unknown]): boolean => key in HTTP_SETTINGS;
   const given = Object.entries(options);
   const pipeline = Object.fromEntries(given.filter((each) => !isHttp(each)));
@@ -46,6 +49,7 @@ export async function openRaw(t: Scope, { sources, keys, ...options }: DoorOptio
     ...limits,
     ...(sources && { sources }),
     ...(keys && { keys }),
+    ...(handshakesMax !== undefined && { handshakesMax }),
     ...(logger && { logger }),
   });
   await server.start();

@@ -204,5 +204,7 @@ export interface Kind {
   readonly about: string;
   /** How long it may take; then it is broken off, which is a fault. */
   readonly limitMs?: number;
+  /** Whether the server takes TLS. */
+  readonly isTls?: boolean;
   readonly attack: (attack: Attack) => Promise<void>;
 }

@@ -3,7 +3,7 @@ import type { Socket } from 'node:net';
 import { AnswerReader } from './answer-reader.js';
 
 /** Strangers come from another address than the honest client, where the system has more than one for itself. */
-const FROM = process.platform === 'linux' ? { localAddress: '127.0.0.2' } : {};
+export const FROM = process.platform === 'linux' ? { localAddress: '127.0.0.2' } : {};
 
 /** A connection of a stranger: sends bytes as they are given. */
 export class Connection {

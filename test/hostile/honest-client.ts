@@ -10,8 +10,9 @@ export class HonestClient {
   readonly #worker: Worker;
   #asked: Promise<unknown> = Promise.resolve();
 
-  constructor(port: number, name: string) {
-    this.#worker = new Worker(new URL('honest-worker.js', import.meta.url), { workerData: { port, name } });
+  constructor(port: number, name: string, isTls: boolean) {
+    const workerData = { port, name, isTls };
+    this.#worker = new Worker(new URL('honest-worker.js', import.meta.url), { workerData });
   }
 
   /** Measures waits from now on. */

@@ -64,10 +64,18 @@ class Waits {
   }
 }
 
-const { port, name } = workerData as { readonly port: number; readonly name: string };
-const origin = `http://127.0.0.1:${port}`;
+const { port, name, isTls } = workerData as {
+  readonly port: number;
+  readonly name: string;
+  readonly isTls: boolean;
+};
+const origin = `${isTls ? 'https' : 'http'}://127.0.0.1:${port}`;
 const host = `localhost:${port}`;
-const timeouts = { headersTimeout: ANSWER_MS, bodyTimeout: ANSWER_MS, connect: { timeout: ANSWER_MS } };
+const timeouts = {
+  headersTimeout: ANSWER_MS,
+  bodyTimeout: ANSWER_MS,
+  connect: { timeout: ANSWER_MS, rejectUnauthorized: false },
+};
 const waits = new Waits();
 const acknowledged: string[] = [];
 const ending = new AbortController();

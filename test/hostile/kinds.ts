@@ -20,6 +20,7 @@ import {
 import { BROWSERS, CONTENT_TYPES, MALFORMED_HEADS } from './kinds/heads.js';
 import { CLOUDEVENT_HEADS, FORGED_SIGNATURES, WEBHOOK_BODIES } from './kinds/senders.js';
 import { BROTLI_WINDOWS, ENDLESS_BODIES, SLOW_DRIPS } from './kinds/slow-bodies.js';
+import { TLS_GARBAGE, TLS_HALF, TLS_HANDSHAKES } from './kinds/tls.js';
 import { VARIATIONS_KIND } from './kinds/variations.js';
 
 /** What the machine does by itself: the other kinds are read beside it. */
@@ -60,5 +61,8 @@ export const KINDS: readonly Kind[] = [
   FORGED_SIGNATURES,
   WEBHOOK_BODIES,
   CLOUDEVENT_HEADS,
+  TLS_GARBAGE,
+  TLS_HALF,
+  TLS_HANDSHAKES,
   VARIATIONS_KIND,
 ];

@@ -63,7 +63,7 @@ export async function attackRound(
   const exited = server.exited.then((code) => {
     end.words = `the server ended (${code ?? 'killed'})${lastWords(server)}`;
   });
-  const honest = new HonestClient(server.port, `${kind.name}-${run}`);
+  const honest = new HonestClient(server.port, `${kind.name}-${run}`, kind.isTls === true);
   const memory = new MemoryWatch(server.pid, (growth) => {
     if (growth > GROWTH_BROKEN_OFF) kill();
   });

@@ -6,6 +6,7 @@ import { crc32 } from 'node:zlib';
 import minimist from 'minimist';
 import split from 'split2';
 import { ServerProcess } from '../helpers/server-process.js';
+import { Authority, noOpenssl, PairFiles } from '../helpers/certificates.js';
 import { randomSeed } from '../simulation/random.js';
 import type { Kind } from './attack.js';
 import { KINDS } from './kinds.js';
@@ -40,7 +41,12 @@ console.log(`A server with default settings, an honest client, and strangers (se
 console.log(lineOf('kind', 'sent', 'memory', 'honest', 'answers'));
 const rounds: Round[] = [];
 const failed = new Set<string>();
-const kinds = KINDS.filter(({ name }) => only.length === 0 || only.includes(name));
+const scope = { teardown: (end: () => unknown) => process.once('exit', () => void end()) };
+const tlsFlags = noOpenssl === false ? new PairFiles(scope, new Authority(scope).issue()).flags : null;
+if (tlsFlags === null) console.log(`${noOpenssl}: kinds with TLS are left out`);
+const kinds = KINDS.filter(
+  ({ name, isTls = false }) => (only.length === 0 || only.includes(name)) && (!isTls || tlsFlags !== null),
+);
 for (const kind of kinds) {
   const round = await attackWith(kind, 1);
   if (round.faults.length === 0) continue;
@@ -78,7 +84,8 @@ process.exit(failed.size === 0 ? 0 : 1);
 
 /** Attacks a server of its own, and prints what came of it. */
 async function attackWith(kind: Kind, run: number): Promise<Round> {
-  const round = await attackRound(kind, serverFlags, seed ^ hash(kind.name), run);
+  const all = kind.isTls === true ? [...serverFlags, ...(tlsFlags ?? [])] : serverFlags;
+  const round = await attackRound(kind, all, seed ^ hash(kind.name), run);
   rounds.push(round);
   const { name, bytes, growth, waitMs, refusals, answers, faults } = round;
   const honest = `${Math.round(waitMs)} ms${refusals > 0 ? ` (refused ${refusals} times)` : ''}`;
