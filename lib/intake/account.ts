@@ -3,6 +3,10 @@ import type { ClientLimits } from '../seams/client.js';
 
 /** A client that has been quiet may send this much of its rate at once, in milliseconds. */
 const BURST_MS = 1000;
+/** What a dead letter takes besides its event: the reason, the key and the like, about, in bytes. */
+export const LETTER_BYTES = 400;
+/** Only after this many refused events are those that wait taken for refused, too. */
+const EVIDENCE = 100;
 /** Old outcomes count half after this many new ones: what a client sends may change. */
 const OUTCOMES_MAX = 1000;
 
@@ -34,6 +38,13 @@ export class Account {
   /** Whether the sink refused at least half of what it has seen of the client lately. */
   get isMostlyRefused(): boolean {
     return this.#refused > 0 && 2 * this.#refused >= this.#settled;
+  }
+
+  /** What its dead letters take, with those that are to be expected, in bytes. */
+  get likelyLetterBytes(): number {
+    if (this.#refused < EVIDENCE) return this.letterBytes;
+    const waiting = this.backlogBytes + this.queueBytes;
+    return this.letterBytes + waiting + (this.backlogEvents + this.queueEvents) * LETTER_BYTES;
   }
 
   /** What all of it takes, in bytes. */

@@ -1,18 +1,20 @@
 import type { Batch, PendingBatch } from '../seams/batch.js';
 import type { Blame } from '../seams/blame.js';
 import type { BatchPart, EventLog } from '../seams/event-log.js';
+import { LETTER_BYTES } from './account.js';
 import type { Accounts } from './accounts.js';
 import { LedgerEntry } from './ledger-entry.js';
 import type { LettersWatch } from './letters-watch.js';
 
-/** At most this many entries: then neighbours become one, and each client loses its part when one of the batches is settled. */
+/**
+ * Beyond this many entries neighbours become one, and each client loses its part of it when one of their batches is settled:
+ * what is counted for it is off by at most 1/2,048 of the backlog.
+ */
 const ENTRIES_MAX = 8192;
 /** The same for what is in the entries. Together they take some 10 MB. */
 const RUNS_MAX = 65_536;
-/** The newest entries stay as they are: their batches still grow. */
-const NEWEST = 128;
-/** What a dead letter takes besides its event: the reason, the key and the like, about, in bytes. */
-const ABOUT_BYTES = 400;
+/** This share of the entries, the newest, stay as they are: their batches still grow. */
+const NEWEST = 1 / 64;
 
 export interface BacklogLedgerOptions {
   readonly log: Pick<EventLog, 'bytesOf' | 'compare' | 'pendingBytesOf' | 'pendingBytes'>;
@@ -83,7 +85,7 @@ export class BacklogLedger implements Blame {
   }
 
   refused(batch: Batch, letters: readonly { readonly index: number; readonly event: Buffer }[]): void {
-    const sizes = letters.map(({ event }) => event.length + ABOUT_BYTES);
+    const sizes = letters.map(({ event }) => event.length + LETTER_BYTES);
     const places = letters.map(({ index }) => index);
     this.#entryOf(batch)?.refuse({ events: batch.events, places }, sizes);
     this.#letters.added(sizes.reduce((sum, bytes) => sum + bytes, 0));
@@ -142,16 +144,20 @@ export class BacklogLedger implements Blame {
     return -1;
   }
 
+  /** Halves the entries. Each then holds a small part of the bytes of all, or one batch. */
   #joinNeighbours(): void {
-    const newest = this.#entries.splice(-NEWEST);
+    const newest = this.#entries.splice(-Math.ceil(NEWEST * this.#entriesMax));
+    let bytesMax = (4 * this.#bytes) / this.#entriesMax;
     do {
       const joined: LedgerEntry[] = [];
-      for (const [at, entry] of this.#entries.entries()) {
-        if (at % 2 === 0) joined.push(entry);
-        else joined.at(-1)?.join(entry);
+      for (const entry of this.#entries) {
+        const last = joined.at(-1);
+        if (last !== undefined && last.bytes + entry.bytes <= bytesMax) last.join(entry);
+        else joined.push(entry);
       }
       this.#entries = joined;
       this.#runs = [...joined, ...newest].reduce((sum, { length }) => sum + length, 0);
+      bytesMax *= 2;
     } while (this.#entries.length > 1 && this.#runs > RUNS_MAX / 2);
     this.#entries.push(...newest);
   }

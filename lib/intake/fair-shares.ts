@@ -60,7 +60,7 @@ export class FairShares {
     const error =
       this.#ofQueue(account, events, bytes, heldBytes, ownHeldBytes) ??
       this.#ofBacklog(account, events, bytes, heldBytes, ownHeldBytes) ??
-      this.#ofLetters(account, bytes);
+      this.#ofLetters(account);
     if (error?.code === 'CLIENT_SHARE') this.#say(client, error);
     return error;
   }
@@ -110,13 +110,12 @@ export class FairShares {
     return new ForebayError('CLIENT_SHARE', { message, retryAfterMs });
   }
 
-  /** Of a client whose events the sink mostly refuses, all that wait count as dead letters, too. */
-  #ofLetters(account: Account, bytes: number): ForebayError | null {
+  /** A client whose events the sink mostly takes goes on: those that it refuses wait aside when there is no room. */
+  #ofLetters(account: Account): ForebayError | null {
     if (account.letterBytes === 0 || !account.isMostlyRefused) return null;
     const { letters, clientShare, deadLettersBytesMax } = this.#options;
-    const own = account.letterBytes + account.backlogBytes + account.queueBytes;
     const free = Math.max(0, deadLettersBytesMax - letters.bytes);
-    if (own + bytes <= clientShare * (account.letterBytes + free)) return null;
+    if (account.likelyLetterBytes <= clientShare * (account.letterBytes + free)) return null;
     letters.lookLater();
     const message = `The sink refuses what this client sends, and its dead letters have their share of --dead-letters-max (--client-share ${clientShare} of what others leave): please correct the events`;
     return new ForebayError('CLIENT_SHARE', { message, retryAfterMs: LETTERS_RETRY_AFTER_MS });
