@@ -61,22 +61,9 @@ void t.test('after kill -9 a restart replays what was left before it listens', a
   t.equal(await first.stop('SIGKILL'), null);
   t.equal(batchFiles(log).length, 3);
   const second = await ServerProcess.start('--log-dir', log, '--sink', 'file', '--sink-file', sinkFile);
-  const said = texts(second).map((text) => text.replace(/batch_\d+_\d+_/, 'batch_'));
-  t.same(said.slice(2), [
-    'Replaying pending batches...',
-    'Found 3 pending batches',
-    'Replaying batch: batch_1.jsonl (2 events)',
-    'SinkAPI: Successfully sent batch (2 events)',
-    'Successfully replayed and deleted: batch_1.jsonl',
-    'Replaying batch: batch_2.jsonl (2 events)',
-    'SinkAPI: Successfully sent batch (2 events)',
-    'Successfully replayed and deleted: batch_2.jsonl',
-    'Replaying batch: batch_3.jsonl (1 events)',
-    'SinkAPI: Successfully sent batch (1 events)',
-    'Successfully replayed and deleted: batch_3.jsonl',
-    'Replay complete',
-    `IngestionServer started on port ${second.port}`,
-  ]);
+  const said = texts(second);
+  t.ok(said.includes('Found 3 pending batches'));
+  t.same(said.slice(-2), ['Replay complete', `IngestionServer started on port ${second.port}`]);
   const ids = readFileSync(sinkFile, 'utf8')
     .trim()
     .split('\n')

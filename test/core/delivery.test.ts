@@ -1,18 +1,14 @@
-import nodeFs, { writeFileSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
-import { pipeline } from 'node:stream/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
 import type { Test } from 'tap';
-import { AppendLog } from '../../lib/logs/file/append-log.js';
 import { nodeFileSystem } from '../../lib/logs/file/file-system.js';
 import type { FileSystem } from '../../lib/logs/file/file-system.js';
-import { Reporter } from '../../lib/base/reporter.js';
 import type { Sink } from '../../lib/seams/sink.js';
-import { Backlog } from '../../lib/logs/file/backlog.js';
-import { Delivery } from '../../lib/core/delivery.js';
 import { CollectingSink } from '../helpers/collecting-sink.js';
-import { heldDisk } from '../helpers/held-disk.js';
+import { deliverLeft, unopenable } from '../helpers/delivery-bench.js';
+import type { DeliveryBench } from '../helpers/delivery-bench.js';
 import { until } from '../helpers/running-forebay.js';
 import { tempDir } from '../helpers/temp-dir.js';
 
@@ -26,43 +22,16 @@ void t.test('however many files cannot be read, the one behind them is delivered
   }
   let isBroken = true;
   // 150 files cannot be read, and one after them not for ever
-  const fs = Object.create(heldDisk().fs, {
-    open: {
-      value: (path: string, ...rest: unknown[]) => {
-        const file = basename(path);
-        if (file.startsWith('batch_') && file !== good && (file === bad || isBroken)) {
-          setImmediate(
-            rest.at(-1) as (error: Error) => void,
-            Object.assign(new Error('EIO'), { code: 'EIO' }),
-          );
-        } else {
-          (nodeFs.open as (...args: unknown[]) => void)(path, ...rest);
-        }
-      },
-    },
-  }) as FileSystem;
-  const reporter = new Reporter();
-  const log = await AppendLog.open({ dir, fsync: 'never', reporter, fs });
+  const fs = unopenable((file) =>
+    file.startsWith('batch_') && file !== good && (file === bad || isBroken) ? 'EIO' : null,
+  );
   const sink = new CollectingSink();
-  const backlog = new Backlog(log, reporter);
-  const deliverer = new Delivery({
-    log,
-    sink,
-    reporter,
-    sinkConcurrency: 1,
-    sinkTriesMax: null,
-    random: () => 0.001,
-  });
-  const ended = pipeline(backlog, deliverer);
+  await deliverLeft(t, dir, sink, { fs, random: () => 0.001 });
   await sink.received(1);
   t.same(sink.attempts, [good]);
   isBroken = false;
   await sink.received(151);
   t.notOk(sink.attempts.includes(bad), 'the bad one waits on disk');
-  deliverer.stop();
-  backlog.stop();
-  await ended;
-  await log.close();
 });
 
 void t.test('files that could not be read for a while keep to the places at the sink', async (t) => {
@@ -71,21 +40,7 @@ void t.test('files that could not be read for a while keep to the places at the 
   for (const file of names)
     writeFileSync(join(dir, file), `{"id":"${file}","type":"t","data":1,"timestamp":1}\n`);
   let failures = 0;
-  const fs = Object.create(heldDisk().fs, {
-    open: {
-      value: (path: string, ...rest: unknown[]) => {
-        if (basename(path).startsWith('batch_') && failures < 60) {
-          failures++;
-          const error = Object.assign(new Error('EMFILE'), { code: 'EMFILE' });
-          setImmediate(rest.at(-1) as (error: Error) => void, error);
-        } else {
-          (nodeFs.open as (...args: unknown[]) => void)(path, ...rest);
-        }
-      },
-    },
-  }) as FileSystem;
-  const reporter = new Reporter();
-  const log = await AppendLog.open({ dir, fsync: 'never', reporter, fs });
+  const fs = unopenable((file) => (file.startsWith('batch_') && failures++ < 60 ? 'EMFILE' : null));
   let [running, most] = [0, 0];
   const order: string[] = [];
   const sink: Sink = {
@@ -96,51 +51,20 @@ void t.test('files that could not be read for a while keep to the places at the 
       running--;
     },
   };
-  const backlog = new Backlog(log, reporter);
   let chance = 0.05; // the first waits longest
-  const random = (): number => (chance *= 0.8);
-  const options = { sinkConcurrency: 1, sinkTriesMax: null, random };
-  const deliverer = new Delivery({ log, sink, reporter, ...options });
-  const ended = pipeline(backlog, deliverer);
-  await until(() => deliverer.delivered === names.length, 'all are delivered');
+  const { log, delivery } = await deliverLeft(t, dir, sink, { fs, random: () => (chance *= 0.8) });
+  await until(() => delivery.delivered === names.length, 'all are delivered');
   t.equal(most, 1);
   t.same(order, names, 'nor does one pass another: it is no fault of a file that too many are open');
   t.same([log.recoveredEvents, log.pendingEvents, log.unreadBatches], [names.length, 0, 0]);
-  deliverer.stop();
-  backlog.stop();
-  await ended;
-  await log.close();
 });
 
 /** Delivers leftover files of one event each, on a file system that differs from the real one, to a sink that takes all. */
-async function deliverOn(
-  t: Test,
-  files: number,
-  differs: Partial<Record<'open' | 'unlink', (...args: never[]) => void>>,
-) {
+async function deliverOn(t: Test, files: number, fs: FileSystem): Promise<DeliveryBench> {
   const dir = tempDir(t);
   for (let n = 1; n <= files; n++)
     writeFileSync(join(dir, name(n)), `{"id":"${n}","type":"t","data":1,"timestamp":1}\n`);
-  const methods = Object.entries(differs).map(([method, value]) => [method, { value }]);
-  const fs = Object.create(nodeFileSystem, Object.fromEntries(methods)) as FileSystem;
-  const reporter = new Reporter();
-  const log = await AppendLog.open({ dir, fsync: 'never', reporter, fs });
-  const sink = new CollectingSink();
-  const options = { sinkConcurrency: 1, sinkTriesMax: null, random: () => 0.001 };
-  const delivery = new Delivery({ log, sink, reporter, ...options });
-  const stopping = new AbortController();
-  const ended = pipeline(log.backlog(stopping.signal), delivery);
-  t.teardown(async () => {
-    delivery.stop();
-    stopping.abort();
-    await ended;
-    await log.close();
-  });
-  return { log, sink, delivery };
-}
-
-function failing(code: string): Error {
-  return Object.assign(new Error(`a test says ${code}`), { code });
+  return deliverLeft(t, dir, new CollectingSink(), { fs, random: () => 0.001 });
 }
 
 void t.test(
@@ -148,17 +72,9 @@ void t.test(
   async (t) => {
     const bad = new Set([name(1), name(2)]);
     let failures = 0;
-    const { delivery } = await deliverOn(t, 40, {
-      open(path: string, ...rest: unknown[]) {
-        if (!bad.has(basename(path))) {
-          (nodeFs.open as (...args: unknown[]) => void)(path, ...rest);
-          return;
-        }
-        failures++;
-        // as long as the waits between two tries
-        setTimeout(rest.at(-1) as (error: Error) => void, 30, failing('EIO'));
-      },
-    });
+    // as long as the waits between two tries
+    const fs = unopenable((file) => (bad.has(file) && ++failures > 0 ? 'EIO' : null), 30);
+    const { delivery } = await deliverOn(t, 40, fs);
     await until(() => delivery.delivered === 38, 'all others are delivered');
     await until(() => failures > 10, 'they are tried on');
     const ageMs = performance.now() - (delivery.oldestBornMs ?? NaN);
@@ -167,12 +83,12 @@ void t.test(
 );
 
 void t.test('a file that cannot be deleted holds up no other, however few there are', async (t) => {
-  const { delivery, log } = await deliverOn(t, 3, {
-    unlink(path: string, done: (error: Error | null) => void) {
-      if (basename(path) === name(1)) setImmediate(done, failing('EPERM'));
-      else nodeFs.unlink(path, done);
-    },
-  });
+  const unlink = (path: string, done: (error: Error | null) => void): void => {
+    if (basename(path) === name(1)) setImmediate(done, Object.assign(new Error('EPERM'), { code: 'EPERM' }));
+    else nodeFileSystem.unlink(path, done);
+  };
+  const fs = Object.create(nodeFileSystem, { unlink: { value: unlink } }) as FileSystem;
+  const { delivery, log } = await deliverOn(t, 3, fs);
   await until(() => delivery.delivered === 2, 'the others are delivered and deleted');
   t.equal(log.pendingEvents, 1);
 });

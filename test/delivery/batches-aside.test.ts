@@ -1,12 +1,10 @@
 import { execFile } from 'node:child_process';
 import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { pipeline } from 'node:stream/promises';
 import { promisify } from 'node:util';
 import t from 'tap';
 import type { Test } from 'tap';
-import { AppendLog } from '../../lib/logs/file/append-log.js';
 import type { Batch } from '../../lib/seams/batch.js';
 import { nodeFileSystem } from '../../lib/logs/file/file-system.js';
 import type { FileSystem } from '../../lib/logs/file/file-system.js';
@@ -14,11 +12,10 @@ import { isBatchName } from '../../lib/logs/file/batch-name.js';
 import { markedLine } from '../../lib/logs/file/checksum.js';
 import { health, readiness } from '../../lib/door/probes.js';
 import type { Forebay } from '../../lib/index.js';
-import { Reporter } from '../../lib/base/reporter.js';
 import type { Sink } from '../../lib/seams/sink.js';
 import { SinkError } from '../../lib/seams/sink-error.js';
-import { Backlog } from '../../lib/logs/file/backlog.js';
-import { Delivery } from '../../lib/core/delivery.js';
+import { deliverLeft, unopenable } from '../helpers/delivery-bench.js';
+import type { DeliveryBench } from '../helpers/delivery-bench.js';
 import { heldDisk } from '../helpers/held-disk.js';
 import { addsUp, buildWith, codeOf, eventText, idsOf, until } from '../helpers/running-forebay.js';
 import type { RunningForebay, RunningOptions } from '../helpers/running-forebay.js';
@@ -237,6 +234,27 @@ void t.test('a disk that takes no dead letter holds up nobody either', async (t)
   );
 });
 
+void t.test('the deletion of a batch that was aside takes no place', async (t) => {
+  let unlinkNow: (() => void) | null = null;
+  let isHeld = true;
+  const unlink = ((path: string, done: (error: Error | null) => void) => {
+    const start = (): void => nodeFileSystem.unlink(path, done);
+    if (isHeld && isBatchName(basename(path))) unlinkNow = start;
+    else start();
+  }) as FileSystem['unlink'];
+  const fs = Object.create(nodeFileSystem, { unlink: { value: unlink } }) as FileSystem;
+  const { forebay, sink, makeRoom } = await startFull(t, { fs });
+  t.teardown(() => unlinkNow?.());
+  await forebay.write(eventText('bad'));
+  await until(() => aside(forebay) === 1, 'the batch is aside');
+  makeRoom();
+  await until(() => unlinkNow !== null, 'it is deleted, and the disk does not answer');
+  isHeld = false;
+  await forebay.write(eventText('good'));
+  await until(() => sink.taken.includes('good'), 'the next one has the place');
+  t.match(forebay.counts(), { deadLettered: 0 });
+});
+
 void t.test('batches aside fill the backlog at last, and /ready and /health show them before', async (t) => {
   const { forebay, makeRoom } = await startFull(t, { backlogBytesMax: 64 * 1024 });
   await forebay.write(eventText('bad0'));
@@ -265,36 +283,15 @@ void t.test('batches aside fill the backlog at last, and /ready and /health show
   await until(() => forebay.unready() === null, 'the door is open');
 });
 
-interface Bench {
-  readonly log: AppendLog;
-  readonly deliverer: Delivery;
-  readonly end: () => Promise<void>;
-}
-
-/** A Delivery on what an earlier run left. */
+/** A Delivery on what an earlier run left, with little room for dead letters. */
 async function bench(
   t: Test,
   dir: string,
   sink: Sink,
   asideBytesMax: number,
   fs: FileSystem = nodeFileSystem,
-): Promise<Bench> {
-  const reporter = new Reporter();
-  const log = await AppendLog.open({ dir, fs, fsync: 'never', reporter, deadLettersBytesMax: BOUND });
-  const backlog = new Backlog(log, reporter);
-  const options = { sinkConcurrency: 1, sinkTriesMax: null };
-  const deliverer = new Delivery({ log, sink, reporter, ...options, asideBytesMax });
-  const ended = pipeline(backlog, deliverer);
-  let ending: Promise<void> | null = null;
-  const end = async (): Promise<void> => {
-    deliverer.stop();
-    backlog.stop();
-    await ended;
-    await log.close();
-  };
-  const once = async (): Promise<void> => (ending ??= end());
-  t.teardown(once);
-  return { log, deliverer, end: once };
+): Promise<DeliveryBench> {
+  return deliverLeft(t, dir, sink, { fs, deadLettersBytesMax: BOUND, asideBytesMax });
 }
 
 function leave(dir: string, batches: readonly (readonly string[])[]): string[] {
@@ -313,14 +310,11 @@ interface BrokenFile {
 
 /** A file system that cannot open one file, if it is told so. */
 function brokenFile(name: string, code: string): BrokenFile {
-  const open = ((path: string, ...rest: unknown[]) => {
-    if (broken.isBroken && path.endsWith(name)) {
-      broken.failures++;
-      const done = rest.at(-1) as (error: Error) => void;
-      setImmediate(done, Object.assign(new Error(code), { code }));
-    } else Reflect.apply(nodeFileSystem.open, nodeFileSystem, [path, ...rest]);
-  }) as FileSystem['open'];
-  const fs = Object.create(nodeFileSystem, { open: { value: open } }) as FileSystem;
+  const fs = unopenable((file) => {
+    if (!broken.isBroken || file !== name) return null;
+    broken.failures++;
+    return code;
+  });
   const broken = { fs, isBroken: false, failures: 0 };
   return broken;
 }
@@ -330,10 +324,10 @@ void t.test('batches beyond those that memory may hold are found again in the di
   const ids = Array.from({ length: 40 }, (_, n) => (n % 2 === 0 ? [`bad${n}`, `a${n}`] : [`e${n}`]));
   leave(dir, ids);
   const sink = new PickySink();
-  const { log, deliverer } = await bench(t, dir, sink, 2000);
-  await until(() => deliverer.delivered === 20, 'the good batches are delivered');
-  await until(() => deliverer.sinkState.batchesAside === 20, 'the others are aside');
-  t.ok(deliverer.asideInMemory > 0 && deliverer.asideInMemory < 10, `${deliverer.asideInMemory} in memory`);
+  const { log, delivery } = await bench(t, dir, sink, 2000);
+  await until(() => delivery.delivered === 20, 'the good batches are delivered');
+  await until(() => delivery.sinkState.batchesAside === 20, 'the others are aside');
+  t.ok(delivery.asideInMemory > 0 && delivery.asideInMemory < 10, `${delivery.asideInMemory} in memory`);
   t.same([log.recoveredEvents, log.pendingEvents, log.unreadBatches], [60, 40, 0]);
   const { length } = sink.attempts;
   await sleep(2500);
@@ -345,13 +339,13 @@ void t.test('batches beyond those that memory may hold are found again in the di
     // as the tool does: no letters of a batch that is still there
     for (const { batch } of lettersIn(dir))
       if (!batchFiles(dir).includes(batch)) rmSync(join(dir, 'dead-letters', batch), { force: true });
-    return deliverer.deadLettered === 20;
+    return delivery.deadLettered === 20;
   }, 'each has had room');
-  t.same([deliverer.delivered, log.recoveredEvents, log.pendingEvents, log.pendingBytes], [40, 60, 0, 0]);
+  t.same([delivery.delivered, log.recoveredEvents, log.pendingEvents, log.pendingBytes], [40, 60, 0, 0]);
   t.equal(new Set([...dropped, ...lettersIn(dir)].map(({ event }) => event.id)).size, 20);
   t.same(batchFiles(dir), []);
   t.same(new Set(sink.taken).size, 40);
-  t.equal(deliverer.sinkState.batchesAside, 0);
+  t.equal(delivery.sinkState.batchesAside, 0);
   t.equal(sink.runningMost, 1);
 });
 
@@ -359,12 +353,12 @@ void t.test('files that go while their batches are aside are missed, in memory o
   for (const asideBytesMax of [0, 2 ** 20]) {
     const { dir, makeRoom } = fullDirectory(t);
     const names = leave(dir, [['bad1'], ['bad2', 'a'], ['bad3']]);
-    const { log, deliverer } = await bench(t, dir, new PickySink(), asideBytesMax);
-    await until(() => deliverer.sinkState.batchesAside === 3, 'all are aside');
+    const { log, delivery } = await bench(t, dir, new PickySink(), asideBytesMax);
+    await until(() => delivery.sinkState.batchesAside === 3, 'all are aside');
     rmSync(join(dir, names[1] ?? ''));
     makeRoom();
-    await until(() => deliverer.sinkState.batchesAside === 0 && log.pendingEvents === 0, 'none waits');
-    t.same([deliverer.deadLettered, log.quarantined], [2, 2]);
+    await until(() => delivery.sinkState.batchesAside === 0 && log.pendingEvents === 0, 'none waits');
+    t.same([delivery.deadLettered, log.quarantined], [2, 2]);
     t.same([log.recoveredEvents, log.pendingEvents, log.pendingBytes], [4, 0, 0]);
   }
 });
@@ -375,16 +369,16 @@ void t.test(
     const { dir, makeRoom } = fullDirectory(t);
     const [name = ''] = leave(dir, [['bad', 'a']]);
     const broken = brokenFile(name, 'EMFILE');
-    const { log, deliverer } = await bench(t, dir, new PickySink(), 0, broken.fs);
-    await until(() => deliverer.sinkState.batchesAside === 1, 'it is aside');
+    const { log, delivery } = await bench(t, dir, new PickySink(), 0, broken.fs);
+    await until(() => delivery.sinkState.batchesAside === 1, 'it is aside');
     broken.isBroken = true;
     makeRoom();
     await until(() => broken.failures >= 5, 'it cannot be read, and has left its place');
     broken.isBroken = false;
-    await until(() => deliverer.deadLettered === 1, 'its dead letter has room');
+    await until(() => delivery.deadLettered === 1, 'its dead letter has room');
     await until(() => log.pendingEvents === 0, 'none waits');
     t.same([log.pendingEvents, log.pendingBytes, log.quarantined], [0, 0, 0]);
-    t.equal(deliverer.sinkState.batchesAside, 0);
+    t.equal(delivery.sinkState.batchesAside, 0);
   },
 );
 
@@ -392,17 +386,17 @@ void t.test('one that is found again and cannot be read holds up none of the oth
   const { dir, makeRoom } = fullDirectory(t);
   const [name = ''] = leave(dir, [['bad1'], ['bad2', 'a'], ['bad3']]);
   const broken = brokenFile(name, 'EIO');
-  const { log, deliverer } = await bench(t, dir, new PickySink(), 0, broken.fs);
-  await until(() => deliverer.sinkState.batchesAside === 3, 'all are aside');
+  const { log, delivery } = await bench(t, dir, new PickySink(), 0, broken.fs);
+  await until(() => delivery.sinkState.batchesAside === 3, 'all are aside');
   broken.isBroken = true;
   makeRoom();
-  await until(() => deliverer.deadLettered === 2, 'the dead letters of the others have room');
+  await until(() => delivery.deadLettered === 2, 'the dead letters of the others have room');
   t.ok(broken.failures > 3);
-  t.equal(deliverer.sinkState.batchesAside, 1);
+  t.equal(delivery.sinkState.batchesAside, 1);
   t.same([log.pendingEvents, log.quarantined], [1, 0]);
   broken.isBroken = false;
-  await until(() => deliverer.deadLettered === 3, 'and its own once it can be read');
-  t.equal(deliverer.sinkState.batchesAside, 0);
+  await until(() => delivery.deadLettered === 3, 'and its own once it can be read');
+  t.equal(delivery.sinkState.batchesAside, 0);
   t.same([log.pendingEvents, log.pendingBytes, log.quarantined], [0, 0, 0]);
 });
 
@@ -410,15 +404,15 @@ void t.test('nor does one whose verdicts are in memory', async (t) => {
   const { dir, makeRoom } = fullDirectory(t);
   const [name = ''] = leave(dir, [['bad1'], ['bad2'], ['bad3'], ['bad4']]);
   const broken = brokenFile(name, 'EIO');
-  const { log, deliverer } = await bench(t, dir, new PickySink(), 1500, broken.fs);
-  await until(() => deliverer.sinkState.batchesAside === 4, 'all are aside');
-  t.ok(deliverer.asideInMemory > 0 && deliverer.asideInMemory < 4, `${deliverer.asideInMemory} in memory`);
+  const { log, delivery } = await bench(t, dir, new PickySink(), 1500, broken.fs);
+  await until(() => delivery.sinkState.batchesAside === 4, 'all are aside');
+  t.ok(delivery.asideInMemory > 0 && delivery.asideInMemory < 4, `${delivery.asideInMemory} in memory`);
   broken.isBroken = true;
   makeRoom();
-  await until(() => deliverer.deadLettered === 3, 'the others have room, also those that were forgotten');
-  t.match(deliverer, { asideInMemory: 1, sinkState: { batchesAside: 1 } });
+  await until(() => delivery.deadLettered === 3, 'the others have room, also those that were forgotten');
+  t.match(delivery, { asideInMemory: 1, sinkState: { batchesAside: 1 } });
   broken.isBroken = false;
-  await until(() => deliverer.deadLettered === 4, 'and it has once it can be read', 60_000);
+  await until(() => delivery.deadLettered === 4, 'and it has once it can be read', 60_000);
   t.same([log.pendingEvents, log.pendingBytes, log.quarantined], [0, 0, 0]);
 });
 
@@ -432,21 +426,18 @@ void t.test('a batch that needs no room waits for none, though memory does not h
     if (!isMended && batch.bytes.includes('"x')) throw new SinkError('it broke', { status: 500 });
     await picky(batch);
   };
-  const { deliverer } = await bench(t, dir, sink, 0);
+  const { delivery } = await bench(t, dir, sink, 0);
   await until(
     () => ['y1', 'y2', 'a', 'b'].every((id) => sink.taken.includes(id)),
     'the others are at the sink',
   );
-  await until(
-    () => deliverer.sinkState.batchesAside === 4,
-    'nothing is kept of those that the sink fails at',
-  );
+  await until(() => delivery.sinkState.batchesAside === 4, 'nothing is kept of those that the sink fails at');
   isMended = true;
-  await until(() => deliverer.delivered === 6, 'they are delivered');
+  await until(() => delivery.delivered === 6, 'they are delivered');
   t.equal(sink.offered.filter((id) => id.startsWith('bad')).length, 2, 'those that need room have waited');
   makeRoom();
-  await until(() => deliverer.deadLettered === 2, 'until there was some');
-  t.equal(deliverer.sinkState.batchesAside, 0);
+  await until(() => delivery.deadLettered === 2, 'until there was some');
+  t.equal(delivery.sinkState.batchesAside, 0);
 });
 
 void t.test(
@@ -455,14 +446,14 @@ void t.test(
     const { dir, makeRoom } = fullDirectory(t);
     const [name = ''] = leave(dir, [['a', 'bad', 'c']]);
     const sink = new PickySink();
-    const { log, deliverer } = await bench(t, dir, sink, 2 ** 20);
-    await until(() => deliverer.sinkState.batchesAside === 1, 'it is aside');
+    const { log, delivery } = await bench(t, dir, sink, 2 ** 20);
+    await until(() => delivery.sinkState.batchesAside === 1, 'it is aside');
     const bytes = readFileSync(join(dir, name));
     bytes[8] = (bytes[8] ?? 0) ^ 1;
     writeFileSync(join(dir, name), bytes);
     makeRoom();
     await until(() => log.pendingEvents === 0, 'it is settled');
-    t.same([deliverer.delivered, deliverer.deadLettered, log.quarantined, log.recoveredEvents], [1, 1, 1, 3]);
+    t.same([delivery.delivered, delivery.deadLettered, log.quarantined, log.recoveredEvents], [1, 1, 1, 3]);
     t.match(lettersIn(dir), [{ index: 0, event: { id: 'bad' } }], 'its place among the sound ones');
   },
 );
@@ -476,11 +467,11 @@ void t.test('what the sink says of a batch aside takes bounded memory', async (t
       throw new SinkError('no', { refused });
     },
   };
-  const { deliverer } = await bench(t, dir, sink, 5000);
-  await until(() => deliverer.sinkState.batchesAside === 1, 'it is aside');
-  t.equal(deliverer.asideInMemory, 1);
+  const { delivery } = await bench(t, dir, sink, 5000);
+  await until(() => delivery.sinkState.batchesAside === 1, 'it is aside');
+  t.equal(delivery.asideInMemory, 1);
   makeRoom();
-  await until(() => deliverer.deadLettered === 1, 'it is settled');
+  await until(() => delivery.deadLettered === 1, 'it is settled');
   const [letter] = lettersIn(dir);
   t.match(letter?.reason, /^x{500}…$/);
 });

@@ -1,7 +1,6 @@
 import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import type { Dir } from 'node:fs';
 import { join } from 'node:path';
-import { pipeline } from 'node:stream/promises';
 import { inspect } from 'node:util';
 import fc from 'fast-check';
 import t from 'tap';
@@ -17,9 +16,9 @@ import type { Sink } from '../../lib/seams/sink.js';
 import { SinkError } from '../../lib/seams/sink-error.js';
 import type { Refusal } from '../../lib/seams/sink-error.js';
 import { backoffMs } from '../../lib/delivery/backoff.js';
-import { Backlog } from '../../lib/logs/file/backlog.js';
-import { Delivery } from '../../lib/core/delivery.js';
 import { settle } from '../../lib/delivery/settlement.js';
+import { deliverLeft } from '../helpers/delivery-bench.js';
+import type { DeliveryBench } from '../helpers/delivery-bench.js';
 import { batchOfLines } from '../helpers/batches.js';
 import { heldDisk } from '../helpers/held-disk.js';
 import { SEED } from '../helpers/seed.js';
@@ -393,30 +392,12 @@ async function deliver(
   sink: Sink,
   ids: readonly string[],
   logger?: Logger,
-): Promise<{ deliverer: Delivery; dir: string; end: () => Promise<void> }> {
+): Promise<DeliveryBench & { readonly dir: string }> {
   const dir = tempDir(t);
   const { name, bytes } = batchOf(ids);
   writeFileSync(join(dir, name), bytes);
-  const reporter = new Reporter(logger);
-  const log = await AppendLog.open({ dir, fsync: 'never', reporter });
-  const backlog = new Backlog(log, reporter);
-  const deliverer = new Delivery({
-    log,
-    sink,
-    reporter,
-    sinkConcurrency: 1,
-    sinkTriesMax: null,
-    random: () => RANDOM,
-  });
-  const ended = pipeline(backlog, deliverer);
-  const end = async (): Promise<void> => {
-    deliverer.stop();
-    backlog.stop();
-    await ended;
-    await log.close();
-    reporter.sumUp();
-  };
-  return { deliverer, dir, end };
+  const options = { random: () => RANDOM, ...(logger && { logger }) };
+  return { dir, ...(await deliverLeft(t, dir, sink, options)) };
 }
 /** Short waits, and none alike. */
 const RANDOM = 0.01;
@@ -428,9 +409,9 @@ void t.test('a reason or a status that is none breaks nothing', async (t) => {
       throw new SinkError('no', { refused: refused as unknown as Refusal[] });
     },
   };
-  const { deliverer, dir, end } = await deliver(t, sink, ['a', 'b', 'c']);
-  await until(() => deliverer.deadLettered > 0, 'some are dead letters');
-  t.match([deliverer.delivered, deliverer.deadLettered], [1, 2]);
+  const { delivery, dir, end } = await deliver(t, sink, ['a', 'b', 'c']);
+  await until(() => delivery.deadLettered > 0, 'some are dead letters');
+  t.match([delivery.delivered, delivery.deadLettered], [1, 2]);
   const { letters } = lettersIn(dir);
   t.match(letters, [
     { index: 0, reason: 'refused by the sink', event: { id: 'a' } },
@@ -463,8 +444,8 @@ for (const waits of [
         if (wait !== undefined) waitsMs.push(Number(wait));
       };
       const logger: Logger = { debug() {}, info() {}, warn, error() {} };
-      const { deliverer, end } = await deliver(t, sink, ['a'], logger);
-      await until(() => deliverer.delivered === 1, 'it is delivered');
+      const { delivery, end } = await deliver(t, sink, ['a'], logger);
+      await until(() => delivery.delivered === 1, 'it is delivered');
       t.same(
         waitsMs,
         waits.map((_wait, n) => backoffMs(n + 1, RANDOM)),
@@ -486,14 +467,14 @@ for (const refuses of [true, false]) {
         if (offers.length === 1 || refuses) throw new SinkError('bad', { status: 400, refused: 'all' });
       },
     };
-    const { deliverer, dir, end } = await deliver(t, sink, ['a', 'b', 'c', 'd']);
+    const { delivery, dir, end } = await deliver(t, sink, ['a', 'b', 'c', 'd']);
     await until(() => offers.length === 2, 'the first half is offered');
     const ended = end();
     answer();
     await ended;
     const { name } = batchOf([]);
     t.same(offers, [name, `${name}#0-2`]);
-    t.match([deliverer.delivered, deliverer.deadLettered], [0, 0]);
+    t.match([delivery.delivered, delivery.deadLettered], [0, 0]);
     t.same(lettersIn(dir).letters, []);
     t.ok(existsSync(join(dir, name)), 'it stays for the next start');
   });

@@ -2,19 +2,18 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { once } from 'node:events';
-import { basename, join } from 'node:path';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
 import type { Test } from 'tap';
 import type { Batch } from '../../lib/seams/batch.js';
 import { isBatchName } from '../../lib/logs/file/batch-name.js';
-import { nodeFileSystem } from '../../lib/logs/file/file-system.js';
-import type { FileSystem } from '../../lib/logs/file/file-system.js';
 import { readiness } from '../../lib/door/probes.js';
 import type { Forebay } from '../../lib/index.js';
 import { HttpSink } from '../../lib/sinks/http/http-sink.js';
 import { SinkError } from '../../lib/seams/sink-error.js';
 import type { Sink } from '../../lib/seams/sink.js';
+import { unopenable } from '../helpers/delivery-bench.js';
 import { addsUp, eventText, idsOf, startWith, until } from '../helpers/running-forebay.js';
 import type { RunningForebay, RunningOptions } from '../helpers/running-forebay.js';
 
@@ -312,14 +311,11 @@ void t.test('a batch that rests and cannot be read holds up no other that rests'
   sink.error = (given) => (given.some((id) => id === 'e3' || id === 'e13') ? new Error('it broke') : null);
   const unreadable = new Set<string>();
   let first: string | null = null;
-  const open = ((path: string, ...rest: unknown[]) => {
-    if (unreadable.has(basename(path))) {
-      first ??= basename(path);
-      const done = rest.at(-1) as (error: Error) => void;
-      setImmediate(done, Object.assign(new Error('EIO'), { code: 'EIO' }));
-    } else Reflect.apply(nodeFileSystem.open, nodeFileSystem, [path, ...rest]);
-  }) as FileSystem['open'];
-  const fs = Object.create(nodeFileSystem, { open: { value: open } }) as FileSystem;
+  const fs = unopenable((name) => {
+    if (!unreadable.has(name)) return null;
+    first ??= name;
+    return 'EIO';
+  });
   const { forebay, dir } = await start(t, { sink, fs });
   await write(forebay, ids(0, 40));
   await until(() => forebay.sinkState()?.isolatedEvents === 2, 'two wait apart', 60_000);

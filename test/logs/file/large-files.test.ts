@@ -10,21 +10,18 @@ import {
   writeSync,
 } from 'node:fs';
 import { join } from 'node:path';
-import { pipeline } from 'node:stream/promises';
 import t from 'tap';
 import type { Test } from 'tap';
 import { AppendLog } from '../../../lib/logs/file/append-log.js';
 import type { Batch } from '../../../lib/seams/batch.js';
-import { nodeFileSystem } from '../../../lib/logs/file/file-system.js';
-import type { FileSystem } from '../../../lib/logs/file/file-system.js';
 import { markedLine } from '../../../lib/logs/file/checksum.js';
 import { createForebay } from '../../../lib/forebay.js';
 import type { Forebay } from '../../../lib/forebay.js';
-import { Reporter } from '../../../lib/base/reporter.js';
+import { Reporter, silentLogger } from '../../../lib/base/reporter.js';
 import type { Sink } from '../../../lib/seams/sink.js';
 import { SinkError } from '../../../lib/seams/sink-error.js';
-import { Backlog } from '../../../lib/logs/file/backlog.js';
-import { Delivery } from '../../../lib/core/delivery.js';
+import { deliverLeft, unopenable } from '../../helpers/delivery-bench.js';
+import type { DeliveryBench } from '../../helpers/delivery-bench.js';
 import { batchFiles, leftName, memoryDir, readQuarantine } from '../../helpers/left-files.js';
 import { addsUp, eventText, idsOf, until } from '../../helpers/running-forebay.js';
 import { ServerProcess } from '../../helpers/server-process.js';
@@ -33,6 +30,7 @@ import { tempDir } from '../../helpers/temp-dir.js';
 const MIB = 1024 * 1024;
 const RUN = '0123456789abcdef';
 const NAME = leftName(1);
+const FILE_BOUNDS = { wholeMax: 1000, piece: 500, lineMax: 2000 };
 
 interface Read {
   readonly pieces: readonly Batch[];
@@ -45,8 +43,12 @@ interface Read {
 async function piecesOf(t: Test, file: string | Buffer): Promise<Read> {
   const dir = tempDir(t);
   writeFileSync(join(dir, NAME), file);
-  const fileBounds = { wholeMax: 1000, piece: 500, lineMax: 2000 };
-  const log = await AppendLog.open({ dir, fsync: 'never', reporter: new Reporter(), fileBounds });
+  const log = await AppendLog.open({
+    dir,
+    fsync: 'never',
+    reporter: new Reporter(),
+    fileBounds: FILE_BOUNDS,
+  });
   t.teardown(() => log.close());
   const [sealed] = await log.list(null, 1);
   if (sealed === undefined) throw new Error('no file');
@@ -199,11 +201,9 @@ void t.test(
     const sink = new PieceSink();
     sink.refused = 'e3000';
     const letters = join(dir, 'dead-letters');
-    const forebay = createForebay({ logDir: dir, sink, deadLettersBytesMax: 1024, replayWaitMs: 60_000 });
-    t.teardown(() => forebay.stop(0));
     mkdirSync(letters);
     writeFileSync(join(letters, leftName(9)), 'x'.repeat(1024));
-    await forebay.start();
+    const forebay = await startOnLarge(t, dir, sink, { deadLettersBytesMax: 1024 });
     t.match(forebay.counts(), { accepted: EVENTS + 1, pending: EVENTS, delivered: 1 }, 'others go on');
     t.equal(forebay.sinkState()?.batchesAside, 1);
     addsUp(t, forebay);
@@ -243,40 +243,14 @@ class Moods implements Sink {
   }
 }
 
-interface Bench {
-  readonly log: AppendLog;
-  readonly deliverer: Delivery;
-  readonly said: readonly string[];
-  readonly end: () => Promise<void>;
-}
-
 /** A Delivery that takes files of more than 1,000 bytes for large, with pieces of some 8 events. */
 async function bench(
   t: Test,
   dir: string,
   sink: Sink,
-  deadLettersBytesMax = Infinity,
-  fs: FileSystem = nodeFileSystem,
-): Promise<Bench> {
-  const said: string[] = [];
-  const say = (_fields: object, text: string): void => void said.push(text);
-  const reporter = new Reporter({ debug: say, info: say, warn: say, error: say });
-  const fileBounds = { wholeMax: 1000, piece: 500, lineMax: 2000 };
-  const log = await AppendLog.open({ dir, fs, fsync: 'never', reporter, fileBounds, deadLettersBytesMax });
-  const backlog = new Backlog(log, reporter);
-  const options = { sinkConcurrency: 1, sinkTriesMax: null };
-  const deliverer = new Delivery({ log, sink, reporter, ...options });
-  const ended = pipeline(backlog, deliverer);
-  let ending: Promise<void> | null = null;
-  const end = async (): Promise<void> => {
-    deliverer.stop();
-    backlog.stop();
-    await ended;
-    await log.close();
-  };
-  const once = async (): Promise<void> => (ending ??= end());
-  t.teardown(once);
-  return { log, deliverer, said, end: once };
+  more: Parameters<typeof deliverLeft>[3] = {},
+): Promise<DeliveryBench> {
+  return deliverLeft(t, dir, sink, { fileBounds: FILE_BOUNDS, ...more });
 }
 
 /** Leaves a file of events `e0`, … */
@@ -293,10 +267,10 @@ void t.test('events of a large file that wait apart hold up no other piece of it
   const sink = new Moods(t);
   sink.bad = ['e1', 'e12', 'e13'];
   sink.refused = ['e2', 'e30'];
-  const { log, deliverer } = await bench(t, dir, sink);
+  const { log, delivery } = await bench(t, dir, sink);
   await until(() => sink.taken.length === 38, 'all others are delivered');
   t.equal(new Set(sink.taken).size, 38, 'each once');
-  await until(() => deliverer.delivered === 3, 'the other file is settled');
+  await until(() => delivery.delivered === 3, 'the other file is settled');
   t.same(batchFiles(dir), [NAME], 'their file is there');
   t.match(readFileSync(join(dir, 'dead-letters', NAME), 'utf8'), /"e30"/, 'what is settled has its letters');
   t.equal(log.pendingEvents, 40);
@@ -306,15 +280,15 @@ void t.test('events of a large file that wait apart hold up no other piece of it
     'those that it takes now',
     60_000,
   );
-  t.equal(deliverer.delivered, 3);
+  t.equal(delivery.delivered, 3);
   sink.bad = [];
-  await until(() => deliverer.delivered === 41, 'and the last one', 60_000);
+  await until(() => delivery.delivered === 41, 'and the last one', 60_000);
   t.same(
     sink.taken.toSorted(),
     [...ids(0, 40), ...ids(100, 103)].filter((id) => id !== 'e2' && id !== 'e30').toSorted(),
   );
   t.match(
-    { deadLettered: deliverer.deadLettered, pending: log.pendingEvents },
+    { deadLettered: delivery.deadLettered, pending: log.pendingEvents },
     { deadLettered: 2, pending: 0 },
   );
   t.same(batchFiles(dir), []);
@@ -329,16 +303,16 @@ void t.test(
     const sink = new Moods(t);
     sink.bad = ['e12'];
     sink.refused = ['e2', 'e14', 'e30'];
-    const { deliverer } = await bench(t, dir, sink);
-    await until(() => deliverer.sinkState.isolatedEvents === 1, 'one waits apart');
+    const { delivery } = await bench(t, dir, sink);
+    await until(() => delivery.sinkState.isolatedEvents === 1, 'one waits apart');
     await until(() => sink.taken.length === 36, 'the others are delivered');
     // what a kill leaves is what is in the directory
     const copy = tempDir(t);
     cpSync(dir, copy, { recursive: true });
     sink.bad = [];
     const next = await bench(t, copy, sink);
-    await until(() => next.deliverer.delivered === 37, 'all are delivered');
-    t.equal(next.deliverer.deadLettered, 3);
+    await until(() => next.delivery.delivered === 37, 'all are delivered');
+    t.equal(next.delivery.deadLettered, 3);
     const letters = readdirSync(join(copy, 'dead-letters'))
       .flatMap((name) =>
         readFileSync(join(copy, 'dead-letters', name), 'utf8')
@@ -365,8 +339,8 @@ void t.test('parts of pieces with equal events have keys of their own', async (t
       keys.push(key);
     },
   };
-  const { deliverer } = await bench(t, dir, sink);
-  await until(() => deliverer.delivered === 40, 'all are delivered');
+  const { delivery } = await bench(t, dir, sink);
+  await until(() => delivery.delivered === 40, 'all are delivered');
   t.equal(new Set(names).size, names.length);
   t.equal(new Set(keys).size, keys.length);
 });
@@ -377,16 +351,16 @@ void t.test('the dead letters of a large file do not wait for those of its own p
   leave(dir, leftName(3), 1, 300);
   const sink = new Moods(t);
   sink.refused = [0, 10, 20, 30, 39].flatMap((n) => [`e${100 + n}`, `e${200 + n}`]);
-  const { deliverer, log } = await bench(t, dir, sink, 600);
-  await until(() => deliverer.deadLettered === 5, 'the first is settled');
-  await until(() => deliverer.sinkState.batchesAside === 1, 'the second waits for room');
-  t.match(deliverer.sinkState, { deadLettersFull: true });
-  await until(() => deliverer.delivered === 36, 'the third is delivered');
+  const { delivery, log } = await bench(t, dir, sink, { deadLettersBytesMax: 600 });
+  await until(() => delivery.deadLettered === 5, 'the first is settled');
+  await until(() => delivery.sinkState.batchesAside === 1, 'the second waits for room');
+  t.match(delivery.sinkState, { deadLettersFull: true });
+  await until(() => delivery.delivered === 36, 'the third is delivered');
   t.same(batchFiles(dir), [leftName(2)]);
   t.equal(sink.taken.length, 71, 'what it has of good events is delivered');
   for (const name of readdirSync(join(dir, 'dead-letters'))) rmSync(join(dir, 'dead-letters', name));
-  await until(() => deliverer.deadLettered === 10, 'there is room');
-  t.equal(deliverer.delivered, 71);
+  await until(() => delivery.deadLettered === 10, 'there is room');
+  t.equal(delivery.delivered, 71);
   t.equal(log.pendingEvents, 0);
   t.same(batchFiles(dir), []);
 });
@@ -402,10 +376,13 @@ void t.test('damage that comes while a large file is delivered is set aside, and
     writeSync(fd, '?', lines.slice(0, 20).join('').length + 10);
     closeSync(fd);
   };
-  const { deliverer, log, said } = await bench(t, dir, sink);
+  const said: string[] = [];
+  const warn = (_fields: object, text: string): void => void said.push(text);
+  const logger = { ...silentLogger, warn, error: warn };
+  const { delivery, log } = await bench(t, dir, sink, { logger });
   await until(() => sink.taken.length === 39 && log.pendingEvents === 0, 'it is settled');
   t.same(sink.taken, [...ids(0, 20), ...ids(21, 40)]);
-  t.match({ delivered: deliverer.delivered, gone: log.quarantined }, { delivered: 39, gone: 1 });
+  t.match({ delivered: delivery.delivered, gone: log.quarantined }, { delivered: 39, gone: 1 });
   const [line = ''] = [...readQuarantine(dir).values()].map(String);
   t.equal(line, `${lines[20]?.slice(0, 10)}?${lines[20]?.slice(11)}`);
   t.equal(
@@ -420,21 +397,15 @@ void t.test('a piece that cannot be read for a while holds up no other file', as
   leave(dir, NAME, 40);
   leave(dir, leftName(2), 1, 100);
   let isBroken = false;
-  const open = ((path: string, ...rest: unknown[]) => {
-    if (isBroken && path.endsWith(NAME)) {
-      const done = rest.at(-1) as (error: Error) => void;
-      setImmediate(done, Object.assign(new Error('EIO'), { code: 'EIO' }));
-    } else Reflect.apply(nodeFileSystem.open, nodeFileSystem, [path, ...rest]);
-  }) as FileSystem['open'];
-  const fs = Object.create(nodeFileSystem, { open: { value: open } }) as FileSystem;
+  const fs = unopenable((name) => (isBroken && name === NAME ? 'EIO' : null));
   const sink = new Moods(t);
   sink.asked = (given) => (isBroken ||= given.includes('e0'));
-  const { deliverer } = await bench(t, dir, sink, Infinity, fs);
+  const { delivery } = await bench(t, dir, sink, { fs });
   await until(() => sink.taken.includes('e100'), 'the next file is delivered');
   t.notOk(sink.taken.includes('e39'));
   isBroken = false;
   sink.asked = () => undefined;
-  await until(() => deliverer.delivered === 41, 'and it is once it can be read', 60_000);
+  await until(() => delivery.delivered === 41, 'and it is once it can be read', 60_000);
   t.equal(sink.taken.length, 41, 'each event once');
 });
 
