@@ -30,14 +30,14 @@ function place(entriesMax?: number) {
     ledger,
     letterBytes: () => letterBytes,
     /** Events of these clients, in this order, each a line of ten bytes. */
-    append(batch: string, ...clients: readonly (string | null)[]) {
+    append: (batch: string, ...clients: readonly (string | null)[]): void => {
       ledger.appended(partOf(clients), batch);
       const before = sizes.get(batch) ?? 0;
       const size = before + clients.length * LINE;
       log.pendingBytes += log.pendingBytesOf({ logBytes: size }) - log.pendingBytesOf({ logBytes: before });
       sizes.set(batch, size);
     },
-    settle(batch: string) {
+    settle: (batch: string): void => {
       const logBytes = sizes.get(batch) ?? 0;
       log.pendingBytes -= log.pendingBytesOf({ logBytes });
       ledger.gone({ name: batch, logBytes });
