@@ -30,6 +30,8 @@ export interface FairSharesOptions extends ShareSettings {
 
 /** Someone has to make room among the dead letters, and is seen to within seconds. */
 const LETTERS_RETRY_AFTER_MS = 60_000;
+/** After someone modest found no room, no request takes all of the queue for this long, in milliseconds. */
+const QUIET_MS = 5000;
 /** How often the log says that a client is refused, in milliseconds. */
 const SAY_MS = 60_000;
 
@@ -41,6 +43,8 @@ const SAY_MS = 60_000;
 export class FairShares {
   readonly #options: FairSharesOptions;
   #saidAtMs = -Infinity;
+  /** When a client that had nothing in the queue found no room. */
+  #turnedAwayMs = -Infinity;
 
   constructor(options: FairSharesOptions) {
     this.#options = options;
@@ -77,10 +81,14 @@ export class FairShares {
     const eventsFree = queueSize - queue.queuedEvents;
     const bytesFree = queueBytes - queue.queuedBytes - heldBytes;
     // a whole event: a queue of two takes two from an only client
-    const eventsMost = Math.ceil(shareOf(clientShare, account.queueEvents, eventsFree, queueSize));
-    const bytesMost = shareOf(clientShare, ownBytes, bytesFree, queueBytes);
+    const eventsMost = Math.ceil(clientShare * (account.queueEvents + eventsFree));
+    const bytesMost = clientShare * (ownBytes + bytesFree);
     if (account.queueEvents + events <= eventsMost && ownBytes + bytes <= bytesMost) return null;
     const hasNothing = account.queueEvents === 0 && ownBytes === 0;
+    const isLarge = events > Math.ceil(clientShare * queueSize) || bytes > clientShare * queueBytes;
+    if (hasNothing && isLarge && events <= eventsFree && bytes <= bytesFree && !this.#hasTurnedAway)
+      return null;
+    if (hasNothing && !isLarge) this.#turnedAwayMs = performance.now();
     const isAlone =
       accounts.queueEvents === account.queueEvents && accounts.queueBytes + heldBytes === ownBytes;
     // the others have all of it, or this client has: to it, the queue is full
@@ -88,6 +96,11 @@ export class FairShares {
     const message = `This client has its share of the queue (--client-share ${clientShare} of what others leave): please retry later`;
     const { retryAfterMs = 0 } = admission.queueFull(); // all of its events are out of the queue by then
     return new ForebayError('CLIENT_SHARE', { message, retryAfterMs });
+  }
+
+  /** Whether someone modest found no room lately: a request that is larger than any share waits for better times. */
+  get #hasTurnedAway(): boolean {
+    return performance.now() - this.#turnedAwayMs < QUIET_MS;
   }
 
   #ofBacklog(

@@ -341,8 +341,9 @@ test('client certificates: none, a wrong one, a right one', async (t) => {
   const stranger = new Authority(t);
   const right = issue('client');
   const wrong = stranger.issue('client');
-  const ca = new PairFiles(t, { cert: authority?.cert ?? '', key: '' }).settings.tlsCert;
-  const door = await open(t, { ...files.settings, tlsClientCa: ca });
+  const ours = { cert: authority?.cert ?? '', key: '' };
+  const authorities = new PairFiles(t, ours);
+  const door = await open(t, { ...files.settings, tlsClientCa: authorities.settings.tlsCert });
   for (const maxVersion of ['TLSv1.2', 'TLSv1.3'] as const) {
     const before = door.failed()['client_certificate'] ?? 0;
     const ask = async (tls: ConnectionOptions): Promise<number | string> => {
@@ -358,8 +359,14 @@ test('client certificates: none, a wrong one, a right one', async (t) => {
     t.equal(await ask(wrong), 'closed', `${maxVersion}, of another authority`);
     t.equal(await ask(right), 202, `${maxVersion}, of the right one`);
     t.equal(door.failed()['client_certificate'], before + 2);
-    t.equal(await ask({ ...wrong, session: await sessionOf(door, { maxVersion, ...wrong }) }), 'closed');
-    t.equal(await ask({ session: await sessionOf(door, { maxVersion, ...wrong }) }), 'closed', 'resumed');
+    const session = await sessionOf(door, { maxVersion, ...right });
+    t.ok(await isResumed(door, { maxVersion, ...right, session }), 'a session can be resumed');
+    const later = await sessionOf(door, { maxVersion, ...right });
+    authorities.write({ cert: stranger.cert });
+    await door.server.reload();
+    t.equal(await ask({ ...right, session: later }), 'closed', 'but not once its authority is removed');
+    authorities.write(ours);
+    await door.server.reload();
   }
   await hasTaken(t, { ...door, connect: async () => door.connect({ tls: { ...TRUST, ...right } }) }, [
     'x',
@@ -367,21 +374,25 @@ test('client certificates: none, a wrong one, a right one', async (t) => {
   ]);
 });
 
-/** A session that a client could resume, if the server gave it one before it closed the connection. */
-async function sessionOf(door: Door, options: ConnectionOptions): Promise<Buffer | undefined> {
-  const socket = connectTls({
-    port: door.server.port,
-    host: '127.0.0.1',
-    servername: 'localhost',
-    ...TRUST,
-    ...options,
-  });
-  let session: Buffer | undefined;
-  socket.on('session', (each: Buffer) => (session = each));
-  socket.on('error', () => undefined);
-  socket.once('secureConnect', () => (session ??= socket.getSession()));
-  await new Promise((resolve) => socket.once('close', resolve));
+function connectTo(door: Door, options: ConnectionOptions): TLSSocket {
+  const { port } = door.server;
+  return connectTls({ port, host: '127.0.0.1', servername: 'localhost', ...TRUST, ...options });
+}
+
+/** A session that a client can resume. */
+async function sessionOf(door: Door, options: ConnectionOptions): Promise<Buffer> {
+  const socket = connectTo(door, options);
+  const [session] = (await once(socket, 'session')) as [Buffer];
+  socket.destroy();
   return session;
+}
+
+async function isResumed(door: Door, options: ConnectionOptions): Promise<boolean> {
+  const socket = connectTo(door, options);
+  await once(socket, 'secureConnect');
+  const isReused = socket.isSessionReused();
+  socket.destroy();
+  return isReused;
 }
 
 test('a certificate that is renewed under load costs no request', async (t) => {

@@ -179,6 +179,29 @@ void tap.test('an only client may fill nearly everything, and small queues', asy
   }
 });
 
+void tap.test('requests that take the whole queue wait while others find no room', async (t) => {
+  const realNow = performance.now.bind(performance);
+  let aheadMs = 0;
+  const disk = heldDisk();
+  const { forebay, post } = await open(t, new CollectingSink(), { fs: disk.fs, queueSize: 100 });
+  const whole = (): Promise<Answer> => post(GREEDY, ...eventsOf('whole', 100));
+  disk.hold();
+  const first = whole();
+  await until(() => forebay.statistics()?.queuedEvents === 100, 'it has all of the queue');
+  t.match(await post(MODEST, ...eventsOf('one', 1)), {
+    status: 429,
+    error: 'Queue full, please retry later',
+  });
+  disk.release();
+  t.equal((await first).status, 202);
+  t.equal((await whole()).status, 429, 'the next one, just after that');
+  t.equal((await post(GREEDY, ...eventsOf('part', 90))).status, 202, 'its share is still there');
+  t.equal((await post(MODEST, ...eventsOf('two', 1))).status, 202);
+  t.intercept(performance, 'now', { value: () => realNow() + aheadMs });
+  aheadMs = 5001;
+  t.equal((await whole()).status, 202, 'once nobody was turned away for a while');
+});
+
 void tap.test('slow bodies of one client make no room beside those of another', async (t) => {
   const place = await open(t, new CollectingSink(), { queueBytes: 2 ** 22 }, { bodyBytesMax: 2 ** 20 });
   const { server, post } = place;
