@@ -1,4 +1,4 @@
-import { isIP } from 'node:net';
+import { isIP, SocketAddress } from 'node:net';
 import type { RequestHead } from '../seams/source.js';
 
 const TOKEN = String.raw`[!#$%&'*+.^_\`|~\w-]+`;
@@ -50,8 +50,14 @@ function pairsFor(header: string): readonly string[] {
   return hops;
 }
 
+/** In the one form that each address has. */
 function addressOf(hop: string): string | null {
   const [, v6, v4] = NODE.exec(hop) ?? [];
   const address = v6 ?? v4 ?? hop;
-  return isIP(address) === 0 ? null : address;
+  const version = address.includes('%') ? 0 : isIP(address);
+  return version === 6
+    ? new SocketAddress({ address, family: 'ipv6' }).address
+    : version === 4
+      ? address
+      : null;
 }

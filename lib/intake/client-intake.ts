@@ -81,10 +81,10 @@ export class ClientIntake implements Intake {
     if (retryAfterMs === 0) return null;
     const { eventsPerSecond, bytesPerSecond } = limits;
     const most = [
-      ...(eventsPerSecond === null ? [] : [`${eventsPerSecond} events (--client-rate-events)`]),
-      ...(bytesPerSecond === null ? [] : [`${bytesPerSecond} bytes (--client-rate-bytes)`]),
+      ...(eventsPerSecond === null ? [] : [`${eventsPerSecond} events`]),
+      ...(bytesPerSecond === null ? [] : [`${bytesPerSecond} bytes`]),
     ];
-    const message = `This client may send ${most.join(' and ')} a second, unless its key says otherwise: please retry later`;
+    const message = `This client may send ${most.join(' and ')} a second (--client-rate-events, --client-rate-bytes, or the limits of its key): please retry later`;
     return new ForebayError('CLIENT_RATE', { message, retryAfterMs });
   }
 }

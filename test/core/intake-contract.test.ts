@@ -1,6 +1,8 @@
 import type { Test } from 'tap';
 import type { ForebayError } from '../../lib/base/errors.js';
 import type { EventBlock } from '../../lib/event/event-block.js';
+import { UNLIMITED } from '../../lib/seams/client.js';
+import type { Client } from '../../lib/seams/client.js';
 import type { Answer, Intake } from '../../lib/seams/intake.js';
 import { heldDisk } from '../helpers/held-disk.js';
 import { intakeContract } from '../helpers/intake-contract.js';
@@ -32,6 +34,24 @@ class CountedIntake implements Intake {
   }
 }
 
+/** What one client gets of another intake: the rules of shares and rates. */
+class OfClient implements Intake {
+  readonly #inner: Intake;
+  readonly #client: Client = { id: '192.0.2.1', limits: { ...UNLIMITED, eventsPerSecond: 1e6 } };
+
+  constructor(inner: Intake) {
+    this.#inner = inner;
+  }
+
+  refusal(events: number, bytes: number, heldBytes: number = 0): ForebayError | null {
+    return this.#inner.refusal(events, bytes, heldBytes, this.#client, 0);
+  }
+
+  take(block: EventBlock, answer: Answer): void {
+    this.#inner.take(block, answer, this.#client);
+  }
+}
+
 async function onFiles(t: Test): Promise<IntakePlace> {
   const disk = heldDisk();
   const { forebay, sink } = await startForebay(t, { fs: disk.fs, queueSize: EVENTS_MAX });
@@ -55,10 +75,10 @@ async function onFiles(t: Test): Promise<IntakePlace> {
   };
 }
 
-async function inMemory(t: Test): Promise<IntakePlace> {
+async function inMemory(t: Test, queueSize: number = EVENTS_MAX): Promise<IntakePlace> {
   const store = new MemoryStore();
   const openLog = async () => Promise.resolve(new MemoryLog(store));
-  const { forebay, sink } = await startForebay(t, { openLog, queueSize: EVENTS_MAX });
+  const { forebay, sink } = await startForebay(t, { openLog, queueSize });
   return {
     intake: forebay,
     eventsMax: EVENTS_MAX,
@@ -80,8 +100,14 @@ async function inMemory(t: Test): Promise<IntakePlace> {
 }
 
 intakeContract('on files', onFiles);
-intakeContract('in memory', inMemory);
+intakeContract('in memory', async (t) => inMemory(t));
 intakeContract('a rule around it', async (t) => {
   const place = await inMemory(t);
   return { ...place, intake: new CountedIntake(place.intake) };
+});
+intakeContract('for a client', async (t) => {
+  // a client that is alone may fill a queue that is as small as this
+  const eventsMax = EVENTS_MAX - 1;
+  const place = await inMemory(t, eventsMax);
+  return { ...place, intake: new OfClient(place.intake), eventsMax };
 });

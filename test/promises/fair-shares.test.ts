@@ -13,6 +13,7 @@ import type { Sink } from '../../lib/seams/sink.js';
 import { SinkError } from '../../lib/seams/sink-error.js';
 import { CollectingSink } from '../helpers/collecting-sink.js';
 import { heldDisk } from '../helpers/held-disk.js';
+import { madeKey, openKeys } from '../helpers/keys-file.js';
 import { post as rawPost } from '../helpers/raw-door.js';
 import { RawClient } from '../helpers/raw-client.js';
 import { addsUp, eventText, idsOf, startWith, until } from '../helpers/running-forebay.js';
@@ -356,10 +357,7 @@ void tap.test('each client has a rate of its own, and comes again in time', asyn
   t.equal(taken(await Promise.all(eventsOf('burst', 10).map(async (event) => post(GREEDY, event)))), 10);
   const refused = await post(GREEDY, eventText('late'));
   t.match(refused, { status: 429, code: 'CLIENT_RATE', retryAfter: 1 });
-  t.match(
-    refused.error,
-    /10 events \(--client-rate-events\) and 100000 bytes \(--client-rate-bytes\) a second/,
-  );
+  t.match(refused.error, /10 events and 100000 bytes a second \(--client-rate-events, /);
   t.match(
     await post(MODEST, ...eventsOf('large', 25)),
     { status: 202 },
@@ -373,6 +371,29 @@ void tap.test('each client has a rate of its own, and comes again in time', asyn
   t.match(await post(GREEDY, eventText('in time')), { status: 202 });
   await until(() => forebay.counts().pending === 0, 'all is delivered');
   t.equal(server.counts.refusedFor('CLIENT_RATE'), 3);
+});
+
+void tap.test('keys are told apart, from whatever address', async (t) => {
+  const disk = heldDisk();
+  const [greedy, modest] = [madeKey('greedy'), madeKey('modest', { eventsPerSecond: 5 })];
+  const { keys } = openKeys(t, [greedy.line, modest.line]);
+  const settings = { fs: disk.fs, queueSize: 100 };
+  const { request, forebay } = await open(t, new CollectingSink(), settings, {
+    keys,
+    clientEventsPerSecond: 1,
+  });
+  const send = async (key: string, event: string): Promise<Answer> =>
+    request({ authorization: `Bearer ${key}`, 'x-forwarded-for': GREEDY }, event);
+  disk.hold();
+  const flood = eventsOf('flood', 200).map(async (event) => send(greedy.key, event));
+  await until(() => forebay.statistics()?.queuedEvents === 90, 'one key has its share');
+  const few = eventsOf('few', 5).map(async (event) => send(modest.key, event));
+  await until(() => forebay.statistics()?.queuedEvents === 95, 'the other one has room');
+  t.match(await send(greedy.key, eventText('late')), { status: 429, code: 'CLIENT_SHARE' });
+  t.match(await send(modest.key, eventText('late')), { status: 429, code: 'CLIENT_RATE', retryAfter: 1 });
+  disk.release();
+  t.equal(taken(await Promise.all(few)), 5);
+  t.equal(taken(await Promise.all(flood)), 90);
 });
 
 void tap.test('peers after a trusted proxy are told apart, and nobody can pass for another', async (t) => {
