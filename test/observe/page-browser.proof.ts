@@ -209,7 +209,7 @@ void t.test(
     await says(`${row('events')} .data`, /^"<img src=x onerror=.*taken 3/);
     await says(
       `${row('partner-27')} .reasons`,
-      /^1 × A field .* \(EVENT_FIELD\), last (just now|\d+ s ago)$/,
+      /^1 × A field .* \(EVENT_FIELD\), the last one (just now|\d+ s ago)$/,
     );
     await says(`${row('partner-27')} .none`, /^No event has come yet in this run\.$/);
 

@@ -93,7 +93,7 @@ function showItem(item: HTMLElement, source: SourceState, { sources: { codes }, 
     refusals,
     () => create('li'),
     (child, each) => {
-      setText(child, `${reasonWords(each, codes)}, last ${ago(each.agoSeconds)}`);
+      setText(child, `${reasonWords(each, codes)}, the last one ${ago(each.agoSeconds)}`);
     },
   );
   fill(within(item, '.events'), newest, makeEvent, (child, event) => {
@@ -108,7 +108,8 @@ function latest(
   codes: SourceStates['codes'],
 ): string {
   const [reason] = refusals;
-  if (isRefusing && reason !== undefined) return codes[reason.code]?.text ?? reason.code;
+  if (isRefusing && reason !== undefined)
+    return `${codes[reason.code]?.text ?? reason.code}, ${ago(reason.agoSeconds)}`;
   if (acceptedAgoSeconds === null) return 'nothing yet';
   const type = newest[0]?.type ?? '';
   return `${type === '' ? 'an event' : type}, ${ago(acceptedAgoSeconds)}`;
