@@ -6,6 +6,7 @@ import type { Page } from 'playwright-core';
 import t from 'tap';
 import type { Test } from 'tap';
 import { Authority, noOpenssl, PairFiles } from '../helpers/certificates.js';
+import { madeKey, openKeys } from '../helpers/keys-file.js';
 import { event, hasTaken, ids, openRaw, whole } from '../helpers/raw-door.js';
 import type { Door } from '../helpers/raw-door.js';
 import { until } from '../helpers/wait-for.js';
@@ -101,8 +102,12 @@ for (const how of ['plain', 'with TLS']) {
         status: 202,
         requestId: /./,
       });
-      const headers = { ...JSON_TYPE, authorization: 'Bearer key', 'x-request-id': 'mine', 'ce-id': '1' };
+      const headers = { ...JSON_TYPE, authorization: 'Bearer key', 'x-request-id': 'mine' };
       t.match(await fetched(page, { url, text: event('key'), headers }), { status: 202, requestId: 'mine' });
+      const attributes = { 'ce-specversion': '1.0', 'ce-id': 'cloud', 'ce-type': 't', 'ce-source': '/page' };
+      t.match(await fetched(page, { url, text: '1', headers: { ...JSON_TYPE, ...attributes } }), {
+        status: 202,
+      });
       t.match(await fetched(page, { url, text: event('text') }), { status: 202 }, 'text/plain');
       t.match(await fetched(page, { url, text: '{"id":1}', headers: JSON_TYPE }), {
         status: 400,
@@ -113,11 +118,11 @@ for (const how of ['plain', 'with TLS']) {
         null,
         'a header that is not allowed',
       );
-      await arrived('json', 'key', 'text');
+      await arrived('json', 'key', 'cloud', 'text');
       await beacon(page, url, event('beacon'), null);
-      await arrived('json', 'key', 'text', 'beacon');
+      await arrived('json', 'key', 'cloud', 'text', 'beacon');
       await beacon(page, url, event('blob'), 'application/json');
-      await arrived('json', 'key', 'text', 'beacon', 'blob');
+      await arrived('json', 'key', 'cloud', 'text', 'beacon', 'blob');
 
       const stranger = await open(`http://localhost:${elsewhere}/`);
       t.equal(await fetched(stranger, { url, text: event('x'), headers: JSON_TYPE }), null);
@@ -144,7 +149,19 @@ for (const how of ['plain', 'with TLS']) {
       t.match(full, { status: 429, retryAfter: /^[1-9]\d*$/, requestId: /./ });
       door.disk.release();
       t.equal((await first.answer()).status, 202);
-      await hasTaken(t, door, ['json', 'key', 'text', 'beacon', 'blob', 'first']);
+      await hasTaken(t, door, ['json', 'key', 'cloud', 'text', 'beacon', 'blob', 'first']);
+
+      const { key, line } = madeKey('page');
+      const locked = await openRaw(t, {
+        corsOrigins: [`http://127.0.0.1:${home}`],
+        keys: openKeys(t, [line]).keys,
+        ...files?.settings,
+      });
+      const lockedUrl = url.replace(`:${door.server.port}/`, `:${locked.server.port}/`);
+      const withKey = { ...JSON_TYPE, authorization: `Bearer ${key}` };
+      t.match(await fetched(page, { url: lockedUrl, text: event('a'), headers: withKey }), { status: 202 });
+      const none = await fetched(page, { url: lockedUrl, text: event('x'), headers: JSON_TYPE });
+      t.match(none, { status: 401 }, 'the preflight needs none, and the page can read the refusal');
       await browser.close();
     },
   );
