@@ -9,7 +9,15 @@ export const NO_SOURCE = '';
 
 /** Counted from 0 on: an alert on the first increase needs a number before it. */
 const WATCHED_STATUSES = [202, 429, 500, 503];
-const WATCHED_CODES = ['QUEUE_FULL', 'BACKLOG_FULL', 'LOG_FAILED', 'IN_DOUBT', 'INTERNAL'] as const;
+const WATCHED_CODES = [
+  'QUEUE_FULL',
+  'BACKLOG_FULL',
+  'CLIENT_SHARE',
+  'CLIENT_RATE',
+  'LOG_FAILED',
+  'IN_DOUBT',
+  'INTERNAL',
+] as const;
 
 /** Counts requests and how the door answered them. */
 export class RequestCounts {

@@ -236,6 +236,8 @@ void t.test('refused events by code', async (t) => {
   const seen = await look();
   t.equal(seen.value('forebay_queue_events'), 3);
   t.equal(seen.value('forebay_queue_events_max'), 3);
+  t.equal(seen.value('forebay_clients'), 1);
+  t.match(seen.by('of', 'forebay_client_share_largest'), { queue: 1 });
   t.same(onlyOnes(seen), ['QUEUE_FULL']);
   t.ok(seen.value('forebay_queue_bytes') > 0);
   t.equal(seen.value('forebay_queue_bytes_max'), forebay.settings.queueBytes);
@@ -349,7 +351,15 @@ void t.test('what matters is there before it happens, so that its first time sho
   const seen = await look();
   for (const status of ['202', '429', '500', '503'])
     t.equal(seen.value('forebay_http_requests_total', { path: '/events', status }), 0, status);
-  for (const code of ['QUEUE_FULL', 'BACKLOG_FULL', 'LOG_FAILED', 'IN_DOUBT', 'INTERNAL'])
+  for (const code of [
+    'QUEUE_FULL',
+    'BACKLOG_FULL',
+    'CLIENT_SHARE',
+    'CLIENT_RATE',
+    'LOG_FAILED',
+    'IN_DOUBT',
+    'INTERNAL',
+  ])
     t.equal(seen.value('forebay_events_refused_total', { source: 'events', code }), 0, code);
 });
 

@@ -113,7 +113,7 @@ function doorFamilies({ forebay, door, statistics }: Sources): Family[] {
     ...keyFamilies(door.keys),
     gauge(
       'refusing',
-      'What a POST /events would be refused with now, by error code: 1 for that one; all 0: it would be taken.',
+      'What a POST /events of a new client would be refused with now, by error code: 1 for that one; all 0: it would be taken.',
       labelled(
         'code',
         [...new Set([...REFUSALS, refusal ?? 'QUEUE_FULL'])].map((code) => [code, Number(code === refusal)]),
