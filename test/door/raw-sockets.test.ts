@@ -549,7 +549,8 @@ async function roomComesBack(t: Test, { connect }: Door): Promise<void> {
   for (let served = false; !served;) {
     const next = await connect();
     await next.send(whole(event('room')));
-    served = (await next.answer()).status === 202;
+    const answer = await next.answer().catch(() => null); // on a busy machine its own time may be up
+    served = answer?.status === 202;
     if (!served) await next.closed;
   }
   t.pass('the connection is gone');
