@@ -82,7 +82,7 @@ export class TlsFiles {
       const failure = asError(error).message;
       if (failure !== this.#failure) {
         const message = `The files of --tls-cert and --tls-key cannot be used: ${failure}; the certificate is used as before`;
-        this.#logger.warn({ code: FILE_ERRORS.stale }, message);
+        this.#logger.warn({ code: 'TLS_STALE' }, message);
       }
       this.#failure = failure;
       return false;

@@ -52,7 +52,7 @@ void t.test('every line that warns has a code, and every code stands in the tabl
     for (const [call = '', args = ''] of text.matchAll(/logger\.(?:warn|error)\(\s*(.{0,60})/g)) {
       lines++;
       if (path === 'base/reporter.ts' || NO_CODE.test(call)) continue;
-      t.match(args, /^\{ code: ?('|error\.code)/, `${path}: ${call}`);
+      t.match(args, /^\{ code: ?('|error\.code|this\.#errors\.)/, `${path}: ${call}`);
     }
     for (const [, code = ''] of text.matchAll(/\bcode: '([A-Z_]+)'/g))
       t.ok(codes.includes(code), `${path}: ${code}`);
