@@ -78,7 +78,7 @@ export class IncomingBodies {
     body.heldBytes += bytes;
     this.#count(body, bytes, 0);
     while (this.bytes > this.#bytesMax && this.#open.has(body)) {
-      const bodies = this.#ofLargest('bytes');
+      const bodies = this.#ofLargest('heldBytes');
       this.#yield(this.#slowest(bodies) ?? this.#largest(bodies) ?? newest(bodies, body));
     }
   }
@@ -113,11 +113,22 @@ export class IncomingBodies {
     this.remove(body);
   }
 
-  /** The bodies of the client that has most, oldest first. */
-  #ofLargest(what: keyof Held): readonly IncomingBody[] {
-    let [largest, most] = ['', 0];
-    for (const [id, held] of this.#clients) if (held[what] > most) [largest, most] = [id, held[what]];
-    return [...this.#open].filter(({ clientId }) => clientId === largest);
+  /**
+   * The bodies of the client that has most beside its largest one, oldest first: one body of the largest size is not to
+   * yield to many small ones. If each has one, of the client that has most.
+   */
+  #ofLargest(what: 'heldBytes' | 'windowBytes'): readonly IncomingBody[] {
+    const clients = new Map<string, { all: number; largest: number }>();
+    for (const body of this.#open) {
+      const { all, largest } = clients.get(body.clientId) ?? { all: 0, largest: 0 };
+      clients.set(body.clientId, { all: all + body[what], largest: Math.max(largest, body[what]) });
+    }
+    let [chosen, beside, most] = ['', 0, 0];
+    for (const [id, { all, largest }] of clients) {
+      if (all - largest < beside || (all - largest === beside && all <= most)) continue;
+      [chosen, beside, most] = [id, all - largest, all];
+    }
+    return [...this.#open].filter(({ clientId }) => clientId === chosen);
   }
 
   /** The largest body beyond its share; `null`: there is none. */

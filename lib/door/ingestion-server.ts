@@ -35,9 +35,9 @@ import type { HandshakeFault } from './tls-door.js';
 import { tlsFiles } from './tls-files.js';
 
 const HEAD_END = '\r\n\r\n';
-/** Bodies may take this share of the queue: by default two of the largest size, each of another client. One always fits. */
-const BODIES_SHARE = 0.5;
-/** Memory of a body besides its bytes. */
+/** Bodies may take this share of the queue: by default one of the largest size, and what others send beside it. */
+const BODIES_SHARE = 0.28;
+/** Memory of a body besides its bytes. One of the largest size always fits. */
 const BODY_ROOM = 2 ** 17;
 
 /** What `IngestionServer` takes: the pipeline, and any of the door's settings. */
