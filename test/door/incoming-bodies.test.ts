@@ -42,6 +42,16 @@ void t.test('the client whose bodies take most makes room, however slow the othe
   t.end();
 });
 
+void t.test('one large body does not yield to many small ones', (t) => {
+  const { bodies, refused, open, of } = place();
+  const large = open('large', 'modest', 5000);
+  bodies.hold(large, 7 * MIB);
+  for (let n = 0; n < 4; n++) bodies.hold(open(`small ${n}`, 'greedy', 0), MIB);
+  t.same(refused, ['small 3 CLIENT_SHARE']);
+  t.equal(of('modest'), 7 * MIB);
+  t.end();
+});
+
 void t.test('a client that is alone hears of a full queue, and its largest or newest body goes', (t) => {
   const { bodies, refused, open } = place();
   const [first, second] = [open('first', 'one', 0), open('second', 'one', 0)];
