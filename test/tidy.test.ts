@@ -58,7 +58,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     'settings',
     'statistics.ts',
   ],
-  keys: ['base', 'seams', 'settings'],
+  keys: ['base', 'event', 'seams', 'settings'],
   door: ['base', 'forebay.ts', 'keys', 'seams', 'settings', 'sources', 'sources/registry.ts'],
   'observe/metrics': ['base', 'door', 'forebay.ts', 'keys', 'seams', 'statistics.ts'],
   'observe/page': ['base', 'door', 'event-counts.ts', 'forebay.ts', 'logs/file', 'seams', 'statistics.ts'],

@@ -2,6 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { asError, ForebayError } from '../base/errors.js';
 import type { Forebay } from '../forebay.js';
 import { KeyRefusal } from '../keys/keys.js';
+import { withKeyMember } from '../keys/key-member.js';
 import { KeyHolder } from '../keys/keys.js';
 import type { Keys } from '../keys/keys.js';
 import { asksForKey } from '../keys/open-sources.js';
@@ -227,8 +228,20 @@ export class SourceRoute implements Route {
   }
 
   #take({ block }: EventReader, client: Client, answer: (error: Error | null) => void): void {
-    if (block.length > 0) this.#forebay.take(block, answer, client);
-    else answer(null);
+    if (block.length === 0) {
+      answer(null);
+      return;
+    }
+    const { keyMember = null } = this.#source;
+    let taken = block;
+    try {
+      if (keyMember !== null && client instanceof KeyHolder)
+        taken = withKeyMember(block, keyMember, client.name);
+    } catch (error) {
+      answer(asError(error));
+      return;
+    }
+    this.#forebay.take(taken, answer, client);
   }
 
   #accepted(reader: EventReader, client: Client): HttpAnswer {

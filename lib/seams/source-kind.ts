@@ -43,6 +43,13 @@ export const SHARED_SETTINGS = {
     help: 'whether its senders need a key (--keys-file); without: unless they sign',
     check: optional(oneOf('required', 'none')),
   },
+  keyMember: {
+    flag: 'key-member',
+    initial: null,
+    unit: 'NAME',
+    help: 'a member that each event gets, with the name of its key; without: none',
+    check: optional(memberName),
+  },
 } as const satisfies OptionTable;
 
 /** What is the same for all kinds of sources. */
@@ -97,11 +104,11 @@ export function sourceKind<const Table extends OptionTable>({
       const ofAll = Object.fromEntries(settings.filter(([key]) => !own.has(key)));
       const values = fromKeys(about.settings, ofKind, placeOf(name));
       const shared = fromKeys(SHARED_SETTINGS, ofAll, placeOf(name));
-      const { path: at, eventBytesMax, bodyBytesMax, keyRule } = shared;
+      const { path: at, eventBytesMax, bodyBytesMax, keyRule, keyMember } = shared;
       const usual = (name === about.name ? about.path : null) ?? `/in/${name}`;
       const base = { name, path: at ?? usual, limits: { eventBytesMax, bodyBytesMax } };
       // here, so that no kind can forget it
-      return Object.assign(open(base, values, context), { keyRule });
+      return Object.assign(open(base, values, context), { keyRule, keyMember });
     },
   };
 }
@@ -109,6 +116,27 @@ export function sourceKind<const Table extends OptionTable>({
 /** Where the settings of a source are, for errors. */
 export function placeOf(name: string): string {
   return `the source ${name}`;
+}
+
+/** Members that events have for other reasons. */
+const TAKEN = new Set([
+  'id',
+  'type',
+  'data',
+  'data_base64',
+  'timestamp',
+  'source',
+  'specversion',
+  'headers',
+  'query',
+  'body',
+]);
+
+function memberName(given: unknown): string {
+  if (typeof given === 'string' && /^[a-z]\w{0,31}$/i.test(given) && !TAKEN.has(given)) return given;
+  throw new CheckError(
+    'must be a name of at most 32 letters, digits and _, which no event has for another reason',
+  );
 }
 
 /** The fast path takes no other characters. */

@@ -16,6 +16,8 @@ export interface Source {
   readonly isFast: boolean;
   /** Whether senders need a key of `--keys-file`; without: unless there is `verify`. */
   readonly keyRule?: KeyRule | null;
+  /** A member that each event gets, with the name of its key; `null`: none. */
+  readonly keyMember?: string | null;
   /**
    * Called before a body is read, and on the fast path once for all following requests with the same head: the result
    * must depend on the head alone. The returned function checks what may change between requests.

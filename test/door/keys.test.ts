@@ -93,6 +93,32 @@ claim('whoever presents a key is let in, and counted by its name', async (t, way
   );
 });
 
+claim('an event gets the name of its key if its source says so, and cannot bring another', async (t, way) => {
+  const meter = madeKey('meter');
+  const { keys } = openKeys(t, [meter.line]);
+  const marking = { ...events, keyMember: 'sender' };
+  const door = await openRaw(t, { keys, sources: [marking] });
+  const client = await door.connect();
+  const statusOf = async (body: string): Promise<number> => {
+    await client.send(whole(body, { ...bearer(meter.key), ...way }));
+    return (await client.answer()).status;
+  };
+  t.equal(await statusOf(event('a')), 202);
+  t.equal(await statusOf(` {"id":"b","type":"t","data":{"sender":1}} `), 202, 'of its data');
+  t.equal(await statusOf(`[${event('c')}, ${event('d', '}')} ]`), 202);
+  for (const own of ['"sender":"other"', '"s\\u0065nder":null', '"sender":"meter"'])
+    t.equal(await statusOf(`[${event('e')},${event('f').replace('{', `{${own},`)}]`), 400, own);
+  t.equal(await statusOf(event('g').replace('{', '{"sender":1,')), 400);
+  await door.sink.received(4);
+  const lines = door.sink.lines.map((line) => JSON.parse(line) as Record<string, unknown>);
+  t.same(ids(door.sink.lines).toSorted(), ['a', 'b', 'c', 'd']);
+  t.ok(lines.every(({ sender }) => sender === 'meter'));
+  t.match(door.sink.lines[0], /,"timestamp":1,"sender":"meter"\}$/);
+  t.equal(door.server.counts.refusedFor('EVENT_FIELD'), 7);
+  const bare = { forebay: door.forebay, sources: [marking] };
+  t.throws(() => new IngestionServer(bare), { message: /"key-member" of the source events needs a source/ });
+});
+
 claim('what is no key of the file gets 401, both challenges, and words without the key', async (t, way) => {
   const meter = madeKey('meter');
   const { keys } = openKeys(t, [meter.line]);
