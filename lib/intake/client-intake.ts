@@ -3,6 +3,7 @@ import type { EventBlock } from '../event/event-block.js';
 import type { Client } from '../seams/client.js';
 import type { EventLog } from '../seams/event-log.js';
 import type { Answer, Intake } from '../seams/intake.js';
+import type { Account } from './account.js';
 import type { Accounts } from './accounts.js';
 import type { Admission } from './admission.js';
 import type { FairShares } from './fair-shares.js';
@@ -31,20 +32,21 @@ export class ClientIntake implements Intake {
     client?: Client,
     ownHeldBytes: number = 0,
   ): ForebayError | null {
-    const { inner, shares } = this.#options;
+    const { inner, accounts, shares } = this.#options;
     const error = inner.refusal(events, bytes, heldBytes);
     if (client === undefined || isMoreThanRoom(error)) return error;
-    const ofShare = shares.refusal(client, events, bytes, heldBytes, ownHeldBytes);
-    return ofShare ?? error ?? this.#ofRate(client, events, bytes);
+    const account = accounts.find(client);
+    const ofShare = shares.refusal(client, account, events, bytes, heldBytes, ownHeldBytes);
+    return ofShare ?? error ?? ofRate(client, account, events, bytes);
   }
 
   /** Why a request like the last ones would be refused now, whatever the rate of its client; `null` if it would be taken. */
   unready(heldBytes: number, client?: Client, ownHeldBytes: number = 0): ForebayError | null {
-    const { admission, shares } = this.#options;
+    const { accounts, admission, shares } = this.#options;
     const error = admission.unready(heldBytes);
     if (client === undefined || isMoreThanRoom(error)) return error;
     const { events, bytes } = admission.likely;
-    return shares.refusal(client, events, bytes, heldBytes, ownHeldBytes) ?? error;
+    return shares.refusal(client, accounts.find(client), events, bytes, heldBytes, ownHeldBytes) ?? error;
   }
 
   take(block: EventBlock, answer: Answer, client?: Client): void {
@@ -55,14 +57,15 @@ export class ClientIntake implements Intake {
     }
     const events = block.length;
     const bytes = log.bytesOf(events, block.startOf(events));
-    const refusal = shares.refusal(client, events, bytes, 0, 0) ?? this.#ofRate(client, events, bytes);
+    const account = accounts.of(client);
+    const refusal =
+      shares.refusal(client, account, events, bytes, 0, 0) ?? ofRate(client, account, events, bytes);
     if (refusal !== null) {
       const error = inner.refusal(events, bytes);
       tell(answer, isMoreThanRoom(error) ? error : refusal);
       return;
     }
     const { limits } = client;
-    const account = accounts.of(client);
     account.queue(events, bytes, limits);
     accounts.queueEvents += events;
     accounts.queueBytes += bytes;
@@ -74,22 +77,23 @@ export class ClientIntake implements Intake {
     };
     inner.take(block, answered, client);
   }
-
-  #ofRate(client: Client, events: number, bytes: number): ForebayError | null {
-    const { limits } = client;
-    const retryAfterMs = this.#options.accounts.find(client).rateWaitMs(limits, events, bytes);
-    if (retryAfterMs === 0) return null;
-    const { eventsPerSecond, bytesPerSecond } = limits;
-    const most = [
-      ...(eventsPerSecond === null ? [] : [`${eventsPerSecond} events`]),
-      ...(bytesPerSecond === null ? [] : [`${bytesPerSecond} bytes`]),
-    ];
-    const message = `This client may send ${most.join(' and ')} a second (--client-rate-events, --client-rate-bytes, or the limits of its key): please retry later`;
-    return new ForebayError('CLIENT_RATE', { message, retryAfterMs });
-  }
 }
 
 /** Whether events are refused for another reason than that others have the room. */
 function isMoreThanRoom(error: ForebayError | null): error is ForebayError {
   return error !== null && error.code !== 'QUEUE_FULL' && error.code !== 'BACKLOG_FULL';
+}
+
+/** Why the events of a client come too fast; `null`: they do not. */
+function ofRate(client: Client, account: Account, events: number, bytes: number): ForebayError | null {
+  const { limits } = client;
+  const retryAfterMs = account.rateWaitMs(limits, events, bytes);
+  if (retryAfterMs === 0) return null;
+  const { eventsPerSecond, bytesPerSecond } = limits;
+  const most = [
+    ...(eventsPerSecond === null ? [] : [`${eventsPerSecond} events`]),
+    ...(bytesPerSecond === null ? [] : [`${bytesPerSecond} bytes`]),
+  ];
+  const message = `This client may send ${most.join(' and ')} a second (--client-rate-events, --client-rate-bytes, or the limits of its key): please retry later`;
+  return new ForebayError('CLIENT_RATE', { message, retryAfterMs });
 }

@@ -53,14 +53,13 @@ export class FairShares {
   /** Why events of this client are refused; `null`: it is below its shares. @param heldBytes see `Intake.refusal` */
   refusal(
     client: Client,
+    account: Account,
     events: number,
     bytes: number,
     heldBytes: number,
     ownHeldBytes: number,
   ): ForebayError | null {
-    const { clientShare } = this.#options;
-    if (clientShare === 1) return null;
-    const account = this.#options.accounts.find(client);
+    if (this.#options.clientShare === 1) return null;
     const error =
       this.#ofQueue(account, events, bytes, heldBytes, ownHeldBytes) ??
       this.#ofBacklog(account, events, bytes, heldBytes, ownHeldBytes) ??

@@ -45,7 +45,7 @@ export class LedgerEntry {
 
   add(account: Account | null, events: number, bytes: number): void {
     account?.append(events, bytes);
-    this.#add({ account, events, bytes, refused: 0 });
+    this.#add(account, events, bytes, 0);
     if (this.#runs.length > RUNS_MAX) this.#forgetOrder();
   }
 
@@ -55,7 +55,7 @@ export class LedgerEntry {
     this.batches += next.batches;
     this.lineBytes += next.lineBytes;
     this.#forgetOrder();
-    for (const run of next.#runs) this.#add(run);
+    for (const run of next.#runs) this.#addRun(run);
   }
 
   /**
@@ -121,7 +121,7 @@ export class LedgerEntry {
     if (this.#byAccount !== null) {
       const runs = this.#runs;
       this.#clear();
-      for (const run of runs) this.#add({ ...run, account: run.account?.current ?? null });
+      for (const run of runs) this.#addRun({ ...run, account: run.account?.current ?? null });
     } else for (const run of this.#runs) run.account = run.account?.current ?? null;
   }
 
@@ -131,7 +131,11 @@ export class LedgerEntry {
     return this.settle(0);
   }
 
-  #add({ account, events, bytes, refused }: Run): void {
+  #addRun({ account, events, bytes, refused }: Run): void {
+    this.#add(account, events, bytes, refused);
+  }
+
+  #add(account: Account | null, events: number, bytes: number, refused: number): void {
     this.events += events;
     this.bytes += bytes;
     const last = this.#byAccount === null ? this.#runs.at(-1) : this.#byAccount.get(account);
@@ -150,7 +154,7 @@ export class LedgerEntry {
     if (this.#byAccount !== null) return;
     const runs = this.#runs;
     this.#clear();
-    for (const run of runs) this.#add(run);
+    for (const run of runs) this.#addRun(run);
   }
 
   #clear(): void {
