@@ -1,6 +1,10 @@
 import type { Forebay } from '../../lib/forebay.js';
 import { eventLine } from '../../lib/event/event.js';
 import { EventBlock } from '../../lib/event/event-block.js';
+import { fromKeys } from '../../lib/settings/option-table.js';
+import { webhookSettings } from '../../lib/sources/webhook/webhook-settings.js';
+import { webhookSource } from '../../lib/sources/webhook/webhook-source.js';
+import { read } from '../helpers/read-source.js';
 import { eventText, expectedLine, invalidText } from './event-texts.js';
 import type { Ledger, SentEvent } from './ledger.js';
 import type { Client } from '../../lib/seams/client.js';
@@ -20,6 +24,12 @@ const ADDRESSES: readonly (Client | undefined)[] = [
   ...['192.0.2.1', '192.0.2.2', '192.0.2.3'].map((id) => ({ id, limits: UNLIMITED })),
 ];
 const HANGS = /has not answered/;
+/** One event in this many of those that come together is a webhook. */
+const WEBHOOKS_EVERY = 4;
+const WEBHOOK = webhookSource(
+  { name: 'webhook', path: '/in/webhook', limits: { eventBytesMax: null, bodyBytesMax: null } },
+  fromKeys(webhookSettings(), { id: 'header:x-id' }, 'the simulation'),
+);
 
 /** Clients of one Forebay: some wait for each answer, some send many events at once. */
 export class Clients {
@@ -131,12 +141,10 @@ export class Clients {
     const events = Array.from({ length: count }, () => {
       const number = this.#ledger.nextNumber();
       const id = `bulk-${number}`;
-      return this.#ledger.sent(
-        id,
-        expectedLine(eventText(random, id), Math.floor(time.wallMs)),
-        null,
-        number,
-      );
+      const text = eventText(random, id);
+      const line =
+        number % WEBHOOKS_EVERY === 0 ? webhookLine(id, text) : expectedLine(text, Math.floor(time.wallMs));
+      return this.#ledger.sent(id, line, null, number);
     });
     trace.add(`  write ${count} events from ${events[0]?.id} on`);
     this.unanswered += count;
@@ -188,6 +196,13 @@ export class Clients {
       time.after(aboutMs * 2 * random.next(), 'a client goes on', resolve);
     });
   }
+}
+
+/** The line of a webhook with this body. */
+function webhookLine(id: string, body: string): string {
+  const outcome = read(WEBHOOK, { 'X-Id': id }, body);
+  if ('error' in outcome) throw outcome.error;
+  return outcome.lines[0] ?? '';
 }
 
 function addressOf(number: number): Client | undefined {
