@@ -83,6 +83,10 @@ export class Comparison {
       fsync: 'never',
       eventBytesMax: EVENT_BYTES_MAX,
       bodyBytesMax: BODY_BYTES_MAX,
+      // a busy machine sends byte by byte slowly, which is no difference between the ways
+      headersTimeoutMs: 120_000,
+      requestTimeoutMs: 120_000,
+      bodyRateMin: 0,
       corsOrigins: ['https://good.example'],
     });
     const comparison = new Comparison(door, seed);
