@@ -4,7 +4,6 @@ import { EventBlock } from '../../lib/event/event-block.js';
 import { fromKeys } from '../../lib/settings/option-table.js';
 import { webhookSettings } from '../../lib/sources/webhook/webhook-settings.js';
 import { webhookSource } from '../../lib/sources/webhook/webhook-source.js';
-import { read } from '../helpers/read-source.js';
 import { eventText, expectedLine, invalidText } from './event-texts.js';
 import type { Ledger, SentEvent } from './ledger.js';
 import type { Client } from '../../lib/seams/client.js';
@@ -200,9 +199,13 @@ export class Clients {
 
 /** The line of a webhook with this body. */
 function webhookLine(id: string, body: string): string {
-  const outcome = read(WEBHOOK, { 'X-Id': id }, body);
-  if ('error' in outcome) throw outcome.error;
-  return outcome.lines[0] ?? '';
+  const header = (name: string): string | undefined => (name === 'x-id' ? id : undefined);
+  const head = { target: WEBHOOK.path, header, headersWith: () => new Map<string, string>() };
+  const reader = WEBHOOK.readerFor(head, { eventBytesMax: 2 ** 20, depthMax: 100, eventsMax: 1 })(0);
+  reader.append(Buffer.from(body));
+  reader.end();
+  const { block } = reader;
+  return block.bytes.toString('utf8', 0, block.startOf(block.length));
 }
 
 function addressOf(number: number): Client | undefined {
