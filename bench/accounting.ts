@@ -68,8 +68,11 @@ async function drained(server: ServerUnderTest): Promise<EventCounts> {
 }
 
 /** @throws where the counts do not add up, or events were set aside */
-async function readCounts({ name, port }: ServerUnderTest): Promise<EventCounts> {
-  const { status, events } = (await readJson(port, '/health')) as { status: string; events: EventCounts };
+async function readCounts({ name, port, adminPort }: ServerUnderTest): Promise<EventCounts> {
+  const { status, events } = (await readJson(adminPort ?? port, '/health')) as {
+    status: string;
+    events: EventCounts;
+  };
   const { accepted, delivered, deadLettered, quarantined, pending } = events;
   const aside = deadLettered + quarantined;
   if (status === 'ok' && aside === 0 && accepted === delivered + pending) return events;

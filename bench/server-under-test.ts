@@ -67,6 +67,8 @@ export class ServerUnderTest {
   readonly name: string;
   readonly books: Books;
   port = 0;
+  /** The port for operators, if it has another one. */
+  adminPort: number | null = null;
   readonly #child: ChildProcess;
   readonly #closed: Promise<unknown>;
   readonly #onLine: ServerCommand['onLine'];
@@ -86,6 +88,8 @@ export class ServerUnderTest {
     const port = new Promise<number>((resolve) => {
       lines?.on('data', (line: string) => {
         this.#onLine?.(line);
+        const admin = /Operators' address: port (\d+)/.exec(line)?.[1];
+        if (admin !== undefined) this.adminPort = Number(admin);
         const found = / on port (\d+)/.exec(line)?.[1];
         if (found !== undefined) resolve(Number(found));
       });

@@ -72,7 +72,7 @@ function tls(dir: string): Way {
     'req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 1 -subj /CN=localhost';
   execFileSync('openssl', [...args.split(' '), '-keyout', privateKey, '-out', cert], { stdio: 'ignore' });
   const load = (): Load => ({ ...singleEvents(CONNECTIONS, EVENT_BYTES), isTls: true });
-  return { name: 'over TLS', flags: { 'tls-cert': cert, 'tls-key': privateKey }, load };
+  return { name: 'over TLS', flags: { 'tls-cert': cert, 'tls-key': privateKey, 'admin-port': 0 }, load };
 }
 
 function github(dir: string): Way {
