@@ -220,6 +220,11 @@ void t.test(
     }
     ending.abort();
     await load;
+    // a stop leaves to the next start what the sink has not got yet
+    await until(async () => {
+      const health = await fetch(new URL('/health', server.url));
+      return ((await health.json()) as { events: { pending: number } }).events.pending === 0;
+    }, 'all is delivered');
     t.equal(await server.stop('SIGTERM'), 0);
     const ids = linesIn(dir).map((line) => (JSON.parse(line) as { id: string }).id);
     t.equal(new Set(ids).size, sent, 'every event is in one of the files');
