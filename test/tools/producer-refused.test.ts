@@ -40,7 +40,11 @@ void t.test('a server that can accept no request at all is not asked a thousand 
     const { code, stdout, stderr } = await run(['--url', url, ...flags]);
     t.equal(code, 1);
     t.match(stderr, said);
-    t.match(stdout, new RegExp(`Error status ${status}: ${requests}\n`));
+    const shown = (what: string): number => Number(new RegExp(`${what}: (\\d+)\n`).exec(stdout)?.[1] ?? 0);
+    const answered = shown(`Error status ${status}`);
+    t.ok(answered >= 3 && answered <= requests, `${answered} answers to ${requests} requests`);
+    // on a busy machine some answers come after the stop
+    t.equal(answered + shown('Error no answer before the stop'), shown('Total sent'));
     t.ok(requests >= 3 && requests < 1000, `${requests} requests`);
   }
 });
