@@ -298,6 +298,18 @@ void tap.test(
   },
 );
 
+void tap.test(
+  'a request that is larger than any share of the backlog is taken while it is empty',
+  async (t) => {
+    const settings = { backlogBytesMax: 300_000, batchSize: 1000 };
+    const { post } = await open(t, new PacedSink(), settings, { bodyBytesMax: 280_000 });
+    t.match(await post(GREEDY, ...eventsOf('large', 11, 25_000)), { status: 202 });
+    t.match(await post(GREEDY, eventText('more')), { status: 429, code: 'CLIENT_SHARE' });
+    t.match(await post(MODEST, eventText('little')), { status: 202 }, 'another one still has room');
+    t.match(await post('192.0.2.3', ...eventsOf('large', 11, 25_000)), { status: 429, code: 'BACKLOG_FULL' });
+  },
+);
+
 /** Refuses events whose id starts with `bad`. */
 class PickySink implements Sink {
   readonly taken: string[] = [];
