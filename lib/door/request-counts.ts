@@ -25,7 +25,7 @@ export class RequestCounts {
   readonly answered: Map<string, Map<number, number>>;
   /** Accepted events by the name of their source. */
   readonly acceptedEvents: Map<string, number>;
-  /** Those of them whose sender gave no id. */
+  /** Accepted events whose sender gave no id. */
   readonly idsMade: Map<string, number>;
   /** Refused events by the name of their source and by reason. A request that is refused unread counts as one. */
   readonly refusedEvents: Map<string, Map<ErrorCode, number>>;

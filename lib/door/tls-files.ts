@@ -58,8 +58,12 @@ export class TlsFiles {
 
   /** Looks for changes once a second, until `close`. @param changed called when there are new options */
   watch(changed: () => void): void {
+    let isLooking = false; // a file system may hang, and there are few threads for it
     this.#timer ??= setInterval(() => {
+      if (isLooking) return;
+      isLooking = true;
       void this.refresh().then((isNew) => {
+        isLooking = false;
         if (isNew) changed();
       });
     }, LOOK_MS).unref();

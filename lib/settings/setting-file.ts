@@ -34,6 +34,8 @@ export class SettingFile<T> {
   /** Of a content that is not what it should be: it is not parsed again. */
   #wrongStamp: string | null = null;
   #lookedAtMs = performance.now();
+  /** Looks that have not ended: each takes one of the few threads for files, and a file system may hang. */
+  #looking = 0;
   /** Why the last look failed; it is reported once. */
   #failure: string | null = null;
 
@@ -77,6 +79,7 @@ export class SettingFile<T> {
   /** Looks for changes, until `close`, and finds one within a second. @param changed called after each */
   watch(changed: () => void = () => undefined): void {
     this.#timer ??= setInterval(() => {
+      if (this.#looking > 0) return;
       void this.refresh(true).then((isNew) => {
         if (isNew) changed();
       });
@@ -96,8 +99,9 @@ export class SettingFile<T> {
    */
   async refresh(atOnce: boolean): Promise<boolean> {
     const nowMs = performance.now();
-    if (!atOnce && nowMs - this.#lookedAtMs < LOOK_MS) return false;
+    if (!atOnce && (this.#looking > 0 || nowMs - this.#lookedAtMs < LOOK_MS)) return false;
     this.#lookedAtMs = nowMs;
+    this.#looking++;
     try {
       const stamp = stampOf(await stat(this.#path, { bigint: true }));
       if (stamp === this.#wrongStamp) return false;
@@ -118,6 +122,8 @@ export class SettingFile<T> {
         this.#logger.warn({ code: this.#errors.stale }, `${failure}; its last content is used as before`);
       this.#failure = failure;
       return false;
+    } finally {
+      this.#looking--;
     }
   }
 

@@ -11,7 +11,10 @@ import { request } from 'undici';
 import { nodeFileSystem } from '../../lib/logs/file/file-system.js';
 import { newestLetters } from '../../lib/logs/file/aside/newest-letters.js';
 import type { Forebay } from '../../lib/forebay.js';
+import { ERRORS } from '../../lib/base/errors.js';
+import type { ErrorCode } from '../../lib/base/errors.js';
 import { SECONDS } from '../../lib/base/histogram.js';
+import { noDoor } from '../../lib/door/door.js';
 import { IngestionServer } from '../../lib/door/ingestion-server.js';
 import type { BatchEvent } from '../../lib/base/batch-event.js';
 import { batchStates } from '../../lib/observe/page/batch-states.js';
@@ -253,6 +256,22 @@ void t.test('while nobody looks, the disk is not asked', async (t) => {
   t.equal(asked, 0);
   t.ok(observer.snapshot());
   await until(() => asked === 1, 'a look at the disk');
+});
+
+void t.test('whatever gets 429 is in the rate of refusals', async (t) => {
+  const { forebay } = await startForebay(t);
+  const door = noDoor(forebay);
+  const observer = new Observer({ forebay, door });
+  let nowMs = performance.now();
+  t.intercept(performance, 'now', { value: () => nowMs });
+  observer.tick();
+  const codes = Object.entries(ERRORS).filter(([, { status }]) => status === 429);
+  t.ok(codes.length >= 5);
+  for (const [code] of codes) door.counts.refuse(code as ErrorCode, 2, 'events');
+  door.counts.refuse('EVENT_FIELD', 100, 'events');
+  nowMs += 1000;
+  observer.tick();
+  t.equal(observer.snapshot()?.door.refusedPerSecond, 2 * codes.length);
 });
 
 void t.test('--page off closes it; the rest stays', async (t) => {

@@ -1,5 +1,8 @@
-import { writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { closeSync, openSync, rmSync, writeFileSync, writeSync } from 'node:fs';
+import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 import t from 'tap';
 import { silentLogger } from '../../lib/base/reporter.js';
@@ -57,6 +60,41 @@ void t.test('a content that is wrong is looked at once, and the one before is us
   t.equal(await file.refresh(true), true);
   t.equal(file.value, 'one more');
   t.equal(file.isStale, false);
+});
+
+void t.test('a watched file that hangs takes one thread for files, not all of them', async (t) => {
+  const path = join(tempDir(t), 'file');
+  writeFileSync(path, 'one');
+  let look: () => void = () => undefined;
+  t.intercept(globalThis, 'setInterval', {
+    value: (callback: () => void) => {
+      look = callback;
+      return { unref: () => undefined };
+    },
+  });
+  const file = new SettingFile('--file', path, (text) => text, silentLogger);
+  file.watch();
+  rmSync(path);
+  execFileSync('mkfifo', [path]); // to read it waits until someone writes
+  const letGo = (): void => {
+    const fd = openSync(path, 'r+');
+    writeSync(fd, 'two');
+    closeSync(fd);
+  };
+  t.teardown(letGo); // also those of a test that fails
+  for (let looks = 0; looks < 20; looks++) {
+    look();
+    await sleep(5);
+  }
+  let isRead = false;
+  stat('.').then(
+    () => (isRead = true),
+    () => undefined,
+  );
+  await until(() => isRead, 'other files can be read', 20_000);
+  t.equal(file.value, 'one');
+  letGo();
+  await until(() => file.value === 'two', 'it is read at last');
 });
 
 void t.test(

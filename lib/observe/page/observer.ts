@@ -1,5 +1,6 @@
 import { calledAs } from '../../base/called-as.js';
 import type { LogSpace } from '../../seams/event-log.js';
+import { ERRORS } from '../../base/errors.js';
 import type { ErrorCode } from '../../base/errors.js';
 import type { Forebay } from '../../forebay.js';
 import { SECONDS } from '../../base/histogram.js';
@@ -80,7 +81,7 @@ export class Observer {
       // what an earlier run left counts as accepted when it is read, and did not come in now
       in: groupEvents.sum - failedEvents,
       out: events.delivered,
-      refused: backlogFull + connectionsFull + refusedFor(door, 'QUEUE_FULL'),
+      refused: refusedBy429(door),
       backlogFull,
       connectionsFull,
       failed: failedEvents,
@@ -221,6 +222,14 @@ export class Observer {
       this.#isAsking = false;
     });
   }
+}
+
+/** For whatever reason: a bound of the server, or of the client. */
+function refusedBy429({ counts }: Door): number {
+  let events = 0;
+  for (const codes of counts.refusedEvents.values())
+    for (const [code, refused] of codes) if (ERRORS[code].status === 429) events += refused;
+  return events;
 }
 
 function refusedFor({ counts }: Door, code: ErrorCode): number {
