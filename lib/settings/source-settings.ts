@@ -59,14 +59,14 @@ function declaredByFlag(given: unknown): DeclaredSource {
   const [name, path] = split(first);
   checkName(name);
   if (path === OFF) return { name, given: false };
-  const settings: Record<string, unknown> = path === undefined ? {} : { path };
+  const settings = new Map<string, unknown>(path === undefined ? [] : [['path', path]]);
   for (const each of rest) {
     const [key, value] = split(each);
     if (value === undefined) throw new CheckError(`must have a value for ${JSON.stringify(key)}, after "="`);
     // a list is a setting that is given more than once
-    settings[key] = Object.hasOwn(settings, key) ? [settings[key], value].flat() : value;
+    settings.set(key, settings.has(key) ? [settings.get(key), value].flat() : value);
   }
-  return { name, given: settings };
+  return { name, given: Object.fromEntries(settings) };
 }
 
 function declaredByObject(given: unknown): readonly DeclaredSource[] {

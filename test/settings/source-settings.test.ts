@@ -70,6 +70,7 @@ void t.test('a wrong declaration is named', (t) => {
       /Unknown setting "event-mx" of the source a: did you mean "event-max"\?/,
     ],
     ['a=/a,format=events,event-max=x', /"event-max" of the source a must be a number of bytes/],
+    ['a=/a,format=events,__proto__=x', /Unknown setting "__proto__" of the source a/],
     ['events=off', /No source is left/],
   ] as const)
     t.throws(() => opened('--source', given), { code: 'SETTING_INVALID', message }, given);
