@@ -8,6 +8,9 @@ import type { PipelineSettings } from './settings/pipeline-settings.js';
 /** Events that are on disk and not delivered yet may take this share of `queueBytes` again. */
 const RECENT_SHARE = 0.25;
 
+/** No file of several batches takes more than this share of the backlog, as it leaves it at once. */
+const FILE_SHARE = 1 / 64;
+
 export interface LogContext {
   readonly settings: PipelineSettings;
   /** The sink that gets its events. */
@@ -20,7 +23,11 @@ export async function openAppendLog(
   { settings, sink, reporter }: LogContext,
   fs?: FileSystem,
 ): Promise<EventLog> {
-  const { logDir: dir, fsync, queueBytes, deadLettersBytesMax, discardBacklog } = settings;
-  const bounds = { recentBytesMax: queueBytes * RECENT_SHARE, deadLettersBytesMax };
+  const { logDir: dir, fsync, queueBytes, discardBacklog } = settings;
+  const { deadLettersBytesMax, backlogBytesMax } = settings;
+  const fileBytes = Math.min(settings.fileBytes, backlogBytesMax * FILE_SHARE);
+  const fileEvents = settings.fileEvents > settings.batchSize ? settings.fileEvents : 0;
+  const recentBytesMax = queueBytes * RECENT_SHARE;
+  const bounds = { recentBytesMax, deadLettersBytesMax, fileEvents, fileBytes };
   return openForSink({ dir, fsync, reporter, ...bounds, ...(fs && { fs }) }, sink, discardBacklog);
 }

@@ -13,7 +13,9 @@ export type BatchEvent = About &
         readonly code: ErrorCode;
         readonly error: Error;
       }
-    | { readonly what: 'sealed' | 'replaying' | 'sent' }
+    | { readonly what: 'replaying' | 'sent' }
+    /** `batches`: how many the file holds. */
+    | { readonly what: 'sealed'; readonly batches: number }
     /** `why`: the attempt, its error, and the next step. */
     | {
         readonly what: 'failed';
@@ -61,7 +63,7 @@ export function lineOf(event: BatchEvent): BatchLine {
       return { kind: 'Append failed', code, text };
     }
     case 'sealed':
-      return { kind: 'Wrote batch to', text: `${batch} (${events} events)` };
+      return { kind: 'Wrote batch to', text: `${batch} (${events} events${inBatches(event.batches)})` };
     case 'replaying':
       return { kind: 'Replaying batch', text: `${batch} (${events} events)` };
     case 'sent':
@@ -85,4 +87,8 @@ export function lineOf(event: BatchEvent): BatchLine {
         text: batch,
       };
   }
+}
+
+function inBatches(batches: number): string {
+  return batches > 1 ? ` in ${batches} batches` : '';
 }

@@ -252,11 +252,11 @@ export class Delivery extends Writable {
       this.#log.forget(pending);
       if (!this.#resting.add(offered, course, delivered > 0)) this.#aside.forget(offered);
     } else {
-      const { events, deadLettered, refused, notKept } = settlement;
+      const { events, deadLettered, notKept } = settlement;
       // each event is confirmed, or durable among the dead letters (N9)
       if (notKept === null) return { pending, name, events, logBytes, deadLettered };
       this.#active.delete(pending);
-      this.#aside.add(pending, batch, refused, notKept);
+      this.#aside.add(pending, batch, notKept, deadLettered);
     }
     if (pending.past !== 'offered') this.emit('left', pending);
     return null;

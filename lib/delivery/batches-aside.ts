@@ -7,10 +7,10 @@ import type { Reporter } from '../base/reporter.js';
 import { backoffMs } from './backoff.js';
 import { ForgottenBatches } from './forgotten-batches.js';
 import type { Others } from './forgotten-batches.js';
-import { lettersAside } from './letters-aside.js';
+import type { NotKept } from './file-course.js';
+import { keepLetters, lettersAside } from './letters-aside.js';
 import type { LettersAside } from './letters-aside.js';
 import type { Retries } from './retries.js';
-import { refusedEvents } from './settlement.js';
 import type { RefusedEvent } from './settlement.js';
 import { count } from '../base/words.js';
 
@@ -106,22 +106,23 @@ export class BatchesAside {
   /**
    * The sink took the batch except for these events, and they could not be kept.
    *
-   * @param refused `null` if they are no longer known
+   * @param deadLettered all that it refused of the batch
    */
-  add(pending: PendingBatch, batch: Batch, refused: readonly RefusedEvent[] | null, error: Error): void {
+  add(pending: PendingBatch, batch: Batch, notKept: NotKept, deadLettered: number): void {
     const { log, reporter } = this.#options;
     const { name, events } = batch;
+    const { pieces, error } = notKept;
     if (this.batches === 0) this.#sinceMs = performance.now();
-    const some = refused === null ? 'the refused' : `${refused.length} refused`;
+    const refused = pieces?.reduce((sum, { verdicts }) => sum + verdicts.length, 0);
     const what =
-      refused?.length === 0
+      refused === 0
         ? 'its dead letters of an earlier run are gone'
-        : `${some} of ${count(events, 'event')} can become dead letters`;
+        : `${refused ?? 'the'} refused of ${count(events, 'event')} can become dead letters`;
     reporter.batch({ what: 'aside', until: what, batch: name, events });
     log.forget(pending);
     const aside = { ...pending, events, past: 'offered' } as const;
-    if (refused === null) this.#forget(aside, NO_SIZE, error);
-    else this.#keepVerdicts(lettersAside(aside, refused, NO_SIZE), error);
+    if (pieces === null) this.#forget(aside, NO_SIZE, error);
+    else this.#keepVerdicts(lettersAside(aside, pieces, deadLettered, NO_SIZE), error);
     if (!(error instanceof DeadLettersFull)) {
       this.#failed('keep', batch, error);
     } else if (!this.#isSaid) {
@@ -254,7 +255,7 @@ export class BatchesAside {
   /** @returns whether the disk takes letters */
   async #settle(letters: LettersAside): Promise<boolean> {
     const { log, keep, settled, deliver } = this.#options;
-    const { pending, verdicts } = letters;
+    const { pending, deadLettered } = letters;
     const batch = await log.read(pending).catch(asError);
     // next time, others go first
     if (batch instanceof Error) {
@@ -270,10 +271,10 @@ export class BatchesAside {
       deliver({ ...pending, events });
       return true;
     }
-    const error = await keep(batch, refusedEvents(batch, verdicts));
+    const error = await keepLetters(batch, letters, keep);
     this.#drop(letters);
     if (error === null) {
-      await settled({ pending, name, events, logBytes, deadLettered: verdicts.length });
+      await settled({ pending, name, events, logBytes, deadLettered });
       return true;
     }
     this.#keepVerdicts({ ...letters, isAway: false }, error);

@@ -1,12 +1,20 @@
 import type { StoredBatch } from '../seams/batch.js';
+import { DeadLettersFull } from '../seams/dead-letters.js';
 import { shortVerdicts } from './letters-aside.js';
 import { newCourse } from './settlement.js';
-import type { Course, Part } from './settlement.js';
+import type { Course, Part, Verdict } from './settlement.js';
 
 /** Memory for the pieces of a file that wait while other pieces are delivered, in bytes. */
 const MEMORY_BYTES_MAX = 4 * 1024 * 1024;
 /** Approximate memory of a part, in bytes. */
 const PART_BYTES = 80;
+
+/** Events of some pieces that the sink refused and that are not among the dead letters yet. */
+export interface NotKept {
+  /** `null` if they take too much memory: all of the file is offered again. */
+  readonly pieces: readonly { readonly index: number; readonly verdicts: readonly Verdict[] }[] | null;
+  readonly error: Error;
+}
 
 /** How far the batch of a file has come at the sink. A large file comes piece by piece; any other is one piece. */
 export class FileCourse {
@@ -14,8 +22,9 @@ export class FileCourse {
   readonly begun = new Map<number, Course>();
   /** Totals of the settled pieces. */
   settled = { events: 0, taken: 0, deadLettered: 0 };
-  /** Why dead letters of some settled pieces could not be kept; `null` if all are. */
-  notKept: Error | null = null;
+  /** What of the settled pieces could not become dead letters; `null` if all is kept. */
+  notKept: NotKept | null = null;
+  #notKeptBytes = 0;
   readonly #pieces: number;
   /** The first piece that was not started. */
   #next = 0;
@@ -56,10 +65,12 @@ export class FileCourse {
   }
 
   /**
-   * The piece to settle next; `null` if there is none. New pieces come first, then pieces that have given way, and
-   * last pieces whose parts wait apart.
+   * The piece to settle next; `null` if there is none. A piece that is being split takes turns with new ones: each shows
+   * what the sink makes of the other. Then come pieces that have given way, and last pieces whose parts wait apart.
    */
   next(): number | null {
+    for (const [index, course] of this.begun)
+      if (course.isSuspect && course !== this.#latest && isOpen(course)) return index;
     if (this.#next < this.#pieces) return this.#next++;
     for (const [index, course] of this.begun) if (isOpen(course)) return index;
     for (const [index, { open, apart }] of this.begun)
@@ -85,6 +96,16 @@ export class FileCourse {
     course.apart = course.open.splice(0).map(waiting);
   }
 
+  /** The dead letters of a settled piece could not be kept. */
+  addNotKept(index: number, refused: readonly Verdict[], error: Error): void {
+    const before = this.notKept;
+    const { verdicts, memoryBytes } = shortVerdicts(refused);
+    this.#notKeptBytes += memoryBytes;
+    const isKnown = before?.pieces !== null && this.#notKeptBytes <= MEMORY_BYTES_MAX;
+    const pieces = isKnown ? [...(before?.pieces ?? []), { index, verdicts }] : null;
+    this.notKept = { pieces, error: before === null ? error : together(before.error, error) };
+  }
+
   /** Drops all that the next turn does not need. @returns the approximate memory of the rest, in bytes */
   shrink(): number {
     let bytes = 0;
@@ -93,7 +114,7 @@ export class FileCourse {
       course.verdicts = verdicts;
       bytes += memoryBytes + PART_BYTES * (course.open.length + course.apart.length);
     }
-    return bytes;
+    return (this.notKept?.pieces ?? null) === null ? bytes : bytes + this.#notKeptBytes;
   }
 
   /** Forgets all progress: the whole file is offered again. */
@@ -113,4 +134,14 @@ function isOpen({ open }: Course): boolean {
 
 function waiting(part: Part): Part {
   return { ...part, tries: part.tries ?? 0 };
+}
+
+/** The dead letters of all pieces must have room together. */
+function together(before: Error, error: Error): Error {
+  if (!(before instanceof DeadLettersFull && error instanceof DeadLettersFull)) return error;
+  const bytes = before.size.bytes + error.size.bytes;
+  return new DeadLettersFull(error.message, {
+    bytes,
+    earlierBytes: before.size.earlierBytes + error.size.earlierBytes,
+  });
 }

@@ -1,6 +1,9 @@
 import type { LettersSize } from '../seams/dead-letters.js';
-import type { PendingBatch } from '../seams/batch.js';
-import type { Verdict } from './settlement.js';
+import { asError } from '../base/errors.js';
+import type { Batch, PendingBatch, StoredBatch } from '../seams/batch.js';
+import type { NotKept } from './file-course.js';
+import { refusedEvents } from './settlement.js';
+import type { RefusedEvent, Verdict } from './settlement.js';
 
 /** At most this much of a reason or status is kept, in characters: dead letters that had to wait have the rest cut off. */
 const TEXT_LENGTH_MAX = 500;
@@ -8,10 +11,14 @@ const TEXT_LENGTH_MAX = 500;
 const BATCH_BYTES = 500;
 const VERDICT_BYTES = 80;
 
+type PieceVerdicts = Exclude<NotKept['pieces'], null>;
+
 /** A batch that the sink took except for refused events, which are to become dead letters. */
 export interface LettersAside {
   readonly pending: PendingBatch;
-  readonly verdicts: readonly Verdict[];
+  readonly pieces: PieceVerdicts;
+  /** All of its dead letters, those that are kept already included. */
+  readonly deadLettered: number;
   readonly size: LettersSize;
   /** Its approximate memory, in bytes. */
   readonly memoryBytes: number;
@@ -19,13 +26,35 @@ export interface LettersAside {
   readonly isAway: boolean;
 }
 
-/** @param refused without their events, which may be views of the batch and would hold it in memory */
 export function lettersAside(
   pending: PendingBatch,
-  refused: readonly Verdict[],
+  pieces: PieceVerdicts,
+  deadLettered: number,
   size: LettersSize,
 ): LettersAside {
-  return { pending, ...shortVerdicts(refused), size, isAway: false };
+  const memoryBytes = pieces.reduce((sum, { verdicts }) => sum + shortVerdicts(verdicts).memoryBytes, 0);
+  return { pending, pieces, deadLettered, size, memoryBytes, isAway: false };
+}
+
+/**
+ * Puts the refused events of a batch that waited among the dead letters.
+ *
+ * @param keep resolves to the error if that fails
+ * @returns the same
+ */
+export async function keepLetters(
+  batch: StoredBatch,
+  { pieces }: LettersAside,
+  keep: (piece: Batch, refused: readonly RefusedEvent[]) => Promise<Error | null>,
+): Promise<Error | null> {
+  for (const { index, verdicts } of pieces) {
+    const piece = await batch.piece(index).catch(asError);
+    if (piece instanceof Error) return piece;
+    if (piece.events !== (batch.pieces[index] ?? batch).events) return new Error(`${piece.name} has changed`);
+    const error = await keep(piece, refusedEvents(piece, verdicts));
+    if (error !== null) return error;
+  }
+  return null;
 }
 
 /** Verdicts on a batch that waits, and the approximate memory of all that is kept of it, in bytes. */

@@ -1,5 +1,6 @@
 import { Batch } from '../seams/batch.js';
 import { partKey } from '../seams/batch-key.js';
+import { rangeText } from '../seams/batch-range.js';
 import { SinkError } from '../seams/sink-error.js';
 import type { Refusal } from '../seams/sink-error.js';
 
@@ -95,7 +96,7 @@ export function newCourse({ events }: { readonly events: number }): Course {
  * events, and about 2k·log2(n/k) if k of them are refused. The first half goes first, so the order stays. A part that
  * the sink fails on is split in the same way, if `offer` says so.
  *
- * The name of a part is that of the batch with its range after it (`batch_…_7.jsonl#0-50`). It is the same after a
+ * The name of a part is that of the batch with its range after it (`batch_…_7.jsonl#1-50`). It is the same after a
  * crash.
  *
  * @param offer resolves to `null` if the server stops meanwhile
@@ -191,7 +192,7 @@ export function asRefusal(thrown: unknown, { events }: Batch): SinkError | null 
  */
 function partOf(batch: Batch, { from, to }: Part, starts: () => readonly number[], isNew: boolean): Batch {
   if (to - from === batch.events && !isNew) return batch;
-  const range = `#${from}-${to}`;
+  const range = rangeText({ from, to });
   const bytes = linesOf(batch, starts(), from, to);
   return new Batch({
     name: batch.name + range,

@@ -141,6 +141,7 @@ export class Settler {
     const { name } = batch;
     const { taken: events } = course;
     if (events > 0) this.#reporter.batch({ what: 'sent', batch: name, events });
+    this.#blame?.taken(batch, refused);
     const isSettled = refused.length === 0 && !mayHaveLetters;
     return { refused, notKept: isSettled ? null : await this.keep(batch, refused) };
   }

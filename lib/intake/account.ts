@@ -23,7 +23,7 @@ export class Account {
   /** The account that this one is part of since clients became too many. */
   mergedInto: Account | null = null;
   readonly #drain = new DrainRate();
-  /** Events whose batch is off the log, and how many of them the sink refused. */
+  /** Events that the sink has taken or refused, and how many of them it refused. */
   #settled = 0;
   #refused = 0;
   /** When the client may send a whole burst again, on the clock of `performance.now()`. */
@@ -103,11 +103,15 @@ export class Account {
     this.backlogBytes += bytes;
   }
 
-  /** Events are off the log. @param refused how many of them are dead letters */
-  settle(events: number, bytes: number, refused: number): void {
+  /** Events are off the log. */
+  settle(events: number, bytes: number): void {
     this.backlogEvents -= events;
     this.backlogBytes -= bytes;
     this.#drain.add(bytes);
+  }
+
+  /** The sink has taken events, or refused them. */
+  see(events: number, refused: number): void {
     this.#settled += events;
     this.#refused += refused;
     if (this.#settled < OUTCOMES_MAX) return;

@@ -3,7 +3,9 @@ import type { Blame } from '../seams/blame.js';
 import type { BatchPart, EventLog } from '../seams/event-log.js';
 import { LETTER_BYTES } from './account.js';
 import type { Accounts } from './accounts.js';
+import { rangeIn } from '../seams/batch-range.js';
 import { LedgerEntry } from './ledger-entry.js';
+import type { Places } from './ledger-entry.js';
 import type { LettersWatch } from './letters-watch.js';
 
 /**
@@ -87,12 +89,21 @@ export class BacklogLedger implements Blame {
   refused(batch: Batch, letters: readonly { readonly index: number; readonly event: Buffer }[]): void {
     const sizes = letters.map(({ event }) => event.length + LETTER_BYTES);
     const places = letters.map(({ index }) => index);
-    this.#entryOf(batch)?.refuse({ events: batch.events, places }, sizes);
+    this.#entryOf(batch)?.refuse(inFile(batch, places), sizes);
     this.#letters.added(sizes.reduce((sum, bytes) => sum + bytes, 0));
   }
 
+  taken(batch: Batch, refused: readonly { readonly index: number }[]): void {
+    this.#entryOf(batch)?.take(
+      inFile(
+        batch,
+        refused.map(({ index }) => index),
+      ),
+    );
+  }
+
   held(batch: Batch, places: readonly number[]): void {
-    this.#entryOf(batch)?.charge({ events: batch.events, places });
+    this.#entryOf(batch)?.charge(inFile(batch, places));
   }
 
   /** Forgets batches that are gone although delivery did not take them off the log: someone has deleted their files. */
@@ -103,7 +114,7 @@ export class BacklogLedger implements Blame {
     }
   }
 
-  /** A large file is offered in pieces, which have a range after their name. */
+  /** The batches of a file of several, and the pieces of a large one, have a range after its name. */
   #entryOf({ name }: Batch): LedgerEntry | undefined {
     return this.#entries[this.#indexOf(name.split('#', 1)[0] ?? name)];
   }
@@ -161,4 +172,18 @@ export class BacklogLedger implements Blame {
     } while (this.#entries.length > 1 && this.#runs > RUNS_MAX / 2);
     this.#entries.push(...newest);
   }
+}
+
+/** The places in its file of events of a batch, which may be one of several. */
+function inFile({ name, events }: Batch, places: readonly number[]): Places {
+  const range = rangeIn(name);
+  if (range === null) return { from: 0, end: events, isAll: true, isSound: true, places };
+  const { from, to } = range;
+  return {
+    from,
+    end: to,
+    isAll: false,
+    isSound: to - from === events,
+    places: places.map((place) => from + place),
+  };
 }

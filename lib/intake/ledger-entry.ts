@@ -1,22 +1,23 @@
 import type { Account } from './account.js';
 
-/** Beyond this, the order of a batch's events is forgotten. */
-const RUNS_MAX = 1000;
+/** Beyond this, the order of the events of a file is forgotten. */
+const RUNS_MAX = 8192;
 
 /** Consecutive events of one client, or, once their order is forgotten, all of its events. */
 interface Run {
   account: Account | null;
   events: number;
   bytes: number;
-  /** How many of them are dead letters; a fraction if nobody knows whose they are. */
-  refused: number;
 }
 
-/** Events by their place in a batch. */
+/** Events by their place in a file, from 0. */
 export interface Places {
-  /** How many events the batch had when it was read. */
-  readonly events: number;
   readonly places: readonly number[];
+  /** Where their batch starts and ends in the file; whether it is all of the file, and none of it is damaged. */
+  readonly from: number;
+  readonly end: number;
+  readonly isAll: boolean;
+  readonly isSound: boolean;
 }
 
 /** Whose events consecutive batches hold: usually one batch. */
@@ -45,7 +46,7 @@ export class LedgerEntry {
 
   add(account: Account | null, events: number, bytes: number): void {
     account?.append(events, bytes);
-    this.#add(account, events, bytes, 0);
+    this.#add(account, events, bytes);
     if (this.#runs.length > RUNS_MAX) this.#forgetOrder();
   }
 
@@ -70,11 +71,9 @@ export class LedgerEntry {
     for (const run of this.#runs) {
       const settled = Math.floor(run.bytes * part);
       const events = Math.floor(run.events * part);
-      const refused = run.refused * part;
-      run.account?.settle(events, settled, refused);
+      run.account?.settle(events, settled);
       run.bytes -= settled;
       run.events -= events;
-      run.refused -= refused;
       this.bytes -= settled;
       this.events -= events;
     }
@@ -90,17 +89,33 @@ export class LedgerEntry {
     const runs = this.#runsOf(at);
     if (runs === null) {
       const all = letterBytes.reduce((sum, bytes) => sum + bytes, 0);
-      for (const run of this.#runs) {
-        const part = run.events / Math.max(1, this.events);
-        run.refused += at.places.length * part;
-        if (run.account !== null) run.account.letterBytes += Math.floor(all * part);
-      }
+      this.#share((account, part) => {
+        account.see(at.places.length * part, at.places.length * part);
+        account.letterBytes += Math.floor(all * part);
+      });
       return;
     }
-    for (const [index, run] of runs.entries()) {
-      run.refused++;
-      if (run.account !== null) run.account.letterBytes += letterBytes[index] ?? 0;
+    for (const [index, { account }] of runs.entries()) {
+      account?.see(1, 1);
+      if (account !== null) account.letterBytes += letterBytes[index] ?? 0;
     }
+  }
+
+  /** The sink took a batch but for these events. */
+  take(at: Places): void {
+    const { from, end, places } = at;
+    const refused = this.#runsOf(at);
+    if (refused === null) {
+      this.#share((account, part) => account.see((end - from - places.length) * part, 0));
+      return;
+    }
+    let start = 0;
+    for (const { account, events } of this.#runs) {
+      account?.see(Math.max(0, Math.min(end, start + events) - Math.max(from, start)), 0);
+      start += events;
+      if (start >= end) break;
+    }
+    for (const { account } of refused) account?.see(-1, 0);
   }
 
   /** These events keep their batch in the log, while the sink has the others: from now on all of it is theirs. */
@@ -131,21 +146,26 @@ export class LedgerEntry {
     return this.settle(0);
   }
 
-  #addRun({ account, events, bytes, refused }: Run): void {
-    this.#add(account, events, bytes, refused);
+  /** If nobody knows whose events they are, each client has its part. */
+  #share(see: (account: Account, part: number) => void): void {
+    for (const { account, events } of this.#runs)
+      if (account !== null) see(account, events / Math.max(1, this.events));
   }
 
-  #add(account: Account | null, events: number, bytes: number, refused: number): void {
+  #addRun({ account, events, bytes }: Run): void {
+    this.#add(account, events, bytes);
+  }
+
+  #add(account: Account | null, events: number, bytes: number): void {
     this.events += events;
     this.bytes += bytes;
     const last = this.#byAccount === null ? this.#runs.at(-1) : this.#byAccount.get(account);
     if (last?.account === account) {
       last.events += events;
       last.bytes += bytes;
-      last.refused += refused;
       return;
     }
-    const run = { account, events, bytes, refused };
+    const run = { account, events, bytes };
     this.#runs.push(run);
     this.#byAccount?.set(account, run);
   }
@@ -165,13 +185,14 @@ export class LedgerEntry {
   }
 
   /** The run of each event; `null` if nobody knows, also because some events were found damaged. */
-  #runsOf({ events, places }: Places): readonly Run[] | null {
-    if (this.#byAccount !== null || events !== this.events) return null;
+  #runsOf(at: Places): readonly Run[] | null {
+    const fits = at.isSound && (at.isAll ? at.end === this.events : at.end <= this.events);
+    if (this.#byAccount !== null || !fits) return null;
     const found: Run[] = [];
-    let [at, end] = [0, this.#runs[0]?.events ?? 0];
-    for (const place of places) {
-      while (place >= end && at < this.#runs.length - 1) end += this.#runs[++at]?.events ?? 0;
-      const run = this.#runs[at];
+    let [index, end] = [0, this.#runs[0]?.events ?? 0];
+    for (const place of at.places) {
+      while (place >= end && index < this.#runs.length - 1) end += this.#runs[++index]?.events ?? 0;
+      const run = this.#runs[index];
       if (run !== undefined) found.push(run);
     }
     return found;

@@ -16,12 +16,12 @@ export function keyOf(runId: string | null, batchName: string, bytes: Buffer): s
   return `${file}@${digestOf(bytes)}`;
 }
 
-/** The key of a part of a batch: `RUN-FILE#0-50@DIGEST`, or of a piece of a large file: `RUN-FILE#9000-18000#0-50@DIGEST`. */
+/** The key of a part of a batch: `RUN-FILE#1-50@DIGEST`, or of a part of one batch of several in a file: `RUN-FILE#101-200#1-50@DIGEST`. */
 export function partKey(key: string, range: string, bytes: Buffer): string {
   return `${withoutDigest(key)}${range}@${digestOf(bytes)}`;
 }
 
-/** The common part of all keys of a batch, or of a piece of a large file, whatever its events are by now. */
+/** The common part of all keys of a batch, or of a batch of several in a file, whatever its events are by now. */
 export function withoutDigest(key: string): string {
   return key.replace(/@[0-9a-f]+$/, '');
 }

@@ -1,6 +1,6 @@
 import type { Event } from '../event/event.js';
 
-/** A batch that is in the log and not settled. */
+/** A batch that is in the log and not settled, or several that leave it together. */
 export interface PendingBatch {
   readonly name: string;
   /** `null` if the number is not known before the batch is read. */
@@ -32,7 +32,10 @@ export interface BatchContent {
 
 /** A batch as a sink gets it. Iterating over it parses its events one by one. */
 export class Batch implements Iterable<Event> {
-  /** The name of its file, as in log lines. A part of a batch has its range after it: `….jsonl#0-50`. */
+  /**
+   * The name of its file, as in log lines. One batch of several in a file has its range after it: `….jsonl#101-200`, and so
+   * has a part of a batch: `….jsonl#1-50`.
+   */
   readonly name: string;
   /**
    * Identifies the batch if it comes again: the same at each attempt, also after a crash, and never that of other
@@ -64,7 +67,7 @@ export class Batch implements Iterable<Event> {
   }
 }
 
-/** Consecutive events of a batch that is too large for memory. */
+/** One batch of several in a file, or consecutive events of a batch that is too large for memory. */
 export interface Piece {
   readonly events: number;
   /** It may have fewer events by now. @throws as `EventLog.read` */
@@ -75,13 +78,18 @@ export interface Piece {
 export class StoredBatch extends Batch {
   /** The size of the batch in the log, in bytes. */
   readonly logBytes: number;
-  /** The events of a large batch, to be read one piece at a time. If there are none, the events are in `bytes`. */
+  /** The batches of a file of several, or the pieces of a large batch, one at a time. If there are none, the events are in `bytes`. */
   readonly pieces: readonly Piece[];
 
   constructor(batch: BatchContent, logBytes: number, pieces: readonly Piece[] = []) {
     super(batch);
     this.logBytes = logBytes;
     this.pieces = pieces;
+  }
+
+  /** A batch without pieces is one piece. @throws as `EventLog.read` */
+  async piece(index: number): Promise<Batch> {
+    return this.pieces[index]?.read() ?? this;
   }
 }
 

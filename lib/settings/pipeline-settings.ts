@@ -74,6 +74,20 @@ export const PIPELINE_SETTINGS = {
     help: 'bytes at which a batch ends, too',
     check: bytes(1),
   },
+  fileEvents: {
+    flag: 'file-events',
+    initial: 5000,
+    unit: 'EVENTS',
+    help: 'while batches come fast, a file holds several: it ends with the one that reaches this many events',
+    check: wholeNumber(1),
+  },
+  fileBytes: {
+    flag: 'file-bytes',
+    initial: '4MiB',
+    unit: 'BYTES',
+    help: 'the same bound in bytes',
+    check: bytes(1),
+  },
   ackTimeoutMs: {
     flag: 'ack-timeout',
     initial: 10_000,

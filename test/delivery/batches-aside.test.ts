@@ -94,7 +94,13 @@ async function startFull(
   options: RunningOptions = {},
 ): Promise<Built & { readonly makeRoom: () => void }> {
   const { dir, makeRoom } = fullDirectory(t);
-  const built = build(t, { logDir: dir, deadLettersBytesMax: BOUND, batchSize: 1, ...options });
+  const built = build(t, {
+    logDir: dir,
+    deadLettersBytesMax: BOUND,
+    batchSize: 1,
+    fileEvents: 1,
+    ...options,
+  });
   await built.forebay.start();
   return { ...built, makeRoom };
 }

@@ -259,7 +259,7 @@ void t.test(
         },
       },
     }) as FileSystem;
-    const bounds = { deadLettersBytesMax: 2100, batchSize: 1, sinkConcurrency: 3 };
+    const bounds = { deadLettersBytesMax: 2100, batchSize: 1, fileEvents: 1, sinkConcurrency: 3 };
     const { forebay } = await start(t, { sink, logDir: dir, ...bounds, logger, fs });
     const [before, startMs] = [looks, performance.now()];
     for (let n = 0; n < 3; n++) await forebay.write(eventText('bad'));
@@ -473,7 +473,7 @@ for (const refuses of [true, false]) {
     answer();
     await ended;
     const { name } = batchOf([]);
-    t.same(offers, [name, `${name}#0-2`]);
+    t.same(offers, [name, `${name}#1-2`]);
     t.match([delivery.delivered, delivery.deadLettered], [0, 0]);
     t.same(lettersIn(dir).letters, []);
     t.ok(existsSync(join(dir, name)), 'it stays for the next start');

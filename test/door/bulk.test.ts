@@ -228,7 +228,7 @@ void t.test('a request that the disk took a part of is in doubt', async (t) => {
       },
     },
   }) as FileSystem;
-  const door = await open(t, { batchSize: 2, fs });
+  const door = await open(t, { batchSize: 2, fileEvents: 1, fs });
   const { status, headers, body } = await door.post(
     ['a', 'b', 'c', 'd', 'e'].map((id) => event(id)).join('\n'),
   );

@@ -49,7 +49,7 @@ void t.test('beyond the bound the smallest are one account, and a new client has
   );
   t.ok(accounts.find(at(4990)).size > 0, 'a large one keeps its own');
   for (const { account, bytes } of held) {
-    account.current.settle(1, bytes, 0);
+    account.current.settle(1, bytes);
     account.current.answer(1, 10, true, UNLIMITED);
   }
   t.same(new Set(accounts.all.map(({ backlogBytes }) => backlogBytes)), new Set([0]), 'all of it comes back');

@@ -163,6 +163,19 @@ void t.test('a dead letter is whose event it was', (t) => {
   t.end();
 });
 
+void t.test('so it is in a file of several batches, whose places count from its start', (t) => {
+  const { append, of, ledger } = place();
+  append('1', 'a', 'a', 'b', 'c');
+  ledger.refused(batchOf('1#3-4', 2), refused(1));
+  t.match([of('a').letterBytes, of('b').letterBytes, of('c').letterBytes], [0, 0, 410]);
+  ledger.held(batchOf('1#1-2', 2), [0]);
+  t.match([of('a').backlogBytes, of('b').backlogBytes], [100, 0], 'it keeps the whole file');
+  ledger.held(batchOf('1#3-4', 1), [0]);
+  ledger.held(batchOf('1#4-5', 2), [0]);
+  t.equal(of('a').backlogBytes, 100, 'if it is not known who, nothing changes');
+  t.end();
+});
+
 void t.test('when nobody knows, each has its part of the dead letters', (t) => {
   const { append, of, ledger } = place();
   append('1', 'a', 'a', 'a', 'b');
@@ -201,9 +214,9 @@ void t.test('batches that someone has deleted are given up', (t) => {
 
 void t.test('a batch with very many runs is bounded, too, and merged clients are followed', (t) => {
   const { append, of, ledger, accounts, settle } = place();
-  append('1', ...Array.from({ length: 3000 }, (_each, index) => (index % 2 === 0 ? 'a' : 'b')));
-  t.equal(of('a').backlogEvents, 1500);
-  ledger.refused(batchOf('1', 3000), refused(0));
+  append('1', ...Array.from({ length: 9000 }, (_each, index) => (index % 2 === 0 ? 'a' : 'b')));
+  t.equal(of('a').backlogEvents, 4500);
+  ledger.refused(batchOf('1', 9000), refused(0));
   t.equal(of('a').letterBytes, 205, 'the order of its events is forgotten');
   const [one] = accounts.all;
   const other = accounts.of(clientAt('c'));

@@ -333,7 +333,7 @@ void t.test('rates and latencies are those of the last seconds', (t) => {
 
 void t.test('how a batch does follows from what happened to it last', (t) => {
   const written = (n: number): BatchEvent => {
-    return { what: 'sealed', batch: BATCH(n), events: 100 };
+    return { what: 'sealed', batches: 1, batch: BATCH(n), events: 100 };
   };
   const sealed = (n: number) => {
     return {
@@ -353,7 +353,7 @@ void t.test('how a batch does follows from what happened to it last', (t) => {
     { what: 'deleted', batch: BATCH(1), events: 100, leftover: false },
     {
       what: 'failed',
-      batch: `${BATCH(2)}#0-50`,
+      batch: `${BATCH(2)}#1-50`,
       events: 50,
       step: 'deliver',
       code: 'DELIVERY_FAILED',

@@ -263,7 +263,7 @@ void tap.test(
   'who fills the backlog while the sink is down is refused alone, and comes again in time',
   async (t) => {
     const sink = new PacedSink();
-    const settings = { backlogBytesMax: 2 ** 20, batchSize: 10, batchWaitMs: 100 };
+    const settings = { backlogBytesMax: 2 ** 20, batchSize: 10, fileEvents: 1, batchWaitMs: 100 };
     const { forebay, post, said, request, server } = await open(t, sink, settings, { bodyBytesMax: 100_000 });
     let refused = await post(GREEDY, ...eventsOf('flood', 10, 2000));
     for (let n = 0; refused.status === 202; n++)

@@ -98,6 +98,7 @@ void t.test('delivery goes on while the disk is full of something else', { skip 
   const running = await startForebay(t, {
     logDir: join(disk.dir, 'log'),
     batchSize: 10,
+    fileEvents: 1,
     batchWaitMs: 600_000,
   });
   const { forebay, sink, dir, said } = running;
@@ -173,7 +174,12 @@ void t.test(
   async (t) => {
     for (const method of ['write', 'fdatasync', 'fsync'] as const) {
       const disk = heldDisk();
-      const { forebay, sink } = await startForebay(t, { logDir: tempDir(t), fs: disk.fs, batchSize: 10 });
+      const { forebay, sink } = await startForebay(t, {
+        logDir: tempDir(t),
+        fs: disk.fs,
+        batchSize: 10,
+        fileEvents: 1,
+      });
       sink.held = true;
       const door = await openHttp(t, forebay);
       const sender = new Sender();

@@ -20,7 +20,10 @@ export interface SentEvent {
   code: string;
   /** How often it came to the sink, whatever the sink then said. */
   appearances: number;
-  /** The key of the batch that it came in, without what names its content; '' before the first time. */
+  /**
+   * The key of the batch that it came in, without what names its content; '' before the first time. It has a range if its
+   * file is for several batches.
+   */
   key: string;
   /** Whether the sink has it. */
   taken: boolean;
@@ -30,9 +33,14 @@ export interface SentEvent {
   damaged: { readonly batch: string; readonly bytes: Buffer } | null;
 }
 
-const RANGE = /#\d+-\d+$/;
+const RANGE = /(?:#\d+-\d+)+$/;
+/** A batch of several in a file, by where it starts: how it ends is not certain if an append has failed. */
+const START = /(?<=#\d+)-.*$/;
+/** No life has a larger batch. */
+const BATCH_SIZE_MAX = 10;
 /** The end of a key, which names what is in it. */
-const CONTENT = /(?:#\d+-\d+)?@[0-9a-f]{16}$/;
+const CONTENT = /(?:#\d+-\d+)*@[0-9a-f]{16}$/;
+const DIGEST = /@[0-9a-f]{16}$/;
 /** One event in so many is refused by the sink for good. */
 const POISON_EVERY = 40;
 
@@ -234,7 +242,7 @@ export class Ledger {
       const event = this.#events.get(idOf(line) ?? '');
       if (event?.line !== line) this.violated(`nobody sent this dead letter: ${short(line)}`);
       else if (!event.poison) this.violated(`${event.id} is a dead letter, and the sink did not refuse it`);
-      else if (event.taken && event.damaged === null && !log.texts.has(line))
+      else if (event.taken && !event.removed && event.damaged === null && !log.texts.has(line))
         this.violated(`${event.id} is a dead letter, and the sink has it; its batch is gone ${when}`);
     }
     this.#tally.count('checks', 'dead letters looked at after a cut', log.deadLetters.size);
@@ -263,10 +271,15 @@ export class Ledger {
   #checkKey(key: string, events: readonly SentEvent[], isDamaged: boolean): void {
     if (events.length === 0) return;
     const file = key.replace(CONTENT, '');
+    const batch = key.replace(DIGEST, '').replace(START, '');
     for (const event of isDamaged ? [] : events) {
-      if (event.key === '') event.key = file;
-      if (event.key !== file) this.violated(`${event.id} came under two keys, ${event.key} and ${file}`);
+      // a batch comes as a whole first: a range is its own then, and otherwise that of a part
+      if (event.key === '') event.key = batch;
+      if (event.key !== file && event.key !== batch)
+        this.violated(`${event.id} came under two keys, ${event.key} and ${batch}`);
     }
+    if (!isDamaged && events.length > BATCH_SIZE_MAX)
+      this.violated(`the batch ${key} has ${events.length} events`);
     const now = new Set(events.map(({ id }) => id));
     const before = this.#keys.get(key) ?? now;
     this.#keys.set(key, before);

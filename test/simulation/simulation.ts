@@ -16,7 +16,7 @@ import type { RunSettings } from './run-settings.js';
 import { SimulatedDisk } from './simulated-disk.js';
 import type { DiskTree } from './disk-tree.js';
 import type { Surroundings } from './simulated-disk.js';
-import { isBatchFile, readSurvivingLog, textsIn, together } from './surviving-log.js';
+import { batchesIn, isBatchFile, readSurvivingLog, textsIn, together } from './surviving-log.js';
 import type { SurvivingLog } from './surviving-log.js';
 import type { Tally } from './tally.js';
 import { Trace } from './trace.js';
@@ -64,6 +64,8 @@ const PHASES = [
 const CATCH_UP_MS = 20 * 60_000;
 /** The longest wait between two attempts in an outage. */
 const OUTAGE_WAIT_MS = 30_000;
+/** The same for each batch, if that is more: a sink that takes only small parts makes an outage of each. */
+const CATCH_UP_BATCH_MS = 10_000;
 const CATCH_UP_STEPS = 200_000;
 
 /** One seed: Forebay lives many times on one disk, and each life ends badly. */
@@ -292,9 +294,10 @@ export class Simulation {
     const lives = other === null ? [life] : [life, other];
     // a sink that knows the key of whatever it gets is an outage, as far as anyone can tell: one attempt at a time goes out,
     // and every fourth one is of a batch that was not offered yet, until it takes one
-    const outageMs = this.#has('conflicts') ? 4 * OUTAGE_WAIT_MS * this.#batchFiles() : 0;
+    const outageMs = this.#has('conflicts') ? 4 * OUTAGE_WAIT_MS * this.#batches() : 0;
+    const catchUpMs = Math.max(CATCH_UP_MS, CATCH_UP_BATCH_MS * this.#batches());
     const finish = async (what: string, until: () => boolean): Promise<void> => {
-      const deadlineMs = time.nowMs + CATCH_UP_MS + outageMs;
+      const deadlineMs = time.nowMs + catchUpMs + outageMs;
       await life.live({
         steps: CATCH_UP_STEPS,
         during: null,
@@ -377,6 +380,14 @@ export class Simulation {
       return textsIn(tree, this.#logDir, names);
     });
     return new Set(texts);
+  }
+
+  #batches(): number {
+    const disks = this.#otherDisk === null ? [this.#disk] : [this.#disk, this.#otherDisk];
+    const files = disks
+      .flatMap(({ tree }) => [...tree.files(this.#logDir)])
+      .filter(([name]) => isBatchFile(name));
+    return files.reduce((sum, [, file]) => sum + batchesIn(file.content()), 0);
   }
 
   #batchFiles(): number {

@@ -6,7 +6,8 @@ const TAB = 9;
 const SPACE = 32;
 const MARK_BYTES = 32;
 const RUN_MARK_BYTES = 64;
-const RUN_MARK = new RegExp(`[ \\t]{${RUN_MARK_BYTES}}$`);
+/** With one more space before it, in a file of several batches. */
+const RUN_MARK = new RegExp(` ?[ \\t]{${RUN_MARK_BYTES}}$`);
 const BATCH_NAME = /^batch_\d{8}_\d{6}_\d+\.jsonl$/;
 
 /** What a log directory holds, read by the rules of docs/append-log.md and not by the code of lib/. */
@@ -72,13 +73,8 @@ export function isBatchFile(name: string): boolean {
 
 /** Each valid line of a batch file, without mark, and the first without that of the run. */
 export function validTexts(file: Buffer): string[] {
-  const lines: Buffer[] = [];
-  let start = 0;
-  for (let end = file.indexOf(LINE_FEED); end !== -1; end = file.indexOf(LINE_FEED, start)) {
-    lines.push(file.subarray(start, end));
-    start = end + 1;
-  }
-  const rest = file.subarray(start);
+  const lines = linesOf(file);
+  const rest = file.subarray(file.lastIndexOf(LINE_FEED) + 1);
   // a last line that only lost its line feed, or whose line feed has a flipped bit
   const saved = markedText(rest) ?? markedText(rest.subarray(0, -1));
   const marked = lines.map(markedText).filter((text) => text !== null);
@@ -88,10 +84,26 @@ export function validTexts(file: Buffer): string[] {
   return lines.map(String).filter(isEvent);
 }
 
+/** How many batches a file holds: each starts with the mark of the run. */
+export function batchesIn(file: Buffer): number {
+  const texts = linesOf(file).flatMap((line) => markedText(line) ?? []);
+  return Math.max(1, texts.filter((text) => RUN_MARK.test(String(text))).length);
+}
+
 /** Whether a batch file has a line with a mark that fits. */
 export function hasMarks(file: Buffer): boolean {
   const end = file.indexOf(LINE_FEED);
   return end !== -1 && markedText(file.subarray(0, end)) !== null;
+}
+
+function linesOf(file: Buffer): Buffer[] {
+  const lines: Buffer[] = [];
+  let start = 0;
+  for (let end = file.indexOf(LINE_FEED); end !== -1; end = file.indexOf(LINE_FEED, start)) {
+    lines.push(file.subarray(start, end));
+    start = end + 1;
+  }
+  return lines;
 }
 
 function markedText(line: Buffer): Buffer | null {

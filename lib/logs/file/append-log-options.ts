@@ -12,5 +12,8 @@ export interface AppendLogOptions {
   readonly recentBytesMax?: number;
   /** The bound of the dead letters, in bytes; unbounded by default. */
   readonly deadLettersBytesMax?: number;
+  /** A file of several batches ends with the one that reaches this many events, or bytes. One batch a file by default. */
+  readonly fileEvents?: number;
+  readonly fileBytes?: number;
   readonly fileBounds?: FileBounds;
 }

@@ -17,6 +17,8 @@ import { Quarantine } from './aside/quarantine.js';
 import { Backlog } from './backlog.js';
 import { BatchNames, compareBatchNames } from './batch-name.js';
 import { BatchReader } from './batch-reader.js';
+import { batchesBetween, heldBatches } from './batches-in-file.js';
+import type { BatchInFile } from './batches-in-file.js';
 import type { BatchSums } from './batch-sums.js';
 import { markedBytes } from './checksum.js';
 import { unlink } from './closing.js';
@@ -31,15 +33,18 @@ import { DirectorySync } from './directory-sync.js';
 import { DrainRate } from '../../base/drain-rate.js';
 import { nodeFileSystem } from './file-system.js';
 import type { FileSystem } from './file-system.js';
+import { FilePace } from './file-pace.js';
 import { GroupWriter } from './group-writer.js';
 import { FILE_BOUNDS } from './large-file.js';
 import type { FilePiece } from './large-file.js';
 import { LogCounts } from './log-counts.js';
 import { Reserve } from './reserve.js';
-import { newRunId, RUN_MARK_BYTES, runMark } from './run-mark.js';
+import { BATCH_MARK_BYTES, newRunId } from './run-mark.js';
 import { sealedFiles, sumsOfBatches } from './sealed-files.js';
 import type { KnownFiles } from './sealed-files.js';
 import { WriteCache } from './write-cache.js';
+
+const NONE = Buffer.alloc(0);
 
 export class AppendLog extends LogCounts implements EventLog {
   readonly dir: string;
@@ -47,7 +52,7 @@ export class AppendLog extends LogCounts implements EventLog {
   readonly place: string;
   readonly #prefix: string;
   /** The mark of the run, and the rest of the last block. */
-  readonly batchBytesMost = RUN_MARK_BYTES + BLOCK_BYTES - 1;
+  readonly batchBytesMost = BATCH_MARK_BYTES + BLOCK_BYTES - 1;
   readonly bytesOf = markedBytes;
   readonly compare = compareBatchNames;
   /** The random id of this run. */
@@ -55,8 +60,6 @@ export class AppendLog extends LogCounts implements EventLog {
   readonly deadLetters: DeadLetters;
   readonly lock: DirectoryLock;
   readonly writer: GroupWriter;
-  /** Goes into the first line of each file. */
-  readonly runMark = runMark(this.runId);
   readonly #options: AppendLogOptions;
   readonly #fs: FileSystem;
   readonly #cache: WriteCache;
@@ -118,7 +121,8 @@ export class AppendLog extends LogCounts implements EventLog {
       directorySync: this.#directorySync,
       reserve: this.#reserve,
       cache: this.#cache,
-      runMark: this.runMark,
+      runId: this.runId,
+      pace: new FilePace(options.fileEvents ?? 0, options.fileBytes ?? Infinity),
       uncut: this.#uncut,
       path: (name) => this.path(name),
       appended: (file, events, bytes) => {
@@ -217,14 +221,16 @@ export class AppendLog extends LogCounts implements EventLog {
     const { name, logBytes } = batch;
     const recent = this.#cache.read(name);
     if (recent !== null) {
-      const key = (): string => keyOf(recent.runId, name, recent.bytes);
-      return new StoredBatch({ name, key, ...recent }, logBytes);
+      const { runId, bytes, events, starts } = recent;
+      const end = { line: events, events, at: logBytes, textAt: bytes.length };
+      return stored({ name, runId, bytes, events }, logBytes, batchesBetween(starts, end));
     }
     await this.lock.confirmIfLost();
     const read = await this.#reader.read(batch);
-    const { events, bytes } = read;
+    const { runId, events, bytes } = read;
     this.countRead(batch, read);
-    const about = { name, key: keyOf(read.runId, name, bytes) };
+    if (read.pieces.length === 0) return stored({ name, runId, bytes, events }, logBytes, read.batches);
+    const about = { name, key: keyOf(runId, name, bytes) };
     const pieces = read.pieces.map((piece) => ({
       events: piece.events,
       read: async () => this.#readPiece(about, piece),
@@ -268,4 +274,18 @@ export class AppendLog extends LogCounts implements EventLog {
     await this.#directorySync.close();
     await this.lock.release();
   }
+}
+
+/** What is in memory of a file. */
+function stored(
+  { runId, ...file }: Pick<Batch, 'name' | 'bytes' | 'events'> & { readonly runId: string | null },
+  logBytes: number,
+  batches: readonly BatchInFile[],
+): StoredBatch {
+  const key = (): string => keyOf(runId, file.name, file.bytes);
+  return new StoredBatch(
+    { ...file, key },
+    logBytes,
+    heldBatches({ ...file, key: keyOf(runId, file.name, NONE) }, batches),
+  );
 }

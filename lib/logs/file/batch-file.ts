@@ -13,6 +13,8 @@ export interface BatchFileOptions {
   readonly confirm: () => Promise<void>;
   /** Whether an append is flushed before it is acknowledged. */
   readonly flushes: boolean;
+  /** Whether it may hold several batches. */
+  readonly isShared: boolean;
 }
 
 /**
@@ -28,6 +30,9 @@ export class BatchFile {
   bytes = 0;
   /** The events in these bytes. */
   events = 0;
+  /** The batches that have ended, and the events of the one that has not. */
+  batches = 0;
+  openEvents = 0;
   /** Whether a write or flush failed: nothing more is appended. */
   failed = false;
   /** Whether bytes that were not acknowledged may follow the others. */
@@ -45,6 +50,10 @@ export class BatchFile {
     this.#fd = fd;
     this.name = options.name;
     this.#options = options;
+  }
+
+  get isShared(): boolean {
+    return this.#options.isShared;
   }
 
   static async create(fs: FileSystem, path: string, options: BatchFileOptions): Promise<BatchFile> {

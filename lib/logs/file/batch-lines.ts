@@ -1,7 +1,8 @@
 import { isUtf8 } from 'node:buffer';
 import { isEventLine } from '../../event/event.js';
 import { beginsMarked, checkedText, looksMarked, withoutMarkBegin } from './checksum.js';
-import { RUN_MARK_BYTES, runIdAt } from './run-mark.js';
+import type { BatchStart } from './batches-in-file.js';
+import { BATCH_MARK_BYTES, runIdAt, runMarkBytesAt } from './run-mark.js';
 
 const LINE_FEED = 10;
 const OPENING_BRACE = 0x7b;
@@ -12,6 +13,8 @@ export interface BatchLines {
   /** The events: NDJSON, each line ended by a line feed, without marks. */
   readonly bytes: Buffer<ArrayBuffer>;
   readonly events: number;
+  /** If it is a file of several batches: where each starts. */
+  readonly starts: readonly BatchStart[];
   /** The run that wrote the file; `null` if it is of an earlier version, or if its first line is damaged. */
   readonly runId: string | null;
   /** Bytes after the last line feed: a line that a crash cut off. It was never acknowledged. */
@@ -55,15 +58,19 @@ export function readBatchLines(
   let written = 0;
   let events = 0;
   let runId: string | null = null;
+  let lineStart = start;
+  const starts: BatchStart[] = [];
   const add = (text: Buffer<ArrayBuffer>): void => {
-    // only the first line of a file may name the run
-    if (isFirst && hasMarks && events + damaged.length === 0) runId = runIdAt(text, text.length);
-    const ofRun = events === 0 && runId !== null ? RUN_MARK_BYTES : 0;
+    const line = events + damaged.length;
+    let ofRun = hasMarks ? runMarkBytesAt(text, 0, text.length) : 0;
+    if (ofRun === BATCH_MARK_BYTES) starts.push({ line, events, at: lineStart, textAt: written });
+    // only the first line of a batch may name the run
+    else if (!isFirst || line > 0) ofRun = 0;
+    if (ofRun > 0) runId ??= runIdAt(text, text.length);
     written += text.copy(bytes, written, 0, text.length - ofRun);
     bytes[written++] = LINE_FEED;
     events++;
   };
-  let lineStart = start;
   for (let end = file.indexOf(LINE_FEED, start); end !== -1; end = file.indexOf(LINE_FEED, lineStart)) {
     const line = file.subarray(lineStart, end);
     const text = textOf(line);
@@ -93,6 +100,7 @@ export function readBatchLines(
   return {
     bytes: bytes.subarray(0, written),
     events,
+    starts,
     runId,
     tornBytes: isTorn ? tail.length : 0,
     lastBreakLost: last !== null,

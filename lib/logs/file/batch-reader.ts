@@ -6,7 +6,9 @@ import type { PendingBatch } from '../../seams/batch.js';
 import { readBatchLines } from './batch-lines.js';
 import { BeingWritten, readExpected, statsOf, withOpen } from './file-system.js';
 import type { FileSystem } from './file-system.js';
-import { inspectLarge, readPiece } from './large-file.js';
+import { batchesBetween } from './batches-in-file.js';
+import type { BatchInFile } from './batches-in-file.js';
+import { inspectLarge, pieceOf, readPiece } from './large-file.js';
 import type { FileBounds, FilePiece, LargeFile } from './large-file.js';
 import { soundLines } from './checksum.js';
 import { asideName } from './aside/quarantine.js';
@@ -15,8 +17,10 @@ import { count } from '../../base/words.js';
 
 /** The content of a batch file. */
 export interface BatchContent {
-  /** Its sound events, as NDJSON; empty for a large file. */
+  /** Its sound events, as NDJSON; empty if they are read in pieces. */
   readonly bytes: Buffer<ArrayBuffer>;
+  /** The batches of a file of several, if its events are in `bytes`. */
+  readonly batches: readonly BatchInFile[];
   /** The pieces of a large file; empty for any other. */
   readonly pieces: readonly FilePiece[];
   readonly events: number;
@@ -41,6 +45,7 @@ export interface BatchReaderOptions {
 type Found = Pick<LargeFile, 'events' | 'damagedLines' | 'aside' | 'tornBytes' | 'lastBreakLost'>;
 
 const NONE = Buffer.alloc(0);
+const NOTHING = { bytes: NONE, batches: [], pieces: [], events: 0, runId: null, quarantined: 0, torn: false };
 
 /** Reads batch files. Damaged lines are set aside first (N7), a torn end is dropped; both are reported. */
 export class BatchReader {
@@ -62,9 +67,7 @@ export class BatchReader {
     const content = this.#ifThere(batch, () =>
       size > bounds.wholeMax ? this.#readLarge(path, batch) : this.#readWhole(path, batch),
     );
-    return (
-      (await content) ?? { bytes: NONE, pieces: [], events: 0, runId: null, quarantined: 0, torn: false }
-    );
+    return (await content) ?? NOTHING;
   }
 
   /** Reads a piece of a large file. If events were damaged or deleted since, it has fewer, and the log says so. */
@@ -92,12 +95,35 @@ export class BatchReader {
     const acknowledgedBytes = acknowledgedOf(batch);
     const file = await readExpected(fs, path, logBytes, acknowledgedBytes, leftover);
     const sound = file.length < (acknowledgedBytes ?? 0) ? null : soundLines(file);
-    if (sound !== null) return { ...sound, pieces: [], quarantined: 0, torn: false };
-    const { bytes, runId, damaged, ...found } = readBatchLines(file, isWhole(batch));
+    if (sound !== null) {
+      const { bytes, runId, events, starts } = sound;
+      const end = { line: events, events, at: file.length, textAt: bytes.length };
+      return {
+        runId,
+        events,
+        quarantined: 0,
+        torn: false,
+        ...this.#inBatches(bytes, batchesBetween(starts, end)),
+      };
+    }
+    const { bytes, runId, damaged, starts, ...found } = readBatchLines(file, isWhole(batch));
     const aside = damaged.length > 0 ? await quarantine.setAside(name, damaged) : '';
     this.#tell(batch, { ...found, damagedLines: damaged.length, aside }, file.length);
     const { events, tornBytes } = found;
-    return { bytes, pieces: [], events, runId, quarantined: damaged.length, torn: tornBytes > 0 };
+    const line = events + damaged.length;
+    const end = { line, events, at: file.length - tornBytes, textAt: bytes.length };
+    const batches = this.#inBatches(bytes, batchesBetween(starts, end));
+    return { runId, events, quarantined: damaged.length, torn: tornBytes > 0, ...batches };
+  }
+
+  /** The events of a file, or its batches as pieces if memory is not to hold all of them. */
+  #inBatches(
+    bytes: Buffer<ArrayBuffer>,
+    batches: readonly BatchInFile[],
+  ): Pick<BatchContent, 'bytes' | 'batches' | 'pieces'> {
+    if (batches.length > 0 && bytes.length > this.#options.bounds.piece)
+      return { bytes: NONE, batches: [], pieces: batches.map(pieceOf) };
+    return { bytes, batches, pieces: [] };
   }
 
   async #readLarge(path: string, batch: PendingBatch): Promise<BatchContent> {
@@ -113,7 +139,15 @@ export class BatchReader {
       const found = await inspectLarge(fs, fd, length, isWhole(batch), bounds, setAside);
       this.#tell(batch, found, length);
       const { events, runId, pieces, damagedLines, tornBytes } = found;
-      return { bytes: NONE, pieces, events, runId, quarantined: damagedLines, torn: tornBytes > 0 };
+      return {
+        bytes: NONE,
+        batches: [],
+        pieces,
+        events,
+        runId,
+        quarantined: damagedLines,
+        torn: tornBytes > 0,
+      };
     });
   }
 

@@ -7,7 +7,8 @@
  * (P. Koopman, "32-Bit Cyclic Redundancy Codes for Internet Applications", 2002).
  */
 import { crc32 } from 'node:zlib';
-import { RUN_MARK_BYTES, runIdAt, runMark } from './run-mark.js';
+import type { BatchStart } from './batches-in-file.js';
+import { BATCH_MARK_BYTES, runIdAt, runMark, runMarkBytesAt } from './run-mark.js';
 
 const LINE_FEED = 0x0a;
 const SPACE = 0x20;
@@ -73,6 +74,9 @@ export function checkedText(line: Buffer<ArrayBuffer>): Buffer<ArrayBuffer> | nu
 export interface UnmarkedLines {
   readonly bytes: Buffer<ArrayBuffer>;
   readonly runId: string | null;
+  readonly events: number;
+  /** If it is a file of several batches: where each starts. */
+  readonly starts: readonly BatchStart[];
 }
 
 /**
@@ -80,15 +84,13 @@ export interface UnmarkedLines {
  * the result uses its memory. Two passes without an object for each line take half the time of checking the lines one
  * by one.
  */
-export function soundLines(file: Buffer<ArrayBuffer>): (UnmarkedLines & { events: number }) | null {
-  let events = 0;
+export function soundLines(file: Buffer<ArrayBuffer>): UnmarkedLines | null {
   let start = 0;
   for (let end = file.indexOf(LINE_FEED); end !== -1; end = file.indexOf(LINE_FEED, start)) {
     if (!isSound(file, start, end)) return null;
-    events++;
     start = end + 1;
   }
-  return start === file.length ? { ...withoutMarks(file), events } : null;
+  return start === file.length ? withoutMarks(file) : null;
 }
 
 /** Sound lines from the start of a file, without their marks. */
@@ -101,18 +103,26 @@ function withoutMarks(lines: Buffer<ArrayBuffer>): UnmarkedLines {
   let written = 0;
   let start = 0;
   let runId: string | null = null;
+  let events = 0;
+  const starts: BatchStart[] = [];
   for (let end = lines.indexOf(LINE_FEED); end !== -1; end = lines.indexOf(LINE_FEED, start)) {
     let textEnd = end - MARK_BYTES;
-    if (start === 0) {
-      runId = runIdAt(lines, textEnd);
-      if (runId !== null) textEnd -= RUN_MARK_BYTES;
+    // only the first line of a batch has white space at its end
+    if ((lines[textEnd - 1] ?? 0) <= SPACE) {
+      const runBytes = runMarkBytesAt(lines, start, textEnd);
+      if (runBytes === BATCH_MARK_BYTES) starts.push({ line: events, events, at: start, textAt: written });
+      if (start === 0 || runBytes === BATCH_MARK_BYTES) {
+        runId ??= runIdAt(lines, textEnd);
+        textEnd -= runBytes;
+      }
     }
     lines.copyWithin(written, start, textEnd);
     written += textEnd - start;
     lines[written++] = LINE_FEED;
     start = end + 1;
+    events++;
   }
-  return { bytes: lines.subarray(0, written), runId };
+  return { bytes: lines.subarray(0, written), runId, events, starts };
 }
 
 /**

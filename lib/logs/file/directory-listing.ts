@@ -35,10 +35,7 @@ export const OURS: ReadonlySet<string> = new Set([
 /** Keeps the system's threads busy and memory small. */
 export const SIZES_AT_ONCE = 256;
 
-/**
- * The survey keeps at most this many sizes, about 150 bytes each: reading them again takes a tenth of the time of
- * replay.
- */
+/** The survey keeps at most this many sizes, of 150 bytes: reading them again takes a tenth of the time of replay. */
 const SIZES_KEPT = 10_000;
 
 /** At most this many foreign files are named. */
@@ -193,9 +190,9 @@ export async function lookAtBatches<T>(
   return lookThrough(fs, dir, async (entries) => look(namesOf(entries, isBatch)));
 }
 
-/** The batch whose dead letters are in a file. A tool that takes some out appends to the name. */
-export function batchOf(deadLetterFile: string): string {
-  return deadLetterFile.replace(/(\.jsonl)\..*$/, '$1');
+/** The batch file, from the name of a batch in it, or of a file with its dead letters. */
+export function batchOf(name: string): string {
+  return name.replace(/(?<=\.jsonl)[#.].*$/, '');
 }
 
 /** The files of dead letters of a log directory, oldest batch first, without those that the tool is writing. */
@@ -222,13 +219,28 @@ export async function newestDeadLetterFiles(fs: FileSystem, logDir: string, most
   });
 }
 
-/** The server and the tool append numbers, the tool `.taken`. Anything else is a copy that somebody made. */
-const AFTER_BATCH = /^(?:\.\d+)*(?:\.taken)?$/;
+/** The range of one batch of several, numbers by server and tool, `.taken` by the tool. Anything else is somebody's copy. */
+const AFTER_BATCH = /^(?:\.\d+-\d+)?(?:\.\d+)*(?:\.taken)?$/;
 
 /** Whether this is the name of a file of dead letters, not of another file among them. */
 export function isDeadLetterFile(name: string): boolean {
   const batch = batchOf(name);
   return isBatchName(batch) && AFTER_BATCH.test(name.slice(batch.length));
+}
+
+/** The files of dead letters that may be of some batches of a file of several which is still there. */
+export async function lettersOfUnsettled(fs: FileSystem, logDir: string): Promise<Map<string, string[]>> {
+  const names = new Map<string, string[]>();
+  await lookAtFiles(fs, join(logDir, DEAD_LETTERS), async (files) => {
+    for await (const name of files) {
+      const batch = batchOf(name);
+      if (name === batch || !isDeadLetterFile(name)) continue;
+      const known = names.get(batch);
+      if (known !== undefined) known.push(name);
+      else if ((await statsOf(fs, join(logDir, batch))) !== null) names.set(batch, [name]);
+    }
+  });
+  return names;
 }
 
 function compareDeadLetterFiles(a: string, b: string): number {

@@ -21,7 +21,13 @@ export async function probeDisk(
 ): Promise<void> {
   await unlink(fs, path); // left by a killed run
   const confirm = async (): Promise<void> => undefined; // the caller has just checked
-  const file = await BatchFile.create(fs, path, { name: PROBE_FILE, flushName, confirm, flushes });
+  const file = await BatchFile.create(fs, path, {
+    name: PROBE_FILE,
+    flushName,
+    confirm,
+    flushes,
+    isShared: false,
+  });
   try {
     await file.append(Buffer.alloc(bytes, ' '), 0);
   } finally {

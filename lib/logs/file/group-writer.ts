@@ -5,12 +5,15 @@ import type { BatchEnd, BatchPart, Group, PartEnded } from '../../seams/event-lo
 import { BatchFile } from './batch-file.js';
 import type { Fsync } from './batch-file.js';
 import type { BatchNames } from './batch-name.js';
-import { writeMarkedLine } from './checksum.js';
 import { finishFile, flushLate } from './closing.js';
 import type { DirectoryLock } from './directory-lock.js';
 import type { DirectorySync } from './directory-sync.js';
+import type { FilePace } from './file-pace.js';
+import { linesOf, partsInFiles } from './file-part.js';
+import type { FilePart } from './file-part.js';
 import type { FileSystem } from './file-system.js';
 import type { Reserve } from './reserve.js';
+import { batchMark, runMark } from './run-mark.js';
 import type { WriteCache } from './write-cache.js';
 
 export interface GroupWriterOptions {
@@ -22,8 +25,9 @@ export interface GroupWriterOptions {
   readonly directorySync: DirectorySync;
   readonly reserve: Reserve;
   readonly cache: WriteCache;
-  /** Goes into the first line of each file. */
-  readonly runMark: Buffer;
+  /** The random id of this run. */
+  readonly runId: string;
+  readonly pace: FilePace;
   readonly path: (name: string) => string;
   /** Acknowledged bytes of each sealed file whose failed end is not cut off yet. */
   readonly uncut: Map<string, number>;
@@ -37,9 +41,9 @@ export interface GroupWriterOptions {
 const RETRY_AFTER_MS = 1000;
 
 /**
- * Writes groups into batch files: one file for each batch, appended to and flushed before its events are acknowledged,
- * sealed when the batch ends. After a failed write or flush, its trace is cut off before its events are refused. The
- * file is given up with the events acknowledged before, and the next events get a new one.
+ * Writes groups into batch files: each is appended to and flushed before its events are acknowledged, and sealed when its
+ * batch ends, or a later one while batches come fast (file-pace.ts). After a failed write or flush, its trace is cut off before its
+ * events are refused. The file is given up with the events acknowledged before, and the next events get a new one.
  */
 export class GroupWriter {
   /** Batches that ended, by the limit that ended them. */
@@ -51,17 +55,25 @@ export class GroupWriter {
     failure: 0,
   };
   readonly #options: GroupWriterOptions;
-  /** The file of the batch that has not ended yet. */
+  /** Goes into the first line of a file, and of each batch in a file of several. */
+  readonly #runMark: Buffer;
+  readonly #batchMark: Buffer;
+  /** The file that goes on: its batch has not ended, or more batches are to come. */
   #file: BatchFile | null = null;
   /** Files being created or written, by name: they are not part of the backlog yet. */
   readonly #unsealed = new Map<string, BatchFile | null>();
   /** Sealed files that are not closed yet. */
   readonly #closing = new Set<Promise<void>>();
   readonly #flushTimer: NodeJS.Timeout | undefined;
+  /** Seals the open file if no more batches come. */
+  #restTimer: NodeJS.Timeout | null = null;
+  #isWriting = false;
 
   constructor(options: GroupWriterOptions) {
-    const { fsync, reporter } = options;
+    const { fsync, reporter, runId } = options;
     this.#options = options;
+    this.#runMark = runMark(runId);
+    this.#batchMark = batchMark(runId);
     if (typeof fsync !== 'number') return;
     this.#flushTimer = setInterval(() => {
       for (const file of this.#unsealed.values()) if (file !== null) void flushLate(file, reporter);
@@ -78,42 +90,77 @@ export class GroupWriter {
     return this.#unsealed.keys();
   }
 
-  /** The parts belong to different files, so they are written and flushed in parallel. See `EventLog.append`. */
+  /** Different files are written and flushed in parallel. See `EventLog.append`. */
   async write(group: Group, ended: PartEnded): Promise<void> {
-    const files = await Promise.all(
-      group.map((part, index) => this.#writePart(part, index === 0 ? this.#file : null, ended)),
-    );
+    if (this.#file?.failed === true) this.#sealOpen('failure');
+    this.#isWriting = true;
+    const inFiles = partsInFiles(group, this.#file, this.#options.pace);
+    await Promise.all(inFiles.map(async (part) => this.#writePart(part, ended)));
+    this.#isWriting = false;
     this.#file = null;
-    for (const [index, file] of files.entries()) {
-      const end = group[index]?.end ?? null;
+    for (const { file, parts, isLast } of inFiles) {
       if (file === null) continue;
       if (file.failed) this.seal(file, 'failure');
-      else if (end !== null) this.seal(file, end);
+      else if (isLast) this.seal(file, parts.at(-1)?.end ?? 'time');
       else this.#file = file;
+    }
+    this.#watchRest();
+  }
+
+  /** Never throws: an error goes to `ended`. */
+  async #writePart(part: FilePart, ended: PartEnded): Promise<void> {
+    const tell = (error: ForebayError | null, batch: string | null): void => {
+      for (const each of part.parts) if (each.events > 0) ended(each, error, batch);
+    };
+    if (part.events > 0) {
+      try {
+        part.file ??= await this.create(part.isShared);
+        const mark = part.file.isShared ? this.#batchMark : this.#runMark;
+        await this.append(part.file, linesOf(part, part.file, mark), part.events);
+      } catch (thrown) {
+        const cause = asError(thrown);
+        const isKnown = cause instanceof ForebayError;
+        tell(isKnown ? cause : new ForebayError('LOG_FAILED', { cause, retryAfterMs: RETRY_AFTER_MS }), null);
+        return;
+      }
+    }
+    if (part.file !== null) this.#countBatches(part.file, part.parts);
+    tell(null, part.file?.name ?? null);
+  }
+
+  #countBatches(file: BatchFile, parts: readonly BatchPart[]): void {
+    for (const { events, end } of parts) {
+      file.openEvents += events;
+      if (end !== null) this.#endBatch(file, end);
     }
   }
 
-  /** @returns the part's file, or `null`. Never throws: an error goes to `ended`. */
-  async #writePart(part: BatchPart, open: BatchFile | null, ended: PartEnded): Promise<BatchFile | null> {
-    let file = open?.failed === true ? null : open;
-    if (open !== file && open !== null) this.seal(open, 'failure');
-    if (part.events === 0) return file;
-    try {
-      file ??= await this.create();
-      await this.append(file, logLines(part, file.bytes === 0 ? this.#options.runMark : null), part.events);
-    } catch (thrown) {
-      const cause = asError(thrown);
-      const isKnown = cause instanceof ForebayError;
-      const error = isKnown ? cause : new ForebayError('LOG_FAILED', { cause, retryAfterMs: RETRY_AFTER_MS });
-      ended(part, error, null);
-      return file;
-    }
-    ended(part, null, file.name);
-    return file;
+  #endBatch(file: BatchFile, end: BatchEnd | 'failure'): void {
+    if (file.openEvents === 0) return;
+    file.openEvents = 0;
+    file.batches++;
+    this.sealedBy[end]++;
+  }
+
+  /** Complete batches are not kept waiting for one that comes slowly: its rest goes into another file. */
+  #watchRest(): void {
+    const { pace } = this.#options;
+    if (this.#restTimer !== null || (this.#file?.batches ?? 0) === 0) return;
+    this.#restTimer = setTimeout(() => {
+      this.#restTimer = null;
+      if (!this.#isWriting && pace.restMs === 0) this.#sealOpen('time');
+      else if (!this.#isWriting) this.#watchRest();
+    }, Math.ceil(pace.restMs));
+  }
+
+  #sealOpen(end: BatchEnd | 'failure'): void {
+    const file = this.#file;
+    this.#file = null;
+    if (file !== null) this.seal(file, end);
   }
 
   /** Creates a batch file, after all others in the order of delivery. @throws `LOG_DIR_LOST`; the system's error */
-  async create(): Promise<BatchFile> {
+  async create(isShared = false): Promise<BatchFile> {
     const { fs, fsync, lock, names, path } = this.#options;
     const name = names.next();
     this.#unsealed.set(name, null); // before the name is visible in the directory
@@ -121,7 +168,8 @@ export class GroupWriter {
     try {
       await lock.confirmIfLost();
       const confirm = async (): Promise<void> => lock.confirm();
-      const options = { name, flushName: this.confirmName(), confirm, flushes: fsync === 'always' };
+      const flushes = fsync === 'always';
+      const options = { name, flushName: this.confirmName(), confirm, flushes, isShared };
       file = await BatchFile.create(fs, path(name), options);
       this.#unsealed.set(name, file);
       return file;
@@ -129,7 +177,7 @@ export class GroupWriter {
       if (file !== null) await this.#finish(file);
       this.#unsealed.delete(name);
       const code = systemCode(error);
-      if (code === 'EEXIST') return this.create(); // someone else has created a file of this name
+      if (code === 'EEXIST') return this.create(isShared); // someone else has created a file of this name
       if (code === 'ENOENT') await lock.confirm();
       throw error;
     }
@@ -174,8 +222,10 @@ export class GroupWriter {
     cache.seal(file);
     if (file.hasFailedEnd) uncut.set(name, bytes);
     this.#unsealed.delete(name);
-    this.sealedBy[end]++;
-    reporter.batch({ what: 'sealed', batch: name, events });
+    // of a file that was appended to by itself nobody has counted events
+    if (file.batches === 0) file.openEvents = events;
+    this.#endBatch(file, end);
+    reporter.batch({ what: 'sealed', batch: name, events, batches: file.batches });
     const batch = {
       name,
       events,
@@ -192,6 +242,8 @@ export class GroupWriter {
   /** Resolves when all sealed files are closed. */
   async close(): Promise<void> {
     clearInterval(this.#flushTimer);
+    if (this.#restTimer !== null) clearTimeout(this.#restTimer);
+    this.#sealOpen('stop');
     await Promise.all(this.#closing);
   }
 
@@ -207,22 +259,4 @@ export class GroupWriter {
     if (isCut) uncut.delete(file.name);
     if (isDeleted) this.#unsealed.delete(file.name);
   }
-}
-
-/**
- * One buffer for one write. It is a copy even for a single request, whose whole memory would be held otherwise.
- *
- * @param run the mark of the run, for the first lines of a file
- */
-function logLines({ ranges, bytes }: BatchPart, run: Buffer | null): Buffer {
-  const joined = Buffer.allocUnsafe(bytes + (run?.length ?? 0));
-  let at = 0;
-  for (const { request, from, to } of ranges) {
-    const { block } = request;
-    for (let index = from; index < to; index++) {
-      const mark = at === 0 ? run : null;
-      at = writeMarkedLine(joined, at, block.bytes, block.startOf(index), block.startOf(index + 1), mark);
-    }
-  }
-  return joined;
 }

@@ -1,9 +1,14 @@
 /**
- * A file that is too large for memory: it is read and delivered in pieces of whole lines. The cuts depend on the file
- * alone, so the pieces and their keys are the same at each attempt and after a crash.
+ * A file that is too large for memory: it is read and delivered in pieces, which are its batches, or whole lines of a
+ * batch that is too large by itself. The cuts depend on the file alone, so the pieces and their keys are the same at each
+ * attempt and after a crash.
  */
 import { Batch } from '../../seams/batch.js';
 import { partKey } from '../../seams/batch-key.js';
+import { rangeText } from '../../seams/batch-range.js';
+import type { Range } from '../../seams/batch-range.js';
+import { batchesBetween } from './batches-in-file.js';
+import type { BatchInFile, BatchStart } from './batches-in-file.js';
 import { MarksSearch, readBatchLines } from './batch-lines.js';
 import type { BatchLines, LinesPart } from './batch-lines.js';
 import { readAt } from './file-system.js';
@@ -15,7 +20,7 @@ const LINE_FEED = 10;
 export interface FileBounds {
   /** A larger file is read in pieces. */
   readonly wholeMax: number;
-  /** The size of a piece, unless a line is longer. */
+  /** The size of a piece, unless a line is longer. If a file of several batches is larger, they are read one by one. */
   readonly piece: number;
   /** A longer line is damage: no JavaScript string is that long. */
   readonly lineMax: number;
@@ -28,12 +33,10 @@ export const FILE_BOUNDS: FileBounds = {
 };
 
 /** Some lines of a large file. */
-export interface FilePiece extends LinesPart {
+export interface FilePiece extends LinesPart, Range {
   /** Their start, in bytes from the start of the file. */
   readonly at: number;
   readonly length: number;
-  /** Sound events before them. */
-  readonly eventsBefore: number;
   readonly events: number;
 }
 
@@ -61,21 +64,40 @@ export async function inspectLarge(
   setAside: (damaged: readonly Buffer[], at: number) => Promise<string>,
 ): Promise<LargeFile> {
   const pieces: FilePiece[] = [];
+  const starts: BatchStart[] = [];
   const sum = { events: 0, damagedLines: 0, tornBytes: 0, lastBreakLost: false, aside: '' };
   let runId: string | null = null;
   for await (const { at, bytes, read, lines } of readInParts(fs, fd, size, isAcknowledged, bounds)) {
     const damaged = read?.damaged ?? [bytes];
     if (damaged.length > 0) sum.aside = await setAside(damaged, at);
+    const { events: from, damagedLines } = sum;
     sum.damagedLines += damaged.length;
     if (read === null) continue;
     runId ??= read.runId;
     const { events } = read;
-    if (events > 0) pieces.push({ ...lines, at, length: bytes.length, eventsBefore: sum.events, events });
+    for (const start of read.starts) {
+      const line = from + damagedLines + start.line;
+      starts.push({ ...start, line, events: from + start.events, at: at + start.at });
+    }
+    if (events > 0) pieces.push({ ...lines, at, length: bytes.length, from, to: from + events, events });
     sum.events += events;
     sum.tornBytes = read.tornBytes;
     sum.lastBreakLost = read.lastBreakLost;
   }
-  return { ...sum, runId, pieces };
+  const { events, damagedLines, tornBytes } = sum;
+  const batches = batchesBetween(starts, {
+    line: events + damagedLines,
+    events,
+    at: size - tornBytes,
+    textAt: 0,
+  });
+  return { ...sum, runId, pieces: batches.length > 0 ? batches.map(pieceOf) : pieces };
+}
+
+/** A batch of a file of several, as a piece that is read by itself. */
+export function pieceOf({ from, to, events, start, end }: BatchInFile): FilePiece {
+  const isFirst = start.at === 0;
+  return { hasMarks: true, isFirst, at: start.at, length: end.at - start.at, from, to, events };
 }
 
 /** A part of a file, and what it holds. */
@@ -114,11 +136,6 @@ export async function* readInParts(
   }
 }
 
-/** The range of a piece's events in its file, as in the name and the key of a part. */
-export function rangeOf({ eventsBefore, events }: FilePiece): string {
-  return `#${eventsBefore}-${eventsBefore + events}`;
-}
-
 /** The events of a piece of an open file, its damaged lines, and how many of its bytes are missing. */
 export async function readPiece(
   fs: FileSystem,
@@ -128,7 +145,7 @@ export async function readPiece(
 ): Promise<PieceContent> {
   const lines = await readAt(fs, fd, piece.at, piece.length);
   const { bytes, events, damaged } = readBatchLines(lines, true, piece);
-  const range = rangeOf(piece);
+  const range = rangeText(piece);
   const batch = new Batch({ name: `${name}${range}`, key: partKey(key, range, bytes), events, bytes });
   return { batch, damaged, missing: piece.length - lines.length };
 }

@@ -6,11 +6,16 @@
  * Why: a file's name is unique only in its directory and at its time. With the run before it, it is unique everywhere
  * and for ever, even if two servers give the same name, a clock steps back or a note in the lock file is lost. A file
  * that outlives a crash still names its writer. So the run is part of the batch's key (batch-key.ts).
+ *
+ * In a file of several batches the first line of each has the run, with one more space before it. So where a batch
+ * starts is durable with its first event, whatever happens to the rest of the file.
  */
 const SPACE = 0x20;
 const TAB = 0x09;
 export const RUN_MARK_BYTES = 64;
 const HEX_DIGITS = RUN_MARK_BYTES / 4;
+/** The size of the mark in a file of several batches. */
+export const BATCH_MARK_BYTES = 1 + RUN_MARK_BYTES;
 
 /** A new random id: 16 hexadecimal digits. */
 export function newRunId(): string {
@@ -20,6 +25,23 @@ export function newRunId(): string {
 export function runMark(runId: string): Buffer {
   const bits = BigInt(`0x${runId}`).toString(2).padStart(RUN_MARK_BYTES, '0');
   return Buffer.from(bits.replaceAll('0', ' ').replaceAll('1', '\t'));
+}
+
+/** For the first line of each batch in a file of several. */
+export function batchMark(runId: string): Buffer {
+  return Buffer.concat([Buffer.of(SPACE), runMark(runId)]);
+}
+
+/**
+ * The size of the mark at the end of a line, which ends at `end` without its own mark: `RUN_MARK_BYTES`,
+ * `BATCH_MARK_BYTES`, or 0 if there is none.
+ */
+export function runMarkBytesAt(file: Buffer, start: number, end: number): number {
+  if (end - start <= RUN_MARK_BYTES) return 0;
+  for (let at = end - RUN_MARK_BYTES; at < end; at++) if (file[at] !== SPACE && file[at] !== TAB) return 0;
+  return file[end - BATCH_MARK_BYTES] === SPACE && end - start > BATCH_MARK_BYTES
+    ? BATCH_MARK_BYTES
+    : RUN_MARK_BYTES;
 }
 
 /** The run in the first line of a file, which ends at `end` without its own mark; `null` if no run is named. */

@@ -8,25 +8,25 @@ import type { UnmarkedLines } from './checksum.js';
  */
 export class WriteCache {
   readonly #bytesMax: number;
-  readonly #fileBytesMax: number;
+  readonly #fileBytes: number;
   #bytes = 0;
   readonly #open = new Map<BatchFile, Buffer[]>();
-  readonly #sealed = new Map<string, { readonly parts: readonly Buffer[]; readonly events: number }>();
+  readonly #sealed = new Map<string, readonly Buffer[]>();
 
   /**
    * @param bytesMax how much is kept, in bytes of the log; the rest is forgotten
-   * @param fileBytesMax a larger file is not kept: it is read in pieces
+   * @param fileBytes a larger file is not kept: it is read in pieces
    */
-  constructor(bytesMax: number, fileBytesMax: number) {
+  constructor(bytesMax: number, fileBytes: number) {
     this.#bytesMax = bytesMax;
-    this.#fileBytesMax = fileBytesMax;
+    this.#fileBytes = fileBytes;
   }
 
   /** Adds lines that are now acknowledged. */
   add(file: BatchFile, lines: Buffer): void {
     const parts = this.#open.get(file) ?? [];
     const isWhole = parts.length > 0 || file.bytes === lines.length;
-    if (!isWhole || file.bytes > this.#fileBytesMax || this.#bytes + lines.length > this.#bytesMax) {
+    if (!isWhole || file.bytes > this.#fileBytes || this.#bytes + lines.length > this.#bytesMax) {
       this.#forget(parts);
       this.#open.delete(file);
       return;
@@ -39,7 +39,7 @@ export class WriteCache {
   seal(file: BatchFile): void {
     const parts = this.#open.get(file);
     this.#open.delete(file);
-    if (parts !== undefined) this.#sealed.set(file.name, { parts, events: file.events });
+    if (parts !== undefined) this.#sealed.set(file.name, parts);
   }
 
   has(name: string): boolean {
@@ -47,15 +47,15 @@ export class WriteCache {
   }
 
   /** A sealed batch; `null` if it is no longer known. */
-  read(name: string): (UnmarkedLines & { readonly events: number }) | null {
-    const batch = this.#sealed.get(name);
-    return batch === undefined ? null : { ...unmarkedLines(batch.parts), events: batch.events };
+  read(name: string): UnmarkedLines | null {
+    const parts = this.#sealed.get(name);
+    return parts === undefined ? null : unmarkedLines(parts);
   }
 
   delete(name: string): void {
-    const batch = this.#sealed.get(name);
-    if (batch === undefined) return;
-    this.#forget(batch.parts);
+    const parts = this.#sealed.get(name);
+    if (parts === undefined) return;
+    this.#forget(parts);
     this.#sealed.delete(name);
   }
 

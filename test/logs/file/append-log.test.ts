@@ -18,6 +18,7 @@ import { BatchNames, compareBatchNames, isBatchName } from '../../../lib/logs/fi
 import { nodeFileSystem } from '../../../lib/logs/file/file-system.js';
 import type { FileSystem } from '../../../lib/logs/file/file-system.js';
 import type { PendingBatch } from '../../../lib/seams/batch.js';
+import { runMark } from '../../../lib/logs/file/run-mark.js';
 import { markedBytes, markedLine, writeMarkedLine } from '../../../lib/logs/file/checksum.js';
 import { Reporter } from '../../../lib/base/reporter.js';
 import { heldDisk } from '../../helpers/held-disk.js';
@@ -510,8 +511,9 @@ async function runOf(
   for (const id of ids) {
     const file = await log.writer.create();
     const text = Buffer.from(line(id).trim());
-    const bytes = Buffer.alloc(markedBytes(1, text.length) + log.runMark.length);
-    writeMarkedLine(bytes, 0, text, 0, text.length, log.runMark);
+    const mark = runMark(log.runId);
+    const bytes = Buffer.alloc(markedBytes(1, text.length) + mark.length);
+    writeMarkedLine(bytes, 0, text, 0, text.length, mark);
     await log.writer.append(file, bytes, 1);
     const sealed = log.writer.seal(file, 'size');
     if (sealed !== null) batches.push(sealed);

@@ -572,4 +572,58 @@ export const MUTANTS: readonly Mutant[] = [
     violates: /hangs: what the sink would take is held up by what it does not/,
     worlds: ['unreadable files'],
   },
+  {
+    name: 'forgets after a crash that the only batch of a file was to be followed by others',
+    breaks: 'N8',
+    edits: [
+      {
+        file: 'lib/logs/file/batches-in-file.ts',
+        find: 'if (first === undefined) return [];',
+        replace: 'if (first === undefined || starts.length === 1) return [];',
+      },
+    ],
+    violates: /came under two keys/,
+  },
+  {
+    name: 'marks only the first batch of a file',
+    breaks: 'N8',
+    edits: [
+      {
+        file: 'lib/logs/file/file-part.ts',
+        find: '(isStart && events === 0) || (file.isShared && end !== null)',
+        replace: 'isStart && events === 0 && end === null',
+      },
+      {
+        file: 'lib/logs/file/file-part.ts',
+        find: 'file.openEvents === 0 && (file.isShared || file.bytes === 0)',
+        replace: 'file.bytes === 0',
+      },
+    ],
+    violates: /the batch .* has \d+ events/,
+  },
+  {
+    name: 'deletes a file once the first of its batches is settled',
+    breaks: 'N9',
+    edits: [
+      {
+        file: 'lib/delivery/large-batches.ts',
+        find: 'deadLettered: deadLettered + settlement.refused.length,\n    };',
+        replace: 'deadLettered: deadLettered + settlement.refused.length,\n    };\n    break;',
+      },
+    ],
+    violates: LOST,
+  },
+  {
+    name: 'acknowledges the batches of a file one by one before all are written',
+    breaks: 'N3',
+    edits: [
+      {
+        file: 'lib/logs/file/group-writer.ts',
+        find: 'part.file ??= await this.create(part.isShared);',
+        replace:
+          'part.file ??= await this.create(part.isShared);\n        if (part.parts.length > 1 && part.parts[0] !== undefined) ended(part.parts.shift()!, null, part.file.name);',
+      },
+    ],
+    violates: LOST,
+  },
 ];

@@ -6,21 +6,23 @@
  *
  * `event` is last and has the client's original text. A file is written once, whole, and flushed with its name before
  * its batch file is deleted. So it can be cut off only while the batch file still exists; then it is written again, or
- * deleted if the sink takes its events after all. Once the batch file is gone, the server keeps each of its letters;
+ * deleted if the sink takes its events after all. One batch of several in a file has its range after the name,
+ * `….jsonl.101-200`. Once the batch file is gone, the server keeps each of its letters;
  * `bin/dead-letters.js` may take them out. A name may come again in a later run: if a file has letters of other
  * events, the next one ends in `.2`, and so on.
  */
 import { join } from 'node:path';
 import { systemCode } from '../../../base/errors.js';
-import { DEAD_LETTERS } from '../directory-listing.js';
+import { batchOf, DEAD_LETTERS } from '../directory-listing.js';
 import { unlink } from '../closing.js';
 import type { Batch } from '../../../seams/batch.js';
 import { DeadLettersFull } from '../../../seams/dead-letters.js';
 import type { DeadLetter, DeadLetterStore, LetterAbout } from '../../../seams/dead-letters.js';
 import { withoutDigest } from '../../../seams/batch-key.js';
-import { flushDirectory, readAll, writeNewFile } from '../file-system.js';
+import { overlap } from '../../../seams/batch-range.js';
+import { flushDirectory, readAll, statsOf, writeNewFile } from '../file-system.js';
 import type { FileSystem } from '../file-system.js';
-import { fileOf, LettersRoom } from './letters-room.js';
+import { LettersRoom } from './letters-room.js';
 import type { LettersSize } from '../../../seams/dead-letters.js';
 import { copies, freePath, writeNewCopy } from './new-copy.js';
 import type { EarlierCopy } from './new-copy.js';
@@ -41,6 +43,7 @@ const EVENT = Buffer.from(',"event":');
 /** How a file starts. Earlier versions wrote no key. */
 const START = /^\{"batch":"([^"]*)",(?:"key":"([^"]*)",)?"index":/;
 const START_BYTES = 256;
+const RANGES = /#.*$/;
 
 export class DeadLetters implements DeadLetterStore {
   readonly #owner: SubdirectoryOwner;
@@ -55,12 +58,12 @@ export class DeadLetters implements DeadLetterStore {
 
   /** @param bytesMax the bound of all dead letters; those of one batch always have room */
   constructor(owner: SubdirectoryOwner, bytesMax: number) {
-    const { fs, logDir, logNames } = owner;
+    const { fs, logDir } = owner;
     this.#owner = owner;
     this.#fs = fs;
     this.#dir = join(logDir, DEAD_LETTERS);
-    this.#subdirectory = new Subdirectory(fs, this.#dir, logNames);
-    this.#room = new LettersRoom(fs, this.#dir, bytesMax);
+    this.#subdirectory = new Subdirectory(owner, DEAD_LETTERS);
+    this.#room = new LettersRoom(fs, logDir, bytesMax);
   }
 
   /**
@@ -100,7 +103,7 @@ export class DeadLetters implements DeadLetterStore {
 
   /** Called when a batch file is deleted. */
   settled(name: string): void {
-    if (this.#room.isOfUnsettled(name)) void this.#inTurn(async () => this.#room.settled(name));
+    void this.#inTurn(async () => this.#room.settled(name));
   }
 
   /** Checks whether someone has taken letters away, unless that was done just now. @returns the size of all, in bytes */
@@ -120,9 +123,8 @@ export class DeadLetters implements DeadLetterStore {
   }
 
   async #write(batch: Whose, lines: Buffer): Promise<string> {
-    this.#room.isFor(batch);
-    const bytes = await this.#room.look(lines.length);
     const earlier = await this.#earlier(batch);
+    const bytes = await this.#room.look(lines.length);
     const size = { bytes: lines.length, earlierBytes: sizeOf(earlier) };
     if (!this.hasRoom(size)) {
       const text = `${bytes} bytes of dead letters in ${this.#dir}, and ${lines.length} more exceed --dead-letters-max (${this.#room.bytesMax})`;
@@ -130,7 +132,7 @@ export class DeadLetters implements DeadLetterStore {
     }
     await this.#subdirectory.ensure();
     for (const each of earlier) await this.#keepOthers(each);
-    const copy = { first: this.#first(batch), bytes: lines, earlier, batchName: fileOf(batch.name) };
+    const copy = { first: this.#first(batch), bytes: lines, earlier, batchName: batchOf(batch.name) };
     const path = await writeNewCopy({ ...this.#owner, ...copy });
     this.#room.add(batch, lines.length - size.earlierBytes);
     return path;
@@ -148,7 +150,7 @@ export class DeadLetters implements DeadLetterStore {
    */
   async #earlier(batch: Whose): Promise<Earlier[]> {
     const earlier: Earlier[] = [];
-    for await (const { path, size } of copies(this.#fs, this.#first(batch))) {
+    for await (const { path, size } of this.#copies(batch)) {
       if (!(await this.#isOf(path, batch.key))) continue;
       const others = await this.#lettersOfOthers(path, batch);
       if (others !== null) earlier.push({ path, size: size - others.length, others });
@@ -156,9 +158,27 @@ export class DeadLetters implements DeadLetterStore {
     return earlier;
   }
 
+  /**
+   * The files that may have letters of a batch. Of one batch of several in a file, damage may have changed the range since,
+   * and an earlier version gave its letters a number.
+   */
+  async *#copies(batch: Whose): AsyncGenerator<EarlierCopy, void, undefined> {
+    const seen = new Set<string>();
+    for await (const copy of copies(this.#fs, this.#first(batch))) {
+      seen.add(copy.path);
+      yield copy;
+    }
+    const file = batchOf(batch.name);
+    for (const name of file === batch.name ? [] : await this.#room.leftOf(file)) {
+      const path = join(this.#dir, name);
+      const there = seen.has(path) ? null : await statsOf(this.#fs, path);
+      if (there?.isFile() === true) yield { path, size: there.size };
+    }
+  }
+
   /** The path for the letters of a batch if it is free. */
-  #first(batch: Whose): string {
-    return join(this.#dir, fileOf(batch.name));
+  #first({ name }: Whose): string {
+    return join(this.#dir, name.replace('#', '.'));
   }
 
   /** Whether a file belongs to this batch. A file that does not name its batch was cut off, so its batch still exists. */
@@ -167,8 +187,9 @@ export class DeadLetters implements DeadLetterStore {
     const names = START.exec(start.toString('latin1'));
     if (names === null) return true;
     const [theirs, ours] = [withoutDigest(names[2] ?? names[1] ?? ''), withoutDigest(key)];
-    // damage may have removed the run from the batch since
-    return theirs === ours || theirs.endsWith(`-${ours}`);
+    const [theirFile, ourFile] = [theirs.replace(RANGES, ''), ours.replace(RANGES, '')];
+    // damage may have removed the run from the batch since, or have joined it with the one before
+    return (theirFile === ourFile || theirFile.endsWith(`-${ourFile}`)) && overlap(theirs, ours);
   }
 
   /** The lines of a file whose events are not in a batch; `null` if that is true of all. */

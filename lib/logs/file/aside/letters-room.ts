@@ -1,6 +1,13 @@
+import { join } from 'node:path';
 import type { Batch } from '../../../seams/batch.js';
 import type { LettersSize } from '../../../seams/dead-letters.js';
-import { filesIn, isDeadLetterFile } from '../directory-listing.js';
+import {
+  batchOf,
+  DEAD_LETTERS,
+  filesIn,
+  isDeadLetterFile,
+  lettersOfUnsettled,
+} from '../directory-listing.js';
 import type { FileSystem } from '../file-system.js';
 import { LookPace } from '../look-pace.js';
 
@@ -12,19 +19,25 @@ export class LettersRoom {
   readonly bytesMax: number;
   readonly #fs: FileSystem;
   readonly #dir: string;
+  readonly #logDir: string;
   /** The size of the folder, as far as is known; `null` if it was not read yet. */
   #bytes: number | null = null;
-  /** Large files with letters of some pieces and other pieces that are not settled yet. */
-  readonly #unsettled = new Set<string>();
+  /**
+   * Files with letters of some of their batches, and others that are not settled yet: the size of these letters, and the
+   * names of those that earlier runs left.
+   */
+  readonly #unsettled = new Map<string, { bytes: number; readonly names: readonly string[] }>();
+  #knowsLeft = false;
   /** The size of the letters of these files. Nobody may take them away before their file is deleted. */
   #unsettledBytes = 0;
   /** All batches that wait for room ask again and again. */
   readonly #pace = new LookPace(KEPT_MS);
 
   /** @param bytesMax the bound of the folder; letters of one batch always have room */
-  constructor(fs: FileSystem, dir: string, bytesMax: number) {
+  constructor(fs: FileSystem, logDir: string, bytesMax: number) {
     this.#fs = fs;
-    this.#dir = dir;
+    this.#logDir = logDir;
+    this.#dir = join(logDir, DEAD_LETTERS);
     this.bytesMax = bytesMax;
   }
 
@@ -49,38 +62,43 @@ export class LettersRoom {
     return bytes;
   }
 
-  /** Letters of a batch, or of a piece of a large file, are about to be written. */
-  isFor({ name }: Pick<Batch, 'name'>): void {
-    const file = fileOf(name);
-    if (name === file || this.#unsettled.has(file)) return;
-    this.#unsettled.add(file);
-    this.#bytes = null; // it may have letters of an earlier run
+  /** The names of letters that earlier runs have left of a file whose batches are not all settled. */
+  async leftOf(file: string): Promise<readonly string[]> {
+    if (!this.#knowsLeft) {
+      for (const [left, names] of await lettersOfUnsettled(this.#fs, this.#logDir))
+        this.#unsettled.set(left, { bytes: this.#unsettled.get(left)?.bytes ?? 0, names });
+      this.#knowsLeft = true;
+      this.#bytes = null; // they count apart from now on
+    }
+    return this.#unsettled.get(file)?.names ?? [];
   }
 
   /** Letters of a batch were written or deleted. */
   add({ name }: Pick<Batch, 'name'>, bytes: number): void {
-    this.#bytes = Math.max(0, (this.#bytes ?? 0) + bytes);
-    if (this.isOfUnsettled(name)) this.#unsettledBytes += bytes;
+    if (this.#bytes !== null) this.#bytes = Math.max(0, this.#bytes + bytes);
+    const file = batchOf(name);
+    let unsettled = this.#unsettled.get(file);
+    if (unsettled === undefined && name === file) return;
+    if (unsettled === undefined) this.#unsettled.set(file, (unsettled = { bytes: 0, names: [] }));
+    unsettled.bytes += bytes;
+    this.#unsettledBytes += bytes;
   }
 
-  isOfUnsettled(name: string): boolean {
-    return this.#unsettled.has(fileOf(name));
-  }
-
+  /** A batch file is deleted: its letters may be taken away from now on. */
   settled(name: string): void {
+    const unsettled = this.#unsettled.get(name);
+    if (unsettled === undefined) return;
     this.#unsettled.delete(name);
-    this.#bytes = null;
+    this.#unsettledBytes = Math.max(0, this.#unsettledBytes - unsettled.bytes);
+    // what earlier runs have left was only counted with the others
+    if (unsettled.names.length > 0) this.#bytes = null;
   }
 
   async #read(): Promise<number> {
-    const isOfUnsettled = (name: string): boolean => isDeadLetterFile(name) && this.isOfUnsettled(name);
+    const isOfUnsettled = (name: string): boolean =>
+      isDeadLetterFile(name) && this.#unsettled.has(batchOf(name));
     this.#unsettledBytes =
       this.#unsettled.size === 0 ? 0 : (await filesIn(this.#fs, this.#dir, isOfUnsettled)).bytes;
     return (await filesIn(this.#fs, this.#dir, isDeadLetterFile)).bytes;
   }
-}
-
-/** The name of the batch file, from the name of a piece or of a file of letters. */
-export function fileOf(name: string): string {
-  return name.replace(/(?:#.*|(?<=\.jsonl)\.\d+)$/, '');
 }

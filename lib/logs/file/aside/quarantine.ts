@@ -17,10 +17,10 @@ export class Quarantine {
   #turn: Promise<unknown> = Promise.resolve();
 
   constructor(owner: SubdirectoryOwner) {
-    const { fs, logDir, logNames } = owner;
+    const { fs } = owner;
     this.#owner = owner;
     this.#fs = fs;
-    this.#dir = new Subdirectory(fs, join(logDir, QUARANTINE), logNames);
+    this.#dir = new Subdirectory(owner, QUARANTINE);
   }
 
   /**

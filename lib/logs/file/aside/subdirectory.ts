@@ -1,3 +1,4 @@
+import { join } from 'node:path';
 import { systemCode } from '../../../base/errors.js';
 import { callVoid, makeMissing } from '../file-system.js';
 import type { FileSystem } from '../file-system.js';
@@ -29,15 +30,16 @@ export class Subdirectory {
   readonly path: string;
   readonly #fs: FileSystem;
   readonly #logNames: DirectorySync;
+  readonly #confirmLock: () => Promise<void>;
   #isDurable = false;
   /** One call at a time: the directory must not go while another call puts a file into it. */
   #turn: Promise<void> = Promise.resolve();
 
-  /** @param logNames makes names in the log directory durable, for everyone who creates files there */
-  constructor(fs: FileSystem, path: string, logNames: DirectorySync) {
+  constructor({ fs, logDir, logNames, confirmLock }: SubdirectoryOwner, name: string) {
     this.#fs = fs;
-    this.path = path;
+    this.path = join(logDir, name);
     this.#logNames = logNames;
+    this.#confirmLock = confirmLock;
   }
 
   /** Resolves when the directory exists. Someone may have moved it away since the last call. */
@@ -49,6 +51,8 @@ export class Subdirectory {
 
   async #ensure(): Promise<void> {
     if (!this.#isDurable) {
+      // another server with the lock may have made it durable already, and would not do so again
+      await this.#confirmLock();
       await callVoid((done) => {
         this.#fs.rmdir(this.path, done);
       }).catch((error: unknown) => {

@@ -1,0 +1,76 @@
+import type { BatchPart, EventRange, Group } from '../../seams/event-log.js';
+import type { BatchFile } from './batch-file.js';
+import { writeMarkedLine } from './checksum.js';
+import type { FilePace } from './file-pace.js';
+
+/** Consecutive parts of a group that are appended to one file, with one write. */
+export interface FilePart {
+  /** The open file, or the one that is created for them; `null`: there is none yet. */
+  file: BatchFile | null;
+  readonly isShared: boolean;
+  readonly parts: BatchPart[];
+  events: number;
+  bytes: number;
+  /** Whether the file ends after them. */
+  isLast: boolean;
+}
+
+/** Which parts go into which file. Only the last file may go on after them. */
+export function partsInFiles(group: Group, open: BatchFile | null, pace: FilePace): FilePart[] {
+  const inFiles: FilePart[] = [];
+  let current: FilePart | null = null;
+  for (const [index, part] of group.entries()) {
+    const isFollowed = index < group.length - 1;
+    if (current === null) {
+      const file = inFiles.length === 0 ? open : null;
+      const isShared = file?.isShared ?? pace.isShared(isFollowed);
+      current = { file, isShared, parts: [], events: 0, bytes: 0, isLast: false };
+      inFiles.push(current);
+    }
+    current.parts.push(part);
+    current.events += part.events;
+    current.bytes += part.bytes;
+    if (part.end === null) continue;
+    pace.ended();
+    const { file, isShared, events, bytes } = current;
+    const size = [(file?.events ?? 0) + events, (file?.bytes ?? 0) + bytes] as const;
+    current.isLast = !isShared || !pace.goesOn(file, ...size, isFollowed);
+    if (current.isLast) current = null;
+  }
+  return inFiles;
+}
+
+/**
+ * One buffer for one write. It is a copy even for a single request, whose whole memory would be held otherwise.
+ *
+ * @param mark goes into the first line of the file, or of each batch if it is for several: so a batch starts at the same
+ *   line after a crash (N8)
+ */
+export function linesOf(part: FilePart, file: BatchFile, mark: Buffer): Buffer {
+  const lines = Buffer.allocUnsafe(part.bytes + part.parts.length * mark.length);
+  let isStart = file.openEvents === 0 && (file.isShared || file.bytes === 0);
+  let at = 0;
+  for (const { ranges, events, end } of part.parts) {
+    at = writeLines(lines, at, ranges, isStart ? mark : null);
+    isStart = (isStart && events === 0) || (file.isShared && end !== null);
+  }
+  return lines.subarray(0, at);
+}
+
+/** @param mark goes into the first line @returns the position after the lines */
+function writeLines(
+  target: Buffer,
+  start: number,
+  ranges: readonly EventRange[],
+  mark: Buffer | null,
+): number {
+  let at = start;
+  for (const { request, from, to } of ranges) {
+    const { block } = request;
+    for (let index = from; index < to; index++) {
+      const ofLine = at === start ? mark : null;
+      at = writeMarkedLine(target, at, block.bytes, block.startOf(index), block.startOf(index + 1), ofLine);
+    }
+  }
+  return at;
+}
