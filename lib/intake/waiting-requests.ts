@@ -1,5 +1,7 @@
 import { ForebayError } from '../base/errors.js';
 import { Histogram, SECONDS } from '../base/histogram.js';
+import { LinkedSet } from '../base/linked-set.js';
+import type { Links } from '../base/linked-set.js';
 import type { EventBlock } from '../event/event-block.js';
 import type { Reporter } from '../base/reporter.js';
 import type { QueuedEvents } from '../seams/event-log.js';
@@ -24,7 +26,9 @@ export function tell(answer: Answer, error: Error | null): void {
 const LATE_MS = 500;
 
 /** A request whose client waits until all of its events are on disk. */
-class WaitingRequest implements QueuedEvents {
+class WaitingRequest implements QueuedEvents, Links<WaitingRequest> {
+  before: WaitingRequest | null = null;
+  after: WaitingRequest | null = null;
   readonly block: EventBlock;
   readonly client: Client | undefined;
   withdrawn = false;
@@ -106,7 +110,7 @@ export class WaitingRequests {
   readonly ackSeconds = new Histogram(SECONDS);
   readonly #timeoutMs: number;
   readonly #hanging: Outage;
-  readonly #waiting = new Set<WaitingRequest>();
+  readonly #waiting = new LinkedSet<WaitingRequest>();
   #timer: NodeJS.Timeout | null = null;
 
   constructor(timeoutMs: number, reporter: Reporter) {
@@ -130,7 +134,7 @@ export class WaitingRequests {
       if (this.overdue === 0) this.#hanging.end('The disk answers again');
     } else if (request.isOnDisk)
       this.ackSeconds.observe((performance.now() - request.dueMs + this.#timeoutMs) / 1000);
-    if (this.#waiting.size === 0) this.#timer?.unref();
+    if (this.#waiting.first === null) this.#timer?.unref();
   };
 
   /** Ends the timer. Called when no request waits. */
@@ -152,7 +156,7 @@ export class WaitingRequests {
   #withdrawDue(): void {
     const nowMs = performance.now();
     this.#timer = null;
-    for (const request of this.#waiting) {
+    for (let request = this.#waiting.first; request !== null; request = this.#waiting.first) {
       if (request.dueMs > nowMs) {
         this.#timer = this.#startTimer(Math.ceil(request.dueMs - nowMs));
         break;

@@ -46,13 +46,24 @@ export class Batch implements Iterable<Event> {
   readonly events: number;
   /** NDJSON: one event per line, each ended by LF. Numbers have all their digits, as they were sent. */
   readonly bytes: Buffer<ArrayBuffer>;
+  #key: BatchContent['key'];
+
+  /**
+   * Each batch has it as a property of its own, so that copies have it. All share this description: V8 remembers a new
+   * one for each batch, with all that its function refers to, until the next full collection (decision 72).
+   */
+  static readonly #KEY: PropertyDescriptor & ThisType<Batch> = {
+    enumerable: true,
+    get() {
+      if (typeof this.#key !== 'string') this.#key = this.#key();
+      return this.#key;
+    },
+  };
 
   constructor({ name, key, events, bytes }: BatchContent) {
     this.name = name;
-    let known: string | null = typeof key === 'string' ? key : null;
-    const find = typeof key === 'string' ? (): string => key : key;
-    // of its own, so that copies have it
-    Object.defineProperty(this, 'key', { enumerable: true, get: () => (known ??= find()) });
+    this.#key = key;
+    Object.defineProperty(this, 'key', Batch.#KEY);
     this.events = events;
     this.bytes = bytes;
   }
