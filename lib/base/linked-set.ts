@@ -15,10 +15,27 @@ export interface Links<T> {
 export class LinkedSet<T extends Links<T>> {
   #first: T | null = null;
   #last: T | null = null;
+  #size = 0;
+
+  get size(): number {
+    return this.#size;
+  }
 
   /** The oldest member. */
   get first(): T | null {
     return this.#first;
+  }
+
+  /** All members as of now, oldest first. */
+  get all(): T[] {
+    const all: T[] = [];
+    for (let member = this.#first; member !== null; member = member.after) all.push(member);
+    return all;
+  }
+
+  /** @param member is in no other set */
+  has(member: T): boolean {
+    return member.before !== null || this.#first === member;
   }
 
   /** @param member is in no set */
@@ -28,11 +45,12 @@ export class LinkedSet<T extends Links<T>> {
     if (last === null) this.#first = member;
     else last.after = member;
     this.#last = member;
+    this.#size++;
   }
 
   /** @returns whether it was a member */
   delete(member: T): boolean {
-    if (!this.#has(member)) return false;
+    if (!this.has(member)) return false;
     const { before, after } = member;
     member.before = null;
     member.after = null;
@@ -40,10 +58,7 @@ export class LinkedSet<T extends Links<T>> {
     else before.after = after;
     if (after === null) this.#last = before;
     else after.before = before;
+    this.#size--;
     return true;
-  }
-
-  #has(member: T): boolean {
-    return member.before !== null || this.#first === member;
   }
 }

@@ -35,6 +35,8 @@ export interface BodyReadingOptions {
 
 /** Reads the body of a request, and inflates it. */
 export class BodyReading implements IncomingBody {
+  before: IncomingBody | null = null;
+  after: IncomingBody | null = null;
   readonly startMs = performance.now();
   readonly clientId: string;
   heldBytes = 0;

@@ -1,6 +1,8 @@
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
+import { LinkedSet } from '../base/linked-set.js';
+import type { Links } from '../base/linked-set.js';
 import { connectionEvent } from './tls-door.js';
 import { turns } from './turns.js';
 
@@ -11,7 +13,7 @@ export interface Exchange {
 }
 
 /** An exchange, and how to start its answer. */
-interface Waiting extends Exchange {
+interface Waiting extends Exchange, Links<Waiting> {
   readonly begin: () => void;
   /** Whether it starts only when no other is open. */
   readonly isAlone: boolean;
@@ -20,7 +22,7 @@ interface Waiting extends Exchange {
 
 /** A connection with its open exchanges, in the order of the requests. */
 interface Connection {
-  readonly open: Set<Waiting>;
+  readonly open: LinkedSet<Waiting>;
   /** The newest exchange, open or over. */
   last: Waiting | null;
   /** Starts the exchanges whose turn it is. */
@@ -49,7 +51,7 @@ export class Exchanges {
 
   constructor(server: Server) {
     server.on(connectionEvent(server), (socket: Socket) => {
-      const open = new Set<Waiting>();
+      const open = new LinkedSet<Waiting>();
       const connection: Connection = {
         open,
         last: null,
@@ -68,7 +70,7 @@ export class Exchanges {
 
   /** In the order of the requests: only the last one can still be arriving. */
   of(socket: Duplex): readonly Exchange[] {
-    return [...(this.#connections.get(socket)?.open ?? [])];
+    return this.#connections.get(socket)?.open.all ?? [];
   }
 
   /** No further request starts on this connection: its next answer is the last. */
@@ -104,7 +106,7 @@ export class Exchanges {
       connection.isEnding = true;
       return;
     }
-    const exchange = { req, res, begin, isAlone, hasBegun: false };
+    const exchange: Waiting = { req, res, begin, isAlone, hasBegun: false, before: null, after: null };
     open.add(exchange);
     connection.last = exchange;
     if (this.#isClosing || req.headers.upgrade !== undefined) keepAlive(exchange, false);
@@ -185,9 +187,10 @@ function isInBody({ last }: Connection): boolean {
   return last !== null && !last.req.complete;
 }
 
-function beginNext(open: Iterable<Waiting>): void {
+function beginNext(open: LinkedSet<Waiting>): void {
   let atWork = 0;
-  for (const exchange of open) {
+  for (const exchange of open.all) {
+    if (!open.has(exchange)) continue; // it ended while one before it began
     if (atWork === AT_WORK_MAX || (exchange.isAlone && atWork > 0)) return;
     atWork++;
     if (exchange.hasBegun) continue;

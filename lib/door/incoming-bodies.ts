@@ -1,4 +1,6 @@
 import { ForebayError } from '../base/errors.js';
+import { LinkedSet } from '../base/linked-set.js';
+import type { Links } from '../base/linked-set.js';
 import type { Client } from '../seams/client.js';
 
 /** How often the rate of the bodies is checked, in milliseconds. */
@@ -10,11 +12,14 @@ const YIELD_AFTER_MS = 1000;
 /** If no body is slow, one with more than this share of the bound makes room. */
 const BODY_SHARE = 0.25;
 
+/** With fewer clients than this, those that have no body now are not looked for. */
+const CLIENTS_FEW = 128;
+
 /** Bound for the windows of all decoders together, in bytes: one of the largest that Brotli knows. */
 const WINDOW_BYTES_MAX = 2 ** 24;
 
 /** A body that is being read. */
-export interface IncomingBody {
+export interface IncomingBody extends Links<IncomingBody> {
   readonly clientId: string;
   /** When reading started, as `performance.now()` has it. */
   readonly startMs: number;
@@ -45,8 +50,10 @@ export class IncomingBodies {
   #windowBytes = 0;
   readonly #bytesMax: number;
   readonly #rateMin: number;
-  readonly #open = new Set<IncomingBody>();
+  readonly #open = new LinkedSet<IncomingBody>();
   readonly #clients = new Map<string, Held>();
+  /** At this many clients, those that hold nothing are forgotten: not at each body, see `LinkedSet`. */
+  #sweepAt = CLIENTS_FEW;
   #timer: NodeJS.Timeout | null = null;
 
   /** @param rateMin the least rate of a body in bytes a second, before it is inflated; 0: no minimum */
@@ -97,14 +104,22 @@ export class IncomingBodies {
     this.bytes += bytes;
     this.#windowBytes += windowBytes;
     let held = this.#clients.get(clientId);
-    if (held === undefined) this.#clients.set(clientId, (held = { bytes: 0, windowBytes: 0 }));
+    if (held === undefined) {
+      if (this.#clients.size >= this.#sweepAt) this.#sweep();
+      this.#clients.set(clientId, (held = { bytes: 0, windowBytes: 0 }));
+    }
     held.bytes += bytes;
     held.windowBytes += windowBytes;
-    if (held.bytes === 0 && held.windowBytes === 0) this.#clients.delete(clientId);
+  }
+
+  #sweep(): void {
+    for (const [id, held] of this.#clients) if (isEmpty(held)) this.#clients.delete(id);
+    this.#sweepAt = Math.max(CLIENTS_FEW, 2 * this.#clients.size);
   }
 
   #yield(body: IncomingBody): void {
-    const isAlone = this.#clients.size === 1;
+    const ofBody = this.#clients.get(body.clientId);
+    const isAlone = [...this.#clients.values()].every((held) => isEmpty(held) || held === ofBody);
     const message = 'The bodies that this client sends take more than those of any other: please retry later';
     const error = isAlone
       ? new ForebayError('QUEUE_FULL', { retryAfterMs: 1000 })
@@ -119,7 +134,7 @@ export class IncomingBodies {
    */
   #ofLargest(what: 'heldBytes' | 'windowBytes'): readonly IncomingBody[] {
     const clients = new Map<string, { all: number; largest: number }>();
-    for (const body of this.#open) {
+    for (const body of this.#open.all) {
       const { all, largest } = clients.get(body.clientId) ?? { all: 0, largest: 0 };
       clients.set(body.clientId, { all: all + body[what], largest: Math.max(largest, body[what]) });
     }
@@ -128,7 +143,7 @@ export class IncomingBodies {
       if (all - largest < beside || (all - largest === beside && all <= most)) continue;
       [chosen, beside, most] = [id, all - largest, all];
     }
-    return [...this.#open].filter(({ clientId }) => clientId === chosen);
+    return this.#open.all.filter(({ clientId }) => clientId === chosen);
   }
 
   /** The largest body beyond its share; `null`: there is none. */
@@ -156,7 +171,7 @@ export class IncomingBodies {
 
   readonly #look = (): void => {
     const nowMs = performance.now();
-    for (const body of this.#open) {
+    for (const body of this.#open.all) {
       const due = ((nowMs - body.startMs - RATE_GRACE_MS) / 1000) * this.#rateMin;
       if (body.sentBytes >= due) continue;
       const message = `The body came with less than ${this.#rateMin} bytes a second (--body-rate-min)`;
@@ -164,6 +179,10 @@ export class IncomingBodies {
       this.remove(body);
     }
   };
+}
+
+function isEmpty({ bytes, windowBytes }: Held): boolean {
+  return bytes === 0 && windowBytes === 0;
 }
 
 /** The body that comes right now, or the last one that began. */

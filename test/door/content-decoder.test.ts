@@ -44,7 +44,16 @@ void t.test('windows are bounded: who has one and is slow yields, or the newcome
   const open = (name: string, ageMs: number): IncomingBody => {
     const startMs = performance.now() - ageMs;
     const refuse = (): void => void refused.push(name);
-    const body = { clientId: '192.0.2.7', startMs, sentBytes: 1, heldBytes: 0, windowBytes: 0, refuse };
+    const links = { before: null, after: null };
+    const body: IncomingBody = {
+      ...links,
+      clientId: '192.0.2.7',
+      startMs,
+      sentBytes: 1,
+      heldBytes: 0,
+      windowBytes: 0,
+      refuse,
+    };
     bodies.add(body);
     return body;
   };

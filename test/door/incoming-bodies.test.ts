@@ -12,7 +12,16 @@ function place() {
   const open = (name: string, clientId: string, ageMs: number, sentBytes = 1): IncomingBody => {
     const refuse = ({ code }: ForebayError): void => void refused.push(`${name} ${code}`);
     const startMs = performance.now() - ageMs;
-    const body = { clientId, startMs, sentBytes, heldBytes: 0, windowBytes: 0, refuse };
+    const links = { before: null, after: null };
+    const body: IncomingBody = {
+      ...links,
+      clientId,
+      startMs,
+      sentBytes,
+      heldBytes: 0,
+      windowBytes: 0,
+      refuse,
+    };
     bodies.add(body);
     return body;
   };
