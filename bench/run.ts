@@ -13,6 +13,7 @@ import { rivals } from './rivals.js';
 import { single, SINGLE_CASES } from './single.js';
 import { sources } from './sources.js';
 import { start } from './start.js';
+import { survivors } from './survivors.js';
 import { Workbench } from './workbench.js';
 
 interface RunOptions {
@@ -40,6 +41,7 @@ const CASES: ReadonlyMap<string, Case> = new Map<string, Case>([
   ['delivery', async (bench, { rounds, seconds }) => delivery(bench, rounds, seconds)],
   ['sources', async (bench, { rounds, seconds }) => sources(bench, rounds, seconds)],
   ['page', async (bench, { rounds, seconds }) => page(bench, rounds, seconds)],
+  ['survivors', async (bench, { rounds, seconds }) => survivors(bench, rounds, seconds)],
   ['rivals', async (bench, { rounds, seconds }) => rivals(bench, rounds, seconds)],
   ['latency', async (bench, { rounds }) => latency(bench, rounds)],
   ['half-rate', async (bench, { rounds, seconds }) => halfRate(bench, rounds, seconds)],
