@@ -42,6 +42,8 @@ export interface ForebayOptions extends Partial<PipelineSettings> {
   readonly fs?: FileSystem;
   /** Opens the event log; the append log by default. For tests. */
   readonly openLog?: (context: LogContext) => Promise<EventLog>;
+  /** Called when the log is open. Until it resolves no event is taken: more is replayed elsewhere. */
+  readonly besideReplay?: () => Promise<void>;
 }
 
 type State = 'new' | 'starting' | 'running' | 'stopping' | 'stopped' | 'failed';
@@ -66,6 +68,7 @@ export class Forebay implements Intake {
   readonly #sink: Sink;
   readonly #reporter: Reporter;
   readonly #openLog: (context: LogContext) => Promise<EventLog>;
+  readonly #besideReplay: () => Promise<void>;
   /** Aborted to give delivery no further batch. */
   readonly #stopping = new AbortController();
   readonly #waiting: WaitingRequests;
@@ -78,7 +81,7 @@ export class Forebay implements Intake {
 
   /** @throws ForebayError `SETTING_INVALID` */
   constructor(options: ForebayOptions) {
-    const { sink, logger, fs, openLog, ...settings } = options;
+    const { sink, logger, fs, openLog, besideReplay, ...settings } = options;
     this.settings = fromObject(PIPELINE_SETTINGS, settings);
     if (typeof sink?.deliver !== 'function') {
       throw new ForebayError('SETTING_INVALID', { message: 'sink must be an object with a method deliver' });
@@ -87,6 +90,7 @@ export class Forebay implements Intake {
     this.sink = sink.description ?? CUSTOM_SINK;
     this.#reporter = new Reporter(logger);
     this.#openLog = openLog ?? (async (context) => openAppendLog(context, fs));
+    this.#besideReplay = besideReplay ?? (async () => undefined);
     this.#waiting = new WaitingRequests(this.settings.ackTimeoutMs, this.#reporter);
     this.broken = new Promise((_resolve, reject) => {
       this.#break = reject;
@@ -113,7 +117,7 @@ export class Forebay implements Intake {
       reporter: this.#reporter,
       waitMs: this.settings.replayWaitMs,
     });
-    await this.#replay.run();
+    await Promise.all([this.#replay.run(), this.#besideReplay()]);
     if (this.#is('starting')) this.#state = 'running';
   }
 

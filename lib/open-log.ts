@@ -1,6 +1,9 @@
+import { join } from 'node:path';
 import type { Reporter } from './base/reporter.js';
 import type { FileSystem } from './logs/file/file-system.js';
 import { openForSink } from './logs/file/open-for-sink.js';
+import { leftWorkerDirectories } from './logs/file/worker-directories.js';
+import { workerDirectory } from './logs/file/worker-name.js';
 import type { EventLog } from './seams/event-log.js';
 import type { SinkDescription } from './seams/sink.js';
 import type { PipelineSettings } from './settings/pipeline-settings.js';
@@ -30,4 +33,18 @@ export async function openAppendLog(
   const recentBytesMax = queueBytes * RECENT_SHARE;
   const bounds = { recentBytesMax, deadLettersBytesMax, fileEvents, fileBytes };
   return openForSink({ dir, fsync, reporter, ...bounds, ...(fs && { fs }) }, sink, discardBacklog);
+}
+
+/** The log directory of a worker, within that of the server. */
+export function workerLogDir(logDir: string, worker: number): string {
+  return join(logDir, workerDirectory(worker));
+}
+
+/**
+ * The directories of workers of an earlier run that this one has no worker for, if they hold events.
+ *
+ * @param workers how many this run has; 0: it is one process
+ */
+export async function leftLogDirs(logDir: string, workers: number): Promise<string[]> {
+  return leftWorkerDirectories(logDir, workers + 1);
 }

@@ -54,6 +54,7 @@ export const ERRORS = {
     message: 'The log directory is not the one that was opened at start, or its lock is gone',
   },
   NOT_RUNNING: { status: 503, retry: true, message: 'The server is starting or stopping' },
+  WORKER_SILENT: { status: 503, retry: true, message: 'A worker process does not answer' },
   ADMIN_PUBLIC: {
     status: null,
     retry: false,
@@ -98,6 +99,7 @@ export const ERRORS = {
   DEAD_LETTERS_FULL: { status: null, retry: true, message: 'The dead letters have reached their bound' },
   STOP_TIMEOUT: { status: null, retry: false, message: 'The server did not stop in time' },
   LOGGER_FAILED: { status: null, retry: false, message: 'Lines could not be logged' },
+  WORKER_ENDED: { status: null, retry: true, message: 'A worker process ended, and is started again' },
   OPEN_FILES: { status: null, retry: false, message: 'Too few files may be open' },
   SETTING_INVALID: { status: null, retry: false, message: 'A setting is unknown or malformed' },
   SETTING_STALE: { status: null, retry: true, message: 'A file of a setting has changed and cannot be read' },

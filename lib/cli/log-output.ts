@@ -17,18 +17,28 @@ interface Line {
   readonly time: number;
   readonly msg: string;
   readonly code?: string;
+  readonly worker?: number;
   readonly err?: { readonly message: string; readonly stack?: string };
 }
 
 /** Where log lines go: standard output or standard error. */
 export type LogStream = Pick<NodeJS.WriteStream, 'isTTY' | 'writableLength' | 'write'>;
 
-/** The server's log lines: pino's JSON, or text for people, in colour on a terminal. */
+/**
+ * The server's log lines: pino's JSON, or text for people, in colour on a terminal.
+ *
+ * @param worker which one writes them; `null`: the server
+ */
 export function createLogger(
   { logLevel, logFormat }: Pick<ServerSettings, 'logLevel' | 'logFormat'>,
   stream: LogStream,
+  worker: number | null = null,
 ): Logger {
-  const options = { level: logLevel, base: null, formatters: { level: (level: string) => ({ level }) } };
+  const options = {
+    level: logLevel,
+    base: worker === null ? null : { worker },
+    formatters: { level: (level: string) => ({ level }) },
+  };
   const colour = stream.isTTY && process.env['NO_COLOR'] === undefined;
   return pino(options, {
     write(json: string) {
@@ -62,11 +72,12 @@ function writeLine(stream: LogStream, line: string): void {
   stream.write(line);
 }
 
-/** `12:00:00.000 message`, with the level if it is not `info`, and the code if it has one. */
-export function asText({ level, time, msg, code, err }: Line, colour: boolean): string {
+/** `12:00:00.000 message`, with the worker, the level if it is not `info`, and the code if it has one. */
+export function asText({ level, time, msg, code, worker, err }: Line, colour: boolean): string {
   const clock = new Date(time).toISOString().slice(11, 23);
+  const who = worker === undefined ? '' : `worker ${worker}: `;
   const name = (level === 'info' ? '' : `${level.toUpperCase()} `) + (code === undefined ? '' : `${code} `);
   const cause = err === undefined || msg.includes(err.message) ? '' : ` (${err.message})`;
-  const text = `${name}${printable(`${msg}${cause}`)}`;
+  const text = `${who}${name}${printable(`${msg}${cause}`)}`;
   return colour ? `${DIM}${clock}${RESET} ${COLOURS[level] ?? ''}${text}${RESET}\n` : `${clock} ${text}\n`;
 }

@@ -1,12 +1,26 @@
-import { oneOf, onOff, optional, text, wholeNumber } from '../settings/checks.js';
+import { availableParallelism } from 'node:os';
+import { CheckError, oneOf, onOff, optional, text, wholeNumber } from '../settings/checks.js';
 import { HTTP_SETTINGS } from '../settings/http-settings.js';
+import type { Check } from '../settings/checks.js';
 import type { OptionTable, Values } from '../settings/option-table.js';
 import { PIPELINE_SETTINGS } from '../settings/pipeline-settings.js';
 import { PROGRAM_SETTINGS } from '../settings/program-settings.js';
 import { SOURCE_FLAGS } from '../settings/source-settings.js';
 import { invalid } from '../settings/setting-error.js';
 import { SINK_KINDS, SINK_SETTINGS } from '../sinks/registry.js';
-import { checkSinkSettings } from '../seams/sink-kind.js';
+import { checkSinkSettings, kindNamed } from '../seams/sink-kind.js';
+
+const WORKERS_MAX = 128;
+
+/** `auto` is one for each core. */
+const workers: Check<number> = (given) => {
+  if (given === 'auto') return Math.min(availableParallelism(), WORKERS_MAX);
+  try {
+    return wholeNumber(1, WORKERS_MAX)(given);
+  } catch {
+    throw new CheckError(`must be "auto" or a whole number from 1 to ${WORKERS_MAX}`);
+  }
+};
 
 /** All settings of the server: flag, variable and key of the JSON file come from this table alone. */
 export const SERVER_SETTINGS = {
@@ -28,6 +42,13 @@ export const SERVER_SETTINGS = {
   },
   ...PIPELINE_SETTINGS,
   ...SINK_SETTINGS,
+  workers: {
+    flag: 'workers',
+    initial: 1,
+    unit: 'NUMBER|auto',
+    help: 'processes that take and deliver events, each in a directory of its own; auto: one a core',
+    check: workers,
+  },
   adminHost: {
     flag: 'admin-host',
     initial: null,
@@ -77,20 +98,24 @@ export type ServerSettings = Values<typeof SERVER_SETTINGS>;
 
 /** @throws ForebayError `SETTING_INVALID` where settings do not go together */
 export function checkRelations(settings: ServerSettings): void {
-  const { bodyBytesMax, queueBytes, backlogBytesMax } = settings;
+  const { bodyBytesMax, queueBytes, backlogBytesMax, workers: number } = settings;
   const { headersTimeoutMs, requestTimeoutMs } = settings;
   const { host, port, tlsCert, adminHost, adminPort } = settings;
   checkSinkSettings(SINK_KINDS, settings, [
     { host, port, isTls: tlsCert !== null },
     { host: adminHost ?? 'localhost', port: adminPort ?? 0, isTls: false },
   ]);
+  const { name, oneProcess } = kindNamed(SINK_KINDS, settings.sink);
+  if (number > 1 && oneProcess !== undefined)
+    throw invalid(`--sink ${name} needs --workers 1: ${oneProcess}`);
   if (adminHost !== null && adminPort === null) throw invalid('--admin-host needs --admin-port');
-  for (const [flag, bound, besideBytes] of [
-    ['queue-bytes', queueBytes, 0],
-    ['backlog-max', backlogBytesMax, FILES_BYTES],
+  for (const [flag, bound, besideBytes, shares] of [
+    ['queue-bytes', queueBytes, 0, 1],
+    ['backlog-max', backlogBytesMax, FILES_BYTES, number],
   ] as const) {
-    if (bodyBytesMax + LOG_LINE_BYTES + besideBytes > bound)
-      throw invalid(`--body-max must be smaller than --${flag}: the largest body would never fit`);
+    const each = shares === 1 ? '' : ` divided by --workers ${shares}`;
+    if (bodyBytesMax + LOG_LINE_BYTES + besideBytes > bound / shares)
+      throw invalid(`--body-max must be smaller than --${flag}${each}: the largest body would never fit`);
   }
   if (headersTimeoutMs > requestTimeoutMs)
     throw invalid('--headers-timeout must not be above --request-timeout');

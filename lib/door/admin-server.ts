@@ -9,6 +9,7 @@ import { HostRules } from './host-rules.js';
 import type { IngestionServer } from './ingestion-server.js';
 import { listen } from './listen.js';
 import { probeRoutes } from './probes.js';
+import type { WholeProbe } from './probes.js';
 import { Router, serverOptions } from './router.js';
 import type { Route } from './router.js';
 
@@ -31,6 +32,8 @@ export interface AdminServerOptions extends Pick<
   /** Further routes, by path. */
   readonly routes: Iterable<readonly [string, Route]>;
   readonly logger: Logger;
+  /** Asks all workers of a server; by default it is this process. */
+  readonly wholeProbe?: WholeProbe | null;
 }
 
 /** Page, metrics and probes on an address of their own. A flood of events cannot keep operators out. */
@@ -40,7 +43,7 @@ export class AdminServer {
   readonly #router: Router;
 
   constructor(options: AdminServerOptions) {
-    const { forebay, door, host, allowedHosts, routes, logger } = options;
+    const { forebay, door, host, allowedHosts, routes, logger, wholeProbe = null } = options;
     this.#options = options;
     this.#server = createServer({ ...serverOptions(options) });
     this.#server.maxConnections = CONNECTIONS_MAX;
@@ -48,7 +51,7 @@ export class AdminServer {
     const hosts = new HostRules(host, allowedHosts);
     const accessLog = new AccessLog(options.accessLog, logger);
     this.#router = new Router({ server: this.#server, hosts, counts: door.counts, accessLog, logger });
-    this.#router.add(Object.entries(probeRoutes(forebay, () => door.refusal())));
+    this.#router.add(Object.entries(probeRoutes(forebay, () => door.refusal(), wholeProbe)));
     this.#router.add(routes);
     this.#server.on('error', (err) => {
       if (this.#server.listening)

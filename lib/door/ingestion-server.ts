@@ -24,7 +24,7 @@ import { listen } from './listen.js';
 import { NewestEvents } from './newest-events.js';
 import { Peers } from './peers.js';
 import { health, probeRoutes, readiness } from './probes.js';
-import type { ProbeAnswer } from './probes.js';
+import type { ProbeAnswer, WholeProbe } from './probes.js';
 import { rawAnswer } from './raw-answer.js';
 import { RequestCounts } from './request-counts.js';
 import { Router, serverOptions } from './router.js';
@@ -53,6 +53,8 @@ export interface IngestionServerOptions extends Partial<HttpSettings> {
   readonly handshakesMax?: number;
   /** Whether `/health` is here; `false`: operators have an address of their own. */
   readonly hasHealth?: boolean;
+  /** Asks all workers of a server; by default it is this process. */
+  readonly wholeProbe?: WholeProbe | null;
   /** Where faults of the server are logged; `pino` fits. Nowhere by default. */
   readonly logger?: Logger;
 }
@@ -83,6 +85,7 @@ export class IngestionServer implements Door {
     refusedMax = REFUSED_MAX,
     handshakesMax = HANDSHAKES_MAX,
     hasHealth = true,
+    wholeProbe = null,
     logger: givenLogger = silentLogger,
     ...given
   }: IngestionServerOptions) {
@@ -118,7 +121,7 @@ export class IngestionServer implements Door {
     this.#server = this.#tls?.server ?? createServer(http);
     const accessLog = new AccessLog(settings.accessLog, logger);
     this.#router = new Router({ server: this.#server, hosts, counts, accessLog, logger });
-    const probes = probeRoutes(forebay, ({ socket }) => this.refusal(peers.of(socket).client));
+    const probes = probeRoutes(forebay, ({ socket }) => this.refusal(peers.of(socket).client), wholeProbe);
     this.#router.add([...routes, ['/ready', probes['/ready']]]);
     if (hasHealth) this.#router.add([['/health', probes['/health']]]);
     const handOver = this.#takeConnections();

@@ -19,15 +19,29 @@ export interface ProbeAnswer {
   readonly headers: Readonly<Record<string, string>>;
 }
 
+/** What `/health` says. */
+export interface HealthBody {
+  readonly status: 'ok' | 'failed';
+  readonly log: { readonly writable: boolean; readonly reason?: string };
+  readonly events: ReturnType<Forebay['counts']>;
+  readonly sink: ReturnType<Forebay['sinkState']>;
+}
+
+export interface HealthAnswer extends ProbeAnswer {
+  readonly body: HealthBody;
+}
+
 /**
  * `200` while the process works: no stage has broken, and the disk takes events or is only full. The body says what
  * the log holds and how the sink does.
  */
-export function health(forebay: Forebay): ProbeAnswer {
+export function health(
+  forebay: Pick<Forebay, 'healthy' | 'logFailure' | 'counts' | 'sinkState'>,
+): HealthAnswer {
   const failure = forebay.logFailure();
   const isFull = IS_FULL.includes(systemCode(failure?.cause));
   const isWell = forebay.healthy && (failure === null || isFull);
-  const body = {
+  const body: HealthBody = {
     status: isWell ? 'ok' : 'failed',
     log: failure === null ? { writable: true } : { writable: false, reason: reasonOf(failure) },
     events: forebay.counts(),
@@ -47,7 +61,7 @@ function reasonOf({ cause, message }: ForebayError): string {
  *
  * @param refusal the error that an event would get now
  */
-export function readiness(forebay: Forebay, refusal: ForebayError | null): ProbeAnswer {
+export function readiness(forebay: Pick<Forebay, 'sinkState'>, refusal: ForebayError | null): ProbeAnswer {
   if (refusal === null) {
     const state = forebay.sinkState();
     const code: ErrorCode | undefined = state?.misconfigured === true ? 'SINK_MISCONFIGURED' : undefined;
@@ -73,20 +87,29 @@ export function answerProbe(res: ServerResponse, { status, body, headers }: Prob
   sendAnswer(res, jsonAnswer(status, body, headers));
 }
 
-/** @param refusal the error that an event of who asks would get now; `null`: it would be taken */
+/** The answer of all workers, from that of this one. */
+export type WholeProbe = (which: 'health' | 'ready', own: ProbeAnswer) => Promise<ProbeAnswer>;
+
+/**
+ * @param refusal the error that an event of who asks would get now; `null`: it would be taken
+ * @param whole asks all workers; `null`: the server is this process
+ */
 export function probeRoutes(
   forebay: Forebay,
   refusal: (req: IncomingMessage) => ForebayError | null,
+  whole: WholeProbe | null = null,
 ): Record<'/health' | '/ready', Route> {
-  const probe = (answer: (req: IncomingMessage) => ProbeAnswer): Route => ({
+  const probe = (which: 'health' | 'ready', answer: (req: IncomingMessage) => ProbeAnswer): Route => ({
     methods: ['GET', 'HEAD'],
-    handle: (req, res) => {
-      answerProbe(res, answer(req));
+    handle: async (req, res) => {
       req.resume();
+      const own = answer(req);
+      if (whole === null) answerProbe(res, own);
+      else answerProbe(res, await whole(which, own));
     },
   });
   return {
-    '/health': probe(() => health(forebay)),
-    '/ready': probe((req) => readiness(forebay, refusal(req))),
+    '/health': probe('health', () => health(forebay)),
+    '/ready': probe('ready', (req) => readiness(forebay, refusal(req))),
   };
 }

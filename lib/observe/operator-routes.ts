@@ -7,6 +7,7 @@ import type { Route } from '../door/router.js';
 import { silentLogger } from '../base/reporter.js';
 import { metricsRoute } from './metrics/metrics-route.js';
 import { pageRoutes } from './page/page-routes.js';
+import { withLeftovers } from './together/with-leftovers.js';
 
 export interface OperatorRoutesOptions {
   readonly forebay: Forebay;
@@ -16,6 +17,8 @@ export interface OperatorRoutesOptions {
   readonly page?: boolean;
   /** Whether the page shows the start of the `data` of accepted events; it does not unless this is `true`. */
   readonly showsData?: boolean;
+  /** Those that deliver what is left in other log directories: they are shown as well. */
+  readonly leftovers?: readonly Forebay[];
 }
 
 /**
@@ -26,10 +29,16 @@ export class OperatorRoutes {
   /** What is at which path. */
   readonly routes: ReadonlyMap<string, Route>;
 
-  constructor({ forebay, door = noDoor(forebay), page = true, showsData = false }: OperatorRoutesOptions) {
+  constructor({
+    forebay,
+    door = noDoor(forebay),
+    page = true,
+    showsData = false,
+    leftovers = [],
+  }: OperatorRoutesOptions) {
     this.routes = new Map([
-      ['/metrics', metricsRoute({ forebay, door })],
-      ...(page ? pageRoutes({ forebay, door, showsData }) : []),
+      ['/metrics', metricsRoute({ forebay, door, leftovers })],
+      ...(page ? pageRoutes({ forebay: withLeftovers(forebay, leftovers), door, showsData }) : []),
     ]);
   }
 

@@ -33,6 +33,8 @@ export interface SinkKind<in V> {
   readonly ignorable?: readonly (keyof V)[];
   /** Whether the sink needs standard output for itself; log lines go to standard error then. */
   readonly ownsStdout?: true;
+  /** Why it can be used by one process only, in words; without: by several (`--workers`). */
+  readonly oneProcess?: string;
   /** Called whether or not this kind is chosen; without doors if not. @throws ForebayError `SETTING_INVALID` */
   readonly check?: (values: V, doors: readonly Door[]) => void;
   /** Loads the sink's module. @throws ForebayError `SINK_UNUSABLE`, `SETTING_INVALID` */

@@ -103,6 +103,11 @@ export function fromKeys<Table extends OptionTable>(
   return check(table, named(table, given, ` of ${place}`));
 }
 
+/** The settings that are in a table. */
+export function ofTable<Table extends OptionTable>(table: Table, settings: Values<Table>): Values<Table> {
+  return Object.fromEntries(Object.keys(table).map((key) => [key, settings[key]])) as Values<Table>;
+}
+
 /** The table as `--help` prints it. */
 export function helpText(table: OptionTable, environment: boolean): string {
   const rows = Object.values(table).map(({ flag, initial, unit, help }) => {

@@ -22,6 +22,7 @@ const WELL: Snapshot = {
   version: '1',
   upSeconds: 100,
   isHealthy: true,
+  workers: null,
   logDir: './append-log',
   tools: { log: 'node bin/log.js', deadLetters: 'node bin/dead-letters.js' },
   refusal: null,
@@ -110,6 +111,13 @@ function refusing(retry: boolean, acceptedAgoSeconds: number | null, agoSeconds:
 /** Changes of some parts, worst first: each also has all that stand below it. */
 const CASES: readonly [Record<string, unknown>, string, string, string | null][] = [
   [{ isHealthy: false }, 'trouble', 'The pipeline broke', null],
+  [
+    { workers: { number: 4, missing: [{ worker: 2, why: 'does not answer' }] } },
+    'trouble',
+    'Worker 2 of 4 does not answer',
+    null,
+  ],
+  [{ workers: { number: 4, missing: [] } }, 'well', 'All is well', null],
   [{ refusal: refused('LOG_FAILED') }, 'trouble', 'The disk takes no events', 'disk'],
   [{ refusal: refused('LOG_DIR_LOST') }, 'trouble', 'The log directory was lost', 'disk'],
   [{ door: { failedPerSecond: 1 } }, 'trouble', 'The disk takes no events', 'disk'],

@@ -1,6 +1,8 @@
 import { httpUrl, onOff, optional, text } from '../../lib/settings/checks.js';
 import { invalid } from '../../lib/settings/setting-error.js';
+import { EXIT } from '../log/exit-code.js';
 import type { ExitCode } from '../log/exit-code.js';
+import { countDeadLetters, workerDirectories } from '../log/log-directory.js';
 import { LOG_DIR_SETTINGS } from '../log/program.js';
 import type { Tool } from '../log/program.js';
 import { change, exitCode, show } from './commands.js';
@@ -49,7 +51,7 @@ export const DEAD_LETTERS_TOOL: Tool<typeof SETTINGS, 'ls' | 'show' | 'redrive' 
   },
   removed: {},
   about: 'looks at events that the sink refused, sends them again, or drops them.',
-  notes: `FILE is one of the names in dead-letters/; without, all are meant. --reason TEXT goes with each of them.
+  notes: `FILE is one of the names in dead-letters/; without, all are meant, those of workers (worker-1, …) too. --reason TEXT goes with each of them.
 All may run beside a server. An event leaves its file only after the server has it on disk.
 Who redrives or drops what is written to operations.jsonl in the log directory.
 Exit code: 0 if all was done, 1 if nothing matched or something could not be read or sent, 2 if nothing was tried,
@@ -59,13 +61,28 @@ Exit code: 0 if all was done, 1 if nothing matched or something could not be rea
   },
   async run({ command, names: wanted, settings }, { fs, output, tell }) {
     const { logDir, reason, url, json } = settings;
-    const files = new LetterFiles(fs, logDir);
-    const names = await files.names(wanted);
-    const look = { fs, files, names, selection: new Selection(reason, wanted), output, tell };
-    if (command === 'ls') return exitCode(tell, await list(files, names, look.selection.has, json, output));
-    if (command === 'show') return show(look);
-    const work = (): Promise<ExitCode> => change(look, command, logDir, url);
-    // without files there may be no folder to lock
-    return names.length === 0 ? work() : files.exclusively(command, work);
+    const run = async (dir: string): Promise<ExitCode> => {
+      const files = new LetterFiles(fs, dir);
+      const names = await files.names(wanted);
+      const look = { fs, files, names, selection: new Selection(reason, wanted), output, tell };
+      if (command === 'ls') return exitCode(tell, await list(files, names, look.selection.has, json, output));
+      if (command === 'show') return show(look);
+      const work = (): Promise<ExitCode> => change(look, command, dir, url);
+      // without files there may be no folder to lock
+      return names.length === 0 ? work() : files.exclusively(command, work);
+    };
+    const withLetters: string[] = [];
+    if (wanted.length === 0) {
+      for (const dir of await workerDirectories(fs, logDir))
+        if ((await countDeadLetters(fs, dir)) > 0) withLetters.push(dir);
+    }
+    let code: ExitCode = EXIT.sound;
+    // what workers have; the directory itself unless only they have some
+    const own = withLetters.length > 0 && (await countDeadLetters(fs, logDir)) === 0 ? [] : [logDir];
+    for (const dir of [...own, ...withLetters]) {
+      const done = await run(dir);
+      if (done > code) code = done;
+    }
+    return code;
   },
 };

@@ -10,6 +10,8 @@ import {
   OURS,
 } from '../../lib/logs/file/directory-listing.js';
 import { QUARANTINE } from '../../lib/logs/file/aside/quarantine.js';
+import { workersWithDirectory } from '../../lib/logs/file/worker-directories.js';
+import { isWorkerDirectory, workerDirectory } from '../../lib/logs/file/worker-name.js';
 import { asError, ForebayError, systemCode } from '../../lib/base/errors.js';
 
 /** The names in a log directory, sorted by kind. */
@@ -39,7 +41,7 @@ export async function listDirectory(fs: FileSystem, dir: string): Promise<LogDir
       const { name } = entry;
       if (isBatchName(name)) (entry.isFile() ? batches : notPlain).push(name);
       else if (name === OPERATIONS || name === EARLIER_OPERATIONS) operations.push(name);
-      else if (!OURS.has(name)) foreign.push(name);
+      else if (!OURS.has(name) && !isWorkerDirectory(entry)) foreign.push(name);
     }
     return {
       batches: inOrder(batches),
@@ -51,6 +53,14 @@ export async function listDirectory(fs: FileSystem, dir: string): Promise<LogDir
   return look.catch((error: unknown) => {
     throw unusable(dir, error);
   });
+}
+
+/** The log directories of workers within one, as paths. */
+export async function workerDirectories(fs: FileSystem, logDir: string): Promise<string[]> {
+  const workers = await workersWithDirectory(logDir, fs).catch((error: unknown) => {
+    throw unusable(logDir, error);
+  });
+  return workers.map((worker) => join(logDir, workerDirectory(worker)));
 }
 
 /** The number of files with dead letters. */

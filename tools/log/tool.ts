@@ -1,9 +1,12 @@
+import { basename } from 'node:path';
 import { calledAs } from '../../lib/base/called-as.js';
 import { isBatchName } from '../../lib/logs/file/batch-name.js';
 import { QUARANTINE } from '../../lib/logs/file/aside/quarantine.js';
 import { onOff } from '../../lib/settings/checks.js';
 import { invalid } from '../../lib/settings/setting-error.js';
+import type { ExitCode } from './exit-code.js';
 import { list } from './list.js';
+import { workerDirectories } from './log-directory.js';
 import { print } from './print.js';
 import { LOG_DIR_SETTINGS } from './program.js';
 import type { Tool } from './program.js';
@@ -52,16 +55,28 @@ export const LOG_TOOL: Tool<typeof SETTINGS, 'ls' | 'verify' | 'cat'> = {
   },
   removed: { repair: NO_REPAIR, '--dry-run': NO_REPAIR },
   about: 'looks into a log directory.',
-  notes: `All change nothing, and may run beside a server.
+  notes: `All change nothing, and may run beside a server. Without names, the directories of workers (worker-1, …) follow.
 Exit code: 0 if all is sound, 1 if something is damaged or cannot be read, 2 if nothing can be said,
 78 for a wrong flag or command.`,
   check({ names }) {
     for (const name of names) checkName(name);
   },
-  run({ command, names, settings: { logDir: dir, json, raw } }, { fs, output, tell }) {
-    if (command === 'ls') return list(fs, dir, json, output, calledAs('dead-letters'));
-    if (command === 'verify') return verify(fs, dir, output);
-    return print({ fs, dir, names, raw, output, tell });
+  async run({ command, names, settings: { logDir, json, raw } }, { fs, output, tell }) {
+    const look = async (dir: string): Promise<ExitCode> => {
+      if (command === 'ls') return list(fs, dir, json, output, calledAs('dead-letters'));
+      if (command === 'verify') return verify(fs, dir, output);
+      return print({ fs, dir, names, raw, output, tell });
+    };
+    let code = await look(logDir);
+    if (names.length > 0) return code;
+    for (const dir of await workerDirectories(fs, logDir)) {
+      if (output.closed) break;
+      if (json) await output.write(`${JSON.stringify({ kind: 'directory', name: basename(dir) })}\n`);
+      else if (command !== 'cat') await output.write(`\n${dir}:\n`);
+      const found = await look(dir);
+      if (found > code) code = found;
+    }
+    return code;
   },
 };
 
@@ -70,5 +85,7 @@ function checkName(name: string): void {
   const aside = name.startsWith(`${QUARANTINE}/`) ? name.slice(QUARANTINE.length + 1) : null;
   const isInside = aside !== null && !aside.includes('/') && !['', '.', '..'].includes(aside);
   if (!isInside && !isBatchName(name))
-    throw invalid(`${name} is not the name of a batch file, nor ${QUARANTINE}/NAME`);
+    throw invalid(
+      `${name} is not the name of a batch file, nor ${QUARANTINE}/NAME (of a worker: --log-dir DIR/worker-1)`,
+    );
 }

@@ -12,6 +12,7 @@ import { diskBytes } from './disk-blocks.js';
 import { QUARANTINE } from './aside/quarantine.js';
 import { RESERVE_FILE } from './reserve.js';
 import { count } from '../../base/words.js';
+import { isWorkerDirectory } from './worker-name.js';
 
 /** The folder of the dead letters. */
 export const DEAD_LETTERS = 'dead-letters';
@@ -102,7 +103,7 @@ async function batchesIn(
     };
     for await (const entry of entries) {
       const { name } = entry;
-      if (OURS.has(name)) continue;
+      if (OURS.has(name) || isWorkerDirectory(entry)) continue;
       if (!isBatch(entry)) {
         foreign.files++;
         if (foreign.some.length < FOREIGN_NAMED) foreign.some.push(join(dir, name));

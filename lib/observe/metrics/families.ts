@@ -3,10 +3,10 @@ import type { ErrorCode } from '../../base/errors.js';
 import type { Forebay } from '../../forebay.js';
 import type { Door } from '../../door/door.js';
 import type { Statistics } from '../../statistics.js';
-import { VERSION } from '../../base/version.js';
 import { counter, gauge, histogram, labelled } from './family.js';
 import type { Family } from './family.js';
 import { keyFamilies } from './key-families.js';
+import { processFamilies, workerFamilies } from './process-families.js';
 import type { ProcessStatistics } from './process-statistics.js';
 
 export interface Sources {
@@ -28,13 +28,22 @@ const REFUSALS: readonly ErrorCode[] = [
   'NOT_RUNNING',
 ];
 
+/** Bounds that are set, not counted: those of a log that takes no events are no part of the sums. */
+const BOUND = /_max$|^forebay_sink_concurrency$/;
+
+/** The metrics of a log directory whose leftovers are delivered beside a door. */
+export function leftoverFamilies(sources: Pick<Sources, 'forebay' | 'statistics' | 'disk'>): Family[] {
+  return [...logFamilies(sources), ...sinkFamilies(sources)].filter(({ name }) => !BOUND.test(name));
+}
+
 /** All metrics, read from the parts that count; nothing is counted for them alone. */
 export function families(sources: Sources): Family[] {
   return [
     ...doorFamilies(sources),
     ...logFamilies(sources),
     ...sinkFamilies(sources),
-    ...processFamilies(sources),
+    ...processFamilies(sources.process),
+    ...workerFamilies(1, 1, 0),
   ];
 }
 
@@ -84,6 +93,7 @@ function doorFamilies({ forebay, door, statistics }: Sources): Family[] {
       'tls_certificate_expiry_seconds',
       'When the certificate of --tls-cert expires, in seconds since 1970.',
       door.certificateExpirySeconds,
+      'min',
     ),
     gauge(
       'clients',
@@ -94,6 +104,7 @@ function doorFamilies({ forebay, door, statistics }: Sources): Family[] {
       'client_share_largest',
       'The largest share that one client has of the queue, the backlog or the dead letters, from 0 to 1.',
       labelled('of', Object.entries(usage?.largest ?? {})),
+      'max',
     ),
     counter(
       'events_refused',
@@ -118,6 +129,7 @@ function doorFamilies({ forebay, door, statistics }: Sources): Family[] {
         'code',
         [...new Set([...REFUSALS, refusal ?? 'QUEUE_FULL'])].map((code) => [code, Number(code === refusal)]),
       ),
+      'max',
     ),
     gauge('queue_events', 'Events in memory that are not on disk yet.', queuedEvents),
     gauge('queue_events_max', 'The bound of forebay_queue_events (--queue-size).', settings.queueSize),
@@ -131,7 +143,11 @@ function doorFamilies({ forebay, door, statistics }: Sources): Family[] {
   ];
 }
 
-function logFamilies({ forebay, statistics, disk }: Sources): Family[] {
+function logFamilies({
+  forebay,
+  statistics,
+  disk,
+}: Pick<Sources, 'forebay' | 'statistics' | 'disk'>): Family[] {
   const { accepted, delivered, deadLettered, quarantined, pending, unreadBatches } = statistics.events;
   const { settings } = forebay;
   return [
@@ -178,11 +194,13 @@ function logFamilies({ forebay, statistics, disk }: Sources): Family[] {
       'oldest_pending_seconds',
       'Age of the oldest event on disk; 0: there is none.',
       statistics.oldestPendingSeconds,
+      'max',
     ),
     gauge(
       'drain_seconds',
       'Time to deliver everything pending at the recent rate, in which the last half minute counts most.',
       statistics.drainSeconds,
+      'max',
     ),
     histogram('group_commit_events', 'Events written and flushed together.', statistics.groupEvents),
     histogram('group_commit_seconds', 'What it took to write and flush them.', statistics.groupSeconds),
@@ -206,6 +224,7 @@ function logFamilies({ forebay, statistics, disk }: Sources): Family[] {
       'dead_letters_full',
       '1 while refused events have no room below that bound: their batches wait on disk.',
       Number(statistics.sink.deadLettersFull),
+      'max',
     ),
     gauge(
       'batches_aside',
@@ -222,17 +241,17 @@ function logFamilies({ forebay, statistics, disk }: Sources): Family[] {
       'Files in quarantine/: damage that someone should look at.',
       disk.quarantineFiles,
     ),
-    gauge('disk_free_bytes', 'What the disk of the log directory still takes.', disk.freeBytes),
-    gauge('disk_size_bytes', 'The size of that disk.', disk.sizeBytes),
-    gauge('disk_free_inodes', 'Files that can still be created on that disk.', disk.freeInodes),
-    gauge('disk_inodes', 'How many files there can be on it.', disk.inodes),
+    gauge('disk_free_bytes', 'What the disk of the log directory still takes.', disk.freeBytes, 'min'),
+    gauge('disk_size_bytes', 'The size of that disk.', disk.sizeBytes, 'min'),
+    gauge('disk_free_inodes', 'Files that can still be created on that disk.', disk.freeInodes, 'min'),
+    gauge('disk_inodes', 'How many files there can be on it.', disk.inodes, 'min'),
   ];
 }
 
-function sinkFamilies({ statistics }: Sources): Family[] {
+function sinkFamilies({ statistics }: Pick<Sources, 'statistics'>): Family[] {
   const { sink } = statistics;
   const { taken, refused, failed, running } = sink.attempts;
-  const states = (['closed', 'open', 'half-open'] as const).map((state): [string, number] => [
+  const states = (['closed', 'half-open', 'open'] as const).map((state): [string, number] => [
     state,
     Number(sink.breaker === state),
   ]);
@@ -247,17 +266,20 @@ function sinkFamilies({ statistics }: Sources): Family[] {
       'sink_breaker',
       'The state of the circuit breaker: 1 for the one it is in.',
       labelled('state', states),
+      'worst',
     ),
     counter('sink_breaker_openings', 'How often the breaker has opened.', sink.openings),
     gauge(
       'sink_failures_in_a_row',
       'Failed attempts since the last that the sink answered well.',
       sink.failuresInARow,
+      'max',
     ),
     gauge(
       'sink_misconfigured',
       '1 while the sink is left alone because it is set up wrongly: a token, a right, a path, a table.',
       Number(sink.misconfigured),
+      'max',
     ),
     gauge('sink_concurrency', 'Batches that may be on their way at once.', sink.concurrency),
     counter(
@@ -270,23 +292,5 @@ function sinkFamilies({ statistics }: Sources): Family[] {
       'From the first event of a batch until the sink confirmed it, once for each of its events.',
       statistics.deliverySeconds,
     ),
-  ];
-}
-
-function processFamilies({ process }: Sources): Family[] {
-  const { cpuSeconds, residentBytes, heapBytes, startSeconds, eventLoopDelay } = process.read();
-  return [
-    gauge('build_info', 'The version of Forebay and of Node.js.', [
-      { value: 1, labels: { version: VERSION, node: process.node } },
-    ]),
-    histogram(
-      'event_loop_delay_seconds',
-      'How late a timer of 100 ms is: more than 0.1 delays everything.',
-      eventLoopDelay,
-    ),
-    counter('process_cpu_seconds', 'CPU time of the process.', cpuSeconds),
-    gauge('process_resident_memory_bytes', 'Resident memory of the process.', residentBytes),
-    gauge('nodejs_heap_used_bytes', 'Used heap of V8.', heapBytes),
-    gauge('process_start_time_seconds', 'When the process was started, in seconds since 1970.', startSeconds),
   ];
 }

@@ -17,11 +17,12 @@ export function keyFamilies(keys: Keys | null): Family[] {
       'Events refused with a key of the file, by its name; also one that has expired, or is for other sources.',
       holders.map(({ name, refusedEvents }) => ({ value: refusedEvents, labels: { key: name } })),
     ),
-    gauge('keys', 'Keys in the keys file (--keys-file), expired ones included.', keys.size),
+    gauge('keys', 'Keys in the keys file (--keys-file), expired ones included.', keys.size, 'max'),
     gauge(
       'keys_file_stale',
       '1 while the keys file has changed and cannot be read: its last content is used.',
       Number(keys.isStale),
+      'max',
     ),
   ];
 }

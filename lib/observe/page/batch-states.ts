@@ -3,7 +3,8 @@ import type { PendingBatch } from '../../seams/batch.js';
 import type { BatchEvent } from '../../base/batch-event.js';
 import type { BatchStage, BatchState } from './messages.js';
 
-const SHOWN_MAX = 12;
+/** At most this many are shown. */
+export const BATCHES_SHOWN_MAX = 12;
 /** Of those that are at the sink: they may be old, and the newest are to be seen as well. */
 const ACTIVE_SHOWN_MAX = 6;
 const ERROR_LENGTH_MAX = 300;
@@ -41,7 +42,7 @@ export function batchStates(
   const newest = [...states.values()]
     .filter((state) => !atSink.includes(state))
     .toSorted((a, b) => compareBatchNames(b.name, a.name));
-  return [...atSink, ...newest.slice(0, SHOWN_MAX - atSink.length)].toSorted((a, b) =>
+  return [...atSink, ...newest.slice(0, BATCHES_SHOWN_MAX - atSink.length)].toSorted((a, b) =>
     compareBatchNames(b.name, a.name),
   );
 }

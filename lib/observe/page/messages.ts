@@ -33,6 +33,8 @@ export interface Snapshot {
   readonly upSeconds: number;
   /** `false`: a stage of the pipeline broke. */
   readonly isHealthy: boolean;
+  /** `null`: the server is one process. */
+  readonly workers: WorkerStates | null;
   /** Where events wait on disk (`--log-dir`). */
   readonly logDir: string;
   /** How the programs are called that look into it. */
@@ -101,6 +103,13 @@ export interface Snapshot {
   readonly sources: SourceStates;
   /** What the history gets from this second. */
   readonly point: Point;
+}
+
+/** The worker processes of a server. */
+export interface WorkerStates {
+  readonly number: number;
+  /** Those whose figures are missing from all others here, each with why, in words. */
+  readonly missing: readonly { readonly worker: number; readonly why: string }[];
 }
 
 export type BatchStage =

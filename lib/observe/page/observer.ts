@@ -2,29 +2,29 @@ import { calledAs } from '../../base/called-as.js';
 import type { LogSpace } from '../../seams/event-log.js';
 import { ERRORS } from '../../base/errors.js';
 import type { ErrorCode } from '../../base/errors.js';
-import type { Forebay } from '../../forebay.js';
 import { SECONDS } from '../../base/histogram.js';
-import type { Door } from '../../door/door.js';
+import type { ObservedDoor, ObservedForebay } from './observed.js';
 import type { Statistics } from '../../statistics.js';
 import { VERSION } from '../../base/version.js';
-import { batchStates } from './batch-states.js';
 import { History } from './history.js';
 import { letterReasons } from './letter-reasons.js';
-import type { HistoryMessage, Point, Snapshot } from './messages.js';
+import type { HistoryMessage, Point, Snapshot, WorkerStates } from './messages.js';
+import { batchesOf, failureOf } from './observed.js';
 import { RateWindow } from './rates.js';
 import type { Rates } from './rates.js';
 import { SourceWatch } from './source-states.js';
 
 export interface ObserverOptions {
-  readonly forebay: Forebay;
-  readonly door: Door;
+  readonly forebay: ObservedForebay;
+  readonly door: ObservedDoor;
   /** Of Forebay: a page that was loaded from another version loads itself again. */
   readonly version?: string;
   /** Whether the page shows the start of the `data` of accepted events. */
   readonly showsData?: boolean;
+  /** The processes that the server consists of; by default it is one. */
+  readonly workers?: () => WorkerStates;
 }
 
-const ERROR_LENGTH_MAX = 500;
 /** If the oldest event waits longer than this and none goes out, delivery stalls: batches come in pieces. */
 const STALLED_SECONDS = 5;
 /** The growth of the backlog is a mean over this many seconds: batches come and go in pieces. */
@@ -132,12 +132,12 @@ export class Observer {
     const refusal = door.refusal();
     const { statistics, rates, point } = this.#look;
     const { events, sink, pendingBytes, oldestPendingSeconds } = statistics;
-    const { recent, active } = forebay.recentBatches();
-    const failure = recent.lastFailure;
+    const failure = failureOf(forebay);
     return {
       version,
       upSeconds: Math.round(process.uptime()),
       isHealthy: forebay.healthy,
+      workers: this.#options.workers?.() ?? null,
       logDir,
       tools: { log: calledAs('log'), deadLetters: calledAs('dead-letters') },
       refusal: refusal && { code: refusal.code, reason: refusal.message },
@@ -185,11 +185,11 @@ export class Observer {
         failuresInARow: sink.failuresInARow,
         failedAttempts: sink.attempts.failed,
         lastError: failure && {
-          text: failure.error.message.slice(0, ERROR_LENGTH_MAX),
+          text: failure.text,
           agoSeconds: Math.max(0, Math.round((Date.now() - failure.atMs) / 1000)),
         },
       },
-      batches: batchStates(recent.events, active, sink.breaker !== 'closed'),
+      batches: batchesOf(forebay, sink.breaker !== 'closed'),
       deadLetters: {
         isFull: sink.deadLettersFull,
         batchesAside: sink.batchesAside,
@@ -225,14 +225,14 @@ export class Observer {
 }
 
 /** For whatever reason: a bound of the server, or of the client. */
-function refusedBy429({ counts }: Door): number {
+function refusedBy429({ counts }: ObservedDoor): number {
   let events = 0;
   for (const codes of counts.refusedEvents.values())
     for (const [code, refused] of codes) if (ERRORS[code].status === 429) events += refused;
   return events;
 }
 
-function refusedFor({ counts }: Door, code: ErrorCode): number {
+function refusedFor({ counts }: ObservedDoor, code: ErrorCode): number {
   return counts.refusedFor(code);
 }
 

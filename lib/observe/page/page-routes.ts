@@ -6,19 +6,17 @@ import { extname } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { isAnswered, sendAnswer } from '../../door/answers.js';
 import type { Route } from '../../door/router.js';
-import { LiveStream, sseText, STREAMS_MAX } from './live-stream.js';
-import { Observer } from './observer.js';
+import { OwnFeed } from './live-feed.js';
+import type { LiveFeed } from './live-feed.js';
+import { LiveStream, STREAMS_MAX } from './live-stream.js';
 import type { ObserverOptions } from './observer.js';
 
 export interface PageOptions extends ObserverOptions {
   /** The folder of the browser's files; by default beside this one, where the build puts them. */
   readonly browserDir?: URL;
+  /** Where the state comes from; by default from this process. */
+  readonly feed?: LiveFeed;
 }
-
-const LOOK_MS = 1000;
-const PEEK_MS = 100;
-/** How soon a browser comes back when the stream breaks. */
-const RETRY_MS = 1000;
 
 const FILES = [
   'page.css',
@@ -61,40 +59,22 @@ const HEADERS = {
  *
  * @returns what is at which path
  */
-export function pageRoutes({ browserDir, ...options }: PageOptions): ReadonlyMap<string, Route> {
+export function pageRoutes({ browserDir, feed, ...options }: PageOptions): ReadonlyMap<string, Route> {
   const dir = browserDir ?? new URL('browser/', import.meta.url);
   const routes = new Map<string, Route>([['/', fileRoute(fileURLToPath(new URL('page.html', dir)))]]);
   for (const file of FILES) routes.set(`/page/${file}`, fileRoute(fileURLToPath(new URL(file, dir))));
   const { resolve } = createRequire(import.meta.url);
   for (const [name, path] of Object.entries(UPLOT)) routes.set(`/page/${name}`, fileRoute(resolve(path)));
-  routes.set('/page/live', liveRoute(options));
+  routes.set('/page/live', liveRoute(feed ?? new OwnFeed(options)));
   return routes;
 }
 
-function liveRoute(options: ObserverOptions): Route {
-  const observer = new Observer(options);
+function liveRoute(feed: LiveFeed): Route {
   const stream = new LiveStream();
-  /** Of the last look, rendered for the first page that asks for it. */
-  let first: string | null = null;
-  const now = (): string => {
-    const snapshot = observer.snapshot();
-    return snapshot === null ? '' : sseText('snapshot', snapshot);
-  };
-  /** Set while someone looks. */
-  let peeks: NodeJS.Timeout | null = null;
-  const rest = (): void => {
-    if (peeks !== null) clearInterval(peeks);
-    peeks = null;
-  };
-  const timer = setInterval(() => {
-    observer.tick();
-    first = null;
-    if (stream.pages > 0) stream.send(now());
-    else rest();
-  }, LOOK_MS).unref();
+  feed.start(stream);
   return {
     methods: ['GET'],
-    handle: (req, res) => {
+    handle: async (req, res) => {
       req.resume();
       const headers = { ...HEADERS, 'Content-Type': 'text/plain' };
       if (res.socket === null) {
@@ -102,20 +82,21 @@ function liveRoute(options: ObserverOptions): Route {
         sendAnswer(res, { status: 400, headers, body: 'The live page takes no request that is pipelined\n' });
         return;
       }
-      if (!stream.hasRoom) {
+      const full = (): void => {
         const text = `The server stops, or ${STREAMS_MAX} pages are open already\n`;
         sendAnswer(res, { status: 503, headers: { ...headers, 'Retry-After': '5' }, body: text });
+      };
+      if (!stream.hasRoom) {
+        full();
         return;
       }
-      first ??= `retry: ${RETRY_MS}\n${sseText('history', observer.history())}${now()}`;
-      peeks ??= setInterval(() => {
-        observer.peek();
-      }, PEEK_MS).unref();
-      stream.open(res, first);
+      const first = await feed.first();
+      if (isAnswered(res)) return;
+      if (stream.hasRoom) stream.open(res, first);
+      else full();
     },
     stop: () => {
-      clearInterval(timer);
-      rest();
+      feed.stop();
       stream.close();
     },
   };

@@ -1,6 +1,6 @@
 import { ERRORS } from '../../base/errors.js';
 import type { ErrorCode } from '../../base/errors.js';
-import type { Door, DoorSource } from '../../door/door.js';
+import type { ObservedDoor, ObservedSource } from './observed.js';
 import { NEWEST_MAX } from '../../door/newest-events.js';
 import type { EventHead } from '../../door/newest-events.js';
 import { NO_SOURCE } from '../../door/request-counts.js';
@@ -30,7 +30,7 @@ type Refused = Refusals & { readonly code: ErrorCode };
 
 /** Looks at what came to each source and what was refused, once a second. */
 export class SourceWatch {
-  readonly #door: Pick<Door, 'counts' | 'sources'>;
+  readonly #door: Pick<ObservedDoor, 'counts' | 'sources'>;
   readonly #showsData: boolean;
   /** The newest looks: accepted events by source. */
   readonly #looks: { readonly atMs: number; readonly accepted: ReadonlyMap<string, number> }[] = [];
@@ -39,7 +39,7 @@ export class SourceWatch {
   readonly #stray = new Map<ErrorCode, Growing>();
   #nowMs = 0;
 
-  constructor(door: Pick<Door, 'counts' | 'sources'>, showsData: boolean) {
+  constructor(door: Pick<ObservedDoor, 'counts' | 'sources'>, showsData: boolean) {
     this.#door = door;
     this.#showsData = showsData;
   }
@@ -79,7 +79,7 @@ export class SourceWatch {
   #state({
     name,
     path,
-  }: DoorSource): Omit<SourceState, 'newest'> & { readonly refusals: readonly Refused[] } {
+  }: ObservedSource): Omit<SourceState, 'newest'> & { readonly refusals: readonly Refused[] } {
     const [first, last] = [this.#looks[0], this.#looks.at(-1)];
     const now = last?.accepted.get(name) ?? 0;
     const seconds = ((last?.atMs ?? 0) - (first?.atMs ?? 0)) / 1000;
@@ -109,8 +109,8 @@ export class SourceWatch {
   }
 
   /** The newest of each, then the one before it of each, and on until there is no room for more. */
-  #newestOf(sources: readonly DoorSource[]): ReadonlyMap<DoorSource, readonly NewestEvent[]> {
-    const shown = new Map<DoorSource, NewestEvent[]>(sources.map((source) => [source, []]));
+  #newestOf(sources: readonly ObservedSource[]): ReadonlyMap<ObservedSource, readonly NewestEvent[]> {
+    const shown = new Map<ObservedSource, NewestEvent[]>(sources.map((source) => [source, []]));
     const heads = sources.map((source) => [source, source.newest.heads()] as const);
     let room = EVENTS_BYTES_MAX;
     for (let age = 0; age < NEWEST_MAX; age++) {

@@ -18,6 +18,7 @@ export const fileKind = {
   name: 'file',
   settings: SETTINGS,
   needs: 'sinkFile',
+  oneProcess: 'its file has one writer',
   open: async ({ sinkFile }, { logger, fs = nodeFiles }: SinkContext & { readonly fs?: SinkFiles }) => {
     const { FileSink } = await import('./file-sink.js');
     return FileSink.open(sinkFile ?? '', { logger, fs });

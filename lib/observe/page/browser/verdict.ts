@@ -48,6 +48,11 @@ function trouble(snapshot: Snapshot): Verdict | null {
       null,
     );
   }
+  const [missing] = snapshot.workers?.missing ?? [];
+  if (missing !== undefined) {
+    const which = `Worker ${missing.worker} of ${snapshot.workers?.number} ${missing.why}`;
+    return say(which, 'Its figures are missing here. The others go on; the log lines say why.', null);
+  }
   if (code === 'LOG_DIR_LOST') {
     return say('The log directory was lost', `${refusal?.reason ?? ''}. Put it back, or restart.`, 'disk');
   }

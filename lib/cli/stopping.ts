@@ -1,0 +1,123 @@
+import { asError } from '../base/errors.js';
+import type { Logger } from '../base/reporter.js';
+import { count } from '../base/words.js';
+import { ClosedDoor } from '../door/closed-door.js';
+import type { ClosedDoorOptions } from '../door/closed-door.js';
+import type { IngestionServer } from '../door/ingestion-server.js';
+import type { EventCounts } from '../event-counts.js';
+import type { Forebay } from '../forebay.js';
+import type { Leftovers } from './leftovers.js';
+import type { ConnectionBounds } from './open-files.js';
+import type { ServerSettings } from './server-settings.js';
+
+/** What closing files takes at the end of a stop, in milliseconds, with room to spare. */
+export const CLOSING_MS = 500;
+
+/** A second signal this soon after the first is the same one, come on two ways, in milliseconds. */
+const SAME_SIGNAL_MS = 500;
+
+export interface Stoppable {
+  readonly forebay: Forebay;
+  readonly server: IngestionServer;
+  readonly leftovers: Leftovers;
+}
+
+/** How a stop goes on: the name of its signal, and how long it may take, in milliseconds. */
+export interface StopOptions {
+  readonly shutdownTimeoutMs: number;
+  readonly logger: Logger;
+  /** Ends what is open. Resolves when all is on disk and closed. */
+  readonly end: () => Promise<void>;
+  /** Called instead if that takes too long, or at a second signal; does not return. */
+  readonly giveUp: () => never;
+}
+
+/** Stops a process in order at the first call, at once at the second; neither loses what was acknowledged. */
+export class Stopping {
+  /** Aborted at the first call. */
+  readonly signal: AbortSignal;
+  readonly #options: StopOptions;
+  readonly #begun = new AbortController();
+  #firstMs = 0;
+
+  constructor(options: StopOptions) {
+    this.#options = options;
+    this.signal = this.#begun.signal;
+  }
+
+  /** Exits with 0 when all is closed. @param signal its name, for the log */
+  async stop(signal: string): Promise<void> {
+    const { logger, shutdownTimeoutMs, end, giveUp } = this.#options;
+    if (this.signal.aborted) {
+      // npm hands on a Ctrl-C that the terminal has sent already
+      if (performance.now() - this.#firstMs < SAME_SIGNAL_MS) return;
+      logger.error({ signal }, `${signal} again: exiting at once; what was acknowledged is on disk`);
+      giveUp();
+    }
+    this.#firstMs = performance.now();
+    this.#begun.abort();
+    logger.info({ signal }, `${signal}: stopping`);
+    setTimeout(() => {
+      logger.error(
+        { code: 'STOP_TIMEOUT' },
+        `Not stopped within ${shutdownTimeoutMs} ms (--shutdown-timeout): exiting`,
+      );
+      giveUp();
+    }, shutdownTimeoutMs).unref();
+    await end();
+    process.exit(0);
+  }
+
+  onSignals(): void {
+    for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, (name) => void this.stop(name));
+  }
+}
+
+/** Closes the door and lets delivery end; until then the closed door answers. @returns what is left on disk */
+export async function endServing(
+  { forebay, server, leftovers }: Stoppable,
+  { shutdownTimeoutMs, host, corsOrigins, refusedMax }: ServerSettings & ConnectionBounds,
+  logger: Logger,
+): Promise<EventCounts> {
+  const end = performance.now() + shutdownTimeoutMs;
+  const port = server.listening ? server.port : null;
+  const stopped = server.stop(shutdownTimeoutMs / 2);
+  const tls = server.tlsOptions;
+  const door =
+    port === null
+      ? null
+      : await closedDoor({ forebay, host, port, connectionsMax: refusedMax, corsOrigins, tls }, logger);
+  await stopped;
+  const waitMs = Math.max(0, end - performance.now() - CLOSING_MS);
+  await leftovers.stop(waitMs); // they share the sink, which the other stop closes
+  await forebay.stop(Math.max(0, end - performance.now() - CLOSING_MS));
+  door?.close();
+  return forebay.counts();
+}
+
+/** The last line of a server. */
+export function tellStopped(counts: EventCounts, logger: Logger): void {
+  const { pending, unreadBatches } = counts;
+  const unread =
+    unreadBatches === 0 ? '' : ` and ${count(unreadBatches, 'batch', 'batches')} of earlier runs`;
+  logger.info(
+    { ...counts },
+    `Stopped; ${count(pending, 'event')}${unread} ${pending + unreadBatches === 1 ? 'waits' : 'wait'} on disk`,
+  );
+}
+
+/** `null` if it cannot listen: clients get no connection then, and come back as well. */
+async function closedDoor(options: ClosedDoorOptions, logger: Logger): Promise<ClosedDoor | null> {
+  try {
+    return await ClosedDoor.open(options);
+  } catch (error) {
+    logger.info({ err: error }, `While it stops the server answers nobody: ${asError(error).message}`);
+    return null;
+  }
+}
+
+/** `process.exit` waits for the calls to the file system that run, and a disk that hangs never ends them. */
+export function endAtOnce(): never {
+  process.kill(process.pid, 'SIGKILL');
+  process.exit(1);
+}

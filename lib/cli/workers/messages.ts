@@ -1,0 +1,53 @@
+/** What supervisor and workers send to each other, as plain data. No event is in it. */
+import type { EventCounts } from '../../event-counts.js';
+import type { ErrorCode } from '../../base/errors.js';
+import type { Exposition } from '../../observe/metrics/metrics-route.js';
+import type { Report } from '../../observe/together/report.js';
+import type { ProbeAnswer } from '../../door/probes.js';
+
+/** What a worker asks for, on behalf of someone who looks: metrics, of OpenMetrics if asked for, a probe, the page. */
+export type Question =
+  | { readonly about: 'metrics'; readonly isOpen: boolean }
+  | { readonly about: 'health' | 'ready' }
+  | { readonly about: 'page' };
+
+/** The answer to each, or why there is none. */
+export type Reply =
+  | { readonly exposition: Exposition }
+  | { readonly probe: ProbeAnswer }
+  | { readonly text: string }
+  | { readonly failure: string };
+
+export type FromWorker =
+  /** It answers when it is asked for a report. */
+  | { readonly kind: 'reporting' }
+  | { readonly kind: 'listening'; readonly isTls: boolean }
+  | { readonly kind: 'failed'; readonly code: ErrorCode | null; readonly message: string }
+  | { readonly kind: 'stopped'; readonly counts: EventCounts }
+  | { readonly kind: 'report'; readonly id: number; readonly report: Report }
+  | { readonly kind: 'question'; readonly id: number; readonly question: Question };
+
+export type FromSupervisor =
+  | { readonly kind: 'leftovers delivered' }
+  | { readonly kind: 'stop' }
+  | { readonly kind: 'reload' }
+  /** @property looks whether someone looks at the page */
+  | { readonly kind: 'report'; readonly id: number; readonly looks: boolean }
+  | { readonly kind: 'reply'; readonly id: number; readonly reply: Reply }
+  /** A text for open pages. */
+  | { readonly kind: 'page'; readonly text: string };
+
+/** The environment variable with the task of a worker, as JSON. It is no setting. */
+export const TASK_VARIABLE = 'TASK_OF_FOREBAY_WORKER';
+
+/** What a worker is. */
+export interface Task {
+  /** From 1. */
+  readonly worker: number;
+  readonly workers: number;
+  /** The ports that the supervisor has found free. */
+  readonly port: number;
+  readonly adminPort: number | null;
+  /** Whether it takes the place of one that has ended: others take events meanwhile. */
+  readonly isRestart: boolean;
+}

@@ -1,0 +1,165 @@
+import cluster from 'node:cluster';
+import { EventEmitter } from 'node:events';
+import { ForebayError } from '../../base/errors.js';
+import type { ProbeAnswer } from '../../door/probes.js';
+import type { LiveFeed } from '../../observe/page/live-feed.js';
+import type { LiveStream } from '../../observe/page/live-stream.js';
+import type { Exposition } from '../../observe/metrics/metrics-route.js';
+import { mergeProbes } from '../../observe/together/merge-probes.js';
+import type { OwnReports } from '../../observe/together/own-reports.js';
+import { TASK_VARIABLE } from './messages.js';
+import type { FromSupervisor, FromWorker, Question, Reply, Task } from './messages.js';
+
+/** How long the supervisor may take to ask all workers, in milliseconds. */
+const REPLY_MS = 5000;
+
+interface Events {
+  stop: [];
+  reload: [];
+  'leftovers delivered': [];
+}
+
+/** What a worker has of its supervisor. */
+export class SupervisorLink extends EventEmitter<Events> implements LiveFeed {
+  readonly task: Task;
+  readonly #waiting = new Map<number, (reply: Reply) => void>();
+  #questions = 0;
+  #reports: OwnReports | null = null;
+  #stream: LiveStream | null = null;
+  #areLeftoversDelivered = false;
+  #isStopping = false;
+
+  private constructor(task: Task) {
+    super();
+    this.task = task;
+    process.on('message', (message: FromSupervisor) => {
+      this.#take(message);
+    });
+    // signals of a terminal or of systemd come to all processes: what to do, the supervisor says
+    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => undefined);
+    // without its supervisor a worker would hold its directory, and nobody would restart it
+    process.prependListener('disconnect', () => process.kill(process.pid, 'SIGKILL'));
+  }
+
+  /** `null`: this process is no worker. */
+  static ofThisProcess(): SupervisorLink | null {
+    const task = process.env[TASK_VARIABLE];
+    delete process.env[TASK_VARIABLE];
+    if (task === undefined || !cluster.isWorker) return null;
+    return new SupervisorLink(JSON.parse(task) as Task);
+  }
+
+  /** Calls back when the supervisor stops, also if it has said so already. */
+  onStop(stop: () => void): void {
+    if (this.#isStopping) stop();
+    else this.once('stop', stop);
+  }
+
+  /** Resolves when what is left in other directories is delivered, or goes on in the background. */
+  async leftoversDelivered(): Promise<void> {
+    if (this.#areLeftoversDelivered) return;
+    await new Promise<void>((resolve) => {
+      this.once('leftovers delivered', resolve);
+    });
+  }
+
+  /** From now on this worker answers what the supervisor asks. */
+  answerWith(reports: OwnReports): void {
+    this.#reports = reports;
+    void this.tell({ kind: 'reporting' });
+  }
+
+  /** Resolves when it is sent. */
+  async tell(message: FromWorker): Promise<void> {
+    await new Promise<void>((resolve) => {
+      if (process.send === undefined) resolve();
+      else
+        process.send(message, undefined, undefined, () => {
+          resolve();
+        });
+    });
+  }
+
+  /** The metrics of all workers. @throws ForebayError `WORKER_SILENT` */
+  async metrics(isOpen: boolean): Promise<Exposition> {
+    const reply = await this.#ask({ about: 'metrics', isOpen });
+    if ('exposition' in reply) return reply.exposition;
+    throw silent(reply);
+  }
+
+  /** The answer of all workers to a probe. What this one says for who asks comes first. */
+  async probe(which: 'health' | 'ready', own: ProbeAnswer): Promise<ProbeAnswer> {
+    const { worker } = this.task;
+    if (own.status !== 200) return { ...own, body: { ...own.body, worker } };
+    const reply = await this.#ask({ about: which });
+    if ('probe' in reply) return reply.probe;
+    return mergeProbes(which, [], [{ worker, why: `got no answer: ${silent(reply).message}` }]);
+  }
+
+  start(stream: LiveStream): void {
+    this.#stream = stream;
+  }
+
+  async first(): Promise<string> {
+    const reply = await this.#ask({ about: 'page' });
+    if ('text' in reply) return reply.text;
+    throw silent(reply);
+  }
+
+  stop(): void {
+    this.#stream = null;
+  }
+
+  async #ask(question: Question): Promise<Reply> {
+    const id = ++this.#questions;
+    const reply = await new Promise<Reply>((resolve) => {
+      const timer = setTimeout(() => {
+        resolve({ failure: 'The supervisor does not answer' });
+      }, REPLY_MS);
+      this.#waiting.set(id, (each) => {
+        clearTimeout(timer);
+        resolve(each);
+      });
+      void this.tell({ kind: 'question', id, question });
+    });
+    this.#waiting.delete(id);
+    return reply;
+  }
+
+  #take(message: FromSupervisor): void {
+    switch (message.kind) {
+      case 'leftovers delivered':
+        this.#areLeftoversDelivered = true;
+        this.emit('leftovers delivered');
+        break;
+      case 'stop':
+        this.#isStopping = true;
+        this.emit('stop');
+        break;
+      case 'reload':
+        this.emit('reload');
+        break;
+      case 'report':
+        void this.#report(message.id, message.looks);
+        break;
+      case 'reply':
+        this.#waiting.get(message.id)?.(message.reply);
+        break;
+      case 'page':
+        this.#stream?.send(message.text);
+        break;
+    }
+  }
+
+  async #report(id: number, looks: boolean): Promise<void> {
+    const report = await this.#reports?.report(this.#stream?.pages ?? 0, looks);
+    if (report !== undefined) await this.tell({ kind: 'report', id, report });
+  }
+}
+
+function silent(reply: Reply): ForebayError {
+  return new ForebayError('WORKER_SILENT', {
+    ...('failure' in reply && { message: reply.failure }),
+    retryAfterMs: 1000,
+  });
+}

@@ -1,0 +1,170 @@
+import type { SinkDescription } from '../../seams/sink.js';
+import { processFamilies, workerFamilies } from '../../observe/metrics/process-families.js';
+import type { Family } from '../../observe/metrics/family.js';
+import { countedBy, mergeFamilies } from '../../observe/metrics/merge-families.js';
+import { exposition } from '../../observe/metrics/metrics-route.js';
+import type { Exposition } from '../../observe/metrics/metrics-route.js';
+import { ProcessStatistics } from '../../observe/metrics/process-statistics.js';
+import { firstText, snapshotText } from '../../observe/page/live-feed.js';
+import { Observer } from '../../observe/page/observer.js';
+import { mergeProbes } from '../../observe/together/merge-probes.js';
+import type { Missing } from '../../observe/together/merge-probes.js';
+import type { OwnReports } from '../../observe/together/own-reports.js';
+import type { Report, ReportOf } from '../../observe/together/report.js';
+import { Whole } from '../../observe/together/whole.js';
+import type { Question, Reply } from './messages.js';
+import type { WorkerSlot } from './worker-slot.js';
+
+const LOOK_MS = 1000;
+/** How long metrics are reused for further requests, in milliseconds. */
+const SHARED_MS = 1000;
+
+export interface WholeViewOptions {
+  readonly slots: readonly WorkerSlot[];
+  /** Reports of what is delivered in this process. */
+  readonly leftovers: readonly OwnReports[];
+  readonly logDir: string;
+  readonly sink: SinkDescription;
+  readonly showsData: boolean;
+}
+
+/** What all workers said at one moment. */
+interface Look {
+  readonly reports: readonly ReportOf[];
+  readonly missing: readonly Missing[];
+  /** Those that were asked and did not answer in time: sums without them would be wrong. */
+  readonly silent: readonly number[];
+}
+
+/** The server as operators see it: asks the workers how they are, and adds it up. */
+export class WholeView {
+  readonly #options: WholeViewOptions;
+  readonly #whole: Whole;
+  readonly #observer: Observer;
+  readonly #process = new ProcessStatistics();
+  /** The last metrics of each worker, and the counts of those that have ended: a sum never falls. */
+  readonly #last = new Map<WorkerSlot, readonly Family[]>();
+  #ended: readonly Family[] = [];
+  #missing: readonly Missing[] = [];
+  #pagesOpen = new Set<WorkerSlot>();
+  readonly #timer: NodeJS.Timeout;
+  #isLooking = false;
+  readonly #made = new Map<boolean, { readonly atMs: number; readonly exposition: Promise<Exposition> }>();
+
+  constructor(options: WholeViewOptions) {
+    this.#options = options;
+    const { logDir, sink, slots, showsData } = options;
+    this.#whole = new Whole(logDir, sink);
+    const workers = (): { number: number; missing: readonly Missing[] } => ({
+      number: slots.length,
+      missing: this.#missing,
+    });
+    this.#observer = new Observer({ forebay: this.#whole, door: this.#whole, workers, showsData });
+    this.#timer = setInterval(() => void this.#tick(), LOOK_MS).unref();
+  }
+
+  async reply(question: Question): Promise<Reply> {
+    try {
+      switch (question.about) {
+        case 'metrics':
+          return { exposition: await this.#metrics(question.isOpen) };
+        case 'health':
+        case 'ready': {
+          const { reports, missing } = await this.#look(false);
+          return { probe: mergeProbes(question.about, reports, missing) };
+        }
+        case 'page':
+          await this.#look(true);
+          return { text: firstText(this.#observer) };
+      }
+    } catch (error) {
+      return { failure: error instanceof Error ? error.message : String(error) };
+    }
+  }
+
+  /** Keeps what a worker has counted until now, as it has ended. */
+  ended(slot: WorkerSlot): void {
+    const last = this.#last.get(slot);
+    this.#last.delete(slot);
+    this.#pagesOpen.delete(slot);
+    if (last === undefined) return;
+    const parts = [this.#ended, countedBy(last)].map((families) => ({ worker: '', families }));
+    this.#ended = mergeFamilies(parts);
+  }
+
+  close(): void {
+    clearInterval(this.#timer);
+    this.#process.close();
+    for (const reports of this.#options.leftovers) reports.close();
+  }
+
+  async #tick(): Promise<void> {
+    if (this.#isLooking) return;
+    this.#isLooking = true;
+    await this.#look(this.#pagesOpen.size > 0);
+    this.#isLooking = false;
+    this.#observer.tick();
+    if (this.#pagesOpen.size === 0) return;
+    const text = snapshotText(this.#observer);
+    for (const slot of this.#pagesOpen) slot.tell({ kind: 'page', text });
+  }
+
+  /** Asks all. @param looks whether someone looks at the page */
+  async #look(looks: boolean): Promise<Look> {
+    const { slots, leftovers } = this.#options;
+    const left = await Promise.all(leftovers.map(async (each) => each.report(0, looks)));
+    const asked = slots.filter(({ isReporting }) => isReporting);
+    const answers = await Promise.all(
+      asked.map(async (slot): Promise<{ slot: WorkerSlot; report: Report | null }> => {
+        return { slot, report: await slot.report(looks) };
+      }),
+    );
+    const reports: ReportOf[] = left.map((report) => ({ worker: 0, report }));
+    const silent: number[] = [];
+    for (const { slot, report } of answers) {
+      if (report === null) {
+        if (slot.isReporting) silent.push(slot.number);
+        continue;
+      }
+      reports.push({ worker: slot.number, report });
+      this.#last.set(slot, report.families);
+      if (report.pagesOpen > 0) this.#pagesOpen.add(slot);
+      else this.#pagesOpen.delete(slot);
+    }
+    const heard = new Set(reports.map(({ worker }) => worker));
+    const missing = slots
+      .filter(({ number }) => !heard.has(number))
+      .map(({ number }) => ({
+        worker: number,
+        why: silent.includes(number) ? 'does not answer' : 'is being started',
+      }));
+    this.#whole.update(reports);
+    this.#missing = missing;
+    return { reports, missing, silent };
+  }
+
+  /** @throws Error if a worker does not answer: sums without it would be wrong */
+  async #metrics(isOpen: boolean): Promise<Exposition> {
+    const last = this.#made.get(isOpen);
+    if (last !== undefined && performance.now() - last.atMs < SHARED_MS) return last.exposition;
+    const made = this.#families().then(async (families) => exposition(families, isOpen));
+    this.#made.set(isOpen, { atMs: performance.now(), exposition: made });
+    made.catch(() => this.#made.delete(isOpen));
+    return made;
+  }
+
+  async #families(): Promise<Family[]> {
+    const { reports, silent } = await this.#look(false);
+    if (silent.length > 0) throw new Error(`Worker ${silent.join(' and ')} does not answer`);
+    const { slots } = this.#options;
+    const restarts = slots.reduce((sum, slot) => sum + slot.restarts, 0);
+    return mergeFamilies([
+      { worker: '', families: this.#ended },
+      ...reports.map(({ worker, report }) => ({ worker: String(worker), families: report.families })),
+      {
+        worker: 'supervisor',
+        families: [...processFamilies(this.#process), ...workerFamilies(0, slots.length, restarts)],
+      },
+    ]);
+  }
+}

@@ -1,0 +1,161 @@
+import cluster from 'node:cluster';
+import type { Worker } from 'node:cluster';
+import type { EventCounts } from '../../event-counts.js';
+import type { ErrorCode } from '../../base/errors.js';
+import type { Report } from '../../observe/together/report.js';
+import { TASK_VARIABLE } from './messages.js';
+import type { FromSupervisor, FromWorker, Question, Task } from './messages.js';
+
+/** How long a worker may take to say how it is, in milliseconds. */
+const REPORT_MS = 2000;
+/** How soon a worker is started again, in milliseconds: longer each time, unless it has run for a while. */
+const RESTART_MS_MIN = 100;
+const RESTART_MS_MAX = 10_000;
+const SOUND_MS = 30_000;
+
+/** `starting` until it listens; `down`: it has ended, and is about to be started again. */
+export type SlotState = 'starting' | 'listening' | 'down' | 'stopped';
+
+/** Why a worker could not start. */
+export interface StartFailure {
+  readonly code: ErrorCode | null;
+  readonly message: string;
+}
+
+/** How a worker ended. */
+export interface WorkerEnd {
+  /** `SIGKILL`, or `exit code 1`. */
+  readonly how: string;
+  readonly failure: StartFailure | null;
+}
+
+export interface SlotEvents {
+  listening(slot: WorkerSlot, isTls: boolean): void;
+  ended(slot: WorkerSlot, end: WorkerEnd): void;
+  reporting(slot: WorkerSlot): void;
+  asks(slot: WorkerSlot, id: number, question: Question): void;
+}
+
+/** The place of one worker: its process, and the next one if that ends. */
+export class WorkerSlot {
+  readonly number: number;
+  state: SlotState = 'starting';
+  /** How often it was started again. */
+  restarts = 0;
+  /** Whether it answers when it is asked for a report. */
+  isReporting = false;
+  /** What it held when it stopped; `null`: it did not say. */
+  stoppedWith: EventCounts | null = null;
+  readonly #events: SlotEvents;
+  readonly #waiting = new Map<number, (report: Report | null) => void>();
+  #worker: Worker | null = null;
+  #failure: StartFailure | null = null;
+  #reports = 0;
+  #startedMs = 0;
+  #waitMs = RESTART_MS_MIN;
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(number: number, events: SlotEvents) {
+    this.number = number;
+    this.#events = events;
+  }
+
+  /** Starts the process. */
+  start(task: Omit<Task, 'worker'>): void {
+    this.state = 'starting';
+    this.#failure = null;
+    this.#startedMs = performance.now();
+    const worker = cluster.fork({
+      [TASK_VARIABLE]: JSON.stringify({ ...task, worker: this.number } satisfies Task),
+    });
+    this.#worker = worker;
+    worker.on('message', (message: FromWorker) => {
+      this.#take(message);
+    });
+    worker.on('error', () => undefined); // a message to a process that is gone; `exit` follows
+    worker.once('exit', (code: number | null, signal: string | null) => {
+      this.#ended(signal ?? `exit code ${code}`);
+    });
+  }
+
+  /** Starts it again after a while. @returns how long that is, in milliseconds */
+  startLater(task: Omit<Task, 'worker'>): number {
+    if (performance.now() - this.#startedMs > SOUND_MS) this.#waitMs = RESTART_MS_MIN;
+    const waitMs = this.#waitMs;
+    this.#waitMs = Math.min(RESTART_MS_MAX, 2 * waitMs);
+    this.restarts++;
+    this.#timer = setTimeout(() => {
+      this.start(task);
+    }, waitMs);
+    return waitMs;
+  }
+
+  /** Sends a message to the process, if there is one. */
+  tell(message: FromSupervisor): void {
+    if (this.#worker?.isConnected() === true) this.#worker.send(message, () => undefined);
+  }
+
+  /** What it says of itself; `null`: it does not answer in time. */
+  async report(looks: boolean): Promise<Report | null> {
+    const id = ++this.#reports;
+    const report = await new Promise<Report | null>((resolve) => {
+      const timer = setTimeout(resolve, REPORT_MS, null);
+      this.#waiting.set(id, (each) => {
+        clearTimeout(timer);
+        resolve(each);
+      });
+      this.tell({ kind: 'report', id, looks });
+    });
+    this.#waiting.delete(id);
+    return report;
+  }
+
+  /** Asks it to stop. It is not started again. */
+  stop(): void {
+    clearTimeout(this.#timer);
+    if (this.#worker === null) this.state = 'stopped';
+    else this.tell({ kind: 'stop' });
+  }
+
+  kill(): void {
+    clearTimeout(this.#timer);
+    this.#worker?.process.kill('SIGKILL');
+  }
+
+  get isRunning(): boolean {
+    return this.#worker !== null;
+  }
+
+  #take(message: FromWorker): void {
+    switch (message.kind) {
+      case 'reporting':
+        this.isReporting = true;
+        this.#events.reporting(this);
+        break;
+      case 'listening':
+        this.state = 'listening';
+        this.#events.listening(this, message.isTls);
+        break;
+      case 'failed':
+        this.#failure = { code: message.code, message: message.message };
+        break;
+      case 'stopped':
+        this.stoppedWith = message.counts;
+        break;
+      case 'report':
+        this.#waiting.get(message.id)?.(message.report);
+        break;
+      case 'question':
+        this.#events.asks(this, message.id, message.question);
+        break;
+    }
+  }
+
+  #ended(how: string): void {
+    this.#worker = null;
+    this.isReporting = false;
+    this.state = this.stoppedWith === null ? 'down' : 'stopped';
+    for (const answer of this.#waiting.values()) answer(null);
+    this.#events.ended(this, { how, failure: this.#failure });
+  }
+}

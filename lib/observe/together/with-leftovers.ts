@@ -1,0 +1,35 @@
+import { compareBatchNames } from '../../logs/file/batch-name.js';
+import type { Forebay } from '../../forebay.js';
+import { BATCHES_SHOWN_MAX } from '../page/batch-states.js';
+import { batchesOf, failureOf } from '../page/observed.js';
+import type { ObservedForebay } from '../page/observed.js';
+import { mergeSpaces, mergeStatistics } from './merge-statistics.js';
+
+/** A pipeline and those that deliver what is left in other directories, as the page sees one. */
+export function withLeftovers(forebay: Forebay, leftovers: readonly Forebay[]): ObservedForebay {
+  if (leftovers.length === 0) return forebay;
+  const all = [forebay, ...leftovers];
+  const { settings, sink } = forebay;
+  return {
+    settings,
+    sink,
+    get healthy() {
+      return all.every(({ healthy }) => healthy);
+    },
+    statistics() {
+      const [first, ...others] = all.flatMap((each) => each.statistics() ?? []);
+      return first === undefined ? null : mergeStatistics([first, ...others]);
+    },
+    async diskUsage() {
+      const spaces = await Promise.all(all.map(async (each) => each.diskUsage()));
+      return mergeSpaces(spaces.flatMap((space) => space ?? []));
+    },
+    recentBatches() {
+      const states = all
+        .flatMap((each) => batchesOf(each, each.sinkState()?.breaker !== 'closed'))
+        .toSorted((a, b) => compareBatchNames(b.name, a.name));
+      const failures = all.flatMap((each) => failureOf(each) ?? []).toSorted((a, b) => b.atMs - a.atMs);
+      return { states: states.slice(0, BATCHES_SHOWN_MAX), lastFailure: failures[0] ?? null };
+    },
+  };
+}

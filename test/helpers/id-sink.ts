@@ -1,0 +1,53 @@
+import { once } from 'node:events';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { text } from 'node:stream/consumers';
+import type { Scope } from './temp-dir.js';
+
+/** An HTTP API that events are delivered to: knows the ids that it got. */
+export class IdSink {
+  readonly ids = new Set<string>();
+  /** Lines beyond the first of an id. */
+  duplicates = 0;
+  /** While it is down it answers 503. */
+  isDown = false;
+  readonly url: string;
+
+  private constructor(url: string) {
+    this.url = url;
+  }
+
+  static async open(scope: Scope): Promise<IdSink> {
+    let sink: IdSink | null = null;
+    const server = createServer((req, res) => {
+      void text(req).then((body) => {
+        if (sink === null || sink.isDown) {
+          res.writeHead(503).end();
+          return;
+        }
+        sink.#take(body);
+        res.writeHead(204).end();
+      });
+    });
+    server.listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    scope.teardown(() => {
+      server.close();
+      server.closeAllConnections();
+    });
+    sink = new IdSink(`http://127.0.0.1:${(server.address() as AddressInfo).port}/`);
+    return sink;
+  }
+
+  get flags(): string[] {
+    return ['--sink', 'http', '--sink-url', this.url];
+  }
+
+  #take(body: string): void {
+    for (const line of body.trim().split('\n')) {
+      const { id } = JSON.parse(line) as { id: string };
+      if (this.ids.has(id)) this.duplicates++;
+      this.ids.add(id);
+    }
+  }
+}
