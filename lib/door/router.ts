@@ -158,7 +158,7 @@ export class Router {
   }
 }
 
-/** Keeps an error of a route from ending the process. */
+/** Keeps an error of a route from ending the process. One that has a status is the answer. */
 export async function guard(
   req: IncomingMessage,
   res: ServerResponse,
@@ -169,6 +169,10 @@ export async function guard(
     await handle();
   } catch (thrown) {
     const cause = asError(thrown);
+    if (cause instanceof ForebayError && cause.status !== null && cause.code !== 'INTERNAL') {
+      if (!isAnswered(res)) answerError(req, res, cause);
+      return;
+    }
     const id = res.getHeader('X-Request-Id');
     logger.error({ code: 'INTERNAL', err: cause, requestId: id }, `${req.method} ${pathOf(req)} failed`);
     if (res.headersSent) req.socket.destroy();

@@ -1,4 +1,3 @@
-import { spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
@@ -7,6 +6,8 @@ import { join } from 'node:path';
 import t from 'tap';
 import type { Test } from 'tap';
 import { request } from 'undici';
+import { lockDirectory } from '../../lib/logs/file/directory-lock.js';
+import { nodeFileSystem } from '../../lib/logs/file/file-system.js';
 import { startLoad } from '../crash/crash-rounds.js';
 import { IdSink } from '../helpers/id-sink.js';
 import { eventText, until } from '../helpers/running-forebay.js';
@@ -14,6 +15,7 @@ import { scrape } from '../helpers/scrape.js';
 import { SEED } from '../helpers/seed.js';
 import { ServerProcess } from '../helpers/server-process.js';
 import { tempDir } from '../helpers/temp-dir.js';
+import { lives, workersOf } from '../helpers/worker-processes.js';
 import { Random } from '../simulation/random.js';
 
 t.jobs = 2;
@@ -41,21 +43,12 @@ async function get(server: ServerProcess, path: string): Promise<{ status: numbe
   return { status: statusCode, body: (await body.json()) as object };
 }
 
-/** The ids of its worker processes. */
-function workersOf({ pid }: ServerProcess): number[] {
-  return spawnSync('pgrep', ['-P', String(pid)], { encoding: 'utf8' })
-    .stdout.trim()
-    .split('\n')
-    .map(Number);
-}
-
-function lives(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch {
-    return false;
-  }
+/** What an open page gets until it matches. */
+async function page(server: ServerProcess, pattern: RegExp): Promise<string> {
+  const { body } = await request(new URL('/page/live', server.url));
+  let shown = '';
+  for await (const piece of body) if (pattern.test((shown += String(piece)))) break;
+  return shown;
 }
 
 const batches = (dir: string): string[] =>
@@ -106,9 +99,7 @@ void t.test('two workers are one server: one port, one page, one sum', async (t)
     status: 200,
     body: { status: 'ready', sink: { breaker: 'closed' } },
   });
-  const page = await request(new URL('/page/live', server.url));
-  let shown = '';
-  for await (const piece of page.body) if (/"accepted":20.*\n\n/.test((shown += String(piece)))) break;
+  const shown = await page(server, /"accepted":20.*\n\n/);
   t.match(shown, /"batches":\[\{"name":"worker-[12]\/batch_/);
   t.match(shown, /"workers":\{"number":2,"missing":\[\]\}/);
   t.equal(await server.stop('SIGTERM'), 0);
@@ -177,6 +168,7 @@ void t.test(
     t.equal(seen.value('forebay_events_delivered_total'), ids.length);
     t.equal(seen.value('forebay_unaccounted_events'), 0);
     t.equal(seen.value('forebay_queue_events_max'), 10_000);
+    t.match(await page(alone, /"delivered":12.*\n\n/), '"workers":null');
     for (const worker of [1, 2, 3]) t.same(batches(join(dir, `worker-${worker}`)), []);
     t.notOk(alone.lines.some((line) => line.includes('FOREIGN_FILE')));
     t.equal(await alone.stop('SIGTERM'), 0);
@@ -205,6 +197,42 @@ void t.test('workers deliver what one process left, and what more workers left',
   const server = await started(t, '--log-dir', dir, '--workers', '2', ...sink.flags);
   t.same(sink.ids, new Set(ids), 'before they take events');
   t.equal((await scrape(server.port)).value('forebay_events_delivered_total'), ids.length);
+  t.equal(await server.stop('SIGTERM'), 0);
+});
+
+void t.test('a worker that does not answer is named, and no sum is a part', async (t) => {
+  const server = await started(t, '--log-dir', tempDir(t), '--workers', '2');
+  const [stopped = 0] = workersOf(server);
+  const shown = page(server, /does not answer/).catch(() => '');
+  const twice = page(server, /does not answer/).catch(() => '');
+  // two connections: one of them goes to the worker that answers
+  const answered = async (path: string): Promise<{ status: number; body: object }> =>
+    Promise.race([get(server, path), get(server, path)]);
+  t.equal((await answered('/health')).status, 200);
+  process.kill(stopped, 'SIGSTOP');
+  t.match(await answered('/metrics'), {
+    status: 503,
+    body: { code: 'WORKER_SILENT', error: /^Worker [12] does not answer$/ },
+  });
+  for (const path of ['/health', '/ready'])
+    t.match(await answered(path), { status: 503, body: { reason: /^Worker [12] does not answer$/ } });
+  t.match(await Promise.race([shown, twice]), /"missing":\[\{"worker":[12],"why":"does not answer"\}\]/);
+  process.kill(stopped, 'SIGCONT');
+  await until(async () => (await get(server, '/ready')).status === 200, 'it answers again');
+  t.equal((await scrape(server.port)).value('forebay_workers'), 2);
+  t.equal(await server.stop('SIGTERM'), 0);
+});
+
+void t.test('a start waits for workers whose supervisor was killed just now', async (t) => {
+  const dir = tempDir(t);
+  mkdirSync(join(dir, 'worker-1'));
+  const orphan = await lockDirectory(nodeFileSystem, join(dir, 'worker-1'));
+  const server = new ServerProcess(['--port', '0', '--log-dir', dir, '--workers', '2', ...QUICK]);
+  t.teardown(() => server.stop('SIGKILL'));
+  await server.line(/worker 2: No pending batches/);
+  t.notOk(server.lines.some((line) => line.includes('worker 1: AppendLog')));
+  await orphan.release();
+  await server.listening();
   t.equal(await server.stop('SIGTERM'), 0);
 });
 

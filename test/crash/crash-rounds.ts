@@ -6,8 +6,10 @@ import { join } from 'node:path';
 import split from 'split2';
 import { Pool } from 'undici';
 import { AccountWatch } from '../helpers/account-watch.js';
+import { IdSink } from '../helpers/id-sink.js';
 import { ServerProcess } from '../helpers/server-process.js';
 import type { SourceRequest } from '../helpers/senders.js';
+import { workersOf } from '../helpers/worker-processes.js';
 import { until } from '../helpers/wait-for.js';
 import type { Random } from '../simulation/random.js';
 
@@ -22,6 +24,10 @@ export interface CrashOptions {
   readonly report?: (line: string) => void;
   /** Whether the sink's file is moved away all the time, as `logrotate` does. */
   readonly moves?: boolean;
+  /**
+   * Each start has at random up to this many workers, an HTTP sink, and at random one of the workers is killed first.
+   */
+  readonly workers?: number;
   /** More flags for the server. */
   readonly flags?: readonly string[];
   /** Requests for one event with this id, to other sources, sent as often as plain ones. */
@@ -54,22 +60,23 @@ export const ACKNOWLEDGED_MIN = 200;
  */
 export async function crashRounds(options: CrashOptions): Promise<CrashResult> {
   const { rounds, dir, connections, lifeMsMax, random, moves = false, report = () => undefined } = options;
+  const { workers: workersMax = 1 } = options;
   const sinkFile = join(dir, 'sink.jsonl');
-  const flags = [
-    '--log-dir',
-    join(dir, 'log'),
-    '--sink',
-    'file',
-    '--sink-file',
-    sinkFile,
-    '--batch-wait',
-    '50',
-  ];
+  const ends: (() => unknown)[] = [];
+  const sink = workersMax === 1 ? null : await IdSink.open({ teardown: (end) => ends.push(end) });
+  const sinkFlags = sink?.flags ?? ['--sink', 'file', '--sink-file', sinkFile];
+  const flags = [...sinkFlags, '--log-dir', join(dir, 'log'), '--batch-wait', '50'];
   const sent = new Set<string>();
   const acknowledged = new Set<string>();
   const account = new AccountWatch();
   for (let round = 1; round <= rounds; round++) {
-    const server = await ServerProcess.start(...flags, ...(options.flags ?? []));
+    const workers = random.whole(1, workersMax);
+    const server = await ServerProcess.start(
+      ...flags,
+      '--workers',
+      String(workers),
+      ...(options.flags ?? []),
+    );
     const before = acknowledged.size;
     const { others = [] } = options;
     const load = startLoad({ server, connections, sent, acknowledged, random, others });
@@ -83,14 +90,23 @@ export async function crashRounds(options: CrashOptions): Promise<CrashResult> {
       () => acknowledged.size >= ACKNOWLEDGED_MIN && account.scrapes > 0,
       'events are acknowledged',
     );
+    if (workers > 1 && random.chance(0.5)) {
+      process.kill(random.pick(workersOf(server)), 'SIGKILL');
+      await server.line(/WORKER_ENDED/);
+      await sleep(random.whole(0, lifeMsMax - 1));
+    }
     await server.stop('SIGKILL');
     clearInterval(moving);
     await Promise.all([load.ended, watched]);
-    report(`round ${round}: killed after ${lifeMs} ms, ${acknowledged.size - before} events acknowledged`);
+    const among = workers === 1 ? '' : ` with ${workers} workers`;
+    report(
+      `round ${round}${among}: killed after ${lifeMs} ms, ${acknowledged.size - before} events acknowledged`,
+    );
   }
   const last = await ServerProcess.start(...flags, '--replay-wait', '600000', ...(options.flags ?? []));
   await last.stop('SIGTERM');
-  const found = await compare(dir, sent, acknowledged);
+  const found = compare(sink ?? (await idsInFiles(dir)), sent, acknowledged);
+  for (const end of ends) end();
   return { ...found, scrapes: account.scrapes, unaccounted: account.broken };
 }
 
@@ -160,31 +176,42 @@ export function startLoad(options: LoadOptions): Load {
   return { firstAnswer: Promise.race([firstAnswer, ended]), ended };
 }
 
+/** What a sink got: its ids, lines beyond the first of an id, and lines without one. */
+interface Got {
+  readonly ids: ReadonlySet<string>;
+  readonly duplicates: number;
+  readonly strange: number;
+}
+
 /** @param dir where the sink's files are, with those that were moved away */
-async function compare(
-  dir: string,
-  sent: Set<string>,
-  acknowledged: Set<string>,
-): Promise<Omit<CrashResult, 'scrapes' | 'unaccounted'>> {
-  const seen = new Set<string>();
-  let lines = 0;
-  let strange = 0;
+async function idsInFiles(dir: string): Promise<Got> {
+  const ids = new Set<string>();
+  let [duplicates, strange] = [0, 0];
   for (const name of readdirSync(dir).filter((each) => /^sink.*\.jsonl$/.test(each))) {
     const stream = createReadStream(join(dir, name)).pipe(split());
     stream.on('data', (line: string) => {
-      lines++;
       const id = idOf(line);
-      if (id === null || !sent.has(id)) strange++;
-      else seen.add(id);
+      if (id === null) strange++;
+      else if (ids.has(id)) duplicates++;
+      else ids.add(id);
     });
     await once(stream, 'end');
   }
+  return { ids, duplicates, strange };
+}
+
+function compare(
+  { ids, duplicates, strange }: Got,
+  sent: Set<string>,
+  acknowledged: Set<string>,
+): Omit<CrashResult, 'scrapes' | 'unaccounted'> {
+  const known = [...ids].filter((id) => sent.has(id));
   return {
     acknowledged: acknowledged.size,
-    lost: [...acknowledged].filter((id) => !seen.has(id)),
-    duplicates: lines - strange - seen.size,
-    unanswered: [...seen].filter((id) => !acknowledged.has(id)).length,
-    strange,
+    lost: [...acknowledged].filter((id) => !ids.has(id)),
+    duplicates,
+    unanswered: known.filter((id) => !acknowledged.has(id)).length,
+    strange: strange + ids.size - known.length,
   };
 }
 

@@ -56,6 +56,22 @@ void t.test('kill -9 loses nothing while the file of the sink is moved away all 
   t.equal(result.strange, 0);
 });
 
+void t.test('kill -9 of workers and of their supervisor loses nothing, whatever their number', async (t) => {
+  const result = await crashRounds({
+    rounds: 8,
+    dir: tempDir(t),
+    connections: 64,
+    random: new Random(SEED),
+    lifeMsMax: 300,
+    workers: 3,
+  });
+  t.comment(`${result.acknowledged} acknowledged, ${result.duplicates} delivered twice`);
+  t.ok(result.acknowledged >= ACKNOWLEDGED_MIN, 'there was load');
+  t.same(result.lost, []);
+  t.equal(result.strange, 0);
+  t.same(result.unaccounted, [], 'in each scrape every event was accounted for');
+});
+
 void t.test('kill -9 loses no signed webhook and no CloudEvent', async (t) => {
   const dir = tempDir(t);
   const secretFile = join(dir, 'github.secret');

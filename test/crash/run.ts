@@ -6,15 +6,18 @@ import { Random, randomSeed } from '../simulation/random.js';
 import { crashRounds } from './crash-rounds.js';
 
 const flags = minimist(process.argv.slice(2), {
-  string: ['rounds', 'fsync', 'seed'],
+  string: ['rounds', 'fsync', 'seed', 'workers'],
   boolean: ['move'],
-  default: { rounds: '10', fsync: 'always' },
+  default: { rounds: '10', fsync: 'always', workers: '1' },
 });
 const rounds = Number(flags['rounds']);
 const seed = Number(flags['seed'] ?? randomSeed());
-if (!Number.isInteger(rounds) || rounds < 1 || !Number.isInteger(seed)) {
+const workers = Number(flags['workers']);
+const isMoved = flags['move'] === true;
+const areCounts = [rounds, workers].every((each) => Number.isInteger(each) && each >= 1);
+if (!areCounts || (isMoved && workers > 1) || !Number.isInteger(seed)) {
   console.error(
-    'npm run crash -- --rounds N   (N: a whole number of at least 1) [--fsync always|MS|never] [--move] [--seed N]',
+    'npm run crash -- --rounds N   (N: a whole number of at least 1) [--fsync always|MS|never] [--move | --workers N] [--seed N]',
   );
   process.exit(2);
 }
@@ -29,7 +32,8 @@ const result = await crashRounds({
   lifeMsMax: 1000,
   random: new Random(seed),
   report: console.log,
-  moves: flags['move'] === true,
+  moves: isMoved,
+  workers,
   flags: ['--fsync', String(flags['fsync'])],
 });
 console.log(`

@@ -9,6 +9,8 @@ export class IdSink {
   readonly ids = new Set<string>();
   /** Lines beyond the first of an id. */
   duplicates = 0;
+  /** Lines without an id. */
+  strange = 0;
   /** While it is down it answers 503. */
   isDown = false;
   readonly url: string;
@@ -45,9 +47,10 @@ export class IdSink {
 
   #take(body: string): void {
     for (const line of body.trim().split('\n')) {
-      const { id } = JSON.parse(line) as { id: string };
-      if (this.ids.has(id)) this.duplicates++;
-      this.ids.add(id);
+      const { id } = JSON.parse(line) as { id?: string };
+      if (id === undefined) this.strange++;
+      else if (this.ids.has(id)) this.duplicates++;
+      else this.ids.add(id);
     }
   }
 }

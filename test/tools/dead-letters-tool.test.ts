@@ -573,3 +573,26 @@ void t.test('a command line that cannot be says why', async (t) => {
   t.match(await tool(dir, '--help'), { code: 0, out: /redrive \[FILE/ });
   t.notOk(existsSync(join(dir, 'dead-letters')), 'nothing is made');
 });
+
+void t.test('without names, those of workers are meant as well', async (t) => {
+  const { dir } = filled(t);
+  const folder = join(dir, 'worker-2/dead-letters');
+  mkdirSync(folder, { recursive: true });
+  mkdirSync(join(dir, 'worker-1'));
+  writeFileSync(join(folder, name(1)), letter(name(1), 0, 'd', 'too old'));
+  const shown = await tool(dir, 'show');
+  t.equal(shown.code, 0);
+  t.same(
+    [...shown.out.matchAll(/"id":"(\w)"/g)].map(([, id]) => id),
+    ['a', 'b', 'c', 'd'],
+  );
+  const listed = await tool(dir, 'ls');
+  t.match(listed.out, `3 dead letters in 2 files of ${join(dir, 'dead-letters')}`);
+  t.match(listed.out, `1 dead letter in 1 file of ${folder}`);
+  t.equal((await tool(dir, 'show', name(2))).out.match(/"id"/g)?.length, 1);
+  rmSync(join(dir, 'dead-letters'), { recursive: true });
+  t.same(await tool(dir, 'drop', '--yes'), { code: 0, out: '1 event dropped\n', err: '' });
+  t.same(readdirSync(folder), ['.lock']);
+  t.ok(existsSync(join(dir, 'worker-2/operations.jsonl')));
+  t.match(await tool(dir, 'drop', '--yes'), { code: 0, out: /nothing to do/ });
+});

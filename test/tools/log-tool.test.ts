@@ -496,3 +496,40 @@ void t.test(
     t.match(await reportLock(dir), { owner: null });
   },
 );
+
+void t.test('the directories of workers are looked at as well', async (t) => {
+  const dir = tempDir(t);
+  for (const worker of [1, 2, 10]) {
+    mkdirSync(join(dir, `worker-${worker}`));
+    writeFileSync(join(dir, `worker-${worker}`, name(worker)), line(`of${worker}`));
+  }
+  writeFileSync(join(dir, name(1)), line('own'));
+  writeFileSync(join(dir, 'worker-3'), 'no directory');
+  const listed = await tool('ls', '--log-dir', dir);
+  t.equal(listed.code, 0);
+  const places = [...listed.out.matchAll(/^(.*\/worker-\d+):$/gm)].map(([, place]) => place);
+  t.same(
+    places,
+    [1, 2, 10].map((worker) => join(dir, `worker-${worker}`)),
+  );
+  t.equal(listed.out.match(/1 batch file,/g)?.length, 4);
+  t.equal(listed.out.match(/worker-\d+: not a batch file/g)?.length, 1, 'a file of that name is foreign');
+  const json = await tool('ls', '--json', '--log-dir', dir);
+  const rows = json.out
+    .trim()
+    .split('\n')
+    .map((row) => JSON.parse(row) as { kind: string; name?: string });
+  t.same(
+    rows.filter(({ kind }) => kind === 'directory').map((row) => row.name),
+    ['worker-1', 'worker-2', 'worker-10'],
+  );
+  const all = await tool('cat', '--log-dir', dir);
+  t.same(
+    [...all.out.matchAll(/"id":"(\w+)"/g)].map(([, id]) => id),
+    ['own', 'of1', 'of2', 'of10'],
+  );
+  t.equal((await tool('cat', name(1), '--log-dir', dir)).out.match(/"id"/g)?.length, 1);
+  writeFileSync(join(dir, 'worker-2', name(2)), 'garbage\n');
+  t.equal((await tool('verify', '--log-dir', dir)).code, 1, 'damage anywhere is damage');
+  t.match(await tool('cat', 'worker-1/x', '--log-dir', dir), { code: 78, err: /--log-dir DIR\/worker-1/ });
+});
