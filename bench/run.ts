@@ -15,6 +15,7 @@ import { sources } from './sources.js';
 import { start } from './start.js';
 import { survivors } from './survivors.js';
 import { Workbench } from './workbench.js';
+import { workers } from './workers.js';
 
 interface RunOptions {
   readonly cases: readonly string[];
@@ -40,6 +41,7 @@ const CASES: ReadonlyMap<string, Case> = new Map<string, Case>([
   ['replay-http', async (bench, { rounds, events }) => replayHttp(bench, rounds, events)],
   ['delivery', async (bench, { rounds, seconds }) => delivery(bench, rounds, seconds)],
   ['sources', async (bench, { rounds, seconds }) => sources(bench, rounds, seconds)],
+  ['workers', async (bench, { rounds, seconds }) => workers(bench, rounds, seconds)],
   ['page', async (bench, { rounds, seconds }) => page(bench, rounds, seconds)],
   ['survivors', async (bench, { rounds, seconds }) => survivors(bench, rounds, seconds)],
   ['rivals', async (bench, { rounds, seconds }) => rivals(bench, rounds, seconds)],
