@@ -181,12 +181,14 @@ function reloader(forebay: Forebay, server: IngestionServer, keys: Keys | null, 
 /** Opens the log of a worker: the supervisor holds the directory around it, so who has the lock is about to end. */
 async function openAfterOrphans(context: LogContext): Promise<EventLog> {
   const endMs = performance.now() + ORPHANS_MS;
-  for (;;) {
+  for (let isSaid = false; ; isSaid = true) {
     try {
       return await openAppendLog(context);
     } catch (error) {
-      const isLocked = error instanceof ForebayError && error.code === 'LOG_DIR_LOCKED';
-      if (!isLocked || performance.now() > endMs) throw error;
+      if (!(error instanceof ForebayError) || error.code !== 'LOG_DIR_LOCKED') throw error;
+      if (performance.now() > endMs) throw error;
+      if (!isSaid)
+        context.reporter.info(`${error.message}. It is a worker of a server that was killed, and ends`);
       await sleep(ORPHAN_LOOK_MS);
     }
   }

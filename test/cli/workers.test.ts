@@ -3,6 +3,7 @@ import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
 import type { Test } from 'tap';
 import { request } from 'undici';
@@ -229,8 +230,7 @@ void t.test('a start waits for workers whose supervisor was killed just now', as
   const orphan = await lockDirectory(nodeFileSystem, join(dir, 'worker-1'));
   const server = new ServerProcess(['--port', '0', '--log-dir', dir, '--workers', '2', ...QUICK]);
   t.teardown(() => server.stop('SIGKILL'));
-  await server.line(/worker 2: No pending batches/);
-  t.notOk(server.lines.some((line) => line.includes('worker 1: AppendLog')));
+  await server.line(/worker 1: Another server uses the log directory .* ends$/);
   await orphan.release();
   await server.listening();
   t.equal(await server.stop('SIGTERM'), 0);
@@ -301,6 +301,46 @@ void t.test('signals go on to the workers', async (t) => {
   server.signal('SIGINT');
   t.equal(await server.exited, 0);
   t.notOk(workers.some(lives));
+});
+
+void t.test('a second signal ends all at once', async (t) => {
+  const held = ['--sink-latency', '600000', '--batch-size', '1'];
+  const server = await started(t, '--log-dir', tempDir(t), '--workers', '2', ...held);
+  for (const id of ['a', 'b']) t.equal(await post(server, id), 202);
+  await until(
+    async () => (await scrape(server.port)).value('forebay_sink_attempts_running') === 2,
+    'attempts run',
+  );
+  const workers = workersOf(server);
+  server.signal('SIGTERM');
+  for (const worker of [1, 2])
+    await server.line(new RegExp(`worker ${worker}: The supervisor stops: stopping`));
+  await sleep(600); // one that comes at once is the same
+  server.signal('SIGTERM');
+  t.equal(await server.exited, null);
+  await until(() => !workers.some(lives), 'the workers are gone');
+  t.ok(server.lines.some((line) => line.includes('SIGTERM again: exiting at once')));
+});
+
+void t.test('when all workers end at once they come back on the same port', async (t) => {
+  const [dir, sink] = [tempDir(t), await IdSink.open(t)];
+  const server = await started(t, '--log-dir', dir, '--workers', '2', ...sink.flags);
+  for (const id of ['x', 'y', 'z']) t.equal(await post(server, id), 202);
+  const delivered = async (): Promise<number> =>
+    (await scrape(server.port)).value('forebay_events_delivered_total');
+  await until(async () => (await delivered()) === 3, 'they are counted');
+  for (const pid of workersOf(server)) process.kill(pid, 'SIGKILL');
+  for (const worker of [1, 2]) await server.line(new RegExp(`WORKER_ENDED Worker ${worker} ended`));
+  const isReady = async (): Promise<boolean> =>
+    get(server, '/ready').then(
+      ({ status }) => status === 200,
+      () => false,
+    );
+  await until(isReady, 'they are back');
+  for (const id of ['a', 'b', 'c', 'd']) t.equal(await post(server, id), 202);
+  await until(() => sink.ids.size === 7, 'all are delivered');
+  await until(async () => (await delivered()) === 7, 'what the dead ones have counted stays in the sum');
+  t.equal(await server.stop('SIGTERM'), 0);
 });
 
 void t.test('operators have an address of their own, for all workers', async (t) => {

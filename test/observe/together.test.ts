@@ -104,7 +104,7 @@ async function reported(
   t.teardown(() => {
     reports.close();
   });
-  return { ...running, report: async () => structuredClone(await reports.report(0, true)) };
+  return { ...running, report: async () => structuredClone(await reports.report(0, 'page')) };
 }
 
 async function two(t: Test): Promise<{ reports: ReportOf[]; pages: PageReport[] }> {

@@ -2,7 +2,7 @@
 import type { EventCounts } from '../../event-counts.js';
 import type { ErrorCode } from '../../base/errors.js';
 import type { Exposition } from '../../observe/metrics/metrics-route.js';
-import type { Report } from '../../observe/together/report.js';
+import type { Depth, Report } from '../../observe/together/report.js';
 import type { ProbeAnswer } from '../../door/probes.js';
 
 /** What a worker asks for, on behalf of someone who looks: metrics, of OpenMetrics if asked for, a probe, the page. */
@@ -31,8 +31,7 @@ export type FromSupervisor =
   | { readonly kind: 'leftovers delivered' }
   | { readonly kind: 'stop' }
   | { readonly kind: 'reload' }
-  /** @property looks whether someone looks at the page */
-  | { readonly kind: 'report'; readonly id: number; readonly looks: boolean }
+  | { readonly kind: 'report'; readonly id: number; readonly depth: Depth }
   | { readonly kind: 'reply'; readonly id: number; readonly reply: Reply }
   /** A text for open pages. */
   | { readonly kind: 'page'; readonly text: string };

@@ -1,12 +1,13 @@
 import cluster from 'node:cluster';
 import { EventEmitter } from 'node:events';
-import { ForebayError } from '../../base/errors.js';
+import { asError, ForebayError } from '../../base/errors.js';
 import type { ProbeAnswer } from '../../door/probes.js';
 import type { LiveFeed } from '../../observe/page/live-feed.js';
 import type { LiveStream } from '../../observe/page/live-stream.js';
 import type { Exposition } from '../../observe/metrics/metrics-route.js';
 import { mergeProbes } from '../../observe/together/merge-probes.js';
 import type { OwnReports } from '../../observe/together/own-reports.js';
+import type { Depth } from '../../observe/together/report.js';
 import { TASK_VARIABLE } from './messages.js';
 import type { FromSupervisor, FromWorker, Question, Reply, Task } from './messages.js';
 
@@ -140,7 +141,9 @@ export class SupervisorLink extends EventEmitter<Events> implements LiveFeed {
         this.emit('reload');
         break;
       case 'report':
-        void this.#report(message.id, message.looks);
+        this.#report(message.id, message.depth).catch((error: unknown) => {
+          process.emitWarning(asError(error)); // it is said to be silent then
+        });
         break;
       case 'reply':
         this.#waiting.get(message.id)?.(message.reply);
@@ -151,8 +154,8 @@ export class SupervisorLink extends EventEmitter<Events> implements LiveFeed {
     }
   }
 
-  async #report(id: number, looks: boolean): Promise<void> {
-    const report = await this.#reports?.report(this.#stream?.pages ?? 0, looks);
+  async #report(id: number, depth: Depth): Promise<void> {
+    const report = await this.#reports?.report(this.#stream?.pages ?? 0, depth);
     if (report !== undefined) await this.tell({ kind: 'report', id, report });
   }
 }

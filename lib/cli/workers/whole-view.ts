@@ -10,7 +10,7 @@ import { Observer } from '../../observe/page/observer.js';
 import { mergeProbes } from '../../observe/together/merge-probes.js';
 import type { Missing } from '../../observe/together/merge-probes.js';
 import type { OwnReports } from '../../observe/together/own-reports.js';
-import type { Report, ReportOf } from '../../observe/together/report.js';
+import type { Depth, ReportOf } from '../../observe/together/report.js';
 import { Whole } from '../../observe/together/whole.js';
 import type { Question, Reply } from './messages.js';
 import type { WorkerSlot } from './worker-slot.js';
@@ -70,11 +70,11 @@ export class WholeView {
           return { exposition: await this.#metrics(question.isOpen) };
         case 'health':
         case 'ready': {
-          const { reports, missing } = await this.#look(false);
+          const { reports, missing } = await this.#ask('probes');
           return { probe: mergeProbes(question.about, reports, missing) };
         }
         case 'page':
-          await this.#look(true);
+          await this.#look('page');
           return { text: firstText(this.#observer) };
       }
     } catch (error) {
@@ -101,7 +101,7 @@ export class WholeView {
   async #tick(): Promise<void> {
     if (this.#isLooking) return;
     this.#isLooking = true;
-    await this.#look(this.#pagesOpen.size > 0);
+    await this.#look(this.#pagesOpen.size > 0 ? 'page' : 'counts');
     this.#isLooking = false;
     this.#observer.tick();
     if (this.#pagesOpen.size === 0) return;
@@ -109,38 +109,38 @@ export class WholeView {
     for (const slot of this.#pagesOpen) slot.tell({ kind: 'page', text });
   }
 
-  /** Asks all. @param looks whether someone looks at the page */
-  async #look(looks: boolean): Promise<Look> {
-    const { slots, leftovers } = this.#options;
-    const left = await Promise.all(leftovers.map(async (each) => each.report(0, looks)));
-    const asked = slots.filter(({ isReporting }) => isReporting);
-    const answers = await Promise.all(
-      asked.map(async (slot): Promise<{ slot: WorkerSlot; report: Report | null }> => {
-        return { slot, report: await slot.report(looks) };
-      }),
-    );
-    const reports: ReportOf[] = left.map((report) => ({ worker: 0, report }));
-    const silent: number[] = [];
-    for (const { slot, report } of answers) {
-      if (report === null) {
-        if (slot.isReporting) silent.push(slot.number);
-        continue;
-      }
-      reports.push({ worker: slot.number, report });
+  /** Asks all, and keeps what they said for the page and for their end. */
+  async #look(depth: Exclude<Depth, 'probes'>): Promise<Look> {
+    const look = await this.#ask(depth);
+    const { reports, missing } = look;
+    for (const { worker, report } of reports) {
+      const slot = this.#options.slots.find(({ number }) => number === worker);
+      if (slot?.isReporting !== true) continue; // of no worker, or it has ended meanwhile
       this.#last.set(slot, report.families);
       if (report.pagesOpen > 0) this.#pagesOpen.add(slot);
       else this.#pagesOpen.delete(slot);
     }
-    const heard = new Set(reports.map(({ worker }) => worker));
-    const missing = slots
-      .filter(({ number }) => !heard.has(number))
-      .map(({ number }) => ({
-        worker: number,
-        why: silent.includes(number) ? 'does not answer' : 'is being started',
-      }));
     this.#whole.update(reports);
     this.#missing = missing;
-    return { reports, missing, silent };
+    return look;
+  }
+
+  async #ask(depth: Depth): Promise<Look> {
+    const { slots, leftovers } = this.#options;
+    const left = leftovers.map(async (each) => ({ worker: 0, report: await each.report(0, depth) }));
+    const asked = slots.filter(({ isReporting }) => isReporting);
+    const answers = asked.map(async (slot) => ({ worker: slot.number, report: await slot.report(depth) }));
+    const found = await Promise.all([...left, ...answers]);
+    const reports = found.filter((each): each is ReportOf => each.report !== null);
+    const heard = new Set(reports.map(({ worker }) => worker));
+    const silent = asked.filter((slot) => slot.isReporting && !heard.has(slot.number));
+    const missing = slots
+      .filter(({ number }) => !heard.has(number))
+      .map((slot) => ({
+        worker: slot.number,
+        why: silent.includes(slot) ? 'does not answer' : 'is being started',
+      }));
+    return { reports, missing, silent: silent.map(({ number }) => number) };
   }
 
   /** @throws Error if a worker does not answer: sums without it would be wrong */
@@ -154,7 +154,7 @@ export class WholeView {
   }
 
   async #families(): Promise<Family[]> {
-    const { reports, silent } = await this.#look(false);
+    const { reports, silent } = await this.#look('counts');
     if (silent.length > 0) throw new Error(`Worker ${silent.join(' and ')} does not answer`);
     const { slots } = this.#options;
     const restarts = slots.reduce((sum, slot) => sum + slot.restarts, 0);

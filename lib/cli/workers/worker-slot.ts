@@ -2,7 +2,7 @@ import cluster from 'node:cluster';
 import type { Worker } from 'node:cluster';
 import type { EventCounts } from '../../event-counts.js';
 import type { ErrorCode } from '../../base/errors.js';
-import type { Report } from '../../observe/together/report.js';
+import type { Depth, Report } from '../../observe/together/report.js';
 import { TASK_VARIABLE } from './messages.js';
 import type { FromSupervisor, FromWorker, Question, Task } from './messages.js';
 
@@ -96,7 +96,7 @@ export class WorkerSlot {
   }
 
   /** What it says of itself; `null`: it does not answer in time. */
-  async report(looks: boolean): Promise<Report | null> {
+  async report(depth: Depth): Promise<Report | null> {
     const id = ++this.#reports;
     const report = await new Promise<Report | null>((resolve) => {
       const timer = setTimeout(resolve, REPORT_MS, null);
@@ -104,7 +104,7 @@ export class WorkerSlot {
         clearTimeout(timer);
         resolve(each);
       });
-      this.tell({ kind: 'report', id, looks });
+      this.tell({ kind: 'report', id, depth });
     });
     this.#waiting.delete(id);
     return report;

@@ -3,7 +3,7 @@ import { health, readiness } from '../../door/probes.js';
 import type { Forebay } from '../../forebay.js';
 import type { Family } from '../metrics/family.js';
 import { batchesOf, failureOf } from '../page/observed.js';
-import type { PageReport, Report } from './report.js';
+import type { Depth, PageReport, Probes, Report } from './report.js';
 
 const PEEK_MS = 100;
 /** If nobody has asked for this long, nobody looks at the page. */
@@ -26,18 +26,15 @@ export class OwnReports {
     this.#families = families;
   }
 
-  /** @param looks whether someone looks at the page: then with batches and events */
-  async report(pagesOpen: number, looks: boolean): Promise<Report> {
-    if (looks) this.#look();
-    const disk = await this.#forebay.diskUsage();
-    const families = await this.#families();
-    const refusal = this.#door.refusal();
-    return {
-      families,
-      page: this.#page(disk, looks),
-      probes: { health: health(this.#forebay), ready: readiness(this.#forebay, refusal) },
-      pagesOpen,
-    };
+  async report(pagesOpen: number, depth: Depth): Promise<Report> {
+    if (depth === 'probes') return { families: [], page: null, probes: this.#probes(), pagesOpen };
+    if (depth === 'page') this.#look();
+    const [families, disk] = await Promise.all([this.#families(), this.#forebay.diskUsage()]);
+    return { families, page: this.#page(disk, depth === 'page'), probes: this.#probes(), pagesOpen };
+  }
+
+  #probes(): Probes {
+    return { health: health(this.#forebay), ready: readiness(this.#forebay, this.#door.refusal()) };
   }
 
   #page(disk: PageReport['disk'], looks: boolean): PageReport | null {

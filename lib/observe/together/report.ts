@@ -7,11 +7,17 @@ import type { Family } from '../metrics/family.js';
 import type { KnownBatches, ObservedForebay } from '../page/observed.js';
 import type { Statistics } from '../../statistics.js';
 
+/**
+ * What is asked for. `probes` waits for nothing: a probe must be answered while the disk hangs. `counts`: metrics, and
+ * what the page keeps for its history; `page`: also what changes with each batch, as someone looks.
+ */
+export type Depth = 'probes' | 'counts' | 'page';
+
 /** What one process says of itself. Plain data: it goes from process to process. */
 export interface Report {
-  /** For `/metrics`; none before the start. */
+  /** For `/metrics`; none before the start, or if it was not asked for. */
   readonly families: readonly Family[];
-  /** For the page; `null` before the start. */
+  /** For the page; `null` before the start, or if it was not asked for. */
   readonly page: PageReport | null;
   /** For `/health` and `/ready`. */
   readonly probes: Probes;
