@@ -93,7 +93,11 @@ export class Replay {
     const { log } = this.#options;
     const untilEndMs = this.#endMs - performance.now();
     const retryAfterMs = Math.max(RETRY_AFTER_MS_MIN, Math.min(untilEndMs, log.drainMs(log.pendingBytes)));
-    const message = `The server is starting: it first delivers what an earlier run left (${this.#left} of ${count(log.leftoverBatches, 'batch', 'batches')} left)`;
+    const left =
+      this.#left === 0
+        ? 'in other directories'
+        : `(${this.#left} of ${count(log.leftoverBatches, 'batch', 'batches')} left)`;
+    const message = `The server is starting: it first delivers what an earlier run left ${left}`;
     return new ForebayError('NOT_RUNNING', { message, retryAfterMs });
   }
 }

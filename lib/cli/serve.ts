@@ -5,12 +5,15 @@ import { VERSION } from '../base/version.js';
 import { AdminServer } from '../door/admin-server.js';
 import { isLoopback } from '../door/host-rules.js';
 import { IngestionServer } from '../door/ingestion-server.js';
+import { health } from '../door/probes.js';
+import type { WholeProbe } from '../door/probes.js';
 import { createForebay } from '../forebay.js';
 import type { Forebay } from '../forebay.js';
 import type { Keys } from '../keys/keys.js';
 import { metricsAt } from '../observe/metrics/metrics-route.js';
 import { OperatorRoutes } from '../observe/operator-routes.js';
 import { pageRoutes } from '../observe/page/page-routes.js';
+import { withLeftovers } from '../observe/together/with-leftovers.js';
 import { leftLogDirs, openAppendLog } from '../open-log.js';
 import type { LogContext } from '../open-log.js';
 import type { EventLog } from '../seams/event-log.js';
@@ -64,7 +67,11 @@ export async function serve(
   const { adminPort, adminHost, page } = settings;
   const shown = { page: page !== 'off', showsData: page === 'data' };
   const hasHealth = adminPort === null;
-  const wholeProbe = supervisor === null ? null : supervisor.probe.bind(supervisor);
+  const whole = withLeftovers(forebay, leftovers.forebays);
+  const wholeProbe: WholeProbe =
+    supervisor === null
+      ? async (which, own) => (which === 'health' ? health(whole) : own)
+      : supervisor.probe.bind(supervisor);
   const server = new IngestionServer({
     ...http,
     ...bounds,

@@ -6,6 +6,7 @@ import type { ClosedDoorOptions } from '../door/closed-door.js';
 import type { IngestionServer } from '../door/ingestion-server.js';
 import type { EventCounts } from '../event-counts.js';
 import type { Forebay } from '../forebay.js';
+import { mergeCounts } from '../observe/together/merge-statistics.js';
 import type { Leftovers } from './leftovers.js';
 import type { ConnectionBounds } from './open-files.js';
 import type { ServerSettings } from './server-settings.js';
@@ -92,17 +93,17 @@ export async function endServing(
   await leftovers.stop(waitMs); // they share the sink, which the other stop closes
   await forebay.stop(Math.max(0, end - performance.now() - CLOSING_MS));
   door?.close();
-  return forebay.counts();
+  return mergeCounts([forebay, ...leftovers.forebays].map((each) => each.counts()));
 }
 
-/** The last line of a server. */
-export function tellStopped(counts: EventCounts, logger: Logger): void {
+/** The last line of a server. @param besides what is in no number, in words */
+export function tellStopped(counts: EventCounts, logger: Logger, besides: string = ''): void {
   const { pending, unreadBatches } = counts;
   const unread =
     unreadBatches === 0 ? '' : ` and ${count(unreadBatches, 'batch', 'batches')} of earlier runs`;
   logger.info(
     { ...counts },
-    `Stopped; ${count(pending, 'event')}${unread} ${pending + unreadBatches === 1 ? 'waits' : 'wait'} on disk`,
+    `Stopped; ${count(pending, 'event')}${unread} ${pending + unreadBatches === 1 ? 'waits' : 'wait'} on disk${besides}`,
   );
 }
 

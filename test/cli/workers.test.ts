@@ -46,7 +46,8 @@ async function get(server: ServerProcess, path: string): Promise<{ status: numbe
 
 /** What an open page gets until it matches. */
 async function page(server: ServerProcess, pattern: RegExp): Promise<string> {
-  const { body } = await request(new URL('/page/live', server.url));
+  const signal = AbortSignal.timeout(60_000);
+  const { body } = await request(new URL('/page/live', server.url), { signal });
   let shown = '';
   for await (const piece of body) if (pattern.test((shown += String(piece)))) break;
   return shown;
@@ -169,6 +170,7 @@ void t.test(
     t.equal(seen.value('forebay_events_delivered_total'), ids.length);
     t.equal(seen.value('forebay_unaccounted_events'), 0);
     t.equal(seen.value('forebay_queue_events_max'), 10_000);
+    t.match(await get(alone, '/health'), { body: { events: { accepted: 12, delivered: 12 } } });
     t.match(await page(alone, /"delivered":12.*\n\n/), '"workers":null');
     for (const worker of [1, 2, 3]) t.same(batches(join(dir, `worker-${worker}`)), []);
     t.notOk(alone.lines.some((line) => line.includes('FOREIGN_FILE')));

@@ -51,9 +51,7 @@ export async function supervise(settings: ServerSettings, logger: Logger): Promi
       await leftovers.start();
     },
   });
-  forebay.broken.catch(() => {
-    supervisor.endAtOnce();
-  });
+  forebay.broken.catch(() => process.exit(1)); // workers end without it; a restart starts with what is on disk
   const view = new WholeView({
     slots: supervisor.slots,
     leftovers: [forebay, ...leftovers.forebays].map(leftoverReports),
@@ -172,10 +170,14 @@ class Supervisor {
     await forebay.stop(waitMs());
     await ended;
     this.#view?.close();
-    tellStopped(
-      mergeCounts([forebay.counts(), ...this.slots.flatMap(({ stoppedWith }) => stoppedWith ?? [])]),
-      this.#logger,
-    );
+    const counts = [forebay, ...leftovers.forebays].map((each) => each.counts());
+    const unknown: number[] = [];
+    for (const { number, stoppedWith } of this.slots) {
+      if (stoppedWith === null) unknown.push(number);
+      else counts.push(stoppedWith);
+    }
+    const besides = unknown.length === 0 ? '' : `, without what worker ${unknown.join(' and ')} had`;
+    tellStopped(mergeCounts(counts), this.#logger, besides);
   }
 
   #listening(isTls: boolean): void {

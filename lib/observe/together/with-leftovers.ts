@@ -1,12 +1,16 @@
 import { compareBatchNames } from '../../logs/file/batch-name.js';
+import type { health } from '../../door/probes.js';
 import type { Forebay } from '../../forebay.js';
 import { BATCHES_SHOWN_MAX } from '../page/batch-states.js';
 import { batchesOf, failureOf } from '../page/observed.js';
 import type { ObservedForebay } from '../page/observed.js';
-import { mergeSpaces, mergeStatistics } from './merge-statistics.js';
+import { mergeCounts, mergeSinks, mergeSpaces, mergeStatistics } from './merge-statistics.js';
 
-/** A pipeline and those that deliver what is left in other directories, as the page sees one. */
-export function withLeftovers(forebay: Forebay, leftovers: readonly Forebay[]): ObservedForebay {
+/** A pipeline and those that deliver what is left in other directories, as the page and `/health` see one. */
+export function withLeftovers(
+  forebay: Forebay,
+  leftovers: readonly Forebay[],
+): ObservedForebay & Parameters<typeof health>[0] {
   if (leftovers.length === 0) return forebay;
   const all = [forebay, ...leftovers];
   const { settings, sink } = forebay;
@@ -15,6 +19,12 @@ export function withLeftovers(forebay: Forebay, leftovers: readonly Forebay[]): 
     sink,
     get healthy() {
       return all.every(({ healthy }) => healthy);
+    },
+    logFailure: () => all.map((each) => each.logFailure()).find((failure) => failure !== null) ?? null,
+    counts: () => mergeCounts(all.map((each) => each.counts())),
+    sinkState() {
+      const states = all.flatMap((each) => each.sinkState() ?? []);
+      return states.length === 0 ? null : mergeSinks(states);
     },
     statistics() {
       const [first, ...others] = all.flatMap((each) => each.statistics() ?? []);
