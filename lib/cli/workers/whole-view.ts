@@ -16,6 +16,8 @@ import type { Question, Reply } from './messages.js';
 import type { WorkerSlot } from './worker-slot.js';
 
 const LOOK_MS = 1000;
+/** How long a page may take to open once it has asked, in milliseconds. */
+const OPENING_MS = 10_000;
 /** How long metrics are reused for further requests, in milliseconds. */
 const SHARED_MS = 1000;
 
@@ -49,6 +51,8 @@ export class WholeView {
   #pagesOpen = new Set<WorkerSlot>();
   readonly #timer: NodeJS.Timeout;
   #isLooking = false;
+  /** A page that has asked is open soon: until then, on the clock of `performance.now()`, all is asked for. */
+  #pageUntilMs = 0;
   readonly #made = new Map<boolean, { readonly atMs: number; readonly exposition: Promise<Exposition> }>();
 
   constructor(options: WholeViewOptions) {
@@ -74,6 +78,7 @@ export class WholeView {
           return { probe: mergeProbes(question.about, reports, missing) };
         }
         case 'page':
+          this.#pageUntilMs = performance.now() + OPENING_MS;
           await this.#look('page');
           return { text: firstText(this.#observer) };
       }
@@ -101,12 +106,17 @@ export class WholeView {
   async #tick(): Promise<void> {
     if (this.#isLooking) return;
     this.#isLooking = true;
-    await this.#look(this.#pagesOpen.size > 0 ? 'page' : 'counts');
+    await this.#look(this.#depth);
     this.#isLooking = false;
     this.#observer.tick();
     if (this.#pagesOpen.size === 0) return;
     const text = snapshotText(this.#observer);
     for (const slot of this.#pagesOpen) slot.tell({ kind: 'page', text });
+  }
+
+  /** What to ask for: each look replaces what an open page sees. */
+  get #depth(): 'counts' | 'page' {
+    return this.#pagesOpen.size > 0 || performance.now() < this.#pageUntilMs ? 'page' : 'counts';
   }
 
   /** Asks all, and keeps what they said for the page and for their end. */
@@ -154,7 +164,7 @@ export class WholeView {
   }
 
   async #families(): Promise<Family[]> {
-    const { reports, silent } = await this.#look('counts');
+    const { reports, silent } = await this.#look(this.#depth);
     if (silent.length > 0) throw new Error(`Worker ${silent.join(' and ')} does not answer`);
     const { slots } = this.#options;
     const restarts = slots.reduce((sum, slot) => sum + slot.restarts, 0);
