@@ -219,6 +219,9 @@ void t.test('a worker that does not answer is named, and no sum is a part', asyn
     Promise.race([get(server, path), get(server, path)]);
   t.equal((await answered('/health')).status, 200);
   process.kill(stopped, 'SIGSTOP');
+  t.teardown(() => {
+    if (lives(stopped)) process.kill(stopped, 'SIGKILL'); // it would not notice that its supervisor has gone
+  });
   t.match(await answered('/metrics'), {
     status: 503,
     body: { code: 'WORKER_SILENT', error: /^Worker [12] does not answer$/ },
