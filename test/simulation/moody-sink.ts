@@ -149,7 +149,9 @@ export function moodySink(
     const good = events.filter((event) => !isPoison(event));
     if (moods.cutOff > 0 && random.chance(moods.cutOff)) {
       tally.count('sink', 'batches cut off, and a part of them taken');
-      ledger.took(good.slice(0, random.whole(0, good.length)));
+      // one that goes by keys refuses again, under the same key, what it has refused before it was mended
+      const some = good.slice(0, random.whole(0, good.length));
+      ledger.took(some.filter(({ poison }) => !memory.goesByKeys || !poison));
       return new Error('the connection broke');
     }
     const poison = events.flatMap((event, index) =>
