@@ -8,6 +8,8 @@ import type { Course, Part, Verdict } from './settlement.js';
 const MEMORY_BYTES_MAX = 4 * 1024 * 1024;
 /** Approximate memory of a part, in bytes. */
 const PART_BYTES = 80;
+/** If the sink takes nothing, one turn in this many is for a new piece. */
+const NEW_EVERY = 4;
 
 /** Events of some pieces that the sink refused and that are not among the dead letters yet. */
 export interface NotKept {
@@ -29,6 +31,9 @@ export class FileCourse {
   /** The first piece that was not started. */
   #next = 0;
   #latest: Course;
+  /** Turns in a row in which the sink took nothing, and what it had taken before this one. */
+  #turnsInVain = 0;
+  #takenBefore = 0;
 
   constructor(batch: StoredBatch) {
     this.#pieces = Math.max(1, batch.pieces.length);
@@ -61,16 +66,20 @@ export class FileCourse {
 
   /** Starts a turn of the file: parts that wait apart are offered again, after all others. */
   startTurn(): void {
+    this.#turnsInVain = this.taken > this.#takenBefore ? 0 : this.#turnsInVain + 1;
+    this.#takenBefore = this.taken;
     for (const course of this.begun.values()) course.open.push(...course.apart.splice(0));
   }
 
   /**
-   * The piece to settle next; `null` if there is none. A piece that is being split takes turns with new ones: each shows
-   * what the sink makes of the other. Then come pieces that have given way, and last pieces whose parts wait apart.
+   * The piece to settle next; `null` if there is none. New pieces come first while the sink takes any, then pieces that
+   * have given way, and last pieces whose parts wait apart. If it takes nothing, a piece that has failed is tried further, as
+   * its parts may show what is wrong, and a new one every few turns.
    */
   next(): number | null {
-    for (const [index, course] of this.begun)
-      if (course.isSuspect && course !== this.#latest && isOpen(course)) return index;
+    const isInVain = this.#turnsInVain % NEW_EVERY > 0 && this.taken === this.#takenBefore;
+    const failed = isInVain ? this.#mostFailed() : null;
+    if (failed !== null) return failed;
     if (this.#next < this.#pieces) return this.#next++;
     for (const [index, course] of this.begun) if (isOpen(course)) return index;
     for (const [index, { open, apart }] of this.begun)
@@ -120,6 +129,18 @@ export class FileCourse {
   /** Forgets all progress: the whole file is offered again. */
   drop(): void {
     for (const course of this.#courses) course.open = [];
+  }
+
+  /** Of the pieces that have given way. */
+  #mostFailed(): number | null {
+    let most: number | null = null;
+    let failures = 0;
+    for (const [index, course] of this.begun) {
+      if (!isOpen(course) || course.failures <= failures) continue;
+      most = index;
+      failures = course.failures;
+    }
+    return most;
   }
 
   get #courses(): Course[] {

@@ -38,6 +38,8 @@ export async function settleFile(
 ): Promise<FileSettlement | null> {
   const { log, settler } = settling;
   for (let index = course.next(); index !== null; index = course.next()) {
+    // a sink may answer without a wait: requests are read in between
+    if (batch.pieces.length > 0) await nextTurn();
     const part = await readInPlace(batch, index, settling);
     const ofPiece = course.begin(index, part ?? batch.pieces[index] ?? batch);
     const settlement = part === null ? null : await settler.settle(part, ofPiece, mayHaveLetters);
@@ -72,4 +74,10 @@ async function readInPlace(
     if (++tries <= READS_IN_PLACE) read.push(await batch.piece(index));
   });
   return read[0] ?? null;
+}
+
+async function nextTurn(): Promise<void> {
+  await new Promise<void>((resolve) => {
+    setImmediate(resolve);
+  });
 }

@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { batchOf, DEAD_LETTERS, deadLetterFiles } from '../../lib/logs/file/directory-listing.js';
+import { batchOf, DEAD_LETTERS, deadLetterFiles } from '../../lib/logs/file/aside/letter-files.js';
 import { unlink } from '../../lib/logs/file/closing.js';
 import { call, callVoid, flushDirectory, statsOf, writeAll } from '../../lib/logs/file/file-system.js';
 import { FILE_BOUNDS } from '../../lib/logs/file/large-file.js';

@@ -3,12 +3,8 @@ import { isBatchName } from '../../lib/logs/file/batch-name.js';
 import { lookThrough } from '../../lib/logs/file/directory-entries.js';
 import { statsOf } from '../../lib/logs/file/file-system.js';
 import type { FileSystem } from '../../lib/logs/file/file-system.js';
-import {
-  deadLetterFiles,
-  EARLIER_OPERATIONS,
-  OPERATIONS,
-  OURS,
-} from '../../lib/logs/file/directory-listing.js';
+import { deadLetterFiles } from '../../lib/logs/file/aside/letter-files.js';
+import { EARLIER_OPERATIONS, OPERATIONS, OURS } from '../../lib/logs/file/directory-listing.js';
 import { QUARANTINE } from '../../lib/logs/file/aside/quarantine.js';
 import { workersWithDirectory } from '../../lib/logs/file/worker-directories.js';
 import { isWorkerDirectory, workerDirectory } from '../../lib/logs/file/worker-name.js';

@@ -18,9 +18,8 @@ import { Backlog } from './backlog.js';
 import { BatchNames, compareBatchNames } from './batch-name.js';
 import { BatchReader } from './batch-reader.js';
 import { batchesBetween, heldBatches } from './batches-in-file.js';
-import type { BatchInFile } from './batches-in-file.js';
 import type { BatchSums } from './batch-sums.js';
-import { markedBytes } from './checksum.js';
+import { markedBytes, unmarkedLines } from './checksum.js';
 import { unlink } from './closing.js';
 import { BLOCK_BYTES, diskBytes } from './disk-blocks.js';
 import { PROBE_FILE, probeDisk } from './disk-probe.js';
@@ -42,7 +41,8 @@ import { Reserve } from './reserve.js';
 import { BATCH_MARK_BYTES, newRunId } from './run-mark.js';
 import { sealedFiles, sumsOfBatches } from './sealed-files.js';
 import type { KnownFiles } from './sealed-files.js';
-import { WriteCache } from './write-cache.js';
+import { linesBetween, WriteCache } from './write-cache.js';
+import type { CachedFile } from './write-cache.js';
 
 const NONE = Buffer.alloc(0);
 
@@ -220,22 +220,21 @@ export class AppendLog extends LogCounts implements EventLog {
   async read(batch: PendingBatch): Promise<StoredBatch> {
     const { name, logBytes } = batch;
     const recent = this.#cache.read(name);
-    if (recent !== null) {
-      const { runId, bytes, events, starts } = recent;
-      const end = { line: events, events, at: logBytes, textAt: bytes.length };
-      return stored({ name, runId, bytes, events }, logBytes, batchesBetween(starts, end));
-    }
+    if (recent !== null) return cached(this.runId, batch, recent);
     await this.lock.confirmIfLost();
     const read = await this.#reader.read(batch);
     const { runId, events, bytes } = read;
     this.countRead(batch, read);
-    if (read.pieces.length === 0) return stored({ name, runId, bytes, events }, logBytes, read.batches);
-    const about = { name, key: keyOf(runId, name, bytes) };
+    const about = { name, key: keyOf(runId, name, NONE) };
+    const held = heldBatches(about, read.batches, ({ start, end }) =>
+      bytes.subarray(start.textAt, end.textAt),
+    );
     const pieces = read.pieces.map((piece) => ({
       events: piece.events,
       read: async () => this.#readPiece(about, piece),
     }));
-    return new StoredBatch({ ...about, events, bytes }, logBytes, pieces);
+    const key = (): string => keyOf(runId, name, bytes);
+    return new StoredBatch({ name, key, events, bytes }, logBytes, [...held, ...pieces]);
   }
 
   async #readPiece(batch: Pick<Batch, 'name' | 'key'>, piece: FilePiece): Promise<Batch> {
@@ -276,16 +275,18 @@ export class AppendLog extends LogCounts implements EventLog {
   }
 }
 
-/** What is in memory of a file. */
-function stored(
-  { runId, ...file }: Pick<Batch, 'name' | 'bytes' | 'events'> & { readonly runId: string | null },
-  logBytes: number,
-  batches: readonly BatchInFile[],
-): StoredBatch {
-  const key = (): string => keyOf(runId, file.name, file.bytes);
-  return new StoredBatch(
-    { ...file, key },
-    logBytes,
-    heldBatches({ ...file, key: keyOf(runId, file.name, NONE) }, batches),
+/** A file that this run has written and that is in memory. Its batches are copied one by one, when their turn comes. */
+function cached(runId: string, { name, logBytes }: PendingBatch, file: CachedFile): StoredBatch {
+  const { events, starts } = file;
+  const parts = [...file.parts]; // the cache empties its own
+  const end = { line: events, events, at: logBytes, textAt: 0 };
+  const batches = file.isShared ? batchesBetween(starts, end) : [];
+  const bytes = file.isShared ? NONE : unmarkedLines(parts).bytes;
+  const about = { name, key: keyOf(runId, name, NONE) };
+  const pieces = heldBatches(
+    about,
+    batches,
+    (batch) => unmarkedLines(linesBetween(parts, batch.start.at, batch.end.at)).bytes,
   );
+  return new StoredBatch({ name, key: () => keyOf(runId, name, bytes), events, bytes }, logBytes, pieces);
 }

@@ -1,4 +1,5 @@
 import { constants } from 'node:fs';
+import type { BatchStart } from './batches-in-file.js';
 import { call, callVoid, writeAll } from './file-system.js';
 import type { FileSystem } from './file-system.js';
 
@@ -33,6 +34,8 @@ export class BatchFile {
   /** The batches that have ended, and the events of the one that has not. */
   batches = 0;
   openEvents = 0;
+  /** Where each batch starts in its lines. */
+  readonly starts: BatchStart[] = [];
   /** Whether a write or flush failed: nothing more is appended. */
   failed = false;
   /** Whether bytes that were not acknowledged may follow the others. */

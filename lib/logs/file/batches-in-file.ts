@@ -1,5 +1,5 @@
 import { Batch } from '../../seams/batch.js';
-import type { BatchContent, Piece } from '../../seams/batch.js';
+import type { Piece } from '../../seams/batch.js';
 import { partKey } from '../../seams/batch-key.js';
 import { rangeText } from '../../seams/batch-range.js';
 import type { Range } from '../../seams/batch-range.js';
@@ -40,22 +40,19 @@ export function batchesBetween(starts: readonly BatchStart[], end: BatchStart): 
     .filter(({ events }) => events > 0);
 }
 
-/** The batches of a file whose lines are in memory, without marks. */
+/** @param linesOf the events of a batch, without marks, from memory */
 export function heldBatches(
-  { name, key, bytes }: Pick<BatchContent, 'name' | 'bytes'> & { readonly key: string },
+  { name, key }: { readonly name: string; readonly key: string },
   batches: readonly BatchInFile[],
+  linesOf: (batch: BatchInFile) => Buffer<ArrayBuffer>,
 ): Piece[] {
-  return batches.map(({ start, end, events, ...range }) => ({
-    events,
+  return batches.map((batch) => ({
+    events: batch.events,
     read: async () => {
-      const lines = bytes.subarray(start.textAt, end.textAt);
-      const text = rangeText(range);
-      return new Batch({
-        name: `${name}${text}`,
-        key: () => partKey(key, text, lines),
-        events,
-        bytes: lines,
-      });
+      const bytes = linesOf(batch);
+      const range = rangeText(batch);
+      const about = { name: `${name}${range}`, key: () => partKey(key, range, bytes) };
+      return Promise.resolve(new Batch({ ...about, events: batch.events, bytes }));
     },
   }));
 }

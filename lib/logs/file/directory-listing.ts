@@ -1,21 +1,19 @@
 import { join } from 'node:path';
 import { compareBatchNames, isBatchName } from './batch-name.js';
+import { batchOf, DEAD_LETTERS, deadLetterFiles } from './aside/letter-files.js';
 import { lookThrough } from './directory-entries.js';
+import { namesOf, SIZES_AT_ONCE, sizesOf } from './plain-files.js';
 import type { Entry } from './directory-entries.js';
 import { LOCK_FILE } from './directory-lock.js';
 import { PROBE_FILE } from './disk-probe.js';
-import { asError, systemCode } from '../../base/errors.js';
+import { asError } from '../../base/errors.js';
 import type { ErrorCode } from '../../base/errors.js';
-import { statsOf } from './file-system.js';
 import type { FileSystem } from './file-system.js';
 import { diskBytes } from './disk-blocks.js';
 import { QUARANTINE } from './aside/quarantine.js';
 import { RESERVE_FILE } from './reserve.js';
 import { count } from '../../base/words.js';
 import { isWorkerDirectory } from './worker-name.js';
-
-/** The folder of the dead letters. */
-export const DEAD_LETTERS = 'dead-letters';
 
 /** The file where the tools record changes by hand, and its predecessor, which grew too large. */
 export const OPERATIONS = 'operations.jsonl';
@@ -32,9 +30,6 @@ export const OURS: ReadonlySet<string> = new Set([
   EARLIER_OPERATIONS,
   '.gitignore',
 ]);
-
-/** Keeps the system's threads busy and memory small. */
-export const SIZES_AT_ONCE = 256;
 
 /** The survey keeps at most this many sizes, of 150 bytes: reading them again takes a tenth of the time of replay. */
 const SIZES_KEPT = 10_000;
@@ -125,35 +120,6 @@ function foreignText({ files, some }: Foreign): string {
 }
 
 /**
- * The sizes of files, in bytes; 0 for a file whose size is unknown, `null` for one that is gone.
- *
- * @param known sizes that need not be read
- */
-export async function sizesOf(
-  fs: FileSystem,
-  dir: string,
-  names: readonly string[],
-  known?: ReadonlyMap<string, number>,
-): Promise<(number | null)[]> {
-  const sizes: (number | null)[] = [];
-  const size = async (name: string): Promise<number | null> =>
-    known?.get(name) ?? sizeOf(fs, join(dir, name));
-  for (let at = 0; at < names.length; at += SIZES_AT_ONCE) {
-    sizes.push(...(await Promise.all(names.slice(at, at + SIZES_AT_ONCE).map(size))));
-  }
-  return sizes;
-}
-
-/** One bad file must not block the start or the other files. */
-async function sizeOf(fs: FileSystem, path: string): Promise<number | null> {
-  try {
-    return (await statsOf(fs, path))?.size ?? null;
-  } catch {
-    return 0;
-  }
-}
-
-/**
  * The oldest batch names, in the order of delivery. Its memory does not grow with the directory.
  *
  * @param wanted which names count
@@ -189,108 +155,6 @@ export async function lookAtBatches<T>(
   look: (names: AsyncIterable<string>) => Promise<T>,
 ): Promise<T> {
   return lookThrough(fs, dir, async (entries) => look(namesOf(entries, isBatch)));
-}
-
-/** The batch file, from the name of a batch in it, or of a file with its dead letters. */
-export function batchOf(name: string): string {
-  return name.replace(/(?<=\.jsonl)[#.].*$/, '');
-}
-
-/** The files of dead letters of a log directory, oldest batch first, without those that the tool is writing. */
-export async function deadLetterFiles(fs: FileSystem, logDir: string): Promise<string[]> {
-  return lookAtFiles(fs, join(logDir, DEAD_LETTERS), async (files) => {
-    const names: string[] = [];
-    for await (const name of files) if (isDeadLetterFile(name)) names.push(name);
-    return names.toSorted(compareDeadLetterFiles);
-  });
-}
-
-/** The newest of them, newest first. Neither memory nor the longest pause grows with the directory. */
-export async function newestDeadLetterFiles(fs: FileSystem, logDir: string, most: number): Promise<string[]> {
-  return lookAtFiles(fs, join(logDir, DEAD_LETTERS), async (files) => {
-    let newest: string[] = [];
-    for await (const name of files) {
-      const oldest = newest[most - 1];
-      if (oldest !== undefined && compareDeadLetterFiles(name, oldest) < 0) continue;
-      if (isDeadLetterFile(name)) {
-        newest = [...newest, name].toSorted((a, b) => compareDeadLetterFiles(b, a)).slice(0, most);
-      }
-    }
-    return newest;
-  });
-}
-
-/** The range of one batch of several, numbers by server and tool, `.taken` by the tool. Anything else is somebody's copy. */
-const AFTER_BATCH = /^(?:\.\d+-\d+)?(?:\.\d+)*(?:\.taken)?$/;
-
-/** Whether this is the name of a file of dead letters, not of another file among them. */
-export function isDeadLetterFile(name: string): boolean {
-  const batch = batchOf(name);
-  return isBatchName(batch) && AFTER_BATCH.test(name.slice(batch.length));
-}
-
-/** The files of dead letters that may be of some batches of a file of several which is still there. */
-export async function lettersOfUnsettled(fs: FileSystem, logDir: string): Promise<Map<string, string[]>> {
-  const names = new Map<string, string[]>();
-  await lookAtFiles(fs, join(logDir, DEAD_LETTERS), async (files) => {
-    for await (const name of files) {
-      const batch = batchOf(name);
-      if (name === batch || !isDeadLetterFile(name)) continue;
-      const known = names.get(batch);
-      if (known !== undefined) known.push(name);
-      else if ((await statsOf(fs, join(logDir, batch))) !== null) names.set(batch, [name]);
-    }
-  });
-  return names;
-}
-
-function compareDeadLetterFiles(a: string, b: string): number {
-  return compareBatchNames(batchOf(a), batchOf(b)) || (a < b ? -1 : 1);
-}
-
-/** How many plain files of these names a directory has, and their size. Its memory does not grow with the directory. */
-export async function filesIn(
-  fs: FileSystem,
-  dir: string,
-  isWanted: (name: string) => boolean,
-): Promise<{ files: number; bytes: number }> {
-  return lookAtFiles(fs, dir, async (entries) => {
-    let files = 0;
-    let bytes = 0;
-    let names: string[] = [];
-    const measure = async (): Promise<void> => {
-      for (const size of await sizesOf(fs, dir, names)) bytes += size ?? 0;
-      names = [];
-    };
-    for await (const name of entries) {
-      if (!isWanted(name)) continue;
-      files++;
-      if (names.push(name) >= SIZES_AT_ONCE) await measure();
-    }
-    await measure();
-    return { files, bytes };
-  });
-}
-
-/** Goes through the names of the plain files in a directory; none if there is no such directory. */
-async function lookAtFiles<T>(
-  fs: FileSystem,
-  dir: string,
-  look: (names: AsyncIterable<string>) => Promise<T>,
-): Promise<T> {
-  try {
-    return await lookThrough(fs, dir, async (entries) => look(namesOf(entries, (entry) => entry.isFile())));
-  } catch (error) {
-    if (systemCode(error) !== 'ENOENT') throw error;
-    return look(namesOf([], () => false));
-  }
-}
-
-async function* namesOf(
-  entries: AsyncIterable<Entry> | Iterable<Entry>,
-  isMeant: (entry: Entry) => boolean,
-): AsyncGenerator<string, void, undefined> {
-  for await (const entry of entries) if (isMeant(entry)) yield entry.name;
 }
 
 function isBatch(entry: Entry): boolean {

@@ -1,7 +1,8 @@
 import type { StatsFs } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { DEAD_LETTERS, filesIn, isDeadLetterFile } from './directory-listing.js';
+import { DEAD_LETTERS, isDeadLetterFile } from './aside/letter-files.js';
+import { filesIn } from './plain-files.js';
 import { call } from './file-system.js';
 import type { FileSystem } from './file-system.js';
 import { LookPace } from './look-pace.js';

@@ -1,5 +1,6 @@
 import type { BatchPart, EventRange, Group } from '../../seams/event-log.js';
 import type { BatchFile } from './batch-file.js';
+import type { BatchStart } from './batches-in-file.js';
 import { writeMarkedLine } from './checksum.js';
 import type { FilePace } from './file-pace.js';
 
@@ -46,15 +47,22 @@ export function partsInFiles(group: Group, open: BatchFile | null, pace: FilePac
  * @param mark goes into the first line of the file, or of each batch if it is for several: so a batch starts at the same
  *   line after a crash (N8)
  */
-export function linesOf(part: FilePart, file: BatchFile, mark: Buffer): Buffer {
+export function linesOf(
+  part: FilePart,
+  file: BatchFile,
+  mark: Buffer,
+): { readonly lines: Buffer; readonly starts: readonly BatchStart[] } {
   const lines = Buffer.allocUnsafe(part.bytes + part.parts.length * mark.length);
+  const starts: BatchStart[] = [];
   let isStart = file.openEvents === 0 && (file.isShared || file.bytes === 0);
-  let at = 0;
+  let [at, line] = [0, file.events];
   for (const { ranges, events, end } of part.parts) {
+    if (isStart && events > 0) starts.push({ line, events: line, at: file.bytes + at, textAt: 0 });
     at = writeLines(lines, at, ranges, isStart ? mark : null);
     isStart = (isStart && events === 0) || (file.isShared && end !== null);
+    line += events;
   }
-  return lines.subarray(0, at);
+  return { lines: lines.subarray(0, at), starts };
 }
 
 /** @param mark goes into the first line @returns the position after the lines */

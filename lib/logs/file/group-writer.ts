@@ -116,7 +116,9 @@ export class GroupWriter {
       try {
         part.file ??= await this.create(part.isShared);
         const mark = part.file.isShared ? this.#batchMark : this.#runMark;
-        await this.append(part.file, linesOf(part, part.file, mark), part.events);
+        const { lines, starts } = linesOf(part, part.file, mark);
+        await this.append(part.file, lines, part.events);
+        part.file.starts.push(...starts);
       } catch (thrown) {
         const cause = asError(thrown);
         const isKnown = cause instanceof ForebayError;

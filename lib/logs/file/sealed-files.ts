@@ -1,7 +1,8 @@
 import { compareBatchNames, timeOf } from './batch-name.js';
 import type { PendingBatch } from '../../seams/batch.js';
 import type { BatchSums } from './batch-sums.js';
-import { lookAtBatches, SIZES_AT_ONCE, sizesOf } from './directory-listing.js';
+import { lookAtBatches } from './directory-listing.js';
+import { SIZES_AT_ONCE, sizesOf } from './plain-files.js';
 import { diskBytes } from './disk-blocks.js';
 import type { FileSystem } from './file-system.js';
 

@@ -1,7 +1,8 @@
 import { join } from 'node:path';
 import { asError, ForebayError, systemCode } from '../../base/errors.js';
 import { lookThrough } from './directory-entries.js';
-import { deadLetterFiles, lookAtBatches } from './directory-listing.js';
+import { deadLetterFiles } from './aside/letter-files.js';
+import { lookAtBatches } from './directory-listing.js';
 import { nodeFileSystem } from './file-system.js';
 import type { FileSystem } from './file-system.js';
 import { isWorkerDirectory, workerDirectory, workerOf } from './worker-name.js';

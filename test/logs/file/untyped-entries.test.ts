@@ -14,12 +14,11 @@ import type { Test } from 'tap';
 import { AppendLog } from '../../../lib/logs/file/append-log.js';
 import {
   deadLetterFiles,
-  filesIn,
   isDeadLetterFile,
   newestDeadLetterFiles,
-  oldestBatchNames,
-  survey,
-} from '../../../lib/logs/file/directory-listing.js';
+} from '../../../lib/logs/file/aside/letter-files.js';
+import { oldestBatchNames, survey } from '../../../lib/logs/file/directory-listing.js';
+import { filesIn } from '../../../lib/logs/file/plain-files.js';
 import { BLOCK_BYTES } from '../../../lib/logs/file/disk-blocks.js';
 import type { FileSystem } from '../../../lib/logs/file/file-system.js';
 import { sumsOfBatches } from '../../../lib/logs/file/sealed-files.js';

@@ -13,7 +13,7 @@
  */
 import { join } from 'node:path';
 import { systemCode } from '../../../base/errors.js';
-import { batchOf, DEAD_LETTERS } from '../directory-listing.js';
+import { batchOf, DEAD_LETTERS } from './letter-files.js';
 import { unlink } from '../closing.js';
 import type { Batch } from '../../../seams/batch.js';
 import { DeadLettersFull } from '../../../seams/dead-letters.js';
@@ -168,8 +168,7 @@ export class DeadLetters implements DeadLetterStore {
       seen.add(copy.path);
       yield copy;
     }
-    const file = batchOf(batch.name);
-    for (const name of file === batch.name ? [] : await this.#room.leftOf(file)) {
+    for (const name of await this.#room.leftOf(batchOf(batch.name))) {
       const path = join(this.#dir, name);
       const there = seen.has(path) ? null : await statsOf(this.#fs, path);
       if (there?.isFile() === true) yield { path, size: there.size };

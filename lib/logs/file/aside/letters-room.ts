@@ -1,13 +1,8 @@
 import { join } from 'node:path';
 import type { Batch } from '../../../seams/batch.js';
 import type { LettersSize } from '../../../seams/dead-letters.js';
-import {
-  batchOf,
-  DEAD_LETTERS,
-  filesIn,
-  isDeadLetterFile,
-  lettersOfUnsettled,
-} from '../directory-listing.js';
+import { batchOf, DEAD_LETTERS, isDeadLetterFile, lettersThere } from './letter-files.js';
+import { filesIn } from '../plain-files.js';
 import type { FileSystem } from '../file-system.js';
 import { LookPace } from '../look-pace.js';
 
@@ -64,12 +59,7 @@ export class LettersRoom {
 
   /** The names of letters that earlier runs have left of a file whose batches are not all settled. */
   async leftOf(file: string): Promise<readonly string[]> {
-    if (!this.#knowsLeft) {
-      for (const [left, names] of await lettersOfUnsettled(this.#fs, this.#logDir))
-        this.#unsettled.set(left, { bytes: this.#unsettled.get(left)?.bytes ?? 0, names });
-      this.#knowsLeft = true;
-      this.#bytes = null; // they count apart from now on
-    }
+    await this.look(0);
     return this.#unsettled.get(file)?.names ?? [];
   }
 
@@ -95,10 +85,14 @@ export class LettersRoom {
   }
 
   async #read(): Promise<number> {
+    const there = await lettersThere(this.#fs, this.#logDir, !this.#knowsLeft);
+    for (const [file, names] of there.unsettled)
+      this.#unsettled.set(file, { bytes: this.#unsettled.get(file)?.bytes ?? 0, names });
+    this.#knowsLeft = true;
     const isOfUnsettled = (name: string): boolean =>
       isDeadLetterFile(name) && this.#unsettled.has(batchOf(name));
     this.#unsettledBytes =
       this.#unsettled.size === 0 ? 0 : (await filesIn(this.#fs, this.#dir, isOfUnsettled)).bytes;
-    return (await filesIn(this.#fs, this.#dir, isDeadLetterFile)).bytes;
+    return there.bytes;
   }
 }

@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { aboutLetter } from './dead-letters.js';
 import type { LetterLook } from '../../../seams/dead-letters.js';
-import { DEAD_LETTERS, newestDeadLetterFiles } from '../directory-listing.js';
+import { DEAD_LETTERS, newestDeadLetterFiles } from './letter-files.js';
 import { readAll } from '../file-system.js';
 import type { FileSystem } from '../file-system.js';
 
