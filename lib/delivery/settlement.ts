@@ -1,6 +1,6 @@
 import { Batch } from '../seams/batch.js';
 import { partKey } from '../seams/batch-key.js';
-import { rangeText } from '../seams/batch-range.js';
+import { rangeText } from '../base/batch-range.js';
 import { SinkError } from '../seams/sink-error.js';
 import type { Refusal } from '../seams/sink-error.js';
 

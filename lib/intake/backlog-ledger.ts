@@ -3,7 +3,7 @@ import type { Blame } from '../seams/blame.js';
 import type { BatchPart, EventLog } from '../seams/event-log.js';
 import { LETTER_BYTES } from './account.js';
 import type { Accounts } from './accounts.js';
-import { rangeIn } from '../seams/batch-range.js';
+import { rangeIn } from '../base/batch-range.js';
 import { LedgerEntry } from './ledger-entry.js';
 import type { Places } from './ledger-entry.js';
 import type { LettersWatch } from './letters-watch.js';

@@ -17,7 +17,11 @@ import { request } from 'undici';
 import { isBatchName } from '../../lib/logs/file/batch-name.js';
 import { lockDirectory } from '../../lib/logs/file/directory-lock.js';
 import type { FileBounds } from '../../lib/logs/file/large-file.js';
-import { markedLine } from '../../lib/logs/file/checksum.js';
+import { EventBlock } from '../../lib/event/event-block.js';
+import { AppendLog } from '../../lib/logs/file/append-log.js';
+import { markedBytes, markedLine } from '../../lib/logs/file/checksum.js';
+import { Reporter } from '../../lib/base/reporter.js';
+import type { BatchPart } from '../../lib/seams/event-log.js';
 import { list } from '../../tools/log/list.js';
 import { tryInspect } from '../../tools/log/batch-file-reading.js';
 import { lockText, mayBeWritten, reportLock } from '../../tools/log/lock-report.js';
@@ -257,6 +261,30 @@ void t.test('cat prints the sound events without marks, oldest first', async (t)
   t.match(aside, { code: 1, out: `${text('q')}\n`, err: /1 damaged line left out/ });
   t.match(await tool('cat', `quarantine/${name(2)}`, '--raw', '--log-dir', dir), { code: 0, out: /^bad\n/ });
 });
+
+void t.test('one batch of several in a file is named by its lines', async (t) => {
+  const dir = tempDir(t);
+  const log = await AppendLog.open({ dir, fsync: 'never', reporter: new Reporter(), fileEvents: 100 });
+  const parts = ['ab', 'cde', 'f'].map((ids) => partOf(ids.split('').map((id) => text(id))));
+  await log.append(parts, () => undefined);
+  await log.close();
+  const [file = ''] = readdirSync(dir).filter((each) => each.endsWith('.jsonl'));
+  t.match((await tool('ls', '--log-dir', dir)).out, /\.jsonl +\d+ +6 +\d+s +3 batches\n/);
+  const printed = async (range: string): Promise<string> =>
+    (await tool('cat', `${file}${range}`, '--log-dir', dir)).out;
+  t.equal(await printed('#3-5'), ['c', 'd', 'e'].map((id) => `${text(id)}\n`).join(''));
+  t.equal(await printed('#6-9'), `${text('f')}\n`);
+  t.equal(await printed(''), ['a', 'b', 'c', 'd', 'e', 'f'].map((id) => `${text(id)}\n`).join(''));
+  t.match(await tool('cat', 'other#1-2', '--log-dir', dir), { code: 78 });
+});
+
+/** A batch of these events. */
+function partOf(lines: readonly string[]): BatchPart {
+  const block = EventBlock.of(...lines);
+  const request = { block, withdrawn: false, acknowledge: () => undefined };
+  const bytes = markedBytes(block.length, block.startOf(block.length));
+  return { ranges: [{ request, from: 0, to: block.length }], events: block.length, bytes, end: 'size' };
+}
 
 void t.test('a reader that goes is a quiet end, a full disk is not', async (t) => {
   const dir = tempDir(t);

@@ -32,6 +32,8 @@ export interface FileEnd {
 export class BatchInspection {
   bytes = 0;
   events = 0;
+  /** Batches that start in it; 0 if it holds only one. */
+  starts = 0;
   /** The run that wrote the file; `null`: the file names none. */
   runId: string | null = null;
   damagedLines = 0;
@@ -55,6 +57,7 @@ export class BatchInspection {
     }
     this.runId ??= read.runId;
     this.events += read.events;
+    this.starts += read.starts.length;
     this.#addLines(at, bytes, read);
     return read.bytes;
   }

@@ -16,6 +16,7 @@ interface BatchRow {
   readonly name: string;
   readonly bytes: number | null;
   readonly events: number | null;
+  readonly batches: number | null;
   readonly damagedLines: number;
   readonly tornBytes: number;
   readonly lastBreakLost: boolean;
@@ -90,14 +91,15 @@ async function rowOf(
   const ageSeconds = Math.max(0, Math.floor(Date.now() / 1000 - secondOf(name)));
   const nothing = { name, ageSeconds, damagedLines: 0, tornBytes: 0, lastBreakLost: false };
   if ('unreadable' in reading)
-    return { ...nothing, bytes: null, events: null, unreadable: reading.unreadable };
+    return { ...nothing, bytes: null, events: null, batches: null, unreadable: reading.unreadable };
   const inspection = reading.content;
-  const { bytes, events, damagedLines, torn, breakLost } = inspection;
+  const { bytes, events, starts, damagedLines, torn, breakLost } = inspection;
   const isWritten = mayBeWritten(lock, inspection);
   return {
     ...nothing,
     bytes,
     events,
+    batches: Math.max(1, starts),
     damagedLines,
     tornBytes: isWritten ? 0 : (torn?.length ?? 0),
     lastBreakLost: breakLost !== null && !isWritten,
@@ -162,9 +164,10 @@ function table(dir: string, { batches }: LogDirectory, deadLettersTool: string):
   };
 }
 
-function noteOf({ damagedLines, tornBytes, lastBreakLost, unreadable }: BatchRow): string {
+function noteOf({ batches, damagedLines, tornBytes, lastBreakLost, unreadable }: BatchRow): string {
   if (unreadable !== null) return `unreadable: ${unreadable}`;
   const notes: string[] = [];
+  if (batches !== null && batches > 1) notes.push(`${batches} batches`);
   if (damagedLines > 0) notes.push(count(damagedLines, 'damaged line'));
   if (tornBytes > 0) notes.push(`torn end of ${count(tornBytes, 'byte')}`);
   if (lastBreakLost) notes.push('last line break lost');

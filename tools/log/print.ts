@@ -6,6 +6,9 @@ import type { FileReading } from './batch-file-reading.js';
 import { EXIT } from './exit-code.js';
 import type { ExitCode } from './exit-code.js';
 import { listDirectory } from './log-directory.js';
+import { batchOf } from '../../lib/logs/file/aside/letter-files.js';
+import { rangeIn } from '../../lib/base/batch-range.js';
+import { linesIn } from './lines.js';
 import { mayBeWritten, reportLock } from './lock-report.js';
 import type { LockReport } from './lock-report.js';
 import type { Output } from './output.js';
@@ -17,7 +20,7 @@ const COPY_BYTES = 2 ** 20;
 export interface PrintOptions {
   readonly fs: FileSystem;
   readonly dir: string;
-  /** Batch names, or `quarantine/NAME`; none: all batch files. */
+  /** Batch files, a batch in one (`NAME#101-200`), or `quarantine/NAME`; none: all batch files. */
   readonly names: readonly string[];
   /** Whether to print the bytes unchanged. */
   readonly raw: boolean;
@@ -72,9 +75,13 @@ async function printEvents(
   name: string,
   lock: LockReport,
 ): Promise<FileReading<string>> {
-  const reading = await tryInspect(fs, dir, name, bounds, async (events) => {
-    await output.write(events);
-    return !output.closed;
+  const range = rangeIn(name);
+  let line = 0;
+  const reading = await tryInspect(fs, dir, batchOf(name), bounds, async (events) => {
+    const wanted = range === null ? events : linesBetween(events, range.from - line, range.to - line);
+    if (range !== null) line += [...linesIn(events)].length;
+    if (wanted.length > 0) await output.write(wanted);
+    return !output.closed && (range === null || line < range.to);
   });
   if (!('content' in reading)) return reading;
   const { torn, damagedLines } = reading.content;
@@ -84,4 +91,11 @@ async function printEvents(
   return {
     content: damagedLines === 0 ? '' : `${count(damagedLines, 'damaged line')} left out (--raw prints them)`,
   };
+}
+
+/** Some lines of NDJSON, by their number from 0. */
+function linesBetween(events: Buffer, from: number, to: number): Buffer {
+  return Buffer.concat(
+    [...linesIn(events)].slice(Math.max(0, from), Math.max(0, to)).map(({ bytes }) => bytes),
+  );
 }

@@ -1,5 +1,6 @@
 import { basename } from 'node:path';
 import { calledAs } from '../../lib/base/called-as.js';
+import { batchOf } from '../../lib/logs/file/aside/letter-files.js';
 import { isBatchName } from '../../lib/logs/file/batch-name.js';
 import { QUARANTINE } from '../../lib/logs/file/aside/quarantine.js';
 import { onOff } from '../../lib/settings/checks.js';
@@ -47,7 +48,7 @@ export const LOG_TOOL: Tool<typeof SETTINGS, 'ls' | 'verify' | 'cat'> = {
       usage: [
         'cat [NAME ...]',
         'prints the events as NDJSON: of all batch files, or of those named',
-        '(a file in the quarantine: quarantine/NAME)',
+        '(one batch of several in a file: NAME#101-200; a file in the quarantine: quarantine/NAME)',
       ],
       only: ['raw'],
       takesNames: true,
@@ -84,7 +85,7 @@ Exit code: 0 if all is sound, 1 if something is damaged or cannot be read, 2 if 
 function checkName(name: string): void {
   const aside = name.startsWith(`${QUARANTINE}/`) ? name.slice(QUARANTINE.length + 1) : null;
   const isInside = aside !== null && !aside.includes('/') && !['', '.', '..'].includes(aside);
-  if (!isInside && !isBatchName(name))
+  if (!isInside && !isBatchName(batchOf(name)))
     throw invalid(
       `${name} is not the name of a batch file, nor ${QUARANTINE}/NAME (of a worker: --log-dir DIR/worker-1)`,
     );

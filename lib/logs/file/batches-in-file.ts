@@ -1,8 +1,8 @@
 import { Batch } from '../../seams/batch.js';
 import type { Piece } from '../../seams/batch.js';
 import { partKey } from '../../seams/batch-key.js';
-import { rangeText } from '../../seams/batch-range.js';
-import type { Range } from '../../seams/batch-range.js';
+import { rangeText } from '../../base/batch-range.js';
+import type { Range } from '../../base/batch-range.js';
 
 /** Where a batch starts in a file of several, or where the last one ends. */
 export interface BatchStart {

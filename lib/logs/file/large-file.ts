@@ -5,8 +5,8 @@
  */
 import { Batch } from '../../seams/batch.js';
 import { partKey } from '../../seams/batch-key.js';
-import { rangeText } from '../../seams/batch-range.js';
-import type { Range } from '../../seams/batch-range.js';
+import { rangeText } from '../../base/batch-range.js';
+import type { Range } from '../../base/batch-range.js';
 import { batchesBetween } from './batches-in-file.js';
 import type { BatchInFile, BatchStart } from './batches-in-file.js';
 import { MarksSearch, readBatchLines } from './batch-lines.js';

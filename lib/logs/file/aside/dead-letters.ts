@@ -19,7 +19,7 @@ import type { Batch } from '../../../seams/batch.js';
 import { DeadLettersFull } from '../../../seams/dead-letters.js';
 import type { DeadLetter, DeadLetterStore, LetterAbout } from '../../../seams/dead-letters.js';
 import { withoutDigest } from '../../../seams/batch-key.js';
-import { overlap } from '../../../seams/batch-range.js';
+import { overlap } from '../../../base/batch-range.js';
 import { flushDirectory, readAll, statsOf, writeNewFile } from '../file-system.js';
 import type { FileSystem } from '../file-system.js';
 import { LettersRoom } from './letters-room.js';
