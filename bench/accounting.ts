@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { EventCounts } from '../lib/event-counts.js';
-import type { ServerUnderTest } from './server-under-test.js';
+import { FLUENT_BIT_INPUT, FLUENT_BIT_OUTPUT } from './rival-stores.js';
+import type { ServerUnderTest, Target } from './server-under-test.js';
 
 /** How long delivery may take to catch up after a run, and between two looks at it, in milliseconds. */
 const DRAIN_MS_MAX = 60_000;
@@ -14,12 +15,12 @@ const DRAIN_POLL_MS = 50;
  * @throws where the books are wrong: a fast wrong answer is no result
  */
 export async function audited<Run extends { readonly answered: number }>(
-  server: ServerUnderTest,
+  server: Target,
   run: () => Promise<Run>,
 ): Promise<Run> {
-  const before = await taken(server);
+  const before = await taken(server, 0);
   const result = await run();
-  const events = (await taken(server)) - before;
+  const events = (await taken(server, before + result.answered)) - before;
   if (server.books !== 'none' && events < result.answered) {
     throw new Error(`${server.name}: ${result.answered} events answered 202, but ${events} taken`);
   }
@@ -39,8 +40,12 @@ export async function deliveredAll(server: ServerUnderTest, events: number): Pro
   );
 }
 
-/** How many events the server has taken so far; where it delivers, all of them are delivered then. */
-async function taken(server: ServerUnderTest): Promise<number> {
+/**
+ * How many events the server has taken so far; if it delivers, all of them are delivered then.
+ *
+ * @param least how many it must have, if its count is late
+ */
+async function taken(server: Target, least: number): Promise<number> {
   switch (server.books) {
     case 'none':
       return 0;
@@ -50,11 +55,13 @@ async function taken(server: ServerUnderTest): Promise<number> {
       return (await readCounts(server)).accepted;
     case 'delivered':
       return (await drained(server)).accepted;
+    case 'forwarded':
+      return forwarded(server, least);
   }
 }
 
 /** The counts once nothing is pending. */
-async function drained(server: ServerUnderTest): Promise<EventCounts> {
+async function drained(server: Target): Promise<EventCounts> {
   const end = performance.now() + DRAIN_MS_MAX;
   for (;;) {
     const counts = await readCounts(server);
@@ -67,8 +74,39 @@ async function drained(server: ServerUnderTest): Promise<EventCounts> {
   }
 }
 
+/** What Fluent Bit says at `/api/v1/metrics`, as far as it is used here. */
+interface FluentBitMetrics {
+  readonly input: Readonly<Record<string, { readonly records: number }>>;
+  readonly output: Readonly<Record<string, { readonly proc_records: number }>>;
+}
+
+/**
+ * How many events Fluent Bit's input has taken, once its output has all of them. It renews its counts once a second,
+ * and has none before.
+ *
+ * @param least how many must have come
+ * @throws if they do not come
+ */
+async function forwarded({ name, port, adminPort }: Target, least: number): Promise<number> {
+  const end = performance.now() + DRAIN_MS_MAX;
+  for (;;) {
+    const response = await fetch(`http://127.0.0.1:${adminPort ?? port}/api/v1/metrics`);
+    const text = await response.text();
+    if (response.ok) {
+      const { input, output } = JSON.parse(text) as FluentBitMetrics;
+      const came = input[FLUENT_BIT_INPUT]?.records ?? NaN;
+      const passedOn = output[FLUENT_BIT_OUTPUT]?.proc_records ?? NaN;
+      if (came >= least && came === passedOn) return came;
+    }
+    if (performance.now() > end) {
+      throw new Error(`${name}: less than ${least} events, or not all passed on, after the run: ${text}`);
+    }
+    await delay(DRAIN_POLL_MS);
+  }
+}
+
 /** @throws where the counts do not add up, or events were set aside */
-async function readCounts({ name, port, adminPort }: ServerUnderTest): Promise<EventCounts> {
+async function readCounts({ name, port, adminPort }: Target): Promise<EventCounts> {
   const { status, events } = (await readJson(adminPort ?? port, '/health')) as {
     status: string;
     events: EventCounts;

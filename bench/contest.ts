@@ -1,6 +1,6 @@
 import { audited } from './accounting.js';
 import { ratios, spread } from './numbers.js';
-import type { ServerUnderTest } from './server-under-test.js';
+import type { Target } from './server-under-test.js';
 import type { Load, WrkRun } from './wrk.js';
 import { requireWrk, runWrk } from './wrk.js';
 
@@ -10,7 +10,7 @@ const WARM_UP_SECONDS = 1;
 export interface Side {
   /** As the table calls it. */
   readonly name: string;
-  readonly server: ServerUnderTest;
+  readonly server: Target;
   /** What it is sent, if not the same as the others. */
   readonly newLoad?: () => Load;
   /** Does a turn, with what else belongs to it. */
@@ -23,8 +23,24 @@ export interface Contestant {
 }
 
 /** A server that takes part as it is. */
-export function asItIs(server: ServerUnderTest): Side {
+export function asItIs(server: Target): Side {
   return { name: server.name, server };
+}
+
+/** The same sides, and what an event takes of the processor, in microseconds, by side and round. */
+export function withCosts(sides: readonly Side[]): { sides: Side[]; costs: readonly (readonly number[])[] } {
+  const costs: number[][] = sides.map(() => []);
+  const timedSides = sides.map((side, index): Side => {
+    const { server, around = async (turn) => turn() } = side;
+    const timed: Side['around'] = async (turn) => {
+      const beforeMs = server.cpuMs();
+      const run = await turn();
+      costs[index]?.push(((server.cpuMs() - beforeMs) * 1000) / run.answered);
+      return run;
+    };
+    return { ...side, around: async (turn) => around(async () => timed(turn)) };
+  });
+  return { sides: timedSides, costs };
 }
 
 /**

@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { connect } from 'node:net';
 import type { Socket } from 'node:net';
 import { join } from 'node:path';
-import { asItIs, contest, contestRows, p99Ratios, rateRatios } from './contest.js';
+import { asItIs, contest, contestRows, p99Ratios, rateRatios, withCosts } from './contest.js';
 import type { Side } from './contest.js';
 import { ratios, spread } from './numbers.js';
 import { requirement } from './requirement.js';
@@ -42,18 +42,7 @@ async function compare(
   rounds: number,
   seconds: number,
 ): Promise<void> {
-  /** What an event takes of the processor, in microseconds, by side and round. */
-  const costs: number[][] = pair.map(() => []);
-  const sides = pair.map((side, index): Side => {
-    const { server, around = async (turn) => turn() } = side;
-    const timed: Side['around'] = async (turn) => {
-      const beforeMs = server.cpuMs();
-      const run = await turn();
-      costs[index]?.push(((server.cpuMs() - beforeMs) * 1000) / run.answered);
-      return run;
-    };
-    return { ...side, around: async (turn) => around(async () => timed(turn)) };
-  });
+  const { sides, costs } = withCosts(pair);
   const newLoad = () => singleEvents(CONNECTIONS, EVENT_BYTES);
   const [without, seen] = await contest(sides, newLoad, rounds, seconds, bench.signal);
   const [costWithout = [], costSeen = []] = costs;

@@ -15,9 +15,22 @@ const STOP_MS_MAX = 12_000;
 
 /**
  * What a server can say of the events it took: `delivered`: Forebay, whose sink takes them; `accepted`: Forebay,
- * whose sink does not; `stored`: a rival, which counts what its store holds; `none`: it keeps nothing.
+ * whose sink does not; `stored`: a rival, which counts what its store holds; `forwarded`: Fluent Bit, whose output
+ * takes them; `none`: it keeps nothing.
  */
-export type Books = 'delivered' | 'accepted' | 'stored' | 'none';
+export type Books = 'delivered' | 'accepted' | 'stored' | 'forwarded' | 'none';
+
+/** What is put under load: a server of this project, or a rival with the processes that belong to it. */
+export interface Target {
+  /** As the tables call it. */
+  readonly name: string;
+  readonly books: Books;
+  readonly port: number;
+  /** The port for operators, if it has another one. */
+  readonly adminPort: number | null;
+  /** How long it has computed so far, in milliseconds. @throws where the system has no `/proc` */
+  cpuMs(): number;
+}
 
 export interface ServerCommand {
   /** As the tables call it. */
@@ -63,11 +76,10 @@ function asArguments(flags: Flags): string[] {
 }
 
 /** A server in a process of its own, on a free port of 127.0.0.1. */
-export class ServerUnderTest {
+export class ServerUnderTest implements Target {
   readonly name: string;
   readonly books: Books;
   port = 0;
-  /** The port for operators, if it has another one. */
   adminPort: number | null = null;
   readonly #child: ChildProcess;
   readonly #closed: Promise<unknown>;
@@ -107,7 +119,6 @@ export class ServerUnderTest {
     return memoryOf(this.#child.pid);
   }
 
-  /** @throws where the system has no `/proc` */
   cpuMs(): number {
     return cpuMsOf(this.#child.pid);
   }

@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { ROOT } from './paths.js';
-import type { ServerUnderTest } from './server-under-test.js';
+import type { Target } from './server-under-test.js';
 
 const execute = promisify(execFile);
 
@@ -78,7 +78,7 @@ export async function requireWrk(): Promise<void> {
  * @throws if any request failed: by its connection, by time, or by a status that is not 2xx
  */
 export async function runWrk(
-  server: ServerUnderTest,
+  server: Target,
   load: Load,
   seconds: number,
   signal: AbortSignal,
