@@ -24,7 +24,7 @@ export interface BulkSubject {
 }
 
 const SUBJECTS: readonly BulkSubject[] = [
-  { flags: {}, least: 0.3 },
+  { flags: {}, least: 0.6 },
   { flags: { 'batch-size': 5000 }, least: 0.6 },
 ];
 

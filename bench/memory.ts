@@ -18,7 +18,7 @@ const EVENT_BYTES = 200;
 const BULK_CONNECTIONS = 2;
 const BULK_EVENTS = 5000;
 /** What the project requires of the resident memory, in megabytes (10^6 bytes). */
-const PEAK_MB_MOST = 250;
+const PEAK_MB_MOST = 200;
 
 const SUBJECTS: readonly Flags[] = [{}, { 'batch-size': 5000 }];
 

@@ -14,7 +14,7 @@ const EVENTS_PER_FILE = 100;
 const REPLAY_WAIT_MS = 600_000;
 /** What the project requires: so many events a second, or this share of reading the files. One of them is enough. */
 const RATE_LEAST = 1_000_000;
-const RATIO_LEAST = 0.5;
+const RATIO_LEAST = 0.7;
 
 /** What Forebay prints at the two ends of its replay. */
 const BEGIN = 'Replaying pending batches...';

@@ -31,10 +31,11 @@ export const SINGLE_CASES: ReadonlyMap<string, SingleCase> = new Map<string, Sin
     {
       connections: 64,
       eventBytes: 200,
-      subjects: [{ flags: { fsync: 'always' }, rateLeast: 0.85, p99Most: 1.3 }, NEVER],
+      subjects: [{ flags: { fsync: 'always' }, rateLeast: 0.95, p99Most: 1.3 }, NEVER],
     },
   ],
   ['single-1', { connections: 1, eventBytes: 200, subjects: [{ flags: {} }] }],
+  ['single-256', { connections: 256, eventBytes: 200, subjects: [{ flags: {}, rateLeast: 1.05 }] }],
   [
     'single-512',
     {
