@@ -3,6 +3,7 @@ import { connect } from 'node:net';
 import type { Socket } from 'node:net';
 import { NumberedEvent } from './numbered-event.js';
 import type { ServerUnderTest } from './server-under-test.js';
+import { isWhole } from './whole-answer.js';
 
 /**
  * One keep-alive connection that posts one event after another. The request is built once and the answer is hardly
@@ -47,8 +48,7 @@ export class EventClient {
       };
       const onData = (text: string): void => {
         answer += text;
-        // the body of every answer is one JSON object, in one piece
-        if (!answer.includes('\r\n\r\n') || !answer.endsWith('}')) return;
+        if (!isWhole(answer)) return;
         done(answer.startsWith('HTTP/1.1 202 ') ? null : new Error(`${this.#server}: ${answer}`));
       };
       const onClose = (): void => {

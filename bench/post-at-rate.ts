@@ -3,6 +3,7 @@ import { connect } from 'node:net';
 import type { Socket } from 'node:net';
 import { NumberedEvent } from './numbered-event.js';
 import { quantile } from './numbers.js';
+import { isWhole } from './whole-answer.js';
 
 // Events at a fixed rate, whatever the server does (an open loop), on connections that stay open.
 // Called as: node dist/bench/post-at-rate.js PORT EVENTS_PER_SECOND SECONDS CONNECTIONS
@@ -70,8 +71,7 @@ async function open(): Promise<Connection> {
   const connection: Connection = { socket, dueMs: 0, answer: '' };
   socket.on('data', (text: string) => {
     connection.answer += text;
-    // the body of every answer is one JSON object, in one piece
-    if (!connection.answer.includes('\r\n\r\n') || !connection.answer.endsWith('}')) return;
+    if (!isWhole(connection.answer)) return;
     if (!connection.answer.startsWith('HTTP/1.1 202 ')) fail(connection.answer);
     latencies.push(performance.now() - connection.dueMs);
     connection.answer = '';
