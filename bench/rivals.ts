@@ -14,7 +14,7 @@ import type { Workbench } from './workbench.js';
 import { requireWrk, singleEvents } from './wrk.js';
 
 const CONNECTIONS: readonly number[] = [64, 256];
-/** For whom flushes one event after another: with more, some wait longer for it than wrk does. */
+/** A rival that flushes one event after another has these only: with more, an event waits longer than wrk does. */
 const FEW_CONNECTIONS: readonly number[] = [64];
 const EVENT_BYTES = 200;
 const NO_FLUSH =
@@ -28,7 +28,7 @@ interface Rival {
   readonly least?: number;
   /** How many workers the Forebay has that it is compared with. */
   readonly workers: 1 | 2;
-  /** Starts it. In words why it cannot be, if its program is missing. @param dir a folder that is not there yet */
+  /** Starts it, or says why it is left out. @param dir a folder that is not there yet */
   readonly start: (bench: Workbench, name: string, dir: string) => Promise<Target | string>;
 }
 
