@@ -1,42 +1,45 @@
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 import { AppendLog } from '../lib/logs/file/append-log.js';
-import { markedLine } from '../lib/logs/file/checksum.js';
+import { EventBlock } from '../lib/event/event-block.js';
+import { markedBytes } from '../lib/logs/file/checksum.js';
+import type { BatchPart } from '../lib/seams/event-log.js';
 import { Reporter } from '../lib/base/reporter.js';
 import { NumberedEvent } from './numbered-event.js';
 
 const execute = promisify(execFile);
 
-/** So many are written at once; then the next begin. */
-const FILES_AT_ONCE = 100;
+const NOTHING = Buffer.alloc(0);
+const BATCH_SIZE = 100;
+/** As at default settings after a burst: a file holds several batches. */
+export const EVENTS_PER_FILE = 5000;
 
 /**
- * Fills a folder with batch files, with Forebay's own append log, as if a server had taken the events and its sink
+ * Fills a folder with batch files, with Forebay's own append log, as if a server had taken the events fast and its sink
  * none. They are on the device when this resolves, so that nobody measures the system writing them.
  */
-export async function fillLog(
-  dir: string,
-  events: number,
-  eventsPerFile: number,
-  signal: AbortSignal,
-): Promise<void> {
-  const log = await AppendLog.open({ dir, fsync: 'never', reporter: new Reporter() });
+export async function fillLog(dir: string, events: number, signal: AbortSignal): Promise<void> {
+  const settings = { fsync: 'never', fileEvents: EVENTS_PER_FILE } as const;
+  const log = await AppendLog.open({ dir, reporter: new Reporter(), ...settings });
   const event = new NumberedEvent((text) => text);
-  const fill = async (from: number): Promise<void> => {
-    const lines: string[] = [];
-    for (let number = from; number < Math.min(from + eventsPerFile, events); number++) {
+  const partOf = (from: number, to: number): BatchPart => {
+    const block = new EventBlock();
+    for (let number = from; number < to; number++) {
       event.number = number;
-      lines.push(markedLine(event.bytes.toString('latin1')));
+      block.add(event.bytes, 0, event.bytes.length, NOTHING);
     }
-    const file = await log.writer.create();
-    await log.writer.append(file, Buffer.from(lines.join('')), lines.length);
-    log.writer.seal(file, 'size');
+    const request = { block, withdrawn: false, acknowledge: () => undefined };
+    const bytes = markedBytes(block.length, block.startOf(block.length));
+    return { ranges: [{ request, from: 0, to: block.length }], events: block.length, bytes, end: 'size' };
   };
-  for (let from = 0; from < events;) {
+  for (let from = 0; from < events; from += EVENTS_PER_FILE) {
     signal.throwIfAborted();
-    const files: Promise<void>[] = [];
-    for (; from < events && files.length < FILES_AT_ONCE; from += eventsPerFile) files.push(fill(from));
-    await Promise.all(files);
+    const group: BatchPart[] = [];
+    const end = Math.min(from + EVENTS_PER_FILE, events);
+    for (let at = from; at < end; at += BATCH_SIZE) group.push(partOf(at, Math.min(at + BATCH_SIZE, end)));
+    await log.append(group, (_part, error) => {
+      if (error !== null) throw error;
+    });
   }
   await log.close();
   await execute('sync');

@@ -11,7 +11,6 @@ import { table } from './table.js';
 import type { Workbench } from './workbench.js';
 import { requireWrk, runWrk, singleEvents } from './wrk.js';
 
-const EVENTS_PER_FILE = 100;
 const REPLAY_WAIT_MS = 600_000;
 const CONNECTIONS = 64;
 const EVENT_BYTES = 200;
@@ -42,7 +41,7 @@ export async function memory(bench: Workbench, seconds: number, events: number):
   const peaksMb: number[] = [];
   for (const [index, flags] of SUBJECTS.entries()) {
     const logDir = join(dir, `memory-${index}`);
-    await fillLog(logDir, events, EVENTS_PER_FILE, signal);
+    await fillLog(logDir, events, signal);
     const more = { 'replay-wait': REPLAY_WAIT_MS, 'discard-backlog': 'true', 'queue-size': BULK_QUEUE_SIZE };
     const { name } = forebay(logDir, flags);
     const [server] = await bench.start([{ ...forebay(logDir, { ...flags, ...more }), name }]);

@@ -1,14 +1,12 @@
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { runProgram } from './child-program.js';
-import { fillLog } from './filled-log.js';
+import { EVENTS_PER_FILE, fillLog } from './filled-log.js';
 import { ratios, spread } from './numbers.js';
 import { ROOT } from './paths.js';
 import { table } from './table.js';
 import { BODIES_AT_ONCE } from './to-counting-sink.js';
 import type { Workbench } from './workbench.js';
-
-const EVENTS_PER_FILE = 100;
 
 /** Events that an earlier run left, replayed to an HTTP sink on loopback, against the same files read and posted. */
 export async function replayHttp(bench: Workbench, rounds: number, events: number): Promise<void> {
@@ -30,7 +28,7 @@ export async function replayHttp(bench: Workbench, rounds: number, events: numbe
   const replaying: number[] = [];
   for (let round = 0; round < rounds; round++) {
     const dir = join(bench.dir, `replay-http-${round}`);
-    await fillLog(dir, events, EVENTS_PER_FILE, bench.signal);
+    await fillLog(dir, events, bench.signal);
     posting.push(await rateOf('post-files', dir));
     replaying.push(await rateOf('replay-to-http', dir));
     rmSync(dir, { recursive: true });

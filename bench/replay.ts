@@ -2,7 +2,7 @@ import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { deliveredAll } from './accounting.js';
 import { runProgram } from './child-program.js';
-import { fillLog } from './filled-log.js';
+import { EVENTS_PER_FILE, fillLog } from './filled-log.js';
 import { ratios, spread } from './numbers.js';
 import { requirement } from './requirement.js';
 import { forebay } from './server-under-test.js';
@@ -10,7 +10,6 @@ import type { ServerCommand } from './server-under-test.js';
 import { table } from './table.js';
 import type { Workbench } from './workbench.js';
 
-const EVENTS_PER_FILE = 100;
 const REPLAY_WAIT_MS = 600_000;
 /** What the project requires: so many events a second, or this share of reading the files. One of them is enough. */
 const RATE_LEAST = 1_000_000;
@@ -35,7 +34,7 @@ export async function replay(bench: Workbench, rounds: number, events: number): 
   const replaying: number[] = [];
   for (let round = 0; round < rounds; round++) {
     const dir = join(bench.dir, `replay-${round}`);
-    await fillLog(dir, events, EVENTS_PER_FILE, bench.signal);
+    await fillLog(dir, events, bench.signal);
     const { files, seconds } = await runProgram<Reading>('read-files', [dir], bench.signal);
     if (files !== Math.ceil(events / EVENTS_PER_FILE)) throw new Error(`only ${files} files were read`);
     reading.push(events / seconds);
