@@ -163,9 +163,11 @@ export class Life {
     }
     around.tally.count('checks', 'counts added up');
     const { queue = 0, backlog = 0 } = this.#forebay.clientUsage()?.largest ?? {};
-    // of batches that were only counted, and removed or moved by hand, nobody hears
+    // of batches that were only counted, and removed or moved by others, nobody hears
     const { world } = this.#options.sink;
-    const isByHand = world.has('removed files') || world.has('moved directory');
+    const isByHand = (['removed files', 'moved directory', 'removed lock'] as const).some((each) =>
+      world.has(each),
+    );
     const isEmpty = pending === 0 && this.clients.unanswered === 0 && !isByHand;
     if (queue < 0 || backlog < 0 || (isEmpty && queue + backlog > 0))
       ledger.violated(`nothing waits, and clients have ${queue} of the queue and ${backlog} of the backlog`);

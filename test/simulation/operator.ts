@@ -18,7 +18,7 @@ export function dropLettersNowAndThen(
   nowAndThen(around, 'someone makes room', () => {
     const batches = new Set([...disk.tree.files(logDir).keys()].filter(isBatchFile));
     for (const [name, file] of disk.tree.files(dir)) {
-      if (batches.has(name.replace(/\.\d+$/, '')) || random.chance(0.3)) continue;
+      if (batches.has(name.replace(/(?<=\.jsonl)\..*$/, '')) || random.chance(0.3)) continue;
       trace.add(`  dead letters are dropped: ${name}`);
       tally.count('sink', 'files of dead letters dropped');
       ledger.dropped(lettersOf(file.content()));

@@ -86,7 +86,11 @@ export class DeadLetters implements DeadLetterStore {
   async withdraw(batch: Whose): Promise<void> {
     await this.#inTurn(async () => {
       const earlier = (await this.#room.look(0)) === 0 ? [] : await this.#earlier(batch);
-      if (earlier.length > 0) this.#isFlushed = false;
+      if (earlier.length > 0) {
+        // a server with the lock may be writing them
+        await this.#owner.confirmLock();
+        this.#isFlushed = false;
+      }
       for (const each of earlier) {
         await this.#keepOthers(each);
         await unlink(this.#fs, each.path);
@@ -170,6 +174,8 @@ export class DeadLetters implements DeadLetterStore {
     }
     for (const name of await this.#room.leftOf(batchOf(batch.name))) {
       const path = join(this.#dir, name);
+      // a file that was cut off names no batch inside: its name does
+      if (!overlap(batch.name, name.replace(/\.(?=\d+-\d+)/, '#'))) continue;
       const there = seen.has(path) ? null : await statsOf(this.#fs, path);
       if (there?.isFile() === true) yield { path, size: there.size };
     }
