@@ -607,7 +607,7 @@ export const MUTANTS: readonly Mutant[] = [
     breaks: 'N9',
     edits: [
       {
-        file: 'lib/delivery/large-batches.ts',
+        file: 'lib/delivery/file-settlement.ts',
         find: 'deadLettered: deadLettered + settlement.refused.length,\n    };',
         replace: 'deadLettered: deadLettered + settlement.refused.length,\n    };\n    break;',
       },
