@@ -29,7 +29,9 @@ export async function openAppendLog(
   const { logDir: dir, fsync, queueBytes, discardBacklog } = settings;
   const { deadLettersBytesMax, backlogBytesMax } = settings;
   const fileBytes = Math.min(settings.fileBytes, backlogBytesMax * FILE_SHARE);
-  const fileEvents = settings.fileEvents > settings.batchSize ? settings.fileEvents : 0;
+  // the batches of a file go to the sink one after the other, so each place gets its part of them
+  const eventsMax = Math.floor(settings.fileEvents / settings.sinkConcurrency);
+  const fileEvents = eventsMax > settings.batchSize ? eventsMax : 0;
   const recentBytesMax = queueBytes * RECENT_SHARE;
   const bounds = { recentBytesMax, deadLettersBytesMax, fileEvents, fileBytes };
   return openForSink({ dir, fsync, reporter, ...bounds, ...(fs && { fs }) }, sink, discardBacklog);

@@ -14,7 +14,7 @@ import type { Retries } from './retries.js';
 import type { RefusedEvent } from './settlement.js';
 import { count } from '../base/words.js';
 
-/** Memory for what is known of batches aside, in bytes. Batches beyond it are only counted. */
+/** Memory for batches aside, in bytes. Those beyond it are only counted. */
 const MEMORY_BYTES_MAX = 8 * 1024 * 1024;
 /** How often to check for room, in milliseconds. */
 const LOOK_MS = 1000;
@@ -140,7 +140,6 @@ export class BatchesAside {
     this.#lookLater();
   }
 
-  /** Called when a batch was read for delivery. */
   read(batch: StoredBatch): void {
     this.#forgotten.read(batch);
   }
@@ -219,7 +218,7 @@ export class BatchesAside {
     const isWell = isLookedAt && (await this.#settleKnown());
     if (this.#failures === failures) this.#failures = 0;
     const isNextWell = isWell && [...this.#known.values()].every(({ isAway }) => isAway);
-    const hasRoom = isNextWell && log.deadLetters.hasRoom(this.#forgotten.size);
+    const hasRoom = isNextWell && log.deadLetters.hasRoom(this.#forgotten.size, null);
     if (stopping.aborted || !this.#forgotten.isNextDue(hasRoom)) return;
     let next: PendingBatch | null = null;
     await this.#tried(async () => (next = await this.#forgotten.next(hasRoom)));
@@ -237,7 +236,8 @@ export class BatchesAside {
     for (const letters of known) {
       if (stopping.aborted || (letters.isAway && isAnyAway)) break;
       isAnyAway ||= letters.isAway;
-      if (log.deadLetters.hasRoom(letters.size) && !(await this.#settle(letters))) return false;
+      if (log.deadLetters.hasRoom(letters.size, letters.pending.name) && !(await this.#settle(letters)))
+        return false;
     }
     return true;
   }

@@ -31,6 +31,8 @@ export class LedgerEntry {
   /** The size of the lines, in bytes. */
   lineBytes = 0;
   #runs: Run[] = [];
+  /** The runs of events that keep the file, for each batch in it. */
+  readonly #held = new Map<number, readonly Run[]>();
   /** Set once the order is forgotten. */
   #byAccount: Map<Account | null, Run> | null = null;
 
@@ -104,6 +106,7 @@ export class LedgerEntry {
   /** The sink took a batch but for these events. */
   take(at: Places): void {
     const { from, end, places } = at;
+    this.#held.delete(from);
     const refused = this.#runsOf(at);
     if (refused === null) {
       this.#share((account, part) => account.see((end - from - places.length) * part, 0));
@@ -118,13 +121,15 @@ export class LedgerEntry {
     for (const { account } of refused) account?.see(-1, 0);
   }
 
-  /** These events keep their batch in the log, while the sink has the others: from now on all of it is theirs. */
+  /** These events keep their file in the log, while the sink has the others of their batch: from now on all of it is theirs. */
   charge(at: Places): void {
     const runs = this.#runsOf(at);
     if (runs === null || runs.length === 0) return;
+    this.#held.set(at.from, runs);
+    const holders = [...this.#held.values()].flat();
     for (const run of this.#runs) move(run, -run.bytes);
-    let [left, count] = [this.bytes, runs.length];
-    for (const run of runs) {
+    let [left, count] = [this.bytes, holders.length];
+    for (const run of holders) {
       const bytes = Math.floor(left / count--);
       left -= bytes;
       move(run, bytes);
@@ -178,6 +183,7 @@ export class LedgerEntry {
   }
 
   #clear(): void {
+    this.#held.clear();
     this.#runs = [];
     this.#byAccount = new Map();
     this.events = 0;

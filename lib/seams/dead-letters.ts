@@ -62,6 +62,6 @@ export interface DeadLetterStore {
   withdraw(batch: Batch): Promise<void>;
   /** Checks for room again, unless that was done just now. @returns the size of all letters, in bytes */
   look(): Promise<number>;
-  /** Whether letters of this size have room, as of the last check. */
-  hasRoom(size: LettersSize): boolean;
+  /** Whether letters of this size have room, as of the last check. @param batch whose they are; `null`: nobody knows */
+  hasRoom(size: LettersSize, batch: string | null): boolean;
 }

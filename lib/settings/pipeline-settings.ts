@@ -78,7 +78,7 @@ export const PIPELINE_SETTINGS = {
     flag: 'file-events',
     initial: 5000,
     unit: 'EVENTS',
-    help: 'while batches come fast, a file holds several: it ends with the one that reaches this many events',
+    help: 'while batches come fast, a file holds several: it ends with the one that reaches this many events, divided by --sink-concurrency',
     check: wholeNumber(1),
   },
   fileBytes: {

@@ -234,7 +234,7 @@ export function eventLogContract(name: string, { place: placeOf, late }: LogBenc
     t.type(await deadLetters.keep(first, [letter('a', 'x'.repeat(2 * LETTER_BYTES))]), 'string');
     const full = await deadLetters.keep(second, [letter('c', 'no')]).then(() => null, asFull);
     t.ok(full instanceof DeadLettersFull, 'the first one always has room, the next not');
-    t.equal(full !== null && deadLetters.hasRoom(full.size), false);
+    t.equal(full !== null && deadLetters.hasRoom(full.size, null), false);
     await deadLetters.keep(first, [letter('a', 'no')]);
     t.equal((await log.space()).deadLetterFiles, 1, 'in place of the others');
     await deadLetters.keep(second, [letter('c', 'no')]);

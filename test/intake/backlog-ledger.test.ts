@@ -226,3 +226,19 @@ void t.test('a batch with very many runs is bounded, too, and merged clients are
   t.equal(other.backlogBytes, 0, 'what became of it is settled there');
   t.end();
 });
+
+void t.test('a file that events of several of its batches keep in the log is all of theirs', (t) => {
+  const { ledger, append, of } = place();
+  const batch = (from: number, to: number): Batch =>
+    new Batch({ name: `1#${from}-${to}`, key: '', events: to - from + 1, bytes: Buffer.alloc(0) });
+  append('1', ...Array.from({ length: 9 }, () => 'a'), 'b', ...Array.from({ length: 9 }, () => 'b'), 'c');
+  ledger.held(
+    batch(1, 10),
+    Array.from({ length: 9 }, (_each, place) => place),
+  );
+  ledger.held(batch(11, 20), [9]);
+  t.match(of('a'), { backlogBytes: 180 }, 'nine of the ten events that hold it');
+  t.match(of('c'), { backlogBytes: 20 }, 'one of them');
+  t.match(of('b'), { backlogBytes: 0 });
+  t.end();
+});

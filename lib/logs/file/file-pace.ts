@@ -15,6 +15,7 @@ export class FilePace {
   readonly #nowMs: () => number;
   #endedMs = -Infinity;
   #isFast = false;
+  #isSlow = false;
 
   /**
    * @param eventsMax a file ends with the batch that reaches this many events (0: with each batch),
@@ -28,13 +29,18 @@ export class FilePace {
 
   /** Whether a new file is for several batches. @param isFollowed whether another batch is at hand */
   isShared(isFollowed: boolean): boolean {
-    return this.#eventsMax > 0 && ((this.#isFast && this.#restMs > 0) || isFollowed);
+    return this.#eventsMax > 0 && ((this.#isFast && !this.#isSlow && this.#restMs > 0) || isFollowed);
   }
 
   /** A batch has ended. */
   ended(): void {
     this.#isFast = this.#restMs > 0;
     this.#endedMs = this.#nowMs();
+  }
+
+  /** An append has ended: while the disk takes long for one, no complete batch waits in a file for the next. */
+  took(ms: number): void {
+    this.#isSlow = ms > FAST_MS;
   }
 
   /** Whether a file of several batches goes on after one of them, with this size. */
@@ -45,7 +51,12 @@ export class FilePace {
     isFollowed: boolean,
   ): boolean {
     const isYoung = file === null || this.#nowMs() - file.bornMs < AGE_MS;
-    return (this.#isFast || isFollowed) && isYoung && events < this.#eventsMax && bytes < this.#bytesMax;
+    return (
+      ((this.#isFast && !this.#isSlow) || isFollowed) &&
+      isYoung &&
+      events < this.#eventsMax &&
+      bytes < this.#bytesMax
+    );
   }
 
   /** How long the next batch may take to end before the ones at hand are no longer kept waiting, in milliseconds. */

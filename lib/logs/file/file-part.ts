@@ -19,9 +19,10 @@ export interface FilePart {
 /** Which parts go into which file. Only the last file may go on after them. */
 export function partsInFiles(group: Group, open: BatchFile | null, pace: FilePace): FilePart[] {
   const inFiles: FilePart[] = [];
+  const last = group.findLastIndex(({ end }) => end !== null);
   let current: FilePart | null = null;
   for (const [index, part] of group.entries()) {
-    const isFollowed = index < group.length - 1;
+    const isFollowed = index < last;
     if (current === null) {
       const file = inFiles.length === 0 ? open : null;
       const isShared = file?.isShared ?? pace.isShared(isFollowed);

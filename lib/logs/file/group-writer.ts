@@ -94,9 +94,11 @@ export class GroupWriter {
   async write(group: Group, ended: PartEnded): Promise<void> {
     if (this.#file?.failed === true) this.#sealOpen('failure');
     this.#isWriting = true;
+    const startMs = performance.now();
     const inFiles = partsInFiles(group, this.#file, this.#options.pace);
     await Promise.all(inFiles.map(async (part) => this.#writePart(part, ended)));
     this.#isWriting = false;
+    this.#options.pace.took(performance.now() - startMs);
     this.#file = null;
     for (const { file, parts, isLast } of inFiles) {
       if (file === null) continue;

@@ -100,7 +100,7 @@ void t.test('batches that come at once share a file, and each has its lines as n
 void t.test('a batch has its name from its first event on, whatever follows in the file', async (t) => {
   const dir = tempDir(t);
   const { log, sealed, append } = await open(t, dir);
-  await append(part(['a']), part(['b', 'c'], null));
+  await append(part(['a']), part(['z']), part(['b', 'c'], null));
   const copy = tempDir(t);
   cpSync(dir, copy, { recursive: true }); // what a kill leaves
   await append(part(['d']), part(['e']));
@@ -111,8 +111,8 @@ void t.test('a batch has its name from its first event on, whatever follows in t
   const next = await open(t, copy);
   await until(() => next.sealed.length === 1, 'it is found');
   const cut = about(await batchesOf(next.log, next.sealed[0] ?? file));
-  t.match(cut, [['#1-1'], ['#2-3', /./, ['b', 'c']]]);
-  t.same(cut[0], whole[0], 'a batch that had ended is the same after a crash');
+  t.match(cut, [['#1-1'], ['#2-2'], ['#3-4', /./, ['b', 'c']]]);
+  t.same(cut.slice(0, 2), whole.slice(0, 2), 'a batch that had ended is the same after a crash');
 });
 
 void t.test('slow batches have a file each, and fast ones share one that does not grow old', (t) => {

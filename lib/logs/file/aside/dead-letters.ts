@@ -116,8 +116,8 @@ export class DeadLetters implements DeadLetterStore {
   }
 
   /** Whether letters of this size have room, as of the last check. */
-  hasRoom(size: LettersSize): boolean {
-    return this.#room.has(size);
+  hasRoom(size: LettersSize, batch: string | null): boolean {
+    return this.#room.has(size, batch);
   }
 
   async #inTurn<T>(work: () => Promise<T>): Promise<T> {
@@ -130,7 +130,7 @@ export class DeadLetters implements DeadLetterStore {
     const earlier = await this.#earlier(batch);
     const bytes = await this.#room.look(lines.length);
     const size = { bytes: lines.length, earlierBytes: sizeOf(earlier) };
-    if (!this.hasRoom(size)) {
+    if (!this.hasRoom(size, batch.name)) {
       const text = `${bytes} bytes of dead letters in ${this.#dir}, and ${lines.length} more exceed --dead-letters-max (${this.#room.bytesMax})`;
       throw new DeadLettersFull(text, size);
     }

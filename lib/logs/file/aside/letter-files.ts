@@ -1,8 +1,7 @@
 import { join } from 'node:path';
 import { compareBatchNames, isBatchName } from '../batch-name.js';
-import { statsOf } from '../file-system.js';
 import type { FileSystem } from '../file-system.js';
-import { filesIn, lookAtFiles } from '../plain-files.js';
+import { lookAtFiles, SIZES_AT_ONCE, sizesOf } from '../plain-files.js';
 
 /** The folder of the dead letters. */
 export const DEAD_LETTERS = 'dead-letters';
@@ -45,32 +44,51 @@ export function isDeadLetterFile(name: string): boolean {
   return isBatchName(batch) && AFTER_BATCH.test(name.slice(batch.length));
 }
 
-/** What is among the dead letters: their size, and which may be of files that are still there. */
-export interface LettersThere {
-  readonly bytes: number;
-  /** By batch file. Those that are named like the file itself are left out: nobody looks for them. */
-  readonly unsettled: ReadonlyMap<string, readonly string[]>;
+/** Letters of a file that is still there. */
+export interface UnsettledLetters {
+  bytes: number;
+  readonly names: readonly string[];
 }
 
-/** @param looksForUnsettled else there are none */
+/** What is among the dead letters: their size, and which are of files that are still there. */
+export interface LettersThere {
+  readonly bytes: number;
+  readonly unsettled: ReadonlyMap<string, UnsettledLetters>;
+}
+
+/** @param looksForUnsettled else none are found */
 export async function lettersThere(
   fs: FileSystem,
   logDir: string,
   looksForUnsettled: boolean,
 ): Promise<LettersThere> {
-  const suffixed = new Map<string, string[]>();
-  const { bytes } = await filesIn(fs, join(logDir, DEAD_LETTERS), (name) => {
-    const isLetter = isDeadLetterFile(name);
-    const batch = batchOf(name);
-    if (!looksForUnsettled || !isLetter || name === batch) return isLetter;
-    const known = suffixed.get(batch);
-    if (known === undefined) suffixed.set(batch, [name]);
-    else known.push(name);
-    return true;
+  const unsettled = new Map<string, { bytes: number; names: string[] }>();
+  let bytes = 0;
+  const measure = async (names: readonly string[]): Promise<void> => {
+    const sizes = await sizesOf(fs, join(logDir, DEAD_LETTERS), names);
+    const batches = looksForUnsettled ? names.map(batchOf) : [];
+    const isThere = (await sizesOf(fs, logDir, batches)).map((size) => size !== null);
+    for (const [index, name] of names.entries()) {
+      const size = sizes[index] ?? 0;
+      bytes += size;
+      const batch = batchOf(name);
+      if (isThere[index] !== true) continue;
+      const known = unsettled.get(batch) ?? { bytes: 0, names: [] };
+      known.bytes += size;
+      known.names.push(name);
+      unsettled.set(batch, known);
+    }
+  };
+  await lookAtFiles(fs, join(logDir, DEAD_LETTERS), async (files) => {
+    let names: string[] = [];
+    for await (const name of files) {
+      if (!isDeadLetterFile(name) || names.push(name) < SIZES_AT_ONCE) continue;
+      await measure(names);
+      names = [];
+    }
+    await measure(names);
   });
-  for (const batch of suffixed.keys())
-    if ((await statsOf(fs, join(logDir, batch))) === null) suffixed.delete(batch);
-  return { bytes, unsettled: suffixed };
+  return { bytes, unsettled };
 }
 
 function compareDeadLetterFiles(a: string, b: string): number {

@@ -1,30 +1,30 @@
-import { join } from 'node:path';
 import type { Batch } from '../../../seams/batch.js';
 import type { LettersSize } from '../../../seams/dead-letters.js';
-import { batchOf, DEAD_LETTERS, isDeadLetterFile, lettersThere } from './letter-files.js';
-import { filesIn } from '../plain-files.js';
+import { batchOf, lettersThere } from './letter-files.js';
+import type { UnsettledLetters } from './letter-files.js';
 import type { FileSystem } from '../file-system.js';
 import { LookPace } from '../look-pace.js';
 
 /** The size of the folder is read again after this time, in milliseconds: someone may have made room. */
 const KEPT_MS = 1000;
 
+/** At most this many files are known to have some of their letters. They take some 250 bytes each. */
+const UNSETTLED_MAX = 10_000;
+
 /** The room for dead letters in their folder. */
 export class LettersRoom {
   readonly bytesMax: number;
   readonly #fs: FileSystem;
-  readonly #dir: string;
   readonly #logDir: string;
   /** The size of the folder, as far as is known; `null` if it was not read yet. */
   #bytes: number | null = null;
   /**
    * Files with letters of some of their batches, and others that are not settled yet: the size of these letters, and the
-   * names of those that earlier runs left.
+   * names of those that earlier runs left. Nobody may take them away before their file is deleted.
    */
-  readonly #unsettled = new Map<string, { bytes: number; readonly names: readonly string[] }>();
-  #knowsLeft = false;
-  /** The size of the letters of these files. Nobody may take them away before their file is deleted. */
+  readonly #unsettled = new Map<string, UnsettledLetters>();
   #unsettledBytes = 0;
+  #knowsLeft = false;
   /** All batches that wait for room ask again and again. */
   readonly #pace = new LookPace(KEPT_MS);
 
@@ -32,16 +32,21 @@ export class LettersRoom {
   constructor(fs: FileSystem, logDir: string, bytesMax: number) {
     this.#fs = fs;
     this.#logDir = logDir;
-    this.#dir = join(logDir, DEAD_LETTERS);
     this.bytesMax = bytesMax;
   }
 
-  /** Whether letters of this size have room, as of the last check. */
-  has({ bytes, earlierBytes }: LettersSize): boolean {
+  /**
+   * Whether letters of this size have room, as of the last check.
+   *
+   * @param batch whose they are; `null`: nobody knows
+   */
+  has({ bytes, earlierBytes }: LettersSize, batch: string | null): boolean {
     const all = this.#bytes ?? 0;
     const others = Math.max(0, all - earlierBytes);
-    // otherwise they would wait for ever: a folder that is empty, except for such letters, cannot get more room
-    return others === 0 || all <= this.#unsettledBytes || others + bytes <= this.bytesMax;
+    if (others === 0 || others + bytes <= this.bytesMax) return true;
+    // a folder with nothing but such letters cannot get more room: one of their files may go on, or all would wait for ever
+    const [first] = this.#unsettled.keys();
+    return all <= this.#unsettledBytes && (batch === null || batchOf(batch) === first);
   }
 
   /**
@@ -65,34 +70,33 @@ export class LettersRoom {
 
   /** Letters of a batch were written or deleted. */
   add({ name }: Pick<Batch, 'name'>, bytes: number): void {
+    if (bytes === 0) return;
     if (this.#bytes !== null) this.#bytes = Math.max(0, this.#bytes + bytes);
     const file = batchOf(name);
     let unsettled = this.#unsettled.get(file);
-    if (unsettled === undefined && name === file) return;
-    if (unsettled === undefined) this.#unsettled.set(file, (unsettled = { bytes: 0, names: [] }));
+    if (unsettled === undefined) {
+      // beyond the bound they count like any others
+      if (name === file || this.#unsettled.size >= UNSETTLED_MAX) return;
+      this.#unsettled.set(file, (unsettled = { bytes: 0, names: [] }));
+    }
     unsettled.bytes += bytes;
     this.#unsettledBytes += bytes;
   }
 
   /** A batch file is deleted: its letters may be taken away from now on. */
   settled(name: string): void {
-    const unsettled = this.#unsettled.get(name);
-    if (unsettled === undefined) return;
+    this.#unsettledBytes -= this.#unsettled.get(name)?.bytes ?? 0;
     this.#unsettled.delete(name);
-    this.#unsettledBytes = Math.max(0, this.#unsettledBytes - unsettled.bytes);
-    // what earlier runs have left was only counted with the others
-    if (unsettled.names.length > 0) this.#bytes = null;
   }
 
   async #read(): Promise<number> {
-    const there = await lettersThere(this.#fs, this.#logDir, !this.#knowsLeft);
-    for (const [file, names] of there.unsettled)
-      this.#unsettled.set(file, { bytes: this.#unsettled.get(file)?.bytes ?? 0, names });
+    const { bytes, unsettled } = await lettersThere(this.#fs, this.#logDir, !this.#knowsLeft);
+    for (const [file, left] of unsettled) {
+      if (this.#unsettled.size >= UNSETTLED_MAX) break;
+      this.#unsettled.set(file, left);
+      this.#unsettledBytes += left.bytes;
+    }
     this.#knowsLeft = true;
-    const isOfUnsettled = (name: string): boolean =>
-      isDeadLetterFile(name) && this.#unsettled.has(batchOf(name));
-    this.#unsettledBytes =
-      this.#unsettled.size === 0 ? 0 : (await filesIn(this.#fs, this.#dir, isOfUnsettled)).bytes;
-    return there.bytes;
+    return bytes;
   }
 }
