@@ -411,6 +411,8 @@ void t.test('a flood of batches does not flood the log', async (t) => {
     '0',
     '--sink-concurrency',
     '8',
+    '--file-events',
+    '1',
   );
   await Promise.all(Array.from({ length: 200 }, (_each, n) => post(server, `e${n}`)));
   await server.line(/Wrote batch to: \d+ more batches in a second \(\d+ events\)/);
