@@ -130,7 +130,7 @@ export class Reporter {
       const fields = code === undefined ? { batch, events } : { code, batch, events };
       this.#logger[level]('error' in event ? { ...fields, err: event.error } : fields, `${kind}: ${text}`);
     } else {
-      counted.summedBatches++;
+      counted.summedBatches += event.what === 'sealed' ? event.batches : 1;
       counted.summedEvents += events;
     }
   }

@@ -363,6 +363,11 @@ void t.test('how a batch does follows from what happened to it last', (t) => {
     { what: 'sent', batch: BATCH(3), events: 99 },
     { what: 'dead letters', batch: BATCH(3), events: 1, of: 100, path: '', reason: '' },
     written(4),
+    { what: 'sealed', batches: 3, batch: BATCH(5), events: 300 },
+    { what: 'sent', batch: `${BATCH(5)}#1-100`, events: 98 },
+    { what: 'dead letters', batch: `${BATCH(5)}#1-100`, events: 2, of: 100, path: '', reason: '' },
+    { what: 'sent', batch: `${BATCH(5)}#101-200`, events: 97 },
+    { what: 'dead letters', batch: `${BATCH(5)}#101-200`, events: 3, of: 100, path: '', reason: '' },
     written(10),
   ];
   const of = (isHeldBack: boolean, active: readonly number[]): string[] =>
@@ -372,12 +377,13 @@ void t.test('how a batch does follows from what happened to it last', (t) => {
   t.same(of(false, [4, 9]), [
     '10 100 waiting 0',
     '9 7 at the sink 0',
+    '5 300 at the sink 5',
     '4 100 at the sink 0',
     '3 100 confirmed 1',
     '2 null trying again 0 <b>away</b>',
     '1 100 delivered 0',
   ]);
-  t.match(of(true, [4]), ['10 100 waiting 0', '4 100 held back 0']);
+  t.match(of(true, [4]), ['10 100 waiting 0', '5 300 at the sink 5', '4 100 held back 0']);
   const many = Array.from({ length: 60 }, (_each, n) => written(100 + n));
   const states = batchStates(many, [sealed(1)], false);
   t.equal(states.length, 12);

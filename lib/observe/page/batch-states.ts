@@ -58,7 +58,8 @@ function follow(event: BatchEvent, state: State): void {
   const stage = stageAfter(event);
   if (stage !== null) state.stage = stage;
   state.error = 'error' in event ? event.error.message.slice(0, ERROR_LENGTH_MAX) : '';
-  if (event.what === 'dead letters') state.refused = event.events;
+  if (event.what === 'dead letters')
+    state.refused = event.events + (event.batch.includes('#') ? state.refused : 0);
 }
 
 /** `null`: as before. */
@@ -75,7 +76,8 @@ function stageAfter(event: BatchEvent): BatchStage | null {
       return 'aside';
     case 'sent':
     case 'dead letters':
-      return 'confirmed';
+      // of one batch of several in a file: others may follow
+      return event.batch.includes('#') ? 'at the sink' : 'confirmed';
     case 'deleted':
       return 'delivered';
     case 'not appended':
