@@ -245,3 +245,26 @@ void t.test(
     t.ok(many < 2 * few, `${few.toFixed(0)} and ${many.toFixed(0)} looks at files for each`);
   },
 );
+
+void t.test('equal events of two batches in a file have letters of their own', async (t) => {
+  const dir = await killed(t, [
+    ['a', 'bad'],
+    ['b', 'bad'],
+  ]);
+  t.same(lettersIn(dir), ['bad', 'bad']);
+  const taken: string[] = [];
+  const sink: Sink = {
+    async deliver({ name, bytes }) {
+      const ids = idsOf(bytes.toString('utf8').split('\n').slice(0, -1));
+      const refuses = name.endsWith('#1-2');
+      taken.push(...ids.filter((id) => !refuses || id !== 'bad'));
+      if (refuses) throw new SinkError('one is bad', { refused: [{ index: 1, reason: 'no', status: 422 }] });
+      return Promise.resolve();
+    },
+  };
+  const { forebay } = await startWith(t, sink, { logDir: dir });
+  await until(() => forebay.counts().pending === 0 && batchFiles(dir).length === 0, 'all is settled');
+  t.same(taken, ['a', 'b', 'bad'], 'the second of them is mended');
+  t.same(lettersIn(dir), ['bad'], 'and the first is still refused');
+  t.match(forebay.counts(), { delivered: 3, deadLettered: 1 });
+});
