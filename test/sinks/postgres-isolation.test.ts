@@ -42,7 +42,13 @@ for (const [what, statements] of Object.entries(CASES)) {
     const url = new URL(server.url(database));
     url.username = role;
     const sink = new PostgresSink({ url: url.href, timeoutMs: 700 });
-    const forebay = createForebay({ sink, logDir: tempDir(t), batchSize: 10, batchWaitMs: 10_000 });
+    const forebay = createForebay({
+      sink,
+      logDir: tempDir(t),
+      batchSize: 10,
+      fileEvents: 1,
+      batchWaitMs: 10_000,
+    });
     t.teardown(async () => forebay.stop(0));
     await forebay.start();
     const ids = Array.from({ length: 30 }, (_each, n) => (n === 13 ? 'bad' : `e${n}`));

@@ -67,7 +67,16 @@ void t.test(
     const pipe = new NamedPipe(t);
     pipe.pause();
     const dir = tempDir(t);
-    const flags = ['--log-dir', dir, '--batch-size', '100', '--shutdown-timeout', '3000'];
+    const flags = [
+      '--log-dir',
+      dir,
+      '--batch-size',
+      '100',
+      '--file-events',
+      '1',
+      '--shutdown-timeout',
+      '3000',
+    ];
     const server = await startInto(t, pipe.fd, ...flags);
     for (let n = 0; n < 20; n++) t.equal(await post(server, ...many(n * 100, 100)), 202);
     t.ok(batchFiles(dir).length >= 20, 'none of it is confirmed');
@@ -83,7 +92,7 @@ void t.test(
 void t.test('a slow reader gets everything, in order', async (t) => {
   const pipe = new NamedPipe(t);
   const dir = tempDir(t);
-  const server = await startInto(t, pipe.fd, '--log-dir', dir);
+  const server = await startInto(t, pipe.fd, '--log-dir', dir, '--file-events', '1');
   pipe.pause();
   for (let n = 0; n < 5; n++) t.equal(await post(server, ...many(n * 100, 100)), 202);
   t.equal(batchFiles(dir).length, 5);
