@@ -106,7 +106,7 @@ void t.test(
     await says('#rates .value0', /^[1-9].* \/s$/);
     await says('#door dd', /\d ms$/);
     await says('#sum', /1,000 accepted = 1,000 delivered \+ 0 pending/);
-    await says('#batches tr[data-stage=delivered] .number', /^100$/);
+    await says('#batches tr[data-stage=delivered] .number', /^[1-9]/);
 
     await send([event('fine'), event(HOSTILE(1), 'bad')]);
     await says('#headline', /^The sink refused 1 event for good$/);

@@ -57,7 +57,7 @@ export class BatchInspection {
     }
     this.runId ??= read.runId;
     this.events += read.events;
-    this.starts += read.starts.length;
+    this.starts += read.starts.filter(({ isMarked }) => isMarked).length;
     this.#addLines(at, bytes, read);
     return read.bytes;
   }

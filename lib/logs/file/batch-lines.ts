@@ -47,7 +47,10 @@ export interface LinesPart {
 export function readBatchLines(
   file: Buffer<ArrayBuffer>,
   isAcknowledged: boolean,
-  { hasMarks, isFirst }: LinesPart = { hasMarks: wholeHasMarks(file), isFirst: true },
+  { hasMarks, isFirst }: LinesPart = {
+    hasMarks: wholeHasMarks(file),
+    isFirst: true,
+  },
 ): BatchLines {
   const textOf = hasMarks ? checkedText : eventText;
   const bytes = Buffer.allocUnsafe(file.length + 1);
@@ -63,9 +66,10 @@ export function readBatchLines(
   const add = (text: Buffer<ArrayBuffer>): void => {
     const line = events + damaged.length;
     let ofRun = hasMarks ? runMarkBytesAt(text, 0, text.length) : 0;
-    if (ofRun === BATCH_MARK_BYTES) starts.push({ line, events, at: lineStart, textAt: written });
+    const isMarked = ofRun === BATCH_MARK_BYTES;
+    if (isMarked) starts.push({ line, events, at: lineStart, textAt: written, isMarked });
     // only the first line of a batch may name the run
-    else if (!isFirst || line > 0) ofRun = 0;
+    if (!isMarked && (!isFirst || line > 0)) ofRun = 0;
     if (ofRun > 0) runId ??= runIdAt(text, text.length);
     written += text.copy(bytes, written, 0, text.length - ofRun);
     bytes[written++] = LINE_FEED;
@@ -76,7 +80,11 @@ export function readBatchLines(
     const text = textOf(line);
     const whole = file.subarray(lineStart === start ? 0 : lineStart, end + 1);
     if (text !== null) add(text);
-    else garbage.push(whole);
+    else {
+      const at = events + damaged.length;
+      starts.push({ line: at, events, at: lineStart, textAt: written, isMarked: false });
+      garbage.push(whole);
+    }
     if (text === null && (hasMarks || !isBlank(line))) damaged.push(whole);
     lineStart = end + 1;
   }

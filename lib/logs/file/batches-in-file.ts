@@ -14,24 +14,32 @@ export interface BatchStart {
   readonly at: number;
   /** Its position in the lines without marks, in bytes. */
   readonly textAt: number;
+  /** Whether its line says so; otherwise that line is damaged, and may have. */
+  readonly isMarked: boolean;
 }
 
 /** A batch in a file of several. */
 export interface BatchInFile extends Range {
   readonly start: BatchStart;
-  readonly end: BatchStart;
+  readonly end: Omit<BatchStart, 'isMarked'>;
   /** Its sound events. */
   readonly events: number;
 }
 
-const FILE_START: BatchStart = { line: 0, events: 0, at: 0, textAt: 0 };
+const FILE_START: BatchStart = { line: 0, events: 0, at: 0, textAt: 0, isMarked: false };
 
-/** The batches between these starts; none if the file has only one. */
-export function batchesBetween(starts: readonly BatchStart[], end: BatchStart): BatchInFile[] {
-  const [first] = starts;
-  if (first === undefined) return [];
-  // without its first line a batch is part of the one before; the first of all has nothing before it
-  const all = first.at === 0 ? starts : [FILE_START, ...starts];
+/**
+ * The batches between these starts; none if the file is for only one. A damaged line ends a batch, as it may have been the
+ * first line of the next one: so the one before keeps its name.
+ *
+ * @param end where the last one ends
+ */
+export function batchesBetween(
+  starts: readonly BatchStart[],
+  end: Omit<BatchStart, 'isMarked'>,
+): BatchInFile[] {
+  if (!starts.some(({ isMarked }) => isMarked)) return [];
+  const all = starts[0]?.at === 0 ? starts : [FILE_START, ...starts];
   return all
     .map((start, index) => {
       const next = all[index + 1] ?? end;

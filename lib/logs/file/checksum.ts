@@ -110,7 +110,8 @@ function withoutMarks(lines: Buffer<ArrayBuffer>): UnmarkedLines {
     // only the first line of a batch has white space at its end
     if ((lines[textEnd - 1] ?? 0) <= SPACE) {
       const runBytes = runMarkBytesAt(lines, start, textEnd);
-      if (runBytes === BATCH_MARK_BYTES) starts.push({ line: events, events, at: start, textAt: written });
+      if (runBytes === BATCH_MARK_BYTES)
+        starts.push({ line: events, events, at: start, textAt: written, isMarked: true });
       if (start === 0 || runBytes === BATCH_MARK_BYTES) {
         runId ??= runIdAt(lines, textEnd);
         textEnd -= runBytes;

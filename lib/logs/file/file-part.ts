@@ -58,7 +58,8 @@ export function linesOf(
   let isStart = file.openEvents === 0 && (file.isShared || file.bytes === 0);
   let [at, line] = [0, file.events];
   for (const { ranges, events, end } of part.parts) {
-    if (isStart && events > 0) starts.push({ line, events: line, at: file.bytes + at, textAt: 0 });
+    if (isStart && events > 0)
+      starts.push({ line, events: line, at: file.bytes + at, textAt: 0, isMarked: true });
     at = writeLines(lines, at, ranges, isStart ? mark : null);
     isStart = (isStart && events === 0) || (file.isShared && end !== null);
     line += events;
