@@ -109,6 +109,4 @@ export interface SettledBatch {
   readonly name: string;
   readonly events: number;
   readonly logBytes: number;
-  /** How many of its events are dead letters; 0 by default. */
-  readonly deadLettered?: number;
 }

@@ -12,7 +12,7 @@ export function randomSettings(random: Random, logDir: string, fsync: RunSetting
     batchSize: random.whole(1, 10),
     queueSize: random.whole(5, 50),
     batchWaitMs: Math.floor(random.spread(1, 1000)),
-    fileEvents: random.pick([1, 1, 1, 20, 5000]),
+    fileEvents: random.pick([1, 1, 1, 1, 20, 5000]),
     fileBytes: random.pick([1000, '4MiB', '4MiB']),
     batchBytes: random.pick([300, 4096, 20_000, '4MiB']),
     queueBytes: random.pick([4096, 60_000, '64MiB', '64MiB']),

@@ -247,10 +247,9 @@ export class AppendLog extends LogCounts implements EventLog {
   }
 
   /** @throws `LOG_DIR_LOST`; the system's error */
-  async delete({ name, events, logBytes, deadLettered = 0 }: SettledBatch): Promise<void> {
-    // it may have left a copy that the server with the lock would write again (new-copy.ts)
-    if (deadLettered > 0 || !this.#cache.has(name)) await this.lock.confirm();
-    else await this.lock.confirmIfLost();
+  async delete({ name, events, logBytes }: SettledBatch): Promise<void> {
+    // a server with the lock may have a file of this name, or have left letters of this one to be written again (new-copy.ts)
+    await this.lock.confirm();
     this.#cache.delete(name);
     if (!(await unlink(this.#fs, this.path(name)))) await this.lock.confirm();
     this.#uncut.delete(name);
