@@ -34,8 +34,6 @@ export const WELL: Moods = {
 
 const KEEP_ANSWERS: readonly Oddity[] = ['keys', 'keys and damage', 'kept errors', 'conflicts'];
 const CONFLICT = new SinkError('the key is known', { status: 409 });
-/** The name of a part of a batch. */
-const PART = /#\d+-\d+$/;
 const TOXIC_EVERY = 53;
 /** Larger batches take too long for a sink that is slow. */
 const SLOW_EVENTS = 3;
@@ -76,11 +74,12 @@ export class SinkMemory {
     return this.isPicky && answer === null && this.world.has('conflicts') ? CONFLICT : answer;
   }
 
-  keepError({ key, name }: Batch, events: readonly SentEvent[], error: Error): void {
+  keepError({ key }: Batch, events: readonly SentEvent[], error: Error): void {
     if (!this.world.has('kept errors')) return;
     this.#errors.set(key, error);
     const [event] = events;
-    if (event !== undefined && events.length === 1 && PART.test(name)) this.#stuck.add(event);
+    // also as a batch of one event, which gets no other key while it is the only one that can be read
+    if (event !== undefined && events.length === 1) this.#stuck.add(event);
     for (const each of events) this.#failed.add(each);
   }
 
