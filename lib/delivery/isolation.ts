@@ -7,6 +7,8 @@ const FAILURES_SUSPECT = 3;
 const FAILING_MS = 10_000;
 /** If the sink has taken nothing else meanwhile, a batch gives way to another after this many failures. */
 const FAILURES_PROBE = 5;
+/** Another batch may be split if the one that is has not been offered for this time, in milliseconds. */
+const PROBE_LOST_MS = 300_000;
 
 export interface IsolationOptions {
   readonly attempts: Pick<SinkAttempts, 'answered'>;
@@ -27,8 +29,9 @@ export interface IsolationOptions {
  */
 export class Isolation {
   readonly #options: IsolationOptions;
-  /** The batch that is split although it is unknown whether the sink takes others. One is enough. */
+  /** The batch that is split although it is unknown whether the sink takes others. One is enough, while it gets its turns. */
   #probe: Course | null = null;
+  #probedMs = 0;
 
   constructor(options: IsolationOptions) {
     this.#options = options;
@@ -66,6 +69,7 @@ export class Isolation {
       return leaves && givesWay ? { next: 'keep', leaves } : null;
     }
     course.isSuspect = true;
+    if (course === this.#probe) this.#probedMs = nowMs;
     // if the sink takes nothing else, its halves go first, down to an event: the sink may take a smaller part
     if (part.to - part.from > 1) return { next: 'split', leaves: leaves && takesOthers };
     // for an event that waits apart already, it is enough if the sink's last other answer was good
@@ -85,7 +89,11 @@ export class Isolation {
   }
 
   #isProbe(course: Course): boolean {
-    if (this.#probe === null || this.#probe.open.length === 0) this.#probe = course;
+    const nowMs = performance.now();
+    // it may wait for something else, as its file for being readable
+    const isLost = nowMs - this.#probedMs > PROBE_LOST_MS;
+    if (this.#probe === null || this.#probe.open.length === 0 || isLost) this.#probe = course;
+    if (this.#probe === course) this.#probedMs = nowMs;
     return this.#probe === course;
   }
 }

@@ -11,6 +11,9 @@ import { isBatchName } from '../../lib/logs/file/batch-name.js';
 import { readiness } from '../../lib/door/probes.js';
 import type { Forebay } from '../../lib/index.js';
 import { HttpSink } from '../../lib/sinks/http/http-sink.js';
+import { Isolation } from '../../lib/delivery/isolation.js';
+import { newCourse } from '../../lib/delivery/settlement.js';
+import type { Course } from '../../lib/delivery/settlement.js';
 import { SinkError } from '../../lib/seams/sink-error.js';
 import type { Sink } from '../../lib/seams/sink.js';
 import { unopenable } from '../helpers/delivery-bench.js';
@@ -345,4 +348,24 @@ void t.test('what waits apart survives a restart', async (t) => {
   const again = await start(t, { sink: new MoodySink(), logDir: dir });
   await until(() => again.forebay.counts().delivered === 10, 'its batch is delivered');
   t.match(again.forebay.counts(), { accepted: 10, pending: 0 });
+});
+
+void t.test('a batch that is being split and gets no turn keeps no other from being split for ever', (t) => {
+  let nowMs = 1000;
+  t.intercept(performance, 'now', { value: () => nowMs });
+  const breaker = { state: 'closed', failuresInARow: 3, waitMs: 0 } as const;
+  const isolation = new Isolation({
+    attempts: { answered: 0 },
+    breaker,
+    othersWait: () => false,
+    triesMax: Infinity,
+  });
+  const [first, second] = [newCourse({ events: 2 }), newCourse({ events: 2 })];
+  const fail = (course: Course): unknown => isolation.failed(course, { from: 0, to: 2, attempts: 0 });
+  for (let failures = 0; failures < 2; failures++) t.equal(fail(first), null, 'again as it is');
+  t.match(fail(first), { next: 'split' });
+  for (let failures = 0; failures < 20; failures++) t.equal(fail(second), null, 'one is enough');
+  nowMs += 300_001;
+  t.match(fail(second), { next: 'split' });
+  t.end();
 });
