@@ -18,7 +18,7 @@ export interface NotKept {
   readonly error: Error;
 }
 
-/** How far the batch of a file has come at the sink. A large file comes piece by piece; any other is one piece. */
+/** How far a file has come at the sink: its batches if it holds several, the pieces of a large one, or one piece. */
 export class FileCourse {
   /** Pieces that were started and are not settled, by their index in the file. The piece with the latest turn is last. */
   readonly begun = new Map<number, Course>();

@@ -24,6 +24,7 @@ interface Events {
 export class SupervisorLink extends EventEmitter<Events> implements LiveFeed {
   readonly task: Task;
   readonly #waiting = new Map<number, (reply: Reply) => void>();
+  readonly #asked = new Map<string, Promise<Reply>>();
   #questions = 0;
   #reports: OwnReports | null = null;
   #stream: LiveStream | null = null;
@@ -111,7 +112,15 @@ export class SupervisorLink extends EventEmitter<Events> implements LiveFeed {
     this.#stream = null;
   }
 
+  /** Those who ask the same at the same time share an answer: there is one question of a kind on its way. */
   async #ask(question: Question): Promise<Reply> {
+    const kind = JSON.stringify(question);
+    const asked = this.#asked.get(kind) ?? this.#send(question).finally(() => this.#asked.delete(kind));
+    this.#asked.set(kind, asked);
+    return asked;
+  }
+
+  async #send(question: Question): Promise<Reply> {
     const id = ++this.#questions;
     const reply = await new Promise<Reply>((resolve) => {
       const timer = setTimeout(() => {

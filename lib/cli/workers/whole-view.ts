@@ -1,3 +1,4 @@
+import { asError } from '../../base/errors.js';
 import type { SinkDescription } from '../../seams/sink.js';
 import { processFamilies, workerFamilies } from '../../observe/metrics/process-families.js';
 import type { Family } from '../../observe/metrics/family.js';
@@ -30,6 +31,9 @@ export interface WholeViewOptions {
   readonly showsData: boolean;
 }
 
+/** How long what workers said to a probe is reused, in milliseconds. */
+const PROBES_MS = 100;
+
 /** What all workers said at one moment. */
 interface Look {
   readonly reports: readonly ReportOf[];
@@ -53,6 +57,7 @@ export class WholeView {
   #isLooking = false;
   /** A page that has asked is open soon: until then, on the clock of `performance.now()`, all is asked for. */
   #pageUntilMs = 0;
+  #probes: { readonly atMs: number; readonly look: Promise<Look> } | null = null;
   readonly #made = new Map<boolean, { readonly atMs: number; readonly exposition: Promise<Exposition> }>();
 
   constructor(options: WholeViewOptions) {
@@ -74,7 +79,7 @@ export class WholeView {
           return { exposition: await this.#metrics(question.isOpen) };
         case 'health':
         case 'ready': {
-          const { reports, missing } = await this.#ask('probes');
+          const { reports, missing } = await this.#askProbes();
           return { probe: mergeProbes(question.about, reports, missing) };
         }
         case 'page':
@@ -106,8 +111,14 @@ export class WholeView {
   async #tick(): Promise<void> {
     if (this.#isLooking) return;
     this.#isLooking = true;
-    await this.#look(this.#depth);
-    this.#isLooking = false;
+    try {
+      await this.#look(this.#depth);
+    } catch (error) {
+      process.emitWarning(asError(error)); // the page says that its data is old
+      return;
+    } finally {
+      this.#isLooking = false;
+    }
     this.#observer.tick();
     if (this.#pagesOpen.size === 0) return;
     const text = snapshotText(this.#observer);
@@ -133,6 +144,14 @@ export class WholeView {
     this.#whole.update(reports);
     this.#missing = missing;
     return look;
+  }
+
+  /** One question to all serves those who come within a moment: whoever asks fast costs the workers no more. */
+  async #askProbes(): Promise<Look> {
+    const nowMs = performance.now();
+    if (this.#probes === null || nowMs - this.#probes.atMs > PROBES_MS)
+      this.#probes = { atMs: nowMs, look: this.#ask('probes') };
+    return this.#probes.look;
   }
 
   async #ask(depth: Depth): Promise<Look> {

@@ -1,6 +1,7 @@
 import cluster from 'node:cluster';
 import type { Worker } from 'node:cluster';
 import type { EventCounts } from '../../event-counts.js';
+import { asError } from '../../base/errors.js';
 import type { ErrorCode } from '../../base/errors.js';
 import type { Depth, Report } from '../../observe/together/report.js';
 import { TASK_VARIABLE } from './messages.js';
@@ -12,6 +13,8 @@ const REPORT_MS = 2000;
 const RESTART_MS_MIN = 100;
 const RESTART_MS_MAX = 10_000;
 const SOUND_MS = 30_000;
+/** At most this many messages wait for a process to read them. */
+const UNSENT_MAX = 100;
 
 /** `starting` until it listens; `down`: it has ended, and is about to be started again. */
 export type SlotState = 'starting' | 'listening' | 'down' | 'stopped';
@@ -51,6 +54,8 @@ export class WorkerSlot {
   #worker: Worker | null = null;
   #failure: StartFailure | null = null;
   #reports = 0;
+  /** Messages that the process has not read. */
+  #unsent = 0;
   #startedMs = 0;
   #waitMs = RESTART_MS_MIN;
   #timer: NodeJS.Timeout | undefined;
@@ -65,16 +70,25 @@ export class WorkerSlot {
     this.state = 'starting';
     this.#failure = null;
     this.#startedMs = performance.now();
-    const worker = cluster.fork({
-      [TASK_VARIABLE]: JSON.stringify({ ...task, worker: this.number } satisfies Task),
-    });
+    this.#unsent = 0;
+    const whole = JSON.stringify({ ...task, worker: this.number } satisfies Task);
+    let worker: Worker;
+    try {
+      worker = cluster.fork({ [TASK_VARIABLE]: whole });
+    } catch (error) {
+      this.#ended(noProcess(asError(error)));
+      return;
+    }
     this.#worker = worker;
     worker.on('message', (message: FromWorker) => {
       this.#take(message);
     });
-    worker.on('error', () => undefined); // a message to a process that is gone; `exit` follows
+    worker.on('error', (error) => {
+      // else it is a message to a process that is gone; `exit` follows then
+      if (worker.process.pid === undefined && this.#worker === worker) this.#ended(noProcess(error));
+    });
     worker.once('exit', (code: number | null, signal: string | null) => {
-      this.#ended(signal ?? `exit code ${code}`);
+      if (this.#worker === worker) this.#ended(signal ?? `exit code ${code}`);
     });
   }
 
@@ -90,9 +104,15 @@ export class WorkerSlot {
     return waitMs;
   }
 
-  /** Sends a message to the process, if there is one. */
+  /** Sends a message to the process, if there is one. Of one that hangs, and does not read them, memory holds only some. */
   tell(message: FromSupervisor): void {
-    if (this.#worker?.isConnected() === true) this.#worker.send(message, () => undefined);
+    const worker = this.#worker;
+    if (worker?.isConnected() !== true) return;
+    if (this.#unsent >= UNSENT_MAX && message.kind !== 'stop') return;
+    this.#unsent++;
+    worker.send(message, () => {
+      if (this.#worker === worker) this.#unsent--;
+    });
   }
 
   /** What it says of itself; `null`: it does not answer in time. */
@@ -158,4 +178,8 @@ export class WorkerSlot {
     for (const answer of this.#waiting.values()) answer(null);
     this.#events.ended(this, { how, failure: this.#failure });
   }
+}
+
+function noProcess(error: Error): string {
+  return `the system starts no process for it: ${error.message}`;
 }

@@ -13,7 +13,7 @@ export interface BatchLines {
   /** The events: NDJSON, each line ended by a line feed, without marks. */
   readonly bytes: Buffer<ArrayBuffer>;
   readonly events: number;
-  /** If it is a file of several batches: where each starts. */
+  /** Where a batch starts, if it is a file of several, and where one may start: at each damaged line. */
   readonly starts: readonly BatchStart[];
   /** The run that wrote the file; `null` if it is of an earlier version, or if its first line is damaged. */
   readonly runId: string | null;
@@ -47,10 +47,7 @@ export interface LinesPart {
 export function readBatchLines(
   file: Buffer<ArrayBuffer>,
   isAcknowledged: boolean,
-  { hasMarks, isFirst }: LinesPart = {
-    hasMarks: wholeHasMarks(file),
-    isFirst: true,
-  },
+  { hasMarks, isFirst }: LinesPart = { hasMarks: wholeHasMarks(file), isFirst: true },
 ): BatchLines {
   const textOf = hasMarks ? checkedText : eventText;
   const bytes = Buffer.allocUnsafe(file.length + 1);
@@ -63,13 +60,15 @@ export function readBatchLines(
   let runId: string | null = null;
   let lineStart = start;
   const starts: BatchStart[] = [];
+  const addStart = (isMarked: boolean): void => {
+    starts.push({ line: events + damaged.length, events, at: lineStart, textAt: written, isMarked });
+  };
   const add = (text: Buffer<ArrayBuffer>): void => {
-    const line = events + damaged.length;
     let ofRun = hasMarks ? runMarkBytesAt(text, 0, text.length) : 0;
     const isMarked = ofRun === BATCH_MARK_BYTES;
-    if (isMarked) starts.push({ line, events, at: lineStart, textAt: written, isMarked });
+    if (isMarked) addStart(true);
     // only the first line of a batch may name the run
-    if (!isMarked && (!isFirst || line > 0)) ofRun = 0;
+    else if (!isFirst || events + damaged.length > 0) ofRun = 0;
     if (ofRun > 0) runId ??= runIdAt(text, text.length);
     written += text.copy(bytes, written, 0, text.length - ofRun);
     bytes[written++] = LINE_FEED;
@@ -81,8 +80,7 @@ export function readBatchLines(
     const whole = file.subarray(lineStart === start ? 0 : lineStart, end + 1);
     if (text !== null) add(text);
     else {
-      const at = events + damaged.length;
-      starts.push({ line: at, events, at: lineStart, textAt: written, isMarked: false });
+      if (hasMarks) addStart(false);
       garbage.push(whole);
     }
     if (text === null && (hasMarks || !isBlank(line))) damaged.push(whole);

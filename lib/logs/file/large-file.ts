@@ -65,6 +65,7 @@ export async function inspectLarge(
 ): Promise<LargeFile> {
   const pieces: FilePiece[] = [];
   const starts: BatchStart[] = [];
+  let isForSeveral = false;
   const sum = { events: 0, damagedLines: 0, tornBytes: 0, lastBreakLost: false, aside: '' };
   let runId: string | null = null;
   for await (const { at, bytes, read, lines } of readInParts(fs, fd, size, isAcknowledged, bounds)) {
@@ -75,7 +76,9 @@ export async function inspectLarge(
     if (read === null) continue;
     runId ??= read.runId;
     const { events } = read;
-    for (const start of read.starts) {
+    // in a file of one batch it would be one for each damaged line
+    if (at === 0) isForSeveral = read.starts.some(({ isMarked }) => isMarked);
+    for (const start of isForSeveral ? read.starts : []) {
       const line = from + damagedLines + start.line;
       starts.push({ ...start, line, events: from + start.events, at: at + start.at });
     }

@@ -107,7 +107,7 @@ export class DeadLetters implements DeadLetterStore {
 
   /** Called when a batch file is deleted. */
   settled(name: string): void {
-    void this.#inTurn(async () => this.#room.settled(name));
+    if (this.#room.isUnsettled(name)) void this.#inTurn(async () => this.#room.settled(name));
   }
 
   /** Checks whether someone has taken letters away, unless that was done just now. @returns the size of all, in bytes */

@@ -83,6 +83,11 @@ export class LettersRoom {
     this.#unsettledBytes += bytes;
   }
 
+  /** Whether a file has letters of some of its batches, as far as is known. */
+  isUnsettled(file: string): boolean {
+    return this.#unsettled.has(file);
+  }
+
   /** A batch file is deleted: its letters may be taken away from now on. */
   settled(name: string): void {
     this.#unsettledBytes -= this.#unsettled.get(name)?.bytes ?? 0;
