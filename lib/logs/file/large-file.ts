@@ -32,6 +32,9 @@ export const FILE_BOUNDS: FileBounds = {
   lineMax: 512 * 1024 * 1024,
 };
 
+/** A file in which this many batches may start, and none does for certain, is for one batch. */
+const STARTS_UNMARKED_MAX = 1000;
+
 /** Some lines of a large file. */
 export interface FilePiece extends LinesPart, Range {
   /** Their start, in bytes from the start of the file. */
@@ -76,9 +79,9 @@ export async function inspectLarge(
     if (read === null) continue;
     runId ??= read.runId;
     const { events } = read;
-    // in a file of one batch it would be one for each damaged line
-    if (at === 0) isForSeveral = read.starts.some(({ isMarked }) => isMarked);
-    for (const start of isForSeveral ? read.starts : []) {
+    isForSeveral ||= read.starts.some(({ isMarked }) => isMarked);
+    // in a file of one batch each damaged line would be one
+    for (const start of isForSeveral || starts.length < STARTS_UNMARKED_MAX ? read.starts : []) {
       const line = from + damagedLines + start.line;
       starts.push({ ...start, line, events: from + start.events, at: at + start.at });
     }
