@@ -242,15 +242,15 @@ export class Delivery extends Writable {
     const { taken } = course;
     // an earlier attempt may have kept dead letters of it (N10)
     const mayHaveLetters = pending.leftover || pending.past === 'offered';
-    const settlement = await settleFile(batch, course, mayHaveLetters, this.#settling);
-    const delivered = course.taken - taken;
-    if (delivered > 0) this.deliverySeconds.observe((performance.now() - pending.bornMs) / 1000, delivered);
+    const took = (events: number): void =>
+      this.deliverySeconds.observe((performance.now() - pending.bornMs) / 1000, events);
+    const settlement = await settleFile(batch, course, mayHaveLetters, this.#settling, took);
     if (settlement === null) {
       if (this.#stopping.signal.aborted) return null;
       const offered = { ...pending, events: batch.events, past: 'offered' } as const;
       this.#active.delete(pending); // before it is added below: the search for batches that nobody has must find it
       this.#log.forget(pending);
-      if (!this.#resting.add(offered, course, delivered > 0)) this.#aside.forget(offered);
+      if (!this.#resting.add(offered, course, course.taken > taken)) this.#aside.forget(offered);
     } else {
       const { events, deadLettered, notKept } = settlement;
       // each event is confirmed, or durable among the dead letters (N9)

@@ -28,6 +28,7 @@ export interface Settling {
  *
  * @param course its progress, updated in place
  * @param mayHaveLetters whether some of its events may be among the dead letters already
+ * @param took called with the events of a piece that the sink took in this turn
  * @returns `null` if it is not settled yet: the server stops, or the batch leaves its place
  */
 export async function settleFile(
@@ -35,6 +36,7 @@ export async function settleFile(
   course: FileCourse,
   mayHaveLetters: boolean,
   settling: Settling,
+  took: (events: number) => void,
 ): Promise<FileSettlement | null> {
   const { log, settler } = settling;
   for (let index = course.next(); index !== null; index = course.next()) {
@@ -42,7 +44,9 @@ export async function settleFile(
     if (batch.pieces.length > 0) await nextTurn();
     const part = await readInPlace(batch, index, settling);
     const ofPiece = course.begin(index, part ?? batch.pieces[index] ?? batch);
+    const { taken: takenBefore } = ofPiece;
     const settlement = part === null ? null : await settler.settle(part, ofPiece, mayHaveLetters);
+    if (ofPiece.taken > takenBefore) took(ofPiece.taken - takenBefore);
     if (ofPiece.leaves && settlement === null) return null;
     if (settlement === null) course.setApart(ofPiece);
     if (part === null) return null;

@@ -10,6 +10,7 @@ import type { Test } from 'tap';
 import { request } from 'undici';
 import { nodeFileSystem } from '../../lib/logs/file/file-system.js';
 import { newestLetters } from '../../lib/logs/file/aside/newest-letters.js';
+import { EventBlock } from '../../lib/event/event-block.js';
 import type { Forebay } from '../../lib/forebay.js';
 import { ERRORS } from '../../lib/base/errors.js';
 import type { ErrorCode } from '../../lib/base/errors.js';
@@ -26,6 +27,7 @@ import { Observer } from '../../lib/observe/page/observer.js';
 import { pageRoutes } from '../../lib/observe/page/page-routes.js';
 import { quantile, RateWindow } from '../../lib/observe/page/rates.js';
 import { CollectingSink } from '../helpers/collecting-sink.js';
+import { batchFiles } from '../helpers/left-files.js';
 import { eventText, startForebay, until } from '../helpers/running-forebay.js';
 import { ServerProcess } from '../helpers/server-process.js';
 import { tempDir } from '../helpers/temp-dir.js';
@@ -256,6 +258,20 @@ void t.test('while nobody looks, the disk is not asked', async (t) => {
   t.equal(asked, 0);
   t.ok(observer.snapshot());
   await until(() => asked === 1, 'a look at the disk');
+});
+
+void t.test('what a sink has of a file goes out, before it has all of it', async (t) => {
+  const { forebay, sink, dir } = await startForebay(t, { batchSize: 10 });
+  sink.on('delivered', () => (sink.held = sink.batches.length === 3));
+  const observer = new Observer({ forebay, door: noDoor(forebay) });
+  observer.tick();
+  const block = EventBlock.of(...Array.from({ length: 50 }, (_each, n) => eventText(`e${n}`)));
+  forebay.take(block, (error) => void t.equal(error, null));
+  await until(() => sink.attempts.length === 4, 'the sink hangs at the fourth batch');
+  t.equal(batchFiles(dir).length, 1);
+  observer.tick();
+  t.ok((observer.snapshot()?.sink.outPerSecond ?? 0) > 0);
+  t.match(observer.snapshot()?.events, { delivered: 0, pending: 50 });
 });
 
 void t.test('whatever gets 429 is in the rate of refusals', async (t) => {

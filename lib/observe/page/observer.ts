@@ -68,6 +68,7 @@ export class Observer {
       groupEvents,
       failedEvents,
       ackSeconds,
+      deliverySeconds,
       pendingBytes,
       oldestPendingSeconds,
       drainSeconds,
@@ -80,7 +81,8 @@ export class Observer {
       atMs: nowMs,
       // what an earlier run left counts as accepted when it is read, and did not come in now
       in: groupEvents.sum - failedEvents,
-      out: events.delivered,
+      // a file of several batches counts as delivered when all of it is settled, which takes a slow sink long
+      out: deliverySeconds.counts.reduce((sum, count) => sum + count, 0),
       refused: refusedBy429(door),
       backlogFull,
       connectionsFull,
