@@ -237,13 +237,13 @@ export class Forebay implements Intake {
     const batcher = new Batcher(settings, log);
     const disk = new DiskWatch(log, reporter, settings.ackTimeoutMs);
     const clients = new Clients({ ...settings, log, reporter });
-    const { ledger } = clients;
-    const committer = new Committer({ log, disk, ledger, reporter });
-    const delivery = new Delivery({ ...settings, log, sink: this.#sink, reporter, blame: ledger });
+    const committer = new Committer({ log, disk, ledger: clients.ledger, reporter });
+    const delivery = new Delivery({ ...settings, log, sink: this.#sink, reporter, blame: clients.ledger });
     const waiting = this.#waiting;
-    const admission = new Admission({ ...settings, log, queue: batcher, disk, waiting, reporter });
+    const { drain } = delivery;
+    const admission = new Admission({ ...settings, log, drain, queue: batcher, disk, waiting, reporter });
     delivery.on('gone', (batch: PendingBatch) => {
-      ledger.gone(batch);
+      clients.ledger.gone(batch);
       admission.freed();
     });
     const intake = clients.around(new QueueIntake({ log, admission, batcher, waiting }), batcher, admission);

@@ -90,9 +90,12 @@ export class Replay {
 
   /** The error of an event that comes before then. */
   get refusal(): ForebayError {
-    const { log } = this.#options;
+    const { log, delivery } = this.#options;
     const untilEndMs = this.#endMs - performance.now();
-    const retryAfterMs = Math.max(RETRY_AFTER_MS_MIN, Math.min(untilEndMs, log.drainMs(log.pendingBytes)));
+    const retryAfterMs = Math.max(
+      RETRY_AFTER_MS_MIN,
+      Math.min(untilEndMs, delivery.drain.msFor(log.pendingBytes)),
+    );
     const left =
       this.#left === 0
         ? 'in other directories'

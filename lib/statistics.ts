@@ -66,7 +66,7 @@ export function statistics(stages: Stages, ackSeconds: Histogram): Statistics {
     queueDrainSeconds: batcher.drainMs / 1000,
     pendingBytes: log.pendingBytes,
     oldestPendingSeconds: bornMs === null ? 0 : (performance.now() - bornMs) / 1000,
-    drainSeconds: log.pendingBytes === 0 ? 0 : log.drainMs(log.pendingBytes) / 1000,
+    drainSeconds: log.pendingBytes === 0 ? 0 : delivery.drain.msFor(log.pendingBytes) / 1000,
     sealedBy: log.sealedBy,
     groupEvents: committer.groupEvents,
     groupSeconds: committer.groupSeconds,

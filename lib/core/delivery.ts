@@ -1,5 +1,6 @@
 import { setMaxListeners } from 'node:events';
 import { Writable } from 'node:stream';
+import { DrainRate } from '../base/drain-rate.js';
 import { asError } from '../base/errors.js';
 import { Histogram, LONG_SECONDS } from '../base/histogram.js';
 import type { Reporter } from '../base/reporter.js';
@@ -59,6 +60,8 @@ export class Delivery extends Writable {
   deadLettered = 0;
   /** From the first event of a batch until the sink confirmed it, once for each event that it took, in seconds. */
   readonly deliverySeconds = new Histogram(LONG_SECONDS);
+  /** How fast the sink takes or refuses what waits, of `pendingBytes`. A batch of a large file counts before the file is off the log. */
+  readonly drain = new DrainRate();
   readonly #log: EventLog;
   readonly #reporter: Reporter;
   #placesTaken = 0;
@@ -134,11 +137,9 @@ export class Delivery extends Writable {
     return [...this.#active];
   }
 
-  /** The state of the sink. */
   get sinkState(): SinkState {
     const { isFull: deadLettersFull, batches: batchesAside } = this.#aside;
-    const { events: isolatedEvents } = this.#resting;
-    return { ...this.#settler.state, deadLettersFull, batchesAside, isolatedEvents };
+    return { ...this.#settler.state, deadLettersFull, batchesAside, isolatedEvents: this.#resting.events };
   }
 
   /** Batches aside that are known by name, not only counted. */
@@ -242,8 +243,10 @@ export class Delivery extends Writable {
     const { taken } = course;
     // an earlier attempt may have kept dead letters of it (N10)
     const mayHaveLetters = pending.leftover || pending.past === 'offered';
-    const took = (events: number): void =>
+    const took = (events: number): void => {
       this.deliverySeconds.observe((performance.now() - pending.bornMs) / 1000, events);
+      this.drain.add((this.#log.pendingBytesOf(batch) * events) / batch.events);
+    };
     const settlement = await settleFile(batch, course, mayHaveLetters, this.#settling, took);
     if (settlement === null) {
       if (this.#stopping.signal.aborted) return null;
@@ -288,6 +291,7 @@ export class Delivery extends Writable {
     this.delivered += batch.events - batch.deadLettered;
     this.deadLettered += batch.deadLettered;
     const { name, events, pending } = batch;
+    this.drain.add((this.#log.pendingBytesOf(batch) * batch.deadLettered) / Math.max(1, events));
     this.#reporter.batch({ what: 'deleted', batch: name, events, leftover: pending.leftover });
     this.emit('gone', pending);
   }

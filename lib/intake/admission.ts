@@ -1,4 +1,5 @@
 import type { DiskWatch } from './disk-watch.js';
+import type { DrainRate } from '../base/drain-rate.js';
 import { ForebayError } from '../base/errors.js';
 import type { Reporter } from '../base/reporter.js';
 import type { EventLog } from '../seams/event-log.js';
@@ -19,7 +20,9 @@ export interface Queue {
 
 /** What a decision about an event depends on, and the bounds. */
 export interface AdmissionOptions {
-  readonly log: Pick<EventLog, 'pendingBytes' | 'batchBytesMost' | 'drainMs'>;
+  readonly log: Pick<EventLog, 'pendingBytes' | 'batchBytesMost'>;
+  /** How fast the backlog gets smaller. */
+  readonly drain: Pick<DrainRate, 'msFor'>;
   readonly queue: Queue;
   readonly disk: DiskWatch;
   readonly waiting: WaitingRequests;
@@ -92,14 +95,20 @@ export class Admission {
 
   /** @param over how many bytes too many it would be */
   backlogFull(over: number): ForebayError {
-    const { log, backlogBytesMax } = this.#options;
+    const { log, drain, backlogBytesMax } = this.#options;
     // not for the first byte that fits: all clients would come back for it
     const room = over + backlogBytesMax * BACKLOG_ROOM;
     const message = `${log.pendingBytes} bytes wait on disk for the sink (--backlog-max): please retry later`;
     return new ForebayError('BACKLOG_FULL', {
       message,
-      retryAfterMs: bounded(log.drainMs(room), BACKLOG_RETRY_AFTER_MS_MAX),
+      retryAfterMs: bounded(drain.msFor(room), BACKLOG_RETRY_AFTER_MS_MAX),
     });
+  }
+
+  /** How long until all that is in the log now is settled, in milliseconds; `Infinity` if nothing is being settled. */
+  get backlogDrainMs(): number {
+    const { log, drain } = this.#options;
+    return drain.msFor(log.pendingBytes);
   }
 
   /** A request has ended: the next ones may be like it, if there could be room for it. */

@@ -118,7 +118,9 @@ export class FairShares {
     ledger.check(); // of files that someone has deleted, no one hears
     const message = `This client has ${own} bytes on disk that wait for the sink, its share of --backlog-max (--client-share ${clientShare} of what others leave): please retry later`;
     const room = own + bytes - most + most * BACKLOG_ROOM;
-    const retryAfterMs = bounded(account.drainMs(room), BACKLOG_RETRY_AFTER_MS_MAX);
+    // a large file may keep what the sink has taken of a client for long
+    const drainMs = Math.min(account.drainMs(room), admission.backlogDrainMs);
+    const retryAfterMs = bounded(drainMs, BACKLOG_RETRY_AFTER_MS_MAX);
     return new ForebayError('CLIENT_SHARE', { message, retryAfterMs });
   }
 

@@ -141,9 +141,6 @@ export interface EventLog extends LogUsage {
   /** Counts events of batches that were read and are gone. @param bytes their size */
   miss(events: number, bytes: number): void;
 
-  /** How long it takes to settle this much of `pendingBytes`, in milliseconds; `Infinity` if nothing is being settled. */
-  drainMs(bytes: number): number;
-
   /** Never rejects. */
   space(): Promise<LogSpace>;
 

@@ -2,8 +2,11 @@ import { cpSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } f
 import { join } from 'node:path';
 import t from 'tap';
 import { EventBlock } from '../../lib/event/event-block.js';
+import type { ForebayError } from '../../lib/base/errors.js';
 import type { Forebay } from '../../lib/forebay.js';
 import type { Batch } from '../../lib/seams/batch.js';
+import { UNLIMITED } from '../../lib/seams/client.js';
+import type { Client } from '../../lib/seams/client.js';
 import type { Sink } from '../../lib/seams/sink.js';
 import { SinkError } from '../../lib/seams/sink-error.js';
 import { batchFiles } from '../helpers/left-files.js';
@@ -29,12 +32,13 @@ class PickySink implements Sink {
 }
 
 /** All of them in one request: their batches are at hand together, so they share a file. */
-async function send(forebay: Forebay, ids: readonly string[]): Promise<void> {
+async function send(forebay: Forebay, ids: readonly string[], client?: Client): Promise<void> {
   await new Promise<void>((resolve, reject) => {
-    forebay.take(EventBlock.of(...ids.map((id) => eventText(id))), (error) => {
+    const answer = (error: Error | null): void => {
       if (error === null) resolve();
       else reject(error);
-    });
+    };
+    forebay.take(EventBlock.of(...ids.map((id) => eventText(id))), answer, client);
   });
 }
 
@@ -64,6 +68,37 @@ void t.test('the batches of a file go to the sink one by one, and the file after
   const wrote = said.map(({ text }) => text).filter((text) => text.startsWith('Wrote batch to: '));
   t.match(wrote, [/\.jsonl \(50 events in 5 batches\)$/]);
   addsUp(t, forebay);
+});
+
+void t.test('the pace of a slow sink is known before it has all of a file', async (t) => {
+  const answers: (() => void)[] = [];
+  const sink: Sink = {
+    deliver: async () =>
+      new Promise<void>((resolve) => {
+        answers.push(resolve);
+      }),
+  };
+  const backlogBytesMax = 600_000;
+  const { forebay } = await startWith(t, sink, { batchSize: 10, backlogBytesMax, clientShare: 0.5 });
+  const client = { id: '192.0.2.7', limits: UNLIMITED };
+  await send(forebay, ids(0, 1000), client);
+  await until(() => answers.length === 1, 'the first batch of the file is at the sink');
+  const whenFull = (): (ForebayError | null)[] => [
+    forebay.refusal(1, 520_000),
+    forebay.refusal(1, 520_000, 0, client),
+  ];
+  t.match(whenFull(), [
+    { code: 'BACKLOG_FULL', retryAfterMs: 300_000 },
+    { code: 'CLIENT_SHARE', retryAfterMs: 300_000 },
+  ]);
+  answers.pop()?.();
+  await until(() => answers.length === 1, 'it has taken the first');
+  t.match(forebay.counts(), { delivered: 0, pending: 1000 }, 'the file is not off the log');
+  for (const error of whenFull())
+    t.ok((error?.retryAfterMs ?? Infinity) < 300_000, String(error?.retryAfterMs));
+  t.ok(Number.isFinite(forebay.statistics()?.drainSeconds));
+  sink.deliver = async () => undefined;
+  answers.pop()?.();
 });
 
 void t.test('an event that the sink fails at holds up no other batch of its file', async (t) => {

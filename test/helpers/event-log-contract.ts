@@ -198,16 +198,6 @@ export function eventLogContract(name: string, { place: placeOf, late }: LogBenc
     await log.close();
   });
 
-  claim('it says how long what is pending takes, once something was delivered', async (t, place) => {
-    const log = await place.open();
-    await append(log, [part(['a'], 'size')]);
-    t.equal(log.drainMs(log.pendingBytes), Infinity);
-    const [stored = unfound()] = await readAll(log, await log.find(() => true, 1));
-    await log.delete(stored);
-    t.ok(Number.isFinite(log.drainMs(100)));
-    await log.close();
-  });
-
   claim('the backlog ends at a stop, and what it did not give stays', async (t, place) => {
     const log = await place.open();
     const stopping = new AbortController();

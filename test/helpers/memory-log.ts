@@ -81,7 +81,6 @@ export class MemoryLog implements EventLog {
   #open: Kept | null = null;
   #wake: () => void = () => undefined;
   #last: string | null = null;
-  #hasDeleted = false;
 
   constructor(store: MemoryStore) {
     this.#store = store;
@@ -176,7 +175,6 @@ export class MemoryLog implements EventLog {
     this.#store.batches.delete(name);
     this.pendingEvents -= events;
     this.pendingBytes -= logBytes;
-    this.#hasDeleted = true;
   }
 
   async find(isAskedFor: (name: string) => boolean, most: number): Promise<PendingBatch[]> {
@@ -194,10 +192,6 @@ export class MemoryLog implements EventLog {
     this.quarantined += events;
     this.pendingEvents -= events;
     this.pendingBytes -= bytes;
-  }
-
-  drainMs(bytes: number): number {
-    return this.#hasDeleted ? bytes : Infinity;
   }
 
   async space(): Promise<LogSpace> {

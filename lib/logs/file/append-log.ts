@@ -29,7 +29,6 @@ import type { Survey } from './directory-listing.js';
 import type { DirectoryLock } from './directory-lock.js';
 import { openDirectory } from './directory-opening.js';
 import { DirectorySync } from './directory-sync.js';
-import { DrainRate } from '../../base/drain-rate.js';
 import { nodeFileSystem } from './file-system.js';
 import type { FileSystem } from './file-system.js';
 import { FilePace } from './file-pace.js';
@@ -63,7 +62,6 @@ export class AppendLog extends LogCounts implements EventLog {
   readonly #options: AppendLogOptions;
   readonly #fs: FileSystem;
   readonly #cache: WriteCache;
-  readonly #drainRate = new DrainRate();
   readonly #names: BatchNames;
   readonly #directorySync: DirectorySync;
   readonly #quarantine: Quarantine;
@@ -154,10 +152,6 @@ export class AppendLog extends LogCounts implements EventLog {
     await this.#reserve.hold();
     const flushes = this.#options.fsync === 'always';
     await probeDisk(this.#fs, this.path(PROBE_FILE), this.writer.confirmName(), flushes, bytes);
-  }
-
-  drainMs(bytes: number): number {
-    return this.#drainRate.msFor(bytes);
   }
 
   async space(): Promise<LogSpace> {
@@ -255,9 +249,7 @@ export class AppendLog extends LogCounts implements EventLog {
     this.#uncut.delete(name);
     this.deadLetters.settled(name);
     this.pendingEvents -= events;
-    const freed = diskBytes(logBytes);
-    this.pendingBytes -= freed;
-    this.#drainRate.add(freed);
+    this.pendingBytes -= diskBytes(logBytes);
     void this.#reserve.tryToHold();
   }
 
