@@ -1,36 +1,33 @@
-import { pipeline } from 'node:stream/promises';
-import { Admission } from './intake/admission.js';
 import type { FileSystem } from './logs/file/file-system.js';
 import { asError, ForebayError } from './base/errors.js';
-import type { ClientIntake } from './intake/client-intake.js';
-import { Clients } from './intake/clients.js';
-import { DiskWatch } from './intake/disk-watch.js';
-import { eventLine, eventText } from './event/event.js';
+import { blockOf } from './event/event-ids.js';
 import type { Event } from './event/event.js';
-import { EventBlock } from './event/event-block.js';
+import type { EventBlock } from './event/event-block.js';
+import type { EventIds } from './event/event-ids.js';
 import { Reporter } from './base/reporter.js';
 import type { Logger } from './base/reporter.js';
 import { openAppendLog } from './open-log.js';
+import { openPipelines } from './pipelines.js';
+import type { Running } from './pipelines.js';
 import type { LogContext } from './open-log.js';
 import { Replay } from './replay.js';
 import { fromObject } from './settings/option-table.js';
 import { PIPELINE_SETTINGS } from './settings/pipeline-settings.js';
 import type { PipelineSettings } from './settings/pipeline-settings.js';
-import type { PendingBatch } from './seams/batch.js';
 import type { Client, ClientUsage } from './seams/client.js';
 import { CUSTOM_SINK } from './seams/sink.js';
 import type { Sink, SinkDescription } from './seams/sink.js';
-import { Batcher } from './core/batcher.js';
-import { Committer } from './core/committer.js';
-import { Delivery } from './core/delivery.js';
-import { QueueIntake } from './core/intake.js';
 import type { SinkState } from './delivery/settler.js';
-import type { RecentBatches, Stages } from './core/stages.js';
+import type { RecentBatches } from './core/stages.js';
 import { eventCounts, NO_EVENTS, statistics } from './statistics.js';
 import type { EventCounts } from './event-counts.js';
 import type { Statistics } from './statistics.js';
 import { tell, WaitingRequests } from './intake/waiting-requests.js';
 import type { EventLog, LogSpace } from './seams/event-log.js';
+import { EVENTS_SOURCE, idRuleOf } from './seams/id-store.js';
+import type { IdRule } from './seams/id-store.js';
+import type { IdWindow } from './intake/id-window.js';
+import type { IdUsage } from './intake/ids-of-source.js';
 import type { Answer, Intake } from './seams/intake.js';
 
 /** The options of `createForebay`: the sink, and any of the pipeline's settings. */
@@ -40,6 +37,8 @@ export interface ForebayOptions extends Partial<PipelineSettings> {
   readonly logger?: Logger;
   /** The file system of the append log; `node:fs` by default. */
   readonly fs?: FileSystem;
+  /** The id windows of sources; by default that of `idWindowMs`, for events that are written in process. */
+  readonly idRules?: readonly IdRule[];
   /** Opens the event log; the append log by default. For tests. */
   readonly openLog?: (context: LogContext) => Promise<EventLog>;
   /** Called when the log is open. Until it resolves no event is taken: more is replayed elsewhere. */
@@ -48,20 +47,11 @@ export interface ForebayOptions extends Partial<PipelineSettings> {
 
 type State = 'new' | 'starting' | 'running' | 'stopping' | 'stopped' | 'failed';
 
-/** The stages, and the pipelines they run in. */
-interface Running extends Stages {
-  readonly intake: ClientIntake;
-  readonly admission: Admission;
-  readonly clients: Clients;
-  readonly disk: DiskWatch;
-  /** Settle when the stages have ended. */
-  readonly ingesting: Promise<void>;
-  readonly delivering: Promise<void>;
-}
-
 /** A durable front door for events, in process. The server is this with HTTP around it. */
 export class Forebay implements Intake {
   readonly settings: PipelineSettings;
+  /** The id windows of sources. */
+  readonly idRules: readonly IdRule[];
   /** Rejects if a stage breaks, which is a programming error; events on disk are safe. Never resolves. */
   readonly broken: Promise<never>;
   readonly sink: SinkDescription;
@@ -81,7 +71,7 @@ export class Forebay implements Intake {
 
   /** @throws ForebayError `SETTING_INVALID` */
   constructor(options: ForebayOptions) {
-    const { sink, logger, fs, openLog, besideReplay, ...settings } = options;
+    const { sink, logger, fs, idRules, openLog, besideReplay, ...settings } = options;
     this.settings = fromObject(PIPELINE_SETTINGS, settings);
     if (typeof sink?.deliver !== 'function') {
       throw new ForebayError('SETTING_INVALID', { message: 'sink must be an object with a method deliver' });
@@ -91,6 +81,7 @@ export class Forebay implements Intake {
     this.#reporter = new Reporter(logger);
     this.#openLog = openLog ?? (async (context) => openAppendLog(context, fs));
     this.#besideReplay = besideReplay ?? (async () => undefined);
+    this.idRules = (idRules ?? [idRuleOf(this.settings)]).filter(({ windowMs }) => windowMs > 0);
     this.#waiting = new WaitingRequests(this.settings.ackTimeoutMs, this.#reporter);
     this.broken = new Promise((_resolve, reject) => {
       this.#break = reject;
@@ -122,21 +113,33 @@ export class Forebay implements Intake {
   }
 
   /**
-   * Takes one event. Resolves when it is on disk, as durable as `fsync` says.
+   * Takes one event. Resolves when it is on disk, as durable as `fsync` says; `duplicate` if its id was within
+   * `idWindowMs`, and nothing was stored.
    *
    * @param event an object, or its JSON text, which is kept as it is
    * @throws ForebayError `EVENT_NOT_JSON`, `EVENT_TOO_DEEP`, `EVENT_NOT_OBJECT`, `EVENT_FIELD`; `BODY_TOO_LARGE` if it
    *   could never fit; `QUEUE_FULL`, `BACKLOG_FULL` with `retryAfterMs`; `LOG_FAILED` if the disk did not take it;
    *   `IN_DOUBT` if the disk does not say whether it has it, also after `ackTimeoutMs`; `NOT_RUNNING`
    */
-  async write(event: Event | string): Promise<void> {
-    const block = EventBlock.of(eventLine(eventText(event), Date.now(), this.settings.depthMax));
+  async write(event: Event | string): Promise<{ readonly duplicate: boolean }> {
+    const block = blockOf(event, this.settings.depthMax, this.idsFor(EVENTS_SOURCE, null, null));
     await new Promise<void>((resolve, reject) => {
       this.take(block, (error) => {
         if (error === null) resolve();
         else reject(error);
       });
     });
+    return { duplicate: (block.ids?.duplicates ?? 0) > 0 };
+  }
+
+  /** For the ids of a request, which then go with its block; `null` if its source has no window. */
+  idsFor(...about: Parameters<IdWindow['idsFor']>): EventIds | null {
+    return this.#stages?.ids?.idsFor(...about) ?? null;
+  }
+
+  /** What the id windows hold, by source. */
+  idUsage(): readonly IdUsage[] {
+    return this.#stages?.ids?.usage ?? [];
   }
 
   /** Takes many events, all or none, with the errors of `write`; the door calls it for each request. */
@@ -230,31 +233,25 @@ export class Forebay implements Intake {
   }
 
   async #build(): Promise<Running> {
-    const { settings, sink } = this;
+    const { settings, sink, idRules } = this;
     const reporter = this.#reporter;
-    const log = await this.#openLog({ settings, sink, reporter });
+    const log = await this.#openLog({ settings, sink, reporter, idRules });
     reporter.info(`AppendLog initialized: ${settings.logDir}`);
-    const batcher = new Batcher(settings, log);
-    const disk = new DiskWatch(log, reporter, settings.ackTimeoutMs);
-    const clients = new Clients({ ...settings, log, reporter });
-    const committer = new Committer({ log, disk, ledger: clients.ledger, reporter });
-    const delivery = new Delivery({ ...settings, log, sink: this.#sink, reporter, blame: clients.ledger });
-    const waiting = this.#waiting;
-    const { drain } = delivery;
-    const admission = new Admission({ ...settings, log, drain, queue: batcher, disk, waiting, reporter });
-    delivery.on('gone', (batch: PendingBatch) => {
-      clients.ledger.gone(batch);
-      admission.freed();
+    const running = await openPipelines({
+      settings,
+      log,
+      sink: this.#sink,
+      idRules,
+      waiting: this.#waiting,
+      reporter,
+      stopping: this.#stopping.signal,
     });
-    const intake = clients.around(new QueueIntake({ log, admission, batcher, waiting }), batcher, admission);
-    const ingesting = pipeline(batcher, committer);
-    const delivering = pipeline(log.backlog(this.#stopping.signal), delivery);
-    for (const running of [ingesting, delivering]) {
-      running.catch((error: unknown) => {
+    for (const ended of [running.ingesting, running.delivering]) {
+      ended.catch((error: unknown) => {
         this.#fail(asError(error));
       });
     }
-    return { batcher, committer, log, delivery, intake, admission, clients, disk, ingesting, delivering };
+    return running;
   }
 
   async #end({ disk, batcher, delivery, clients, ...running }: Running, waitMs: number): Promise<void> {

@@ -5,6 +5,7 @@ import { openForSink } from './logs/file/open-for-sink.js';
 import { leftWorkerDirectories } from './logs/file/worker-directories.js';
 import { workerDirectory } from './logs/file/worker-name.js';
 import type { EventLog } from './seams/event-log.js';
+import type { IdRule } from './seams/id-store.js';
 import type { SinkDescription } from './seams/sink.js';
 import type { PipelineSettings } from './settings/pipeline-settings.js';
 
@@ -19,11 +20,13 @@ export interface LogContext {
   /** The sink that gets its events. */
   readonly sink: SinkDescription;
   readonly reporter: Reporter;
+  /** Sources whose ids are kept. */
+  readonly idRules: readonly IdRule[];
 }
 
 /** @throws ForebayError `LOG_DIR_UNUSABLE`, `LOG_DIR_LOCKED`, `SINK_DISCARDS` */
 export async function openAppendLog(
-  { settings, sink, reporter }: LogContext,
+  { settings, sink, reporter, idRules }: LogContext,
   fs?: FileSystem,
 ): Promise<EventLog> {
   const { logDir: dir, fsync, queueBytes, discardBacklog } = settings;
@@ -33,7 +36,10 @@ export async function openAppendLog(
   const eventsMax = Math.floor(settings.fileEvents / settings.sinkConcurrency);
   const fileEvents = eventsMax > settings.batchSize ? eventsMax : 0;
   const recentBytesMax = queueBytes * RECENT_SHARE;
-  const bounds = { recentBytesMax, deadLettersBytesMax, fileEvents, fileBytes };
+  const sources = idRules.map(({ source }) => source);
+  const windowMs = Math.max(...idRules.map((rule) => rule.windowMs));
+  const ids = sources.length > 0 ? { sources, windowMs, idsMax: settings.idWindowMax } : null;
+  const bounds = { recentBytesMax, deadLettersBytesMax, fileEvents, fileBytes, ids };
   return openForSink({ dir, fsync, reporter, ...bounds, ...(fs && { fs }) }, sink, discardBacklog);
 }
 

@@ -44,6 +44,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   'event-counts.ts': [],
   'statistics.ts': ['base', 'core', 'delivery', 'event-counts.ts'],
   'open-log.ts': ['base', 'logs/file', 'seams', 'settings'],
+  'pipelines.ts': ['base', 'core', 'intake', 'seams', 'settings'],
   'forebay.ts': [
     'base',
     'core',
@@ -53,13 +54,14 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     'intake',
     'logs/file',
     'open-log.ts',
+    'pipelines.ts',
     'replay.ts',
     'seams',
     'settings',
     'statistics.ts',
   ],
   keys: ['base', 'event', 'seams', 'settings'],
-  door: ['base', 'forebay.ts', 'keys', 'seams', 'settings', 'sources', 'sources/registry.ts'],
+  door: ['base', 'event', 'forebay.ts', 'keys', 'seams', 'settings', 'sources', 'sources/registry.ts'],
   'observe/metrics': ['base', 'door', 'forebay.ts', 'keys', 'seams', 'statistics.ts'],
   'observe/page': ['base', 'door', 'event-counts.ts', 'forebay.ts', 'logs/file', 'seams', 'statistics.ts'],
   'observe/together': [

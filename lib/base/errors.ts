@@ -9,6 +9,11 @@ export const ERRORS = {
   EVENT_TOO_DEEP: { status: 400, retry: false, message: 'The event is nested too deep' },
   EVENT_NOT_OBJECT: { status: 400, retry: false, message: 'The event must be a JSON object' },
   EVENT_FIELD: { status: 400, retry: false, message: 'A field of the event is missing or of the wrong type' },
+  IDEMPOTENCY_KEY: {
+    status: 400,
+    retry: false,
+    message: 'Idempotency-Key must be a string of 1 to 255 printable characters, in quotes or without',
+  },
   NO_EVENTS: { status: 400, retry: false, message: 'The request holds no event' },
   BAD_REQUEST: { status: 400, retry: false, message: 'The request is not valid HTTP' },
   TLS_REQUIRED: { status: 400, retry: false, message: 'This port takes TLS only: use https://' },
@@ -24,6 +29,11 @@ export const ERRORS = {
   NOT_FOUND: { status: 404, retry: false, message: 'There is nothing at this path' },
   METHOD_NOT_ALLOWED: { status: 405, retry: false, message: 'This path does not take this method' },
   REQUEST_TIMEOUT: { status: 408, retry: true, message: 'The request took too long to arrive' },
+  ID_CONFLICT: {
+    status: 409,
+    retry: false,
+    message: 'The id is that of another event that came within --id-window',
+  },
   BODY_TOO_LARGE: { status: 413, retry: false, message: 'The body is larger than --body-max' },
   EVENT_TOO_LARGE: { status: 413, retry: false, message: 'The event is larger than --event-max' },
   UNSUPPORTED_MEDIA_TYPE: {
@@ -33,6 +43,11 @@ export const ERRORS = {
   },
   EXPECTATION_FAILED: { status: 417, retry: false, message: 'Only Expect: 100-continue is understood' },
   HOST_NOT_SERVED: { status: 421, retry: false, message: 'The server does not answer for this host' },
+  IDEMPOTENCY_KEY_REUSED: {
+    status: 422,
+    retry: false,
+    message: 'This Idempotency-Key came with another body before',
+  },
   QUEUE_FULL: { status: 429, retry: true, message: 'Queue full, please retry later' },
   // clients see it as QUEUE_FULL, which they know: see errorBody
   CONNECTIONS_MAX: { status: 429, retry: true, message: 'Queue full, please retry later' },
@@ -94,6 +109,9 @@ export const ERRORS = {
   BATCH_DAMAGED: { status: null, retry: false, message: 'A batch file is damaged' },
   BATCH_GONE: { status: null, retry: false, message: 'A batch file is gone' },
   BATCH_TORN: { status: null, retry: false, message: 'The end of a batch file was cut off by a crash' },
+  ID_WINDOW_FAILED: { status: null, retry: true, message: 'The id window cannot be written or read' },
+  ID_WINDOW_DAMAGED: { status: null, retry: false, message: 'A file of the id window is damaged' },
+  ID_WINDOW_SHORT: { status: null, retry: false, message: 'Ids are kept for less than --id-window' },
   FOREIGN_FILE: { status: null, retry: false, message: 'There is a foreign file in the log directory' },
   DEAD_LETTERS: { status: null, retry: false, message: 'There are dead letters' },
   DEAD_LETTERS_FULL: { status: null, retry: true, message: 'The dead letters have reached their bound' },

@@ -21,6 +21,7 @@ export class Leftovers {
       createForebay({
         ...ofTable(PIPELINE_SETTINGS, settings),
         logDir,
+        idRules: [],
         sink: withoutClose(sink),
         logger: namedLogger(logger, basename(logDir)),
       }),

@@ -24,6 +24,7 @@ import { PIPELINE_SETTINGS } from '../settings/pipeline-settings.js';
 import { declaredSources } from '../settings/source-settings.js';
 import { SINK_KINDS } from '../sinks/registry.js';
 import { openSources } from '../sources/registry.js';
+import { idRulesOf } from './id-rules.js';
 import { Leftovers } from './leftovers.js';
 import { boundConnections, openFilesMax } from './open-files.js';
 import { openKeys } from './open-keys.js';
@@ -46,6 +47,7 @@ export async function serve(
 ): Promise<void> {
   if (supervisor === null) tellStart(settings, logger);
   const sources = openSources(declaredSources(settings), { logger });
+  const idRules = idRulesOf(sources, settings);
   const keys = openKeys(settings, sources, logger);
   const leftDirs = supervisor === null ? await leftLogDirs(settings.logDir, 0) : [];
   // each directory has as many batches at the sink
@@ -60,6 +62,7 @@ export async function serve(
     ...ofTable(PIPELINE_SETTINGS, settings),
     sink,
     logger,
+    idRules,
     openLog: supervisor === null ? openAppendLog : openAfterOrphans,
     besideReplay: async () => (supervisor === null ? leftovers.start() : supervisor.leftoversDelivered()),
   });

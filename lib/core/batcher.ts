@@ -1,6 +1,5 @@
 import { Transform } from 'node:stream';
 import type { TransformCallback } from 'node:stream';
-import type { EventBlock } from '../event/event-block.js';
 import type { BatchEnd, BatchPart, EventLog, EventRange, QueuedEvents } from '../seams/event-log.js';
 
 export interface BatcherOptions {
@@ -87,10 +86,10 @@ export class Batcher extends Transform {
   queue(request: QueuedEvents): void {
     const events = request.block.length;
     this.queuedEvents += events;
-    this.queuedBytes += this.#bytesOf(request.block, 0, events);
+    this.queuedBytes += this.#log.bytesOf(request.block, 0, events);
     // only the log may say success (N3); the stream's own callback says that the pipeline is gone
     this.write(request, (error) => {
-      if (error) request.acknowledge(events, error);
+      if (error) request.acknowledge(0, events, error);
     });
   }
 
@@ -161,8 +160,8 @@ export class Batcher extends Transform {
   #leaveOut({ request, from, to }: EventRange): boolean {
     if (!request.withdrawn) return false; // it has its answer already (N5)
     this.queuedEvents -= to - from;
-    this.queuedBytes -= this.#bytesOf(request.block, from, to);
-    request.acknowledge(to - from, new Error('withdrawn'));
+    this.queuedBytes -= this.#log.bytesOf(request.block, from, to);
+    request.acknowledge(from, to, new Error('withdrawn'));
     return true;
   }
 
@@ -198,7 +197,7 @@ export class Batcher extends Transform {
       if (isWhole) this.#next++;
       else this.#ranges[this.#next] = { ...range, from: to };
       if (to > range.from) {
-        const bytes = this.#bytesOf(range.request.block, range.from, to);
+        const bytes = this.#log.bytesOf(range.request.block, range.from, to);
         part.ranges.push(isWhole ? range : { ...range, to });
         part.events += to - range.from;
         part.bytes += bytes;
@@ -215,7 +214,7 @@ export class Batcher extends Transform {
   #endInBatch({ request: { block }, from, to }: EventRange, { events, bytes }: OpenBatch): number {
     const { batchSize, batchBytes } = this.#options;
     const most = Math.min(to, from + batchSize - events);
-    const fits = (end: number): boolean => bytes + this.#bytesOf(block, from, end) <= batchBytes;
+    const fits = (end: number): boolean => bytes + this.#log.bytesOf(block, from, end) <= batchBytes;
     if (fits(most)) return most;
     let end = events === 0 ? from + 1 : from; // an event that is larger than this is a batch of its own
     while (end < most && fits(end + 1)) end++;
@@ -232,11 +231,6 @@ export class Batcher extends Transform {
 
   #emptyPart(end: BatchEnd): BatchPart {
     return { ranges: [], events: 0, bytes: 0, end: this.#endBatch(end) };
-  }
-
-  /** What these events take of the log, in bytes. */
-  #bytesOf(block: EventBlock, from: number, to: number): number {
-    return this.#log.bytesOf(to - from, block.startOf(to) - block.startOf(from));
   }
 
   #endBatch(end: BatchEnd): BatchEnd {

@@ -65,7 +65,7 @@ export class Committer extends Writable {
       this.failed += part.events;
       this.#report(part.events, error);
     }
-    for (const { request, from, to } of part.ranges) request.acknowledge(to - from, error);
+    for (const { request, from, to } of part.ranges) request.acknowledge(from, to, error);
   };
 
   /** A full disk refuses events for hours: the log says so when it starts, and the counts go on. */

@@ -30,7 +30,7 @@ export class QueueIntake implements Intake {
   take(block: EventBlock, answer: Answer, client?: Client): void {
     const { log, admission, batcher, waiting } = this.#options;
     const events = block.length;
-    const bytes = log.bytesOf(events, block.startOf(events));
+    const bytes = log.bytesOf(block, 0, events);
     const refusal = admission.refusal(events, bytes, 0);
     admission.saw(events, bytes);
     // its answer follows the last of its acknowledgements

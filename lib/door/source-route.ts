@@ -1,13 +1,13 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { asError, ForebayError } from '../base/errors.js';
 import type { Forebay } from '../forebay.js';
-import { KeyRefusal } from '../keys/keys.js';
 import { withKeyMember } from '../keys/key-member.js';
-import { KeyHolder } from '../keys/keys.js';
+import { KeyHolder, KeyRefusal } from '../keys/keys.js';
 import type { Keys } from '../keys/keys.js';
 import { asksForKey } from '../keys/open-sources.js';
 import type { HttpAnswer } from '../seams/http-answer.js';
 import type { Logger } from '../base/reporter.js';
+import type { EventIds } from '../event/event-ids.js';
 import type { Client } from '../seams/client.js';
 import type { EventReader, Limits, NewReader, RequestHead, Source } from '../seams/source.js';
 import { answerRefused, isAnswered, sendAnswer } from './answers.js';
@@ -18,6 +18,7 @@ import type { IncomingBodies } from './incoming-bodies.js';
 import type { NewestEvents } from './newest-events.js';
 import type { Peer, Peers } from './peers.js';
 import type { RequestCounts } from './request-counts.js';
+import { idsOfRequests } from './request-ids.js';
 import { headOf } from './request-head.js';
 import { guard } from './router.js';
 import type { Route } from './router.js';
@@ -45,6 +46,14 @@ type Answer = (answer: HttpAnswer) => void;
 
 /** Says who sends a request: the holder of its key, or its address. Throws a `KeyRefusal` if the key is no longer good. */
 type ClientOf = (peer: Peer) => Client;
+
+/** What is the same for all requests with one head. */
+interface Ways {
+  readonly head: RequestHead;
+  readonly clientsOf: ClientOf;
+  readonly newReader: NewReader;
+  readonly idsOf: (holder: KeyHolder | null) => EventIds | null;
+}
 
 /** Takes a whole body, and answers once. */
 export type TakeWhole = (body: Buffer, answer: Answer, peer: Peer) => void;
@@ -155,9 +164,9 @@ export class SourceRoute implements Route {
     try {
       const clientsOf = this.#clientsOf(head);
       const newReader = this.#source.readerFor(head, this.#limits);
-      return (body, answer, peer) => {
-        this.#takeWhole(head, clientsOf, peer, newReader, body, answer);
-      };
+      const idsOf = idsOfRequests(this.#forebay, this.#source, head);
+      const ways = { head, clientsOf, newReader, idsOf };
+      return (body, answer, peer) => this.#takeWhole(ways, body, answer, peer);
     } catch {
       return null; // `node:http`'s way refuses it with a message
     }
@@ -168,14 +177,8 @@ export class SourceRoute implements Route {
     return this.#keys?.holderOf(head, this.#source.name) ?? this.#options.peers.sendersOf(head);
   }
 
-  #takeWhole(
-    head: RequestHead,
-    clientsOf: ClientOf,
-    peer: Peer,
-    newReader: NewReader,
-    body: Buffer,
-    answer: Answer,
-  ): void {
+  #takeWhole(ways: Ways, body: Buffer, answer: Answer, peer: Peer): void {
+    const { head, clientsOf, newReader, idsOf } = ways;
     let known: Client | null = null;
     let reader: EventReader | null = null;
     let client: Client;
@@ -184,7 +187,7 @@ export class SourceRoute implements Route {
       known = client;
       this.#checkRoom(body.length, client);
       this.#source.verify?.(head, body);
-      reader = newReader(body.length);
+      reader = newReader(body.length, idsOf(holderIn(client)));
       reader.append(body);
       reader.end();
     } catch (thrown) {
@@ -208,6 +211,7 @@ export class SourceRoute implements Route {
   /** @throws ForebayError if the head alone shows that the request is refused */
   #newReader(head: RequestHead, req: IncomingMessage, coding: string, client: Client): EventReader {
     const newReader = this.#source.readerFor(head, this.#limits);
+    const idsOf = idsOfRequests(this.#forebay, this.#source, head);
     if (coding !== 'identity' && !isCoding(coding)) {
       throw new ForebayError('UNSUPPORTED_MEDIA_TYPE', {
         message: `Content-Encoding must be one of ${CODINGS}, not ${coding}`,
@@ -215,14 +219,13 @@ export class SourceRoute implements Route {
     }
     const declared = Number(req.headers['content-length'] ?? 0);
     this.#checkRoom(declared, client);
-    return newReader(coding === 'identity' ? declared : 0);
+    return newReader(coding === 'identity' ? declared : 0, idsOf(holderIn(client)));
   }
 
   /** @throws ForebayError if there is no room for a body of this length */
   #checkRoom(length: number, client: Client): void {
     const { bodies } = this.#options;
-    const most = this.#bodyBytesMax;
-    if (length > most) throw bodyTooLarge(most);
+    if (length > this.#bodyBytesMax) throw bodyTooLarge(this.#bodyBytesMax);
     const refusal = this.#forebay.refusal(1, length, bodies.bytes, client, bodies.bytesOf(client));
     if (refusal !== null) throw refusal;
   }
@@ -247,11 +250,13 @@ export class SourceRoute implements Route {
   #accepted(reader: EventReader, client: Client): HttpAnswer {
     const { counts, newest } = this.#options;
     const { name } = this.#source;
-    counts.accept(name, reader.block.length, reader.idsMade ?? 0, holderIn(client));
+    const answer = reader.accepted();
+    const stored = reader.block.length - (reader.block.ids?.duplicates ?? 0);
+    counts.accept(name, stored, reader.idsMade ?? 0, holderIn(client));
     newest.note(reader);
     if (reader.refused !== undefined)
       for (const [code, events] of reader.refused) counts.refuse(code, events, name, holderIn(client));
-    return reader.accepted();
+    return answer;
   }
 
   /** Counts this many events as refused. */

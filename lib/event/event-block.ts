@@ -1,3 +1,5 @@
+import type { EventIds } from './event-ids.js';
+
 const EMPTY = Buffer.alloc(0);
 
 /** Lines share blocks of at most this length, in bytes. A longer line gets its own block. */
@@ -5,6 +7,8 @@ const BLOCK_BYTES_MAX = 65_536;
 
 /** The lines of a request, one after the other, without line breaks. No event costs an object. */
 export class EventBlock {
+  /** What an id window keeps of its events; `null`: there is none for them. */
+  ids: EventIds | null = null;
   /** The used part of each full block. The block in use is not among them. */
   #full: Buffer[] = [];
   #block = EMPTY;

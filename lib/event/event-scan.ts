@@ -48,6 +48,9 @@ const ESCAPED = new Set(Buffer.from('"\\/bfnrt'));
 export class EventScan {
   /** Whether the last event that was found has a `timestamp`. */
   hasTimestamp = false;
+  /** Where its id starts and ends, with its quotes. */
+  idStart = 0;
+  idEnd = 0;
   /** How deep values inside an event may be nested. */
   readonly #depthMax: number;
 
@@ -78,8 +81,11 @@ export class EventScan {
       const valueEnd = endOfValue(bytes, value, this.#depthMax);
       if (valueEnd === NOT_CERTAIN) return NOT_CERTAIN;
       // like JSON.parse, take the last of members with the same name
-      if (isName(bytes, name, nameEnd, ID)) hasId = isText(bytes, value, valueEnd);
-      else if (isName(bytes, name, nameEnd, TYPE)) hasType = isText(bytes, value, valueEnd);
+      if (isName(bytes, name, nameEnd, ID)) {
+        hasId = isText(bytes, value, valueEnd);
+        this.idStart = value;
+        this.idEnd = valueEnd;
+      } else if (isName(bytes, name, nameEnd, TYPE)) hasType = isText(bytes, value, valueEnd);
       else if (isName(bytes, name, nameEnd, DATA)) hasData = true;
       else if (isName(bytes, name, nameEnd, TIMESTAMP)) hasTimestamp = true;
       at = skipSpace(bytes, valueEnd);

@@ -136,6 +136,11 @@ function checkText(field: string, member: unknown): void {
   throw new ForebayError('EVENT_FIELD', { field, message: `Field "${field}" ${what}` });
 }
 
+/** The id of an event. @param line of the event, which is good */
+export function idOfLine(line: string): { readonly id: string } {
+  return JSON.parse(line) as Event;
+}
+
 /** Whether a line of the append log is an event. */
 export function isEventLine(line: Buffer): boolean {
   try {

@@ -67,7 +67,7 @@ export class BacklogLedger implements Blame {
     let lines = partBytes;
     for (const { request, from, to } of ranges) {
       const { block, client } = request;
-      const own = this.#log.bytesOf(to - from, block.startOf(to) - block.startOf(from));
+      const own = this.#log.bytesOf(block, from, to);
       const bytes = Math.floor((left * own) / Math.max(own, lines));
       left -= bytes;
       lines -= own;

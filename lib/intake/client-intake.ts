@@ -56,7 +56,7 @@ export class ClientIntake implements Intake {
       return;
     }
     const events = block.length;
-    const bytes = log.bytesOf(events, block.startOf(events));
+    const bytes = log.bytesOf(block, 0, events);
     const account = accounts.of(client);
     const refusal =
       shares.refusal(client, account, events, bytes, 0, 0) ?? ofRate(client, account, events, bytes);

@@ -57,7 +57,9 @@ class WaitingRequest implements QueuedEvents, Links<WaitingRequest> {
     this.#done = done;
   }
 
-  acknowledge(events: number, error: Error | null): void {
+  acknowledge(from: number, to: number, error: Error | null): void {
+    this.block.ids?.ended?.(from, to, error);
+    const events = to - from;
     if (error === null) {
       this.#onDisk += events;
     } else {

@@ -4,6 +4,7 @@ import type { EventBlock } from '../event/event-block.js';
 import type { PendingBatch, SettledBatch, StoredBatch } from './batch.js';
 import type { Client } from './client.js';
 import type { DeadLetterStore, LetterLook } from './dead-letters.js';
+import type { IdStore } from './id-store.js';
 
 /** The events of a request on their way to the log, as one chunk of the queue. */
 export interface QueuedEvents {
@@ -16,8 +17,8 @@ export interface QueuedEvents {
   readonly withdrawn: boolean;
   /** Who sent them, if that is known. */
   readonly client?: Client | undefined;
-  /** Called when this many of them are in the log, or with the error that kept them out. */
-  acknowledge(events: number, error: Error | null): void;
+  /** Called when those from number `from` to before `to` are in the log, or with the error that kept them out. */
+  acknowledge(from: number, to: number, error: Error | null): void;
 }
 
 /** Consecutive events of a request, from number `from` to before `to`. */
@@ -96,9 +97,11 @@ export interface EventLog extends LogUsage {
   /** The overhead of a batch in the log beyond its events, at most, in bytes. */
   readonly batchBytesMost: number;
   readonly deadLetters: DeadLetterStore;
+  /** Keeps the ids of sources with a window; `null`: none has one. A log that never keeps ids has none. */
+  readonly ids?: IdStore | null;
 
-  /** The size of events in the log, in bytes. @param textBytes the size of their texts */
-  bytesOf(events: number, textBytes: number): number;
+  /** The size of events in the log, in bytes: those of a request from number `from` to before `to`. */
+  bytesOf(block: EventBlock, from: number, to: number): number;
 
   /**
    * Appends the parts of a group. Calls `ended` once for each that has events, as soon as its outcome is known: without an error only if

@@ -1,5 +1,5 @@
 import type { Logger } from '../base/reporter.js';
-import { bytes, CheckError, oneOf, optional } from '../settings/checks.js';
+import { bytes, CheckError, idWindow, oneOf, optional } from '../settings/checks.js';
 import { unknown } from '../settings/unknown.js';
 import { fromKeys } from '../settings/option-table.js';
 import type { OptionTable, Values } from '../settings/option-table.js';
@@ -43,6 +43,20 @@ export const SHARED_SETTINGS = {
     help: 'whether its senders need a key (--keys-file); without: unless they sign',
     check: optional(oneOf('required', 'none')),
   },
+  idWindowMs: {
+    flag: 'id-window',
+    initial: null,
+    unit: 'TIME',
+    help: 'how long an id is remembered, so that its event is stored once; 0: not at all',
+    check: optional(idWindow),
+  },
+  idConflict: {
+    flag: 'id-conflict',
+    initial: null,
+    unit: 'accept|reject',
+    help: 'an event whose id came within that time with other content: a duplicate as well, or 409',
+    check: optional(oneOf('accept', 'reject')),
+  },
   keyMember: {
     flag: 'key-member',
     initial: null,
@@ -77,6 +91,8 @@ export interface SourceKind {
   readonly curl: string;
   /** Where the source of the same name is, if not at `/in/NAME`. */
   readonly path?: string;
+  /** How long ids are remembered by default, in milliseconds: if senders promise that an id is that of one event. */
+  readonly idWindowMs?: number;
   /** Settings beside those of all sources. */
   readonly settings: OptionTable;
   /** @throws ForebayError `SETTING_INVALID` */
@@ -87,7 +103,7 @@ export interface SourceKind {
 export function sourceKind<const Table extends OptionTable>({
   open,
   ...about
-}: Pick<SourceKind, 'name' | 'help' | 'flag' | 'curl' | 'path'> & {
+}: Pick<SourceKind, 'name' | 'help' | 'flag' | 'curl' | 'path' | 'idWindowMs'> & {
   readonly settings: Table;
   readonly open: (base: SourceBase, values: Values<Table>, context: SourceContext) => Source;
 }): SourceKind {
@@ -104,11 +120,12 @@ export function sourceKind<const Table extends OptionTable>({
       const ofAll = Object.fromEntries(settings.filter(([key]) => !own.has(key)));
       const values = fromKeys(about.settings, ofKind, placeOf(name));
       const shared = fromKeys(SHARED_SETTINGS, ofAll, placeOf(name));
-      const { path: at, eventBytesMax, bodyBytesMax, keyRule, keyMember } = shared;
+      const { path: at, eventBytesMax, bodyBytesMax, ...ofAnyKind } = shared;
+      const { idWindowMs: idWindowDefaultMs = null } = about;
       const usual = (name === about.name ? about.path : null) ?? `/in/${name}`;
       const base = { name, path: at ?? usual, limits: { eventBytesMax, bodyBytesMax } };
       // here, so that no kind can forget it
-      return Object.assign(open(base, values, context), { keyRule, keyMember });
+      return Object.assign(open(base, values, context), { ...ofAnyKind, idWindowDefaultMs });
     },
   };
 }

@@ -1,6 +1,7 @@
 import type { ErrorCode, ForebayError } from '../base/errors.js';
 import type { HttpAnswer } from './http-answer.js';
 import type { EventBlock } from '../event/event-block.js';
+import type { EventIds } from '../event/event-ids.js';
 
 /**
  * What one path understands: who may send there, how a body holds events, and which answer the sender expects. The
@@ -16,6 +17,12 @@ export interface Source {
   readonly isFast: boolean;
   /** Whether senders need a key of `--keys-file`; without: unless there is `verify`. */
   readonly keyRule?: KeyRule | null;
+  /** How long the ids of its events are remembered, in milliseconds; 0: not at all; `null`: by default. */
+  readonly idWindowMs?: number | null;
+  /** The default of its kind; of the source `events` it is `--id-window`. */
+  readonly idWindowDefaultMs?: number | null;
+  /** What happens to an event whose id is known and whose content is not; `null`: as `--id-conflict` says. */
+  readonly idConflict?: 'accept' | 'reject' | null;
   /** A member that each event gets, with the name of its key; `null`: none. */
   readonly keyMember?: string | null;
   /**
@@ -80,9 +87,10 @@ export interface Limits {
  * Makes the reader of one body.
  *
  * @param lengthDeclared in bytes; 0 if not known
+ * @param ids get the id of each event, in the order of the block, which has them then; `null`: there is no window
  * @throws ForebayError if the request is refused before its body is read
  */
-export type NewReader = (lengthDeclared: number) => EventReader;
+export type NewReader = (lengthDeclared: number, ids?: EventIds | null) => EventReader;
 
 /** Reads one body. All of its events are taken, or none. */
 export interface EventReader {

@@ -46,6 +46,17 @@ export function spanMs(given: string): number {
   return parts === null ? NaN : Number(parts[1]) * TIME_UNITS[(parts[2] ?? 'ms') as keyof typeof TIME_UNITS];
 }
 
+const ID_WINDOW_DAYS_MAX = 366;
+
+/** A window for ids; 0: none. It may be longer than a timer. */
+export const idWindow: Check<number> = (given) => {
+  const ms = spanMs(String(given));
+  if (ms === 0 || (ms >= 1000 && ms <= ID_WINDOW_DAYS_MAX * 86_400_000)) return ms;
+  throw new CheckError(
+    `must be a time like 30min, 24h or 7d, from 1s to ${ID_WINDOW_DAYS_MAX}d, or 0 for none`,
+  );
+};
+
 const UNITS = { B: 1, KiB: 2 ** 10, MiB: 2 ** 20, GiB: 2 ** 30 } as const;
 
 /** A number of bytes, or one with a unit: `64MiB`. */

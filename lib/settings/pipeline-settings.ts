@@ -1,4 +1,15 @@
-import { bytes, CheckError, directory, milliseconds, onOff, optional, share, wholeNumber } from './checks.js';
+import {
+  bytes,
+  CheckError,
+  directory,
+  idWindow,
+  milliseconds,
+  oneOf,
+  onOff,
+  optional,
+  share,
+  wholeNumber,
+} from './checks.js';
 import type { Check } from './checks.js';
 import type { OptionTable, Values } from './option-table.js';
 
@@ -87,6 +98,27 @@ export const PIPELINE_SETTINGS = {
     unit: 'BYTES',
     help: 'the same bound in bytes',
     check: bytes(1),
+  },
+  idWindowMs: {
+    flag: 'id-window',
+    initial: null,
+    unit: 'TIME',
+    help: 'an event of the source events whose id came within this time is answered 202 and not stored again; without: each is stored',
+    check: optional(idWindow),
+  },
+  idConflict: {
+    flag: 'id-conflict',
+    initial: 'accept',
+    unit: 'accept|reject',
+    help: 'an event whose id came within --id-window with other content: a duplicate as well, or 409',
+    check: oneOf('accept', 'reject'),
+  },
+  idWindowMax: {
+    flag: 'id-window-max',
+    initial: 1_000_000,
+    unit: 'IDS',
+    help: 'ids of each source that are kept, 40 bytes of memory each; beyond it the oldest go first',
+    check: wholeNumber(1, 100_000_000),
   },
   ackTimeoutMs: {
     flag: 'ack-timeout',

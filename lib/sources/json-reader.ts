@@ -1,6 +1,7 @@
 import { isUtf8 } from 'node:buffer';
 import { ForebayError } from '../base/errors.js';
 import { decodeUtf8 } from '../event/event.js';
+import type { EventIds } from '../event/event-ids.js';
 import { NOT_CERTAIN } from '../event/event-scan.js';
 import { arrayElements, isArray } from '../event/json-array.js';
 import { BodyBuffer } from './body-buffer.js';
@@ -29,8 +30,8 @@ export class JsonReader extends EventsReader {
   #isArray: boolean | null = null;
 
   /** @param lengthDeclared in bytes; 0: not known */
-  constructor(how: Reading, lengthDeclared: number, form: JsonForm = 'either') {
-    super(how);
+  constructor(how: Reading, lengthDeclared: number, ids: EventIds | null = null, form: JsonForm = 'either') {
+    super(how, ids);
     this.#body = new BodyBuffer(lengthDeclared);
     this.#form = form;
     if (form === 'one') this.#isArray = false;
@@ -70,7 +71,7 @@ export class JsonReader extends EventsReader {
   /** Takes the body if it is one event that is certainly good. @returns whether it is */
   #takeFound(bytes: Buffer): boolean {
     const isFound = this.find(bytes, 0) === bytes.length;
-    if (isFound) this.addFound(bytes, 0, bytes.length);
+    if (isFound) this.addFound(bytes, 0, bytes.length, null);
     return isFound;
   }
 
@@ -86,7 +87,7 @@ export class JsonReader extends EventsReader {
       at = skipSpace(bytes, end);
       const isElement = bytes[at] === COMMA || bytes[at] === CLOSING_BRACKET;
       if (!isElement || at - start > this.eventBytesMax) return false;
-      this.addFound(bytes, start, end);
+      this.addFound(bytes, start, end, null);
     } while (bytes[at] === COMMA);
     return skipSpace(bytes, at + 1) === bytes.length;
   }

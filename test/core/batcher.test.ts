@@ -3,7 +3,7 @@ import { Writable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import t from 'tap';
 import type { Test } from 'tap';
-import { markedBytes } from '../../lib/logs/file/checksum.js';
+import { blockBytes, markedBytes } from '../../lib/logs/file/checksum.js';
 import { EventBlock } from '../../lib/event/event-block.js';
 import { Batcher } from '../../lib/core/batcher.js';
 import type { BatcherOptions } from '../../lib/core/batcher.js';
@@ -57,7 +57,7 @@ function start(
   writer: Writer;
   ended: Promise<void>;
 } {
-  const batcher = new Batcher({ ...OPTIONS, ...options }, { bytesOf: markedBytes });
+  const batcher = new Batcher({ ...OPTIONS, ...options }, { bytesOf: blockBytes });
   const writer = new Writer();
   const ended = pipeline(batcher, writer);
   ended.catch(() => undefined);
@@ -71,8 +71,8 @@ function request(events: string, bytes: number): QueuedEvents & { withdrawn: boo
     ...Array.from(events, (letter) => letter.padEnd(bytes - markedBytes(1, 0), '.')),
   );
   const outcomes: string[] = [];
-  const acknowledge = (count: number, error: Error | null): void => {
-    outcomes.push(`${count} ${error?.message}`);
+  const acknowledge = (from: number, to: number, error: Error | null): void => {
+    outcomes.push(`${to - from} ${error?.message}`);
   };
   return { block, withdrawn: false, acknowledge, outcomes };
 }

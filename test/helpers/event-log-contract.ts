@@ -281,7 +281,7 @@ async function append(log: EventLog, group: Group): Promise<string[]> {
 function sized(log: EventLog, group: Group): Group {
   return group.map((each) => {
     const { block } = each.ranges[0]?.request ?? { block: new EventBlock() };
-    return { ...each, bytes: log.bytesOf(each.events, block.startOf(each.events)) };
+    return { ...each, bytes: log.bytesOf(block, 0, each.events) };
   });
 }
 

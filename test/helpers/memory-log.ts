@@ -1,3 +1,4 @@
+import type { EventBlock } from '../../lib/event/event-block.js';
 import { Readable } from 'node:stream';
 import { ForebayError } from '../../lib/base/errors.js';
 import { keyOf } from '../../lib/seams/batch-key.js';
@@ -101,8 +102,8 @@ export class MemoryLog implements EventLog {
     return null;
   }
 
-  bytesOf(events: number, textBytes: number): number {
-    return textBytes + events;
+  bytesOf(block: EventBlock, from: number, to: number): number {
+    return block.startOf(to) - block.startOf(from) + to - from;
   }
 
   async append(group: Group, ended: PartEnded): Promise<void> {

@@ -80,7 +80,7 @@ export function addsUp(t: Test, forebay: Forebay, when: string = ''): void {
 }
 
 /** The error code that an event gets; `null` where it is taken. */
-export async function codeOf(write: Promise<void>): Promise<string | null> {
+export async function codeOf(write: Promise<unknown>): Promise<string | null> {
   return write.then(
     () => null,
     (error: unknown) => String((error as { code?: unknown }).code),

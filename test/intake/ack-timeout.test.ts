@@ -197,11 +197,11 @@ void t.test('all requests share one timer, which ends when none of them waits', 
     waiting.add(EventBlock.of('a'), (error) => answers.push(error)),
   );
   t.equal(timers(), before + 1);
-  for (const request of queued.slice(0, 9000)) request.acknowledge(1, null);
+  for (const request of queued.slice(0, 9000)) request.acknowledge(0, 1, null);
   await until(() => answers.length === 10_000, 'each is answered');
   t.equal(answers.filter((error) => error === null).length, 9000);
   t.equal(waiting.overdue, 1000);
-  for (const request of queued.slice(9000)) request.acknowledge(1, null);
+  for (const request of queued.slice(9000)) request.acknowledge(0, 1, null);
   t.equal(waiting.overdue, 0);
   t.equal(answers.length, 10_000, 'once');
   t.equal(timers(), before);
@@ -219,7 +219,7 @@ void t.test('a request is in doubt if one of its events is, whatever became of t
     const waiting = new WaitingRequests(1000, new Reporter());
     let answer: unknown = 'none';
     const request = waiting.add(EventBlock.of('a', 'b'), (error) => (answer = error));
-    for (const outcome of outcomes) request.acknowledge(1, outcome);
+    for (const outcome of outcomes) request.acknowledge(0, 1, outcome);
     waiting.close();
     t.match(answer, { code });
   }
@@ -247,7 +247,7 @@ void t.test('a process that was suspended hears the disk before the clock', asyn
       write(fd, 'event', () => {
         fdatasync(fd, () => {
           closeSync(fd);
-          request.acknowledge(1, null);
+          request.acknowledge(0, 1, null);
         });
       });
     });

@@ -15,7 +15,7 @@ const LINE = 10;
 function place(entriesMax?: number) {
   const log = {
     pendingBytes: 0,
-    bytesOf: (_events: number, textBytes: number): number => textBytes,
+    bytesOf: (block: EventBlock, from: number, to: number): number => block.startOf(to) - block.startOf(from),
     compare: (one: string, other: string): number => Number(one) - Number(other),
     pendingBytesOf: ({ logBytes }: { logBytes: number }): number => Math.ceil(logBytes / BLOCK) * BLOCK,
   };

@@ -83,7 +83,7 @@ void t.test('nor where its request has waited too long', async (t) => {
   const requests = ['a', 'b'].map((name) => waiting.add(EventBlock.of('x'), answer(name)));
   requests.push(waiting.add(EventBlock.of('x'), (error) => told.push(error)));
   await until(() => told.length > 0, 'each is answered');
-  for (const request of requests) request.acknowledge(1, null);
+  for (const request of requests) request.acknowledge(0, 1, null);
   await until(() => messages.length === 2, 'both throws are seen');
   t.match([calls, told, messages], [['a', 'b'], [{ code: 'IN_DOUBT' }], ['answer a', 'answer b']]);
   t.equal(waiting.overdue, 0);

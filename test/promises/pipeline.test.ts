@@ -111,7 +111,7 @@ void t.test('with a held disk exactly the queue is taken; what was refused is ne
   const disk = heldDisk();
   const { forebay, sink } = await start(t, { fs: disk.fs, queueSize: 50 });
   disk.hold();
-  const taken: Promise<void>[] = [];
+  const taken: Promise<unknown>[] = [];
   for (let n = 0; n < 50; n++) taken.push(forebay.write(event(`taken${n}`)));
   for (let n = 0; n < 10; n++) {
     await t.rejects(forebay.write(event(`refused${n}`)), { code: 'QUEUE_FULL', status: 429 });

@@ -164,7 +164,10 @@ export class Clients {
 
   /** As `Forebay.write` does it, but from an address. */
   async #write(text: string, address: Client | undefined): Promise<void> {
-    if (address === undefined) return this.#forebay.write(text);
+    if (address === undefined) {
+      await this.#forebay.write(text);
+      return;
+    }
     const block = EventBlock.of(eventLine(text, Date.now(), this.#forebay.settings.depthMax));
     return new Promise<void>((resolve, reject) => {
       const answer = (error: Error | null): void => {

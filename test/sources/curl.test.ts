@@ -15,7 +15,9 @@ void t.test('the command that --help shows for each kind of source works in a sh
   const dir = tempDir(t);
   const flags = SOURCE_KINDS.flatMap(({ name, flag }) => {
     writeFileSync(join(dir, `${name}.secret`), `${SECRET}\n`);
-    return (flag?.split(' ') ?? []).map((word) => word.replace('secret-file=', `secret-file=${dir}/`));
+    return (flag?.split(' ') ?? []).map((word) =>
+      word.replace('secret-file=', `id-window=0,secret-file=${dir}/`),
+    );
   });
   const out = join(dir, 'out');
   const server = await ServerProcess.startInto(openSync(out, 'w'), '--log-dir', join(dir, 'log'), ...flags);

@@ -3,6 +3,15 @@ import type { Fsync } from './batch-file.js';
 import type { FileSystem } from './file-system.js';
 import type { FileBounds } from './large-file.js';
 
+export interface KeptIds {
+  /** The names of the sources. */
+  readonly sources: readonly string[];
+  /** The longest window, in milliseconds. */
+  readonly windowMs: number;
+  /** How many ids of each source are kept at most. */
+  readonly idsMax: number;
+}
+
 export interface AppendLogOptions {
   readonly dir: string;
   readonly fsync: Fsync;
@@ -16,4 +25,6 @@ export interface AppendLogOptions {
   readonly fileEvents?: number;
   readonly fileBytes?: number;
   readonly fileBounds?: FileBounds;
+  /** Sources whose ids are kept; none by default. */
+  readonly ids?: KeptIds | null;
 }

@@ -19,7 +19,7 @@ import { BatchNames, compareBatchNames } from './batch-name.js';
 import { BatchReader } from './batch-reader.js';
 import { batchesBetween, heldBatches } from './batches-in-file.js';
 import type { BatchSums } from './batch-sums.js';
-import { markedBytes, unmarkedLines } from './checksum.js';
+import { blockBytes, unmarkedLines } from './checksum.js';
 import { unlink } from './closing.js';
 import { BLOCK_BYTES, diskBytes } from './disk-blocks.js';
 import { PROBE_FILE, probeDisk } from './disk-probe.js';
@@ -33,6 +33,8 @@ import { nodeFileSystem } from './file-system.js';
 import type { FileSystem } from './file-system.js';
 import { FilePace } from './file-pace.js';
 import { GroupWriter } from './group-writer.js';
+import { IdSegments } from './ids/id-segments.js';
+import { openIds } from './ids/left-ids.js';
 import { FILE_BOUNDS } from './large-file.js';
 import type { FilePiece } from './large-file.js';
 import { LogCounts } from './log-counts.js';
@@ -52,7 +54,7 @@ export class AppendLog extends LogCounts implements EventLog {
   readonly #prefix: string;
   /** The mark of the run, and the rest of the last block. */
   readonly batchBytesMost = BATCH_MARK_BYTES + BLOCK_BYTES - 1;
-  readonly bytesOf = markedBytes;
+  readonly bytesOf = blockBytes;
   readonly compare = compareBatchNames;
   /** The random id of this run. */
   readonly runId = newRunId();
@@ -71,6 +73,8 @@ export class AppendLog extends LogCounts implements EventLog {
   /** Includes the sizes of leftover files that were not listed yet. */
   readonly #known: KnownFiles;
   readonly #uncut = new Map<string, number>();
+  /** `null`: no source has a window. */
+  readonly ids: IdSegments | null;
   #backlog: Backlog | null = null;
   #closed: Promise<void> | null = null;
 
@@ -85,6 +89,8 @@ export class AppendLog extends LogCounts implements EventLog {
     for (const { code, text } of found.remarks) reporter.warn(code, text);
     const log = new AppendLog(options, fs, lock, found);
     await log.#reserve.tryToHold();
+    if (options.ids && log.ids !== null)
+      await openIds({ ...options.ids, fs, dir, reporter, names: log.#names, segments: log.ids });
     return log;
   }
 
@@ -110,6 +116,8 @@ export class AppendLog extends LogCounts implements EventLog {
     this.deadLetters = new DeadLetters(parties, options.deadLettersBytesMax ?? Infinity);
     const { sizes, newest: newestLeftover } = found;
     this.#known = { sizes, uncut: this.#uncut, newestLeftover, openedMs: performance.now() };
+    const ofIds = { ...parties, reporter, flushes: fsync !== 'never' };
+    this.ids = options.ids ? new IdSegments({ ...ofIds, ...options.ids }) : null;
     this.writer = new GroupWriter({
       fs,
       fsync,
@@ -119,6 +127,7 @@ export class AppendLog extends LogCounts implements EventLog {
       directorySync: this.#directorySync,
       reserve: this.#reserve,
       cache: this.#cache,
+      ids: this.ids,
       runId: this.runId,
       pace: new FilePace(options.fileEvents ?? 0, options.fileBytes ?? Infinity),
       uncut: this.#uncut,
@@ -242,6 +251,7 @@ export class AppendLog extends LogCounts implements EventLog {
 
   /** @throws `LOG_DIR_LOST`; the system's error */
   async delete({ name, events, logBytes }: SettledBatch): Promise<void> {
+    await this.ids?.confirm(name); // an id outlives its event
     // a server with the lock may have a file of this name, or have left letters of this one to be written again (new-copy.ts)
     await this.lock.confirm();
     this.#cache.delete(name);
@@ -259,8 +269,9 @@ export class AppendLog extends LogCounts implements EventLog {
   }
 
   async #close(): Promise<void> {
-    const parts = [this.writer, this.#quarantine, this.deadLetters, this.#reserve];
-    await Promise.all(parts.map(async (part) => part.close()));
+    await this.writer.close();
+    const parts = [this.ids, this.#quarantine, this.deadLetters, this.#reserve];
+    await Promise.all(parts.map(async (part) => part?.close()));
     await this.#directorySync.close();
     await this.lock.release();
   }

@@ -2,6 +2,8 @@ import { constants } from 'node:fs';
 import type { BatchStart } from './batches-in-file.js';
 import { call, callVoid, writeAll } from './file-system.js';
 import type { FileSystem } from './file-system.js';
+import type { EventRange } from '../../seams/event-log.js';
+import { FileIds } from './ids/file-ids.js';
 
 /** When written bytes are flushed to the device: before each acknowledgement, at an interval in milliseconds, or never. */
 export type Fsync = 'always' | 'never' | number;
@@ -36,6 +38,8 @@ export class BatchFile {
   openEvents = 0;
   /** Where each batch starts in its lines. */
   readonly starts: BatchStart[] = [];
+  /** The ids of its events, as far as their sources have a window. */
+  ids: FileIds | null = null;
   /** Whether a write or flush failed: nothing more is appended. */
   failed = false;
   /** Whether bytes that were not acknowledged may follow the others. */
@@ -94,6 +98,14 @@ export class BatchFile {
     }
     this.bytes += lines.length;
     this.events += events;
+  }
+
+  /** Keeps the ids of events that were appended. */
+  addIds(ranges: readonly EventRange[]): void {
+    for (const { request, from, to } of ranges) {
+      const { ids } = request.block;
+      if (ids !== null) (this.ids ??= new FileIds()).add(ids, from, to);
+    }
   }
 
   /** Flushes what was appended, and the first time also the file's name. */

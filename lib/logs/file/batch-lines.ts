@@ -2,7 +2,7 @@ import { isUtf8 } from 'node:buffer';
 import { isEventLine } from '../../event/event.js';
 import { beginsMarked, checkedText, looksMarked, withoutMarkBegin } from './checksum.js';
 import type { BatchStart } from './batches-in-file.js';
-import { BATCH_MARK_BYTES, runIdAt, runMarkBytesAt } from './run-mark.js';
+import { BATCH_MARK_BYTES, marksAt, runIdAt } from './run-mark.js';
 
 const LINE_FEED = 10;
 const OPENING_BRACE = 0x7b;
@@ -64,13 +64,14 @@ export function readBatchLines(
     starts.push({ line: events + damaged.length, events, at: lineStart, textAt: written, isMarked });
   };
   const add = (text: Buffer<ArrayBuffer>): void => {
-    let ofRun = hasMarks ? runMarkBytesAt(text, 0, text.length) : 0;
+    const marks = hasMarks ? marksAt(text, 0, text.length) : { run: 0, id: 0 };
+    let ofRun = marks.run;
     const isMarked = ofRun === BATCH_MARK_BYTES;
     if (isMarked) addStart(true);
     // only the first line of a batch may name the run
     else if (!isFirst || events + damaged.length > 0) ofRun = 0;
     if (ofRun > 0) runId ??= runIdAt(text, text.length);
-    written += text.copy(bytes, written, 0, text.length - ofRun);
+    written += text.copy(bytes, written, 0, text.length - ofRun - marks.id);
     bytes[written++] = LINE_FEED;
     events++;
   };

@@ -79,6 +79,11 @@ export class BatchNames {
     return format(this.#last);
   }
 
+  /** No name comes again that an earlier run gave, as far as it is known. */
+  leaveOut(given: string): void {
+    if (compareBatchNames(given, this.last) > 0) this.#last = parse(given) ?? this.#last;
+  }
+
   /** @throws Error if there is none */
   next(): string {
     const second = Math.max(this.#second(), this.#last.second);

@@ -8,7 +8,9 @@
  */
 import { crc32 } from 'node:zlib';
 import type { BatchStart } from './batches-in-file.js';
-import { BATCH_MARK_BYTES, runIdAt, runMark, runMarkBytesAt } from './run-mark.js';
+import type { EventBlock } from '../../event/event-block.js';
+import { ID_MARK_BYTES } from './ids/id-mark.js';
+import { BATCH_MARK_BYTES, marksAt, runIdAt, runMark } from './run-mark.js';
 
 const LINE_FEED = 0x0a;
 const SPACE = 0x20;
@@ -31,11 +33,18 @@ export function markedBytes(lines: number, textBytes: number): number {
   return textBytes + lines * (MARK_BYTES + 1);
 }
 
+/** The size of events in the log, in bytes: their lines, without the marks of runs. */
+export function blockBytes(block: EventBlock, from: number, to: number): number {
+  const ofIds = block.ids === null ? 0 : (to - from) * ID_MARK_BYTES;
+  return markedBytes(to - from, block.startOf(to) - block.startOf(from)) + ofIds;
+}
+
 /**
  * Writes a line of the log into `target`.
  *
  * @param source holds the text, from `start` to before `end`
  * @param run the mark of the run, for the first line of a file
+ * @param id the mark of its id, if its source has a window
  * @returns the position after the line
  */
 export function writeMarkedLine(
@@ -45,16 +54,18 @@ export function writeMarkedLine(
   start: number,
   end: number,
   run: Uint8Array | null = null,
+  id: Uint8Array | null = null,
 ): number {
   // a plain view: Buffer's subarray takes three times as long, a large share of the whole
   const text = new Uint8Array(source.buffer, source.byteOffset + start, end - start);
   target.set(text, at);
   let sum = crc32(text);
   let next = at + text.length;
-  if (run !== null) {
-    target.set(run, next);
-    sum = crc32(run, sum);
-    next += run.length;
+  for (const mark of [id, run]) {
+    if (mark === null) continue;
+    target.set(mark, next);
+    sum = crc32(mark, sum);
+    next += mark.length;
   }
   for (let bit = 31; bit >= 0; bit--) target[next++] = SPACE - (SPACE - TAB) * ((sum >>> bit) & 1);
   target[next++] = LINE_FEED;
@@ -107,15 +118,15 @@ function withoutMarks(lines: Buffer<ArrayBuffer>): UnmarkedLines {
   const starts: BatchStart[] = [];
   for (let end = lines.indexOf(LINE_FEED); end !== -1; end = lines.indexOf(LINE_FEED, start)) {
     let textEnd = end - MARK_BYTES;
-    // only the first line of a batch has white space at its end
     if ((lines[textEnd - 1] ?? 0) <= SPACE) {
-      const runBytes = runMarkBytesAt(lines, start, textEnd);
-      if (runBytes === BATCH_MARK_BYTES)
+      const { run, id } = marksAt(lines, start, textEnd);
+      if (run === BATCH_MARK_BYTES)
         starts.push({ line: events, events, at: start, textAt: written, isMarked: true });
-      if (start === 0 || runBytes === BATCH_MARK_BYTES) {
+      if (start === 0 || run === BATCH_MARK_BYTES) {
         runId ??= runIdAt(lines, textEnd);
-        textEnd -= runBytes;
+        textEnd -= run;
       }
+      textEnd -= id;
     }
     lines.copyWithin(written, start, textEnd);
     written += textEnd - start;

@@ -11,6 +11,7 @@ import type { ErrorCode } from '../../base/errors.js';
 import type { FileSystem } from './file-system.js';
 import { diskBytes } from './disk-blocks.js';
 import { QUARANTINE } from './aside/quarantine.js';
+import { ID_WINDOW } from './ids/segment-name.js';
 import { RESERVE_FILE } from './reserve.js';
 import { count } from '../../base/words.js';
 import { isWorkerDirectory } from './worker-name.js';
@@ -26,6 +27,7 @@ export const OURS: ReadonlySet<string> = new Set([
   RESERVE_FILE,
   QUARANTINE,
   DEAD_LETTERS,
+  ID_WINDOW,
   OPERATIONS,
   EARLIER_OPERATIONS,
   '.gitignore',

@@ -3,6 +3,7 @@ import type { BatchFile } from './batch-file.js';
 import type { BatchStart } from './batches-in-file.js';
 import { writeMarkedLine } from './checksum.js';
 import type { FilePace } from './file-pace.js';
+import { idMark } from './ids/id-mark.js';
 
 /** Consecutive parts of a group that are appended to one file, with one write. */
 export interface FilePart {
@@ -77,9 +78,11 @@ function writeLines(
   let at = start;
   for (const { request, from, to } of ranges) {
     const { block } = request;
+    const { bytes, ids } = block;
     for (let index = from; index < to; index++) {
-      const ofLine = at === start ? mark : null;
-      at = writeMarkedLine(target, at, block.bytes, block.startOf(index), block.startOf(index + 1), ofLine);
+      const [textAt, textEnd] = [block.startOf(index), block.startOf(index + 1)];
+      const ofId = ids === null ? null : idMark(ids, index);
+      at = writeMarkedLine(target, at, bytes, textAt, textEnd, at === start ? mark : null, ofId);
     }
   }
   return at;

@@ -12,6 +12,7 @@ import type { FilePace } from './file-pace.js';
 import { linesOf, partsInFiles } from './file-part.js';
 import type { FilePart } from './file-part.js';
 import type { FileSystem } from './file-system.js';
+import type { IdSegments } from './ids/id-segments.js';
 import type { Reserve } from './reserve.js';
 import { batchMark, runMark } from './run-mark.js';
 import type { WriteCache } from './write-cache.js';
@@ -25,6 +26,8 @@ export interface GroupWriterOptions {
   readonly directorySync: DirectorySync;
   readonly reserve: Reserve;
   readonly cache: WriteCache;
+  /** Keeps the ids of sealed files; `null`: no source has a window. */
+  readonly ids: Pick<IdSegments, 'add'> | null;
   /** The random id of this run. */
   readonly runId: string;
   readonly pace: FilePace;
@@ -121,6 +124,7 @@ export class GroupWriter {
         const { lines, starts } = linesOf(part, part.file, mark);
         await this.append(part.file, lines, part.events);
         part.file.starts.push(...starts);
+        for (const each of part.parts) part.file.addIds(each.ranges);
       } catch (thrown) {
         const cause = asError(thrown);
         const isKnown = cause instanceof ForebayError;
@@ -218,12 +222,13 @@ export class GroupWriter {
 
   /** Ends a file: nothing more is appended. Its acknowledged events are safe, so nothing waits for its closing. */
   seal(file: BatchFile, end: BatchEnd | 'failure'): PendingBatch | null {
-    const { cache, uncut, reporter, sealed } = this.#options;
+    const { cache, uncut, ids, reporter, sealed } = this.#options;
     const closing = this.#finish(file).finally(() => this.#closing.delete(closing));
     this.#closing.add(closing);
     const { name, bytes, events, bornMs } = file;
     if (events === 0) return null; // it is deleted
     cache.seal(file);
+    if (file.ids !== null) ids?.add(name, file.ids);
     if (file.hasFailedEnd) uncut.set(name, bytes);
     this.#unsealed.delete(name);
     // of a file that was appended to by itself nobody has counted events

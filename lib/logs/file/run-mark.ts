@@ -10,6 +10,8 @@
  * In a file of several batches the first line of each has the run, with one more space before it. So where a batch
  * starts is durable with its first event, whatever happens to the rest of the file.
  */
+import { ID_MARK_BYTES } from './ids/id-mark.js';
+
 const SPACE = 0x20;
 const TAB = 0x09;
 export const RUN_MARK_BYTES = 64;
@@ -32,16 +34,28 @@ export function batchMark(runId: string): Buffer {
   return Buffer.concat([Buffer.of(SPACE), runMark(runId)]);
 }
 
-/**
- * The size of the mark at the end of a line, which ends at `end` without its own mark: `RUN_MARK_BYTES`,
- * `BATCH_MARK_BYTES`, or 0 if there is none.
- */
-export function runMarkBytesAt(file: Buffer, start: number, end: number): number {
-  if (end - start <= RUN_MARK_BYTES) return 0;
-  for (let at = end - RUN_MARK_BYTES; at < end; at++) if (file[at] !== SPACE && file[at] !== TAB) return 0;
-  return file[end - BATCH_MARK_BYTES] === SPACE && end - start > BATCH_MARK_BYTES
-    ? BATCH_MARK_BYTES
-    : RUN_MARK_BYTES;
+/** Marks between the text of a line and its checksum, in bytes; 0: there is none. */
+export interface LineMarks {
+  /** `RUN_MARK_BYTES` or `BATCH_MARK_BYTES`. */
+  readonly run: number;
+  /** `ID_MARK_BYTES`, before the mark of the run. */
+  readonly id: number;
+}
+
+const NO_MARKS: LineMarks = { run: 0, id: 0 };
+/** Marks by their size. A text does not end in white space, so all white space is marks. */
+const MARKS: ReadonlyMap<number, LineMarks> = new Map(
+  [0, ID_MARK_BYTES].flatMap((id) =>
+    [0, RUN_MARK_BYTES, BATCH_MARK_BYTES].map((run): [number, LineMarks] => [id + run, { run, id }]),
+  ),
+);
+const MARKS_BYTES_MAX = ID_MARK_BYTES + BATCH_MARK_BYTES;
+
+/** The marks of a line, which ends at `end` without its checksum. */
+export function marksAt(file: Uint8Array, start: number, end: number): LineMarks {
+  let at = end;
+  while (at > start && end - at <= MARKS_BYTES_MAX && (file[at - 1] === SPACE || file[at - 1] === TAB)) at--;
+  return at === start ? NO_MARKS : (MARKS.get(end - at) ?? NO_MARKS);
 }
 
 /** The run in the first line of a file, which ends at `end` without its own mark; `null` if no run is named. */

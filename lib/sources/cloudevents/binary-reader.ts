@@ -1,9 +1,10 @@
 import { isUtf8 } from 'node:buffer';
 import { decodeUtf8, parseJson, timestampEnd, withoutBreaks } from '../../event/event.js';
+import type { EventIds } from '../../event/event-ids.js';
 import type { Limits, RequestHead } from '../../seams/source.js';
 import { BodyBuffer } from '../body-buffer.js';
 import { EventsReader, isLenient } from '../events-reader.js';
-import type { Reading } from '../events-reader.js';
+import type { EventId, Reading } from '../events-reader.js';
 import { markEnd } from '../json-reader.js';
 import { mediaType } from '../media-type.js';
 import { checkAttributes, wrong } from './attributes.js';
@@ -34,6 +35,7 @@ interface BinaryHead {
   readonly isLenient: boolean;
   /** The start of the event: all attributes, without the brace at the end. */
   readonly start: string;
+  readonly id: EventId;
   readonly hasTimestamp: boolean;
   readonly kind: DataKind;
 }
@@ -58,6 +60,7 @@ export function binaryHead(head: RequestHead, limits: Limits): BinaryHead {
     limits,
     isLenient: isLenient(head),
     start: JSON.stringify(attributes).slice(0, -1),
+    id: { id: attributes['id'] ?? '', origin: attributes['source'] ?? '' },
     hasTimestamp: attributes['timestamp'] !== undefined,
     kind: kindOf(type),
   };
@@ -76,11 +79,11 @@ export class BinaryReader extends EventsReader {
   readonly #body: BodyBuffer;
 
   /** @param lengthDeclared in bytes; 0: not known */
-  constructor(head: BinaryHead, lengthDeclared: number) {
-    const { limits, hasTimestamp } = head;
+  constructor(head: BinaryHead, lengthDeclared: number, ids: EventIds | null = null) {
+    const { limits, hasTimestamp, id } = head;
     const line: Reading['line'] = (text, arrivedMs) =>
       hasTimestamp ? text : text.slice(0, -1) + timestampEnd(arrivedMs);
-    super({ limits, isLenient: head.isLenient, line, scan: null });
+    super({ limits, isLenient: head.isLenient, line, id: () => id, scan: null }, ids);
     this.#head = head;
     this.#body = new BodyBuffer(lengthDeclared);
   }

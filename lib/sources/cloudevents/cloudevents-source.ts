@@ -10,7 +10,7 @@ import { mediaType } from '../media-type.js';
 import { REQUIRED } from './attributes.js';
 import { BinaryReader, binaryHead, PREFIX } from './binary-reader.js';
 import { handshakeWith } from './handshake.js';
-import { structuredLine } from './structured.js';
+import { structuredId, structuredLine } from './structured.js';
 
 const MEDIA_TYPES = 'application/cloudevents';
 const FORMS = {
@@ -41,13 +41,13 @@ export function cloudEventsReader(head: RequestHead, limits: Limits): NewReader 
     const { essence = '', isUtf8 = false } = mediaType(type) ?? {};
     const form = isUtf8 && isForm(essence) ? FORMS[essence] : null;
     if (form === null) throw unsupported(type);
-    const how = { limits, isLenient: isLenient(head), line: structuredLine, scan: null };
-    return (lengthDeclared) => new JsonReader(how, lengthDeclared, form);
+    const how = { limits, isLenient: isLenient(head), line: structuredLine, id: structuredId, scan: null };
+    return (lengthDeclared, ids) => new JsonReader(how, lengthDeclared, ids, form);
   }
   const headers = head.headersWith(PREFIX);
   if (!REQUIRED.some((name) => headers.has(PREFIX + name))) return null;
   const binary = binaryHead(head, limits);
-  return (lengthDeclared) => new BinaryReader(binary, lengthDeclared);
+  return (lengthDeclared, ids) => new BinaryReader(binary, lengthDeclared, ids);
 }
 
 /** CloudEvents 1.0 over HTTP: one in JSON, a batch in JSON, or one in headers with its data as the body. */

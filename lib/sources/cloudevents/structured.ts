@@ -21,3 +21,9 @@ export function structuredLine(text: string, arrivedMs: number, depthMax: number
   const data = event['data'] === undefined ? NO_DATA : '';
   return lineOf(text, data + (event['timestamp'] === undefined ? timestampEnd(arrivedMs) : '}'));
 }
+
+/** A CloudEvent is identified by its `source` and its `id` (CloudEvents 1.0.2, "id"). @param line of an event, which is good */
+export function structuredId(line: string): { readonly id: string; readonly origin: string } {
+  const { id, source } = JSON.parse(line) as { readonly id: string; readonly source: string };
+  return { id, origin: source };
+}

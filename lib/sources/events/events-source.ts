@@ -1,5 +1,5 @@
 import { ForebayError } from '../../base/errors.js';
-import { eventLine } from '../../event/event.js';
+import { eventLine, idOfLine } from '../../event/event.js';
 import { EventScan } from '../../event/event-scan.js';
 import { errorAnswer } from '../../seams/http-answer.js';
 import { sourceKind } from '../../seams/source-kind.js';
@@ -26,10 +26,10 @@ const PLAIN: Pick<Source, 'isFast' | 'readerFor' | 'refused'> = {
       });
     }
     const scan = new EventScan(limits.depthMax);
-    const how = { limits, isLenient: isLenient(head), line: eventLine, scan };
+    const how = { limits, isLenient: isLenient(head), line: eventLine, id: idOfLine, scan };
     return format === 'ndjson'
-      ? () => new NdjsonReader(how)
-      : (lengthDeclared) => new JsonReader(how, lengthDeclared);
+      ? (_lengthDeclared, ids) => new NdjsonReader(how, ids)
+      : (lengthDeclared, ids) => new JsonReader(how, lengthDeclared, ids);
   },
   refused: (error) => errorAnswer(error),
 };

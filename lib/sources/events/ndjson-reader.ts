@@ -52,7 +52,7 @@ export class NdjsonReader extends EventsReader {
       }
       const found = isText ? this.find(lines, start) : NOT_CERTAIN;
       if (found !== NOT_CERTAIN && lines[found] === LINE_FEED) {
-        this.addFound(lines, start, found);
+        this.addFound(lines, start, found, this.#line);
         start = found + 1;
       } else {
         const end = lines.indexOf(LINE_FEED, start);

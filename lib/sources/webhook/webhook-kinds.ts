@@ -15,9 +15,12 @@ import type { WebhookDefaults, WebhookValues } from './webhook-settings.js';
 import { webhookSource } from './webhook-source.js';
 import type { WebhookExtras } from './webhook-source.js';
 
-interface Preset extends WebhookDefaults, Pick<SourceKind, 'name' | 'help' | 'curl'> {
+interface Preset extends WebhookDefaults, Pick<SourceKind, 'name' | 'help' | 'curl' | 'idWindowMs'> {
   readonly extras?: (values: WebhookValues) => WebhookExtras;
 }
+
+/** Senders that give each delivery an id of its own repeat it for less than a day, most of them. */
+const ID_WINDOW_MS = 24 * 3_600_000;
 
 /** What signs the text in `$body` in a shell, with the first secret of the file. */
 const hmacInShell = (name: string, signed = '$body'): string =>
@@ -61,6 +64,7 @@ export const WEBHOOK_KINDS: readonly SourceKind[] = [
         `x-hub-signature-256: sha256=${hexInShell('github')}`,
       ]),
       id: 'header:x-github-delivery',
+      idWindowMs: ID_WINDOW_MS,
       type: 'header:x-github-event',
     },
     { header: 'x-hub-signature-256', prefix: 'sha256=' },
@@ -79,6 +83,7 @@ export const WEBHOOK_KINDS: readonly SourceKind[] = [
         ],
       )}`,
       id: 'header:webhook-id,header:svix-id',
+      idWindowMs: ID_WINDOW_MS,
       type: '/type',
     },
     standardWebhooksScheme,
@@ -91,6 +96,7 @@ export const WEBHOOK_KINDS: readonly SourceKind[] = [
         `stripe-signature: t=$at,v1=${hexInShell('stripe', '$at.$body')}`,
       ])}`,
       id: '/id',
+      idWindowMs: ID_WINDOW_MS,
       type: '/type',
     },
     stripeScheme,
@@ -104,6 +110,7 @@ export const WEBHOOK_KINDS: readonly SourceKind[] = [
         `x-slack-signature: v0=${hexInShell('slack', 'v0:$at:$body')}`,
       ])}`,
       id: '/event_id',
+      idWindowMs: ID_WINDOW_MS,
       type: '/event/type,/type',
       status: 200,
       // what a command is answered with is shown to its user
@@ -126,6 +133,7 @@ export const WEBHOOK_KINDS: readonly SourceKind[] = [
         `x-shopify-hmac-sha256: $(${hmacInShell('shopify')} -binary | base64)`,
       ]),
       id: 'header:x-shopify-webhook-id',
+      idWindowMs: ID_WINDOW_MS,
       type: 'header:x-shopify-topic',
     },
     { header: 'x-shopify-hmac-sha256', encoding: 'base64' },
@@ -158,8 +166,12 @@ function signedKind(preset: Preset, scheme: Scheme<KeyObject>): SourceKind {
   });
 }
 
-function about({ name, help, curl }: Preset): Pick<SourceKind, 'name' | 'help' | 'flag' | 'curl'> & {
+function about({ name, help, curl, idWindowMs }: Preset): Pick<
+  SourceKind,
+  'name' | 'help' | 'flag' | 'curl' | 'idWindowMs'
+> & {
   readonly flag: string;
 } {
-  return { name, help, curl, flag: `--source ${name}=/in/${name},secret-file=${name}.secret` };
+  const window = idWindowMs === undefined ? {} : { idWindowMs };
+  return { name, help, curl, ...window, flag: `--source ${name}=/in/${name},secret-file=${name}.secret` };
 }

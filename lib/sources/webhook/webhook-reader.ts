@@ -2,6 +2,8 @@ import { randomUUID } from 'node:crypto';
 import { ForebayError } from '../../base/errors.js';
 import { timestampEnd } from '../../event/event.js';
 import { EventBlock } from '../../event/event-block.js';
+import { contentOf } from '../../event/event-ids.js';
+import type { EventIds } from '../../event/event-ids.js';
 import type { HttpAnswer } from '../../seams/http-answer.js';
 import type { EventReader, Limits } from '../../seams/source.js';
 import { BodyBuffer } from '../body-buffer.js';
@@ -26,6 +28,7 @@ export interface WebhookSettings {
   readonly typeDefault: string;
   readonly keepBody: WebhookValues['keepBody'];
   readonly answer: HttpAnswer;
+  readonly answerToDuplicate: HttpAnswer;
   readonly handshake: Handshake | null;
 }
 
@@ -45,6 +48,7 @@ export class WebhookReader implements EventReader {
   readonly block = new EventBlock();
   idsMade = 0;
   readonly #hook: Webhook;
+  readonly #ids: EventIds | null;
   readonly #body: BodyBuffer;
   #answer: HttpAnswer;
 
@@ -52,8 +56,9 @@ export class WebhookReader implements EventReader {
    * @param lengthDeclared in bytes; 0: not known
    * @throws ForebayError `EVENT_TOO_LARGE` if that is too long
    */
-  constructor(hook: Webhook, lengthDeclared: number) {
+  constructor(hook: Webhook, lengthDeclared: number, ids: EventIds | null = null) {
     this.#hook = hook;
+    this.#ids = ids;
     this.#checkLength(lengthDeclared);
     this.#body = new BodyBuffer(lengthDeclared);
     this.#answer = hook.settings.answer;
@@ -67,7 +72,8 @@ export class WebhookReader implements EventReader {
   end(): void {
     const { settings, limits, mayBeJson, ids, types, besides } = this.#hook;
     const { source, typeDefault, keepBody, handshake } = settings;
-    const body = new Body(this.#body.take(), mayBeJson, limits.depthMax - OUTERMOST);
+    const bytes = this.#body.take();
+    const body = new Body(bytes, mayBeJson, limits.depthMax - OUTERMOST);
     const answer = handshake?.(body) ?? null;
     if (answer !== null) {
       this.#answer = answer;
@@ -92,10 +98,14 @@ export class WebhookReader implements EventReader {
     if (line.length > limits.eventBytesMax) throw this.#tooLarge();
     this.block.add(line, 0, line.length, NOTHING);
     if (id === undefined) this.idsMade++;
+    // an id that is made here is new each time; headers may differ when the same comes again
+    if (this.#ids === null || (id === undefined && !this.#ids.isKeyed)) return;
+    this.#ids.addText(id ?? '', contentOf(bytes, 0, bytes.length));
+    this.block.ids = this.#ids;
   }
 
   accepted(): HttpAnswer {
-    return this.#answer;
+    return (this.block.ids?.duplicatesSaid ?? 0) > 0 ? this.#hook.settings.answerToDuplicate : this.#answer;
   }
 
   /** An event is longer than its body, but for a mark. */

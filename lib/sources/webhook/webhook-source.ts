@@ -32,6 +32,7 @@ export function webhookSource(
     typeDefault: typeDefault ?? base.name,
     keepBody,
     answer: answer ?? jsonAnswer(status, { status: 'accepted' }),
+    answerToDuplicate: answer ?? jsonAnswer(status, { status: 'accepted', duplicate: true }),
     handshake: handshake ?? null,
   };
   return {
@@ -47,7 +48,7 @@ export function webhookSource(
         types: inHead(types, head),
         besides: headersOf(head, headers) + (query === 'on' ? queryOf(head) : ''),
       };
-      return (lengthDeclared) => new WebhookReader(hook, lengthDeclared);
+      return (lengthDeclared, eventIds) => new WebhookReader(hook, lengthDeclared, eventIds);
     },
     refused: (error) => errorAnswer(error, error.code === 'SIGNATURE_WRONG' ? CHALLENGE : {}),
   };

@@ -1,0 +1,198 @@
+import { crc32 } from 'node:zlib';
+import { EventBlock } from './event-block.js';
+import { eventLine, eventText, idOfLine } from './event.js';
+import type { SipHash } from './sip-hash.js';
+
+/** The words of 32 bits that are kept of an event: three of its id's hash, one of its content. */
+export const ID_WORDS = 4;
+/** The same in bytes. */
+export const ID_BYTES = 4 * ID_WORDS;
+
+const BACKSLASH = 0x5c;
+/** Bytes that no UTF-8 has: they keep ids of different kinds apart. */
+const NOT_UTF8 = Buffer.of(0xff);
+const BETWEEN = Buffer.of(0xfe);
+const SCRATCH_BYTES = 512;
+const scratch = Buffer.alloc(SCRATCH_BYTES);
+
+/** Whose ids they are: those of one scope never meet those of another. */
+export interface IdScope {
+  /** The name of the source. */
+  readonly source: string;
+  readonly hash: SipHash;
+  /** Mixed into each id: a number of the holder of the key, if there is one. */
+  readonly mask: readonly [number, number, number];
+  /** How long ids are kept, in milliseconds. */
+  readonly windowMs: number;
+  /** Whether an event with the id of another one is refused. */
+  readonly refusesConflicts: boolean;
+}
+
+/** What became of an event that was found in the window. */
+export type IdFinding = 'new' | 'duplicate' | 'conflict';
+
+/** Hears what became of events from number `from` to before `to`: `null` if they are durable. */
+export type IdsEnded = (from: number, to: number, error: Error | null) => void;
+
+/**
+ * The ids of the events of a request, in their order, as the id window keeps them. Two events have the same id if their
+ * three words are equal; their content is the same if the fourth is equal, too.
+ */
+export class EventIds {
+  readonly scope: IdScope;
+  /** Given by the id window while the events are on their way to the log. */
+  ended: IdsEnded | null = null;
+  /** Events that were in the window, and those of them with other content than the first. */
+  duplicates = 0;
+  conflicts = 0;
+  /** The first event with other content. */
+  firstConflict = 0;
+  /** Whether an event with other content may be refused while the others are taken. */
+  refusesAlone = false;
+  #words: Uint32Array;
+  #length = 0;
+  #findings: IdFinding[] | null = null;
+  /** The `Idempotency-Key`, which is hashed with the number of the event in place of its id. */
+  readonly #key: Buffer | null;
+
+  /** @param key the `Idempotency-Key` of the request; `null`: its events have ids of their own */
+  constructor(scope: IdScope, key: string | null = null, most = 1) {
+    this.scope = scope;
+    this.#words = new Uint32Array(ID_WORDS * most);
+    this.#key = key === null ? null : Buffer.concat([NOT_UTF8, BETWEEN, Buffer.from(key), Buffer.alloc(4)]);
+  }
+
+  get length(): number {
+    return this.#length;
+  }
+
+  /** Whether the request has a key in place of the ids of its events. */
+  get isKeyed(): boolean {
+    return this.#key !== null;
+  }
+
+  /** Duplicates as the answer counts them. A request whose key is known gets the same answer as the first one. */
+  get duplicatesSaid(): number {
+    if (this.isKeyed) return 0;
+    return this.refusesConflictsAlone ? this.duplicates - this.conflicts : this.duplicates;
+  }
+
+  /** Whether an event with other content is refused while the others are taken. */
+  get refusesConflictsAlone(): boolean {
+    return this.refusesAlone && this.scope.refusesConflicts && !this.isKeyed;
+  }
+
+  /** The words of all events. Words after the last event's are not used. */
+  get words(): Uint32Array {
+    return this.#words;
+  }
+
+  /**
+   * Adds the event whose id is a JSON string at this place.
+   *
+   * @param start after its first quote
+   * @param end before its last quote
+   * @param content the checksum of the event as it was sent
+   */
+  addJson(bytes: Uint8Array, start: number, end: number, content: number): void {
+    for (let at = start; at < end; at++) {
+      if (bytes[at] !== BACKSLASH) continue;
+      const text = Buffer.from(bytes.buffer, bytes.byteOffset + start - 1, end - start + 2).toString();
+      this.addText(JSON.parse(text) as string, content);
+      return;
+    }
+    this.#add(bytes, start, end, content);
+  }
+
+  /** Adds an event by the value of its id. @param origin the `source` of a CloudEvent, which is part of its id */
+  addText(id: string, content: number, origin?: string): void {
+    const bytes =
+      origin === undefined ? utf8(id) : Buffer.concat([Buffer.from(utf8(origin)), BETWEEN, utf8(id)]);
+    this.#add(bytes, 0, bytes.length, content);
+  }
+
+  #add(bytes: Uint8Array, start: number, end: number, content: number): void {
+    const { hash, mask } = this.scope;
+    const at = ID_WORDS * this.#length;
+    if (at === this.#words.length) this.#grow();
+    if (this.#key === null) hash.hash(bytes, start, end);
+    else {
+      this.#key.writeUInt32LE(this.#length, this.#key.length - 4);
+      hash.hash(this.#key, 0, this.#key.length);
+    }
+    const words = this.#words;
+    words[at] = hash.a ^ mask[0];
+    words[at + 1] = hash.b ^ mask[1];
+    words[at + 2] = hash.c ^ mask[2];
+    words[at + 3] = content;
+    this.#length++;
+  }
+
+  #grow(): void {
+    const words = new Uint32Array(Math.max(64, 2 * this.#words.length));
+    words.set(this.#words);
+    this.#words = words;
+  }
+
+  /** With a key, another number of events is other content. Called once, after the last event. */
+  seal(): void {
+    if (this.#key === null) return;
+    const mixed = Math.imul(this.#length, 0x9e3779b1);
+    for (let at = ID_WORDS - 1; at < ID_WORDS * this.#length; at += ID_WORDS)
+      this.#words[at] = (this.#words[at] ?? 0) ^ mixed;
+  }
+
+  /** The ids of the events that were not found in the window. */
+  onlyNew(): EventIds {
+    const ids = new EventIds(this.scope, null, Math.max(1, this.#length - this.duplicates));
+    for (let index = 0; index < this.#length; index++) {
+      if (this.findingOf(index) !== 'new') continue;
+      const at = ID_WORDS * ids.#length++;
+      for (let word = 0; word < ID_WORDS; word++)
+        ids.#words[at + word] = this.#words[ID_WORDS * index + word] ?? 0;
+    }
+    return ids;
+  }
+
+  findingOf(index: number): IdFinding {
+    return this.#findings?.[index] ?? 'new';
+  }
+
+  found(index: number, finding: 'duplicate' | 'conflict'): void {
+    this.#findings ??= Array.from({ length: this.#length }, (): IdFinding => 'new');
+    this.#findings[index] = finding;
+    this.duplicates++;
+    if (finding === 'conflict' && this.conflicts++ === 0) this.firstConflict = index;
+  }
+}
+
+/**
+ * The block of one event that a program passes as an object or as text.
+ *
+ * @param ids gets its id
+ * @throws ForebayError as `eventText` and `eventLine`
+ */
+export function blockOf(event: unknown, depthMax: number, ids: EventIds | null): EventBlock {
+  const text = eventText(event);
+  const line = eventLine(text, Date.now(), depthMax);
+  const block = EventBlock.of(line);
+  ids?.addText(idOfLine(line).id, contentOfText(text.trim()));
+  block.ids = ids;
+  return block;
+}
+
+/** The checksum of an event as it was sent: whether one that comes again is the same. */
+export function contentOf(bytes: Uint8Array, start: number, end: number): number {
+  return crc32(new Uint8Array(bytes.buffer, bytes.byteOffset + start, end - start));
+}
+
+export function contentOfText(text: string): number {
+  return crc32(text);
+}
+
+/** The bytes of a text, also with halves of surrogate pairs, which UTF-8 cannot hold and `Buffer.from` makes equal. */
+function utf8(text: string): Buffer {
+  if (!text.isWellFormed()) return Buffer.concat([NOT_UTF8, Buffer.from(text, 'utf16le')]);
+  if (text.length * 3 > SCRATCH_BYTES) return Buffer.from(text);
+  return scratch.subarray(0, scratch.write(text));
+}

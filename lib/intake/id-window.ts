@@ -1,0 +1,77 @@
+import type { Reporter } from '../base/reporter.js';
+import { EventIds, ID_WORDS } from '../event/event-ids.js';
+import type { IdScope } from '../event/event-ids.js';
+import { SipHash } from '../event/sip-hash.js';
+import type { IdRule, IdStore } from '../seams/id-store.js';
+import type { Intake } from '../seams/intake.js';
+import { IdIntake } from './id-intake.js';
+import { entryTime } from './id-table.js';
+import { IdsOfSource } from './ids-of-source.js';
+import type { IdUsage } from './ids-of-source.js';
+
+/** Before the name of a holder. No UTF-8 has this byte, so no id hashes to the same. */
+const HOLDER = Buffer.of(0xfd);
+
+/** The ids of events that were taken lately, by source, so that an event that comes again is not stored twice. */
+export class IdWindow {
+  readonly #hash: SipHash;
+  readonly #sources = new Map<string, IdsOfSource>();
+
+  private constructor(rules: readonly IdRule[], store: IdStore, max: number, reporter: Reporter) {
+    this.#hash = new SipHash(store.secret);
+    for (const rule of rules) this.#sources.set(rule.source, new IdsOfSource(rule, max, reporter));
+  }
+
+  /** Reads what earlier runs left. @param max ids of each source, at most */
+  static async open(
+    rules: readonly IdRule[],
+    store: IdStore,
+    max: number,
+    reporter: Reporter,
+  ): Promise<IdWindow> {
+    const window = new IdWindow(rules, store, max, reporter);
+    const nowS = entryTime(Date.now());
+    await store.recall((source, words, atMs) => {
+      const table = window.#sources.get(source)?.table;
+      if (table === undefined) return;
+      const atS = entryTime(atMs);
+      for (let at = 0; at < words.length; at += ID_WORDS) table.recall(words, at, atS, nowS);
+    });
+    return window;
+  }
+
+  /**
+   * For the ids of a request; `null` if its source has no window.
+   *
+   * @param holder of the key it came with
+   * @param key its `Idempotency-Key`
+   */
+  idsFor(source: string, holder: string | null, key: string | null): EventIds | null {
+    const ofSource = this.#sources.get(source);
+    if (ofSource === undefined) return null;
+    let scope = ofSource.scopes.get(holder);
+    if (scope === undefined) {
+      const { windowMs, conflict } = ofSource.rule;
+      const mask = this.#maskOf(holder);
+      scope = { source, hash: this.#hash, mask, windowMs, refusesConflicts: conflict === 'reject' };
+      ofSource.scopes.set(holder, scope);
+    }
+    return new EventIds(scope, key);
+  }
+
+  #maskOf(holder: string | null): IdScope['mask'] {
+    if (holder === null) return [0, 0, 0];
+    const name = Buffer.concat([HOLDER, Buffer.from(holder)]);
+    this.#hash.hash(name, 0, name.length);
+    return [this.#hash.a, this.#hash.b, this.#hash.c];
+  }
+
+  /** Puts the rule around an intake. */
+  around(inner: Intake): Intake {
+    return new IdIntake(inner, this.#sources);
+  }
+
+  get usage(): readonly IdUsage[] {
+    return [...this.#sources.values()].map(({ usage }) => usage);
+  }
+}

@@ -1,0 +1,92 @@
+import { ID_BYTES } from '../../../event/event-ids.js';
+import { checkedText, markedLine } from '../checksum.js';
+import { FileIds } from './file-ids.js';
+
+/** The ids of a sealed batch file, as a line of a segment: they outlive the file there. */
+export interface IdRecord {
+  /** The name of the file. */
+  readonly file: string;
+  /** When it was sealed, in milliseconds since 1970: its ids are as old. */
+  readonly atMs: number;
+  readonly ids: FileIds;
+}
+
+/** The first line of a segment: its ids were hashed with the secret of this check. */
+export function segmentHead(secretCheck: string): Buffer {
+  return Buffer.from(markedLine(JSON.stringify({ secret: secretCheck })));
+}
+
+export function recordLine({ file, atMs, ids }: IdRecord): Buffer {
+  const ofSources = Object.fromEntries([...ids].map(([source, words]) => [source, base64(words)]));
+  return Buffer.from(markedLine(JSON.stringify({ file, at: atMs, ids: ofSources })));
+}
+
+/** The content of a segment. */
+export interface SegmentContent {
+  /** `null` if its first line is damaged. */
+  readonly secretCheck: string | null;
+  readonly records: readonly IdRecord[];
+  readonly damagedLines: number;
+  /** Bytes after the last line: a write that a crash cut off, or a failed one. Nothing went by them. */
+  readonly tornBytes: number;
+}
+
+const LINE_FEED = 0x0a;
+
+/** Reads a segment. A damaged line is not believed. */
+export function readSegment(file: Buffer<ArrayBuffer>): SegmentContent {
+  const records: IdRecord[] = [];
+  let secretCheck: string | null = null;
+  let damagedLines = 0;
+  let start = 0;
+  for (let end = file.indexOf(LINE_FEED); end !== -1; end = file.indexOf(LINE_FEED, start)) {
+    const text = checkedText(file.subarray(start, end));
+    const value: unknown = text === null ? null : JSON.parse(text.toString());
+    if (start === 0 && isHead(value)) secretCheck = value.secret;
+    else if (isRecord(value)) records.push(recordOf(value));
+    else damagedLines++;
+    start = end + 1;
+  }
+  return { secretCheck, records, damagedLines, tornBytes: file.length - start };
+}
+
+function base64(words: Uint32Array<ArrayBuffer>): string {
+  const bytes = Buffer.allocUnsafe(words.length * 4);
+  for (const [index, word] of words.entries()) bytes.writeUInt32LE(word, index * 4);
+  return bytes.toString('base64');
+}
+
+interface RecordLine {
+  readonly file: string;
+  readonly at: number;
+  readonly ids: Readonly<Record<string, string>>;
+}
+
+function recordOf({ file, at, ids }: RecordLine): IdRecord {
+  const all = new FileIds();
+  for (const [source, text] of Object.entries(ids)) {
+    const bytes = Buffer.from(text, 'base64');
+    const words = new Uint32Array((bytes.length - (bytes.length % ID_BYTES)) / 4);
+    for (let index = 0; index < words.length; index++) words[index] = bytes.readUInt32LE(index * 4);
+    all.addWords(source, words);
+  }
+  return { file, atMs: at, ids: all };
+}
+
+function isHead(value: unknown): value is { readonly secret: string } {
+  return isObject(value) && typeof value['secret'] === 'string';
+}
+
+function isRecord(value: unknown): value is RecordLine {
+  return (
+    isObject(value) &&
+    typeof value['file'] === 'string' &&
+    typeof value['at'] === 'number' &&
+    isObject(value['ids']) &&
+    Object.values(value['ids']).every((ids) => typeof ids === 'string')
+  );
+}
+
+function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null;
+}

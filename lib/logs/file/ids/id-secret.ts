@@ -1,0 +1,33 @@
+import { createHash, getRandomValues } from 'node:crypto';
+import { join } from 'node:path';
+import { systemCode } from '../../../base/errors.js';
+import { SIP_KEY_BYTES } from '../../../event/sip-hash.js';
+import { unlink } from '../closing.js';
+import { readAll, writeNewFile } from '../file-system.js';
+import type { FileSystem } from '../file-system.js';
+
+export const SECRET_FILE = 'secret';
+const TEXT = new RegExp(`^[\\da-f]{${2 * SIP_KEY_BYTES}}\\n$`);
+
+/** The secret in a directory; a new one if there is none, or if a crash has cut it off. @throws the system's error */
+export async function openSecret(fs: FileSystem, dir: string): Promise<Buffer> {
+  const path = join(dir, SECRET_FILE);
+  const text = await readAll(fs, path, null).catch((error: unknown) => {
+    if (systemCode(error) === 'ENOENT') return null;
+    throw error;
+  });
+  if (text !== null && TEXT.test(text.toString('latin1'))) return Buffer.from(text.toString('latin1'), 'hex');
+  if (text !== null) await unlink(fs, path);
+  const secret = newSecret();
+  await writeNewFile(fs, path, Buffer.from(`${secret.toString('hex')}\n`));
+  return secret;
+}
+
+export function newSecret(): Buffer {
+  return Buffer.from(getRandomValues(new Uint8Array(SIP_KEY_BYTES)));
+}
+
+/** Tells one secret from another, and nothing about it. */
+export function checkOf(secret: Buffer): string {
+  return createHash('sha256').update(secret).digest('hex').slice(0, 16);
+}

@@ -1,0 +1,277 @@
+import { join } from 'node:path';
+import { asError, ForebayError } from '../../../base/errors.js';
+import { Outage } from '../../../base/outage.js';
+import type { Reporter } from '../../../base/reporter.js';
+import { count } from '../../../base/words.js';
+import type { IdStore } from '../../../seams/id-store.js';
+import { Subdirectory } from '../aside/subdirectory.js';
+import type { SubdirectoryOwner } from '../aside/subdirectory.js';
+import { compareBatchNames, isBatchName } from '../batch-name.js';
+import { unlink } from '../closing.js';
+import { readAll } from '../file-system.js';
+import { lookAtFiles } from '../plain-files.js';
+import type { FileIds } from './file-ids.js';
+import { readSegment } from './id-record.js';
+import type { IdRecord } from './id-record.js';
+import { checkOf, newSecret, openSecret } from './id-secret.js';
+import { SegmentFile, SegmentSums } from './segment-file.js';
+import { ID_WINDOW, isSegmentName, SegmentNames } from './segment-name.js';
+
+/** A segment ends at this many ids, or at this share of the longest window, so that it can be dropped in time. */
+const SEGMENT_IDS = 65_536;
+const SEGMENT_SHARE = 1 / 16;
+/** Ids wait for each other at most this long for one flush, in milliseconds, unless a deletion waits for them. */
+const GATHER_MS = 100;
+
+export interface IdSegmentsOptions extends SubdirectoryOwner {
+  readonly reporter: Reporter;
+  /** Whether ids are flushed before their file is deleted. */
+  readonly flushes: boolean;
+  /** The longest window, in milliseconds. */
+  readonly windowMs: number;
+  /** The names of the sources. */
+  readonly sources: readonly string[];
+  /** How many ids of each the window holds at most. */
+  readonly idsMax: number;
+}
+
+/** Segments may hold this many times the ids of the window. */
+const MANY = 2;
+
+interface Waiting {
+  readonly record: IdRecord;
+  readonly written: Promise<void>;
+  readonly tell: () => void;
+}
+
+/**
+ * Keeps the ids of sealed batch files, so that they outlive the files. A batch file has its ids itself (id-mark.ts), so no
+ * event waits for this. Before it is deleted its ids are in a segment, flushed: many files share a flush. If a segment
+ * cannot be written, files are deleted all the same: their events may be stored twice after a restart, and the log says so.
+ */
+export class IdSegments implements IdStore {
+  /** Writes that failed. */
+  failures = 0;
+  readonly #options: IdSegmentsOptions;
+  readonly #dir: Subdirectory;
+  readonly #failing: Outage;
+  #secret = newSecret();
+  #names = new SegmentNames(null);
+  /** Segments that are no longer written, oldest first. */
+  readonly #sealed: SegmentSums[] = [];
+  #open: SegmentFile | null = null;
+  /** Records that are not written yet, by the name of their file. */
+  readonly #waiting = new Map<string, Waiting>();
+  #queue: Waiting[] = [];
+  #timer: NodeJS.Timeout | null = null;
+  #running: Promise<void> | null = null;
+  /** What earlier runs left, until it is asked for. */
+  #left: IdRecord[] = [];
+
+  constructor(options: IdSegmentsOptions) {
+    this.#options = options;
+    this.#dir = new Subdirectory(options, ID_WINDOW);
+    this.#failing = new Outage(options.reporter, null);
+  }
+
+  get secret(): Uint8Array {
+    return this.#secret;
+  }
+
+  /** The names of the batch files whose ids are in segments. */
+  get recorded(): ReadonlySet<string> {
+    return new Set(this.#left.map(({ file }) => file));
+  }
+
+  /** The newest of these names; `null`: there is none. Its file may be gone. */
+  get newestRecorded(): string | null {
+    return this.#left.reduce<string | null>((newest, { file }) => {
+      const isNewer = isBatchName(file) && (newest === null || compareBatchNames(file, newest) > 0);
+      return isNewer ? file : newest;
+    }, null);
+  }
+
+  /** Opens the secret and reads the segments of earlier runs. Never rejects. */
+  async open(): Promise<void> {
+    const { fs } = this.#options;
+    try {
+      await this.#dir.ensure();
+      this.#secret = await openSecret(fs, this.#dir.path);
+      const names = await lookAtFiles(fs, this.#dir.path, async (files) => {
+        const segments: string[] = [];
+        for await (const name of files) if (isSegmentName(name)) segments.push(name);
+        return segments.toSorted();
+      });
+      this.#names = new SegmentNames(names.at(-1) ?? null);
+      for (const name of names) await this.#readSegment(name);
+    } catch (error) {
+      this.#failed(error);
+    }
+  }
+
+  async #readSegment(name: string): Promise<void> {
+    const { fs, reporter, windowMs } = this.#options;
+    const path = join(this.#dir.path, name);
+    const segment = new SegmentSums(name);
+    try {
+      const { secretCheck, records, damagedLines } = readSegment(await readAll(fs, path, null));
+      this.#sealed.push(segment);
+      if (secretCheck !== checkOf(this.#secret)) {
+        reporter.warn('ID_WINDOW_DAMAGED', `The ids in ${path} are forgotten: they are of another secret`);
+        return;
+      }
+      if (damagedLines > 0) {
+        const text = `Damaged: ${count(damagedLines, 'line')} of ${path}; events that come again may be stored twice`;
+        reporter.warn('ID_WINDOW_DAMAGED', text);
+      }
+      const oldestMs = Date.now() - windowMs;
+      for (const record of records) {
+        segment.add(record);
+        if (record.atMs > oldestMs) this.#left.push(record);
+      }
+    } catch (error) {
+      reporter.error(
+        'ID_WINDOW_FAILED',
+        `The ids in ${path} are forgotten: it cannot be read`,
+        asError(error),
+      );
+    }
+  }
+
+  /** Ids of batch files that were found in no segment. They are written, too. */
+  found(file: string, atMs: number, ids: FileIds): void {
+    const record = { file, atMs, ids };
+    this.#left.push(record);
+    this.#add(record);
+  }
+
+  async recall(each: (source: string, words: Uint32Array, atMs: number) => void): Promise<void> {
+    const left = this.#left;
+    this.#left = [];
+    for (const { atMs, ids } of left) for (const [source, words] of ids) each(source, words, atMs);
+    await this.#drop();
+  }
+
+  /** The ids of a batch file that was sealed. */
+  add(file: string, ids: FileIds): void {
+    this.#add({ file, atMs: Date.now(), ids });
+  }
+
+  #add(record: IdRecord): void {
+    let tell = (): void => undefined;
+    const written = new Promise<void>((resolve) => {
+      tell = resolve;
+    });
+    const waiting = { record, written, tell };
+    this.#waiting.set(record.file, waiting);
+    this.#queue.push(waiting);
+    this.#timer ??= setTimeout(() => this.#write(), GATHER_MS);
+  }
+
+  /** Called before a batch file is deleted. Resolves when its ids outlive it, or if that failed. */
+  async confirm(file: string): Promise<void> {
+    const waiting = this.#waiting.get(file);
+    if (waiting === undefined) return;
+    this.#write();
+    await waiting.written;
+  }
+
+  /** Writes what waits, with what comes until the running write has ended. */
+  #write(): void {
+    if (this.#timer !== null) clearTimeout(this.#timer);
+    this.#timer = null;
+    this.#running ??= this.#writeAll().finally(() => (this.#running = null));
+  }
+
+  async #writeAll(): Promise<void> {
+    while (this.#queue.length > 0) {
+      const all = this.#queue;
+      this.#queue = [];
+      try {
+        await this.#append(all.map(({ record }) => record));
+        this.#failing.end('The id window is written again');
+      } catch (error) {
+        await this.#endSegment();
+        this.#failed(error);
+      }
+      for (const { record, tell } of all) {
+        this.#waiting.delete(record.file);
+        tell();
+      }
+    }
+    await this.#drop();
+  }
+
+  async #append(records: readonly IdRecord[]): Promise<void> {
+    const { fs, flushes, windowMs } = this.#options;
+    const open = this.#open;
+    if (open !== null && (open.ids >= SEGMENT_IDS || open.ageMs >= windowMs * SEGMENT_SHARE))
+      await this.#endSegment();
+    if (this.#open === null) {
+      await this.#dir.ensure();
+      const name = this.#names.next();
+      this.#open = await SegmentFile.create(fs, join(this.#dir.path, name), name, flushes);
+    }
+    await this.#open.append(records, checkOf(this.#secret));
+  }
+
+  async #endSegment(): Promise<void> {
+    const open = this.#open;
+    if (open === null) return;
+    this.#open = null;
+    this.#sealed.push(open);
+    await open.close();
+  }
+
+  /**
+   * Deletes segments whose ids are too old. If there are many, those of a source that has enough newer ones go, too: what is
+   * left of the oldest segment is written again.
+   */
+  async #drop(): Promise<void> {
+    const { windowMs, idsMax } = this.#options;
+    for (let first = this.#sealed[0]; first !== undefined; first = this.#sealed[0]) {
+      const isOld = Date.now() - first.newestMs >= windowMs;
+      const others = [...this.#sealed.slice(1), ...(this.#open === null ? [] : [this.#open])];
+      const isMany =
+        others.reduce((all, { ids }) => all + ids, 0) >= MANY * idsMax * this.#options.sources.length;
+      if (!isOld && !isMany) return;
+      const isNeeded = (source: string): boolean =>
+        others.reduce((all, each) => all + each.idsOf(source), 0) < idsMax;
+      if (!isOld && first.sources.some(isNeeded)) {
+        if (!(await this.#writeAgain(first, isNeeded))) return;
+      }
+      this.#sealed.shift();
+      // one that stays is dropped at the next start
+      await unlink(this.#options.fs, join(this.#dir.path, first.name)).catch(() => undefined);
+    }
+  }
+
+  /** @returns whether it succeeded */
+  async #writeAgain({ name }: SegmentSums, isNeeded: (source: string) => boolean): Promise<boolean> {
+    try {
+      const { records } = readSegment(await readAll(this.#options.fs, join(this.#dir.path, name), null));
+      const needed = records.map((record) => ({ ...record, ids: record.ids.of(isNeeded) }));
+      await this.#append(needed.filter(({ ids }) => ids.length > 0));
+      return true;
+    } catch (error) {
+      await this.#endSegment();
+      this.#failed(error);
+      return false;
+    }
+  }
+
+  #failed(thrown: unknown): void {
+    this.failures++;
+    const cause = asError(thrown);
+    if (!this.#failing.met(new ForebayError('ID_WINDOW_FAILED', { cause }))) return;
+    const text = `The id window in ${this.#dir.path} cannot be written: events that come again after a restart may be stored twice`;
+    this.#options.reporter.error('ID_WINDOW_FAILED', text, cause);
+  }
+
+  /** Writes what waits. Never rejects. */
+  async close(): Promise<void> {
+    this.#write();
+    await this.#running;
+    await this.#endSegment();
+  }
+}

@@ -1,0 +1,82 @@
+import { join } from 'node:path';
+import { asError } from '../../../base/errors.js';
+import type { Reporter } from '../../../base/reporter.js';
+import { ID_WORDS } from '../../../event/event-ids.js';
+import { timeOf } from '../batch-name.js';
+import type { BatchNames } from '../batch-name.js';
+import { checkedText } from '../checksum.js';
+import { lookAtBatches } from '../directory-listing.js';
+import { withOpen } from '../file-system.js';
+import type { FileSystem } from '../file-system.js';
+import { FILE_BOUNDS, partsOf } from '../large-file.js';
+import { marksAt } from '../run-mark.js';
+import { FileIds } from './file-ids.js';
+import { readIdMark, sourceTag } from './id-mark.js';
+import type { IdSegments } from './id-segments.js';
+
+const LINE_FEED = 0x0a;
+
+export interface LeftIdsOptions {
+  readonly fs: FileSystem;
+  readonly dir: string;
+  readonly reporter: Reporter;
+  /** The names of sources with a window. */
+  readonly sources: readonly string[];
+  /** The longest window, in milliseconds. */
+  readonly windowMs: number;
+  readonly segments: IdSegments;
+  /** The names of batch files: none comes again that is in a segment. */
+  readonly names: BatchNames;
+}
+
+/**
+ * Opens the segments, and finds the ids in batch files that an earlier run left and that are in no segment: those that it
+ * had not sealed, or just sealed. Never rejects.
+ */
+export async function openIds(options: LeftIdsOptions): Promise<void> {
+  const { fs, dir, reporter, sources, windowMs, segments, names: batchNames } = options;
+  await segments.open();
+  if (segments.newestRecorded !== null) batchNames.leaveOut(segments.newestRecorded);
+  const { recorded } = segments;
+  const tags = new Map(sources.map((source) => [sourceTag(source), source]));
+  const oldestMs = Date.now() - windowMs;
+  try {
+    const names = await lookAtBatches(fs, dir, async (files) => {
+      const left: string[] = [];
+      for await (const name of files) if (!recorded.has(name) && timeOf(name) > oldestMs) left.push(name);
+      return left;
+    });
+    for (const name of names) {
+      const ids = await idsIn(fs, join(dir, name), tags).catch((error: unknown) => {
+        const text = `The ids in ${name} are forgotten: it cannot be read`;
+        reporter.error('ID_WINDOW_FAILED', text, asError(error));
+        return new FileIds();
+      });
+      if (ids.length > 0) segments.found(name, timeOf(name), ids);
+    }
+  } catch (error) {
+    reporter.error('ID_WINDOW_FAILED', `The ids of batches in ${dir} are forgotten`, asError(error));
+  }
+}
+
+async function idsIn(fs: FileSystem, path: string, tags: ReadonlyMap<number, string>): Promise<FileIds> {
+  const ids = new FileIds();
+  await withOpen(fs, path, async (fd, { size }) => {
+    for await (const { bytes, isPartOfLine } of partsOf(fs, fd, size, FILE_BOUNDS))
+      if (!isPartOfLine) addIds(ids, bytes, tags);
+  });
+  return ids;
+}
+
+/** A damaged line has no id: its event is set aside, and one that comes again is stored. */
+function addIds(ids: FileIds, lines: Buffer<ArrayBuffer>, tags: ReadonlyMap<number, string>): void {
+  const words = new Uint32Array(ID_WORDS);
+  for (let start = 0, end = lines.indexOf(LINE_FEED); end !== -1; end = lines.indexOf(LINE_FEED, start)) {
+    const line = checkedText(lines.subarray(start, end));
+    start = end + 1;
+    const marks = line === null ? null : marksAt(line, 0, line.length);
+    if (line === null || marks === null || marks.id === 0) continue;
+    const source = tags.get(readIdMark(line, line.length - marks.run - marks.id, words));
+    if (source !== undefined) ids.addWords(source, words);
+  }
+}

@@ -1,0 +1,65 @@
+import { pipeline } from 'node:stream/promises';
+import type { Reporter } from './base/reporter.js';
+import { Batcher } from './core/batcher.js';
+import { Committer } from './core/committer.js';
+import { Delivery } from './core/delivery.js';
+import { QueueIntake } from './core/intake.js';
+import type { Stages } from './core/stages.js';
+import { Admission } from './intake/admission.js';
+import type { ClientIntake } from './intake/client-intake.js';
+import { Clients } from './intake/clients.js';
+import { DiskWatch } from './intake/disk-watch.js';
+import { IdWindow } from './intake/id-window.js';
+import type { WaitingRequests } from './intake/waiting-requests.js';
+import type { PendingBatch } from './seams/batch.js';
+import type { EventLog } from './seams/event-log.js';
+import type { IdRule } from './seams/id-store.js';
+import type { Sink } from './seams/sink.js';
+import type { PipelineSettings } from './settings/pipeline-settings.js';
+
+/** The stages, and the pipelines they run in. */
+export interface Running extends Stages {
+  readonly intake: ClientIntake;
+  readonly admission: Admission;
+  readonly clients: Clients;
+  /** `null`: no source has a window. */
+  readonly ids: IdWindow | null;
+  readonly disk: DiskWatch;
+  /** Settle when the stages have ended. */
+  readonly ingesting: Promise<void>;
+  readonly delivering: Promise<void>;
+}
+
+export interface PipelinesOptions {
+  readonly settings: PipelineSettings;
+  readonly log: EventLog;
+  readonly sink: Sink;
+  readonly idRules: readonly IdRule[];
+  readonly waiting: WaitingRequests;
+  readonly reporter: Reporter;
+  /** Aborted to give delivery no further batch. */
+  readonly stopping: AbortSignal;
+}
+
+/** Joins the stages: the two pipelines with the log between them, and the rules at their start. */
+export async function openPipelines(options: PipelinesOptions): Promise<Running> {
+  const { settings, log, sink, idRules, waiting, reporter, stopping } = options;
+  const ids = log.ids ? await IdWindow.open(idRules, log.ids, settings.idWindowMax, reporter) : null;
+  const batcher = new Batcher(settings, log);
+  const disk = new DiskWatch(log, reporter, settings.ackTimeoutMs);
+  const clients = new Clients({ ...settings, log, reporter });
+  const { ledger } = clients;
+  const committer = new Committer({ log, disk, ledger, reporter });
+  const delivery = new Delivery({ ...settings, log, sink, reporter, blame: ledger });
+  const { drain } = delivery;
+  const admission = new Admission({ ...settings, log, drain, queue: batcher, disk, waiting, reporter });
+  delivery.on('gone', (batch: PendingBatch) => {
+    ledger.gone(batch);
+    admission.freed();
+  });
+  const queue = new QueueIntake({ log, admission, batcher, waiting });
+  const intake = clients.around(ids?.around(queue) ?? queue, batcher, admission);
+  const ingesting = pipeline(batcher, committer);
+  const delivering = pipeline(log.backlog(stopping), delivery);
+  return { batcher, committer, log, delivery, intake, admission, clients, ids, disk, ingesting, delivering };
+}
