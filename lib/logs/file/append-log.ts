@@ -214,7 +214,10 @@ export class AppendLog extends LogCounts implements EventLog {
   async read(batch: PendingBatch): Promise<StoredBatch> {
     const { name, logBytes } = batch;
     const recent = this.#cache.read(name);
-    if (recent !== null) return cached(this.runId, name, recent);
+    if (recent !== null) {
+      this.countRead(batch, { events: recent.events, quarantined: 0, torn: false });
+      return cached(this.runId, name, recent);
+    }
     await this.lock.confirmIfLost();
     const read = await this.#reader.read(batch);
     const { runId, events, bytes } = read;
