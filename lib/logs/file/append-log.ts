@@ -223,7 +223,10 @@ export class AppendLog extends LogCounts implements EventLog {
   async read(batch: PendingBatch): Promise<StoredBatch> {
     const { name, logBytes } = batch;
     const recent = this.#cache.read(name);
-    if (recent !== null) return cached(this.runId, batch, recent);
+    if (recent !== null) {
+      this.countRead(batch, { events: recent.events, quarantined: 0, torn: false });
+      return cached(this.runId, name, recent);
+    }
     await this.lock.confirmIfLost();
     const read = await this.#reader.read(batch);
     const { runId, events, bytes } = read;
@@ -277,9 +280,12 @@ export class AppendLog extends LogCounts implements EventLog {
   }
 }
 
-/** A file that this run has written and that is in memory. Its batches are copied one by one, when their turn comes. */
-function cached(runId: string, { name, logBytes }: PendingBatch, file: CachedFile): StoredBatch {
-  const { events, starts } = file;
+/**
+ * A file that this run has written and that is in memory: memory says how long it is, as the directory may not. Its batches
+ * are copied one by one, when their turn comes.
+ */
+function cached(runId: string, name: string, file: CachedFile): StoredBatch {
+  const { events, bytes: logBytes, starts } = file;
   const parts = [...file.parts]; // the cache empties its own
   const end = { line: events, events, at: logBytes, textAt: 0 };
   const batches = file.isShared ? batchesBetween(starts, end) : [];

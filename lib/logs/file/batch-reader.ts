@@ -15,21 +15,25 @@ import { asideName } from './aside/quarantine.js';
 import type { Quarantine } from './aside/quarantine.js';
 import { count } from '../../base/words.js';
 
+/** What a batch file held when it was read. */
+export interface ReadCounts {
+  readonly events: number;
+  /** Lines that were set aside in the quarantine. */
+  readonly quarantined: number;
+  /** Whether a torn end was dropped. */
+  readonly torn: boolean;
+}
+
 /** The content of a batch file. */
-export interface BatchContent {
+export interface BatchContent extends ReadCounts {
   /** Its sound events, as NDJSON; empty if they are read in pieces. */
   readonly bytes: Buffer<ArrayBuffer>;
   /** The batches of a file of several, if its events are in `bytes`. */
   readonly batches: readonly BatchInFile[];
   /** The pieces of a large file; empty for any other. */
   readonly pieces: readonly FilePiece[];
-  readonly events: number;
   /** The run that wrote it, if the file names one. */
   readonly runId: string | null;
-  /** Lines that were set aside in the quarantine. */
-  readonly quarantined: number;
-  /** Whether a torn end was dropped. */
-  readonly torn: boolean;
 }
 
 export interface BatchReaderOptions {
@@ -210,7 +214,7 @@ function isWhole({ isAcknowledged, leftover }: PendingBatch): boolean {
 }
 
 /** How many events of a batch are newly missing, according to its file. */
-export function newlyGone(batch: PendingBatch, { events, quarantined }: BatchContent): number {
+export function newlyGone(batch: PendingBatch, { events, quarantined }: ReadCounts): number {
   if (batch.events !== null) return batch.events - events;
   return batch.past === null ? quarantined : 0;
 }

@@ -1,7 +1,7 @@
 import type { PendingBatch } from '../../seams/batch.js';
 import type { BatchSums } from './batch-sums.js';
 import { newlyGone } from './batch-reader.js';
-import type { BatchContent } from './batch-reader.js';
+import type { ReadCounts } from './batch-reader.js';
 import type { Survey } from './directory-listing.js';
 
 /** The counts of the log (N12). A file of an earlier run is counted when it is read. */
@@ -37,7 +37,7 @@ export class LogCounts {
     this.pendingBytes -= bytes;
   }
 
-  /** A batch of this run waits on disk, and memory keeps nothing of it. */
+  /** A batch of this run waits on disk, and its name is not in memory. */
   dropped({ events }: PendingBatch): void {
     this.#dropped = { batches: this.#dropped.batches + 1, events: this.#dropped.events + (events ?? 0) };
   }
@@ -57,7 +57,7 @@ export class LogCounts {
     this.#dropped = { batches: 0, events: 0 };
   }
 
-  protected countRead(batch: PendingBatch, read: BatchContent): void {
+  protected countRead(batch: PendingBatch, read: ReadCounts): void {
     const { events } = read;
     const isNew = batch.past === null;
     const gone = newlyGone(batch, read);

@@ -37,12 +37,13 @@ export async function sealedFiles(
   names: readonly string[],
   { sizes: knownSizes, uncut, newestLeftover, openedMs }: KnownFiles,
 ): Promise<PendingBatch[]> {
+  const acknowledged = acknowledgedBytesOf(names, uncut);
   const sizes = await sizesOf(fs, dir, names, knownSizes);
   for (const name of names) knownSizes.delete(name);
   return names.flatMap((name, index) => {
     const size = sizes[index] ?? null;
     if (size === null) return [];
-    const acknowledgedBytes = uncut.get(name) ?? null;
+    const acknowledgedBytes = acknowledged[index] ?? null;
     const logBytes = acknowledgedBytes ?? size;
     const isAcknowledged = acknowledgedBytes !== null;
     const leftover = isLeftover(name, newestLeftover);
@@ -62,12 +63,13 @@ export async function sumsOfBatches(
     let [batches, leftovers, bytes] = [0, 0, 0];
     let names: string[] = [];
     const measure = async (): Promise<void> => {
+      const acknowledged = acknowledgedBytesOf(names, uncut);
       for (const [index, size] of (await sizesOf(fs, dir, names, known)).entries()) {
         const name = names[index];
         if (name === undefined || size === null) continue;
         batches++;
         if (isLeftover(name, newestLeftover)) leftovers++;
-        bytes += diskBytes(uncut.get(name) ?? size);
+        bytes += diskBytes(acknowledged[index] ?? size);
       }
       names = [];
     };
@@ -77,6 +79,11 @@ export async function sumsOfBatches(
     await measure();
     return { batches, leftovers, bytes };
   });
+}
+
+/** As of now: a failed end may be cut off while the size is read, which includes it then. */
+function acknowledgedBytesOf(names: readonly string[], uncut: KnownFiles['uncut']): (number | undefined)[] {
+  return names.map((name) => uncut.get(name));
 }
 
 function isLeftover(name: string, newestLeftover: string | null): boolean {

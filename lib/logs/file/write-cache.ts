@@ -5,6 +5,8 @@ import type { BatchStart } from './batches-in-file.js';
 export interface CachedFile {
   readonly isShared: boolean;
   readonly events: number;
+  /** The size of its lines. */
+  readonly bytes: number;
   /** Where each of its batches starts. */
   readonly starts: readonly BatchStart[];
   /** Its lines, as appended. */
@@ -48,8 +50,8 @@ export class WriteCache {
   seal(file: BatchFile): void {
     const parts = this.#open.get(file);
     this.#open.delete(file);
-    const { name, isShared, events, starts } = file;
-    if (parts !== undefined) this.#sealed.set(name, { isShared, events, starts, parts });
+    const { name, isShared, events, bytes, starts } = file;
+    if (parts !== undefined) this.#sealed.set(name, { isShared, events, bytes, starts, parts });
   }
 
   has(name: string): boolean {

@@ -1,6 +1,7 @@
 import {
   cpSync,
   existsSync,
+  lstat,
   mkdirSync,
   readdirSync,
   readFileSync,
@@ -8,15 +9,17 @@ import {
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
+import type { Stats } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import type { Test } from 'tap';
 import { AppendLog } from '../../../lib/logs/file/append-log.js';
 import type { AppendLogOptions } from '../../../lib/logs/file/append-log-options.js';
-import { diskBytes } from '../../../lib/logs/file/disk-blocks.js';
+import { BLOCK_BYTES, diskBytes } from '../../../lib/logs/file/disk-blocks.js';
 import { BatchNames, compareBatchNames, isBatchName } from '../../../lib/logs/file/batch-name.js';
 import { nodeFileSystem } from '../../../lib/logs/file/file-system.js';
 import type { FileSystem } from '../../../lib/logs/file/file-system.js';
+import { sealedFiles, sumsOfBatches } from '../../../lib/logs/file/sealed-files.js';
 import type { PendingBatch } from '../../../lib/seams/batch.js';
 import { runMark } from '../../../lib/logs/file/run-mark.js';
 import { markedBytes, markedLine, writeMarkedLine } from '../../../lib/logs/file/checksum.js';
@@ -423,6 +426,24 @@ void t.test('what a failed write left is cut off, what was acknowledged before s
   t.match(log.writer.seal(file, 'size'), { logBytes: lines('a').length, isAcknowledged: true });
   await log.close();
   t.same(readFileSync(join(dir, file.name)), lines('a'));
+});
+
+void t.test('a failed end does not count, if it is cut off while its file is measured as well', async (t) => {
+  const dir = tempDir(t);
+  const [name, uncut] = ['batch_20250101_000000_1.jsonl', new Map<string, number>()];
+  writeFileSync(join(dir, name), Buffer.alloc(3 * BLOCK_BYTES));
+  const value = (path: string, done: (error: Error | null, stats: Stats) => void): void => {
+    lstat(path, (error, stats) => {
+      uncut.delete(name);
+      done(error, stats);
+    });
+  };
+  const fs = Object.create(nodeFileSystem, { lstat: { value } }) as FileSystem;
+  const known = { sizes: new Map<string, number>(), uncut, newestLeftover: null, openedMs: 0 };
+  uncut.set(name, 10);
+  t.match(await sealedFiles(fs, dir, [name], known), [{ name, logBytes: 10, isAcknowledged: true }]);
+  uncut.set(name, 10);
+  t.match(await sumsOfBatches(fs, dir, () => true, known), { batches: 1, bytes: BLOCK_BYTES });
 });
 
 void t.test('what was refused stays out also where its end cannot be cut off', async (t) => {

@@ -34,6 +34,7 @@ async function bench(
   namesMax: number,
   fs?: FileSystem,
   countMs?: number,
+  recentBytesMax = 0,
 ): Promise<Bench> {
   const dir = tempDir(t);
   for (let n = 1; n <= leftovers; n++) writeFileSync(join(dir, `batch_20250101_000000_${n}.jsonl`), LINE);
@@ -42,7 +43,8 @@ async function bench(
     errors.push(text);
   };
   const reporter = new Reporter({ debug() {}, info() {}, warn() {}, error });
-  const log = await AppendLog.open({ dir, fsync: 'never', reporter, ...(fs && { fs }) });
+  const settings = { dir, fsync: 'never', reporter, recentBytesMax } as const;
+  const log = await AppendLog.open({ ...settings, ...(fs && { fs }) });
   t.teardown(() => log.close());
   const backlog = new Backlog(log, reporter, namesMax, countMs);
   t.teardown(() => backlog.stop());
@@ -237,3 +239,24 @@ void t.test('a file of this run that is gone when its turn comes is missed with 
   }
   t.match(log, { pendingEvents: 0, pendingBytes: 0, quarantined: 1 });
 });
+
+void t.test(
+  'of files that someone deletes no event waits once the others are read, if from memory, too',
+  async (t) => {
+    const { dir, log, backlog, errors, seal, next } = await bench(t, 0, 1, undefined, 20, 2 * LINE.length);
+    const sealed: string[] = [];
+    for (let n = 0; n < 4; n++) sealed.push(await seal());
+    rmSync(join(dir, sealed[2] ?? ''));
+    await until(() => errors.length > 0, 'it is missed');
+    const batch = { isAcknowledged: false, logBytes: LINE.length, bornMs: 0, leftover: false, past: null };
+    for (const index of [0, 1, 3]) {
+      const name = await next();
+      t.equal(name, sealed[index]);
+      const pending = { ...batch, name, events: index === 0 ? 1 : null };
+      t.equal(log.remembers(pending), index < 2, 'memory has the first ones');
+      await log.delete(await log.read(pending));
+    }
+    t.equal(backlog.read(), null);
+    t.match(log, { pendingEvents: 0, pendingBytes: 0, quarantined: 1 });
+  },
+);

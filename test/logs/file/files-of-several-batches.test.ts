@@ -9,6 +9,7 @@ import type { AppendLogOptions } from '../../../lib/logs/file/append-log-options
 import { Reporter } from '../../../lib/base/reporter.js';
 import type { Batch, PendingBatch } from '../../../lib/seams/batch.js';
 import type { BatchEnd, BatchPart } from '../../../lib/seams/event-log.js';
+import { heldDisk } from '../../helpers/held-disk.js';
 import { batchFiles, readQuarantine } from '../../helpers/left-files.js';
 import { eventText, idsOf, until } from '../../helpers/running-forebay.js';
 import { tempDir } from '../../helpers/temp-dir.js';
@@ -95,6 +96,25 @@ void t.test('batches that come at once share a file, and each has its lines as n
     t.same(about(await batchesOf(next.log, next.sealed[0] ?? file)), cached, 'and read one by one');
     await next.log.close();
   }
+});
+
+void t.test('a file in memory is whole and counts in full, if no size is known of it as well', async (t) => {
+  const disk = heldDisk();
+  const { log, sealed, append } = await open(t, tempDir(t), { fs: disk.fs });
+  await append(part(['a', 'b']), part(['c']));
+  await until(() => sealed.length === 1, 'the file ends');
+  const [file] = sealed;
+  if (file === undefined) throw new Error('no file');
+  const before = about(await batchesOf(log, file));
+  disk.fail('lstat', 'EIO');
+  const [listed] = await log.list(null, 1);
+  disk.fail('lstat', null);
+  if (listed === undefined) throw new Error('no file is listed');
+  t.match(listed, { name: file.name, logBytes: 0 }, 'its size is not known');
+  t.ok(log.remembers(listed), 'it is in memory');
+  t.same(about(await batchesOf(log, listed)), before);
+  await log.delete(await log.read(listed));
+  t.match(log, { pendingEvents: 0, pendingBytes: 0 });
 });
 
 void t.test('a batch has its name from its first event on, whatever follows in the file', async (t) => {
