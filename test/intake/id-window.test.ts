@@ -7,7 +7,15 @@ import type { EventIds } from '../../lib/event/event-ids.js';
 import type { Forebay } from '../../lib/forebay.js';
 import { heldDisk } from '../helpers/held-disk.js';
 import { batchFiles } from '../helpers/left-files.js';
-import { addsUp, codeOf, eventText, idsOf, startForebay, until } from '../helpers/running-forebay.js';
+import {
+  addsUp,
+  buildForebay,
+  codeOf,
+  eventText,
+  idsOf,
+  startForebay,
+  until,
+} from '../helpers/running-forebay.js';
 import type { RunningForebay, RunningOptions } from '../helpers/running-forebay.js';
 import { tempDir } from '../helpers/temp-dir.js';
 
@@ -302,4 +310,11 @@ void t.test('with more ids than memory may hold, the oldest are forgotten, and t
     said.filter(({ text }) => text.includes('--id-window-max')),
     [{ level: 'warn' }],
   );
+});
+
+void t.test('two sources with the same number in the marks of lines stop the start', async (t) => {
+  const rule = { windowMs: HOUR_MS, conflict: 'accept' } as const;
+  const idRules = ['s8419', 's9071'].map((source) => ({ source, ...rule }));
+  const { forebay } = buildForebay(t, { idRules });
+  await t.rejects(forebay.start(), { code: 'SETTING_INVALID', message: /s8419 and s9071/ });
 });
