@@ -425,6 +425,19 @@ export const MUTANTS: readonly Mutant[] = [
     violates: /came out of order|is lost|has no answer|is owed|not delivered/,
   },
   {
+    name: 'lets others go before the rest of a file that the sink takes',
+    breaks: 'N6',
+    edits: [
+      {
+        file: 'lib/delivery/file-settlement.ts',
+        find: 'deadLettered: deadLettered + settlement.refused.length,\n    };',
+        replace:
+          'deadLettered: deadLettered + settlement.refused.length,\n    };\n    if (course.isOpen) return null;',
+      },
+    ],
+    violates: /came out of order/,
+  },
+  {
     name: 'takes what is no event',
     breaks: 'N1',
     edits: [{ file: 'lib/event/event.ts', find: "checkText('id', id);", replace: '' }],
