@@ -150,8 +150,8 @@ export const MUTANTS: readonly Mutant[] = [
     breaks: 'N9',
     edits: [
       {
-        file: 'lib/logs/file/file-system.ts',
-        find: 'await writeAll(fs, fd, bytes, 0);\n      await callVoid((done) => {\n        fs.fsync(fd, done);',
+        file: 'lib/logs/file/new-file.ts',
+        find: 'await writeAll(fs, fd, bytes, 0);\n    await callVoid((done) => {\n      fs.fsync(fd, done);',
         replace:
           'await writeAll(fs, fd, bytes, 0);\n    await callVoid((done) => {\n      if (path.includes("dead-letters")) done(null);\n      else fs.fsync(fd, done);',
       },
@@ -163,7 +163,7 @@ export const MUTANTS: readonly Mutant[] = [
     breaks: 'N9',
     edits: [
       {
-        file: 'lib/logs/file/file-system.ts',
+        file: 'lib/logs/file/new-file.ts',
         find: 'await flushName();',
         replace: 'if (!path.includes("dead-letters")) await flushName();',
       },
@@ -307,8 +307,8 @@ export const MUTANTS: readonly Mutant[] = [
     breaks: 'N7',
     edits: [
       {
-        file: 'lib/logs/file/file-system.ts',
-        find: 'await writeAll(fs, fd, bytes, 0);\n      await callVoid((done) => {\n        fs.fsync(fd, done);',
+        file: 'lib/logs/file/new-file.ts',
+        find: 'await writeAll(fs, fd, bytes, 0);\n    await callVoid((done) => {\n      fs.fsync(fd, done);',
         replace:
           'await writeAll(fs, fd, bytes, 0);\n    await callVoid((done) => {\n      if (path.includes("quarantine")) done(null);\n      else fs.fsync(fd, done);',
       },
@@ -320,7 +320,7 @@ export const MUTANTS: readonly Mutant[] = [
     breaks: 'N7',
     edits: [
       {
-        file: 'lib/logs/file/file-system.ts',
+        file: 'lib/logs/file/new-file.ts',
         find: 'await flushName();',
         replace: 'if (!path.includes("quarantine")) await flushName();',
       },
@@ -507,9 +507,9 @@ export const MUTANTS: readonly Mutant[] = [
     breaks: 'N9',
     edits: [
       {
-        file: 'lib/logs/file/file-system.ts',
-        find: '}).catch(() => undefined);\n    throw error;',
-        replace: '}).catch(() => undefined);\n    if (!path.includes("dead-letters")) throw error;',
+        file: 'lib/logs/file/new-file.ts',
+        find: 'throw error;',
+        replace: 'if (!path.includes("dead-letters")) throw error;',
       },
     ],
     violates: LOST,
