@@ -162,10 +162,9 @@ export class ForebayClient {
 
   async #run(): Promise<void> {
     this.#isRunning = true;
-    await Promise.resolve(); // events of the same turn go together
     while (this.#buffer.length > 0) {
       this.#isFilling = true;
-      await this.#pause(this.#fillMs());
+      await this.#pause(this.#fillMs()); // also without a wait events of the same turn go together
       this.#isFilling = false;
       await this.#deliver(this.#nextBatch());
     }

@@ -94,6 +94,31 @@ void t.test('a batch goes when it has its events or bytes, or after waitMs', asy
   );
 });
 
+void t.test('the time that an event waits counts while another request is under way', async (t) => {
+  const { url, asked } = await scripted(t, says(429, {}, { 'retry-after': '1' }));
+  const { client, clock } = clientOf(t, url, { waitMs: 100 });
+  void client.send({ id: 'first', type: 't', data: 1 });
+  await clock.pass(100);
+  await until(() => clock.waits.includes(1000), 'the server is full');
+  void client.send({ id: 'second', type: 't', data: 1 });
+  await clock.pass(1000);
+  await until(() => client.accepted === 2, 'it has waited long enough');
+  t.same(asked.map(idsIn), [['first'], ['first'], ['second']]);
+});
+
+void t.test('a clock that is set back makes no event wait longer', async (t) => {
+  const { url } = await scripted(t, says(429, {}, { 'retry-after': '1' }));
+  const { client, clock } = clientOf(t, url, { waitMs: 100 });
+  void client.send({ id: 'first', type: 't', data: 1 });
+  await clock.pass(100);
+  await until(() => clock.waits.includes(1000), 'the server is full');
+  void client.send({ id: 'second', type: 't', data: 1 });
+  clock.stepMs = -3_600_000;
+  await clock.pass(1000);
+  await clock.pass(100);
+  await until(() => client.accepted === 2, 'it goes');
+});
+
 void t.test('one bad event among good ones is refused alone, by the door', async (t) => {
   const door = await openRaw(t, { eventBytesMax: 1000, depthMax: 8 });
   const { client } = clientOf(t, urlOf(door));
@@ -283,6 +308,8 @@ void t.test('flush does not wait for a batch to fill, and resolves when all have
   t.equal(await wrong, 'EVENT_FIELD');
   void client.send({ id: 'later', type: 't', data: 1 });
   await until(() => clock.waits.includes(5000), 'the next one waits for others again');
+  await client.flush();
+  t.equal(client.accepted, 4, 'and not when a flush comes');
 });
 
 void t.test('stop flushes, and returns what was not sent with its ids', async (t) => {
@@ -330,6 +357,14 @@ void t.test('stop ends a wait, and waits for nobody if it is not to', async (t) 
   t.match(await client.stop({ timeoutMs: 0 }), [{ id: 'a' }]);
   t.same(clock.waits, []);
   t.equal(asked.length, 1);
+  const silent = await scripted(t, isSilent);
+  const { client: full, clock: fullClock } = clientOf(t, silent.url, { bufferEvents: 1 });
+  void full.send({ id: 'a', type: 't', data: 1 });
+  const waiting = codeOf(full.ready());
+  const stopped = full.stop({ timeoutMs: 5000 });
+  t.equal(await waiting, 'STOPPED', 'who waits for room hears of it before the time is over');
+  await fullClock.pass(5000);
+  t.match(await stopped, [{ id: 'a' }]);
   const { client: idle } = clientOf(t, url);
   t.same(await idle.stop(), []);
 });

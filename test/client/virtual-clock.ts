@@ -5,11 +5,13 @@ import { until } from '../helpers/wait-for.js';
 export class VirtualClock implements Clock {
   /** What `random` returns. */
   chance = 0;
+  /** How far the clock that the client reads was set forward, in milliseconds. */
+  stepMs = 0;
   #nowMs = Date.UTC(2026, 0, 1);
   readonly #timers = new Set<{ readonly ms: number; readonly dueMs: number; readonly run: () => void }>();
 
   nowMs(): number {
-    return this.#nowMs;
+    return this.#nowMs + this.stepMs;
   }
 
   random(): number {
