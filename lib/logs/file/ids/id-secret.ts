@@ -3,8 +3,9 @@ import { join } from 'node:path';
 import { systemCode } from '../../../base/errors.js';
 import { SIP_KEY_BYTES } from '../../../event/sip-hash.js';
 import { unlink } from '../closing.js';
-import { readAll, writeNewFile } from '../file-system.js';
+import { readAll } from '../file-system.js';
 import type { FileSystem } from '../file-system.js';
+import { writeNewFile } from '../new-file.js';
 
 export const SECRET_FILE = 'secret';
 const TEXT = new RegExp(`^[\\da-f]{${2 * SIP_KEY_BYTES}}\\n$`);
