@@ -144,7 +144,8 @@ export async function sumOfIdWindow(
     for (const [source, some] of segment.ids) ids.set(source, (ids.get(source) ?? 0) + some);
   }
   const [oldest, newest] = [timeText(oldestMs), timeText(newestMs)];
-  return { ...sum, ids: Object.fromEntries([...ids].toSorted()), oldest, newest };
+  const bySource = [...ids].toSorted(([a], [b]) => (a < b ? -1 : 1));
+  return { ...sum, ids: Object.fromEntries(bySource), oldest, newest };
 }
 
 /** The same as a line of text. */
