@@ -110,7 +110,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     'sources/registry.ts',
   ],
   'tools/producer': ['base', 'settings'],
-  'tools/log': ['base', 'logs/file', 'settings'],
+  'tools/log': ['base', 'event', 'logs/file', 'settings'],
   'tools/keys': ['base', 'keys', 'logs/file', 'seams', 'settings', 'tools/log'],
   'tools/dead-letters': ['base', 'logs/file', 'seams', 'settings', 'tools/log'],
 };

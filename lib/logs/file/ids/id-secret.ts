@@ -17,11 +17,18 @@ export async function openSecret(fs: FileSystem, dir: string): Promise<Buffer> {
     if (systemCode(error) === 'ENOENT') return null;
     throw error;
   });
-  if (text !== null && TEXT.test(text.toString('latin1'))) return Buffer.from(text.toString('latin1'), 'hex');
+  const found = text === null ? null : secretIn(text);
+  if (found !== null) return found;
   if (text !== null) await unlink(fs, path);
   const secret = newSecret();
   await writeNewFile(fs, path, Buffer.from(`${secret.toString('hex')}\n`));
   return secret;
+}
+
+/** The secret that a file holds; `null` if it is malformed. */
+export function secretIn(file: Buffer): Buffer | null {
+  const text = file.toString('latin1');
+  return TEXT.test(text) ? Buffer.from(text, 'hex') : null;
 }
 
 export function newSecret(): Buffer {
