@@ -17,7 +17,7 @@ import { Random } from '../simulation/random.js';
 import { CuttingProxy } from './cutting-proxy.js';
 
 /** More flags for the server. With `--id-window 1h` each event must be stored once, without it at least once. */
-const SERVER_FLAGS: readonly string[] = [];
+const SERVER_FLAGS: readonly string[] = ['--id-window', '1h'];
 const COPIES_MAX = SERVER_FLAGS.includes('--id-window') ? 1 : Infinity;
 
 const CLIENTS = 4;

@@ -116,7 +116,7 @@ export class IdSegments implements IdStore {
     try {
       const { secretCheck, records, damagedLines } = readSegment(await readAll(fs, path, null));
       this.#sealed.push(segment);
-      if (secretCheck !== checkOf(this.#secret)) {
+      if (secretCheck !== null && secretCheck !== checkOf(this.#secret)) {
         reporter.warn('ID_WINDOW_DAMAGED', `The ids in ${path} are forgotten: they are of another secret`);
         return;
       }
