@@ -17,12 +17,9 @@ function init(args)
   for piece in (body .. "@"):gmatch("([^@]*)@") do
     pieces[#pieces + 1] = piece
   end
-  local length = #table.concat(pieces, run .. string.format("%010d", 0))
-  local request = wrk.format("POST", "/events", {
-    ["Content-Type"] = "application/x-ndjson",
-    ["Content-Length"] = tostring(length),
-  })
-  head = request
+  local first = table.concat(pieces, run .. string.format("%010d", 0))
+  local request = wrk.format("POST", "/events", { ["Content-Type"] = "application/x-ndjson" }, first)
+  head = request:sub(1, #request - #first)
 end
 
 function request()
