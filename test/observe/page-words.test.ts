@@ -26,7 +26,15 @@ const WELL: Snapshot = {
   logDir: './append-log',
   tools: { log: 'node bin/log.js', deadLetters: 'node bin/dead-letters.js' },
   refusal: null,
-  events: { accepted: 10, delivered: 10, deadLettered: 0, quarantined: 0, pending: 0, unreadBatches: 0 },
+  events: {
+    accepted: 10,
+    delivered: 10,
+    deadLettered: 0,
+    quarantined: 0,
+    pending: 0,
+    unreadBatches: 0,
+    duplicates: 0,
+  },
   door: {
     inPerSecond: 0,
     refusedPerSecond: 0,
@@ -102,6 +110,7 @@ function refusing(retry: boolean, acceptedAgoSeconds: number | null, agoSeconds:
     refused: 1,
     isRefusing: true,
     refusals: [{ code: 'SOME_CODE', number: 1, agoSeconds }],
+    window: null,
     newest: [],
   };
   const codes = { SOME_CODE: { text: 'Some words', retry } };
