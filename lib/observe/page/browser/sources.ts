@@ -103,7 +103,9 @@ function showItem(item: HTMLElement, source: SourceState, { sources: { codes }, 
   item.classList.toggle('has-window', window !== null);
   item.classList.toggle('is-short', window !== null && window.effectiveSeconds < window.setSeconds);
   setText(within(item, '.duplicates span'), whole(duplicates));
+  setText(within(item, '.duplicates .unit'), duplicates === 1 ? ' duplicate' : ' duplicates');
   setText(within(item, '.conflicts span'), whole(conflicts));
+  setText(within(item, '.conflicts .unit'), conflicts === 1 ? ' conflict' : ' conflicts');
   setText(within(item, '.window'), window === null ? '' : windowWords(window));
   setText(within(item, '.refused span'), whole(refused));
   setText(within(item, '.latest'), latest(source, codes));
