@@ -220,7 +220,7 @@ function windowOf(change: Partial<WindowState>): WindowState {
 
 /** The same source with a window. */
 function windowed(change: Partial<WindowState>, snapshot: Partial<Snapshot>): Partial<Snapshot> {
-  const { shown = [], ...others } = snapshot.sources ?? WELL.sources;
+  const { shown, ...others } = snapshot.sources ?? WELL.sources;
   const window = windowOf(change);
   return { sources: { ...WELL.sources, ...others, shown: shown.map((each) => ({ ...each, window })) } };
 }
