@@ -2,7 +2,7 @@ import { existsSync, linkSync, mkdirSync, readFileSync, statSync, writeFileSync 
 import { join } from 'node:path';
 import t from 'tap';
 import { AppendLog } from '../../lib/logs/file/append-log.js';
-import { nodeFileSystem } from '../../lib/logs/file/file-system.js';
+import { flushDirectory, nodeFileSystem } from '../../lib/logs/file/file-system.js';
 import type { FileSystem } from '../../lib/logs/file/file-system.js';
 import { DirectorySync } from '../../lib/logs/file/directory-sync.js';
 import { Reserve, RESERVE_BYTES } from '../../lib/logs/file/reserve.js';
@@ -251,7 +251,7 @@ void t.test(
       },
     }) as FileSystem;
     const dir = tempDir(t);
-    const reserve = new Reserve(fs, dir, new DirectorySync(fs, dir));
+    const reserve = new Reserve(fs, dir, new DirectorySync(async () => flushDirectory(fs, dir)));
     const holding = reserve.tryToHold();
     await until(() => fail.length === 1, 'it is being put back');
     let times = 0;
@@ -316,7 +316,7 @@ void t.test('an event does not fail with a reserve that was put back before ther
   }) as typeof nodeFileSystem.open;
   const fs = Object.create(nodeFileSystem, { open: { value: open } }) as FileSystem;
   const dir = tempDir(t);
-  const names = new DirectorySync(fs, dir);
+  const names = new DirectorySync(async () => flushDirectory(fs, dir));
   const reserve = new Reserve(fs, dir, names);
   const holding = reserve.tryToHold();
   await until(() => fail.length === 1, 'it is being put back');
@@ -327,5 +327,5 @@ void t.test('an event does not fail with a reserve that was put back before ther
   await holding;
   t.ok(existsSync(join(dir, 'forebay.reserve')));
   await reserve.close();
-  await names.close();
+  await names.ended();
 });

@@ -105,7 +105,7 @@ export class AppendLog extends LogCounts implements EventLog {
     this.#fs = fs;
     this.#cache = new WriteCache(options.recentBytesMax ?? 0, bounds.wholeMax);
     this.#names = new BatchNames(found.newest);
-    this.#directorySync = new DirectorySync(fs, dir);
+    this.#directorySync = new DirectorySync(async () => lock.flushNames());
     this.#reserve = new Reserve(fs, dir, this.#directorySync);
     this.#space = new DiskUsageReader(fs, dir);
     const confirmLock = async (): Promise<void> => lock.confirm();
@@ -275,7 +275,7 @@ export class AppendLog extends LogCounts implements EventLog {
     await this.writer.close();
     const parts = [this.ids, this.#quarantine, this.deadLetters, this.#reserve];
     await Promise.all(parts.map(async (part) => part?.close()));
-    await this.#directorySync.close();
+    await this.#directorySync.ended();
     await this.lock.release();
   }
 }

@@ -69,6 +69,13 @@ export class DirectoryIdentity {
     if (this.#isLost) await this.confirm();
   }
 
+  /** Flushes the names in the directory that was opened, wherever it is now. @throws the system's error */
+  async flush(): Promise<void> {
+    await callVoid((done) => {
+      this.#fs.fsync(this.#fd, done);
+    });
+  }
+
   async close(): Promise<void> {
     await close(this.#fs, this.#fd);
   }

@@ -40,6 +40,8 @@ export interface DirectoryLock {
   confirm(): Promise<void>;
   /** The same, but only if the last check found a difference: otherwise it costs nothing. */
   confirmIfLost(): Promise<void>;
+  /** Flushes the names in the directory that was opened, wherever it is now. @throws the system's error */
+  flushNames(): Promise<void>;
   release(): Promise<void>;
 }
 
@@ -93,7 +95,8 @@ export async function lockDirectory(fs: FileSystem, dir: string): Promise<Direct
     const opened = await DirectoryIdentity.of(fs, dir, LOCK_FILE, fd);
     identity = opened;
     const confirm = async (): Promise<void> => opened.confirm();
-    return { before, note, confirm, confirmIfLost: async () => opened.confirmIfLost(), release };
+    const confirmIfLost = async (): Promise<void> => opened.confirmIfLost();
+    return { before, note, confirm, confirmIfLost, flushNames: async () => opened.flush(), release };
   } catch (error) {
     await release();
     throw error;

@@ -1,6 +1,3 @@
-import { call, callVoid } from './file-system.js';
-import type { FileSystem } from './file-system.js';
-
 /**
  * Makes the names of new files durable (N3): one flush of the directory at a time, shared by all waiting files.
  *
@@ -9,18 +6,15 @@ import type { FileSystem } from './file-system.js';
  * flush.
  */
 export class DirectorySync {
-  readonly #fs: FileSystem;
-  readonly #dir: string;
+  readonly #flushNames: () => Promise<void>;
   #failures = 0;
-  /** Kept open: opening and closing it each time costs as much as the flush. */
-  #fd: number | null = null;
   #running: Promise<void> = Promise.resolve();
   /** The next flush, if someone waits for it. */
   #next: Promise<void> | null = null;
 
-  constructor(fs: FileSystem, dir: string) {
-    this.#fs = fs;
-    this.#dir = dir;
+  /** @param flushNames flushes the directory that was opened at start: by now its path may lead to another one */
+  constructor(flushNames: () => Promise<void>) {
+    this.#flushNames = flushNames;
   }
 
   /** Called before a name is created. The returned function makes that name durable. */
@@ -35,7 +29,7 @@ export class DirectorySync {
   /** A running flush may have started before the name was created, so the next one counts. */
   #flush(): Promise<void> {
     this.#next ??= this.#running.then(() => {
-      const flush = this.#flushNow();
+      const flush = this.#flushNames();
       this.#next = null;
       this.#running = flush.catch(() => {
         this.#failures++;
@@ -45,25 +39,8 @@ export class DirectorySync {
     return this.#next;
   }
 
-  async #flushNow(): Promise<void> {
-    this.#fd ??= await call<number>((done) => {
-      this.#fs.open(this.#dir, 'r', done);
-    });
-    const fd = this.#fd;
-    await callVoid((done) => {
-      this.#fs.fsync(fd, done);
-    });
-  }
-
-  /** Called when no more flushes are asked for. Never throws. */
-  async close(): Promise<void> {
+  /** Resolves when no flush runs. Called when no more are asked for. */
+  async ended(): Promise<void> {
     await this.#running;
-    const fd = this.#fd;
-    if (fd === null) return;
-    this.#fd = null;
-    // nothing was written through it
-    await callVoid((done) => {
-      this.#fs.close(fd, done);
-    }).catch(() => undefined);
   }
 }

@@ -1,5 +1,6 @@
 import {
   cpSync,
+  fstatSync,
   linkSync,
   mkdirSync,
   readdirSync,
@@ -13,6 +14,8 @@ import { join } from 'node:path';
 import t from 'tap';
 import type { Test } from 'tap';
 import { isBatchName } from '../../../lib/logs/file/batch-name.js';
+import { nodeFileSystem } from '../../../lib/logs/file/file-system.js';
+import type { FileSystem } from '../../../lib/logs/file/file-system.js';
 import { health, readiness } from '../../../lib/door/probes.js';
 import { heldDisk } from '../../helpers/held-disk.js';
 import { batchFiles } from '../../helpers/left-files.js';
@@ -126,6 +129,35 @@ void t.test('a log directory that was replaced takes no events, until it is back
       addsUp(t, forebay);
     });
   }
+});
+
+void t.test('names are flushed in the directory that was opened, whatever its path has led to', async (t) => {
+  const parent = tempDir(t);
+  const [dir, moved] = [join(parent, 'log'), join(parent, 'moved')];
+  // nothing is left to be made at the next start, so no name is flushed before the directory is moved
+  await (await startForebay(t, { logDir: dir })).forebay.stop(0);
+  const flushed: number[] = [];
+  const fsync = (fd: number, done: (error: Error | null) => void): void => {
+    flushed.push(fstatSync(fd).ino);
+    nodeFileSystem.fsync(fd, done);
+  };
+  const fs = Object.create(nodeFileSystem, { fsync: { value: fsync } }) as FileSystem;
+  const { forebay } = await startForebay(t, { fs, logDir: dir, ackTimeoutMs: 60_000 });
+  const opened = statSync(dir).ino;
+  t.notOk(flushed.includes(opened), 'only those above it');
+  flushed.length = 0;
+  renameSync(dir, moved);
+  mkdirSync(dir);
+  t.equal(await codeOf(forebay.write(eventText('a'))), LOST);
+  t.same(flushed, [opened], 'while another one is at its path');
+  renameSync(dir, join(parent, 'other'));
+  renameSync(moved, dir);
+  await until(() => forebay.unready() === null, 'it is well again');
+  flushed.length = 0;
+  await forebay.write(eventText('b'));
+  t.ok(flushed.includes(opened), 'the name of an acknowledged event');
+  await forebay.stop(0);
+  t.same([...new Set(flushed)], [opened]);
 });
 
 void t.test('a server that takes no events finds out as well, when it is asked', async (t) => {

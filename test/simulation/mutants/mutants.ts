@@ -548,7 +548,7 @@ export const MUTANTS: readonly Mutant[] = [
         file: 'lib/logs/file/reserve.ts',
         find: 'await writeNewFile(this.#fs, this.#path, Buffer.alloc(RESERVE_BYTES), flushName);',
         replace:
-          'void flushName;\n    await writeNewFile(this.#fs, this.#path, Buffer.alloc(RESERVE_BYTES));',
+          'void flushName;\n    for (let often = 0; often < 10; often++) {\n      await unlink(this.#fs, this.#path);\n      await writeNewFile(this.#fs, this.#path, Buffer.alloc(RESERVE_BYTES));\n    }',
       },
       // and often: by itself this breaks nothing
       {
