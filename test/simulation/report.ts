@@ -9,6 +9,7 @@ const SECTIONS: readonly (readonly [group: string, title: string])[] = [
   ['cuts', 'What was going on at the power cuts (often more than one thing)'],
   ['kills', 'What was going on at the kills'],
   ['events', 'Events'],
+  ['ids', 'Events with ids that are remembered'],
   ['refusals', 'Answers that were errors'],
   ['sink', 'The sink'],
   ['device', 'What the device did'],

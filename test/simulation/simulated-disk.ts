@@ -40,6 +40,8 @@ export class SimulatedDisk {
   readonly #open = new Map<number, Descriptor>();
   readonly #underWay = new Set<DiskCall<unknown>>();
   #dead = false;
+  /** Hears the path of each flush that failed. */
+  heardFailedFlush: (path: string) => void = () => undefined;
 
   constructor(around: Surroundings, tree: DiskTree = new DiskTree()) {
     this.#around = around;
@@ -295,6 +297,7 @@ export class SimulatedDisk {
     if (fault !== null) {
       trace.add(`  fails: ${fault.code}, effect ${fault.effect.toFixed(2)}`);
       halfDone(call, fault.effect);
+      if (call.method.endsWith('sync') || call.method === 'write') this.heardFailedFlush(call.path);
       call.done(systemError(fault.code, call.method, call.path));
       return;
     }
