@@ -20,6 +20,8 @@ const SCOPES: readonly Omit<Scope, 'instance'>[] = [
 /** The codes that a client with ids may get. */
 const REFUSALS =
   /^(BODY_TOO_LARGE|QUEUE_FULL|BACKLOG_FULL|CLIENT_SHARE|LOG_FAILED|LOG_DIR_LOST|IN_DOUBT|NOT_RUNNING)$/;
+/** What is sent again gets the same answer. */
+const IN_VAIN = /^(ID_CONFLICT|BODY_TOO_LARGE|NOT_RUNNING)$/;
 const DAY_MS = 24 * 3_600_000;
 /** Ids that come again are mostly among the last ones. */
 const LATELY = 30;
@@ -31,6 +33,7 @@ export function drawWindow(random: Random): WindowSettings {
     windowMs: random.chance(0.8) ? DAY_MS : random.whole(10, 60) * 1000,
     conflict: random.chance(0.7) ? 'accept' : 'reject',
     idsMax: random.chance(0.9) ? 1_000_000 : random.whole(1, 30),
+    harm: random.pick(['flips', 'any', null, null]),
   };
 }
 
@@ -128,7 +131,7 @@ export class IdClients {
     first: Promise<string | null> | undefined,
   ): Promise<void> {
     let error = (await first) ?? null;
-    for (let tries = 0; error !== null && error !== 'ID_CONFLICT' && tries < 4; tries++) {
+    for (let tries = 0; error !== null && !IN_VAIN.test(error) && tries < 4; tries++) {
       await this.#pause(20 * 4 ** tries);
       error = await this.#send(scope, events);
     }
@@ -140,7 +143,7 @@ export class IdClients {
     const known = ids.of(scope, random.chance(0.4) ? sentIds.next() : sentIds.again(random), time.nowMs);
     const hasRoom = known.events.length < CONTENTS_MAX;
     if (known.events.length > 0 && !(hasRoom && random.chance(0.05))) return random.pick(known.events);
-    const data = random.pick(['x', 'é ', '\t']).repeat(Math.floor(random.spread(1, 600)));
+    const data = random.pick(['x', 'é ', '\t']).repeat(Math.floor(random.spread(1, 200)));
     const type = `ids ${nameOf(scope)} ${known.events.length}`;
     const timestamp = Math.floor(time.wallMs);
     return this.#ledger.idSent(known, JSON.stringify({ id: known.id, type, data, timestamp }));

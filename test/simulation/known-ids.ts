@@ -44,6 +44,8 @@ export interface WindowSettings {
   readonly windowMs: number;
   readonly conflict: 'accept' | 'reject';
   readonly idsMax: number;
+  /** Whether its files are harmed: only by flipped bits in segments, or in any way. */
+  readonly harm: 'flips' | 'any' | null;
 }
 
 /** Ids go this much earlier than the window says: times are whole seconds, and after a crash those of the file's name. */

@@ -160,6 +160,8 @@ export class Ledger {
       !known.events.some((each) => (finding === 'conflict' || each === event) && this.#isStored(each))
     )
       this.violated(`${event.id} was answered as a ${finding}, and was not stored before`);
+    if (finding === 'conflict' && known.events.length === 1)
+      this.violated(`${event.id} was answered as a conflict, and has no other content`);
     // of other content nothing is owed but what was stored before
     if (finding === 'conflict' && !this.#isStored(event)) event.answer = 'in doubt';
     else {
@@ -270,6 +272,9 @@ export class Ledger {
       this.#owed.delete(event);
     }
     for (const event of this.#owed) if (event.damaged?.batch === batch) this.#owed.delete(event);
+    // it may be acknowledged again
+    for (const event of this.#events.values())
+      if (event.known !== null && event.damaged?.batch === batch) event.removed = true;
   }
 
   /** Someone has moved the log directory: what was owed is theirs. */

@@ -101,6 +101,7 @@ export class Simulation {
     const apart = new Random(options.seed ^ APART);
     const world = drawWorld(random, apart, options.oddities, options.only);
     this.#window = world.has('ids') ? drawWindow(apart) : null;
+    this.#around.killsLeaveDirty = this.#window !== null;
     this.#ledger.ids.windowMs = this.#window?.windowMs ?? Infinity;
     const odd = FORGETFUL.find((oddity) => world.has(oddity));
     if (odd !== undefined) this.#ledger.ids.excuseAll(odd);
@@ -296,8 +297,9 @@ export class Simulation {
     }
     this.#ledger.checkSurvivors(this.#survivors(), `after ${ended}`);
     this.#checkIds();
-    if (this.#window !== null && random.chance(0.15))
-      harmWindow(this.#around, this.#ledger.ids, this.#disk.tree, this.#logDir);
+    const harm = this.#window?.harm ?? null;
+    if (harm !== null && random.chance(0.3))
+      harmWindow(this.#around, this.#ledger.ids, this.#disk.tree, this.#logDir, harm);
     if (this.#has('removed files') && random.chance(0.2))
       removeBatches(this.#around, this.#ledger, this.#disk, this.#logDir);
   }

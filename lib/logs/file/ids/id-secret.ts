@@ -1,4 +1,4 @@
-import { createHash, getRandomValues } from 'node:crypto';
+import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import { systemCode } from '../../../base/errors.js';
 import { SIP_KEY_BYTES } from '../../../event/sip-hash.js';
@@ -24,7 +24,7 @@ export async function openSecret(fs: FileSystem, dir: string): Promise<Buffer> {
 }
 
 export function newSecret(): Buffer {
-  return Buffer.from(getRandomValues(new Uint8Array(SIP_KEY_BYTES)));
+  return Buffer.from(crypto.getRandomValues(new Uint8Array(SIP_KEY_BYTES)));
 }
 
 /** Tells one secret from another, and nothing about it. */
