@@ -106,10 +106,13 @@ export class IdClients {
     for (let refusals = 0; ;) {
       await this.#pause(pauseMs * 2 ** Math.min(refusals, 10));
       if (!this.#isOpen() && !random.chance(0.1)) continue;
-      const scope = { instance: this.#instance, ...random.pick(SCOPES) };
-      const events = Array.from({ length: random.chance(0.8) ? 1 : random.whole(2, 6) }, () =>
-        this.#event(scope),
-      );
+      const cutOff = this.#ledger.cutOff.filter(({ known }) => known?.scope.instance === this.#instance);
+      const again = cutOff.length > 0 && random.chance(0.4) ? random.pick(cutOff) : null;
+      const scope = again?.known?.scope ?? { instance: this.#instance, ...random.pick(SCOPES) };
+      const events =
+        again === null
+          ? Array.from({ length: random.chance(0.8) ? 1 : random.whole(2, 6) }, () => this.#event(scope))
+          : [again];
       const answers = [this.#send(scope, events)];
       if (random.chance(0.3)) {
         // the first may be under way

@@ -111,15 +111,15 @@ export class KnownIds {
       if (instance === null || known.scope.instance === instance) known.excuse ||= why;
   }
 
-  /** A batch comes to the sink with these events. */
-  appeared(key: string, events: readonly SentEvent[]): void {
+  /** A batch comes to the sink with these events. @param isDamaged its file: what names run and batch may be gone */
+  appeared(key: string, events: readonly SentEvent[], isDamaged: boolean): void {
     const { name = '', run = null, start = '' } = KEY.exec(key)?.groups ?? {};
     const seen = new Set<KnownId>();
     for (const { known } of events) {
       if (known === null) continue;
       if (seen.has(known)) this.#twice(known, `twice in ${name}`);
       seen.add(known);
-      this.#isAt(known, { name, run, start });
+      this.#isAt(known, isDamaged ? { name, run: null, start: null } : { name, run, start });
     }
   }
 

@@ -71,6 +71,8 @@ export class Ledger {
   readonly #reached = new Map<string, number>();
   readonly ids: KnownIds;
   readonly sentIds = new SentIds();
+  /** Events with remembered ids that had no answer when the last process ended. */
+  cutOff: readonly SentEvent[] = [];
   /** Whether a line is on a disk. */
   isOnDisk: (line: string) => boolean = () => false;
   /** The ids of the events that came under each key. */
@@ -213,6 +215,7 @@ export class Ledger {
 
   /** The process is gone: who has no answer yet gets none. */
   processEnded(): void {
+    this.cutOff = [...this.#unanswered].filter(({ known }) => known !== null);
     for (const event of this.#unanswered) {
       event.pending = 0;
       if (event.answer !== 'acknowledged') event.answer = 'in doubt';
@@ -236,8 +239,9 @@ export class Ledger {
       else if (event.line !== line) this.violated(`${event.id} came out changed in ${batch}: ${short(line)}`);
       else events.push(event);
     }
-    this.ids.appeared(key, events);
-    this.#checkKey(key, events, this.#damagedBatches.has(batch));
+    const isDamaged = this.#damagedBatches.has(batch);
+    this.ids.appeared(key, events, isDamaged);
+    this.#checkKey(key, events, isDamaged);
     for (const event of events) this.#appears(event, batch, inOrder && !this.steppedAside.has(batch));
     return events;
   }

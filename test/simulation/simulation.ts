@@ -268,7 +268,7 @@ export class Simulation {
       if (life.phase === 'stopped' || life.beside.length > 0 || random.chance(0.5))
         this.#disk = this.#disk.kill();
       tally.count('ends', life.phase === 'stopped' ? 'orderly stops' : 'failed starts');
-    } else if (fsync === 'always' && random.chance(0.8)) {
+    } else if (fsync === 'always' && random.chance(this.#window === null ? 0.8 : 0.6)) {
       ended = 'a power cut';
       for (const doing of life.doing()) tally.count('cuts', doing);
       this.#disk = this.#disk.powerCut(this.#odds());
