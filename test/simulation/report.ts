@@ -54,11 +54,13 @@ const EXPECTED: readonly (readonly [group: string, names: readonly string[]])[] 
       'cutting a failed end off',
       'reading a file',
       'reading the directory',
+      'keeping ids',
       'starting',
       'replaying',
       'stopping',
     ],
   ],
+  ['ids', ['acknowledged: new', 'acknowledged: duplicate', 'acknowledged: conflict']],
   ['events', ['acknowledged', 'delivered', 'delivered again', 'refused', 'left without an answer']],
   [
     'sink',
