@@ -3,6 +3,7 @@ import { backlogMemory } from './backlog-memory.js';
 import { bulk, BULK_SIZES } from './bulk.js';
 import { delivery } from './delivery.js';
 import { halfRate } from './half-rate.js';
+import { ids } from './ids.js';
 import { latency } from './latency.js';
 import { machineLines } from './machine.js';
 import { memory } from './memory.js';
@@ -41,6 +42,7 @@ const CASES: ReadonlyMap<string, Case> = new Map<string, Case>([
   ['replay-http', async (bench, { rounds, events }) => replayHttp(bench, rounds, events)],
   ['delivery', async (bench, { rounds, seconds }) => delivery(bench, rounds, seconds)],
   ['sources', async (bench, { rounds, seconds }) => sources(bench, rounds, seconds)],
+  ['ids', async (bench, { rounds, seconds }) => ids(bench, rounds, seconds)],
   ['workers', async (bench, { rounds, seconds }) => workers(bench, rounds, seconds)],
   ['page', async (bench, { rounds, seconds }) => page(bench, rounds, seconds)],
   ['survivors', async (bench, { rounds, seconds }) => survivors(bench, rounds, seconds)],

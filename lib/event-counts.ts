@@ -1,4 +1,7 @@
-/** `accepted = delivered + deadLettered + quarantined + pending`, at any moment. */
+/**
+ * `accepted = delivered + deadLettered + quarantined + pending`, at any moment. These are events that were stored;
+ * duplicates were not, and are beside them.
+ */
 export interface EventCounts {
   /** Acknowledged in this run, or read from a batch file that an earlier run left. */
   readonly accepted: number;
@@ -12,4 +15,6 @@ export interface EventCounts {
   readonly pending: number;
   /** Batches of earlier runs that are on disk and not read yet: their events are not in the numbers above. */
   readonly unreadBatches: number;
+  /** Answered with success in this run and not stored, as their ids were within the id window. */
+  readonly duplicates: number;
 }

@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import type { Reporter } from './base/reporter.js';
 import type { FileSystem } from './logs/file/file-system.js';
+import { sameTag } from './logs/file/ids/id-mark.js';
 import { openForSink } from './logs/file/open-for-sink.js';
 import { leftWorkerDirectories } from './logs/file/worker-directories.js';
 import { workerDirectory } from './logs/file/worker-name.js';
@@ -8,6 +9,7 @@ import type { EventLog } from './seams/event-log.js';
 import type { IdRule } from './seams/id-store.js';
 import type { SinkDescription } from './seams/sink.js';
 import type { PipelineSettings } from './settings/pipeline-settings.js';
+import { invalid } from './settings/setting-error.js';
 
 /** Events that are on disk and not delivered yet may take this share of `queueBytes` again. */
 const RECENT_SHARE = 0.25;
@@ -37,6 +39,9 @@ export async function openAppendLog(
   const fileEvents = eventsMax > settings.batchSize ? eventsMax : 0;
   const recentBytesMax = queueBytes * RECENT_SHARE;
   const sources = idRules.map(({ source }) => source);
+  const same = sameTag(sources);
+  if (same !== null)
+    throw invalid(`The sources ${same.join(' and ')} cannot both have an id window: give one another name`);
   const windowMs = Math.max(...idRules.map((rule) => rule.windowMs));
   const ids = sources.length > 0 ? { sources, windowMs, idsMax: settings.idWindowMax } : null;
   const bounds = { recentBytesMax, deadLettersBytesMax, fileEvents, fileBytes, ids };

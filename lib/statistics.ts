@@ -10,6 +10,8 @@ export interface Statistics {
   readonly failedEvents: number;
   /** Files whose end was cut off by a crash; nothing of that was acknowledged. */
   readonly tornFiles: number;
+  /** How often ids of an id window could not be kept: their events may be stored again after a restart. */
+  readonly idFailures: number;
   readonly queuedEvents: number;
   readonly queuedBytes: number;
   /** Approximate time that the disk needs for the queue, in seconds. */
@@ -41,9 +43,15 @@ export const NO_EVENTS: EventCounts = {
   quarantined: 0,
   pending: 0,
   unreadBatches: 0,
+  duplicates: 0,
 };
 
-export function eventCounts({ log, committer, delivery }: Stages): EventCounts {
+/** The stages, and the id windows of sources; `null`: no source has one. */
+interface Counting extends Stages {
+  readonly ids: { readonly duplicates: number } | null;
+}
+
+export function eventCounts({ log, committer, delivery, ids }: Counting): EventCounts {
   return {
     accepted: committer.accepted + log.recoveredEvents,
     delivered: delivery.delivered,
@@ -51,16 +59,18 @@ export function eventCounts({ log, committer, delivery }: Stages): EventCounts {
     quarantined: log.quarantined,
     pending: log.pendingEvents,
     unreadBatches: log.unreadBatches,
+    duplicates: ids?.duplicates ?? 0,
   };
 }
 
-export function statistics(stages: Stages, ackSeconds: Histogram): Statistics {
+export function statistics(stages: Counting, ackSeconds: Histogram): Statistics {
   const { log, batcher, committer, delivery } = stages;
   const bornMs = delivery.oldestBornMs ?? log.oldestBornMs;
   return {
     events: eventCounts(stages),
     failedEvents: committer.failed,
     tornFiles: log.torn,
+    idFailures: log.ids?.failures ?? 0,
     queuedEvents: batcher.queuedEvents,
     queuedBytes: batcher.queuedBytes,
     queueDrainSeconds: batcher.drainMs / 1000,

@@ -25,6 +25,7 @@ const run = promisify(execFile);
 const ROOT = process.cwd();
 /** Where the examples in JavaScript are. */
 const EMBEDDING = 'docs/embedding.md';
+const CLIENT = 'docs/client.md';
 
 interface Manifest {
   readonly bin: Readonly<Record<string, string>>;
@@ -226,6 +227,24 @@ for (let n = 0; n < 3; n++) {
   },
 );
 
+void t.test('the example of docs/client.md runs as it is against a server, and ends by itself', async (t) => {
+  const { dir, manifest } = await installed(t);
+  const port = await freePort();
+  const [example = ''] = examplesIn(CLIENT);
+  t.match(example, /localhost:8081/);
+  writeFileSync(join(dir, 'send.mjs'), example.replace('localhost:8081', `127.0.0.1:${port}`));
+  const server = join(dir, 'node_modules/forebay', manifest.bin['forebay-server'] ?? '');
+  const child = spawn(process.execPath, [server, '--port', String(port)], { cwd: dir, stdio: 'pipe' });
+  let said = '';
+  child.stdout.on('data', (piece: Buffer) => (said += piece.toString()));
+  await until(() => said.includes('started on port'), 'the server listens');
+  const { stdout, stderr } = await run(process.execPath, ['send.mjs'], { cwd: dir });
+  t.equal(stdout, outputAfter(CLIENT, example));
+  t.equal(stderr, '');
+  child.kill('SIGTERM');
+  await once(child, 'exit');
+});
+
 void t.test('its types need nothing else, and none of them is any', async (t) => {
   const { dir } = await installed(t);
   const options = {
@@ -239,12 +258,16 @@ void t.test('its types need nothing else, and none of them is any', async (t) =>
     join(dir, 'user.mts'),
     `import { createForebay, HttpSink, PostgresSink, IngestionServer, OperatorRoutes } from 'forebay';
 import type { Batch, Event, Sink } from 'forebay';
+import { ForebayClient } from 'forebay/client';
+import type { ClientEvent } from 'forebay/client';
 type IsAny<T> = 0 extends 1 & T ? true : false;
 const no: readonly false[] = [] as readonly (
   | IsAny<Batch['bytes']>
   | IsAny<Event['data']>
   | IsAny<Parameters<Sink['deliver']>[1]>
   | IsAny<OperatorRoutes['routes']>
+  | IsAny<ClientEvent>
+  | IsAny<ConstructorParameters<typeof ForebayClient>[0]['fetch']>
 )[];
 class Mine implements Sink {
   async deliver(batch: Batch): Promise<void> {
@@ -258,6 +281,17 @@ const server = new IngestionServer({ forebay, port: 0 });
 server.addRoutes(new OperatorRoutes({ forebay, door: server }).routes);
 // @ts-expect-error there is no such option
 createForebay({ sinc: new Mine() });
+interface Click {
+  type: string;
+  data: { x: number };
+  page: string;
+}
+const click: Click = { type: 'click', data: { x: 1 }, page: '/' };
+const client = new ForebayClient({ url: 'http://localhost:8081/events', key: undefined });
+const unsent: Promise<ClientEvent[]> = client.send(click).then(() => client.stop({ timeoutMs: 0 }));
+void client.send({ type: 'click', data: unsent, page: '/' });
+// @ts-expect-error an event has data
+void client.send({ type: 'click' });
 `,
   );
   const compiler = join(ROOT, 'node_modules/typescript/bin/tsc');
@@ -292,6 +326,7 @@ void t.test(
       }
     };
     look(join(home, 'dist/lib/index.d.ts'));
+    look(join(home, 'dist/lib/client/index.d.ts'));
     t.ok(seen.size > 10);
     t.same([...foreign], []);
   },

@@ -13,6 +13,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   base: [],
   event: ['base'],
   settings: ['base'],
+  client: [],
   seams: ['base', 'event', 'settings'],
   'logs/file': ['base', 'event', 'seams'],
   delivery: ['base', 'seams'],
@@ -109,7 +110,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     'sources/registry.ts',
   ],
   'tools/producer': ['base', 'settings'],
-  'tools/log': ['base', 'logs/file', 'settings'],
+  'tools/log': ['base', 'event', 'logs/file', 'settings'],
   'tools/keys': ['base', 'keys', 'logs/file', 'seams', 'settings', 'tools/log'],
   'tools/dead-letters': ['base', 'logs/file', 'seams', 'settings', 'tools/log'],
 };
@@ -188,6 +189,18 @@ void t.test('only the rooms that own files use node:fs', (t) => {
     if (imports(text).some((name) => name.startsWith('node:fs')))
       t.ok(MAY_USE_FILES.includes(room(path)), path);
   }
+  t.end();
+});
+
+void t.test('the client imports nothing but itself, as a browser loads it, and is small', (t) => {
+  const client = files.filter(({ path }) => room(path) === 'client');
+  t.ok(client.length > 0);
+  for (const { path, text } of client)
+    for (const name of imports(text)) t.match(name, /^\.\/[a-z-]+\.js$/, path);
+  const lines = client.flatMap(({ text }) =>
+    text.split('\n').filter((line) => !/^ *(?:\/?\*|\/\/|$)/.test(line)),
+  );
+  t.ok(lines.length < 500, `${lines.length} lines without comments`);
   t.end();
 });
 

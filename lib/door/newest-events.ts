@@ -1,3 +1,4 @@
+import type { EventBlock } from '../event/event-block.js';
 import type { EventReader } from '../seams/source.js';
 
 /** How many events of a source are kept. */
@@ -24,11 +25,14 @@ export class NewestEvents {
   /** How many there ever were. */
   #noted = 0;
 
-  /** Takes some 0.1 µs for an event. Of a request with many, only the last count. */
+  /** Takes some 0.1 µs for an event. Of a request with many, only the last count; duplicates do not. */
   note({ block }: Pick<EventReader, 'block'>): void {
     const { length, bytes } = block;
     const atMs = Date.now();
-    for (let index = Math.max(0, length - NEWEST_MAX); index < length; index++) {
+    let from = length;
+    for (let found = 0; found < NEWEST_MAX && from > 0;) if (isNew(block, --from)) found++;
+    for (let index = from; index < length; index++) {
+      if (!isNew(block, index)) continue;
       const start = block.startOf(index);
       const size = block.startOf(index + 1) - start;
       const slot = (this.#slots[this.#noted % NEWEST_MAX] ??= {
@@ -51,4 +55,9 @@ export class NewestEvents {
       .toReversed()
       .map(({ head, bytes, atMs }) => ({ head: head.subarray(0, bytes), bytes, atMs }));
   }
+}
+
+/** Not in the id window of its source. */
+function isNew({ ids }: EventBlock, index: number): boolean {
+  return ids === null || ids.findingOf(index) === 'new';
 }

@@ -160,9 +160,9 @@ class Request {
     if (why !== null && !isInDoubt(why)) this.#settle(0, this.#places.length, why);
     const twins = this.#twins;
     this.#twins = null;
-    for (const told of twins ?? []) told(error);
     this.#leave();
     this.#finish();
+    for (const told of twins ?? []) told(error);
   }
 
   /** Nobody refers to it any longer by its number. */

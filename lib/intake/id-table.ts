@@ -33,7 +33,7 @@ export function entryTime(ms: number): number {
 export class IdTable {
   /** Entries that are used. */
   size = 0;
-  /** How old the youngest entry was that had to go before its time, in seconds; `null`: none had to. */
+  /** How old the last entry was that had to go before its time, in seconds; `null`: those now go in their time. */
   droppedAgeS: number | null = null;
   readonly #windowS: number;
   readonly #max: number;
@@ -122,7 +122,8 @@ export class IdTable {
       const place = (this.#order[0] ?? 0) * CHUNK_ENTRIES + this.#first;
       const time = this.#chunkOf(place)[offsetOf(place) + TIME] ?? 0;
       if (time >= ON_ITS_WAY) return; // in the order of coming, so those after it are no older
-      if (time !== DEAD && !this.#isOver(time, nowS)) {
+      if (time !== DEAD && this.#isOver(time, nowS)) this.droppedAgeS = null;
+      else if (time !== DEAD) {
         if (this.size <= this.#max) return;
         this.droppedAgeS = Math.max(0, nowS - time);
       }

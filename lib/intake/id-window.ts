@@ -71,6 +71,13 @@ export class IdWindow {
     return new IdIntake(inner, this.#sources);
   }
 
+  /** Events of all sources that were not stored, as their ids were known. */
+  get duplicates(): number {
+    let duplicates = 0;
+    for (const ofSource of this.#sources.values()) duplicates += ofSource.duplicates;
+    return duplicates;
+  }
+
   get usage(): readonly IdUsage[] {
     return [...this.#sources.values()].map(({ usage }) => usage);
   }

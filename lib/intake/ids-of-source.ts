@@ -5,10 +5,12 @@ import type { EventBlock } from '../event/event-block.js';
 import { idOfLine } from '../event/event.js';
 import type { EventIds, IdScope } from '../event/event-ids.js';
 import type { IdRule } from '../seams/id-store.js';
-import { IdTable } from './id-table.js';
+import { entryTime, IdTable } from './id-table.js';
 
 /** How often the log repeats what it says of a source, in milliseconds. */
 const SAY_MS = 60_000;
+/** At most this many ids that are too old go when someone looks: nothing else ages them if no event comes. */
+const DROPS_AT_LOOK = 10_000;
 /** At most this much of an id is shown, in characters. */
 const SHOWN_MAX = 200;
 
@@ -20,7 +22,10 @@ export interface IdUsage {
   /** The same, or how long ids are kept in fact if --id-window-max is the shorter bound. */
   readonly effectiveSeconds: number;
   readonly ids: number;
-  /** Events that were not stored, as their ids were known, and those of them whose content was another. */
+  /**
+   * Events that were not stored, as their ids were known, and those of them whose content was another. If such a one is
+   * refused it is in neither: it counts as refused.
+   */
   readonly duplicates: number;
   readonly conflicts: number;
 }
@@ -30,7 +35,7 @@ export class IdsOfSource {
   readonly rule: IdRule;
   readonly table: IdTable;
   readonly scopes = new Map<string | null, IdScope>();
-  #duplicates = 0;
+  duplicates = 0;
   #conflicts = 0;
   readonly #reporter: Reporter;
   #saidConflictMs = -Infinity;
@@ -58,10 +63,11 @@ export class IdsOfSource {
 
   /** Called with the ids of a request that is answered. */
   count(ids: EventIds, block: EventBlock): void {
-    this.#duplicates += ids.duplicates;
-    this.#conflicts += ids.conflicts;
+    const conflicts = ids.refusesConflictsAlone ? 0 : ids.conflicts;
+    this.duplicates += ids.duplicates - ids.conflicts + conflicts;
+    this.#conflicts += conflicts;
     const nowMs = performance.now();
-    if (ids.conflicts === 0 || nowMs - this.#saidConflictMs < SAY_MS) return;
+    if (conflicts === 0 || nowMs - this.#saidConflictMs < SAY_MS) return;
     this.#saidConflictMs = nowMs;
     const all = count(this.#conflicts, 'event');
     const at = ids.firstConflict;
@@ -73,12 +79,13 @@ export class IdsOfSource {
 
   get usage(): IdUsage {
     const { source, windowMs } = this.rule;
+    this.table.age(entryTime(Date.now()), DROPS_AT_LOOK);
     return {
       source,
       windowSeconds: windowMs / 1000,
       effectiveSeconds: this.#effectiveSeconds,
       ids: this.table.size,
-      duplicates: this.#duplicates,
+      duplicates: this.duplicates,
       conflicts: this.#conflicts,
     };
   }

@@ -162,7 +162,9 @@ void t.test(
     const others = Array.from({ length: 28 }, (_each, n) => `partner-${n}`);
     const named = ['bank', ...others].map((name) => `--source=${name}=/in/${name},format=events`);
     const logDir = join(tempDir(t), 'log');
-    const server = await ServerProcess.start('--log-dir', logDir, '--page', 'data', ...named);
+    named.push('--source=till=/in/till,format=events,id-window=1h');
+    const bound = ['--id-window-max', '1'];
+    const server = await ServerProcess.start('--log-dir', logDir, '--page', 'data', ...named, ...bound);
     const { port } = server;
     t.teardown(async () => server.stop('SIGKILL'));
     const post = async (path: string, body: string): Promise<number> => {
@@ -186,10 +188,11 @@ void t.test(
     const row = (name: string): string => `#sources > li:has(b:text-is("${name}"))`;
 
     await says(`${row('events')} .latest`, /^nothing yet$/);
-    t.equal(await page.locator('#sources > li').count(), 30);
+    t.equal(await page.locator('#sources > li').count(), 31);
     t.equal(await page.locator('#sources > li:visible').count(), 8, 'the first ones, and a button for more');
     await page.locator('#sources-all').click();
-    t.equal(await page.locator('#sources > li:visible').count(), 30);
+    t.equal(await page.locator('#sources > li:visible').count(), 31);
+    t.equal(await page.locator('#sources-section.has-conflicts').count(), 0);
     await says('#sources-all', /^Show fewer$/);
     await page.locator('#sources-all').click();
 
@@ -213,6 +216,25 @@ void t.test(
     );
     await says(`${row('partner-27')} .none`, /^No event has come yet in this run\.$/);
 
+    await page.locator('#sources-all').click();
+    for (const data of ['1', '1', '2'])
+      t.equal(await post('/in/till', `{"id":"sold","type":"t","data":${data}}`), 202);
+    await says(`${row('till')} .accepted`, /^1 accepted$/);
+    await says(`${row('till')} .duplicates`, /^2 duplicates$/);
+    await says(`${row('till')} .conflicts`, /^1 conflict$/);
+    await says('#sum', /^This run: 2 accepted = .*; beside these, not stored: 2 duplicates$/);
+    await page.locator(`${row('till')} summary`).click();
+    await says(
+      `${row('till')} .window`,
+      /^Ids are kept for 60 min; 1 is known now\. 1 of the duplicates was/,
+    );
+    t.equal(await page.locator('.is-short').count(), 0);
+    t.equal(await post('/in/till', '{"id":"other","type":"t","data":1}'), 202);
+    await says(
+      `${row('till')}.is-short .window`,
+      /^Ids are kept for [\d.]+ s, not 60 min, as there are more/,
+    );
+
     t.equal(await page.locator('img').count(), 0, 'a text is a text');
     t.notMatch(await page.title(), /taken/);
     t.same(complaints, [], 'nothing in the console');
@@ -220,6 +242,8 @@ void t.test(
       await page.setViewportSize({ width, height: 844 });
       const wide = await page.locator('body').evaluate((body) => body.scrollWidth);
       t.equal(wide, width, `nothing is wider than ${width} pixels`);
+      t.equal(await page.locator(`${row('till')} .duplicates`).isVisible(), true, `${width}`);
+      t.equal(await page.locator(`${row('events')} .duplicates`).isVisible(), false, 'it has no window');
     }
     await browser.close();
     t.equal(await server.stop('SIGTERM'), 0);

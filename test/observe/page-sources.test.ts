@@ -30,6 +30,8 @@ const BROWSER_DIR = pathToFileURL(join(process.cwd(), 'dist/lib/observe/page/bro
 /** Six bytes of JSON each, in an id, a type and data. */
 const HOSTILE = '\u0001'.repeat(3000);
 
+const NO_WINDOWS = { idUsage: () => [] };
+
 /** A door of which only counts and sources are looked at. */
 function doorWith(...names: readonly string[]): Pick<Door, 'counts' | 'sources'> {
   const sources = names.map((name) => ({ name, path: `/in/${name}`, newest: new NewestEvents() }));
@@ -51,7 +53,7 @@ void t.test(
   'of each source the page knows what came, what was refused and why, and the newest events',
   (t) => {
     const door = doorWith('shop', 'bank', 'silent');
-    const watch = new SourceWatch(door, false);
+    const watch = new SourceWatch(door, NO_WINDOWS, false);
     watch.tick(0);
     t.match(watch.states(), { more: 0, stray: [], codes: {} });
     take(door, 'shop', eventText('a'), eventText('b', 'x'.repeat(100)));
@@ -85,6 +87,7 @@ void t.test(
         { code: 'EVENT_FIELD', number: 3, agoSeconds: 3 },
         { code: 'QUEUE_FULL', number: 1, agoSeconds: 3 },
       ],
+      window: null,
       newest: [],
     });
     t.match(named(states, 'silent'), {
@@ -125,7 +128,7 @@ void t.test('the message is bounded, whatever clients send to however many sourc
   const hostile = JSON.stringify({ id: HOSTILE, type: HOSTILE, data: HOSTILE });
   const bytesOf = (count: number, line: string, showsData: boolean): [number, SourceStates] => {
     const door = doorWith(...names.slice(0, count));
-    const watch = new SourceWatch(door, showsData);
+    const watch = new SourceWatch(door, NO_WINDOWS, showsData);
     for (const { name } of door.sources) {
       for (let n = 0; n < 10; n++) take(door, name, line);
       for (const code of Object.keys(ERRORS) as ErrorCode[]) door.counts.refuse(code, 1, name);
@@ -161,7 +164,7 @@ void t.test('of an event only id and type are shown, and the start of its data i
   const shown = (showsData: boolean, text: string): string => {
     const door = doorWith('github');
     take(door, 'github', text);
-    const watch = new SourceWatch(door, showsData);
+    const watch = new SourceWatch(door, NO_WINDOWS, showsData);
     watch.tick(0);
     return JSON.stringify(watch.states());
   };

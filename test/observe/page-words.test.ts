@@ -13,8 +13,9 @@ import {
   plural,
   rate,
 } from '../../lib/observe/page/browser/format.js';
+import { windowWords } from '../../lib/observe/page/browser/source-words.js';
 import { verdict } from '../../lib/observe/page/browser/verdict.js';
-import type { Snapshot, SourceState } from '../../lib/observe/page/messages.js';
+import type { Snapshot, SourceState, WindowState } from '../../lib/observe/page/messages.js';
 import { readOptions } from '../../lib/settings/option-table.js';
 import { tempDir } from '../helpers/temp-dir.js';
 
@@ -26,7 +27,15 @@ const WELL: Snapshot = {
   logDir: './append-log',
   tools: { log: 'node bin/log.js', deadLetters: 'node bin/dead-letters.js' },
   refusal: null,
-  events: { accepted: 10, delivered: 10, deadLettered: 0, quarantined: 0, pending: 0, unreadBatches: 0 },
+  events: {
+    accepted: 10,
+    delivered: 10,
+    deadLettered: 0,
+    quarantined: 0,
+    pending: 0,
+    unreadBatches: 0,
+    duplicates: 0,
+  },
   door: {
     inPerSecond: 0,
     refusedPerSecond: 0,
@@ -102,6 +111,7 @@ function refusing(retry: boolean, acceptedAgoSeconds: number | null, agoSeconds:
     refused: 1,
     isRefusing: true,
     refusals: [{ code: 'SOME_CODE', number: 1, agoSeconds }],
+    window: null,
     newest: [],
   };
   const codes = { SOME_CODE: { text: 'Some words', retry } };
@@ -177,9 +187,43 @@ const CASES: readonly [Record<string, unknown>, string, string, string | null][]
   [refusing(false, 30, 1), 'well', 'All is well', null],
   [refusing(false, null, 60), 'well', 'All is well', null],
   [refusing(true, null, 1), 'well', 'All is well', null],
+  [windowed({ duplicateAgoSeconds: 59 }, refusing(false, null, 1)), 'well', 'All is well', null],
+  [
+    windowed({ duplicateAgoSeconds: 60 }, refusing(false, null, 1)),
+    'attention',
+    'The source bank refuses all that it gets',
+    null,
+  ],
+  [windowed({ effectiveSeconds: 43_200 }, refusing(true, 0, 1)), 'well', 'All is well', null],
+  [
+    windowed({ effectiveSeconds: 7200 }, refusing(true, 0, 1)),
+    'attention',
+    'The source bank keeps ids for 2 h, not 24 h',
+    null,
+  ],
   [{ door: { inPerSecond: 9 } }, 'well', 'All is well', null],
   [{}, 'well', 'All is well', null],
 ];
+
+/** The window of a source that was to be a day long. */
+function windowOf(change: Partial<WindowState>): WindowState {
+  return {
+    duplicates: 2,
+    conflicts: 0,
+    duplicateAgoSeconds: 1,
+    ids: 1000,
+    setSeconds: 86_400,
+    effectiveSeconds: 86_400,
+    ...change,
+  };
+}
+
+/** The same source with a window. */
+function windowed(change: Partial<WindowState>, snapshot: Partial<Snapshot>): Partial<Snapshot> {
+  const { shown, ...others } = snapshot.sources ?? WELL.sources;
+  const window = windowOf(change);
+  return { sources: { ...WELL.sources, ...others, shown: shown.map((each) => ({ ...each, window })) } };
+}
 
 function changed(change: Readonly<Record<string, unknown>>): Snapshot {
   const entries = Object.entries(change).map(([key, value]) => {
@@ -262,6 +306,22 @@ void t.test('in trouble the page names the sink, the bound, the time there is, a
   );
   const elsewhere = { logDir: '/var/lib/forebay', deadLetters: { files: 1 } };
   t.equal(verdict(changed(elsewhere)).command, 'node bin/dead-letters.js ls --log-dir /var/lib/forebay');
+  t.end();
+});
+
+void t.test('a source says how long it keeps ids in fact, and what conflicts are', (t) => {
+  const said = (change: Partial<WindowState>): string => windowWords(windowOf(change));
+  t.equal(said({}), 'Ids are kept for 24 h; 1,000 are known now.');
+  t.equal(
+    said({ effectiveSeconds: 7200, ids: 1 }),
+    'Ids are kept for 2 h, not 24 h, as there are more than --id-window-max; 1 is known now.',
+  );
+  t.match(said({ effectiveSeconds: 86_399 }), /^Ids are kept for 86,399 s, not 86,400 s, as/);
+  t.match(
+    said({ conflicts: 1 }),
+    / 1 of the duplicates was a conflict: other content than that of the first event with the id\.$/,
+  );
+  t.match(said({ conflicts: 2 }), / 2 of the duplicates were conflicts: /);
   t.end();
 });
 

@@ -241,6 +241,7 @@ void t.test('while nobody looks, the disk is not asked', async (t) => {
     settings: { value: forebay.settings },
     unready: { value: () => null },
     recentBatches: { value: () => forebay.recentBatches() },
+    idUsage: { value: () => forebay.idUsage() },
     diskUsage: {
       value: async () => {
         asked++;

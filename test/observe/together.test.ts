@@ -135,6 +135,7 @@ void t.test('what is counted adds up, and of ages and states the worst is shown'
     quarantined: 0,
     pending: 2,
     unreadBatches: 0,
+    duplicates: 0,
   });
   t.equal(all.pendingBytes, one.pendingBytes + other.pendingBytes);
   t.equal(

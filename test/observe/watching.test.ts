@@ -32,8 +32,8 @@ const rules = readFileSync('docs/prometheus/forebay.rules.yml', 'utf8');
 const operating = readFileSync('docs/operating.md', 'utf8');
 
 async function served(t: Test): Promise<Scrape> {
-  const { forebay } = await startForebay(t);
-  const { keys } = openKeys(t, [madeKey('meter').line]); // or its metrics would not be there
+  const { forebay } = await startForebay(t, { idWindowMs: 3_600_000 }); // or its metrics would not be there
+  const { keys } = openKeys(t, [madeKey('meter').line]); // nor those of keys
   const server = await openHttpServer(t, forebay, keys);
   server.addRoutes([['/metrics', metricsRoute({ forebay, door: server, sharedMs: 0 })]]);
   return scrape(server.port);

@@ -262,6 +262,7 @@ void t.test('a batch file that is deleted by hand frees its bytes', async (t) =>
     quarantined: 0,
     pending: 0,
     unreadBatches: 0,
+    duplicates: 0,
   });
 });
 

@@ -71,6 +71,7 @@ void t.test('what is written arrives at the sink, in order, and its file goes', 
     quarantined: 0,
     pending: 0,
     unreadBatches: 0,
+    duplicates: 0,
   });
 });
 
@@ -206,6 +207,7 @@ void t.test(
       quarantined: 0,
       pending: 0,
       unreadBatches: 0,
+      duplicates: 0,
     });
     const said = second.said.map((text) => text.replace(/batch_\d+_\d+_/, 'batch_'));
     t.same(said, [

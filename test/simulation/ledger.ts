@@ -59,7 +59,7 @@ const POISON_EVERY = 40;
 export class Ledger {
   /** What was violated first, in words. */
   violation: string | null = null;
-  /** Batches that let others go first because their file could not be read. */
+  /** Files that let others go first: they could not be read, or the sink failed at them. What of them was not offered yet comes late. */
   readonly steppedAside = new Set<string>();
   /** Log directories that were moved away, and the files that were in them then. */
   readonly moved: { readonly dir: string; readonly names: readonly string[] }[] = [];
@@ -226,8 +226,7 @@ export class Ledger {
 
   /** A batch comes to the sink. Gives its events. */
   appeared({ name, key, bytes, events: count }: Batch, inOrder: boolean): SentEvent[] {
-    // a part of a batch has its range behind the name
-    const batch = name.replace(RANGE, '');
+    const batch = fileOf(name);
     const lines = bytes.toString('utf8').split('\n');
     if (lines.pop() !== '') this.violated(`${batch} does not end with a line feed at the sink`);
     if (lines.length !== count) this.violated(`${batch} has ${lines.length} lines at the sink, not ${count}`);
@@ -394,6 +393,11 @@ export class Ledger {
     if (others.length > 0 || now.size < before.size)
       this.violated(`the key ${key} was given twice, also for ${others.join(', ') || 'fewer events'}`);
   }
+}
+
+/** The file of a batch, by its name: one of several in a file, or a part, has its range behind that. */
+export function fileOf(name: string): string {
+  return name.replace(RANGE, '');
 }
 
 /** What an event is known by here. Other events may have the same id if it is one that is remembered. */

@@ -259,9 +259,9 @@ export class Life {
       if (message.startsWith('Stepped aside')) {
         around.tally.count('sink', 'batches that stepped aside, without room for their dead letters');
       }
-      if (!message.includes('others go first')) return;
-      const name = /batch_\w+\.jsonl/.exec(message)?.[0];
-      if (name !== undefined) ledger.steppedAside.add(name);
+      const name = /^(batch_\w+\.jsonl) cannot be read: others go first/.exec(message)?.[1];
+      if (name === undefined) return;
+      ledger.steppedAside.add(name);
       around.tally.count('faults', 'files that could not be read and let others go first');
     };
     return { debug: line, info: line, warn: line, error: line };

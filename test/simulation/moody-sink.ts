@@ -1,6 +1,7 @@
 import type { Batch } from '../../lib/seams/batch.js';
 import type { Sink } from '../../lib/seams/sink.js';
 import { SinkError } from '../../lib/seams/sink-error.js';
+import { fileOf } from './ledger.js';
 import type { Ledger, SentEvent } from './ledger.js';
 import type { Surroundings } from './simulated-disk.js';
 import type { Oddity } from './worlds.js';
@@ -123,6 +124,8 @@ export function moodySink(
 ): Sink {
   const { time, random, trace, tally } = around;
   const { world } = memory;
+  /** The file of the last attempt, if that has failed. If another file comes next, this one has left its place (N11). */
+  let failedAt: string | null = null;
 
   /** What becomes of an attempt: `null`: it is confirmed. */
   const answer = (batch: Batch, events: readonly SentEvent[]): Error | null => {
@@ -182,6 +185,9 @@ export function moodySink(
 
   return {
     deliver(batch, signal) {
+      const file = fileOf(batch.name);
+      if (inOrder && failedAt !== null && failedAt !== file) ledger.steppedAside.add(failedAt);
+      failedAt = null;
       const events = ledger.appeared(batch, inOrder);
       const takesMs = moods.latencyMs * (0.1 + 1.8 * random.next());
       trace.add(`  to the sink: ${batch.name}, ${batch.events} events`);
@@ -195,6 +201,8 @@ export function moodySink(
         }
         time.after(takesMs, `sink answers ${batch.name}`, () => {
           const error = answer(batch, events);
+          const isRefusal = error instanceof SinkError && error.refused !== null;
+          if (error !== null && !isRefusal) failedAt = file;
           if (error === null) resolve();
           else reject(error);
         });

@@ -220,6 +220,49 @@ void t.test('redrive sends them to the server they came from, which takes them n
   t.match(forebay.counts(), { accepted: 3, delivered: 2, deadLettered: 1 });
 });
 
+void t.test(
+  'a letter whose id is in the window is stored and delivered again, also after a restart',
+  async (t) => {
+    const dir = tempDir(t);
+    const taken: string[] = [];
+    let isPicky = true;
+    const sink = {
+      async deliver({ bytes }: { bytes: Buffer }) {
+        const lines = bytes.toString().split('\n').slice(0, -1);
+        if (isPicky) throw new SinkError(`no ${lines.join()}`, { status: 400, refused: 'all' });
+        taken.push(...lines);
+      },
+    };
+    const run = async () => {
+      const forebay = createForebay({ sink, logDir: dir, batchWaitMs: 10, idWindowMs: 3_600_000 });
+      t.teardown(() => forebay.stop(0));
+      await forebay.start();
+      const { port } = await openHttpServer(t, forebay);
+      return { forebay, url: `http://127.0.0.1:${port}/events` };
+    };
+    const event = (id: string): string => `{"id":"${id}","type":"t","data":1.0,"timestamp":1}`;
+    const first = await run();
+    for (const [index, id] of ['a', 'b'].entries()) {
+      t.same(await first.forebay.write(event(id)), { duplicate: false });
+      await until(() => first.forebay.counts().deadLettered === index + 1, 'the sink has refused it');
+      t.same(await first.forebay.write(event(id)), { duplicate: true }, 'a client that sends it again');
+    }
+    isPicky = false;
+    const redrive = (url: string, id: string): Promise<Ran> =>
+      tool(dir, 'redrive', '--url', url, '--reason', `"${id}"`);
+    t.match(await redrive(first.url, 'a'), { code: 0, out: /^1 event sent again/ });
+    await until(() => first.forebay.counts().pending === 0, 'it is delivered');
+    t.same(taken, [event('a')]);
+    await first.forebay.stop();
+    const second = await run();
+    t.same(await second.forebay.write(event('b')), { duplicate: true }, 'the window outlives the restart');
+    t.match(await redrive(second.url, 'b'), { code: 0, out: /^1 event sent again/ });
+    await until(() => second.forebay.counts().pending === 0, 'it is delivered');
+    t.same(taken, [event('a'), event('b')]);
+    t.same(readdirSync(join(dir, 'dead-letters')), ['.lock']);
+  },
+);
+
 void t.test('a letter leaves its file only when the server has it', async (t) => {
   const { dir, folder } = filled(t);
   let statuses: number[] = [500, 500];

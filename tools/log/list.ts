@@ -3,6 +3,8 @@ import type { FileBounds } from '../../lib/logs/file/large-file.js';
 import { tryInspect } from './batch-file-reading.js';
 import { EXIT } from './exit-code.js';
 import type { ExitCode } from './exit-code.js';
+import { idWindowText, sumOfIdWindow } from './id-window.js';
+import type { IdWindowSums } from './id-window.js';
 import { countDeadLetters, listDirectory, listQuarantine, secondOf } from './log-directory.js';
 import type { LogDirectory, QuarantineFile } from './log-directory.js';
 import { lockText, mayBeWritten, reportLock } from './lock-report.js';
@@ -34,10 +36,18 @@ interface Totals {
   unreadable: number;
 }
 
+/** What there is besides batch files. */
+interface Rest {
+  readonly found: LogDirectory;
+  readonly quarantine: readonly QuarantineFile[];
+  readonly idWindow: IdWindowSums | null;
+  readonly lock: LockReport;
+}
+
 /** The form of the list: for people or for scripts. */
 interface Style {
   batch(row: BatchRow): string;
-  end(totals: Totals, found: LogDirectory, quarantine: readonly QuarantineFile[], lock: LockReport): string;
+  end(totals: Totals, rest: Rest): string;
 }
 
 /**
@@ -74,8 +84,10 @@ export async function list(
     if (row.unreadable !== null) totals.unreadable++;
     await output.write(style.batch(row));
   }
-  await output.write(style.end(totals, found, await listQuarantine(fs, dir), lock));
-  return totals.unreadable === 0 ? EXIT.sound : EXIT.damaged;
+  const quarantine = await listQuarantine(fs, dir);
+  const idWindow = await sumOfIdWindow(fs, dir, lock, bounds);
+  await output.write(style.end(totals, { found, quarantine, idWindow, lock }));
+  return totals.unreadable + (idWindow?.unreadable ?? 0) === 0 ? EXIT.sound : EXIT.damaged;
 }
 
 /** `null`: the file is gone, so it was delivered meanwhile. */
@@ -93,14 +105,14 @@ async function rowOf(
   if ('unreadable' in reading)
     return { ...nothing, bytes: null, events: null, batches: null, unreadable: reading.unreadable };
   const inspection = reading.content;
-  const { bytes, events, starts, damagedLines, torn, breakLost } = inspection;
+  const { bytes, events, starts, damaged, torn, breakLost } = inspection;
   const isWritten = mayBeWritten(lock, inspection);
   return {
     ...nothing,
     bytes,
     events,
     batches: Math.max(1, starts),
-    damagedLines,
+    damagedLines: damaged.count,
     tornBytes: isWritten ? 0 : (torn?.length ?? 0),
     lastBreakLost: breakLost !== null && !isWritten,
     unreadable: null,
@@ -112,9 +124,10 @@ function jsonLines(): Style {
     objects.map((object) => `${JSON.stringify(object)}\n`).join('');
   return {
     batch: (row) => lines([{ kind: 'batch', ...row }]),
-    end: (totals, found, quarantine, lock) =>
+    end: (totals, { found, quarantine, idWindow, lock }) =>
       lines([
         ...quarantine.map((file) => ({ kind: 'quarantine', ...file })),
+        ...(idWindow === null ? [] : [{ kind: 'idWindow', ...idWindow }]),
         ...others(found),
         { kind: 'lock', ...lock },
         { kind: 'totals', ...totals },
@@ -146,7 +159,8 @@ function table(dir: string, { batches }: LogDirectory, deadLettersTool: string):
       head = '';
       return before + text;
     },
-    end({ deadLetterFiles, batches: number, bytes, events, unreadable }, found, quarantine, lock) {
+    end(totals, { found, quarantine, idWindow, lock }) {
+      const { deadLetterFiles, batches: number, bytes, events, unreadable } = totals;
       const lines = [
         number === 0
           ? `No batch files in ${dir}: nothing waits to be delivered`
@@ -156,6 +170,7 @@ function table(dir: string, { batches }: LogDirectory, deadLettersTool: string):
           ? []
           : [`${count(deadLetterFiles, 'file')} of dead letters: see ${deadLettersTool} ls`]),
         ...quarantine.map((file) => `${printable(file.name)}: ${count(file.bytes, 'byte')} of damaged lines`),
+        ...(idWindow === null ? [] : [idWindowText(idWindow)]),
         ...others(found).map(({ kind, name }) => `${printable(name)}: ${WHAT_ELSE[kind]}`),
         lockText(lock),
       ];

@@ -5,6 +5,7 @@ import { elsewhere, tryInspect, tryRead } from './batch-file-reading.js';
 import type { FileReading } from './batch-file-reading.js';
 import { EXIT } from './exit-code.js';
 import type { ExitCode } from './exit-code.js';
+import { isSegmentPath } from './id-window.js';
 import { listDirectory } from './log-directory.js';
 import { batchOf } from '../../lib/logs/file/aside/letter-files.js';
 import { rangeIn } from '../../lib/base/batch-range.js';
@@ -12,6 +13,7 @@ import { linesIn } from './lines.js';
 import { mayBeWritten, reportLock } from './lock-report.js';
 import type { LockReport } from './lock-report.js';
 import type { Output } from './output.js';
+import { printIds } from './print-ids.js';
 import { count } from '../../lib/base/words.js';
 
 /** Bytes that are copied at once. */
@@ -20,7 +22,7 @@ const COPY_BYTES = 2 ** 20;
 export interface PrintOptions {
   readonly fs: FileSystem;
   readonly dir: string;
-  /** Batch files, a batch in one (`NAME#101-200`), or `quarantine/NAME`; none: all batch files. */
+  /** Batch files, a batch in one (`NAME#101-200`), `quarantine/NAME` or `id-window/NAME`; none: all batch files. */
   readonly names: readonly string[];
   /** Whether to print the bytes unchanged. */
   readonly raw: boolean;
@@ -31,7 +33,7 @@ export interface PrintOptions {
 }
 
 /**
- * Prints events, oldest first. At most a part of one file is in memory.
+ * Prints events, oldest first, or the ids of a segment. At most a part of one file is in memory.
  *
  * @throws ForebayError `LOG_DIR_UNUSABLE`, or the system's error of the output
  */
@@ -40,10 +42,14 @@ export async function print(options: PrintOptions): Promise<ExitCode> {
   const { batches } = await listDirectory(fs, dir);
   const lock = await reportLock(dir);
   const isNamed = names.length > 0;
+  const printed = async (name: string): Promise<FileReading<string>> => {
+    if (raw) return copy(options, name);
+    return isSegmentPath(name) ? printIds(options, name, lock) : printEvents(options, name, lock);
+  };
   let code: ExitCode = EXIT.sound;
   for (const name of isNamed ? names : batches) {
     if (output.closed) break;
-    const reading = await (raw ? copy(options, name) : printEvents(options, name, lock));
+    const reading = await printed(name);
     let missing = '';
     if ('gone' in reading)
       missing = isNamed ? 'there is no such file (delivered meanwhile, or never there)' : '';
@@ -84,13 +90,11 @@ async function printEvents(
     return !output.closed && (range === null || line < range.to);
   });
   if (!('content' in reading)) return reading;
-  const { torn, damagedLines } = reading.content;
+  const { torn, damaged } = reading.content;
   if (torn !== null && !mayBeWritten(lock, reading.content)) {
     await tell(`${name}: torn end of ${count(torn.length, 'byte')} left out; it was never acknowledged`);
   }
-  return {
-    content: damagedLines === 0 ? '' : `${count(damagedLines, 'damaged line')} left out (--raw prints them)`,
-  };
+  return { content: damaged.leftOut };
 }
 
 /** Some lines of NDJSON, by their number from 0. */

@@ -2,10 +2,12 @@ import { basename } from 'node:path';
 import { calledAs } from '../../lib/base/called-as.js';
 import { batchOf } from '../../lib/logs/file/aside/letter-files.js';
 import { isBatchName } from '../../lib/logs/file/batch-name.js';
+import { ID_WINDOW, isSegmentName } from '../../lib/logs/file/ids/segment-name.js';
 import { QUARANTINE } from '../../lib/logs/file/aside/quarantine.js';
 import { onOff } from '../../lib/settings/checks.js';
 import { invalid } from '../../lib/settings/setting-error.js';
 import type { ExitCode } from './exit-code.js';
+import { isSegmentPath, segmentPath } from './id-window.js';
 import { list } from './list.js';
 import { workerDirectories } from './log-directory.js';
 import { print } from './print.js';
@@ -48,7 +50,8 @@ export const LOG_TOOL: Tool<typeof SETTINGS, 'ls' | 'verify' | 'cat'> = {
       usage: [
         'cat [NAME ...]',
         'prints the events as NDJSON: of all batch files, or of those named',
-        '(one batch of several in a file: NAME#101-200; a file in the quarantine: quarantine/NAME)',
+        '(one batch of several in a file: NAME#101-200; a file in the quarantine: quarantine/NAME;',
+        'ids of the id window: ids_….jsonl, a line for each batch file)',
       ],
       only: ['raw'],
       takesNames: true,
@@ -66,7 +69,8 @@ Exit code: 0 if all is sound, 1 if something is damaged or cannot be read, 2 if 
     const look = async (dir: string): Promise<ExitCode> => {
       if (command === 'ls') return list(fs, dir, json, output, calledAs('dead-letters'));
       if (command === 'verify') return verify(fs, dir, output);
-      return print({ fs, dir, names, raw, output, tell });
+      const paths = names.map((name) => (isSegmentName(name) ? segmentPath(name) : name));
+      return print({ fs, dir, names: paths, raw, output, tell });
     };
     let code = await look(logDir);
     if (names.length > 0) return code;
@@ -85,8 +89,9 @@ Exit code: 0 if all is sound, 1 if something is damaged or cannot be read, 2 if 
 function checkName(name: string): void {
   const aside = name.startsWith(`${QUARANTINE}/`) ? name.slice(QUARANTINE.length + 1) : null;
   const isInside = aside !== null && !aside.includes('/') && !['', '.', '..'].includes(aside);
-  if (!isInside && !isBatchName(batchOf(name)))
+  const isSegment = isSegmentName(name) || isSegmentPath(name);
+  if (!isInside && !isSegment && !isBatchName(batchOf(name)))
     throw invalid(
-      `${name} is not the name of a batch file, nor ${QUARANTINE}/NAME (of a worker: --log-dir DIR/worker-1)`,
+      `${name} is not the name of a batch file, nor ${QUARANTINE}/NAME, nor that of a file in ${ID_WINDOW}/ (of a worker: --log-dir DIR/worker-1)`,
     );
 }

@@ -3,12 +3,14 @@ import type { FileBounds } from '../../lib/logs/file/large-file.js';
 import { tryInspect } from './batch-file-reading.js';
 import type { FileReading } from './batch-file-reading.js';
 import type { BatchInspection } from './batch-inspection.js';
+import { placeText } from './damaged-lines.js';
 import { EXIT } from './exit-code.js';
 import type { ExitCode } from './exit-code.js';
 import { listDirectory, listQuarantine } from './log-directory.js';
 import { lockText, mayBeWritten, reportLock } from './lock-report.js';
 import type { LockReport } from './lock-report.js';
 import type { Output } from './output.js';
+import { verifyIds } from './verify-ids.js';
 import { count } from '../../lib/base/words.js';
 
 interface Found {
@@ -24,7 +26,7 @@ interface Found {
 }
 
 /**
- * Reads every batch file and reports each damage with its place.
+ * Reads every batch file and every segment of the id window, and reports each damage with its place.
  *
  * @throws ForebayError `LOG_DIR_UNUSABLE`
  */
@@ -56,8 +58,10 @@ export async function verify(
   const aside = await listQuarantine(fs, dir);
   const set =
     aside.length === 0 ? '' : `${count(aside.length, 'file')} in quarantine/: damage that was set aside\n`;
-  await output.write(`${summary(found)}\n${set}${lockText(lock)}\n`);
-  return found.damagedFiles + found.unreadable === 0 ? EXIT.sound : EXIT.damaged;
+  const ids = await verifyIds(fs, dir, lock, output, bounds);
+  const ofIds = ids === null ? '' : `${ids.summary}\n`;
+  await output.write(`${summary(found)}\n${ofIds}${set}${lockText(lock)}\n`);
+  return found.damagedFiles + found.unreadable === 0 && ids?.isSound !== false ? EXIT.sound : EXIT.damaged;
 }
 
 /** Counts the contents of a file, and describes its damage. */
@@ -72,37 +76,25 @@ function look(reading: FileReading<BatchInspection>, lock: LockReport, found: Fo
     return [`unreadable: ${reading.unreadable}`];
   }
   const inspection = reading.content;
-  const { bytes, events, damagedLines, damaged, torn, breakLost } = inspection;
+  const { bytes, events, damaged, torn, breakLost } = inspection;
   found.events += events;
   found.bytes += bytes;
-  found.damagedLines += damagedLines;
+  found.damagedLines += damaged.count;
   const isWritten = mayBeWritten(lock, inspection);
-  const lines = damaged.map(
-    ({ line, at, length, what }) => `${place(line, at)}: ${what} (${count(length, 'byte')})`,
-  );
-  if (damagedLines > damaged.length) lines.push(`and ${damagedLines - damaged.length} more damaged lines`);
+  const lines = damaged.texts;
   const end = torn ?? breakLost;
   if (end !== null && isWritten) {
-    lines.push(
-      `${place(end.line, end.at)}: the end is being written, or was when a write failed (no damage)`,
-    );
+    lines.push(`${placeText(end)}: the end is being written, or was when a write failed (no damage)`);
   } else if (torn !== null) {
     found.torn++;
     const what = `torn end of ${count(torn.length, 'byte')} that were never acknowledged`;
-    lines.push(`${place(torn.line, torn.at)}: ${what} (warning)`);
+    lines.push(`${placeText(torn)}: ${what} (warning)`);
   } else if (breakLost !== null) {
     found.lostBreaks++;
-    lines.push(
-      `${place(breakLost.line, breakLost.at)}: the last line break is lost; the event before it is sound`,
-    );
+    lines.push(`${placeText(breakLost)}: the last line break is lost; the event before it is sound`);
   }
-  if (damagedLines > 0 || (breakLost !== null && !isWritten)) found.damagedFiles++;
+  if (damaged.count > 0 || (breakLost !== null && !isWritten)) found.damagedFiles++;
   return lines;
-}
-
-/** Lines are counted from 1, bytes from 0. */
-function place(line: number, at: number): string {
-  return `line ${line}, byte ${at}`;
 }
 
 function summary(found: Found): string {

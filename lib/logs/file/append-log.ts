@@ -279,10 +279,7 @@ export class AppendLog extends LogCounts implements EventLog {
   }
 }
 
-/**
- * A file that this run has written and that is in memory: memory says how long it is, as the directory may not. Its batches
- * are copied one by one, when their turn comes.
- */
+/** A file of this run in memory, which says how long it is, as the directory may not. A batch is copied when its turn comes. */
 function cached(runId: string, name: string, file: CachedFile): StoredBatch {
   const { events, bytes: logBytes, starts } = file;
   const parts = [...file.parts]; // the cache empties its own

@@ -27,6 +27,7 @@ export interface BatchFileOptions {
  */
 export class BatchFile {
   readonly name: string;
+  readonly fd: number;
   /** When it was created, in milliseconds of `performance.now()`. */
   readonly bornMs = performance.now();
   /** The acknowledged bytes, from the start of the file. */
@@ -45,7 +46,6 @@ export class BatchFile {
   /** Whether bytes that were not acknowledged may follow the others. */
   hasFailedEnd = false;
   readonly #fs: FileSystem;
-  readonly #fd: number;
   readonly #options: BatchFileOptions;
   #named = false;
   #unflushed = false;
@@ -54,7 +54,7 @@ export class BatchFile {
 
   private constructor(fs: FileSystem, fd: number, options: BatchFileOptions) {
     this.#fs = fs;
-    this.#fd = fd;
+    this.fd = fd;
     this.name = options.name;
     this.#options = options;
   }
@@ -81,7 +81,7 @@ export class BatchFile {
    */
   async append(lines: Buffer, events: number): Promise<void> {
     try {
-      const writing = writeAll(this.#fs, this.#fd, lines, this.bytes);
+      const writing = writeAll(this.#fs, this.fd, lines, this.bytes);
       const { flushes, confirm } = this.#options;
       if (flushes && this.#fs.dsync !== 0) {
         await this.#withName(writing);
@@ -124,7 +124,7 @@ export class BatchFile {
   /** Cuts off bytes that were written and not acknowledged, so that they do not come back after a crash. */
   async cut(): Promise<void> {
     await callVoid((done) => {
-      this.#fs.ftruncate(this.#fd, this.bytes, done);
+      this.#fs.ftruncate(this.fd, this.bytes, done);
     });
     await this.#flushData();
     this.hasFailedEnd = false;
@@ -133,7 +133,7 @@ export class BatchFile {
   async close(): Promise<void> {
     await this.#flushing.catch(() => undefined);
     await callVoid((done) => {
-      this.#fs.close(this.#fd, done);
+      this.#fs.close(this.fd, done);
     });
   }
 
@@ -145,7 +145,7 @@ export class BatchFile {
 
   async #flushData(): Promise<void> {
     await callVoid((done) => {
-      this.#fs.fdatasync(this.#fd, done);
+      this.#fs.fdatasync(this.fd, done);
     });
   }
 }

@@ -61,11 +61,15 @@ export function writeMarkedLine(
   target.set(text, at);
   let sum = crc32(text);
   let next = at + text.length;
-  for (const mark of [id, run]) {
-    if (mark === null) continue;
-    target.set(mark, next);
-    sum = crc32(mark, sum);
-    next += mark.length;
+  if (id !== null) {
+    target.set(id, next);
+    sum = crc32(id, sum);
+    next += id.length;
+  }
+  if (run !== null) {
+    target.set(run, next);
+    sum = crc32(run, sum);
+    next += run.length;
   }
   for (let bit = 31; bit >= 0; bit--) target[next++] = SPACE - (SPACE - TAB) * ((sum >>> bit) & 1);
   target[next++] = LINE_FEED;

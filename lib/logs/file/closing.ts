@@ -1,12 +1,13 @@
 import { asError, systemCode } from '../../base/errors.js';
 import type { Reporter } from '../../base/reporter.js';
 import type { BatchFile } from './batch-file.js';
+import { identityAt, identityOf, isSame } from './file-identity.js';
 import { callVoid } from './file-system.js';
 import type { FileSystem } from './file-system.js';
 
 /**
  * Finishes a sealed file while its batch is already being delivered: cuts off the end that a failed append left,
- * flushes what no acknowledgement waits for, closes the file, and deletes it if it is empty. Never throws.
+ * flushes what no acknowledgement waits for, deletes the file if it is empty, and closes it. Never throws.
  *
  * @param flushes whether appended bytes may not be flushed yet (`--fsync MILLISECONDS`)
  */
@@ -29,9 +30,9 @@ export async function finishFile(
   let isCut = false;
   if (file.hasFailedEnd) isCut = await step('cut the failed end of', () => file.cut());
   else if (flushes) await flushLate(file, reporter);
-  await step('close', () => file.close());
   const isDeleted =
-    file.events === 0 && (await step('delete the empty', async () => void (await unlink(fs, path))));
+    file.events === 0 && (await step('delete the empty', () => unlinkOpened(fs, file.fd, path)));
+  await step('close', () => file.close());
   return { isCut, isDeleted };
 }
 
@@ -57,4 +58,12 @@ export async function unlink(fs: FileSystem, path: string): Promise<boolean> {
     if (systemCode(error) !== 'ENOENT') throw error;
     return false;
   }
+}
+
+/**
+ * Deletes a file that this process has created and has open. If another one is at its path by now, that one stays: someone
+ * has moved the directory away, and a server that has started in its place may have acknowledged events in it.
+ */
+export async function unlinkOpened(fs: FileSystem, fd: number, path: string): Promise<void> {
+  if (isSame(await identityAt(fs, path), await identityOf(fs, fd))) await unlink(fs, path);
 }

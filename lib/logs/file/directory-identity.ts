@@ -1,13 +1,11 @@
-import type { BigIntStats } from 'node:fs';
 import { join } from 'node:path';
-import { ForebayError, systemCode } from '../../base/errors.js';
+import { ForebayError } from '../../base/errors.js';
+import { identityAt, identityOf, isSame } from './file-identity.js';
+import type { Identity } from './file-identity.js';
 import { call, callVoid } from './file-system.js';
 import type { FileSystem } from './file-system.js';
 
 const RETRY_AFTER_MS = 5000;
-const NOT_THERE: readonly (string | undefined)[] = ['ENOENT', 'ENOTDIR'];
-
-type Identity = Pick<BigIntStats, 'dev' | 'ino'>;
 
 /**
  * Whether a path still leads to the directory and the lock file that were opened at start. A cleaner may remove the
@@ -41,12 +39,8 @@ export class DirectoryIdentity {
     const fd = await call<number>((done) => {
       fs.open(dir, 'r', done);
     });
-    const of = (opened: number): Promise<Identity> =>
-      call<BigIntStats>((done) => {
-        fs.fstat(opened, { bigint: true }, done);
-      });
     try {
-      const opened: [Identity, Identity] = [await of(fd), await of(lockFd)];
+      const opened: [Identity, Identity] = [await identityOf(fs, fd), await identityOf(fs, lockFd)];
       const identity = new DirectoryIdentity(fs, dir, lockFile, fd, opened);
       await identity.confirm();
       return identity;
@@ -61,7 +55,7 @@ export class DirectoryIdentity {
     const [openedDir, openedLock] = this.#opened;
     // if the path is a link, the directory that it leads to
     const paths = [`${this.#dir}/.`, join(this.#dir, this.#lockFile)] as const;
-    const [dir, lock] = await Promise.all([this.#at(paths[0]), this.#at(paths[1])]);
+    const [dir, lock] = await Promise.all([identityAt(this.#fs, paths[0]), identityAt(this.#fs, paths[1])]);
     const isDir = isSame(dir, openedDir);
     this.#isLost = !isDir || !isSame(lock, openedLock);
     if (!this.#isLost) return;
@@ -78,17 +72,6 @@ export class DirectoryIdentity {
   async close(): Promise<void> {
     await close(this.#fs, this.#fd);
   }
-
-  async #at(path: string): Promise<Identity | null> {
-    try {
-      return await call<BigIntStats>((done) => {
-        this.#fs.lstat(path, { bigint: true }, done);
-      });
-    } catch (error) {
-      if (NOT_THERE.includes(systemCode(error))) return null;
-      throw error;
-    }
-  }
 }
 
 /** Nothing was written through it. Never throws. */
@@ -96,8 +79,4 @@ async function close(fs: FileSystem, fd: number): Promise<void> {
   await callVoid((done) => {
     fs.close(fd, done);
   }).catch(() => undefined);
-}
-
-function isSame(a: Identity | null, b: Identity): boolean {
-  return a !== null && a.ino === b.ino && a.dev === b.dev;
 }

@@ -77,40 +77,6 @@ export async function writeAll(fs: FileSystem, fd: number, bytes: Buffer, positi
   }
 }
 
-/**
- * Creates a file that is on the device with its name, or leaves none: after a failed flush another flush could not be
- * trusted. An existing file of the same name belongs to someone else, and stays.
- */
-export async function writeNewFile(
-  fs: FileSystem,
-  path: string,
-  bytes: Buffer,
-  // the directory as of now: someone may have moved it away
-  flushName = async (): Promise<void> => flushDirectory(fs, dirname(path)),
-): Promise<void> {
-  const fd = await call<number>((done) => {
-    fs.open(path, 'wx', 0o640, done);
-  });
-  try {
-    try {
-      await writeAll(fs, fd, bytes, 0);
-      await callVoid((done) => {
-        fs.fsync(fd, done);
-      });
-    } finally {
-      await callVoid((done) => {
-        fs.close(fd, done);
-      });
-    }
-    await flushName();
-  } catch (error) {
-    await callVoid((done) => {
-      fs.unlink(path, done);
-    }).catch(() => undefined);
-    throw error;
-  }
-}
-
 /** Flushes the entries of a directory: until then a new file's name is not durable. */
 export async function flushDirectory(fs: FileSystem, dir: string): Promise<void> {
   const fd = await call<number>((done) => {

@@ -1,8 +1,9 @@
 import { join } from 'node:path';
 import { asError, systemCode } from '../../base/errors.js';
 import { unlink } from './closing.js';
-import { statsOf, writeNewFile } from './file-system.js';
+import { statsOf } from './file-system.js';
 import type { FileSystem } from './file-system.js';
+import { writeNewFile } from './new-file.js';
 import type { DirectorySync } from './directory-sync.js';
 
 export const RESERVE_FILE = 'forebay.reserve';

@@ -5,6 +5,7 @@ import type { Door } from '../../door/door.js';
 import type { Statistics } from '../../statistics.js';
 import { counter, gauge, histogram, labelled } from './family.js';
 import type { Family } from './family.js';
+import { idFamilies } from './id-families.js';
 import { keyFamilies } from './key-families.js';
 import { processFamilies, workerFamilies } from './process-families.js';
 import type { ProcessStatistics } from './process-statistics.js';
@@ -113,7 +114,7 @@ function doorFamilies({ forebay, door, statistics }: Sources): Family[] {
     ),
     counter(
       'source_events_accepted',
-      'Events answered with success, by source.',
+      'Events answered with success and stored, by source: no duplicates.',
       labelled('source', acceptedEvents),
     ),
     counter(
@@ -121,6 +122,7 @@ function doorFamilies({ forebay, door, statistics }: Sources): Family[] {
       'Of these, events whose sender gave no id: sent again, they are other events.',
       labelled('source', idsMade),
     ),
+    ...idFamilies(forebay.idUsage(), statistics),
     ...keyFamilies(door.keys),
     gauge(
       'refusing',

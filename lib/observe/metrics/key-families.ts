@@ -9,7 +9,7 @@ export function keyFamilies(keys: Keys | null): Family[] {
   return [
     counter(
       'key_events_accepted',
-      'Events answered with success, by the name of the key.',
+      'Events answered with success and stored, by the name of the key: no duplicates.',
       holders.map(({ name, acceptedEvents }) => ({ value: acceptedEvents, labels: { key: name } })),
     ),
     counter(

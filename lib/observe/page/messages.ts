@@ -177,7 +177,7 @@ export interface SourceStates {
 export interface SourceState {
   readonly name: string;
   readonly path: string;
-  /** Accepted events. */
+  /** Accepted events: those that were stored. */
   readonly inPerSecond: number;
   /** Events of this run. */
   readonly accepted: number;
@@ -189,8 +189,25 @@ export interface SourceState {
   readonly isRefusing: boolean;
   /** Those of the last minute first, then the most frequent; rare ones may be missing. */
   readonly refusals: readonly Refusals[];
+  /** `null`: the source has no id window. */
+  readonly window: WindowState | null;
   /** Newest first; the more sources there are, the fewer. */
   readonly newest: readonly NewestEvent[];
+}
+
+/** The ids of a source that are known, and what came again in this run. */
+export interface WindowState {
+  /** Events that were not stored, as their ids were known, conflicts included. */
+  readonly duplicates: number;
+  /** Events with other content than the first one with their id. */
+  readonly conflicts: number;
+  /** Since the last duplicate; `null`: there was none. */
+  readonly duplicateAgoSeconds: number | null;
+  readonly ids: number;
+  /** How long ids should be kept. */
+  readonly setSeconds: number;
+  /** How long they are, if there are more than their bound. */
+  readonly effectiveSeconds: number;
 }
 
 /** What was refused for one reason, in this run. */

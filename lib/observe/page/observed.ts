@@ -16,6 +16,9 @@ export interface LastFailure {
   readonly atMs: number;
 }
 
+/** What the id window of a source knows. */
+export type IdUsage = ReturnType<Forebay['idUsage']>[number];
+
 /** What the page sees of a pipeline: a `Forebay`, or the sum of several. */
 export interface ObservedForebay {
   readonly settings: Pick<Forebay['settings'], 'logDir' | 'queueSize' | 'queueBytes' | 'backlogBytesMax'>;
@@ -24,6 +27,7 @@ export interface ObservedForebay {
   statistics(): Statistics | null;
   diskUsage(): Promise<LogSpace | null>;
   recentBatches(): ReturnType<Forebay['recentBatches']> | KnownBatches;
+  idUsage(): readonly IdUsage[];
 }
 
 /** Batches whose states another process has found out. */

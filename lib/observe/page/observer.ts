@@ -55,7 +55,7 @@ export class Observer {
 
   constructor(options: ObserverOptions) {
     this.#options = options;
-    this.#sources = new SourceWatch(options.door, options.showsData ?? false);
+    this.#sources = new SourceWatch(options.door, options.forebay, options.showsData ?? false);
   }
 
   /** To be called once a second, whether or not someone looks; costs some microseconds. */

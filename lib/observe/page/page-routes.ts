@@ -31,6 +31,7 @@ const FILES = [
   'live.js',
   'pipeline.js',
   'sink.js',
+  'source-words.js',
   'sources.js',
   'verdict.js',
 ];

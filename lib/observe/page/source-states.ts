@@ -1,11 +1,11 @@
 import { ERRORS } from '../../base/errors.js';
 import type { ErrorCode } from '../../base/errors.js';
-import type { ObservedDoor, ObservedSource } from './observed.js';
+import type { IdUsage, ObservedDoor, ObservedForebay, ObservedSource } from './observed.js';
 import { NEWEST_MAX } from '../../door/newest-events.js';
 import type { EventHead } from '../../door/newest-events.js';
 import { NO_SOURCE } from '../../door/request-counts.js';
 import { readHead } from './event-head.js';
-import type { CodeWords, NewestEvent, Refusals, SourceState, SourceStates } from './messages.js';
+import type { CodeWords, NewestEvent, Refusals, SourceState, SourceStates, WindowState } from './messages.js';
 
 /** Rates are means over this many looks, a second apart. */
 const RATE_LOOKS = 5;
@@ -28,19 +28,27 @@ interface Growing {
 
 type Refused = Refusals & { readonly code: ErrorCode };
 
-/** Looks at what came to each source and what was refused, once a second. */
+/** Looks at what came to each source, what came again and what was refused, once a second. */
 export class SourceWatch {
   readonly #door: Pick<ObservedDoor, 'counts' | 'sources'>;
+  readonly #forebay: Pick<ObservedForebay, 'idUsage'>;
   readonly #showsData: boolean;
   /** The newest looks: accepted events by source. */
   readonly #looks: { readonly atMs: number; readonly accepted: ReadonlyMap<string, number> }[] = [];
   readonly #accepted = new Map<string, Growing>();
   readonly #refused = new Map<string, Map<ErrorCode, Growing>>();
+  readonly #duplicates = new Map<string, Growing>();
+  #windows: ReadonlyMap<string, IdUsage> = new Map();
   readonly #stray = new Map<ErrorCode, Growing>();
   #nowMs = 0;
 
-  constructor(door: Pick<ObservedDoor, 'counts' | 'sources'>, showsData: boolean) {
+  constructor(
+    door: Pick<ObservedDoor, 'counts' | 'sources'>,
+    forebay: Pick<ObservedForebay, 'idUsage'>,
+    showsData: boolean,
+  ) {
     this.#door = door;
+    this.#forebay = forebay;
     this.#showsData = showsData;
   }
 
@@ -51,6 +59,8 @@ export class SourceWatch {
     if (this.#looks.length > RATE_LOOKS + 1) this.#looks.shift();
     grow(this.#accepted, acceptedEvents, nowMs);
     grow(this.#stray, strayRequests, nowMs);
+    this.#windows = new Map(this.#forebay.idUsage().map((usage) => [usage.source, usage]));
+    grow(this.#duplicates, new Map([...this.#windows].map(([name, of]) => [name, of.duplicates])), nowMs);
     for (const [source, codes] of refusedEvents) {
       let seen = this.#refused.get(source);
       if (seen === undefined) this.#refused.set(source, (seen = new Map()));
@@ -94,6 +104,22 @@ export class SourceWatch {
       refused: all.reduce((sum, { number }) => sum + number, 0),
       isRefusing: all.some(isLately),
       refusals: all.slice(0, CODES_MAX),
+      window: this.#window(name),
+    };
+  }
+
+  #window(name: string): WindowState | null {
+    const usage = this.#windows.get(name);
+    if (usage === undefined) return null;
+    const { duplicates, conflicts, ids, windowSeconds, effectiveSeconds } = usage;
+    const grown = this.#duplicates.get(name);
+    return {
+      duplicates,
+      conflicts,
+      duplicateAgoSeconds: grown === undefined || duplicates === 0 ? null : this.#ago(grown),
+      ids,
+      setSeconds: windowSeconds,
+      effectiveSeconds,
     };
   }
 

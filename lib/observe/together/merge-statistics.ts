@@ -22,6 +22,7 @@ export function mergeStatistics(all: NonEmpty<Statistics>): Statistics {
     events: mergeCounts(all.map(({ events }) => events)),
     failedEvents: sum((each) => each.failedEvents),
     tornFiles: sum((each) => each.tornFiles),
+    idFailures: sum((each) => each.idFailures),
     queuedEvents: sum((each) => each.queuedEvents),
     queuedBytes: sum((each) => each.queuedBytes),
     queueDrainSeconds: most((each) => each.queueDrainSeconds),
@@ -49,6 +50,7 @@ export function mergeCounts(all: readonly EventCounts[]): EventCounts {
     quarantined: sum('quarantined'),
     pending: sum('pending'),
     unreadBatches: sum('unreadBatches'),
+    duplicates: sum('duplicates'),
   };
 }
 

@@ -5,7 +5,13 @@ import { NEWEST_MAX } from '../../door/newest-events.js';
 import { RequestCounts } from '../../door/request-counts.js';
 import { BATCHES_SHOWN_MAX } from '../page/batch-states.js';
 import type { BatchState } from '../page/messages.js';
-import type { KnownBatches, ObservedDoor, ObservedForebay, ObservedSource } from '../page/observed.js';
+import type {
+  IdUsage,
+  KnownBatches,
+  ObservedDoor,
+  ObservedForebay,
+  ObservedSource,
+} from '../page/observed.js';
 import type { Statistics } from '../../statistics.js';
 import { mergeSpaces, mergeStatistics } from './merge-statistics.js';
 import type { PageReport, ReportOf } from './report.js';
@@ -75,6 +81,11 @@ export class Whole implements ObservedForebay, ObservedDoor {
       .flatMap(({ batches: { lastFailure } }) => lastFailure ?? [])
       .toSorted((a, b) => b.atMs - a.atMs);
     return { states, lastFailure: failures[0] ?? null };
+  }
+
+  /** Workers have no id windows. */
+  idUsage(): readonly IdUsage[] {
+    return [];
   }
 
   get counts(): RequestCounts {

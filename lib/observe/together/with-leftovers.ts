@@ -22,6 +22,7 @@ export function withLeftovers(
     },
     logFailure: () => all.map((each) => each.logFailure()).find((failure) => failure !== null) ?? null,
     counts: () => mergeCounts(all.map((each) => each.counts())),
+    idUsage: () => forebay.idUsage(), // where no event comes in there is no window
     sinkState() {
       const states = all.flatMap((each) => each.sinkState() ?? []);
       return states.length === 0 ? null : mergeSinks(states);

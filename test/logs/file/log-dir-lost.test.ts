@@ -1,4 +1,14 @@
-import { cpSync, linkSync, mkdirSync, readdirSync, renameSync, rmSync } from 'node:fs';
+import {
+  cpSync,
+  linkSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import type { Test } from 'tap';
@@ -136,5 +146,48 @@ void t.test('what cannot be looked at is no other directory', async (t) => {
   disk.fail('lstat', null);
   t.equal(await codeOf(forebay.write(eventText('c'))), null);
   await until(() => forebay.counts().pending === 0, 'all is delivered');
-  t.same(batchFiles(dir), []);
+  // the file of the refused event could not be looked at, so it is not deleted before the next start
+  await forebay.stop(0);
+  t.same(
+    batchFiles(dir).map((name) => statSync(join(dir, name)).size),
+    [0],
+  );
+  const { sink } = await startForebay(t, { logDir: dir });
+  await until(() => batchFiles(dir).length === 0, 'the empty file is deleted');
+  t.same(sink.lines, []);
 });
+
+void t.test('a batch file without events takes no other away that is at its path by now', async (t) => {
+  const disk = heldDisk();
+  const parent = tempDir(t);
+  const [dir, moved] = [join(parent, 'log'), join(parent, 'moved')];
+  const { forebay } = await startForebay(t, { fs: disk.fs, logDir: dir, ackTimeoutMs: 60_000 });
+  disk.hold();
+  disk.fail('lstat', 'EIO');
+  const refused = codeOf(forebay.write(eventText('a')));
+  await until(() => disk.flushes === 1, 'the event is being flushed');
+  const [name = ''] = batchFiles(dir);
+  renameSync(dir, moved);
+  mkdirSync(dir);
+  writeFileSync(join(dir, name), 'of a server that has started in the new directory');
+  disk.fail('lstat', null);
+  disk.release();
+  t.equal(await refused, 'LOG_FAILED');
+  await forebay.stop(0);
+  t.match(readFileSync(join(dir, name), 'utf8'), 'of a server');
+  t.same(batchFiles(moved), [name], 'its own file is with the directory');
+});
+
+void t.test(
+  'a batch file without events that was created in another directory is not left there',
+  async (t) => {
+    const parent = tempDir(t);
+    const [dir, moved] = [join(parent, 'log'), join(parent, 'moved')];
+    const { forebay } = await startForebay(t, { logDir: dir, ackTimeoutMs: 60_000 });
+    renameSync(dir, moved);
+    mkdirSync(dir);
+    t.equal(await codeOf(forebay.write(eventText('a'))), LOST);
+    await forebay.stop(0);
+    t.same(batchFiles(dir), []);
+  },
+);

@@ -1,12 +1,15 @@
-import { copyFileSync, mkdirSync } from 'node:fs';
-import { join } from 'node:path';
+import { copyFileSync, cpSync, mkdirSync, readdirSync } from 'node:fs';
+import { basename, join } from 'node:path';
 import t from 'tap';
 import { AppendLog } from '../../../lib/logs/file/append-log.js';
 import { Reporter } from '../../../lib/base/reporter.js';
-import { idsOf } from '../../helpers/running-forebay.js';
+import { idsOf, startForebay, until } from '../../helpers/running-forebay.js';
 import { tempDir } from '../../helpers/temp-dir.js';
 
 const SAMPLES = 'test/logs/file/samples';
+/** A log directory with an id window: a segment has the id `j`, whose file is gone; a file that is in no segment has `k` and `l`. */
+const WITH_IDS = join(SAMPLES, 'with-ids');
+const FILE_WITH_IDS = 'batch_20261130_215109_2.jsonl';
 
 /** A file of each version that wrote another format, and the batches that a sink gets of it: their keys, and their ids. */
 const VERSIONS: readonly (readonly [
@@ -37,6 +40,11 @@ const VERSIONS: readonly (readonly [
       '6574bbed8adedc41-batch_20261130_000000_1.jsonl#3-3@d782a3bda3bd47d6': 'i',
     },
   ],
+  [
+    'with marks of ids',
+    join('with-ids', FILE_WITH_IDS),
+    { '6b9d8ff74b812dda-batch_20261130_215109_2.jsonl@36a86e134ad5cc8f': 'k l' },
+  ],
 ];
 
 for (const [about, file, expected] of VERSIONS) {
@@ -45,7 +53,7 @@ for (const [about, file, expected] of VERSIONS) {
     async (t) => {
       const dir = tempDir(t);
       mkdirSync(dir, { recursive: true });
-      copyFileSync(join(SAMPLES, file), join(dir, file));
+      copyFileSync(join(SAMPLES, file), join(dir, basename(file)));
       const log = await AppendLog.open({ dir, fsync: 'never', reporter: new Reporter() });
       t.teardown(() => log.close());
       const [pending] = await log.list(null, 1);
@@ -67,3 +75,41 @@ for (const [about, file, expected] of VERSIONS) {
     },
   );
 }
+
+const sample = (id: string): string =>
+  `{"id":"${id}","type":"sample","data":{"n":"12345678901234567890"},"timestamp":1796056802885}`;
+/** Longer than any window that a server may have, as the sample grows old. */
+const windowMs = 100 * 366 * 86_400_000;
+
+void t.test('a directory with an id window is delivered, and its ids are known', async (t) => {
+  const dir = tempDir(t);
+  cpSync(WITH_IDS, dir, { recursive: true });
+  const idRules = [{ source: 'events', windowMs, conflict: 'accept' }] as const;
+  const { forebay, sink, said } = await startForebay(t, { logDir: dir, idRules });
+  for (const id of ['j', 'k', 'l'])
+    t.same(await forebay.write(sample(id)), { duplicate: true }, `${id} came before`);
+  t.match(forebay.idUsage(), [{ source: 'events', ids: 3, duplicates: 3, conflicts: 0 }]);
+  t.same(await forebay.write(sample('m')), { duplicate: false });
+  await sink.received(3);
+  await until(() => forebay.counts().pending === 0, 'all is delivered');
+  t.same(sink.lines, ['k', 'l', 'm'].map(sample));
+  t.same(
+    said.filter(({ level, text }) => level !== 'info' && !text.includes('SINK')),
+    [],
+  );
+  t.equal(forebay.counts().quarantined, 0);
+});
+
+void t.test('a server without windows delivers it as well, and stores what comes again', async (t) => {
+  const dir = tempDir(t);
+  cpSync(WITH_IDS, dir, { recursive: true });
+  const before = readdirSync(join(dir, 'id-window'));
+  const { forebay, sink, said } = await startForebay(t, { logDir: dir });
+  t.same(await forebay.write(sample('j')), { duplicate: false });
+  await sink.received(3);
+  await until(() => forebay.counts().pending === 0, 'all is delivered');
+  t.same(sink.lines, ['k', 'l', 'j'].map(sample));
+  t.equal(forebay.counts().quarantined, 0);
+  t.same(readdirSync(join(dir, 'id-window')), before, 'the window is left alone');
+  t.notMatch(said.map(({ text }) => text).join('\n'), /not a batch file|id.window/i);
+});

@@ -153,8 +153,8 @@ export const MUTANTS: readonly Mutant[] = [
     breaks: 'N9',
     edits: [
       {
-        file: 'lib/logs/file/file-system.ts',
-        find: 'await writeAll(fs, fd, bytes, 0);\n      await callVoid((done) => {\n        fs.fsync(fd, done);',
+        file: 'lib/logs/file/new-file.ts',
+        find: 'await writeAll(fs, fd, bytes, 0);\n    await callVoid((done) => {\n      fs.fsync(fd, done);',
         replace:
           'await writeAll(fs, fd, bytes, 0);\n    await callVoid((done) => {\n      if (path.includes("dead-letters")) done(null);\n      else fs.fsync(fd, done);',
       },
@@ -166,7 +166,7 @@ export const MUTANTS: readonly Mutant[] = [
     breaks: 'N9',
     edits: [
       {
-        file: 'lib/logs/file/file-system.ts',
+        file: 'lib/logs/file/new-file.ts',
         find: 'await flushName();',
         replace: 'if (!path.includes("dead-letters")) await flushName();',
       },
@@ -310,8 +310,8 @@ export const MUTANTS: readonly Mutant[] = [
     breaks: 'N7',
     edits: [
       {
-        file: 'lib/logs/file/file-system.ts',
-        find: 'await writeAll(fs, fd, bytes, 0);\n      await callVoid((done) => {\n        fs.fsync(fd, done);',
+        file: 'lib/logs/file/new-file.ts',
+        find: 'await writeAll(fs, fd, bytes, 0);\n    await callVoid((done) => {\n      fs.fsync(fd, done);',
         replace:
           'await writeAll(fs, fd, bytes, 0);\n    await callVoid((done) => {\n      if (path.includes("quarantine")) done(null);\n      else fs.fsync(fd, done);',
       },
@@ -323,7 +323,7 @@ export const MUTANTS: readonly Mutant[] = [
     breaks: 'N7',
     edits: [
       {
-        file: 'lib/logs/file/file-system.ts',
+        file: 'lib/logs/file/new-file.ts',
         find: 'await flushName();',
         replace: 'if (!path.includes("quarantine")) await flushName();',
       },
@@ -428,6 +428,19 @@ export const MUTANTS: readonly Mutant[] = [
     violates: /came out of order|is lost|has no answer|is owed|not delivered/,
   },
   {
+    name: 'lets others go before the rest of a file that the sink takes',
+    breaks: 'N6',
+    edits: [
+      {
+        file: 'lib/delivery/file-settlement.ts',
+        find: 'deadLettered: deadLettered + settlement.refused.length,\n    };',
+        replace:
+          'deadLettered: deadLettered + settlement.refused.length,\n    };\n    if (course.isOpen) return null;',
+      },
+    ],
+    violates: /came out of order/,
+  },
+  {
     name: 'takes what is no event',
     breaks: 'N1',
     edits: [{ file: 'lib/event/event.ts', find: "checkText('id', id);", replace: '' }],
@@ -497,9 +510,9 @@ export const MUTANTS: readonly Mutant[] = [
     breaks: 'N9',
     edits: [
       {
-        file: 'lib/logs/file/file-system.ts',
-        find: '}).catch(() => undefined);\n    throw error;',
-        replace: '}).catch(() => undefined);\n    if (!path.includes("dead-letters")) throw error;',
+        file: 'lib/logs/file/new-file.ts',
+        find: 'throw error;',
+        replace: 'if (!path.includes("dead-letters")) throw error;',
       },
     ],
     violates: LOST,

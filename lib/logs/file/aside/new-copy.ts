@@ -1,7 +1,8 @@
 import { join } from 'node:path';
 import { unlink } from '../closing.js';
-import { statsOf, writeNewFile } from '../file-system.js';
+import { statsOf } from '../file-system.js';
 import type { FileSystem } from '../file-system.js';
+import { writeNewFile } from '../new-file.js';
 import { isFull } from '../reserve.js';
 import type { SubdirectoryOwner } from './subdirectory.js';
 

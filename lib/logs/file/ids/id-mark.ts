@@ -31,6 +31,17 @@ export function sourceTag(source: string): number {
     .readUIntBE(0, SOURCE_BITS / 8);
 }
 
+/** The first two sources with the same number; `null`: there are none. */
+export function sameTag(sources: readonly string[]): readonly [string, string] | null {
+  const known = new Map<number, string>();
+  for (const source of sources) {
+    const other = known.get(sourceTag(source));
+    if (other !== undefined) return [other, source];
+    known.set(sourceTag(source), source);
+  }
+  return null;
+}
+
 const tags = new Map<string, number>();
 
 /** The mark of an event. The next call overwrites it. */

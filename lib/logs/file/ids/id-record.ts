@@ -40,14 +40,39 @@ export function readSegment(file: Buffer<ArrayBuffer>): SegmentContent {
   let damagedLines = 0;
   let start = 0;
   for (let end = file.indexOf(LINE_FEED); end !== -1; end = file.indexOf(LINE_FEED, start)) {
-    const text = checkedText(file.subarray(start, end));
-    const value: unknown = text === null ? null : JSON.parse(text.toString());
-    if (start === 0 && isHead(value)) secretCheck = value.secret;
-    else if (isRecord(value)) records.push(recordOf(value));
-    else damagedLines++;
+    const line = readSegmentLine(file.subarray(start, end), start === 0);
+    if (line === null) damagedLines++;
+    else if ('ids' in line) records.push(line);
+    else secretCheck = line.secretCheck;
     start = end + 1;
   }
   return { secretCheck, records, damagedLines, tornBytes: file.length - start };
+}
+
+/** The first line of a segment. */
+export interface SegmentHead {
+  readonly secretCheck: string;
+}
+
+/**
+ * Reads a line of a segment, without its line feed; `null` if it is damaged.
+ *
+ * @param isFirst whether it is the first line of its file
+ */
+export function readSegmentLine(line: Buffer<ArrayBuffer>, isFirst: boolean): SegmentHead | IdRecord | null {
+  const text = checkedText(line);
+  const value = text === null ? null : jsonOf(text);
+  if (isFirst && isHead(value)) return { secretCheck: value.secret };
+  return isRecord(value) ? recordOf(value) : null;
+}
+
+/** A mark fits text that is not JSON only if someone has made it so. */
+function jsonOf(text: Buffer): unknown {
+  try {
+    return JSON.parse(text.toString());
+  } catch {
+    return null;
+  }
 }
 
 function base64(words: Uint32Array<ArrayBuffer>): string {

@@ -3,8 +3,9 @@ import { join } from 'node:path';
 import { systemCode } from '../../../base/errors.js';
 import { SIP_KEY_BYTES } from '../../../event/sip-hash.js';
 import { unlink } from '../closing.js';
-import { readAll, writeNewFile } from '../file-system.js';
+import { readAll } from '../file-system.js';
 import type { FileSystem } from '../file-system.js';
+import { writeNewFile } from '../new-file.js';
 
 export const SECRET_FILE = 'secret';
 const TEXT = new RegExp(`^[\\da-f]{${2 * SIP_KEY_BYTES}}\\n$`);
@@ -16,11 +17,18 @@ export async function openSecret(fs: FileSystem, dir: string): Promise<Buffer> {
     if (systemCode(error) === 'ENOENT') return null;
     throw error;
   });
-  if (text !== null && TEXT.test(text.toString('latin1'))) return Buffer.from(text.toString('latin1'), 'hex');
+  const found = text === null ? null : secretIn(text);
+  if (found !== null) return found;
   if (text !== null) await unlink(fs, path);
   const secret = newSecret();
   await writeNewFile(fs, path, Buffer.from(`${secret.toString('hex')}\n`));
   return secret;
+}
+
+/** The secret that a file holds; `null` if it is malformed. */
+export function secretIn(file: Buffer): Buffer | null {
+  const text = file.toString('latin1');
+  return TEXT.test(text) ? Buffer.from(text, 'hex') : null;
 }
 
 export function newSecret(): Buffer {

@@ -130,7 +130,7 @@ export class IdSegments implements IdStore {
     try {
       const { secretCheck, records, damagedLines } = readSegment(await readAll(fs, path, null));
       this.#sealed.push(segment);
-      if (secretCheck !== checkOf(this.#secret)) {
+      if (secretCheck !== null && secretCheck !== checkOf(this.#secret)) {
         reporter.warn('ID_WINDOW_DAMAGED', `The ids in ${path} are forgotten: they are of another secret`);
         return;
       }
@@ -194,7 +194,10 @@ export class IdSegments implements IdStore {
   #write(): void {
     if (this.#timer !== null) clearTimeout(this.#timer);
     this.#timer = null;
-    this.#running ??= this.#writeAll().finally(() => (this.#running = null));
+    this.#running ??= this.#writeAll().finally(() => {
+      this.#running = null;
+      if (this.#queue.length > 0) this.#write(); // it came when the last was written
+    });
   }
 
   async #writeAll(): Promise<void> {
@@ -285,7 +288,7 @@ export class IdSegments implements IdStore {
   /** Writes what waits. Never rejects. */
   async close(): Promise<void> {
     this.#write();
-    await this.#running;
+    while (this.#running !== null) await this.#running;
     await this.#endSegment();
   }
 }

@@ -1,6 +1,6 @@
 import type { Snapshot } from '../messages.js';
 import { byId, create, fill, setText, within } from './dom.js';
-import { bytes, count, duration, milliseconds, NOTHING, plain, rate, whole } from './format.js';
+import { bytes, count, duration, milliseconds, NOTHING, plain, plural, rate, whole } from './format.js';
 import type { Shown } from './format.js';
 import type { Level, Part, Verdict } from './verdict.js';
 
@@ -39,7 +39,7 @@ export function showPipeline(snapshot: Snapshot, { bottleneck, level }: Verdict)
     const isCut = index === 2 && to.breaker !== 'closed';
     pipe.className = `pipe${flows[index] === true ? ' flows' : ''}${isCut ? ' cut' : ''}`;
   }
-  const { accepted, delivered, deadLettered, quarantined, pending } = events;
+  const { accepted, delivered, deadLettered, quarantined, pending, duplicates } = events;
   const parts = [
     `${whole(accepted)} accepted`,
     `${whole(delivered)} delivered`,
@@ -47,7 +47,8 @@ export function showPipeline(snapshot: Snapshot, { bottleneck, level }: Verdict)
     `${whole(deadLettered)} dead lettered`,
     ...(quarantined > 0 ? [`${whole(quarantined)} quarantined`] : []),
   ];
-  setText(byId('sum'), `This run: ${parts[0]} = ${parts.slice(1).join(' + ')}`);
+  const beside = duplicates === 0 ? '' : `; beside these, not stored: ${plural(duplicates, 'duplicate')}`;
+  setText(byId('sum'), `This run: ${parts[0]} = ${parts.slice(1).join(' + ')}${beside}`);
 }
 
 function door({

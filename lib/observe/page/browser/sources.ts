@@ -1,6 +1,7 @@
 import type { NewestEvent, Refusals, Snapshot, SourceState, SourceStates } from '../messages.js';
 import { byId, create, fill, setText, within } from './dom.js';
 import { bytes, clock, duration, NOTHING, plain, plural, rate, whole } from './format.js';
+import { windowWords } from './source-words.js';
 
 /** If there are more sources, only these and those that refuse are shown at first. */
 const ROWS_MAX = 8;
@@ -17,10 +18,19 @@ byId('sources-all').addEventListener('click', () => {
   showRows(rows);
 });
 
-/** What came to each source, what was refused and why, and the newest events. */
+/** What came to each source, what came again, what was refused and why, and the newest events. */
 export function showSources(snapshot: Snapshot): void {
   const { shown, more, stray, codes } = snapshot.sources;
-  byId('sources-section').hidden = shown.length === 0;
+  const section = byId('sources-section');
+  section.hidden = shown.length === 0;
+  section.classList.toggle(
+    'has-windows',
+    shown.some(({ window }) => window !== null),
+  );
+  section.classList.toggle(
+    'has-conflicts',
+    shown.some(({ window }) => (window?.conflicts ?? 0) > 0),
+  );
   const list = byId('sources');
   for (const [name, item] of items) {
     if (shown.some((each) => each.name === name)) continue;
@@ -67,6 +77,8 @@ function makeItem(): HTMLElement {
   for (const [className, unit] of [
     ['rate', ' events/s'],
     ['accepted', ' accepted'],
+    ['duplicates', ' duplicates'],
+    ['conflicts', ' conflicts'],
     ['refused', ' refused'],
   ] as const) {
     const number = create('span', `number ${className}`);
@@ -74,18 +86,27 @@ function makeItem(): HTMLElement {
     summary.append(number);
   }
   summary.append(create('span', 'latest'));
-  details.append(summary, create('ul', 'reasons'), create('ul', 'events'), create('p', 'quiet none'));
+  details.append(summary, create('p', 'quiet window'), create('ul', 'reasons'));
+  details.append(create('ul', 'events'), create('p', 'quiet none'));
   item.append(details);
   return item;
 }
 
 function showItem(item: HTMLElement, source: SourceState, { sources: { codes }, point }: Snapshot): void {
-  const { name, path, inPerSecond, accepted, refused, isRefusing, refusals, newest } = source;
+  const { name, path, inPerSecond, accepted, refused, isRefusing, refusals, window, newest } = source;
+  const { duplicates = 0, conflicts = 0 } = window ?? {};
   item.dataset['level'] = isRefusing ? 'attention' : 'well';
   setText(within(item, '.source b'), name);
   setText(within(item, '.path'), path);
   setText(within(item, '.rate span'), rate(inPerSecond));
   setText(within(item, '.accepted span'), whole(accepted));
+  item.classList.toggle('has-window', window !== null);
+  item.classList.toggle('is-short', window !== null && window.effectiveSeconds < window.setSeconds);
+  setText(within(item, '.duplicates span'), whole(duplicates));
+  setText(within(item, '.duplicates .unit'), duplicates === 1 ? ' duplicate' : ' duplicates');
+  setText(within(item, '.conflicts span'), whole(conflicts));
+  setText(within(item, '.conflicts .unit'), conflicts === 1 ? ' conflict' : ' conflicts');
+  setText(within(item, '.window'), window === null ? '' : windowWords(window));
   setText(within(item, '.refused span'), whole(refused));
   setText(within(item, '.latest'), latest(source, codes));
   fill(
@@ -99,18 +120,21 @@ function showItem(item: HTMLElement, source: SourceState, { sources: { codes }, 
   fill(within(item, '.events'), newest, makeEvent, (child, event) => {
     showEvent(child, event, point.atSeconds ?? 0);
   });
-  setText(within(item, '.none'), accepted === 0 ? 'No event has come yet in this run.' : '');
+  setText(within(item, '.none'), accepted + duplicates === 0 ? 'No event has come yet in this run.' : '');
 }
 
 /** Why it refuses, or what it took last. */
 function latest(
-  { isRefusing, refusals, newest, acceptedAgoSeconds }: SourceState,
+  { isRefusing, refusals, newest, acceptedAgoSeconds, window }: SourceState,
   codes: SourceStates['codes'],
 ): string {
   const [reason] = refusals;
   if (isRefusing && reason !== undefined)
     return `${codes[reason.code]?.text ?? reason.code}, ${ago(reason.agoSeconds)}`;
-  if (acceptedAgoSeconds === null) return 'nothing yet';
+  if (acceptedAgoSeconds === null) {
+    const duplicateAgoSeconds = window?.duplicateAgoSeconds ?? null;
+    return duplicateAgoSeconds === null ? 'nothing yet' : `a duplicate, ${ago(duplicateAgoSeconds)}`;
+  }
   const type = newest[0]?.type ?? '';
   return `${type === '' ? 'an event' : type}, ${ago(acceptedAgoSeconds)}`;
 }

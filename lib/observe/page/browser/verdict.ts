@@ -1,5 +1,6 @@
 import type { Snapshot } from '../messages.js';
 import { bytes, duration, milliseconds, plain, plural, rate, whole } from './format.js';
+import { sourceWords } from './source-words.js';
 
 export type Level = 'well' | 'attention' | 'trouble';
 export type Part = 'door' | 'queue' | 'disk' | 'sink';
@@ -17,8 +18,6 @@ export interface Verdict {
 
 /** A batch waits a second for its end and some moments for its turn; what waits longer waits for the sink. */
 const BEHIND_SECONDS = 10;
-/** What a source refused longer ago is no news. */
-const LATELY_SECONDS = 60;
 /** If less of the disk is free than this, it is nearly full. */
 const FREE_SHARE_MIN = 0.05;
 const FREE_BYTES_MIN = 2 ** 30;
@@ -194,23 +193,8 @@ function attention(snapshot: Snapshot): Verdict | null {
       tool(snapshot, 'log', 'verify'),
     );
   }
-  return shut(snapshot);
-}
-
-/** A source that took nothing lately of what came to it, by a fault of its senders or of its settings. */
-function shut({ sources: { shown, codes } }: Snapshot): Verdict | null {
-  for (const { name, path, acceptedAgoSeconds, refusals } of shown) {
-    const fault = refusals.find(
-      ({ code, agoSeconds }) => agoSeconds < LATELY_SECONDS && codes[code]?.retry === false,
-    );
-    if (fault === undefined || (acceptedAgoSeconds ?? Infinity) < LATELY_SECONDS) continue;
-    return saying('attention')(
-      `The source ${name} refuses all that it gets`,
-      `Of what came to ${path} in the last minute nothing was taken. ${codes[fault.code]?.text} (${fault.code}): see Sources below.`,
-      null,
-    );
-  }
-  return null;
+  const ofSource = sourceWords(snapshot);
+  return ofSource && say(...ofSource, null);
 }
 
 /** Which bound clients meet: the headline, why, and the part that it belongs to. */

@@ -1,0 +1,95 @@
+import fc from 'fast-check';
+import t from 'tap';
+import { ID_WORDS } from '../../lib/event/event-ids.js';
+import { IdTable, NONE } from '../../lib/intake/id-table.js';
+import { SEED } from '../helpers/seed.js';
+
+const WINDOW_S = 100;
+
+/** The words of an id. Few have the same first word, so that cells of the index meet. */
+function wordsOf(id: number): Uint32Array {
+  return Uint32Array.of(id % 7, Math.floor(id / 7), 0xffffffff - id, id * 3);
+}
+
+const ids = fc.nat(60);
+const step = fc.oneof(
+  { weight: 5, arbitrary: fc.record({ what: fc.constant('add' as const), id: ids }) },
+  { weight: 3, arbitrary: fc.record({ what: fc.constant('keep' as const), id: ids }) },
+  { weight: 2, arbitrary: fc.record({ what: fc.constant('drop' as const), id: ids }) },
+  { weight: 2, arbitrary: fc.record({ what: fc.constant('wait' as const), id: fc.nat(WINDOW_S) }) },
+  { weight: 1, arbitrary: fc.record({ what: fc.constant('recall' as const), id: ids }) },
+);
+
+void t.test(
+  'it knows exactly the ids that were added, kept or are on their way, and are not too old',
+  (t) => {
+    fc.assert(
+      fc.property(fc.array(step, { maxLength: 400 }), (steps) => {
+        const table = new IdTable(WINDOW_S * 1000, 1_000_000);
+        /** `null`: on its way. */
+        const known = new Map<number, { place: number; atS: number | null }>();
+        let nowS = 1000;
+        for (const { what, id } of steps) {
+          const entry = known.get(id);
+          const isKnown = entry !== undefined && (entry.atS === null || nowS - entry.atS < WINDOW_S);
+          if (what === 'wait') nowS += id;
+          else if (what === 'recall' && entry?.atS !== null) {
+            table.recall(wordsOf(id), 0, nowS - 10, nowS);
+            known.set(id, { place: table.find(wordsOf(id), 0, nowS), atS: nowS - 10 });
+          } else if (what === 'add' && !isKnown) {
+            if (table.find(wordsOf(id), 0, nowS) !== NONE) return false;
+            known.set(id, { place: table.add(wordsOf(id), 0, id, nowS), atS: null });
+          } else if (what === 'keep' && entry?.atS === null) {
+            table.keep(entry.place, nowS);
+            entry.atS = nowS;
+          } else if (what === 'drop' && isKnown) {
+            table.drop(entry.place);
+            known.delete(id);
+          }
+          for (let each = 0; each <= 60; each++) {
+            const expected = known.get(each);
+            const isThere =
+              expected !== undefined && (expected.atS === null || nowS - expected.atS < WINDOW_S);
+            const place = table.find(wordsOf(each), 0, nowS);
+            if ((place !== NONE) !== isThere) return false;
+            if (!isThere) continue;
+            if (table.contentOf(place) !== each * 3) return false;
+            if (table.requestOf(place) !== (expected.atS === null ? each : NONE)) return false;
+          }
+        }
+        return true;
+      }),
+      { seed: SEED, numRuns: 200 },
+    );
+    t.end();
+  },
+);
+
+const many = (id: number): Uint32Array =>
+  Uint32Array.of(Math.imul(id, 0x9e3779b1) >>> 0, id, id ^ 0x5bd1e995, 0);
+
+void t.test('beyond its bound the oldest go first, and it says how long the others were kept', (t) => {
+  const table = new IdTable(WINDOW_S * 1000, 50_000);
+  for (let id = 0; id < 120_000; id++)
+    table.keep(table.add(many(id), 0, 1, 10), 10 + Math.floor(id / 10_000));
+  t.equal(table.size, 50_000);
+  t.equal(table.droppedAgeS, 0, 'the last to go came less than a second before its successor');
+  t.equal(table.find(many(69_999), 0, 21), NONE);
+  t.not(table.find(many(70_000), 0, 21), NONE);
+  table.keep(table.add(many(200_000), 0, 1, 40), 40);
+  t.equal(table.droppedAgeS, 23);
+  t.end();
+});
+
+void t.test('its memory is used again, and a million ids take less than 64 MB', (t) => {
+  const before = process.memoryUsage().arrayBuffers;
+  const table = new IdTable(WINDOW_S * 1000, 1_000_000);
+  for (let id = 0; id < 3_000_000; id++) table.keep(table.add(many(id), 0, 1, 10), 10);
+  t.equal(table.size, 1_000_000);
+  t.equal(table.find(many(2_999_999), 0, 10) === NONE, false);
+  const megabytes = (process.memoryUsage().arrayBuffers - before) / 1e6;
+  t.ok(megabytes < 64 && table.size === 1_000_000, `${megabytes.toFixed(1)} MB`);
+  t.end();
+});
+
+t.equal(ID_WORDS, 4);
