@@ -139,7 +139,7 @@ class Request {
     else told(other.#outcome);
   }
 
-  /** An id stays in the window if its event is durable, and only then. */
+  /** An id stays in the window if its event is durable, and only then (N14). */
   readonly #settle = (from: number, to: number, error: Error | null): void => {
     const { table } = this.#options.source;
     const nowS = entryTime(Date.now());

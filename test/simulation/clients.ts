@@ -215,6 +215,6 @@ function addressOf(number: number): Client | undefined {
   return ADDRESSES[number % ADDRESSES.length];
 }
 
-function codeOf(error: unknown): string {
+export function codeOf(error: unknown): string {
   return error instanceof Error && 'code' in error ? String(error.code) : 'no code';
 }

@@ -36,6 +36,7 @@ export function phaseOf({
 }: Pick<DiskCall<unknown>, 'method' | 'path' | 'adds'>): string | null {
   const isBatch = /batch_[^/]*\.jsonl$/.test(path) && !path.includes('/quarantine/');
   if (path.includes('/quarantine')) return 'setting damaged lines aside';
+  if (path.includes('/id-window') && method !== 'close') return 'keeping ids';
   switch (method) {
     case 'write':
       return isBatch ? 'writing events' : 'noting in the lock file';

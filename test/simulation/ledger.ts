@@ -1,5 +1,10 @@
+import type { IdFinding } from '../../lib/event/event-ids.js';
 import type { Batch } from '../../lib/seams/batch.js';
+import { SentIds } from './id-clients.js';
+import { KnownIds } from './known-ids.js';
+import type { KnownId } from './known-ids.js';
 import { validTexts } from './surviving-log.js';
+import type { DiskTree } from './disk-tree.js';
 import type { SurvivingLog } from './surviving-log.js';
 import type { Tally } from './tally.js';
 
@@ -31,6 +36,12 @@ export interface SentEvent {
   removed: boolean;
   /** Its line with a bit flipped on purpose, and the batch file that holds it. */
   damaged: { readonly batch: string; readonly bytes: Buffer } | null;
+  /** Its id, if that is remembered: then the event is sent several times. */
+  readonly known: KnownId | null;
+  /** How often it was sent and has no answer yet. */
+  pending: number;
+  /** Whether someone has dropped its dead letter. */
+  dropped: boolean;
 }
 
 const RANGE = /(?:#\d+-\d+)+$/;
@@ -58,6 +69,12 @@ export class Ledger {
   readonly #owed = new Set<SentEvent>();
   /** The highest number of each client that has come to the sink. */
   readonly #reached = new Map<string, number>();
+  readonly ids: KnownIds;
+  readonly sentIds = new SentIds();
+  /** Events with remembered ids that had no answer when the last process ended. */
+  cutOff: readonly SentEvent[] = [];
+  /** Whether a line is on a disk. */
+  isOnDisk: (line: string) => boolean = () => false;
   /** The ids of the events that came under each key. */
   readonly #keys = new Map<string, ReadonlySet<string>>();
   /** One flipped bit a file is enough. */
@@ -69,6 +86,9 @@ export class Ledger {
   /** @param logFailedIsInDoubt whether LOG_FAILED does not promise that the event is gone */
   constructor(tally: Tally, logFailedIsInDoubt: boolean) {
     this.#tally = tally;
+    this.ids = new KnownIds(tally, (what) => {
+      this.violated(what);
+    });
     this.#logFailedIsInDoubt = logFailedIsInDoubt;
   }
 
@@ -103,13 +123,76 @@ export class Ledger {
   }
 
   sent(id: string, line: string, client: string | null, number: number): SentEvent {
-    const untaken = { appearances: 0, key: '', taken: false, removed: false, damaged: null } as const;
-    const fresh = { answer: 'none', code: '', ...untaken } as const;
-    const poison = number % POISON_EVERY === 0;
-    const event: SentEvent = Object.assign({ id, client, number, poison, line }, fresh);
-    this.#events.set(id, event);
+    const event = this.#event({ id, line, client, number, known: null });
     this.#unanswered.add(event);
     return event;
+  }
+
+  #event(about: Pick<SentEvent, 'id' | 'line' | 'client' | 'number' | 'known'>): SentEvent {
+    const untaken = { appearances: 0, key: '', taken: false, removed: false, damaged: null } as const;
+    const fresh = { answer: 'none', code: '', pending: 0, dropped: false, ...untaken } as const;
+    const event: SentEvent = Object.assign({ poison: about.number % POISON_EVERY === 0 }, about, fresh);
+    this.#events.set(event.id, event);
+    return event;
+  }
+
+  /** An event with an id that is remembered. It will be sent, and sent again. */
+  idSent(known: KnownId, line: string): SentEvent {
+    const event = this.#event({ id: idOf(line) ?? '', line, client: null, number: this.nextNumber(), known });
+    known.events.push(event);
+    return event;
+  }
+
+  idSends(event: SentEvent, nowMs: number): void {
+    if (event.known !== null) event.known.lastSentMs = nowMs;
+    event.pending++;
+    if (event.answer === 'refused') event.answer = 'none';
+    this.#unanswered.add(event);
+  }
+
+  /** @param finding as the client was told */
+  idAcknowledged(event: SentEvent, finding: IdFinding): void {
+    const { known } = event;
+    if (known === null) return;
+    this.#idAnswered(event);
+    this.#tally.count('ids', `acknowledged: ${finding}`);
+    known.acknowledged = true;
+    if (
+      finding !== 'new' &&
+      !known.events.some((each) => (finding === 'conflict' || each === event) && this.#isStored(each))
+    )
+      this.violated(`${event.id} was answered as a ${finding}, and was not stored before`);
+    if (finding === 'conflict' && known.events.length === 1)
+      this.violated(`${event.id} was answered as a conflict, and has no other content`);
+    // of other content nothing is owed but what was stored before
+    if (finding === 'conflict' && !this.#isStored(event)) event.answer = 'in doubt';
+    else {
+      event.answer = 'acknowledged';
+      if (!event.taken && !event.removed && !event.dropped) this.#owed.add(event);
+    }
+  }
+
+  idRefused(event: SentEvent, code: string): void {
+    this.#idAnswered(event);
+    const inDoubt = code === 'IN_DOUBT';
+    this.#tally.count('ids', inDoubt ? 'answered "in doubt"' : 'refused');
+    this.#tally.count('refusals', code);
+    event.code = code;
+    if (inDoubt && event.known !== null) event.known.excuse ||= 'an answer was in doubt';
+    if (event.answer === 'acknowledged') return;
+    if (inDoubt) event.answer = 'in doubt';
+    if (event.answer !== 'none' || event.pending > 0) return;
+    event.answer = 'refused';
+    if (event.appearances > 0) this.violated(`${event.id} was refused with ${code} after the sink got it`);
+  }
+
+  #idAnswered(event: SentEvent): void {
+    event.pending--;
+    if (event.pending === 0) this.#unanswered.delete(event);
+  }
+
+  #isStored({ line, appearances, removed, dropped, damaged }: SentEvent): boolean {
+    return appearances > 0 || removed || dropped || damaged !== null || this.isOnDisk(line);
   }
 
   acknowledged(event: SentEvent): void {
@@ -132,8 +215,10 @@ export class Ledger {
 
   /** The process is gone: who has no answer yet gets none. */
   processEnded(): void {
+    this.cutOff = [...this.#unanswered].filter(({ known }) => known !== null);
     for (const event of this.#unanswered) {
-      event.answer = 'in doubt';
+      event.pending = 0;
+      if (event.answer !== 'acknowledged') event.answer = 'in doubt';
       this.#tally.count('events', 'left without an answer');
     }
     this.#unanswered.clear();
@@ -153,7 +238,9 @@ export class Ledger {
       else if (event.line !== line) this.violated(`${event.id} came out changed in ${batch}: ${short(line)}`);
       else events.push(event);
     }
-    this.#checkKey(key, events, this.#damagedBatches.has(batch));
+    const isDamaged = this.#damagedBatches.has(batch);
+    this.ids.appeared(key, events, isDamaged);
+    this.#checkKey(key, events, isDamaged);
     for (const event of events) this.#appears(event, batch, inOrder && !this.steppedAside.has(batch));
     return events;
   }
@@ -171,7 +258,9 @@ export class Ledger {
   dropped(texts: readonly string[]): void {
     for (const text of texts) {
       const event = this.#events.get(idOf(text) ?? '');
-      if (event?.poison === true && event.line === text) this.#owed.delete(event);
+      if (event?.poison !== true || event.line !== text) continue;
+      event.dropped = true;
+      this.#owed.delete(event);
     }
   }
 
@@ -182,9 +271,13 @@ export class Ledger {
       const event = this.#events.get(idOf(text) ?? '');
       if (event === undefined) continue;
       event.removed = true;
+      if (event.known !== null) event.known.excuse ||= 'its file was removed';
       this.#owed.delete(event);
     }
     for (const event of this.#owed) if (event.damaged?.batch === batch) this.#owed.delete(event);
+    // it may be acknowledged again
+    for (const event of this.#events.values())
+      if (event.known !== null && event.damaged?.batch === batch) event.removed = true;
   }
 
   /** Someone has moved the log directory: what was owed is theirs. */
@@ -212,12 +305,19 @@ export class Ledger {
     this.#damagedBatches.add(batch);
     for (const text of texts) {
       const event = this.#events.get(idOf(text) ?? '');
-      if (event !== undefined) event.damaged = { batch, bytes };
+      if (event === undefined) continue;
+      event.damaged = { batch, bytes };
+      if (event.known !== null) event.known.excuse ||= 'its line was damaged';
     }
   }
 
   hasDamage(batch: string): boolean {
     return this.#damagedBatches.has(batch);
+  }
+
+  /** Looks for ids that are on a disk twice. */
+  checkIds(tree: DiskTree, dir: string): void {
+    this.ids.checkSurvivors(tree, dir, (line) => this.#events.get(idOf(line) ?? ''));
   }
 
   /** Every acknowledged event is at the sink, or on the disk, or, where it was damaged on purpose, set aside. */
@@ -241,7 +341,13 @@ export class Ledger {
       const event = this.#events.get(idOf(line) ?? '');
       if (event?.line !== line) this.violated(`nobody sent this dead letter: ${short(line)}`);
       else if (!event.poison) this.violated(`${event.id} is a dead letter, and the sink did not refuse it`);
-      else if (event.taken && !event.removed && event.damaged === null && !log.texts.has(line))
+      else if (
+        event.taken &&
+        !event.removed &&
+        event.damaged === null &&
+        event.known?.isTwice !== true &&
+        !log.texts.has(line)
+      )
         this.violated(`${event.id} is a dead letter, and the sink has it; its batch is gone ${when}`);
     }
     this.#tally.count('checks', 'dead letters looked at after a cut', log.deadLetters.size);
@@ -272,6 +378,7 @@ export class Ledger {
     const file = key.replace(CONTENT, '');
     const batch = key.replace(DIGEST, '').replace(START, '');
     for (const event of isDamaged ? [] : events) {
+      if (event.known !== null) continue; // it may be stored twice
       // a batch comes as a whole first: a range is its own then, and otherwise that of a part
       if (event.key === '') event.key = batch;
       if (event.key !== file && event.key !== batch)
@@ -293,10 +400,12 @@ export function fileOf(name: string): string {
   return name.replace(RANGE, '');
 }
 
+/** What an event is known by here. Other events may have the same id if it is one that is remembered. */
 function idOf(line: string): string | null {
   try {
-    const event = JSON.parse(line) as { id?: unknown } | null;
-    return typeof event?.id === 'string' ? event.id : null;
+    const event = JSON.parse(line) as { id?: unknown; type?: unknown } | null;
+    if (typeof event?.id !== 'string') return null;
+    return String(event.type).startsWith('ids ') ? `${event.id} (${String(event.type)})` : event.id;
   } catch {
     return null;
   }

@@ -1,6 +1,8 @@
 import type { Logger } from '../../lib/base/reporter.js';
 import { Forebay } from '../../lib/forebay.js';
 import { Clients } from './clients.js';
+import { IdClients, rulesOf } from './id-clients.js';
+import type { WindowSettings } from './known-ids.js';
 import type { Ledger } from './ledger.js';
 import { moodySink } from './moody-sink.js';
 import type { Moods, SinkMemory } from './moody-sink.js';
@@ -32,16 +34,21 @@ export interface LifeOptions {
   readonly sharesDisk?: boolean;
   /** What the names of its clients begin with. */
   readonly clientNames?: string;
+  /** Whether ids are remembered, and how. */
+  readonly window: WindowSettings | null;
 }
 
 /** One run of Forebay on a simulated disk, from its start until it stops or someone cuts it off. */
 export class Life {
   readonly clients: Clients;
+  readonly idClients: IdClients | null;
   /** Other lives that go on at the same time. */
   readonly beside: Life[] = [];
   phase: Phase = 'starting';
   #replaying = false;
   #broken: string | null = null;
+  /** Whether it has said that its id window has failed. */
+  #hasForgotten = false;
   #phaseStarts = 0;
   #wasInPhase = false;
   readonly #faultsBefore: number;
@@ -50,14 +57,20 @@ export class Life {
   readonly #options: LifeOptions;
 
   constructor(options: LifeOptions) {
-    const { around, ledger, disk, settings, moods, clientNames = 'client' } = options;
+    const { around, ledger, disk, settings, moods, window, clientNames = 'client' } = options;
     this.#options = options;
     this.#faultsBefore = disk.faults.happened;
     this.#movedBefore = ledger.moved.length;
     const inOrder = settings.sinkConcurrency === 1 && options.sharesDisk !== true;
     const sink = moodySink(around, ledger, options.sink, moods, inOrder);
-    this.#forebay = new Forebay({ ...settings, sink, fs: disk.fs, logger: this.#logger() });
-    this.clients = new Clients(around, ledger, this.#forebay, clientNames, () => this.phase === 'running');
+    const ofIds = window === null ? {} : { idRules: rulesOf(window), idWindowMax: window.idsMax };
+    this.#forebay = new Forebay({ ...settings, ...ofIds, sink, fs: disk.fs, logger: this.#logger() });
+    const isOpen = (): boolean => this.phase === 'running';
+    this.clients = new Clients(around, ledger, this.#forebay, clientNames, isOpen);
+    this.idClients = window && new IdClients(around, ledger, this.#forebay, window, clientNames, isOpen);
+    disk.heardFailedFlush = (path) => {
+      if (path.includes('/id-window')) this.#mayForget('a flush failed');
+    };
     this.#forebay.broken.catch((error: unknown) => {
       this.#broken = String(error);
     });
@@ -77,6 +90,28 @@ export class Life {
         this.#startFailed(error);
       },
     );
+  }
+
+  /** Lets clients send. */
+  beginSending(): void {
+    this.clients.begin();
+    this.idClients?.begin();
+  }
+
+  /** It is over: what it said of its id window holds for all that came since. */
+  ended(): void {
+    if (this.#hasForgotten) this.#mayForget('the window failed');
+    for (const each of this.beside) each.ended();
+  }
+
+  /** Events that were sent and have no answer yet. */
+  get #unanswered(): number {
+    return this.clients.unanswered + (this.idClients?.unanswered ?? 0);
+  }
+
+  #mayForget(why: string): void {
+    const { ledger, clientNames = 'client' } = this.#options;
+    ledger.ids.mayBeForgotten(clientNames, why);
   }
 
   stop(): void {
@@ -168,7 +203,7 @@ export class Life {
     const isByHand = (['removed files', 'moved directory', 'removed lock'] as const).some((each) =>
       world.has(each),
     );
-    const isEmpty = pending === 0 && this.clients.unanswered === 0 && !isByHand;
+    const isEmpty = pending === 0 && this.#unanswered === 0 && !isByHand;
     if (queue < 0 || backlog < 0 || (isEmpty && queue + backlog > 0))
       ledger.violated(`nothing waits, and clients have ${queue} of the queue and ${backlog} of the backlog`);
     // what is refused has its answer by the end of the step
@@ -205,7 +240,7 @@ export class Life {
     const { around, ledger, disk, sharesDisk } = this.#options;
     around.trace.add('  stopped');
     this.phase = 'stopped';
-    const { unanswered } = this.clients;
+    const unanswered = this.#unanswered;
     if (unanswered > 0) ledger.violated(`stopped, and ${unanswered} events have no answer`);
     if (disk.openFiles > 0 && sharesDisk !== true)
       ledger.violated(`stopped, and ${disk.openFiles} files are still open`);
@@ -213,8 +248,13 @@ export class Life {
 
   #logger(): Logger {
     const { around, ledger } = this.#options;
-    const line = (_fields: object, message: string): void => {
+    const line = (fields: object, message: string): void => {
       around.trace.add(`  log: ${message}`);
+      if ('code' in fields && /^ID_WINDOW_(FAILED|DAMAGED)$/.test(String(fields.code))) {
+        this.#hasForgotten ||= fields.code === 'ID_WINDOW_FAILED';
+        around.tally.count('ids', `the log said ${String(fields.code)}`);
+        this.#mayForget(`the log said ${String(fields.code)}`);
+      }
       if (message.startsWith('Replaying pending')) this.#replaying = true;
       if (message.startsWith('Stepped aside')) {
         around.tally.count('sink', 'batches that stepped aside, without room for their dead letters');

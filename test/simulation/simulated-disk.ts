@@ -20,6 +20,11 @@ export interface Surroundings {
   readonly random: Random;
   readonly tally: Tally;
   readonly trace: Trace;
+  /**
+   * Whether a flush that a kill interrupts leaves its pages to the next one, as a system does. Otherwise it counts as failed, which is
+   * harsher.
+   */
+  killsLeaveDirty?: boolean;
 }
 
 const SPIKE = 0.02;
@@ -40,6 +45,9 @@ export class SimulatedDisk {
   readonly #open = new Map<number, Descriptor>();
   readonly #underWay = new Set<DiskCall<unknown>>();
   #dead = false;
+  #isKilled = false;
+  /** Hears the path of each flush that failed. */
+  heardFailedFlush: (path: string) => void = () => undefined;
 
   constructor(around: Surroundings, tree: DiskTree = new DiskTree()) {
     this.#around = around;
@@ -82,6 +90,7 @@ export class SimulatedDisk {
 
   /** What the next start finds after the process was killed now: all that was written, flushed or not. */
   kill(): SimulatedDisk {
+    this.#isKilled = this.#around.killsLeaveDirty === true;
     this.#die();
     return new SimulatedDisk(this.#around, this.tree);
   }
@@ -150,7 +159,7 @@ export class SimulatedDisk {
     };
     const fail = (share: number): void => {
       const file = put(Math.floor(length * share));
-      if (dsync) file.failFlush(file.beginFlush(), random, tally);
+      if (dsync && !this.#isKilled) file.failFlush(file.beginFlush(), random, tally);
     };
     const apply = (): number => {
       const room = this.#room(fd, at);
@@ -254,7 +263,7 @@ export class SimulatedDisk {
         node.endFlush(flush);
       };
       fail = () => {
-        node.failFlush(flush, random);
+        if (!this.#isKilled) node.failFlush(flush, random);
       };
     } else {
       const flush = node.beginFlush();
@@ -262,7 +271,7 @@ export class SimulatedDisk {
         node.endFlush(flush);
       };
       fail = () => {
-        node.failFlush(flush, random, tally);
+        if (!this.#isKilled) node.failFlush(flush, random, tally);
       };
     }
     this.#submit({ method, path, apply, fail, done });
@@ -295,6 +304,7 @@ export class SimulatedDisk {
     if (fault !== null) {
       trace.add(`  fails: ${fault.code}, effect ${fault.effect.toFixed(2)}`);
       halfDone(call, fault.effect);
+      if (call.method.endsWith('sync') || call.method === 'write') this.heardFailedFlush(call.path);
       call.done(systemError(fault.code, call.method, call.path));
       return;
     }

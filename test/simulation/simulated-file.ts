@@ -66,7 +66,8 @@ export class SimulatedFile {
     this.#changes++;
     for (let page = Math.floor(position / PAGE); page * PAGE < end; page++)
       this.#dirty.set(page, this.#changes);
-    if (end > this.size) this.#setSize(end);
+    // with the last bytes the system writes the size, also if it failed to do so before
+    if (end > this.size || (end === this.size && end > this.#durableSize)) this.#setSize(end);
   }
 
   read(position: number, length: number): Buffer {

@@ -1,6 +1,9 @@
 import { LOCK_FILE, NOTE_BYTES } from '../../lib/logs/file/directory-lock.js';
 import { RESERVE_BYTES, RESERVE_FILE } from '../../lib/logs/file/reserve.js';
 import { ERRORS } from '../../lib/base/errors.js';
+import { drawWindow } from './id-clients.js';
+import type { WindowSettings } from './known-ids.js';
+import { harmWindow } from './window-harm.js';
 import { planFaults } from './fault-plans.js';
 import { flipBitAtRest } from './flips.js';
 import { Ledger } from './ledger.js';
@@ -43,6 +46,12 @@ export interface SeedResult {
   readonly trace: Trace;
 }
 
+/** Mixed into a seed for what is drawn apart. */
+const APART = 0x1d5;
+/** No world has more ids. */
+const IDS_MANY = 100_000;
+/** In these worlds an id may be forgotten, and its event stored twice. */
+const FORGETFUL: readonly Oddity[] = ['clock', 'end of time', 'removed lock', 'moved directory'];
 const START_MS = Date.UTC(2025, 11, 11, 1, 28);
 const PHASE_STEPS_MAX = 250;
 const PHASES = [
@@ -60,6 +69,7 @@ const PHASES = [
   'replaying',
   'stopping',
 ] as const;
+const PHASES_OF_IDS = Array.from({ length: 6 }, () => 'keeping ids');
 /** How long everything may take to be delivered once nothing goes wrong any more. */
 const CATCH_UP_MS = 20 * 60_000;
 /** The longest wait between two attempts in an outage. */
@@ -75,6 +85,8 @@ export class Simulation {
   readonly #options: SeedOptions;
   readonly #logDir: string;
   readonly #sink: SinkMemory;
+  /** Whether ids are remembered, and how. */
+  readonly #window: WindowSettings | null;
   #disk: SimulatedDisk;
   /** That of the second instance, in worlds that have one. */
   #otherDisk: SimulatedDisk | null;
@@ -86,7 +98,16 @@ export class Simulation {
     this.#ledger = new Ledger(tally, !Object.hasOwn(ERRORS, 'IN_DOUBT'));
     this.#logDir = random.pick(['/log', '/log', '/data/forebay/log']);
     this.#disk = new SimulatedDisk(this.#around);
-    const world = drawWorld(random, options.oddities, options.only);
+    const apart = new Random(options.seed ^ APART);
+    const world = drawWorld(random, apart, options.oddities, options.only);
+    this.#window = world.has('ids') ? drawWindow(apart) : null;
+    this.#around.killsLeaveDirty = this.#window !== null;
+    this.#ledger.ids.windowMs = this.#window?.windowMs ?? Infinity;
+    const odd = FORGETFUL.find((oddity) => world.has(oddity));
+    if (odd !== undefined) this.#ledger.ids.excuseAll(odd);
+    if (this.#window !== null && this.#window.idsMax < IDS_MANY)
+      this.#ledger.ids.excuseAll('there are more ids than are kept');
+    this.#ledger.isOnDisk = (line) => this.#isOnDisk(line);
     for (const oddity of world) tally.count('worlds', oddity);
     this.#sink = new SinkMemory(world, this.#ledger);
     this.#otherDisk = world.has('two instances') ? new SimulatedDisk(this.#around) : null;
@@ -126,7 +147,7 @@ export class Simulation {
     if (this.#has('removed lock')) this.#startSecond(life, fsync, moods);
     for (const each of other === null ? [life] : [life, other]) {
       each.start();
-      each.clients.begin();
+      each.beginSending();
     }
     if (this.#has('removed files'))
       removeBatchesNowAndThen(this.#around, this.#ledger, this.#disk, this.#logDir);
@@ -173,7 +194,15 @@ export class Simulation {
     const clientNames = disk === this.#otherDisk ? 'other' : 'client';
     const shared = { around: this.#around, ledger: this.#ledger, sink: this.#sink };
     const sharesDisk = this.#has('removed lock') && disk === this.#disk;
-    const life = new Life({ ...shared, disk, settings, moods, clientNames, sharesDisk });
+    const life = new Life({
+      ...shared,
+      disk,
+      settings,
+      moods,
+      clientNames,
+      sharesDisk,
+      window: this.#window,
+    });
     if (beside !== null) life.beside.push(beside);
     return life;
   }
@@ -192,7 +221,7 @@ export class Simulation {
       const second = this.#life(this.#disk, settings, moods, null);
       life.beside.push(second);
       second.start();
-      second.clients.begin();
+      second.beginSending();
     };
     begin();
   }
@@ -207,7 +236,7 @@ export class Simulation {
 
   /** What is on the disks. */
   #survivors(): SurvivingLog {
-    const disks = this.#otherDisk === null ? [this.#disk] : [this.#disk, this.#otherDisk];
+    const disks = this.#disks();
     const log = together(disks.map(({ tree }) => readSurvivingLog(tree, this.#logDir)));
     return { ...log, texts: new Set([...log.texts, ...this.#movedTexts()]) };
   }
@@ -222,9 +251,10 @@ export class Simulation {
     // what two do to each other takes its time
     const steps = Math.floor(random.spread(2, 300)) + (this.#has('removed lock') ? PHASE_STEPS_MAX * 4 : 0);
     if (random.chance(0.5)) return { steps, during: null };
+    const phases = this.#window === null ? PHASES : [...PHASES, ...PHASES_OF_IDS];
     return {
       steps: PHASE_STEPS_MAX,
-      during: { phase: random.pick(PHASES), times: Math.floor(random.spread(1, 12)) },
+      during: { phase: random.pick(phases), times: Math.floor(random.spread(1, 12)) },
     };
   }
 
@@ -238,7 +268,7 @@ export class Simulation {
       if (life.phase === 'stopped' || life.beside.length > 0 || random.chance(0.5))
         this.#disk = this.#disk.kill();
       tally.count('ends', life.phase === 'stopped' ? 'orderly stops' : 'failed starts');
-    } else if (fsync === 'always' && random.chance(0.8)) {
+    } else if (fsync === 'always' && random.chance(this.#window === null ? 0.8 : 0.6)) {
       ended = 'a power cut';
       for (const doing of life.doing()) tally.count('cuts', doing);
       this.#disk = this.#disk.powerCut(this.#odds());
@@ -253,6 +283,7 @@ export class Simulation {
       tally.count('ends', 'kills');
     }
     if (!ended.includes('power')) this.#otherDisk = this.#otherDisk?.kill() ?? null;
+    life.ended();
     trace.add(`=== ${ended}`);
     time.forgetAll();
     this.#ledger.processEnded();
@@ -265,8 +296,31 @@ export class Simulation {
       flipBitAtRest(this.#disk.tree, this.#logDir, this.#ledger, this.#around);
     }
     this.#ledger.checkSurvivors(this.#survivors(), `after ${ended}`);
+    this.#checkIds();
+    const harm = this.#window?.harm ?? null;
+    if (harm !== null && random.chance(0.3))
+      harmWindow(this.#around, this.#ledger.ids, this.#disk.tree, this.#logDir, harm);
     if (this.#has('removed files') && random.chance(0.2))
       removeBatches(this.#around, this.#ledger, this.#disk, this.#logDir);
+  }
+
+  #disks(): SimulatedDisk[] {
+    return this.#otherDisk === null ? [this.#disk] : [this.#disk, this.#otherDisk];
+  }
+
+  #checkIds(): void {
+    if (this.#window === null) return;
+    for (const { tree } of this.#disks()) this.#ledger.checkIds(tree, this.#logDir);
+  }
+
+  /** Whether a line is in a batch file, or among what is set aside. */
+  #isOnDisk(line: string): boolean {
+    const dirs = [this.#logDir, ...this.#ledger.moved.map(({ dir }) => dir)];
+    return this.#disks().some(({ tree }) =>
+      dirs
+        .flatMap((dir) => [dir, `${dir}/dead-letters`, `${dir}/quarantine`])
+        .some((dir) => [...tree.files(dir).values()].some((file) => file.content().includes(line))),
+    );
   }
 
   #odds(): { page: number; torn: number; size: number; name: number } {
@@ -279,7 +333,7 @@ export class Simulation {
   async #catchUp(): Promise<void> {
     const { time, tally, trace } = this.#around;
     trace.add('=== nothing goes wrong any more');
-    const disks = this.#otherDisk === null ? [this.#disk] : [this.#disk, this.#otherDisk];
+    const disks = this.#disks();
     for (const { faults, tree } of disks) {
       faults.clear();
       faults.capacityBytes = this.#has('full at the end') ? tree.bytes + this.#missingBytes(tree) : Infinity;
@@ -316,7 +370,11 @@ export class Simulation {
     const isFull = this.#has('full at the end');
     const probe = async (): Promise<void> => {
       let probed = 0;
-      for (const each of lives) void each.clients.probe(3).then(() => probed++);
+      for (const each of lives)
+        void each.clients
+          .probe(3)
+          .then(async () => each.idClients?.sendAgain())
+          .then(() => probed++);
       await finish('events are not answered', () => probed === lives.length);
     };
     if (!isFull) await probe();
@@ -357,6 +415,7 @@ export class Simulation {
     life.stop();
     await finish('stop() does not end', () => life.phase === 'stopped');
     this.#ledger.checkSurvivors(this.#survivors(), 'at the end');
+    this.#checkIds();
     tally.count('checks', 'runs that ended with everything delivered and no file left');
   }
 
@@ -383,7 +442,7 @@ export class Simulation {
   }
 
   #batches(): number {
-    const disks = this.#otherDisk === null ? [this.#disk] : [this.#disk, this.#otherDisk];
+    const disks = this.#disks();
     const files = disks
       .flatMap(({ tree }) => [...tree.files(this.#logDir)])
       .filter(([name]) => isBatchFile(name));
@@ -391,7 +450,7 @@ export class Simulation {
   }
 
   #batchFiles(): number {
-    const disks = this.#otherDisk === null ? [this.#disk] : [this.#disk, this.#otherDisk];
+    const disks = this.#disks();
     return disks.flatMap(({ tree }) => [...tree.files(this.#logDir).keys()].filter(isBatchFile)).length;
   }
 }

@@ -6,8 +6,14 @@ const TAB = 9;
 const SPACE = 32;
 const MARK_BYTES = 32;
 const RUN_MARK_BYTES = 64;
+/** Source, hash and content of an id: before the mark of the run, if the source of the event has a window. */
+const ID_MARK_BYTES = 24 + 96 + 32;
+const ID_MARK = `(?:[ \\t]{${ID_MARK_BYTES}})?`;
 /** With one more space before it, in a file of several batches. */
-const RUN_MARK = new RegExp(` ?[ \\t]{${RUN_MARK_BYTES}}$`);
+const RUN_MARK = ` ?[ \\t]{${RUN_MARK_BYTES}}`;
+/** A text ends with a brace, so all white space after it is marks. */
+const MARKS = new RegExp(`(?<=\\})${ID_MARK}(?:${RUN_MARK})?$`);
+const MARKS_OF_START = new RegExp(`(?<=\\})${ID_MARK}${RUN_MARK}$`);
 const BATCH_NAME = /^batch_\d{8}_\d{6}_\d+\.jsonl$/;
 
 /** What a log directory holds, read by the rules of docs/append-log.md and not by the code of lib/. */
@@ -71,7 +77,7 @@ export function isBatchFile(name: string): boolean {
   return BATCH_NAME.test(name);
 }
 
-/** Each valid line of a batch file, without mark, and the first without that of the run. */
+/** Each valid line of a batch file, without marks. */
 export function validTexts(file: Buffer): string[] {
   const lines = linesOf(file);
   const rest = file.subarray(file.lastIndexOf(LINE_FEED) + 1);
@@ -79,7 +85,7 @@ export function validTexts(file: Buffer): string[] {
   const saved = markedText(rest) ?? markedText(rest.subarray(0, -1));
   const marked = lines.map(markedText).filter((text) => text !== null);
   if (saved !== null) marked.push(saved);
-  if (marked.length > 0) return marked.map((text) => String(text).replace(RUN_MARK, ''));
+  if (marked.length > 0) return marked.map((text) => String(text).replace(MARKS, ''));
   // of a version that wrote no marks
   return lines.map(String).filter(isEvent);
 }
@@ -87,7 +93,7 @@ export function validTexts(file: Buffer): string[] {
 /** How many batches a file holds: each starts with the mark of the run. */
 export function batchesIn(file: Buffer): number {
   const texts = linesOf(file).flatMap((line) => markedText(line) ?? []);
-  return Math.max(1, texts.filter((text) => RUN_MARK.test(String(text))).length);
+  return Math.max(1, texts.filter((text) => MARKS_OF_START.test(String(text))).length);
 }
 
 /** Whether a batch file has a line with a mark that fits. */

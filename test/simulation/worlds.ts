@@ -36,8 +36,13 @@ export const ODDITIES = [
   'moved directory',
   /** The clock comes to the end of what a name can say. */
   'end of time',
+  /** Events have ids that are remembered, and come again: at once, later, after restarts, with other content. */
+  'ids',
 ] as const;
 export type Oddity = (typeof ODDITIES)[number];
+
+/** Came later: drawn apart, so that the worlds of a seed are otherwise the same as before. */
+const LATER: readonly Oddity[] = ['ids'];
 
 /** How likely a world has an oddity. */
 const SHARE = 0.2;
@@ -45,12 +50,19 @@ const SHARE = 0.2;
 /**
  * What is odd about the next world.
  *
+ * @param apart draws what came later
  * @param asked these are, in each world
  * @param only and nothing else is
  */
-export function drawWorld(random: Random, asked: readonly Oddity[], only: boolean): ReadonlySet<Oddity> {
+export function drawWorld(
+  random: Random,
+  apart: Random,
+  asked: readonly Oddity[],
+  only: boolean,
+): ReadonlySet<Oddity> {
   if (only) return new Set(asked);
-  return new Set([...ODDITIES.filter(() => random.chance(SHARE)), ...asked]);
+  const drawn = ODDITIES.filter((oddity) => (LATER.includes(oddity) ? apart : random).chance(SHARE));
+  return new Set([...drawn, ...asked]);
 }
 
 export function isOddity(name: string): name is Oddity {

@@ -116,8 +116,7 @@ export class AppendLog extends LogCounts implements EventLog {
     this.deadLetters = new DeadLetters(parties, options.deadLettersBytesMax ?? Infinity);
     const { sizes, newest: newestLeftover } = found;
     this.#known = { sizes, uncut: this.#uncut, newestLeftover, openedMs: performance.now() };
-    const ofIds = { ...parties, reporter, flushes: fsync !== 'never' };
-    this.ids = options.ids ? new IdSegments({ ...ofIds, ...options.ids }) : null;
+    this.ids = options.ids ? new IdSegments({ ...parties, ...options.ids, reporter, fsync }) : null;
     this.writer = new GroupWriter({
       fs,
       fsync,
@@ -254,7 +253,7 @@ export class AppendLog extends LogCounts implements EventLog {
 
   /** @throws `LOG_DIR_LOST`; the system's error */
   async delete({ name, events, logBytes }: SettledBatch): Promise<void> {
-    await this.ids?.confirm(name); // an id outlives its event
+    await this.ids?.confirm(name); // an id outlives its event (N14)
     // a server with the lock may have a file of this name, or have left letters of this one to be written again (new-copy.ts)
     await this.lock.confirm();
     this.#cache.delete(name);

@@ -21,6 +21,9 @@ export interface Edit {
 }
 
 const LOST = /was acknowledged and is lost/;
+const NOT_STORED =
+  /was answered as a (duplicate|conflict), and was not stored before|was acknowledged and is lost/;
+const STORED_TWICE = /^VIOLATED: the id \S+ of \S+ is stored twice/;
 const REFUSED_BUT_SENT =
   /was refused with LOG_FAILED (and came to the sink all the same|after the sink got it)/;
 
@@ -639,5 +642,171 @@ export const MUTANTS: readonly Mutant[] = [
       },
     ],
     violates: /was acknowledged and is lost|the counts do not add up/,
+  },
+  {
+    name: 'remembers the id of an event that did not become durable',
+    breaks: 'N14',
+    edits: [
+      {
+        file: 'lib/intake/id-intake.ts',
+        find: 'if (error === null) table.keep(place, nowS);',
+        replace: 'if (error !== undefined) table.keep(place, nowS);',
+      },
+    ],
+    violates: NOT_STORED,
+    worlds: ['ids'],
+  },
+  {
+    name: 'answers a twin before the first is durable',
+    breaks: 'N3',
+    edits: [
+      {
+        file: 'lib/intake/id-intake.ts',
+        find: 'if (other !== null && other !== this) (others ??= new Set()).add(other);',
+        replace: '',
+      },
+    ],
+    violates: NOT_STORED,
+    worlds: ['ids'],
+  },
+  {
+    name: 'forgets ids when their batch file is deleted',
+    breaks: 'N14',
+    edits: [
+      {
+        file: 'lib/logs/file/group-writer.ts',
+        find: 'if (file.ids !== null) ids?.add(name, file.ids);',
+        replace: '',
+      },
+    ],
+    violates: STORED_TWICE,
+    worlds: ['ids'],
+  },
+  {
+    name: 'deletes a batch file before its ids are kept elsewhere',
+    breaks: 'N14',
+    edits: [
+      {
+        file: 'lib/logs/file/append-log.ts',
+        find: 'await this.ids?.confirm(name);',
+        replace: '',
+      },
+    ],
+    violates: STORED_TWICE,
+    worlds: ['ids'],
+  },
+  {
+    name: 'does not flush ids before their batch file is deleted',
+    breaks: 'N14',
+    edits: [
+      {
+        file: 'lib/logs/file/ids/segment-file.ts',
+        find: '(flushes ? fs.dsync : 0)',
+        replace: '(flushes ? 0 : fs.dsync)',
+      },
+      {
+        file: 'lib/logs/file/ids/segment-file.ts',
+        find: 'if (this.#flushes && fs.dsync === 0) {',
+        replace: 'if (!this.#flushes) {',
+      },
+    ],
+    violates: STORED_TWICE,
+    worlds: ['ids'],
+  },
+  {
+    name: 'does not flush the name of a file of ids',
+    breaks: 'N14',
+    edits: [
+      {
+        file: 'lib/logs/file/ids/segment-file.ts',
+        find: 'if (isNew && this.#flushes) await flushDirectory(fs, dirname(this.#path));',
+        replace: 'void dirname;\n    void flushDirectory;',
+      },
+    ],
+    violates: STORED_TWICE,
+    worlds: ['ids'],
+  },
+  {
+    name: 'does not read the ids of earlier runs',
+    breaks: 'N14',
+    edits: [
+      {
+        file: 'lib/logs/file/ids/id-segments.ts',
+        find: 'for (const name of names) await this.#readSegment(name);',
+        replace: '',
+      },
+    ],
+    violates: STORED_TWICE,
+    worlds: ['ids'],
+  },
+  {
+    name: 'does not look for ids in batch files that were not sealed',
+    breaks: 'N14',
+    edits: [
+      {
+        file: 'lib/logs/file/ids/left-ids.ts',
+        find: 'if (ids.length > 0) found.set(',
+        replace: 'if (ids.length < 0) found.set(',
+      },
+    ],
+    violates: STORED_TWICE,
+    worlds: ['ids'],
+  },
+  {
+    name: 'believes a line of ids whose checksum does not fit',
+    breaks: 'N14',
+    edits: [
+      {
+        file: 'lib/logs/file/ids/id-record.ts',
+        find: 'checkedText(file.subarray(start, end))',
+        replace: 'checkedText(file.subarray(start, end)) ?? file.subarray(start, Math.max(start, end - 32))',
+      },
+    ],
+    violates: /is stored twice|has no other content/,
+    worlds: ['ids'],
+  },
+  {
+    name: 'lets the id of one holder of a key swallow that of another',
+    breaks: 'N14',
+    edits: [
+      {
+        file: 'lib/intake/id-window.ts',
+        find: 'return [this.#hash.a, this.#hash.b, this.#hash.c];',
+        replace: 'return [0, 0, 0];',
+      },
+    ],
+    violates: NOT_STORED,
+    worlds: ['ids'],
+  },
+  {
+    name: 'lets the id of one source swallow that of another after a restart',
+    breaks: 'N14',
+    edits: [
+      {
+        file: 'lib/intake/id-window.ts',
+        find: 'const table = window.#sources.get(source)?.table;',
+        replace: 'void source;\n      const table = [...window.#sources.values()][0]?.table;',
+      },
+    ],
+    violates: /and was not stored before|is stored twice/,
+    worlds: ['ids'],
+  },
+  {
+    name: 'knows ids of events that a killed run has not made durable',
+    breaks: 'N14',
+    edits: [
+      {
+        file: 'lib/logs/file/ids/left-ids.ts',
+        find: 'if (flushes && ids.length > 0) await writeAgain(fs, path, size);',
+        replace: 'void writeAgain;',
+      },
+      {
+        file: 'lib/logs/file/ids/left-ids.ts',
+        find: 'if (flushes && found.size > 0) await flushDirectory(fs, dir);',
+        replace: 'void flushDirectory;',
+      },
+    ],
+    violates: NOT_STORED,
+    worlds: ['ids'],
   },
 ];

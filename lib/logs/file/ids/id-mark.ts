@@ -2,7 +2,7 @@
  * What the id window keeps of an event, in its line: 24 bits for the source, 96 of the hash of its id, and the 32 bits of
  * the checksum of its content, as 152 characters of white space between the text and the marks after it (run-mark.ts,
  * checksum.ts), which cover it: the most significant bit first; a space is 0, a tab is 1. So an id is exactly as
- * durable as its event, whatever the source made of the request. Lines of other sources have none.
+ * durable as its event (N14), whatever the source made of the request. Lines of other sources have none.
  */
 import { createHash } from 'node:crypto';
 import type { EventIds } from '../../../event/event-ids.js';

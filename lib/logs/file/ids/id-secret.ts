@@ -1,4 +1,4 @@
-import { createHash, getRandomValues } from 'node:crypto';
+import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import { systemCode } from '../../../base/errors.js';
 import { SIP_KEY_BYTES } from '../../../event/sip-hash.js';
@@ -32,7 +32,7 @@ export function secretIn(file: Buffer): Buffer | null {
 }
 
 export function newSecret(): Buffer {
-  return Buffer.from(getRandomValues(new Uint8Array(SIP_KEY_BYTES)));
+  return Buffer.from(crypto.getRandomValues(new Uint8Array(SIP_KEY_BYTES)));
 }
 
 /** Tells one secret from another, and nothing about it. */

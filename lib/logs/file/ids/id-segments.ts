@@ -6,14 +6,16 @@ import { count } from '../../../base/words.js';
 import type { IdStore } from '../../../seams/id-store.js';
 import { Subdirectory } from '../aside/subdirectory.js';
 import type { SubdirectoryOwner } from '../aside/subdirectory.js';
+import type { Fsync } from '../batch-file.js';
 import { compareBatchNames, isBatchName } from '../batch-name.js';
 import { unlink } from '../closing.js';
-import { readAll } from '../file-system.js';
+import { flushDirectory, readAll } from '../file-system.js';
 import { lookAtFiles } from '../plain-files.js';
 import type { FileIds } from './file-ids.js';
 import { readSegment } from './id-record.js';
 import type { IdRecord } from './id-record.js';
-import { checkOf, newSecret, openSecret } from './id-secret.js';
+import { checkOf, newSecret, openSecret, SECRET_FILE } from './id-secret.js';
+import { flushFile } from './left-durable.js';
 import { SegmentFile, SegmentSums } from './segment-file.js';
 import { ID_WINDOW, isSegmentName, SegmentNames } from './segment-name.js';
 
@@ -25,8 +27,7 @@ const GATHER_MS = 100;
 
 export interface IdSegmentsOptions extends SubdirectoryOwner {
   readonly reporter: Reporter;
-  /** Whether ids are flushed before their file is deleted. */
-  readonly flushes: boolean;
+  readonly fsync: Fsync;
   /** The longest window, in milliseconds. */
   readonly windowMs: number;
   /** The names of the sources. */
@@ -74,6 +75,11 @@ export class IdSegments implements IdStore {
     this.#failing = new Outage(options.reporter, null);
   }
 
+  /** Whether ids are flushed before their file is deleted. */
+  get flushes(): boolean {
+    return this.#options.fsync !== 'never';
+  }
+
   get secret(): Uint8Array {
     return this.#secret;
   }
@@ -103,10 +109,18 @@ export class IdSegments implements IdStore {
         return segments.toSorted();
       });
       this.#names = new SegmentNames(names.at(-1) ?? null);
+      if (this.flushes && names.length > 0) await this.#flushLeft([SECRET_FILE, ...names]);
       for (const name of names) await this.#readSegment(name);
     } catch (error) {
       this.#failed(error);
     }
+  }
+
+  /** A run that was killed may not have flushed them, and their batch files are deleted because of them. */
+  async #flushLeft(names: readonly string[]): Promise<void> {
+    const { fs } = this.#options;
+    for (const name of names) await flushFile(fs, join(this.#dir.path, name));
+    await flushDirectory(fs, this.#dir.path);
   }
 
   async #readSegment(name: string): Promise<void> {
@@ -206,14 +220,14 @@ export class IdSegments implements IdStore {
   }
 
   async #append(records: readonly IdRecord[]): Promise<void> {
-    const { fs, flushes, windowMs } = this.#options;
+    const { fs, windowMs } = this.#options;
     const open = this.#open;
     if (open !== null && (open.ids >= SEGMENT_IDS || open.ageMs >= windowMs * SEGMENT_SHARE))
       await this.#endSegment();
     if (this.#open === null) {
       await this.#dir.ensure();
       const name = this.#names.next();
-      this.#open = await SegmentFile.create(fs, join(this.#dir.path, name), name, flushes);
+      this.#open = await SegmentFile.create(fs, join(this.#dir.path, name), name, this.flushes);
     }
     await this.#open.append(records, checkOf(this.#secret));
   }

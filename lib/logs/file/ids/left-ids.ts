@@ -6,13 +6,14 @@ import { timeOf } from '../batch-name.js';
 import type { BatchNames } from '../batch-name.js';
 import { checkedText } from '../checksum.js';
 import { lookAtBatches } from '../directory-listing.js';
-import { withOpen } from '../file-system.js';
+import { BeingWritten, flushDirectory, withOpen } from '../file-system.js';
 import type { FileSystem } from '../file-system.js';
 import { FILE_BOUNDS, partsOf } from '../large-file.js';
 import { marksAt } from '../run-mark.js';
 import { FileIds } from './file-ids.js';
 import { readIdMark, sourceTag } from './id-mark.js';
 import type { IdSegments } from './id-segments.js';
+import { writeAgain } from './left-durable.js';
 
 const LINE_FEED = 0x0a;
 
@@ -31,10 +32,12 @@ export interface LeftIdsOptions {
 
 /**
  * Opens the segments, and finds the ids in batch files that an earlier run left and that are in no segment: those that it
- * had not sealed, or just sealed. Never rejects.
+ * had not sealed, or just sealed. Those files are made durable first, so that no event is a duplicate of one that a power
+ * cut takes (N14). Never rejects.
  */
 export async function openIds(options: LeftIdsOptions): Promise<void> {
   const { fs, dir, reporter, sources, windowMs, segments, names: batchNames } = options;
+  const { flushes } = segments;
   await segments.open();
   if (segments.newestRecorded !== null) batchNames.leaveOut(segments.newestRecorded);
   const { recorded } = segments;
@@ -46,37 +49,56 @@ export async function openIds(options: LeftIdsOptions): Promise<void> {
       for await (const name of files) if (!recorded.has(name) && timeOf(name) > oldestMs) left.push(name);
       return left;
     });
+    const found = new Map<string, FileIds>();
     for (const name of names) {
-      const ids = await idsIn(fs, join(dir, name), tags).catch((error: unknown) => {
+      const ids = await idsIn(fs, join(dir, name), tags, flushes).catch((error: unknown) => {
         const text = `The ids in ${name} are forgotten: it cannot be read`;
         reporter.error('ID_WINDOW_FAILED', text, asError(error));
         return new FileIds();
       });
-      if (ids.length > 0) segments.found(name, timeOf(name), ids);
+      if (ids.length > 0) found.set(name, ids);
     }
+    if (flushes && found.size > 0) await flushDirectory(fs, dir);
+    for (const [name, ids] of found) segments.found(name, timeOf(name), ids);
   } catch (error) {
     reporter.error('ID_WINDOW_FAILED', `The ids of batches in ${dir} are forgotten`, asError(error));
   }
 }
 
-async function idsIn(fs: FileSystem, path: string, tags: ReadonlyMap<number, string>): Promise<FileIds> {
+async function idsIn(
+  fs: FileSystem,
+  path: string,
+  tags: ReadonlyMap<number, string>,
+  flushes: boolean,
+): Promise<FileIds> {
   const ids = new FileIds();
   await withOpen(fs, path, async (fd, { size }) => {
+    // another server may yet cut off what it cannot make durable
+    if (!fs.tryLock(fd, true)) throw new BeingWritten(path);
     for await (const { bytes, isPartOfLine } of partsOf(fs, fd, size, FILE_BOUNDS))
       if (!isPartOfLine) addIds(ids, bytes, tags);
+    if (flushes && ids.length > 0) await writeAgain(fs, path, size);
   });
   return ids;
 }
 
-/** A damaged line has no id: its event is set aside, and one that comes again is stored. */
+/**
+ * A damaged line has no id: its event is set aside, and one that comes again is stored. A last line that has lost no more
+ * than its line feed is an event (batch-lines.ts).
+ */
 function addIds(ids: FileIds, lines: Buffer<ArrayBuffer>, tags: ReadonlyMap<number, string>): void {
   const words = new Uint32Array(ID_WORDS);
-  for (let start = 0, end = lines.indexOf(LINE_FEED); end !== -1; end = lines.indexOf(LINE_FEED, start)) {
-    const line = checkedText(lines.subarray(start, end));
-    start = end + 1;
+  const add = (line: Buffer<ArrayBuffer> | null): void => {
     const marks = line === null ? null : marksAt(line, 0, line.length);
-    if (line === null || marks === null || marks.id === 0) continue;
+    if (line === null || marks === null || marks.id === 0) return;
     const source = tags.get(readIdMark(line, line.length - marks.run - marks.id, words));
     if (source !== undefined) ids.addWords(source, words);
+  };
+  let start = 0;
+  for (let end = lines.indexOf(LINE_FEED); end !== -1; end = lines.indexOf(LINE_FEED, start)) {
+    add(checkedText(lines.subarray(start, end)));
+    start = end + 1;
   }
+  const tail = lines.subarray(start);
+  add(checkedText(tail) ?? checkedText(tail.subarray(0, -1)));
 }

@@ -18,7 +18,11 @@ export class SegmentNames {
   }
 
   next(): string {
-    const [day = '', time = ''] = new Date().toISOString().slice(0, 19).replaceAll(/[-:]/g, '').split('T');
+    const [day = '', time = ''] = new Date(Date.now())
+      .toISOString()
+      .slice(0, 19)
+      .replaceAll(/[-:]/g, '')
+      .split('T');
     const now = `ids_${day}_${time}`;
     const stem = this.#last.slice(0, now.length) > now ? this.#last.slice(0, now.length) : now;
     const n = this.#last.startsWith(stem) ? Number(NUMBER.exec(this.#last)?.[1] ?? 0) + 1 : 1;
