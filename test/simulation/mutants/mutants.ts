@@ -341,6 +341,7 @@ export const MUTANTS: readonly Mutant[] = [
       },
     ],
     violates: /is lost/,
+    worlds: ['cut off'],
   },
   {
     name: 'does not look at the mark',
