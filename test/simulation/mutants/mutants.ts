@@ -759,8 +759,8 @@ export const MUTANTS: readonly Mutant[] = [
     edits: [
       {
         file: 'lib/logs/file/ids/id-record.ts',
-        find: 'checkedText(file.subarray(start, end))',
-        replace: 'checkedText(file.subarray(start, end)) ?? file.subarray(start, Math.max(start, end - 32))',
+        find: 'const text = checkedText(line);',
+        replace: 'const text = checkedText(line) ?? line.subarray(0, -32);',
       },
     ],
     violates: /is stored twice|has no other content/,
