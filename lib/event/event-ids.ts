@@ -51,6 +51,7 @@ export class EventIds {
   refusesAlone = false;
   #words: Uint32Array;
   #length = 0;
+  #sums: (number | undefined)[] = [];
   #findings: IdFinding[] | null = null;
   /** The `Idempotency-Key`, which is hashed with the number of the event in place of its id. */
   readonly #key: Buffer | null;
@@ -93,8 +94,10 @@ export class EventIds {
    * @param start after its first quote
    * @param end before its last quote
    * @param content the checksum of the event as it was sent
+   * @param lineSum the CRC-32 of its line, without marks
    */
-  addJson(bytes: Uint8Array, start: number, end: number, content: number): void {
+  addJson(bytes: Uint8Array, start: number, end: number, content: number, lineSum: number): void {
+    this.#sums[this.#length] = lineSum;
     for (let at = start; at < end; at++) {
       if (bytes[at] !== BACKSLASH) continue;
       const text = Buffer.from(bytes.buffer, bytes.byteOffset + start - 1, end - start + 2).toString();
@@ -102,6 +105,16 @@ export class EventIds {
       return;
     }
     this.#add(bytes, start, end, content);
+  }
+
+  /** The CRC-32 of the line of an event, without marks; `undefined`: it is not known. */
+  sumOf(index: number): number | undefined {
+    return this.#sums[index];
+  }
+
+  /** The lines are others than those that were added. */
+  dropSums(): void {
+    this.#sums = [];
   }
 
   /** Adds an event by the value of its id. @param origin the `source` of a CloudEvent, which is part of its id */
@@ -147,6 +160,7 @@ export class EventIds {
     const ids = new EventIds(this.scope, null, Math.max(1, this.#length - this.duplicates));
     for (let index = 0; index < this.#length; index++) {
       if (this.findingOf(index) !== 'new') continue;
+      ids.#sums.push(this.#sums[index]);
       const at = ID_WORDS * ids.#length++;
       for (let word = 0; word < ID_WORDS; word++)
         ids.#words[at + word] = this.#words[ID_WORDS * index + word] ?? 0;
@@ -176,18 +190,31 @@ export function blockOf(event: unknown, depthMax: number, ids: EventIds | null):
   const text = eventText(event);
   const line = eventLine(text, Date.now(), depthMax);
   const block = EventBlock.of(line);
-  ids?.addText(idOfLine(line).id, contentOfText(text.trim()));
+  ids?.addText(idOfLine(line).id, contentOfText(text));
   block.ids = ids;
   return block;
 }
 
-/** The checksum of an event as it was sent: whether one that comes again is the same. */
+/** The checksum of a body as it was sent: whether one that comes again is the same. */
 export function contentOf(bytes: Uint8Array, start: number, end: number): number {
   return crc32(new Uint8Array(bytes.buffer, bytes.byteOffset + start, end - start));
 }
 
+/** The checksum of an event as it was sent. @param text of the event: its last brace, which each has, does not count */
 export function contentOfText(text: string): number {
-  return crc32(text);
+  return crc32(text.trim().slice(0, -1));
+}
+
+/** The same of an event in UTF-8, from `start` to before `end`. */
+export function contentOfEvent(bytes: Uint8Array, start: number, end: number): number {
+  return contentOf(bytes, start, end - 1);
+}
+
+const BRACE = Buffer.from('}');
+
+/** The CRC-32 of an event's line. @param content of the event @param tail what is in place of its last brace */
+export function lineSum(content: number, tail: Uint8Array = BRACE): number {
+  return crc32(tail, content);
 }
 
 /** The bytes of a text, also with halves of surrogate pairs, which UTF-8 cannot hold and `Buffer.from` makes equal. */

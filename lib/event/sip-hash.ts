@@ -11,6 +11,11 @@ export const SIP_KEY_BYTES = 16;
 
 const ROUNDS = 2;
 const ROUNDS_AT_END = 4;
+/** What was hashed last. */
+const WORDS = 0;
+const LAST = 1;
+const FIRST_HALF = 2;
+const END = 3;
 
 /** Hashes with one key. The code is on halves of 64-bit words, as JavaScript's integers have 32 bits. */
 export class SipHash {
@@ -18,17 +23,26 @@ export class SipHash {
   a = 0;
   b = 0;
   c = 0;
-  readonly #key: Int32Array;
+  readonly #k0: number;
+  readonly #k1: number;
+  readonly #k2: number;
+  readonly #k3: number;
 
   /** @param key 16 secret bytes */
   constructor(key: Uint8Array) {
     const view = new DataView(key.buffer, key.byteOffset, SIP_KEY_BYTES);
-    this.#key = Int32Array.from([0, 4, 8, 12], (at) => view.getInt32(at, true));
+    this.#k0 = view.getInt32(0, true);
+    this.#k1 = view.getInt32(4, true);
+    this.#k2 = view.getInt32(8, true);
+    this.#k3 = view.getInt32(12, true);
   }
 
   /** Hashes the bytes from `start` to before `end`. */
   hash(bytes: Uint8Array, start: number, end: number): void {
-    const [k0 = 0, k1 = 0, k2 = 0, k3 = 0] = this.#key;
+    const k0 = this.#k0;
+    const k1 = this.#k1;
+    const k2 = this.#k2;
+    const k3 = this.#k3;
     let v0l = 0x70736575 ^ k0;
     let v0h = 0x736f6d65 ^ k1;
     let v1l = 0x6e646f6d ^ k2 ^ 0xee;
@@ -37,33 +51,33 @@ export class SipHash {
     let v2h = 0x6c796765 ^ k1;
     let v3l = 0x79746573 ^ k2;
     let v3h = 0x74656462 ^ k3;
+    const whole = end - ((end - start) & 7);
     let at = start;
-    for (let step: 'words' | 'last' | 'first half' | 'end' = 'words'; ;) {
+    for (let step = WORDS; ;) {
       let rounds = ROUNDS;
       let ml = 0;
       let mh = 0;
-      if (step === 'words') {
-        const left = end - at;
-        for (let index = Math.min(left, 8) - 1; index >= 0; index--) {
-          const byte = bytes[at + index] ?? 0;
-          if (index >= 4) mh = (mh << 8) | byte;
-          else ml = (ml << 8) | byte;
-        }
+      if (at < whole) {
+        ml = wordAt(bytes, at);
+        mh = wordAt(bytes, at + 4);
         at += 8;
-        if (left < 8) {
-          mh |= (end - start) << 24;
-          step = 'last';
-        }
-      } else if (step === 'last') {
+      } else if (step === WORDS) {
+        // the rest, and the length
+        for (let index = end - 1; index >= at + 4; index--) mh = (mh << 8) | (bytes[index] ?? 0);
+        for (let index = Math.min(end, at + 4) - 1; index >= at; index--)
+          ml = (ml << 8) | (bytes[index] ?? 0);
+        mh |= (end - start) << 24;
+        step = LAST;
+      } else if (step === LAST) {
         v2l ^= 0xee;
         rounds = ROUNDS_AT_END;
-        step = 'first half';
-      } else if (step === 'first half') {
+        step = FIRST_HALF;
+      } else if (step === FIRST_HALF) {
         this.a = (v0l ^ v1l ^ v2l ^ v3l) >>> 0;
         this.b = (v0h ^ v1h ^ v2h ^ v3h) >>> 0;
         v1l ^= 0xdd;
         rounds = ROUNDS_AT_END;
-        step = 'end';
+        step = END;
       } else {
         this.c = (v0l ^ v1l ^ v2l ^ v3l) >>> 0;
         return;
@@ -110,4 +124,9 @@ export class SipHash {
       v0h ^= mh;
     }
   }
+}
+
+function wordAt(bytes: Uint8Array, at: number): number {
+  const low = (bytes[at] ?? 0) | ((bytes[at + 1] ?? 0) << 8);
+  return low | ((bytes[at + 2] ?? 0) << 16) | ((bytes[at + 3] ?? 0) << 24);
 }

@@ -6,7 +6,7 @@ import type { EventScan } from '../event/event-scan.js';
 import { jsonAnswer } from '../seams/http-answer.js';
 import type { HttpAnswer } from '../seams/http-answer.js';
 import { EventBlock } from '../event/event-block.js';
-import { contentOf, contentOfText } from '../event/event-ids.js';
+import { contentOfEvent, contentOfText, lineSum } from '../event/event-ids.js';
 import type { EventIds } from '../event/event-ids.js';
 import type { EventReader, Limits, RequestHead } from '../seams/source.js';
 
@@ -172,12 +172,14 @@ export abstract class EventsReader implements EventReader {
     this.#checkRoom();
     const { scan, isLenient: isPlaced } = this.#how;
     const { ids } = this.block;
+    const tail = scan?.hasTimestamp === true ? null : timestampEndBytes(Date.now());
     if (ids !== null && scan !== null) {
-      ids.addJson(bytes, scan.idStart + 1, scan.idEnd - 1, contentOf(bytes, start, end));
+      const content = contentOfEvent(bytes, start, end);
+      ids.addJson(bytes, scan.idStart + 1, scan.idEnd - 1, content, lineSum(content, tail ?? undefined));
       if (isPlaced) this.#places.push(line === null ? { index: this.events } : { line });
     }
-    if (scan?.hasTimestamp === true) this.block.add(bytes, start, end, NOTHING);
-    else this.block.add(bytes, start, end - 1, timestampEndBytes(Date.now()));
+    if (tail === null) this.block.add(bytes, start, end, NOTHING);
+    else this.block.add(bytes, start, end - 1, tail);
   }
 
   /** @throws ForebayError with the place of the event, unless lenient; `BODY_TOO_LARGE` for one event too many */
@@ -192,7 +194,7 @@ export abstract class EventsReader implements EventReader {
       this.block.addText(line);
       if (this.block.ids === null) return;
       const { id, origin } = idOf(line);
-      this.block.ids.addText(id, contentOfText(text.trim()), origin);
+      this.block.ids.addText(id, contentOfText(text), origin);
       if (this.refused !== undefined) this.#places.push(place ?? { index: 0 });
     } catch (error) {
       if (!(error instanceof ForebayError) || place === null) throw error;

@@ -1,4 +1,4 @@
-import { writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import type { Test } from 'tap';
@@ -7,6 +7,8 @@ import { idRulesOf } from '../../lib/cli/id-rules.js';
 import { SERVER_SETTINGS } from '../../lib/cli/server-settings.js';
 import { fromObject } from '../../lib/settings/option-table.js';
 import { openSources } from '../../lib/sources/registry.js';
+import { checkedText } from '../../lib/logs/file/checksum.js';
+import { batchFiles } from '../helpers/left-files.js';
 import { madeKey, openKeys } from '../helpers/keys-file.js';
 import { ids, openRaw, whole } from '../helpers/raw-door.js';
 import type { Door } from '../helpers/raw-door.js';
@@ -214,4 +216,28 @@ void t.test('webhooks of senders that give each delivery an id have a window, ot
   t.throws(() => idRulesOf(sources, { ...two, idWindowMs: 1000 }), {
     message: /^--id-window goes with --workers 1/,
   });
+});
+
+void t.test('each line on disk fits its checksum, which is made from that of the content', async (t) => {
+  const logDir = tempDir(t);
+  const door = await openRaw(t, { idWindowMs: 3_600_000, logDir });
+  door.sink.held = true;
+  const timed = (id: string): string => JSON.stringify({ id, type: 't', data: 1, timestamp: 1 });
+  await answerTo(door, text('a'));
+  await answerTo(door, timed('b'), WAYS['node:http']);
+  await answerTo(door, array(text('a'), timed('c'), text('d')));
+  await answerTo(door, lines(timed('e'), text('f'), text('a'), ` ${text('g')} `), NDJSON);
+  const files = batchFiles(logDir).map((name) => readFileSync(join(logDir, name)));
+  const all = files.flatMap((file) => {
+    const found: (string | null)[] = [];
+    for (let start = 0, end = file.indexOf(10); end !== -1; end = file.indexOf(10, start)) {
+      found.push(checkedText(file.subarray(start, end))?.toString().trim() ?? null);
+      start = end + 1;
+    }
+    return found;
+  });
+  t.same(
+    all.map((line) => (JSON.parse(line ?? '{}') as { id?: string }).id),
+    ['a', 'b', 'c', 'd', 'e', 'f', 'g'],
+  );
 });

@@ -45,6 +45,7 @@ export function blockBytes(block: EventBlock, from: number, to: number): number 
  * @param source holds the text, from `start` to before `end`
  * @param run the mark of the run, for the first line of a file
  * @param id the mark of its id, if its source has a window
+ * @param textSum the CRC-32 of the text, if it is known
  * @returns the position after the line
  */
 export function writeMarkedLine(
@@ -55,11 +56,12 @@ export function writeMarkedLine(
   end: number,
   run: Uint8Array | null = null,
   id: Uint8Array | null = null,
+  textSum?: number,
 ): number {
   // a plain view: Buffer's subarray takes three times as long, a large share of the whole
   const text = new Uint8Array(source.buffer, source.byteOffset + start, end - start);
   target.set(text, at);
-  let sum = crc32(text);
+  let sum = textSum ?? crc32(text);
   let next = at + text.length;
   if (id !== null) {
     target.set(id, next);

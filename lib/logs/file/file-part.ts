@@ -82,7 +82,8 @@ function writeLines(
     for (let index = from; index < to; index++) {
       const [textAt, textEnd] = [block.startOf(index), block.startOf(index + 1)];
       const ofId = ids === null ? null : idMark(ids, index);
-      at = writeMarkedLine(target, at, bytes, textAt, textEnd, at === start ? mark : null, ofId);
+      const ofRun = at === start ? mark : null;
+      at = writeMarkedLine(target, at, bytes, textAt, textEnd, ofRun, ofId, ids?.sumOf(index));
     }
   }
   return at;

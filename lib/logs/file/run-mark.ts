@@ -14,6 +14,7 @@ import { ID_MARK_BYTES } from './ids/id-mark.js';
 
 const SPACE = 0x20;
 const TAB = 0x09;
+const CLOSING_BRACE = 0x7d;
 export const RUN_MARK_BYTES = 64;
 const HEX_DIGITS = RUN_MARK_BYTES / 4;
 /** The size of the mark in a file of several batches. */
@@ -49,13 +50,11 @@ const MARKS: ReadonlyMap<number, LineMarks> = new Map(
     [0, RUN_MARK_BYTES, BATCH_MARK_BYTES].map((run): [number, LineMarks] => [id + run, { run, id }]),
   ),
 );
-const MARKS_BYTES_MAX = ID_MARK_BYTES + BATCH_MARK_BYTES;
 
-/** The marks of a line, which ends at `end` without its checksum. */
-export function marksAt(file: Uint8Array, start: number, end: number): LineMarks {
-  let at = end;
-  while (at > start && end - at <= MARKS_BYTES_MAX && (file[at - 1] === SPACE || file[at - 1] === TAB)) at--;
-  return at === start ? NO_MARKS : (MARKS.get(end - at) ?? NO_MARKS);
+/** The marks of a line of an event, which ends at `end` without its checksum: all that follows its last brace. */
+export function marksAt(file: Buffer, start: number, end: number): LineMarks {
+  const brace = file.lastIndexOf(CLOSING_BRACE, end - 1);
+  return brace < start ? NO_MARKS : (MARKS.get(end - brace - 1) ?? NO_MARKS);
 }
 
 /** The run in the first line of a file, which ends at `end` without its own mark; `null` if no run is named. */

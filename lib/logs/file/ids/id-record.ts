@@ -1,3 +1,4 @@
+import { endianness } from 'node:os';
 import { ID_BYTES } from '../../../event/event-ids.js';
 import { checkedText, markedLine } from '../checksum.js';
 import { FileIds } from './file-ids.js';
@@ -32,6 +33,7 @@ export interface SegmentContent {
 }
 
 const LINE_FEED = 0x0a;
+const isLittleEndian = endianness() === 'LE';
 
 /** Reads a segment. A damaged line is not believed. */
 export function readSegment(file: Buffer<ArrayBuffer>): SegmentContent {
@@ -76,9 +78,8 @@ function jsonOf(text: Buffer): unknown {
 }
 
 function base64(words: Uint32Array<ArrayBuffer>): string {
-  const bytes = Buffer.allocUnsafe(words.length * 4);
-  for (const [index, word] of words.entries()) bytes.writeUInt32LE(word, index * 4);
-  return bytes.toString('base64');
+  const bytes = Buffer.from(words.buffer, words.byteOffset, words.byteLength);
+  return (isLittleEndian ? bytes : Buffer.from(bytes).swap32()).toString('base64');
 }
 
 interface RecordLine {
