@@ -15,17 +15,29 @@ const BETWEEN = Buffer.of(0xfe);
 const SCRATCH_BYTES = 512;
 const scratch = Buffer.alloc(SCRATCH_BYTES);
 
+export type IdMask = readonly [number, number, number];
+
 /** Whose ids they are: those of one scope never meet those of another. */
 export interface IdScope {
   /** The name of the source. */
   readonly source: string;
   readonly hash: SipHash;
-  /** Mixed into each id: a number of the holder of the key, if there is one. */
-  readonly mask: readonly [number, number, number];
+  /** The number of the holder of the key, of 40 bits; `null`: there is none. */
+  readonly holder: number | null;
+  /** Mixed into each id: `maskOf` the holder. */
+  readonly mask: IdMask;
   /** How long ids are kept, in milliseconds. */
   readonly windowMs: number;
   /** Whether an event with the id of another one is refused. */
   readonly refusesConflicts: boolean;
+}
+
+/** What is known of the line of an event. */
+export interface LineFacts {
+  /** The CRC-32 of the line without marks. */
+  readonly sum: number;
+  /** Whether it has a `timestamp` at its end that the sender did not send. */
+  readonly hasTail: boolean;
 }
 
 /** What became of an event that was found in the window. */
@@ -51,7 +63,7 @@ export class EventIds {
   refusesAlone = false;
   #words: Uint32Array;
   #length = 0;
-  #sums: (number | undefined)[] = [];
+  #lines: LineFacts[] = [];
   #findings: IdFinding[] | null = null;
   /** The `Idempotency-Key`, which is hashed with the number of the event in place of its id. */
   readonly #key: Buffer | null;
@@ -94,10 +106,10 @@ export class EventIds {
    * @param start after its first quote
    * @param end before its last quote
    * @param content the checksum of the event as it was sent
-   * @param lineSum the CRC-32 of its line, without marks
+   * @param line of the event, whose id and content can be found in it again
    */
-  addJson(bytes: Uint8Array, start: number, end: number, content: number, lineSum: number): void {
-    this.#sums[this.#length] = lineSum;
+  addJson(bytes: Uint8Array, start: number, end: number, content: number, line: LineFacts): void {
+    this.#lines.push(line);
     for (let at = start; at < end; at++) {
       if (bytes[at] !== BACKSLASH) continue;
       const text = Buffer.from(bytes.buffer, bytes.byteOffset + start - 1, end - start + 2).toString();
@@ -107,14 +119,19 @@ export class EventIds {
     this.#add(bytes, start, end, content);
   }
 
-  /** The CRC-32 of the line of an event, without marks; `undefined`: it is not known. */
-  sumOf(index: number): number | undefined {
-    return this.#sums[index];
+  /** What is known of the line of an event, if id and content of each event can be found in its line. */
+  lineOf(index: number): LineFacts | null {
+    return this.areInLines ? (this.#lines[index] ?? null) : null;
+  }
+
+  /** Whether id and content of each event can be found in its line again. */
+  get areInLines(): boolean {
+    return this.#key === null && this.#lines.length === this.#length;
   }
 
   /** The lines are others than those that were added. */
-  dropSums(): void {
-    this.#sums = [];
+  dropLines(): void {
+    this.#lines = [];
   }
 
   /** Adds an event by the value of its id. @param origin the `source` of a CloudEvent, which is part of its id */
@@ -160,7 +177,8 @@ export class EventIds {
     const ids = new EventIds(this.scope, null, Math.max(1, this.#length - this.duplicates));
     for (let index = 0; index < this.#length; index++) {
       if (this.findingOf(index) !== 'new') continue;
-      ids.#sums.push(this.#sums[index]);
+      const line = this.#lines[index];
+      if (this.areInLines && line !== undefined) ids.#lines.push(line);
       const at = ID_WORDS * ids.#length++;
       for (let word = 0; word < ID_WORDS; word++)
         ids.#words[at + word] = this.#words[ID_WORDS * index + word] ?? 0;
@@ -212,9 +230,21 @@ export function contentOfEvent(bytes: Uint8Array, start: number, end: number): n
 
 const BRACE = Buffer.from('}');
 
-/** The CRC-32 of an event's line. @param content of the event @param tail what is in place of its last brace */
-export function lineSum(content: number, tail: Uint8Array = BRACE): number {
-  return crc32(tail, content);
+/** @param content of the event @param tail what is in place of its last brace; `null`: the line is as it was sent */
+export function lineFacts(content: number, tail: Uint8Array | null): LineFacts {
+  return { sum: crc32(tail ?? BRACE, content), hasTail: tail !== null };
+}
+
+/** Before the number of a holder. No UTF-8 has this byte, so no id hashes to the same. */
+const HOLDER = 0xfd;
+
+/** What is mixed into the ids of a holder. */
+export function maskOf(hash: SipHash, holder: number | null): IdMask {
+  if (holder === null) return [0, 0, 0];
+  const bytes = Buffer.alloc(6, HOLDER);
+  bytes.writeUIntBE(holder, 1, 5);
+  hash.hash(bytes, 0, bytes.length);
+  return [hash.a, hash.b, hash.c];
 }
 
 /** The bytes of a text, also with halves of surrogate pairs, which UTF-8 cannot hold and `Buffer.from` makes equal. */

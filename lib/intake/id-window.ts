@@ -1,6 +1,6 @@
+import { createHash } from 'node:crypto';
 import type { Reporter } from '../base/reporter.js';
-import { EventIds, ID_WORDS } from '../event/event-ids.js';
-import type { IdScope } from '../event/event-ids.js';
+import { EventIds, ID_WORDS, maskOf } from '../event/event-ids.js';
 import { SipHash } from '../event/sip-hash.js';
 import type { IdRule, IdStore } from '../seams/id-store.js';
 import type { Intake } from '../seams/intake.js';
@@ -8,9 +8,6 @@ import { IdIntake } from './id-intake.js';
 import { entryTime } from './id-table.js';
 import { IdsOfSource } from './ids-of-source.js';
 import type { IdUsage } from './ids-of-source.js';
-
-/** Before the name of a holder. No UTF-8 has this byte, so no id hashes to the same. */
-const HOLDER = Buffer.of(0xfd);
 
 /** The ids of events that were taken lately, by source, so that an event that comes again is not stored twice. */
 export class IdWindow {
@@ -52,18 +49,13 @@ export class IdWindow {
     let scope = ofSource.scopes.get(holder);
     if (scope === undefined) {
       const { windowMs, conflict } = ofSource.rule;
-      const mask = this.#maskOf(holder);
-      scope = { source, hash: this.#hash, mask, windowMs, refusesConflicts: conflict === 'reject' };
+      const number = holder === null ? null : numberOf(holder);
+      const mask = maskOf(this.#hash, number);
+      const refusesConflicts = conflict === 'reject';
+      scope = { source, hash: this.#hash, holder: number, mask, windowMs, refusesConflicts };
       ofSource.scopes.set(holder, scope);
     }
     return new EventIds(scope, key);
-  }
-
-  #maskOf(holder: string | null): IdScope['mask'] {
-    if (holder === null) return [0, 0, 0];
-    const name = Buffer.concat([HOLDER, Buffer.from(holder)]);
-    this.#hash.hash(name, 0, name.length);
-    return [this.#hash.a, this.#hash.b, this.#hash.c];
   }
 
   /** Puts the rule around an intake. */
@@ -81,4 +73,9 @@ export class IdWindow {
   get usage(): readonly IdUsage[] {
     return [...this.#sources.values()].map(({ usage }) => usage);
   }
+}
+
+/** The number of a holder: 40 bits, as it is in each line. */
+function numberOf(holder: string): number {
+  return createHash('sha256').update(holder).digest().readUIntBE(0, 5);
 }

@@ -24,6 +24,6 @@ export function withKeyMember(block: EventBlock, member: string, name: string): 
     marked.add(bytes, start, bytes.lastIndexOf(CLOSING_BRACE, after - 1), end);
   }
   marked.ids = block.ids;
-  marked.ids?.dropSums();
+  marked.ids?.dropLines();
   return marked;
 }

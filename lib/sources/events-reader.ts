@@ -6,7 +6,7 @@ import type { EventScan } from '../event/event-scan.js';
 import { jsonAnswer } from '../seams/http-answer.js';
 import type { HttpAnswer } from '../seams/http-answer.js';
 import { EventBlock } from '../event/event-block.js';
-import { contentOfEvent, contentOfText, lineSum } from '../event/event-ids.js';
+import { contentOfEvent, contentOfText, lineFacts } from '../event/event-ids.js';
 import type { EventIds } from '../event/event-ids.js';
 import type { EventReader, Limits, RequestHead } from '../seams/source.js';
 
@@ -175,7 +175,7 @@ export abstract class EventsReader implements EventReader {
     const tail = scan?.hasTimestamp === true ? null : timestampEndBytes(Date.now());
     if (ids !== null && scan !== null) {
       const content = contentOfEvent(bytes, start, end);
-      ids.addJson(bytes, scan.idStart + 1, scan.idEnd - 1, content, lineSum(content, tail ?? undefined));
+      ids.addJson(bytes, scan.idStart + 1, scan.idEnd - 1, content, lineFacts(content, tail));
       if (isPlaced) this.#places.push(line === null ? { index: this.events } : { line });
     }
     if (tail === null) this.block.add(bytes, start, end, NOTHING);

@@ -6,9 +6,8 @@ const TAB = 9;
 const SPACE = 32;
 const MARK_BYTES = 32;
 const RUN_MARK_BYTES = 64;
-/** Source, hash and content of an id: before the mark of the run, if the source of the event has a window. */
-const ID_MARK_BYTES = 24 + 96 + 32;
-const ID_MARK = `(?:[ \\t]{${ID_MARK_BYTES}})?`;
+/** Of an id, in one of its forms: before the mark of the run, if the source of the event has a window. */
+const ID_MARK = `(?:${[28, 68, 24 + 96 + 32].map((bytes) => `[ \\t]{${bytes}}`).join('|')})?`;
 /** With one more space before it, in a file of several batches. */
 const RUN_MARK = ` ?[ \\t]{${RUN_MARK_BYTES}}`;
 /** A text ends with a brace, so all white space after it is marks. */

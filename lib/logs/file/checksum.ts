@@ -9,7 +9,7 @@
 import { crc32 } from 'node:zlib';
 import type { BatchStart } from './batches-in-file.js';
 import type { EventBlock } from '../../event/event-block.js';
-import { ID_MARK_BYTES } from './ids/id-mark.js';
+import { idMarkBytes } from './ids/id-mark.js';
 import { BATCH_MARK_BYTES, marksAt, runIdAt, runMark } from './run-mark.js';
 
 const LINE_FEED = 0x0a;
@@ -35,7 +35,7 @@ export function markedBytes(lines: number, textBytes: number): number {
 
 /** The size of events in the log, in bytes: their lines, without the marks of runs. */
 export function blockBytes(block: EventBlock, from: number, to: number): number {
-  const ofIds = block.ids === null ? 0 : (to - from) * ID_MARK_BYTES;
+  const ofIds = block.ids === null ? 0 : (to - from) * idMarkBytes(block.ids);
   return markedBytes(to - from, block.startOf(to) - block.startOf(from)) + ofIds;
 }
 

@@ -9,7 +9,7 @@ import { tempDir } from '../../helpers/temp-dir.js';
 const SAMPLES = 'test/logs/file/samples';
 /** A log directory with an id window: a segment has the id `j`, whose file is gone; a file that is in no segment has `k` and `l`. */
 const WITH_IDS = join(SAMPLES, 'with-ids');
-const FILE_WITH_IDS = 'batch_20261130_215109_2.jsonl';
+const FILE_WITH_IDS = 'batch_20261130_224053_1.jsonl';
 
 /** A file of each version that wrote another format, and the batches that a sink gets of it: their keys, and their ids. */
 const VERSIONS: readonly (readonly [
@@ -43,7 +43,7 @@ const VERSIONS: readonly (readonly [
   [
     'with marks of ids',
     join('with-ids', FILE_WITH_IDS),
-    { '6b9d8ff74b812dda-batch_20261130_215109_2.jsonl@36a86e134ad5cc8f': 'k l' },
+    { '878ce44c08dca9f4-batch_20261130_224053_1.jsonl@36a86e134ad5cc8f': 'k l' },
   ],
 ];
 

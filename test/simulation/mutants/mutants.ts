@@ -771,8 +771,8 @@ export const MUTANTS: readonly Mutant[] = [
     breaks: 'N14',
     edits: [
       {
-        file: 'lib/intake/id-window.ts',
-        find: 'return [this.#hash.a, this.#hash.b, this.#hash.c];',
+        file: 'lib/event/event-ids.ts',
+        find: 'return [hash.a, hash.b, hash.c];',
         replace: 'return [0, 0, 0];',
       },
     ],

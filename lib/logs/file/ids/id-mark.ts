@@ -1,27 +1,40 @@
 /**
- * What the id window keeps of an event, in its line: 24 bits for the source, 96 of the hash of its id, and the 32 bits of
- * the checksum of its content, as 152 characters of white space between the text and the marks after it (run-mark.ts,
- * checksum.ts), which cover it: the most significant bit first; a space is 0, a tab is 1. So an id is exactly as
- * durable as its event (N14), whatever the source made of the request. Lines of other sources have none.
+ * What the id window keeps of an event, in its line: white space between the text and the marks after it (run-mark.ts,
+ * checksum.ts), which cover it; a space is 0, a tab is 1, the most significant bit first. So an id is exactly as durable as
+ * its event (N14). Lines of other sources have none. There are three forms, told by their length:
+ *
+ * - 28 characters, for an event whose id and content are those of its line: whether the line ends with a `timestamp` that
+ *   the sender did not send (4 bits), and the source (24 bits).
+ * - 68 characters: the same, and the holder of the key (40 bits).
+ * - 152 characters, for all others: the source, the hash of the id (96 bits), the checksum of the content (32 bits). Such an
+ *   id is made of more than the line has: the source of a CloudEvent, the body of a webhook, an `Idempotency-Key`.
  */
 import { createHash } from 'node:crypto';
-import type { EventIds } from '../../../event/event-ids.js';
-import { ID_WORDS } from '../../../event/event-ids.js';
+import { contentOf, ID_WORDS, maskOf } from '../../../event/event-ids.js';
+import type { EventIds, IdScope } from '../../../event/event-ids.js';
+import { idOfLine } from '../../../event/event.js';
+import type { SipHash } from '../../../event/sip-hash.js';
 
 const SPACE = 0x20;
 const TAB = 0x09;
+const FLAG_BITS = 4;
 const SOURCE_BITS = 24;
+const HOLDER_BITS = 40;
 const WORD_BITS = 32;
-const SOURCE_CHARACTERS = SOURCE_BITS;
-export const ID_MARK_BYTES = SOURCE_CHARACTERS + ID_WORDS * WORD_BITS;
+const SHORT_BYTES = FLAG_BITS + SOURCE_BITS;
+const OF_HOLDER_BYTES = SHORT_BYTES + HOLDER_BITS;
+const LONG_BYTES = SOURCE_BITS + ID_WORDS * WORD_BITS;
+export const ID_MARKS_BYTES: readonly number[] = [SHORT_BYTES, OF_HOLDER_BYTES, LONG_BYTES];
+/** The end of a line whose event came without `timestamp`, as `timestampEnd` makes it. */
+const TAIL = /,"timestamp":-?\d+\}$/;
 
 /** The characters of each half byte, as one number of 32 bits in the order of this machine. */
 const NIBBLES = Uint32Array.from({ length: 16 }, (_, nibble) => {
   const bytes = Uint8Array.from([8, 4, 2, 1], (bit) => ((nibble & bit) === 0 ? SPACE : TAB));
   return new Uint32Array(bytes.buffer)[0] ?? 0;
 });
-const characters = new Uint32Array(ID_MARK_BYTES / 4);
-const mark = new Uint8Array(characters.buffer);
+const characters = new Uint32Array(LONG_BYTES / 4);
+const longMark = new Uint8Array(characters.buffer);
 
 /** The number of a source in the marks of its events. Sources of one server must not have the same. */
 export function sourceTag(source: string): number {
@@ -42,33 +55,86 @@ export function sameTag(sources: readonly string[]): readonly [string, string] |
   return null;
 }
 
-const tags = new Map<string, number>();
+/** The marks of a scope: its number, and the short form without and with a timestamp of the server. */
+interface OfScope {
+  readonly tag: number;
+  readonly short: readonly [Uint8Array, Uint8Array];
+}
 
-/** The mark of an event. The next call overwrites it. */
-export function idMark({ scope, words }: EventIds, index: number): Uint8Array {
-  let tag = tags.get(scope.source);
-  if (tag === undefined) {
-    tag = sourceTag(scope.source);
-    tags.set(scope.source, tag);
+const scopes = new WeakMap<IdScope, OfScope>();
+
+function ofScope(scope: IdScope): OfScope {
+  let known = scopes.get(scope);
+  if (known === undefined) {
+    const { source, holder } = scope;
+    const tag = sourceTag(source);
+    const short = (flags: number): Uint8Array => {
+      const ofHolder = holder === null ? '' : bitsOf(holder, HOLDER_BITS);
+      return Buffer.from(bitsOf(flags, FLAG_BITS) + bitsOf(tag, SOURCE_BITS) + ofHolder);
+    };
+    known = { tag, short: [short(0), short(1)] };
+    scopes.set(scope, known);
   }
+  return known;
+}
+
+function bitsOf(value: number, bits: number): string {
+  return value.toString(2).padStart(bits, '0').replaceAll('0', ' ').replaceAll('1', '\t');
+}
+
+/** The size of the mark of each event of a request. */
+export function idMarkBytes({ areInLines, scope }: EventIds): number {
+  if (!areInLines) return LONG_BYTES;
+  return scope.holder === null ? SHORT_BYTES : OF_HOLDER_BYTES;
+}
+
+/** The mark of an event. The next call may overwrite it. */
+export function idMark(ids: EventIds, index: number): Uint8Array {
+  const { tag, short } = ofScope(ids.scope);
+  const line = ids.lineOf(index);
+  if (line !== null) return short[line.hasTail ? 1 : 0];
+  const { words } = ids;
   let at = 0;
   for (let bit = SOURCE_BITS - 4; bit >= 0; bit -= 4) characters[at++] = NIBBLES[(tag >>> bit) & 15] ?? 0;
   for (let word = index * ID_WORDS; word < (index + 1) * ID_WORDS; word++) {
     const value = words[word] ?? 0;
     for (let bit = WORD_BITS - 4; bit >= 0; bit -= 4) characters[at++] = NIBBLES[(value >>> bit) & 15] ?? 0;
   }
-  return mark;
+  return longMark;
 }
 
-/** Reads the mark that starts at a position. @param words gets the words of the id @returns the tag of the source */
-export function readIdMark(line: Uint8Array, start: number, words: Uint32Array): number {
-  let at = start;
+/**
+ * Reads the id of an event.
+ *
+ * @param text of the event, without marks
+ * @param mark of its id
+ * @param hash of the window
+ * @param words gets the words of the id
+ * @returns the number of its source
+ */
+export function readIdMark(text: Buffer, mark: Uint8Array, hash: SipHash, words: Uint32Array): number {
+  let at = 0;
   const next = (bits: number): number => {
     let value = 0;
-    for (let bit = 0; bit < bits; bit++) value = (value << 1) | (line[at++] === TAB ? 1 : 0);
-    return value >>> 0;
+    for (let bit = 0; bit < bits; bit++) value = value * 2 + (mark[at++] === TAB ? 1 : 0);
+    return value;
   };
+  if (mark.length === LONG_BYTES) {
+    const tag = next(SOURCE_BITS);
+    for (let word = 0; word < ID_WORDS; word++) words[word] = next(WORD_BITS);
+    return tag;
+  }
+  const hasTail = next(FLAG_BITS) === 1;
   const tag = next(SOURCE_BITS);
-  for (let word = 0; word < ID_WORDS; word++) words[word] = next(WORD_BITS);
+  const mask = maskOf(hash, mark.length === OF_HOLDER_BYTES ? next(HOLDER_BITS) : null);
+  const line = text.toString();
+  const id = Buffer.from(idOfLine(line).id);
+  hash.hash(id, 0, id.length);
+  words[0] = hash.a ^ mask[0];
+  words[1] = hash.b ^ mask[1];
+  words[2] = hash.c ^ mask[2];
+  // the tail is ASCII, so it is as long in bytes
+  const tailBytes = hasTail ? (TAIL.exec(line)?.[0].length ?? 1) : 1;
+  words[3] = contentOf(text, 0, text.length - tailBytes);
   return tag;
 }

@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import { asError } from '../../../base/errors.js';
 import type { Reporter } from '../../../base/reporter.js';
 import { ID_WORDS } from '../../../event/event-ids.js';
+import { SipHash } from '../../../event/sip-hash.js';
 import { timeOf } from '../batch-name.js';
 import type { BatchNames } from '../batch-name.js';
 import { checkedText } from '../checksum.js';
@@ -42,6 +43,7 @@ export async function openIds(options: LeftIdsOptions): Promise<void> {
   if (segments.newestRecorded !== null) batchNames.leaveOut(segments.newestRecorded);
   const { recorded } = segments;
   const tags = new Map(sources.map((source) => [sourceTag(source), source]));
+  const hash = new SipHash(segments.secret);
   const oldestMs = Date.now() - windowMs;
   try {
     const names = await lookAtBatches(fs, dir, async (files) => {
@@ -51,7 +53,7 @@ export async function openIds(options: LeftIdsOptions): Promise<void> {
     });
     const found = new Map<string, FileIds>();
     for (const name of names) {
-      const ids = await idsIn(fs, join(dir, name), tags, flushes).catch((error: unknown) => {
+      const ids = await idsIn(fs, join(dir, name), tags, hash, flushes).catch((error: unknown) => {
         const text = `The ids in ${name} are forgotten: it cannot be read`;
         reporter.error('ID_WINDOW_FAILED', text, asError(error));
         return new FileIds();
@@ -69,6 +71,7 @@ async function idsIn(
   fs: FileSystem,
   path: string,
   tags: ReadonlyMap<number, string>,
+  hash: SipHash,
   flushes: boolean,
 ): Promise<FileIds> {
   const ids = new FileIds();
@@ -76,7 +79,7 @@ async function idsIn(
     // another server may yet cut off what it cannot make durable
     if (!fs.tryLock(fd, true)) throw new BeingWritten(path);
     for await (const { bytes, isPartOfLine } of partsOf(fs, fd, size, FILE_BOUNDS))
-      if (!isPartOfLine) addIds(ids, bytes, tags);
+      if (!isPartOfLine) addIds(ids, bytes, tags, hash);
     if (flushes && ids.length > 0) await writeAgain(fs, path, size);
   });
   return ids;
@@ -86,12 +89,19 @@ async function idsIn(
  * A damaged line has no id: its event is set aside, and one that comes again is stored. A last line that has lost no more
  * than its line feed is an event (batch-lines.ts).
  */
-function addIds(ids: FileIds, lines: Buffer<ArrayBuffer>, tags: ReadonlyMap<number, string>): void {
+function addIds(
+  ids: FileIds,
+  lines: Buffer<ArrayBuffer>,
+  tags: ReadonlyMap<number, string>,
+  hash: SipHash,
+): void {
   const words = new Uint32Array(ID_WORDS);
   const add = (line: Buffer<ArrayBuffer> | null): void => {
     const marks = line === null ? null : marksAt(line, 0, line.length);
     if (line === null || marks === null || marks.id === 0) return;
-    const source = tags.get(readIdMark(line, line.length - marks.run - marks.id, words));
+    const markAt = line.length - marks.run - marks.id;
+    const mark = line.subarray(markAt, markAt + marks.id);
+    const source = tags.get(readIdMark(line.subarray(0, markAt), mark, hash, words));
     if (source !== undefined) ids.addWords(source, words);
   };
   let start = 0;

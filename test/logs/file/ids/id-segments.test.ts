@@ -51,7 +51,14 @@ async function open(
   if (store === null) throw new Error('no source has a window');
   const hash = new SipHash(store.secret);
   const idsOf = (source: string, texts: readonly string[]): EventIds => {
-    const all = new EventIds({ source, hash, mask: [0, 0, 0], windowMs: HOUR_MS, refusesConflicts: false });
+    const all = new EventIds({
+      source,
+      hash,
+      holder: null,
+      mask: [0, 0, 0],
+      windowMs: HOUR_MS,
+      refusesConflicts: false,
+    });
     for (const text of texts) all.addText(text, 7);
     return all;
   };
