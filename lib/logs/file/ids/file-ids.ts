@@ -25,6 +25,11 @@ export class FileIds {
     for (let at = from; at < to; at++) ofSource.words[ofSource.used++] = words[at] ?? 0;
   }
 
+  /** Takes all ids of a source, as they are. */
+  adopt(source: string, words: Uint32Array<ArrayBuffer>): void {
+    this.#sources.set(source, { words, used: words.length });
+  }
+
   /** Those of some sources. */
   of(isWanted: (source: string) => boolean): FileIds {
     const some = new FileIds();

@@ -91,12 +91,17 @@ interface RecordLine {
 function recordOf({ file, at, ids }: RecordLine): IdRecord {
   const all = new FileIds();
   for (const [source, text] of Object.entries(ids)) {
-    const bytes = Buffer.from(text, 'base64');
-    const words = new Uint32Array((bytes.length - (bytes.length % ID_BYTES)) / 4);
-    for (let index = 0; index < words.length; index++) words[index] = bytes.readUInt32LE(index * 4);
-    all.addWords(source, words);
+    const bytes = Buffer.from(new ArrayBuffer(idsIn(text) * ID_BYTES));
+    bytes.write(text, 'base64');
+    if (!isLittleEndian) bytes.swap32();
+    all.adopt(source, new Uint32Array(bytes.buffer));
   }
   return { file, atMs: at, ids: all };
+}
+
+/** How many whole ids a text in Base64 has. */
+function idsIn(text: string): number {
+  return Math.floor(Buffer.byteLength(text, 'base64') / ID_BYTES);
 }
 
 function isHead(value: unknown): value is { readonly secret: string } {

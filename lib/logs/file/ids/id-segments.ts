@@ -162,7 +162,9 @@ export class IdSegments implements IdStore {
   async recall(each: (source: string, words: Uint32Array, atMs: number) => void): Promise<void> {
     const left = this.#left;
     this.#left = [];
-    for (const { atMs, ids } of left) for (const [source, words] of ids) each(source, words, atMs);
+    // what has been given need not be held
+    for (let first = left.shift(); first !== undefined; first = left.shift())
+      for (const [source, words] of first.ids) each(source, words, first.atMs);
     await this.#drop();
   }
 
