@@ -38,6 +38,8 @@ export class IdIntake implements Intake {
 
 /** Requests whose events are on their way to the log, by number. */
 class Requests {
+  /** The size of requests that wait for others, in bytes. */
+  heldBytes = 0;
   readonly #all: (Request | null)[] = [];
   readonly #free: number[] = [];
 
@@ -78,6 +80,7 @@ class Request {
   /** Outcomes to wait for before the answer: its own, and those of requests that have brought some of its events. */
   #waitsFor = 1;
   #othersError: Error | null = null;
+  #heldBytes = 0;
   #refusal: ForebayError | null = null;
 
   constructor(options: RequestOptions) {
@@ -88,8 +91,9 @@ class Request {
   take(inner: Intake, client: Client | undefined): void {
     const { block, ids, source } = this.#options;
     ids.seal();
-    this.#lookUp();
+    const others = this.#lookUp();
     if (ids.conflicts > 0) this.#refusal = source.refusalOf(ids, block.length);
+    if (others !== null) this.#waitForAll(others, inner);
     const stored = this.#places.length;
     // what comes with a refused event is not taken either
     if (stored === 0 || this.#refusal !== null) {
@@ -107,7 +111,8 @@ class Request {
     );
   }
 
-  #lookUp(): void {
+  /** @returns requests that have brought some of its events and are on their way */
+  #lookUp(): Set<Request> | null {
     const { ids, source, requests } = this.#options;
     const { words } = ids;
     const { table } = source;
@@ -125,7 +130,21 @@ class Request {
       if (other !== null && other !== this) (others ??= new Set()).add(other);
     }
     this.#unsettled = this.#places.length;
-    for (const other of others ?? []) this.#waitFor(other);
+    return others;
+  }
+
+  /** What waits is in memory, as what is in the queue: together they have the room of the queue once more. */
+  #waitForAll(others: ReadonlySet<Request>, inner: Intake): void {
+    const { block, requests } = this.#options;
+    const bytes = block.startOf(block.length);
+    const full = inner.refusal(block.length, bytes, requests.heldBytes);
+    if (full?.code === 'QUEUE_FULL') {
+      this.#refusal = full;
+      return;
+    }
+    this.#heldBytes = bytes;
+    requests.heldBytes += bytes;
+    for (const other of others) this.#waitFor(other);
   }
 
   /** Its client may have its answer already: then the same holds for this one. */
@@ -174,7 +193,8 @@ class Request {
 
   #finish(): void {
     if (--this.#waitsFor > 0) return;
-    const { ids, source, answer } = this.#options;
+    const { ids, source, answer, requests } = this.#options;
+    requests.heldBytes -= this.#heldBytes;
     const error = this.#outcome ?? this.#errorOfOthers() ?? this.#refusal;
     if (error === null) source.count(ids, this.#options.block);
     tell(answer, error);

@@ -35,6 +35,8 @@ export class IdTable {
   size = 0;
   /** How old the last entry was that had to go before its time, in seconds; `null`: those now go in their time. */
   droppedAgeS: number | null = null;
+  /** Entries whose events are not durable yet. */
+  #onTheirWay = 0;
   readonly #windowS: number;
   readonly #max: number;
   /** Chunks of entries, by number, and the numbers of those in use, oldest first. */
@@ -74,6 +76,7 @@ export class IdTable {
 
   /** Adds an id that is not in the table. @param request on its way with this one @returns its place */
   add(words: Uint32Array, at: number, request: number, nowS: number): number {
+    this.#onTheirWay++;
     return this.#append(words, at, ON_ITS_WAY + request, nowS);
   }
 
@@ -87,14 +90,31 @@ export class IdTable {
 
   /** The event of an entry is durable. */
   keep(place: number, nowS: number): void {
+    if (this.requestOf(place) !== NONE) this.#onTheirWay--;
     this.#chunkOf(place)[offsetOf(place) + TIME] = nowS;
   }
 
-  /** Forgets an id. */
+  /** Forgets an id. The room of the newest is used again, so refused events take none. */
   drop(place: number): void {
+    this.#kill(place);
+    for (let newest = this.#order.at(-1); newest !== undefined; newest = this.#order.at(-1)) {
+      const isOnlyChunk = this.#order.length === 1;
+      if (isOnlyChunk && this.#end === this.#first) return;
+      const last = newest * CHUNK_ENTRIES + this.#end - 1;
+      if (this.#chunkOf(last)[offsetOf(last) + TIME] !== DEAD) return;
+      this.#end--;
+      if (this.#end > 0 || isOnlyChunk) continue;
+      this.#free.push(newest);
+      this.#order.pop();
+      this.#end = CHUNK_ENTRIES;
+    }
+  }
+
+  #kill(place: number): void {
     const chunk = this.#chunkOf(place);
     const offset = offsetOf(place);
     if (chunk[offset + TIME] === DEAD) return;
+    if (this.requestOf(place) !== NONE) this.#onTheirWay--;
     this.#unlink(place, chunk[offset] ?? 0);
     chunk[offset + TIME] = DEAD;
     this.size--;
@@ -124,10 +144,10 @@ export class IdTable {
       if (time >= ON_ITS_WAY) return; // in the order of coming, so those after it are no older
       if (time !== DEAD && this.#isOver(time, nowS)) this.droppedAgeS = null;
       else if (time !== DEAD) {
-        if (this.size <= this.#max) return;
+        if (this.size - this.#onTheirWay <= this.#max) return;
         this.droppedAgeS = Math.max(0, nowS - time);
       }
-      this.drop(place);
+      this.#kill(place);
       this.#first++;
     }
   }

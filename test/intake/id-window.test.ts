@@ -318,3 +318,20 @@ void t.test('two sources with the same number in the marks of lines stop the sta
   const { forebay } = buildForebay(t, { idRules });
   await t.rejects(forebay.start(), { code: 'SETTING_INVALID', message: /s8419 and s9071/ });
 });
+
+void t.test('twins that wait take no more room than the queue has', async (t) => {
+  const disk = heldDisk();
+  const running = await start(t, { fs: disk.fs, queueBytes: 20_000, clientShare: 1 });
+  const { forebay } = running;
+  disk.hold();
+  const text = eventText('a', 'x'.repeat(2000));
+  const answers = Array.from({ length: 40 }, async () => codeOf(forebay.write(text)));
+  await turns();
+  disk.release();
+  const codes = await Promise.all(answers);
+  const taken = codes.filter((code) => code === null).length;
+  t.ok(taken > 4 && taken < 11, `${taken} waited`);
+  t.same(new Set(codes), new Set([null, 'QUEUE_FULL']));
+  t.same(await forebay.write(text), { duplicate: true }, 'and there is room again');
+  t.same(await stored(running, 1), ['a']);
+});

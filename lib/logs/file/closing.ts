@@ -17,7 +17,7 @@ export async function finishFile(
   flushes: boolean,
   fs: FileSystem,
   reporter: Reporter,
-): Promise<{ isCut: boolean; isDeleted: boolean }> {
+): Promise<{ isCut: boolean; isDeleted: boolean; isFlushed: boolean }> {
   const step = async (what: string, work: () => Promise<void>): Promise<boolean> => {
     try {
       await work();
@@ -28,12 +28,13 @@ export async function finishFile(
     }
   };
   let isCut = false;
-  if (file.hasFailedEnd) isCut = await step('cut the failed end of', () => file.cut());
+  const { hasFailedEnd } = file;
+  if (hasFailedEnd) isCut = await step('cut the failed end of', () => file.cut());
   else if (flushes) await flushLate(file, reporter);
   const isDeleted =
     file.events === 0 && (await step('delete the empty', () => unlinkOpened(fs, file.fd, path)));
   await step('close', () => file.close());
-  return { isCut, isDeleted };
+  return { isCut, isDeleted, isFlushed: hasFailedEnd ? isCut : !file.failed };
 }
 
 /** A flush that no acknowledgement waits for (`--fsync MILLISECONDS`). Never throws. */

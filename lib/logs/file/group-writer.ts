@@ -222,13 +222,15 @@ export class GroupWriter {
 
   /** Ends a file: nothing more is appended. Its acknowledged events are safe, so nothing waits for its closing. */
   seal(file: BatchFile, end: BatchEnd | 'failure'): PendingBatch | null {
-    const { cache, uncut, ids, reporter, sealed } = this.#options;
-    const closing = this.#finish(file).finally(() => this.#closing.delete(closing));
+    const { cache, uncut, ids, fsync, reporter, sealed } = this.#options;
+    const finished = this.#finish(file);
+    const closing = finished.then(() => void this.#closing.delete(closing));
     this.#closing.add(closing);
     const { name, bytes, events, bornMs } = file;
     if (events === 0) return null; // it is deleted
     cache.seal(file);
-    if (file.ids !== null) ids?.add(name, file.ids);
+    // never before their events (N14)
+    if (file.ids !== null) ids?.add(name, file.ids, typeof fsync === 'number' ? finished : null);
     if (file.hasFailedEnd) uncut.set(name, bytes);
     this.#unsealed.delete(name);
     // of a file that was appended to by itself nobody has counted events
@@ -256,9 +258,10 @@ export class GroupWriter {
     await Promise.all(this.#closing);
   }
 
-  async #finish(file: BatchFile): Promise<void> {
+  /** Never throws. @returns whether its events are flushed, if `fsync` is an interval */
+  async #finish(file: BatchFile): Promise<boolean> {
     const { fs, fsync, reporter, path, uncut } = this.#options;
-    const { isCut, isDeleted } = await finishFile(
+    const { isCut, isDeleted, isFlushed } = await finishFile(
       file,
       path(file.name),
       typeof fsync === 'number',
@@ -267,5 +270,6 @@ export class GroupWriter {
     );
     if (isCut) uncut.delete(file.name);
     if (isDeleted) this.#unsealed.delete(file.name);
+    return isFlushed;
   }
 }

@@ -676,7 +676,7 @@ export const MUTANTS: readonly Mutant[] = [
     edits: [
       {
         file: 'lib/logs/file/group-writer.ts',
-        find: 'if (file.ids !== null) ids?.add(name, file.ids);',
+        find: "if (file.ids !== null) ids?.add(name, file.ids, typeof fsync === 'number' ? finished : null);",
         replace: '',
       },
     ],
@@ -733,7 +733,7 @@ export const MUTANTS: readonly Mutant[] = [
     edits: [
       {
         file: 'lib/logs/file/ids/id-segments.ts',
-        find: 'for (const name of names) await this.#readSegment(name);',
+        find: 'this.#left.push(...read.records);',
         replace: '',
       },
     ],

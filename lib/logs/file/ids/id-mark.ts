@@ -1,11 +1,11 @@
 /**
  * What the id window keeps of an event, in its line: white space between the text and the marks after it (run-mark.ts,
  * checksum.ts), which cover it; a space is 0, a tab is 1, the most significant bit first. So an id is exactly as durable as
- * its event (N14). Lines of other sources have none. There are three forms, told by their length:
+ * its event (N14). Lines of other sources have no such mark. Its length tells the form:
  *
- * - 28 characters, for an event whose id and content are those of its line: whether the line ends with a `timestamp` that
- *   the sender did not send (4 bits), and the source (24 bits).
- * - 68 characters: the same, and the holder of the key (40 bits).
+ * - 28 characters, if id and content are those of the line: whether the line ends with a `timestamp` that the sender did not
+ *   send (4 bits), and the source (24 bits).
+ * - 68 characters: also the holder of the key (40 bits).
  * - 152 characters, for all others: the source, the hash of the id (96 bits), the checksum of the content (32 bits). Such an
  *   id is made of more than the line has: the source of a CloudEvent, the body of a webhook, an `Idempotency-Key`.
  */

@@ -2,7 +2,6 @@ import { join } from 'node:path';
 import { asError, ForebayError } from '../../../base/errors.js';
 import { Outage } from '../../../base/outage.js';
 import type { Reporter } from '../../../base/reporter.js';
-import { count } from '../../../base/words.js';
 import type { IdStore } from '../../../seams/id-store.js';
 import { Subdirectory } from '../aside/subdirectory.js';
 import type { SubdirectoryOwner } from '../aside/subdirectory.js';
@@ -10,14 +9,15 @@ import type { Fsync } from '../batch-file.js';
 import { compareBatchNames, isBatchName } from '../batch-name.js';
 import { unlink } from '../closing.js';
 import { flushDirectory, readAll } from '../file-system.js';
-import { lookAtFiles } from '../plain-files.js';
 import type { FileIds } from './file-ids.js';
 import { readSegment } from './id-record.js';
 import type { IdRecord } from './id-record.js';
 import { checkOf, newSecret, openSecret, SECRET_FILE } from './id-secret.js';
 import { flushFile } from './left-durable.js';
-import { SegmentFile, SegmentSums } from './segment-file.js';
-import { ID_WINDOW, isSegmentName, SegmentNames } from './segment-name.js';
+import { SegmentFile } from './segment-file.js';
+import type { SegmentSums } from './segment-file.js';
+import { readSegmentFile, segmentNames } from './segment-reading.js';
+import { ID_WINDOW, SegmentNames } from './segment-name.js';
 
 /** A segment ends at this many ids, or at this share of the longest window, so that it can be dropped in time. */
 const SEGMENT_IDS = 65_536;
@@ -103,14 +103,18 @@ export class IdSegments implements IdStore {
     try {
       await this.#dir.ensure();
       this.#secret = await openSecret(fs, this.#dir.path);
-      const names = await lookAtFiles(fs, this.#dir.path, async (files) => {
-        const segments: string[] = [];
-        for await (const name of files) if (isSegmentName(name)) segments.push(name);
-        return segments.toSorted();
-      });
+      const names = await segmentNames(fs, this.#dir.path);
       this.#names = new SegmentNames(names.at(-1) ?? null);
       if (this.flushes && names.length > 0) await this.#flushLeft([SECRET_FILE, ...names]);
-      for (const name of names) await this.#readSegment(name);
+      for (const name of names) {
+        const read = await readSegmentFile(
+          { ...this.#options, dir: this.#dir.path, secret: this.#secret },
+          name,
+        );
+        if (read === null) continue;
+        this.#sealed.push(read.sums);
+        this.#left.push(...read.records);
+      }
     } catch (error) {
       this.#failed(error);
     }
@@ -123,40 +127,11 @@ export class IdSegments implements IdStore {
     await flushDirectory(fs, this.#dir.path);
   }
 
-  async #readSegment(name: string): Promise<void> {
-    const { fs, reporter, windowMs } = this.#options;
-    const path = join(this.#dir.path, name);
-    const segment = new SegmentSums(name);
-    try {
-      const { secretCheck, records, damagedLines } = readSegment(await readAll(fs, path, null));
-      this.#sealed.push(segment);
-      if (secretCheck !== null && secretCheck !== checkOf(this.#secret)) {
-        reporter.warn('ID_WINDOW_DAMAGED', `The ids in ${path} are forgotten: they are of another secret`);
-        return;
-      }
-      if (damagedLines > 0) {
-        const text = `Damaged: ${count(damagedLines, 'line')} of ${path}; events that come again may be stored twice`;
-        reporter.warn('ID_WINDOW_DAMAGED', text);
-      }
-      const oldestMs = Date.now() - windowMs;
-      for (const record of records) {
-        segment.add(record);
-        if (record.atMs > oldestMs) this.#left.push(record);
-      }
-    } catch (error) {
-      reporter.error(
-        'ID_WINDOW_FAILED',
-        `The ids in ${path} are forgotten: it cannot be read`,
-        asError(error),
-      );
-    }
-  }
-
   /** Ids of batch files that were found in no segment. They are written, too. */
   found(file: string, atMs: number, ids: FileIds): void {
     const record = { file, atMs, ids };
     this.#left.push(record);
-    this.#add(record);
+    this.#enqueue(this.#await(record));
   }
 
   async recall(each: (source: string, words: Uint32Array, atMs: number) => void): Promise<void> {
@@ -165,21 +140,41 @@ export class IdSegments implements IdStore {
     // what has been given need not be held
     for (let first = left.shift(); first !== undefined; first = left.shift())
       for (const [source, words] of first.ids) each(source, words, first.atMs);
-    await this.#drop();
+    await this.#settled(); // what is written and dropped is so in one place
   }
 
-  /** The ids of a batch file that was sealed. */
-  add(file: string, ids: FileIds): void {
-    this.#add({ file, atMs: Date.now(), ids });
+  /**
+   * The ids of a batch file that was sealed.
+   *
+   * @param flushed resolves to whether its events are flushed: before that their ids are not written, and after a failure
+   *   never; `null`: they are
+   */
+  add(file: string, ids: FileIds, flushed: Promise<boolean> | null = null): void {
+    const waiting = this.#await({ file, atMs: Date.now(), ids });
+    if (flushed === null) this.#enqueue(waiting);
+    else
+      void flushed.then((isFlushed) => {
+        if (isFlushed) this.#enqueue(waiting);
+        else this.#tell(waiting);
+      });
   }
 
-  #add(record: IdRecord): void {
+  #await(record: IdRecord): Waiting {
     let tell = (): void => undefined;
     const written = new Promise<void>((resolve) => {
       tell = resolve;
     });
     const waiting = { record, written, tell };
     this.#waiting.set(record.file, waiting);
+    return waiting;
+  }
+
+  #tell({ record, tell }: Waiting): void {
+    this.#waiting.delete(record.file);
+    tell();
+  }
+
+  #enqueue(waiting: Waiting): void {
     this.#queue.push(waiting);
     this.#timer ??= setTimeout(() => this.#write(), GATHER_MS);
   }
@@ -190,6 +185,12 @@ export class IdSegments implements IdStore {
     if (waiting === undefined) return;
     this.#write();
     await waiting.written;
+  }
+
+  /** Writes all that waits, and drops what is too old. */
+  async #settled(): Promise<void> {
+    this.#write();
+    while (this.#running !== null) await this.#running;
   }
 
   /** Writes what waits, with what comes until the running write has ended. */
@@ -213,10 +214,7 @@ export class IdSegments implements IdStore {
         await this.#endSegment();
         this.#failed(error);
       }
-      for (const { record, tell } of all) {
-        this.#waiting.delete(record.file);
-        tell();
-      }
+      for (const each of all) this.#tell(each);
     }
     await this.#drop();
   }
@@ -227,6 +225,7 @@ export class IdSegments implements IdStore {
     if (open !== null && (open.ids >= SEGMENT_IDS || open.ageMs >= windowMs * SEGMENT_SHARE))
       await this.#endSegment();
     if (this.#open === null) {
+      await this.#options.confirmLock();
       await this.#dir.ensure();
       const name = this.#names.next();
       this.#open = await SegmentFile.create(fs, join(this.#dir.path, name), name, this.flushes);
@@ -247,21 +246,24 @@ export class IdSegments implements IdStore {
    * left of the oldest segment is written again.
    */
   async #drop(): Promise<void> {
-    const { windowMs, idsMax } = this.#options;
+    const { fs, windowMs, idsMax, sources, confirmLock } = this.#options;
     for (let first = this.#sealed[0]; first !== undefined; first = this.#sealed[0]) {
       const isOld = Date.now() - first.newestMs >= windowMs;
       const others = [...this.#sealed.slice(1), ...(this.#open === null ? [] : [this.#open])];
-      const isMany =
-        others.reduce((all, { ids }) => all + ids, 0) >= MANY * idsMax * this.#options.sources.length;
+      const isMany = others.reduce((all, { ids }) => all + ids, 0) >= MANY * idsMax * sources.length;
       if (!isOld && !isMany) return;
       const isNeeded = (source: string): boolean =>
-        others.reduce((all, each) => all + each.idsOf(source), 0) < idsMax;
+        sources.includes(source) && others.reduce((all, each) => all + each.idsOf(source), 0) < idsMax;
       if (!isOld && first.sources.some(isNeeded)) {
         if (!(await this.#writeAgain(first, isNeeded))) return;
       }
       this.#sealed.shift();
-      // one that stays is dropped at the next start
-      await unlink(this.#options.fs, join(this.#dir.path, first.name)).catch(() => undefined);
+      try {
+        await confirmLock();
+        await unlink(fs, join(this.#dir.path, first.name));
+      } catch (error) {
+        this.#failed(error); // it is dropped at the next start
+      }
     }
   }
 
@@ -289,8 +291,7 @@ export class IdSegments implements IdStore {
 
   /** Writes what waits. Never rejects. */
   async close(): Promise<void> {
-    this.#write();
-    while (this.#running !== null) await this.#running;
+    await this.#settled();
     await this.#endSegment();
   }
 }

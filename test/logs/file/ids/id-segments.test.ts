@@ -34,18 +34,19 @@ interface Options {
   readonly idsMax?: number;
   readonly sources?: readonly string[];
   readonly known?: readonly string[];
+  readonly fsync?: 'always' | number;
 }
 
 /** A log with windows, which knows the ids `known` by their hashes. */
 async function open(
   t: Test,
-  { dir = tempDir(t), fs, idsMax = 1000, sources = ['events'], known = [] }: Options = {},
+  { dir = tempDir(t), fs, idsMax = 1000, sources = ['events'], known = [], fsync = 'always' }: Options = {},
 ): Promise<Bench> {
   const said: string[] = [];
   const say = (_fields: object, text: string): void => void said.push(text);
   const reporter = new Reporter({ debug: say, info: say, warn: say, error: say });
   const ids = { sources, windowMs: HOUR_MS, idsMax };
-  const log = await AppendLog.open({ dir, fsync: 'always', reporter, ids, ...(fs && { fs }) });
+  const log = await AppendLog.open({ dir, fsync, reporter, ids, ...(fs && { fs }) });
   t.teardown(async () => log.close());
   const store = log.ids;
   if (store === null) throw new Error('no source has a window');
@@ -302,3 +303,39 @@ void t.test('a name in a segment is not given again, even if the clock goes back
   t.ok((await next.append('events', 'b')) !== name);
   t.ok(next.log.compare(await next.append('events', 'c'), name) > 0);
 });
+
+void t.test('segments full of ids of sources without a window are not written again', async (t) => {
+  const sources = ['a', 'b', 'c', 'd'];
+  const dir = tempDir(t);
+  for (const source of sources) {
+    const { append, remove, log } = await open(t, { dir, sources, idsMax: 10 });
+    await remove(await append(source, ...Array.from({ length: 9 }, (_, n) => `${source}${n}`)));
+    await log.close();
+  }
+  const next = await open(t, { dir, sources: ['a'], idsMax: 10, known: ['a0'] });
+  t.ok(next.recalled.includes('a a0 7'));
+  await next.log.close();
+  const text = segmentsIn(dir).map((name) => readFileSync(join(dir, 'id-window', name), 'utf8'));
+  t.match(text.join(''), /"a":/);
+  t.notMatch(text.join(''), /"b":/);
+});
+
+void t.test(
+  'with a flush at an interval, ids are written after their events are flushed, or never',
+  async (t) => {
+    for (const isBroken of [false, true]) {
+      const { fs, calls } = watched(
+        (method, path) => isBroken && method === 'fdatasync' && path.includes('batch_'),
+      );
+      const bench = await open(t, { fs, fsync: 60_000 });
+      const name = await bench.append('events', 'a');
+      await bench.remove(name);
+      await bench.log.close();
+      const place = (call: string): number => calls.findIndex((each) => each.startsWith(call));
+      const flushed = place(`fdatasync ${join(bench.dir, 'batch_')}`);
+      const written = place(`write ${join(bench.dir, 'id-window', 'ids_')}`);
+      if (isBroken) t.equal(written, -1, 'of an event that may be lost no id is kept');
+      else t.ok(flushed >= 0 && flushed < written, `${flushed} before ${written}`);
+    }
+  },
+);
