@@ -7,7 +7,7 @@ export interface Settled {
   readonly refused: ReadonlyMap<number, ForebayClientError>;
 }
 
-/** None was taken, because of some of them. `isNamed`: the answer names one. */
+/** None was taken, because of some of them. `isNamed`: the answer is about one of them. */
 export interface Divide {
   readonly kind: 'divide';
   readonly isNamed: boolean;
@@ -47,7 +47,9 @@ export function verdictOf(
     return { kind: 'settled', duplicates: typeof duplicates === 'number' ? duplicates : 0, refused };
   }
   const error = errorOf(said, status);
-  const isNamed = typeof said['line'] === 'number' && [400, 413].includes(status);
+  // a conflict of ids has no line, and no index either if the event is alone
+  const isConflict = status === 409 && error.code === 'ID_CONFLICT';
+  const isNamed = isConflict || (typeof said['line'] === 'number' && [400, 413].includes(status));
   if ((isNamed || status === 413) && events > 1) return { kind: 'divide', isNamed };
   if (isNamed || status === 413) return { kind: 'settled', duplicates: 0, refused: new Map([[0, error]]) };
   const isSetup = status >= 400 && status < 500 && !PASSING.includes(status);

@@ -1,7 +1,9 @@
 import t from 'tap';
 import type { Test } from 'tap';
+import { ERRORS } from '../../lib/base/errors.js';
 import { ForebayClient, ForebayClientError } from '../../lib/client/index.js';
 import type { ClientEvent, ForebayClientOptions } from '../../lib/client/index.js';
+import { verdictOf } from '../../lib/client/verdict.js';
 import { until } from '../helpers/wait-for.js';
 import { accepts, cutsOff, idsIn, isSilent, resets, says, scripted } from './scripted-server.js';
 import type { Act, ScriptedServer } from './scripted-server.js';
@@ -311,3 +313,88 @@ void t.test('a lenient request that is refused for one event is halved until tha
     ['e3', 'e4'],
   ]);
 });
+
+const CONFLICT = { error: 'The event has the id of another event', code: 'ID_CONFLICT', field: 'id' };
+
+void t.test('an event with the id of another one is refused alone, and the others are taken', async (t) => {
+  const names = says(409, { ...CONFLICT, index: 1 });
+  const lists = says(202, { status: 'accepted', count: 2, refused: [{ ...CONFLICT, line: 2 }] });
+  const { client, asked, refused, retried } = await sender(t, [names, lists]);
+  const outcomes = await Promise.all(numbered(3).map(async (event) => refusal(client.send(event))));
+  t.same(
+    outcomes.map((error) => error && [error.code, error.field]),
+    [null, ['ID_CONFLICT', 'id'], null],
+  );
+  t.same(
+    asked.map(({ headers }) => headers.prefer),
+    [undefined, 'handling=lenient'],
+  );
+  t.same(asked.map(idsIn), [
+    ['e1', 'e2', 'e3'],
+    ['e1', 'e2', 'e3'],
+  ]);
+  t.match(refused, [{ event: { id: 'e2' } }]);
+  t.same(retried, [], 'nothing waits');
+});
+
+void t.test('a conflict of ids refuses an event that is alone, in a lenient request, too', async (t) => {
+  const isKnown: Act = (res, req, body) => {
+    (body.includes('"e2"') ? says(409, CONFLICT) : accepts)(res, req, body);
+  };
+  const { client, asked, retried } = await sender(t, Array<Act>(20).fill(isKnown));
+  const [, second] = numbered(2);
+  t.match(second && (await refusal(client.send(second))), { code: 'ID_CONFLICT', status: 409, field: 'id' });
+  t.equal(asked.length, 1);
+  const outcomes = await Promise.all(numbered(3).map(async (event) => refusal(client.send(event))));
+  t.same(
+    outcomes.map((error) => error?.code ?? null),
+    [null, 'ID_CONFLICT', null],
+  );
+  t.same(retried, []);
+});
+
+void t.test('a 409 that is not of the id window refuses no event', async (t) => {
+  const { client, clock, retried } = await sender(
+    t,
+    [says(409, '<html>', { 'content-type': 'text/html' }), says(409, { error: 'no', code: 'OTHER' })],
+    { timeoutMs: 7000 },
+  );
+  const sending = client.send({ type: 't', data: 1 });
+  for (let tries = 0; tries < 2; tries++) await clock.pass(30_000);
+  await sending;
+  t.same(
+    retried.map(({ error: { code } }) => code),
+    ['HTTP_409', 'OTHER'],
+  );
+});
+
+/** What the server says of one event, with its place; all others are about the request, or about the server. */
+const OF_AN_EVENT = ['BODY_NOT_UTF8', 'EVENT_NOT_JSON', 'EVENT_TOO_DEEP', 'EVENT_NOT_OBJECT', 'EVENT_FIELD'];
+const OF_SIZE = ['BODY_TOO_LARGE', 'EVENT_TOO_LARGE'];
+/** The server never takes the request of such a client, but no setting of the client changes that. */
+const OF_THE_SERVER = ['HTTP_VERSION'];
+
+void t.test(
+  'each code of the server is about events that are refused, passes, or is a fault of setup',
+  (t) => {
+    const seen = new Set<string>();
+    for (const [code, { status, retry, message }] of Object.entries(ERRORS)) {
+      if (status === null) continue;
+      const body = { error: message, code, ...(OF_AN_EVENT.includes(code) && { line: 1 }) };
+      const verdict = (events: number): ReturnType<typeof verdictOf> =>
+        verdictOf(new Response(null, { status }), JSON.stringify(body), events, 0);
+      const isOfEvents = [...OF_AN_EVENT, ...OF_SIZE, 'ID_CONFLICT'].includes(code);
+      seen.add(isOfEvents ? 'events' : retry ? 'passes' : 'setup');
+      if (isOfEvents) {
+        t.same(verdict(2), { kind: 'divide', isNamed: !OF_SIZE.includes(code) }, code);
+        t.match(verdict(1), { kind: 'settled', refused: new Map([[0, { code, status }]]) }, code);
+      } else {
+        const isSetup = !retry && !OF_THE_SERVER.includes(code);
+        for (const events of [1, 2])
+          t.match(verdict(events), { kind: 'repeat', isSetup, error: { code } }, code);
+      }
+    }
+    t.same([...seen].toSorted(), ['events', 'passes', 'setup']);
+    t.end();
+  },
+);

@@ -141,6 +141,37 @@ void t.test('one bad event among good ones is refused alone, by the door', async
   );
 });
 
+void t.test('an event with a known id and other data is refused alone, by the door', async (t) => {
+  const door = await openRaw(t, { idWindowMs: 3_600_000, idConflict: 'reject' });
+  const { client } = clientOf(t, urlOf(door));
+  const events = numbered(300);
+  await Promise.all(events.slice(0, 2).map(async (event) => client.send(event)));
+  const other = { id: 'e2', type: 't', data: 'other' };
+  t.equal(await codeOf(client.send(other)), 'ID_CONFLICT', 'by itself');
+  const mixed = events.with(1, other).with(299, { id: 'e7', type: 't', data: 'other' });
+  const codes = await Promise.all(mixed.map(async (event) => codeOf(client.send(event))));
+  t.same(
+    codes.flatMap((code, index) => (code === null ? [] : [[index, code]])),
+    [
+      [1, 'ID_CONFLICT'],
+      [299, 'ID_CONFLICT'],
+    ],
+    'among others, also with an id of the same request',
+  );
+  const twice = [other, { ...other, data: 'another' }];
+  t.same(
+    await Promise.all(twice.map(async (event) => codeOf(client.send(event)))),
+    ['ID_CONFLICT', 'ID_CONFLICT'],
+    'and if there are no others',
+  );
+  t.match(client, { sent: 305, accepted: 300, duplicates: 1, refused: 5, retries: 0, bufferedEvents: 0 });
+  await door.sink.received(299);
+  t.same(
+    ids(door.sink.lines),
+    events.slice(0, 299).map(({ id }) => id),
+  );
+});
+
 void t.test('each outcome is right if the door refuses more events than its answer lists', async (t) => {
   const door = await openRaw(t, { depthMax: 8 });
   const { client } = clientOf(t, urlOf(door));
