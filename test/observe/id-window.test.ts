@@ -179,10 +179,12 @@ void t.test('how long ids are kept is less while there are too many, and as set 
   add(2, second + 10);
   t.equal(table.droppedAgeS, null);
   add(3, second + 30);
+  t.equal(table.droppedAgeS, null, 'it was on its way when it came');
+  add(5, second + 30);
   t.equal(table.droppedAgeS, 30, 'the first one had to go');
   add(4, second + 110);
   t.equal(table.droppedAgeS, null, 'the second one was 100 seconds old: those that had to go would be gone');
-  t.equal(table.size, 2);
+  t.equal(table.size, 3);
   t.end();
 });
 

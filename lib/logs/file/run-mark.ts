@@ -51,10 +51,21 @@ const MARKS: ReadonlyMap<number, LineMarks> = new Map(
   ),
 );
 
-/** The marks of a line of an event, which ends at `end` without its checksum: all that follows its last brace. */
+const MARKS_BYTES_MAX = Math.max(...MARKS.keys());
+
+/** The marks of a line, which ends at `end` without its checksum: all white space after its text. */
 export function marksAt(file: Buffer, start: number, end: number): LineMarks {
-  const brace = file.lastIndexOf(CLOSING_BRACE, end - 1);
-  return brace < start ? NO_MARKS : (MARKS.get(end - brace - 1) ?? NO_MARKS);
+  // an event ends with a brace, which is found much faster than the start of white space
+  let at = file.lastIndexOf(CLOSING_BRACE, end - 1) + 1;
+  if (at <= start || !isSpace(file[at]) || end - at > MARKS_BYTES_MAX) {
+    at = end;
+    while (at > start && end - at <= MARKS_BYTES_MAX && isSpace(file[at - 1])) at--;
+  }
+  return at === start ? NO_MARKS : (MARKS.get(end - at) ?? NO_MARKS);
+}
+
+function isSpace(byte: number | undefined): boolean {
+  return byte === SPACE || byte === TAB;
 }
 
 /** The run in the first line of a file, which ends at `end` without its own mark; `null` if no run is named. */
