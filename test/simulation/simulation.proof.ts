@@ -3,7 +3,8 @@ import { once } from 'node:events';
 import t from 'tap';
 import { SEED } from '../helpers/seed.js';
 
-const CUTS = 2000;
+/** Enough that each kind of fault of the disk is met. */
+const CUTS = 2500;
 
 /** `npm run simulate`, as `npm test` has built it. */
 async function simulate(...flags: string[]): Promise<{ code: number | null; output: string }> {

@@ -642,7 +642,7 @@ export const MUTANTS: readonly Mutant[] = [
           'part.file ??= await this.create(part.isShared);\n        if (part.parts.length > 1 && part.parts[0] !== undefined) ended(part.parts.shift()!, null, part.file.name);',
       },
     ],
-    violates: /was acknowledged and is lost|the counts do not add up/,
+    violates: /was acknowledged and is lost|the counts do not add up|\bhas \d+ events/,
   },
   {
     name: 'remembers the id of an event that did not become durable',
@@ -763,7 +763,7 @@ export const MUTANTS: readonly Mutant[] = [
         replace: 'const text = checkedText(line) ?? line.subarray(0, -32);',
       },
     ],
-    violates: /is stored twice|has no other content/,
+    violates: /is stored twice|has no other content|has the id of another event/,
     worlds: ['ids'],
   },
   {
