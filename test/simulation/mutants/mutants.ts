@@ -733,8 +733,8 @@ export const MUTANTS: readonly Mutant[] = [
     edits: [
       {
         file: 'lib/logs/file/ids/id-segments.ts',
-        find: 'this.#left.push(...read.records);',
-        replace: '',
+        find: 'if (ids > 0) await giveRecords(this.#reading, name, give);',
+        replace: 'void [name, ids, give];',
       },
     ],
     violates: STORED_TWICE,

@@ -6,7 +6,6 @@ import type { IdStore } from '../../../seams/id-store.js';
 import { Subdirectory } from '../aside/subdirectory.js';
 import type { SubdirectoryOwner } from '../aside/subdirectory.js';
 import type { Fsync } from '../batch-file.js';
-import { compareBatchNames, isBatchName } from '../batch-name.js';
 import { unlink } from '../closing.js';
 import { flushDirectory, readAll } from '../file-system.js';
 import type { FileIds } from './file-ids.js';
@@ -16,7 +15,8 @@ import { checkOf, newSecret, openSecret, SECRET_FILE } from './id-secret.js';
 import { flushFile } from './left-durable.js';
 import { SegmentFile } from './segment-file.js';
 import type { SegmentSums } from './segment-file.js';
-import { readSegmentFile, segmentNames } from './segment-reading.js';
+import { giveRecords, readSegmentFile, segmentNames } from './segment-reading.js';
+import type { SegmentReading } from './segment-reading.js';
 import { ID_WINDOW, SegmentNames } from './segment-name.js';
 
 /** A segment ends at this many ids, or at this share of the longest window, so that it can be dropped in time. */
@@ -66,8 +66,9 @@ export class IdSegments implements IdStore {
   #queue: Waiting[] = [];
   #timer: NodeJS.Timeout | null = null;
   #running: Promise<void> | null = null;
-  /** What earlier runs left, until it is asked for. */
-  #left: IdRecord[] = [];
+  /** The batch files that are in segments of earlier runs, and records of those that are in none. */
+  readonly #recorded = new Set<string>();
+  #found: IdRecord[] = [];
 
   constructor(options: IdSegmentsOptions) {
     this.#options = options;
@@ -86,15 +87,11 @@ export class IdSegments implements IdStore {
 
   /** The names of the batch files whose ids are in segments. */
   get recorded(): ReadonlySet<string> {
-    return new Set(this.#left.map(({ file }) => file));
+    return this.#recorded;
   }
 
-  /** The newest of these names; `null`: there is none. Its file may be gone. */
-  get newestRecorded(): string | null {
-    return this.#left.reduce<string | null>((newest, { file }) => {
-      const isNewer = isBatchName(file) && (newest === null || compareBatchNames(file, newest) > 0);
-      return isNewer ? file : newest;
-    }, null);
+  get #reading(): SegmentReading {
+    return { ...this.#options, dir: this.#dir.path, secret: this.#secret };
   }
 
   /** Opens the secret and reads the segments of earlier runs. Never rejects. */
@@ -107,13 +104,10 @@ export class IdSegments implements IdStore {
       this.#names = new SegmentNames(names.at(-1) ?? null);
       if (this.flushes && names.length > 0) await this.#flushLeft([SECRET_FILE, ...names]);
       for (const name of names) {
-        const read = await readSegmentFile(
-          { ...this.#options, dir: this.#dir.path, secret: this.#secret },
-          name,
-        );
+        const read = await readSegmentFile(this.#reading, name);
         if (read === null) continue;
         this.#sealed.push(read.sums);
-        this.#left.push(...read.records);
+        for (const { file } of read.records) this.#recorded.add(file);
       }
     } catch (error) {
       this.#failed(error);
@@ -129,17 +123,21 @@ export class IdSegments implements IdStore {
 
   /** Ids of batch files that were found in no segment. They are written, too. */
   found(file: string, atMs: number, ids: FileIds): void {
-    const record = { file, atMs, ids };
-    this.#left.push(record);
-    this.#enqueue(this.#await(record));
+    this.#found.push({ file, atMs, ids });
   }
 
   async recall(each: (source: string, words: Uint32Array, atMs: number) => void): Promise<void> {
-    const left = this.#left;
-    this.#left = [];
-    // what has been given need not be held
-    for (let first = left.shift(); first !== undefined; first = left.shift())
-      for (const [source, words] of first.ids) each(source, words, first.atMs);
+    const give = ({ atMs, ids }: IdRecord): void => {
+      for (const [source, words] of ids) each(source, words, atMs);
+    };
+    // one at a time: all together they would take as much memory again
+    for (const { name, ids } of this.#sealed) if (ids > 0) await giveRecords(this.#reading, name, give);
+    for (const record of this.#found) {
+      give(record);
+      this.#enqueue(this.#await(record));
+    }
+    this.#found = [];
+    this.#recorded.clear();
     await this.#settled(); // what is written and dropped is so in one place
   }
 

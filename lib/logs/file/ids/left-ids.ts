@@ -3,7 +3,7 @@ import { asError } from '../../../base/errors.js';
 import type { Reporter } from '../../../base/reporter.js';
 import { ID_WORDS } from '../../../event/event-ids.js';
 import { SipHash } from '../../../event/sip-hash.js';
-import { timeOf } from '../batch-name.js';
+import { isBatchName, timeOf } from '../batch-name.js';
 import type { BatchNames } from '../batch-name.js';
 import { checkedText } from '../checksum.js';
 import { lookAtBatches } from '../directory-listing.js';
@@ -40,8 +40,8 @@ export async function openIds(options: LeftIdsOptions): Promise<void> {
   const { fs, dir, reporter, sources, windowMs, segments, names: batchNames } = options;
   const { flushes } = segments;
   await segments.open();
-  if (segments.newestRecorded !== null) batchNames.leaveOut(segments.newestRecorded);
   const { recorded } = segments;
+  for (const name of recorded) if (isBatchName(name)) batchNames.leaveOut(name);
   const tags = new Map(sources.map((source) => [sourceTag(source), source]));
   const hash = new SipHash(segments.secret);
   const oldestMs = Date.now() - windowMs;

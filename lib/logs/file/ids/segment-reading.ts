@@ -55,3 +55,19 @@ export async function segmentNames(fs: FileSystem, dir: string): Promise<string[
     return names.toSorted();
   });
 }
+
+/** Gives the records of a segment that was read before. One that cannot be read now is reported, and forgotten. */
+export async function giveRecords(
+  { fs, reporter, dir, windowMs }: SegmentReading,
+  name: string,
+  give: (record: IdRecord) => void,
+): Promise<void> {
+  const path = join(dir, name);
+  const oldestMs = Date.now() - windowMs;
+  try {
+    for (const record of readSegment(await readAll(fs, path, null)).records)
+      if (record.atMs > oldestMs) give(record);
+  } catch (error) {
+    reporter.error('ID_WINDOW_FAILED', `The ids in ${path} are forgotten: it cannot be read`, asError(error));
+  }
+}
