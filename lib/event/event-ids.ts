@@ -54,7 +54,7 @@ export class EventIds {
   readonly scope: IdScope;
   /** Given by the id window while the events are on their way to the log. */
   ended: IdsEnded | null = null;
-  /** Events that were in the window, and those of them with other content than the first. */
+  /** Events found in the window. Conflicts are those whose content differs from the first. */
   duplicates = 0;
   conflicts = 0;
   /** The first event with other content. */
@@ -137,7 +137,9 @@ export class EventIds {
   /** Adds an event by the value of its id. @param origin the `source` of a CloudEvent, which is part of its id */
   addText(id: string, content: number, origin?: string): void {
     const bytes =
-      origin === undefined ? utf8(id) : Buffer.concat([Buffer.from(utf8(origin)), BETWEEN, utf8(id)]);
+      origin === undefined
+        ? idBytes(id)
+        : Buffer.concat([Buffer.from(idBytes(origin)), BETWEEN, idBytes(id)]);
     this.#add(bytes, 0, bytes.length, content);
   }
 
@@ -247,8 +249,11 @@ export function maskOf(hash: SipHash, holder: number | null): IdMask {
   return [hash.a, hash.b, hash.c];
 }
 
-/** The bytes of a text, also with halves of surrogate pairs, which UTF-8 cannot hold and `Buffer.from` makes equal. */
-function utf8(text: string): Buffer {
+/**
+ * The bytes of an id, which are hashed. They differ for halves of surrogate pairs, too, which UTF-8 cannot hold and
+ * `Buffer.from` makes equal. The next call may overwrite them.
+ */
+export function idBytes(text: string): Buffer {
   if (!text.isWellFormed()) return Buffer.concat([NOT_UTF8, Buffer.from(text, 'utf16le')]);
   if (text.length * 3 > SCRATCH_BYTES) return Buffer.from(text);
   return scratch.subarray(0, scratch.write(text));

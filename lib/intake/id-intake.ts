@@ -75,7 +75,7 @@ class Request {
   #unsettled = 0;
   /** What became of its own events, as its client hears it; `undefined`: not known yet. */
   #outcome: Error | null | undefined = undefined;
-  /** Whether it is answered, or dropped before. */
+  /** Called with its outcome: requests that bring one of its events again. */
   #twins: Answer[] | null = null;
   /** Outcomes to wait for before the answer: its own, and those of requests that have brought some of its events. */
   #waitsFor = 1;
@@ -202,7 +202,8 @@ class Request {
 
   #errorOfOthers(): Error | null {
     const cause = this.#othersError;
-    if (cause === null || this.#places.length === 0) return cause;
+    const hasStored = this.#places.length > 0 && this.#refusal === null;
+    if (cause === null || !hasStored) return cause;
     const message =
       'Some of the events are on disk and will be delivered; others came with another request, which failed';
     return new ForebayError('IN_DOUBT', { message, retryAfterMs: 1000, cause });

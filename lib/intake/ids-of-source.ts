@@ -22,11 +22,9 @@ export interface IdUsage {
   /** The same, or how long ids are kept in fact if --id-window-max is the shorter bound. */
   readonly effectiveSeconds: number;
   readonly ids: number;
-  /**
-   * Events that were not stored, as their ids were known, and those of them whose content was another. If such a one is
-   * refused it is in neither: it counts as refused.
-   */
+  /** Events that were not stored because their ids were known. A refused conflict is not among them. */
   readonly duplicates: number;
+  /** Duplicates whose content differs from the first. */
   readonly conflicts: number;
 }
 

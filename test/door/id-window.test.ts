@@ -1,4 +1,4 @@
-import { readFileSync, writeFileSync } from 'node:fs';
+import { cpSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import type { Test } from 'tap';
@@ -241,3 +241,22 @@ void t.test('each line on disk fits its checksum, which is made from that of the
     ['a', 'b', 'c', 'd', 'e', 'f', 'g'],
   );
 });
+
+void t.test(
+  'ids with halves of surrogate pairs are told apart, also when they are read from lines',
+  async (t) => {
+    const logDir = tempDir(t);
+    const door = await openRaw(t, { idWindowMs: 3_600_000, logDir });
+    door.sink.held = true;
+    const half = (hex: string): string => `{"id":"\\ud${hex}","type":"t","data":1}`;
+    t.same(await answerTo(door, half('800')), ACCEPTED);
+    const killed = tempDir(t);
+    cpSync(logDir, killed, { recursive: true });
+    for (const name of readdirSync(join(killed, 'id-window')))
+      if (name.startsWith('ids_')) rmSync(join(killed, 'id-window', name));
+    const next = await openRaw(t, { idWindowMs: 3_600_000, logDir: killed, replayWaitMs: 0 });
+    t.same(await answerTo(next, text('\ufffd')), ACCEPTED, 'another id');
+    t.same(await answerTo(next, half('801')), ACCEPTED);
+    t.same(await answerTo(next, half('800')), DUPLICATE);
+  },
+);

@@ -77,7 +77,7 @@ export class Clients {
     for (let left = events; left > 0; left--) {
       const event = await this.#send(null);
       if (event.answer !== 'acknowledged') {
-        this.#ledger.violated(`${event.id} was answered with ${event.code}, and nothing is wrong any more`);
+        this.#ledger.violated(`${event.id} was answered with ${event.code}, and nothing is wrong`);
       }
     }
   }

@@ -97,7 +97,7 @@ export class IdClients {
       // with other content than what is remembered
       const isConflict = error === 'ID_CONFLICT' && known.events.length > 1;
       if (error !== null && !isConflict)
-        this.#ledger.violated(`${event.id} was answered with ${error}, and nothing is wrong any more`);
+        this.#ledger.violated(`${event.id} was answered with ${error}, and nothing is wrong`);
     }
   }
 

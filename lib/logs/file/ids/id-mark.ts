@@ -10,7 +10,7 @@
  *   id is made of more than the line has: the source of a CloudEvent, the body of a webhook, an `Idempotency-Key`.
  */
 import { createHash } from 'node:crypto';
-import { contentOf, ID_WORDS, maskOf } from '../../../event/event-ids.js';
+import { contentOf, ID_WORDS, idBytes, maskOf } from '../../../event/event-ids.js';
 import type { EventIds, IdScope } from '../../../event/event-ids.js';
 import { idOfLine } from '../../../event/event.js';
 import type { SipHash } from '../../../event/sip-hash.js';
@@ -128,7 +128,7 @@ export function readIdMark(text: Buffer, mark: Uint8Array, hash: SipHash, words:
   const tag = next(SOURCE_BITS);
   const mask = maskOf(hash, mark.length === OF_HOLDER_BYTES ? next(HOLDER_BITS) : null);
   const line = text.toString();
-  const id = Buffer.from(idOfLine(line).id);
+  const id = idBytes(idOfLine(line).id);
   hash.hash(id, 0, id.length);
   words[0] = hash.a ^ mask[0];
   words[1] = hash.b ^ mask[1];
