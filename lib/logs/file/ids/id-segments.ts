@@ -91,7 +91,7 @@ export class IdSegments implements IdStore {
   }
 
   get #reading(): SegmentReading {
-    return { ...this.#options, dir: this.#dir.path, secret: this.#secret };
+    return { ...this.#options, dir: this.#dir.path, secret: this.#secret, flushes: this.flushes };
   }
 
   /** Opens the secret and reads the segments of earlier runs. Never rejects. */
@@ -102,7 +102,11 @@ export class IdSegments implements IdStore {
       this.#secret = await openSecret(fs, this.#dir.path);
       const names = await segmentNames(fs, this.#dir.path);
       this.#names = new SegmentNames(names.at(-1) ?? null);
-      if (this.flushes && names.length > 0) await this.#flushLeft([SECRET_FILE, ...names]);
+      // a killed run may not have flushed them
+      if (this.flushes && names.length > 0) {
+        await flushFile(fs, join(this.#dir.path, SECRET_FILE));
+        await flushDirectory(fs, this.#dir.path);
+      }
       for (const name of names) {
         const read = await readSegmentFile(this.#reading, name);
         if (read === null) continue;
@@ -112,13 +116,6 @@ export class IdSegments implements IdStore {
     } catch (error) {
       this.#failed(error);
     }
-  }
-
-  /** A run that was killed may not have flushed them, and their batch files are deleted because of them. */
-  async #flushLeft(names: readonly string[]): Promise<void> {
-    const { fs } = this.#options;
-    for (const name of names) await flushFile(fs, join(this.#dir.path, name));
-    await flushDirectory(fs, this.#dir.path);
   }
 
   /** Ids of batch files that were found in no segment. They are written, too. */

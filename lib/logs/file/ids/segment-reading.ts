@@ -8,6 +8,7 @@ import { lookAtFiles } from '../plain-files.js';
 import { readSegment } from './id-record.js';
 import type { IdRecord } from './id-record.js';
 import { checkOf } from './id-secret.js';
+import { flushFile } from './left-durable.js';
 import { SegmentSums } from './segment-file.js';
 import { isSegmentName } from './segment-name.js';
 
@@ -18,16 +19,20 @@ export interface SegmentReading {
   readonly secret: Buffer;
   /** The longest window, in milliseconds. */
   readonly windowMs: number;
+  /** Whether ids are flushed before their batch file is deleted. */
+  readonly flushes: boolean;
 }
 
 /** Reads a segment of an earlier run: its records that are within the window. `null`: it cannot be read, and stays. */
 export async function readSegmentFile(
-  { fs, reporter, dir, secret, windowMs }: SegmentReading,
+  { fs, reporter, dir, secret, windowMs, flushes }: SegmentReading,
   name: string,
 ): Promise<{ readonly sums: SegmentSums; readonly records: readonly IdRecord[] } | null> {
   const path = join(dir, name);
   const sums = new SegmentSums(name);
   try {
+    // batch files are deleted because of it, and a killed run may not have flushed it
+    if (flushes) await flushFile(fs, path);
     const { secretCheck, records, damagedLines } = readSegment(await readAll(fs, path, null));
     if (secretCheck !== null && secretCheck !== checkOf(secret)) {
       reporter.warn('ID_WINDOW_DAMAGED', `The ids in ${path} are forgotten: they are of another secret`);
@@ -41,7 +46,7 @@ export async function readSegmentFile(
     const oldestMs = Date.now() - windowMs;
     return { sums, records: records.filter(({ atMs }) => atMs > oldestMs) };
   } catch (error) {
-    const text = `The ids in ${path} are forgotten: it cannot be read`;
+    const text = `The ids in ${path} are forgotten: it cannot be read or flushed`;
     reporter.error('ID_WINDOW_FAILED', text, asError(error));
     return null;
   }

@@ -339,3 +339,18 @@ void t.test(
     }
   },
 );
+
+void t.test('a segment that cannot be flushed at a start is forgotten, and the others are not', async (t) => {
+  const dir = tempDir(t);
+  for (const id of ['a', 'b', 'c']) {
+    const { append, remove, log } = await open(t, { dir });
+    await remove(await append('events', id));
+    await log.close();
+  }
+  const second = segmentsIn(dir).toSorted()[1] ?? '';
+  const { fs } = watched((method, path) => method === 'fdatasync' && path.endsWith(second));
+  const next = await open(t, { dir, fs, known: ['a', 'b', 'c'] });
+  t.same(next.recalled, ['events a 7', 'events c 7']);
+  t.match(next.said.join('\n'), /The ids in .* are forgotten: it cannot be read or flushed/);
+  t.ok(segmentsIn(dir).includes(second), 'it stays for the next start');
+});
