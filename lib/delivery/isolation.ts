@@ -25,13 +25,15 @@ export interface IsolationOptions {
  * apart. If the sink takes nothing else, it is an outage, and nothing waits apart.
  *
  * So a bad batch holds up no other (N11). To find out, it gives way to another. If there is none, or if others fail as
- * well, one batch is split, and its halves find out.
+ * well, one batch is split, and its halves find out; if all its events fail alone, the next batch is.
  */
 export class Isolation {
   readonly #options: IsolationOptions;
   /** The batch that is split although it is unknown whether the sink takes others. One is enough, while it gets its turns. */
   #probe: Course | null = null;
   #probedMs = 0;
+  /** Attempts at single events of the probe that failed since its last split. */
+  #failedAlone = 0;
 
   constructor(options: IsolationOptions) {
     this.#options = options;
@@ -69,7 +71,7 @@ export class Isolation {
       return leaves && givesWay ? { next: 'keep', leaves } : null;
     }
     course.isSuspect = true;
-    if (course === this.#probe) this.#probedMs = nowMs;
+    if (course === this.#probe) this.#probed(course, part, nowMs);
     // if the sink takes nothing else, its halves go first, down to an event: the sink may take a smaller part
     if (part.to - part.from > 1) return { next: 'split', leaves: leaves && takesOthers };
     // for an event that waits apart already, it is enough if the sink's last other answer was good
@@ -88,11 +90,24 @@ export class Isolation {
     return (!othersWait || hasGivenWay) && this.#isProbe(course);
   }
 
+  /**
+   * The sink failed on a part of the probe. If each event that is left of it has failed alone, it can find out nothing
+   * more, and another batch may: the sink may fail at this event, and take a smaller part of that batch.
+   */
+  #probed(course: Course, { from, to }: Part, nowMs: number): void {
+    this.#probedMs = nowMs;
+    this.#failedAlone = to - from > 1 ? 0 : this.#failedAlone + 1;
+    if (this.#failedAlone > course.open.length) this.#probe = null;
+  }
+
   #isProbe(course: Course): boolean {
     const nowMs = performance.now();
     // it may wait for something else, as its file for being readable
     const isLost = nowMs - this.#probedMs > PROBE_LOST_MS;
-    if (this.#probe === null || this.#probe.open.length === 0 || isLost) this.#probe = course;
+    if (this.#probe === null || this.#probe.open.length === 0 || isLost) {
+      this.#probe = course;
+      this.#failedAlone = 0;
+    }
     if (this.#probe === course) this.#probedMs = nowMs;
     return this.#probe === course;
   }

@@ -369,3 +369,29 @@ void t.test('a batch that is being split and gets no turn keeps no other from be
   t.match(fail(second), { next: 'split' });
   t.end();
 });
+
+void t.test('a batch whose events have all failed alone lets the next one be split', (t) => {
+  const breaker = { state: 'closed', failuresInARow: 3, waitMs: 0 } as const;
+  const isolation = new Isolation({
+    attempts: { answered: 0 },
+    breaker,
+    othersWait: () => true,
+    triesMax: Infinity,
+  });
+  const [first, second] = [newCourse({ events: 2 }), newCourse({ events: 2 })];
+  const fail = (course: Course, from: number, to: number): unknown =>
+    isolation.failed(course, { from, to, attempts: 0 });
+  for (let failures = 0; failures < 5; failures++) fail(first, 0, 2);
+  t.match(fail(first, 0, 2), { next: 'split' });
+  const halves = [0, 1].map((at) => ({ from: at, to: at + 1, attempts: 0 }));
+  first.open = halves;
+  for (let failures = 0; failures < 6; failures++)
+    t.match(fail(second, 0, 2) ?? { next: 'keep' }, { next: 'keep' });
+  first.open = halves.slice(1);
+  t.match(fail(first, 0, 1), { next: 'last' });
+  t.match(fail(second, 0, 2), { next: 'keep' }, 'its other event may be taken');
+  t.match(fail(first, 1, 2), { next: 'last' });
+  t.match(fail(second, 0, 2), { next: 'split' }, 'it has nothing smaller to offer');
+  t.match(fail(newCourse({ events: 2 }), 0, 2) ?? { next: 'keep' }, { next: 'keep' }, 'one at a time');
+  t.end();
+});
