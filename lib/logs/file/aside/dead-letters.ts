@@ -242,7 +242,7 @@ export function aboutLetter(line: Buffer): { about: LetterAbout; event: Buffer }
   }
 }
 
-function linesOf({ name, key }: Whose, letters: readonly DeadLetter[]): Buffer {
+export function linesOf({ name, key }: Pick<Whose, 'name' | 'key'>, letters: readonly DeadLetter[]): Buffer {
   const time = new Date(Date.now()).toISOString();
   return Buffer.concat(
     letters.flatMap(({ index, reason, status, attempts, event }) => {
