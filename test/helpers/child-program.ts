@@ -21,17 +21,27 @@ export function onPath(name: string): string | null {
 
 /** A program that is started, ended, and started again. It gets no signal from the terminal, and ends with us. */
 export class ChildProgram {
+  static readonly #running = new Set<ChildProcess>();
   /** The last lines that it wrote, of all its runs. */
   readonly lines: string[] = [];
   readonly #words: readonly string[];
   readonly #around: readonly string[];
+  readonly #write: (line: string) => void;
   #child: ChildProcess | null = null;
   #ended: Promise<unknown> = Promise.resolve();
 
-  /** @param around the words in front, of a program that becomes this one by exec */
-  constructor(words: readonly string[], around: readonly string[] = []) {
+  /**
+   * @param around the words in front, of a program that becomes this one by exec
+   * @param write gets each line, too
+   */
+  constructor(
+    words: readonly string[],
+    around: readonly string[] = [],
+    write: (line: string) => void = () => undefined,
+  ) {
     this.#words = words;
     this.#around = around;
+    this.#write = write;
   }
 
   get isRunning(): boolean {
@@ -44,12 +54,17 @@ export class ChildProgram {
     const [first = '', ...others] = [...this.#around, ...WITH_PARENT, ...this.#words];
     const child = spawn(first, others, { stdio: ['ignore', 'pipe', 'pipe'], env: INHERITED, detached: true });
     this.#child = child;
+    if (ChildProgram.#running.size === 0) process.once('exit', ChildProgram.#killAll);
+    ChildProgram.#running.add(child);
     for (const stream of [child.stdout, child.stderr])
       stream.pipe(split()).on('data', (line: string) => {
         this.lines.push(line);
+        this.#write(line);
         if (this.lines.length > LINES_MAX) this.lines.shift();
       });
     const gone = (): void => {
+      ChildProgram.#running.delete(child);
+      if (ChildProgram.#running.size === 0) process.off('exit', ChildProgram.#killAll);
       if (this.#child === child) this.#child = null;
     };
     child.once('exit', gone);
@@ -71,7 +86,12 @@ export class ChildProgram {
     await this.#ended;
   }
 
-  /** Resolves when it has ended by itself. */
+  /** Where the kernel does not do it. */
+  static readonly #killAll = (): void => {
+    for (const child of ChildProgram.#running) child.kill('SIGKILL');
+  };
+
+  /** Resolves when it has ended, by itself or not. */
   async gone(): Promise<void> {
     await this.#ended;
   }

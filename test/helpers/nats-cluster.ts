@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
+import { appendFileSync, existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ChildProgram, onPath } from './child-program.js';
@@ -118,17 +118,24 @@ export class NatsCluster {
     return (await Promise.all(addresses)).map((address) => `http://${address}`).join(',');
   }
 
-  /** Resolves when all servers run, answer, and agree on who leads. */
+  /** Resolves when all servers run, answer, and agree on who leads. @throws if one ends */
   async ready(): Promise<void> {
-    const agree = async (): Promise<boolean> => {
+    const holds = async (): Promise<boolean> => {
       await sleep(LOOK_MS);
       for (const server of this.servers)
         if (!server.isRunning) throw new Error(`${server.name} ended:\n${server.output}`);
-      if (this.servers.length === 1) return (await this.servers[0]?.answers()) ?? false;
-      const told = await Promise.all(this.servers.map(async (server) => server.metaLeader()));
-      return told[0] !== null && told.every((leader) => leader === told[0]);
+      return this.isReady();
     };
-    await until(agree, 'the servers have a leader', READY_MS_MAX);
+    await until(holds, 'the servers have a leader', READY_MS_MAX);
+  }
+
+  /** Whether all servers answer, JetStream as well, and agree on who leads. */
+  async isReady(): Promise<boolean> {
+    const answer = await Promise.all(this.servers.map(async (server) => server.answers()));
+    if (!answer.every(Boolean)) return false;
+    if (this.servers.length === 1) return true;
+    const [first, ...others] = await Promise.all(this.servers.map(async (server) => server.metaLeader()));
+    return first !== null && others.every((leader) => leader === first);
   }
 
   /** The server that leads a stream by the word of most servers; `null`: there is none, or no such stream. */
@@ -182,7 +189,10 @@ export class NatsServer {
     mkdirSync(dir, { recursive: true });
     const file = join(dir, 'nats.conf');
     writeFileSync(file, configuration({ name, dir, ports, routes, host, hasDetours: network.hasDetours }));
-    this.#program = new ChildProgram([natsBinary() ?? NAME, '-c', file], network.around(name));
+    const words = [natsBinary() ?? NAME, '-c', file];
+    this.#program = new ChildProgram(words, network.around(name), (line) => {
+      appendFileSync(join(dir, 'server.log'), `${line}\n`);
+    });
   }
 
   get isRunning(): boolean {
