@@ -45,14 +45,15 @@ export interface PipelinesOptions {
 export async function openPipelines(options: PipelinesOptions): Promise<Running> {
   const { settings, log, sink, idRules, waiting, reporter, stopping } = options;
   const ids = log.ids ? await IdWindow.open(idRules, log.ids, settings.idWindowMax, reporter) : null;
-  const batcher = new Batcher(settings, log);
+  const batchBytes = Math.min(settings.batchBytes, log.partBytesMost ?? Infinity);
+  const batcher = new Batcher({ ...settings, batchBytes }, log);
   const disk = new DiskWatch(log, reporter, settings.ackTimeoutMs);
   const clients = new Clients({ ...settings, log, reporter });
   const { ledger } = clients;
   const committer = new Committer({ log, disk, ledger, reporter });
   const delivery = new Delivery({ ...settings, log, sink, reporter, blame: ledger });
-  const { drain } = delivery;
-  const admission = new Admission({ ...settings, log, drain, queue: batcher, disk, waiting, reporter });
+  const drain = log.drain ?? delivery.drain;
+  const admission = new Admission({ ...settings, batchBytes, log, drain, queue: batcher, disk, waiting, reporter });
   delivery.on('gone', (batch: PendingBatch) => {
     ledger.gone(batch);
     admission.freed();

@@ -72,7 +72,9 @@ export class Committer extends Writable {
   #report(events: number, error: ForebayError): void {
     const { place } = this.#log;
     const event = { what: 'not appended', batch: '', events, place, code: error.code, error } as const;
-    if (this.#disk.refused(error)) this.#reporter.batch(event);
+    // a log that is full, or an event that is too large for it, is no trouble of the log
+    const isOfClient = error.status !== null && error.status < 500;
+    if (!isOfClient && this.#disk.refused(error)) this.#reporter.batch(event);
     else this.#reporter.recent.add(event);
   }
 }

@@ -1,4 +1,5 @@
 import type { Readable } from 'node:stream';
+import type { DrainRate } from '../base/drain-rate.js';
 import type { ForebayError } from '../base/errors.js';
 import type { EventBlock } from '../event/event-block.js';
 import type { PendingBatch, SettledBatch, StoredBatch } from './batch.js';
@@ -87,6 +88,30 @@ export interface LogSpace {
   readonly newestLetters: readonly LetterLook[] | null;
 }
 
+/** A server with a copy of a replicated log. */
+export interface LogReplica {
+  readonly name: string;
+  readonly isLeader: boolean;
+  /** Whether it has all that is acknowledged, and answers. */
+  readonly isCurrent: boolean;
+  /** How many messages it lacks. */
+  readonly lag: number;
+  /** How long the leader has not heard of it, in milliseconds. */
+  readonly silentMs: number;
+}
+
+/** The state of a replicated log, as of the last look. */
+export interface LogReplicas {
+  readonly stream: string;
+  /** How many copies there are to be. */
+  readonly replicas: number;
+  /** Those that are known; without a leader no event is taken. */
+  readonly servers: readonly LogReplica[];
+  /** Messages that are with some instance, and those of them that were handed out before. */
+  readonly handedOut: number;
+  readonly redelivered: number;
+}
+
 /**
  * Where events rest between their `202` and the sink. The append log on disk is one (lib/logs/file), a replicated
  * stream can be another. Each must pass test/helpers/event-log-contract.ts.
@@ -97,6 +122,14 @@ export interface EventLog extends LogUsage {
   /** The overhead of a batch in the log beyond its events, at most, in bytes. */
   readonly batchBytesMost: number;
   readonly deadLetters: DeadLetterStore;
+  /** The largest part of a batch that it takes, in bytes. A log without it takes any. */
+  readonly partBytesMost?: number;
+  /** Set for a log that several instances share: how fast they take off it, together. */
+  readonly drain?: Pick<DrainRate, 'msFor'>;
+  /** Set for a replicated log; `null`: nobody has answered yet. */
+  readonly replicas?: LogReplicas | null;
+  /** Attempts to append after which it was unknown for a while whether the events are in the log. */
+  readonly doubtful?: number;
   /** Keeps the ids of sources with a window; `null`: none has one. A log that never keeps ids has none. */
   readonly ids?: IdStore | null;
 

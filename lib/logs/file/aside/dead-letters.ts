@@ -86,7 +86,8 @@ export class DeadLetters implements DeadLetterStore {
    */
   async withdraw(batch: Whose): Promise<void> {
     await this.#inTurn(async () => {
-      const earlier = (await this.#room.look(0)) === 0 ? [] : await this.#earlier(batch);
+      await this.#room.look(0);
+      const earlier = this.#room.hasAny ? await this.#earlier(batch) : [];
       if (earlier.length > 0) {
         // a server with the lock may be writing them
         await this.#owner.confirmLock();
@@ -242,7 +243,7 @@ export function aboutLetter(line: Buffer): { about: LetterAbout; event: Buffer }
   }
 }
 
-function linesOf({ name, key }: Whose, letters: readonly DeadLetter[]): Buffer {
+export function linesOf({ name, key }: Pick<Whose, 'name' | 'key'>, letters: readonly DeadLetter[]): Buffer {
   const time = new Date(Date.now()).toISOString();
   return Buffer.concat(
     letters.flatMap(({ index, reason, status, attempts, event }) => {

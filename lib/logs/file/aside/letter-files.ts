@@ -53,6 +53,8 @@ export interface UnsettledLetters {
 /** What is among the dead letters: their size, and which are of files that are still there. */
 export interface LettersThere {
   readonly bytes: number;
+  /** How many files; the size of some may be unknown. */
+  readonly files: number;
   readonly unsettled: ReadonlyMap<string, UnsettledLetters>;
 }
 
@@ -63,8 +65,9 @@ export async function lettersThere(
   looksForUnsettled: boolean,
 ): Promise<LettersThere> {
   const unsettled = new Map<string, { bytes: number; names: string[] }>();
-  let bytes = 0;
+  let [files, bytes] = [0, 0];
   const measure = async (names: readonly string[]): Promise<void> => {
+    files += names.length;
     const sizes = await sizesOf(fs, join(logDir, DEAD_LETTERS), names);
     const batches = looksForUnsettled ? names.map(batchOf) : [];
     const isThere = (await sizesOf(fs, logDir, batches)).map((size) => size !== null);
@@ -88,7 +91,7 @@ export async function lettersThere(
     }
     await measure(names);
   });
-  return { bytes, unsettled };
+  return { files, bytes, unsettled };
 }
 
 function compareDeadLetterFiles(a: string, b: string): number {

@@ -18,6 +18,8 @@ export class LettersRoom {
   readonly #logDir: string;
   /** The size of the folder, as far as is known; `null` if it was not read yet. */
   #bytes: number | null = null;
+  /** Whether there may be letters. Their size does not tell: a file whose size cannot be read counts 0. */
+  hasAny = false;
   /**
    * Files with letters of some of their batches, and others that are not settled yet: the size of these letters, and the
    * names of those that earlier runs left. Nobody may take them away before their file is deleted.
@@ -71,6 +73,7 @@ export class LettersRoom {
   /** Letters of a batch were written or deleted. */
   add({ name }: Pick<Batch, 'name'>, bytes: number): void {
     if (bytes === 0) return;
+    this.hasAny ||= bytes > 0;
     if (this.#bytes !== null) this.#bytes = Math.max(0, this.#bytes + bytes);
     const file = batchOf(name);
     let unsettled = this.#unsettled.get(file);
@@ -95,13 +98,14 @@ export class LettersRoom {
   }
 
   async #read(): Promise<number> {
-    const { bytes, unsettled } = await lettersThere(this.#fs, this.#logDir, !this.#knowsLeft);
+    const { files, bytes, unsettled } = await lettersThere(this.#fs, this.#logDir, !this.#knowsLeft);
     for (const [file, left] of unsettled) {
       if (this.#unsettled.size >= UNSETTLED_MAX) break;
       this.#unsettled.set(file, left);
       this.#unsettledBytes += left.bytes;
     }
     this.#knowsLeft = true;
+    this.hasAny = files > 0;
     return bytes;
   }
 }

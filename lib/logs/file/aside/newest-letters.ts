@@ -26,7 +26,7 @@ export async function newestLetters(fs: FileSystem, logDir: string): Promise<Let
 }
 
 /** Includes a letter whose event is cut off here, as it is only shown. */
-function lettersIn(bytes: Buffer): LetterLook[] {
+export function lettersIn(bytes: Buffer): LetterLook[] {
   const letters: LetterLook[] = [];
   for (let start = 0, end = 0; start < bytes.length; start = end) {
     const feed = bytes.indexOf(LINE_FEED, start);

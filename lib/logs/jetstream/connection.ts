@@ -1,0 +1,106 @@
+import { readFileSync } from 'node:fs';
+import { connect, credsAuthenticator } from '@nats-io/transport-node';
+import type { NatsConnection, NodeConnectionOptions } from '@nats-io/transport-node';
+import { asError } from '../../base/errors.js';
+import type { Reporter } from '../../base/reporter.js';
+import type { LogSettings } from '../../settings/log-settings.js';
+import { invalid } from '../../settings/setting-error.js';
+
+/** A frozen server is given up after two pings without an answer, in milliseconds. */
+const PING_MS = 2000;
+const RECONNECT_MS = 250;
+
+/** A connection that is kept up for ever, and says so when it is lost. */
+export class Connection {
+  readonly nc: NatsConnection;
+  /** Whether a request that is sent now goes out now. Otherwise the client would keep it, and send it whenever it can. */
+  isUp = true;
+  readonly #waiting: (() => void)[] = [];
+
+  private constructor(nc: NatsConnection, reporter: Reporter) {
+    this.nc = nc;
+    void this.#watch(reporter);
+  }
+
+  /** Waits for the first server. @throws ForebayError `SETTING_INVALID` for files that cannot be read */
+  static async open(settings: LogSettings, reporter: Reporter): Promise<Connection> {
+    const nc = await connect(options(settings));
+    return new Connection(nc, reporter);
+  }
+
+  /** Resolves to whether it is up, at the latest at `endMs` of `performance.now()`. */
+  async up(endMs: number): Promise<boolean> {
+    if (this.isUp) return true;
+    await new Promise<void>((resolve) => {
+      const timer = setTimeout(resolve, Math.max(0, endMs - performance.now()));
+      this.#waiting.push(() => {
+        clearTimeout(timer);
+        resolve();
+      });
+    });
+    return this.isUp;
+  }
+
+  async close(): Promise<void> {
+    await this.nc.close();
+  }
+
+  async #watch(reporter: Reporter): Promise<void> {
+    let isSaid = false;
+    for await (const { type } of this.nc.status()) {
+      if (type === 'disconnect' || type === 'staleConnection') {
+        this.isUp = false;
+        if (!isSaid) reporter.warn('LOG_SERVERS', 'The connection to the NATS servers is lost; trying the others');
+        isSaid = true;
+      } else if (type === 'reconnect') {
+        this.isUp = true;
+        reporter.info(`Connected to the NATS server ${this.nc.getServer()}`);
+        isSaid = false;
+        for (const goOn of this.#waiting.splice(0)) goOn();
+      } else if (type === 'close') this.isUp = false;
+    }
+  }
+}
+
+function options(settings: LogSettings): NodeConnectionOptions {
+  const { logUrl, logCreds, logTlsCa, logTlsCert, logTlsKey } = settings;
+  const urls = logUrl.map((url) => new URL(url));
+  const [first] = urls;
+  const needsTls = urls.some(({ protocol }) => protocol === 'tls:');
+  const hasTls = needsTls || logTlsCa !== null || logTlsCert !== null;
+  const user = decodeURIComponent(first?.username ?? '');
+  const pass = decodeURIComponent(first?.password ?? '');
+  return {
+    servers: urls.map(({ host }) => host),
+    name: 'forebay',
+    pingInterval: PING_MS,
+    maxPingOut: 2,
+    reconnect: true,
+    maxReconnectAttempts: -1,
+    reconnectTimeWait: RECONNECT_MS,
+    waitOnFirstConnect: true,
+    ignoreAuthErrorAbort: true,
+    ...(user !== '' && pass === '' && { token: user }),
+    ...(pass !== '' && { user, pass }),
+    ...(logCreds !== null && { authenticator: credsAuthenticator(fileOf(logCreds, 'log-creds')) }),
+    ...(hasTls && {
+      tls: {
+        ...(logTlsCa !== null && { ca: text(logTlsCa, 'log-tls-ca') }),
+        ...(logTlsCert !== null && { cert: text(logTlsCert, 'log-tls-cert') }),
+        ...(logTlsKey !== null && { key: text(logTlsKey, 'log-tls-key') }),
+      },
+    }),
+  };
+}
+
+function fileOf(path: string, flag: string): Uint8Array {
+  try {
+    return readFileSync(path);
+  } catch (error) {
+    throw invalid(`--${flag} cannot be read: ${asError(error).message}`);
+  }
+}
+
+function text(path: string, flag: string): string {
+  return Buffer.from(fileOf(path, flag)).toString('utf8');
+}

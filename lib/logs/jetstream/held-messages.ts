@@ -1,0 +1,68 @@
+import type { Connection } from './connection.js';
+import type { StreamMessage } from './stream-message.js';
+
+/** How long the servers wait for a confirmation before another instance gets a message, in milliseconds. */
+export const ACK_WAIT_MS = 10_000;
+/** How often they are told that it is being worked on. */
+const WORKING_MS = ACK_WAIT_MS / 3;
+const CONFIRM_MS = 5000;
+
+/** Messages that this instance was handed and has not confirmed. They are held, however long the sink takes. */
+export class HeldMessages {
+  /** Their size. */
+  bytes = 0;
+  readonly #connection: Connection;
+  readonly #held = new Map<number, StreamMessage>();
+  readonly #timer: NodeJS.Timeout;
+
+  constructor(connection: Connection) {
+    this.#connection = connection;
+    this.#timer = setInterval(() => {
+      this.#work();
+    }, WORKING_MS);
+  }
+
+  get size(): number {
+    return this.#held.size;
+  }
+
+  /** @returns `false` if it is held already: the servers handed it out again, as they had not heard of it in time */
+  add(message: StreamMessage): boolean {
+    const known = this.#held.has(message.seq);
+    this.#held.set(message.seq, message); // its newest reply subject counts
+    if (!known) this.bytes += message.data.length;
+    return !known;
+  }
+
+  /** Takes them off the stream, for certain. May be called again after an error. @throws Error if the servers do not answer */
+  async confirm(messages: readonly StreamMessage[]): Promise<void> {
+    await Promise.all(
+      messages.map(async (message) => {
+        const { reply } = this.#held.get(message.seq) ?? message;
+        await this.#connection.nc.request(reply, '+ACK', { timeout: CONFIRM_MS });
+      }),
+    );
+    for (const message of messages) this.#drop(message);
+  }
+
+  /** Lets another instance have all of them, oldest first. */
+  async handBack(): Promise<void> {
+    clearInterval(this.#timer);
+    const messages = [...this.#held.values()].toSorted((a, b) => a.seq - b.seq);
+    this.#held.clear();
+    const { nc, isUp } = this.#connection;
+    if (!isUp || nc.isClosed()) return; // they are handed out again when their time is over
+    for (const { reply } of messages) nc.publish(reply, '-NAK');
+    await nc.flush();
+  }
+
+  #drop(message: StreamMessage): void {
+    if (this.#held.delete(message.seq)) this.bytes -= message.data.length;
+  }
+
+  #work(): void {
+    const { nc, isUp } = this.#connection;
+    if (!isUp || nc.isClosed()) return;
+    for (const { reply } of this.#held.values()) nc.publish(reply, '+WPI');
+  }
+}

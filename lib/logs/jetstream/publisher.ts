@@ -1,0 +1,85 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { headers } from '@nats-io/nats-core';
+import { asError, ForebayError } from '../../base/errors.js';
+import type { Connection } from './connection.js';
+import { fateOfAnswer, fateOfSilence } from './publish-error.js';
+import type { ApiError, Fate } from './publish-error.js';
+
+/** How long one attempt waits for its answer, and a failed one for the next, in milliseconds. */
+const ATTEMPT_MS = 2000;
+const PAUSE_MS = 100;
+/** A leader is elected within seconds. */
+const RETRY_AFTER_MS = 5000;
+/** The place of a message in its stream; the servers give the same for an id that they have. */
+const MESSAGE_ID = 'Nats-Msg-Id';
+
+/** A message that a majority of the replicas has. */
+export interface Stored {
+  readonly seq: number;
+  /** Whether a message with this id was there before. */
+  readonly isDuplicate: boolean;
+}
+
+type Attempt = Stored | { readonly fate: Fate; readonly why: string };
+
+/** Puts messages into streams, each once, and finds out what became of them. */
+export class Publisher {
+  /** Attempts after which nobody knew whether the message is stored. */
+  doubtful = 0;
+  readonly #connection: Connection;
+  readonly #timeoutMs: number;
+
+  /** @param timeoutMs how long to find out what became of a message */
+  constructor(connection: Connection, timeoutMs: number) {
+    this.#connection = connection;
+    this.#timeoutMs = timeoutMs;
+  }
+
+  /**
+   * Stores a message. An attempt that may have stored it is repeated with the same id, and the servers store an id once:
+   * so a doubt ends as soon as they answer.
+   *
+   * @param id never that of another message of the stream, as far as its window for duplicates reaches
+   * @throws ForebayError `BACKLOG_FULL`, `LOG_FAILED`: it is not stored; `IN_DOUBT`: it may be
+   */
+  async store(subject: string, data: Uint8Array, id: string): Promise<Stored> {
+    const endMs = performance.now() + this.#timeoutMs;
+    let isDoubtful = false;
+    let why = 'no connection to a NATS server';
+    for (let attempts = 0; attempts === 0 || performance.now() < endMs; attempts++) {
+      if (attempts > 0) await sleep(PAUSE_MS);
+      if (!(await this.#connection.up(endMs))) continue;
+      const attempt = await this.#attempt(subject, data, id, endMs);
+      if (!('fate' in attempt)) return attempt;
+      why = attempt.why;
+      // a full stream says so before it looks whether it has the id
+      if (attempt.fate === 'full' && !isDoubtful)
+        throw new ForebayError('BACKLOG_FULL', { retryAfterMs: RETRY_AFTER_MS });
+      if (attempt.fate === 'doubtful') {
+        isDoubtful = true;
+        this.doubtful++;
+      }
+    }
+    const code = isDoubtful ? 'IN_DOUBT' : 'LOG_FAILED';
+    const message = isDoubtful
+      ? `The replicas did not say whether they have the event (${why}): it may be delivered although this is an error`
+      : `No majority of the replicas took the event (${why})`;
+    throw new ForebayError(code, { message, retryAfterMs: RETRY_AFTER_MS });
+  }
+
+  async #attempt(subject: string, data: Uint8Array, id: string, endMs: number): Promise<Attempt> {
+    const head = headers();
+    head.set(MESSAGE_ID, id);
+    const timeout = Math.max(1, Math.min(ATTEMPT_MS, endMs - performance.now()));
+    try {
+      const answer = await this.#connection.nc.request(subject, data, { timeout, headers: head });
+      const ack = answer.json<{ seq?: number; duplicate?: boolean; error?: ApiError }>();
+      if (ack.error !== undefined)
+        return { fate: fateOfAnswer(ack.error), why: ack.error.description ?? `error ${ack.error.code}` };
+      if (typeof ack.seq === 'number') return { seq: ack.seq, isDuplicate: ack.duplicate === true };
+      return { fate: 'doubtful', why: 'an answer without a sequence' };
+    } catch (error) {
+      return { fate: fateOfSilence(error), why: asError(error).message };
+    }
+  }
+}

@@ -1,0 +1,121 @@
+import { Readable } from 'node:stream';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { PendingBatch } from '../../seams/batch.js';
+import type { BatchEnd } from '../../seams/event-log.js';
+import type { HeldMessages } from './held-messages.js';
+import { Merge } from './merge.js';
+import type { MergeBounds } from './merge.js';
+import type { Puller } from './puller.js';
+import { compareStreamBatches, streamBatch } from './stream-batch.js';
+import type { StreamBatch } from './stream-batch.js';
+import type { StreamMessage } from './stream-message.js';
+
+/** At most this much is held at once; of one request, and of batches that nobody has asked for yet. */
+const HELD_MAX = 4096;
+const HELD_BYTES_MAX = 32 * 1024 * 1024;
+const PULL_MESSAGES = 256;
+const READY_MAX = 16;
+const PAUSE_MS = 250;
+
+export interface StreamBacklogOptions extends MergeBounds {
+  readonly puller: Puller;
+  readonly held: HeldMessages;
+  /** The largest message, in bytes. */
+  readonly messageBytesMost: number;
+  readonly sealed: (end: BatchEnd) => void;
+}
+
+/** What the servers hand to this instance, as batches for delivery. */
+export class StreamBacklog extends Readable {
+  readonly #options: StreamBacklogOptions;
+  readonly #merge: Merge;
+  /** Batches that are not confirmed, by name. */
+  readonly #batches = new Map<string, StreamBatch>();
+  readonly #ready: StreamBatch[] = [];
+  readonly #stopping = new AbortController();
+  #isAsked = false;
+  #hasRoom: () => void = () => undefined;
+  #pulling: Promise<void> | null = null;
+
+  constructor(options: StreamBacklogOptions) {
+    super({ objectMode: true, highWaterMark: 1 });
+    this.#options = options;
+    this.#merge = new Merge(options, (messages, end) => {
+      this.#ended(messages, end);
+    });
+  }
+
+  /** Those that are not confirmed, oldest first. */
+  get batches(): StreamBatch[] {
+    return [...this.#batches.values()].toSorted((a, b) => compareStreamBatches(a.name, b.name));
+  }
+
+  /** Starts to ask the servers. */
+  start(): void {
+    this.#pulling ??= this.#pull();
+  }
+
+  batch(name: string): StreamBatch | null {
+    return this.#batches.get(name) ?? null;
+  }
+
+  /** A batch is confirmed. */
+  settled(name: string): void {
+    this.#batches.delete(name);
+    this.#hasRoom();
+  }
+
+  /** Ends: asks for no more, and gives no more. */
+  async stop(): Promise<void> {
+    this.#stopping.abort();
+    this.#hasRoom();
+    this.#merge.stop();
+    this.push(null);
+    await this.#pulling;
+  }
+
+  override _read(): void {
+    this.#isAsked = true;
+    this.#give();
+  }
+
+  async #pull(): Promise<void> {
+    const { puller, held, messageBytesMost } = this.#options;
+    const stopping = this.#stopping.signal;
+    while (!stopping.aborted) {
+      const bytes = Math.max(messageBytesMost, HELD_BYTES_MAX - held.bytes);
+      const messages = Math.min(PULL_MESSAGES, HELD_MAX - held.size);
+      const isFull = messages <= 0 || held.bytes >= HELD_BYTES_MAX || this.#ready.length >= READY_MAX;
+      if (isFull) await new Promise<void>((resolve) => (this.#hasRoom = resolve));
+      else if (!(await puller.pull({ messages, bytes }, stopping, this.#take)))
+        await sleep(PAUSE_MS, undefined, { signal: stopping }).catch(() => undefined);
+    }
+  }
+
+  readonly #take = (message: StreamMessage): void => {
+    if (this.#stopping.signal.aborted || !this.#options.held.add(message)) return;
+    this.#merge.add(message);
+  };
+
+  #ended(messages: readonly StreamMessage[], end: BatchEnd): void {
+    const batch = streamBatch(messages);
+    this.#batches.set(batch.name, batch);
+    this.#ready.push(batch);
+    this.#options.sealed(end);
+    this.#give();
+  }
+
+  #give(): void {
+    if (!this.#isAsked || this.#stopping.signal.aborted) return;
+    const batch = this.#ready.shift();
+    if (batch === undefined) return;
+    this.#isAsked = false;
+    if (this.#ready.length < READY_MAX) this.#hasRoom();
+    this.push(pendingOf(batch));
+  }
+}
+
+/** A batch as delivery knows it. */
+export function pendingOf({ name, events, bytes, bornMs, isRedelivered }: StreamBatch): PendingBatch {
+  return { name, events, logBytes: bytes, isAcknowledged: true, bornMs, leftover: isRedelivered, past: null };
+}

@@ -1,0 +1,140 @@
+import type { JetStreamManager } from '@nats-io/jetstream';
+import { ForebayError } from '../../base/errors.js';
+import type { Batch } from '../../seams/batch.js';
+import { DeadLettersFull } from '../../seams/dead-letters.js';
+import type { DeadLetter, DeadLetterStore, LetterLook, LettersSize } from '../../seams/dead-letters.js';
+import { linesOf } from '../file/aside/dead-letters.js';
+import { lettersIn } from '../file/aside/newest-letters.js';
+import type { Publisher } from './publisher.js';
+
+/** The newest that are looked at, and how much of a reason is kept. */
+const NEWEST = 8;
+const REASON_CHARACTERS = 400;
+/** The size is asked for again after this time, in milliseconds. */
+const KEPT_MS = 1000;
+
+/** An event by its message and its place in it. No instance names it otherwise, wherever its batches end. */
+export interface EventPlace {
+  readonly seq: number;
+  readonly index: number;
+}
+
+export interface StreamLettersOptions {
+  readonly jsm: JetStreamManager;
+  readonly publisher: Publisher;
+  readonly stream: string;
+  readonly bytesMax: number;
+  /** Where the events of a batch are. */
+  readonly placesOf: (batch: string) => readonly EventPlace[];
+}
+
+/**
+ * Dead letters in a stream: one message each, under a subject that names its event. So what two instances keep of an event
+ * is kept once.
+ */
+export class StreamLetters implements DeadLetterStore {
+  readonly #options: StreamLettersOptions;
+  #size = { bytes: 0, messages: 0, lastSeq: 0 };
+  #lookedMs = -Infinity;
+
+  constructor(options: StreamLettersOptions) {
+    this.#options = options;
+  }
+
+  async keep(batch: Batch, letters: readonly DeadLetter[]): Promise<string> {
+    const { publisher, stream, placesOf } = this.#options;
+    const places = placesOf(batch.name);
+    await this.#look();
+    const lines = letters.map((letter) => ({ letter, line: linesOf(batch, [shortened(letter)]) }));
+    const size = {
+      bytes: lines.reduce((sum, { line }) => sum + line.length, 0),
+      earlierBytes: await this.#bytesOf(places),
+    };
+    if (!this.hasRoom(size)) throw this.#full(size);
+    try {
+      await Promise.all(
+        lines.map(async ({ letter: { index }, line }) => {
+          const place = places[index] ?? { seq: 0, index };
+          // never a duplicate: the letter of a later attempt takes the place of the earlier one
+          const id = `${batch.key}#${index}@${Date.now()}`;
+          await publisher.store(`${stream}.${place.seq}.${place.index}`, line, id);
+        }),
+      );
+    } catch (error) {
+      const isFull = error instanceof ForebayError && error.code === 'BACKLOG_FULL';
+      throw isFull ? this.#full(size) : error;
+    } finally {
+      this.#lookedMs = -Infinity;
+    }
+    return stream;
+  }
+
+  async withdraw(batch: Batch): Promise<void> {
+    const { jsm, stream, placesOf } = this.#options;
+    await this.#look();
+    if (this.#size.messages === 0) return;
+    const seqs = new Set(placesOf(batch.name).map(({ seq }) => seq));
+    for (const seq of seqs) await jsm.streams.purge(stream, { filter: `${stream}.${seq}.>` });
+    this.#lookedMs = -Infinity;
+  }
+
+  async look(): Promise<number> {
+    await this.#look();
+    return this.#size.bytes;
+  }
+
+  hasRoom({ bytes, earlierBytes }: LettersSize): boolean {
+    const others = Math.max(0, this.#size.bytes - earlierBytes);
+    return others === 0 || others + bytes <= this.#options.bytesMax;
+  }
+
+  /** How many there are, and their size in bytes. */
+  async size(): Promise<{ readonly letters: number; readonly bytes: number }> {
+    await this.#look();
+    return { letters: this.#size.messages, bytes: this.#size.bytes };
+  }
+
+  /** Newest first. */
+  async newest(): Promise<LetterLook[]> {
+    const { jsm, stream } = this.#options;
+    await this.#look();
+    const looks: LetterLook[] = [];
+    const { lastSeq, messages } = this.#size;
+    for (let seq = lastSeq; seq > Math.max(0, lastSeq - NEWEST) && looks.length < messages; seq--) {
+      const message = await jsm.streams.getMessage(stream, { seq }).catch(() => null);
+      if (message !== null) looks.push(...lettersIn(Buffer.from(message.data)));
+    }
+    return looks;
+  }
+
+  #full(size: LettersSize): DeadLettersFull {
+    const { stream, bytesMax } = this.#options;
+    const text = `${this.#size.bytes} bytes of dead letters in the stream ${stream}, and ${size.bytes} more exceed --dead-letters-max (${bytesMax})`;
+    return new DeadLettersFull(text, size);
+  }
+
+  async #bytesOf(places: readonly EventPlace[]): Promise<number> {
+    const { jsm, stream } = this.#options;
+    if (this.#size.messages === 0) return 0;
+    let bytes = 0;
+    for (const { seq, index } of places) {
+      const query = { last_by_subj: `${stream}.${seq}.${index}` };
+      const message = await jsm.streams.getMessage(stream, query).catch(() => null);
+      bytes += message?.data.length ?? 0;
+    }
+    return bytes;
+  }
+
+  async #look(): Promise<void> {
+    const nowMs = performance.now();
+    if (nowMs - this.#lookedMs < KEPT_MS) return;
+    const { state } = await this.#options.jsm.streams.info(this.#options.stream);
+    this.#size = { bytes: state.bytes, messages: state.messages, lastSeq: state.last_seq };
+    this.#lookedMs = nowMs;
+  }
+}
+
+/** A reason has room beside the largest event. */
+function shortened(letter: DeadLetter): DeadLetter {
+  return { ...letter, reason: letter.reason.slice(0, REASON_CHARACTERS) };
+}

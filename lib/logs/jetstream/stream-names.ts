@@ -1,0 +1,33 @@
+/** The names of what a log has on the servers. All come from one setting, so several logs may share the servers. */
+export interface StreamNames {
+  readonly events: string;
+  readonly letters: string;
+  readonly quarantine: string;
+  /** The durable consumer that all instances share. */
+  readonly consumer: string;
+}
+
+export function streamNames(log: string): StreamNames {
+  return {
+    events: `${log}-events`,
+    letters: `${log}-dead-letters`,
+    quarantine: `${log}-quarantine`,
+    consumer: 'delivery',
+  };
+}
+
+/** All subjects of a stream. */
+export function allSubjects(stream: string): string {
+  return `${stream}.>`;
+}
+
+/** The subject of a message names how many events it has: the servers count messages by subject, so they count events. */
+export function eventsSubject({ events }: StreamNames, count: number): string {
+  return `${events}.${count}`;
+}
+
+/** The number of events in a message, by its subject; 0 if it names none. */
+export function eventsIn(subject: string): number {
+  const count = Number(subject.slice(subject.lastIndexOf('.') + 1));
+  return Number.isSafeInteger(count) && count > 0 ? count : 0;
+}

@@ -1,0 +1,156 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { JetStreamApiCodes, JetStreamApiError } from '@nats-io/jetstream';
+import type { ConsumerConfig, JetStreamManager, StreamConfig, StreamInfo } from '@nats-io/jetstream';
+import { asError, ForebayError } from '../../base/errors.js';
+import type { Reporter } from '../../base/reporter.js';
+import { ACK_WAIT_MS } from './held-messages.js';
+import { allSubjects } from './stream-names.js';
+import type { StreamNames } from './stream-names.js';
+
+export interface StreamBounds {
+  readonly replicas: number;
+  readonly backlogBytesMax: number;
+  readonly deadLettersBytesMax: number;
+  readonly ackTimeoutMs: number;
+  /** One instance at a time is handed messages. */
+  readonly inOrder: boolean;
+  /** The largest message, in bytes. */
+  readonly payloadMax: number;
+}
+
+/** The group of a consumer that hands messages to one instance. */
+export const GROUP = 'forebay';
+const NANOSECONDS = 1_000_000;
+/** Long enough that messages of an instance that died are handed out before newer ones. */
+const PINNED_MS = ACK_WAIT_MS + 5000;
+const DUPLICATES_MS = 120_000;
+/** All instances together. */
+const ACK_PENDING_MAX = 50_000;
+const RETRY_MS = 500;
+/** Servers that start one after the other find each other within this time, in milliseconds. */
+const PEERS_MS = 30_000;
+/** Too few servers for the replicas; no room for the bytes that are reserved. */
+const NO_PEERS = 10005;
+const NO_ROOM = new Set([10023, 10028, 10047]);
+const INVALID = new Set([10052, 10025, 10012]);
+
+/** Makes the streams and the consumer, or checks them. Waits for the servers. @throws ForebayError `LOG_UNUSABLE` */
+export async function openStreams(
+  jsm: JetStreamManager,
+  names: StreamNames,
+  bounds: StreamBounds,
+  reporter: Reporter,
+  stopping: AbortSignal,
+): Promise<StreamInfo> {
+  const startMs = performance.now();
+  for (let isSaid = false; ; isSaid = true) {
+    try {
+      const info = await openStream(jsm, eventsConfig(names, bounds), reporter);
+      await openStream(jsm, lettersConfig(names, bounds), reporter);
+      await openStream(jsm, quarantineConfig(names, bounds), reporter);
+      await openConsumer(jsm, names, consumerConfig(names, bounds));
+      return info;
+    } catch (error) {
+      const final = finalError(error, bounds, performance.now() - startMs > PEERS_MS);
+      if (final !== null) throw final;
+      const text = `The NATS servers are not ready: ${asError(error).message}; waiting for them`;
+      if (!isSaid) reporter.warn('LOG_SERVERS', text);
+      await sleep(RETRY_MS, undefined, { signal: stopping });
+    }
+  }
+}
+
+/** An error that waiting cannot mend; `null` if it can. */
+function finalError(error: unknown, bounds: StreamBounds, isLate: boolean): ForebayError | null {
+  if (error instanceof ForebayError) return error;
+  if (!(error instanceof JetStreamApiError)) return null;
+  const { code, message } = error;
+  const { replicas, backlogBytesMax } = bounds;
+  if (code === NO_PEERS && isLate)
+    return unusable(`${replicas} servers with room for --backlog-max ${backlogBytesMax} are needed (--log-replicas): ${message}`);
+  if (NO_ROOM.has(code) && isLate)
+    return unusable(`The servers have no room for --backlog-max ${backlogBytesMax}: ${message}`);
+  return INVALID.has(code) ? unusable(`The servers refuse the stream: ${message}`) : null;
+}
+
+async function openStream(
+  jsm: JetStreamManager,
+  config: Partial<StreamConfig> & { name: string },
+  reporter: Reporter,
+): Promise<StreamInfo> {
+  const info = await jsm.streams.info(config.name).catch((error: unknown) => {
+    if (error instanceof JetStreamApiError && error.code === JetStreamApiCodes.StreamNotFound) return null;
+    throw error;
+  });
+  if (info === null) {
+    const made = await jsm.streams.add(config);
+    reporter.info(`Made the stream ${config.name} with ${made.config.num_replicas} replicas`);
+    return made;
+  }
+  const there = info.config;
+  for (const key of ['retention', 'storage', 'discard'] as const) {
+    if (there[key] !== config[key])
+      throw unusable(`The stream ${config.name} has ${key} ${there[key]}, which can lose events: it must be ${config[key]}`);
+  }
+  const changed = (['max_bytes', 'num_replicas', 'duplicate_window', 'max_msgs_per_subject'] as const).filter(
+    (key) => config[key] !== undefined && there[key] !== config[key],
+  );
+  if (there.max_age > 0 || there.max_msgs > 0) throw unusable(`The stream ${config.name} has a bound of age or number: it drops events`);
+  if (changed.length === 0) return info;
+  const updated = await jsm.streams.update(config.name, config);
+  reporter.info(`Changed the stream ${config.name}: ${changed.join(', ')}`);
+  return updated;
+}
+
+async function openConsumer(
+  jsm: JetStreamManager,
+  { events, consumer }: StreamNames,
+  config: Partial<ConsumerConfig>,
+): Promise<void> {
+  // the same settings again are no error; others are taken as a change
+  await jsm.consumers.add(events, { ...config, durable_name: consumer });
+}
+
+function eventsConfig({ events }: StreamNames, bounds: StreamBounds): Partial<StreamConfig> & { name: string } {
+  return {
+    ...common(events, bounds),
+    retention: 'workqueue',
+    max_bytes: bounds.backlogBytesMax,
+    duplicate_window: Math.max(DUPLICATES_MS, 3 * bounds.ackTimeoutMs) * NANOSECONDS,
+  };
+}
+
+/** The bound that counts is that of stream-letters.ts; the servers' own lets the letters of one batch pass. */
+function lettersConfig({ letters }: StreamNames, bounds: StreamBounds): Partial<StreamConfig> & { name: string } {
+  const { deadLettersBytesMax, payloadMax } = bounds;
+  const max_bytes = deadLettersBytesMax + 16 * payloadMax;
+  return { ...common(letters, bounds), retention: 'limits', max_bytes, max_msgs_per_subject: 1 };
+}
+
+function quarantineConfig({ quarantine }: StreamNames, bounds: StreamBounds): Partial<StreamConfig> & { name: string } {
+  return { ...common(quarantine, bounds), retention: 'limits' };
+}
+
+function common(name: string, { replicas }: StreamBounds): Partial<StreamConfig> & { name: string } {
+  return { name, subjects: [allSubjects(name)], storage: 'file', discard: 'new', num_replicas: replicas };
+}
+
+function consumerConfig({ consumer }: StreamNames, { inOrder }: StreamBounds): Partial<ConsumerConfig> {
+  return {
+    name: consumer,
+    ack_policy: 'explicit',
+    deliver_policy: 'all',
+    ack_wait: ACK_WAIT_MS * NANOSECONDS,
+    max_deliver: -1,
+    max_ack_pending: ACK_PENDING_MAX,
+    ...(inOrder && {
+      priority_policy: 'pinned_client',
+      priority_groups: [GROUP],
+      priority_timeout: PINNED_MS * NANOSECONDS,
+    }),
+  };
+}
+
+function unusable(message: string): ForebayError {
+  return new ForebayError('LOG_UNUSABLE', { message });
+}
