@@ -236,7 +236,7 @@ export class Forebay implements Intake {
     const { settings, sink, idRules } = this;
     const reporter = this.#reporter;
     const log = await this.#openLog({ settings, sink, reporter, idRules });
-    reporter.info(`AppendLog initialized: ${settings.logDir}`);
+    reporter.info(`AppendLog initialized: ${log.place}`);
     const running = await openPipelines({
       settings,
       log,

@@ -8,6 +8,7 @@ import { workerDirectory } from './logs/file/worker-name.js';
 import type { EventLog } from './seams/event-log.js';
 import type { IdRule } from './seams/id-store.js';
 import type { SinkDescription } from './seams/sink.js';
+import type { LogSettings } from './settings/log-settings.js';
 import type { PipelineSettings } from './settings/pipeline-settings.js';
 import { invalid } from './settings/setting-error.js';
 
@@ -46,6 +47,16 @@ export async function openAppendLog(
   const ids = sources.length > 0 ? { sources, windowMs, idsMax: settings.idWindowMax } : null;
   const bounds = { recentBytesMax, deadLettersBytesMax, fileEvents, fileBytes, ids };
   return openForSink({ dir, fsync, reporter, ...bounds, ...(fs && { fs }) }, sink, discardBacklog);
+}
+
+/** Opens the log in a stream. What it needs is loaded only if it is asked for. @throws ForebayError `LOG_UNUSABLE` */
+export async function openStreamLog(
+  { settings, reporter }: LogContext,
+  ofLog: LogSettings,
+  stopping: AbortSignal,
+): Promise<EventLog> {
+  const jetstream = await import('./logs/jetstream/open-stream-log.js');
+  return jetstream.openStreamLog({ ...settings, ...ofLog }, reporter, stopping);
 }
 
 /** The log directory of a worker, within that of the server. */

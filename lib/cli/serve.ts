@@ -14,7 +14,7 @@ import { metricsAt } from '../observe/metrics/metrics-route.js';
 import { OperatorRoutes } from '../observe/operator-routes.js';
 import { pageRoutes } from '../observe/page/page-routes.js';
 import { withLeftovers } from '../observe/together/with-leftovers.js';
-import { leftLogDirs, openAppendLog } from '../open-log.js';
+import { leftLogDirs, openAppendLog, openStreamLog } from '../open-log.js';
 import type { LogContext } from '../open-log.js';
 import type { EventLog } from '../seams/event-log.js';
 import { kindNamed } from '../seams/sink-kind.js';
@@ -49,7 +49,8 @@ export async function serve(
   const sources = openSources(declaredSources(settings), { logger });
   const idRules = idRulesOf(sources, settings);
   const keys = openKeys(settings, sources, logger);
-  const leftDirs = supervisor === null ? await leftLogDirs(settings.logDir, 0) : [];
+  const isStream = settings.log === 'jetstream';
+  const leftDirs = supervisor === null && !isStream ? await leftLogDirs(settings.logDir, 0) : [];
   // each directory has as many batches at the sink
   const sinkConcurrency = settings.sinkConcurrency * (1 + leftDirs.length);
   const bounds = boundConnections(openFilesMax(), { ...settings, sinkConcurrency }, logger);
@@ -58,12 +59,13 @@ export async function serve(
     logger,
   });
   const leftovers = new Leftovers(leftDirs, settings, sink, logger);
+  const starting = new AbortController();
   const forebay = createForebay({
     ...ofTable(PIPELINE_SETTINGS, settings),
     sink,
     logger,
     idRules,
-    openLog: supervisor === null ? openAppendLog : openAfterOrphans,
+    openLog: logOpener(settings, supervisor, starting.signal),
     besideReplay: async () => (supervisor === null ? leftovers.start() : supervisor.leftoversDelivered()),
   });
   const http = ofTable(HTTP_SETTINGS, settings);
@@ -103,6 +105,7 @@ export async function serve(
     logger,
     giveUp: endAtOnce,
     end: async () => {
+      starting.abort();
       const counts = await endServing({ forebay, server, leftovers }, { ...settings, ...bounds }, logger);
       tellStopped(counts, logger);
       await supervisor?.tell({ kind: 'stopped', counts });
@@ -129,6 +132,7 @@ export async function serve(
     if (supervisor?.task.isRestart !== true) await forebay.start();
     if (stopping.signal.aborted) return;
   } catch (error) {
+    if (starting.signal.aborted) return; // what the start waited for was not there
     admin?.stop();
     await Promise.all([server.stop(0), leftovers.stop(0)]);
     await forebay.stop(0);
@@ -186,6 +190,15 @@ function reloader(forebay: Forebay, server: IngestionServer, keys: Keys | null, 
         logger.warn({ code: 'SINK_FILE_FAILED' }, `SIGHUP: ${asError(error).message}`);
       });
   };
+}
+
+function logOpener(
+  settings: ServerSettings,
+  supervisor: SupervisorLink | null,
+  stopping: AbortSignal,
+): (context: LogContext) => Promise<EventLog> {
+  if (settings.log === 'jetstream') return async (context) => openStreamLog(context, settings, stopping);
+  return supervisor === null ? openAppendLog : openAfterOrphans;
 }
 
 /** Opens the log of a worker: the supervisor holds the directory around it, so who has the lock is about to end. */

@@ -2,6 +2,7 @@ import { availableParallelism } from 'node:os';
 import { CheckError, oneOf, onOff, optional, text, wholeNumber } from '../settings/checks.js';
 import { HTTP_SETTINGS } from '../settings/http-settings.js';
 import type { Check } from '../settings/checks.js';
+import { checkLogSettings, LOG_SETTINGS } from '../settings/log-settings.js';
 import type { OptionTable, Values } from '../settings/option-table.js';
 import { PIPELINE_SETTINGS } from '../settings/pipeline-settings.js';
 import { PROGRAM_SETTINGS } from '../settings/program-settings.js';
@@ -41,6 +42,7 @@ export const SERVER_SETTINGS = {
     check: onOff,
   },
   ...PIPELINE_SETTINGS,
+  ...LOG_SETTINGS,
   ...SINK_SETTINGS,
   workers: {
     flag: 'workers',
@@ -108,6 +110,7 @@ export function checkRelations(settings: ServerSettings): void {
   const { name, oneProcess } = kindNamed(SINK_KINDS, settings.sink);
   if (number > 1 && oneProcess !== undefined)
     throw invalid(`--sink ${name} needs --workers 1: ${oneProcess}`);
+  checkLogSettings(settings);
   if (adminHost !== null && adminPort === null) throw invalid('--admin-host needs --admin-port');
   for (const [flag, bound, besideBytes, shares] of [
     ['queue-bytes', queueBytes, 0, 1],

@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { connect, credsAuthenticator } from '@nats-io/transport-node';
 import type { NatsConnection, NodeConnectionOptions } from '@nats-io/transport-node';
 import { asError } from '../../base/errors.js';
@@ -22,10 +23,15 @@ export class Connection {
     void this.#watch(reporter);
   }
 
-  /** Waits for the first server. @throws ForebayError `SETTING_INVALID` for files that cannot be read */
-  static async open(settings: LogSettings, reporter: Reporter): Promise<Connection> {
-    const nc = await connect(options(settings));
-    return new Connection(nc, reporter);
+  /** Waits until a server answers. @throws ForebayError `SETTING_INVALID` for files that cannot be read */
+  static async open(settings: LogSettings, reporter: Reporter, stopping: AbortSignal): Promise<Connection> {
+    const ofClient = options(settings);
+    for (let isSaid = false; ; isSaid = true) {
+      const nc = await connect(ofClient).catch(asError);
+      if (!(nc instanceof Error)) return new Connection(nc, reporter);
+      if (!isSaid) reporter.warn('LOG_SERVERS', `No NATS server takes the connection: ${nc.message}; trying again`);
+      await sleep(RECONNECT_MS, undefined, { signal: stopping });
+    }
   }
 
   /** Resolves to whether it is up, at the latest at `endMs` of `performance.now()`. */
@@ -78,7 +84,6 @@ function options(settings: LogSettings): NodeConnectionOptions {
     reconnect: true,
     maxReconnectAttempts: -1,
     reconnectTimeWait: RECONNECT_MS,
-    waitOnFirstConnect: true,
     ignoreAuthErrorAbort: true,
     ...(user !== '' && pass === '' && { token: user }),
     ...(pass !== '' && { user, pass }),

@@ -20,7 +20,7 @@ export class Merge {
   #timer: NodeJS.Timeout | undefined;
 
   /** @param ended takes the messages of a batch */
-  constructor(bounds: MergeBounds, ended: Merge['#ended']) {
+  constructor(bounds: MergeBounds, ended: (messages: readonly StreamMessage[], end: BatchEnd) => void) {
     this.#bounds = bounds;
     this.#ended = ended;
   }

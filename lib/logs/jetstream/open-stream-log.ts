@@ -25,7 +25,7 @@ export async function openStreamLog(
 ): Promise<StreamLog> {
   const { logName, logOrder: inOrder, logReplicas: replicas, ackTimeoutMs } = settings;
   const { backlogBytesMax, deadLettersBytesMax } = settings;
-  const connection = await Connection.open(settings, reporter);
+  const connection = await Connection.open(settings, reporter, stopping);
   try {
     const { info } = connection.nc;
     checkVersion(info?.version ?? '0', reporter);

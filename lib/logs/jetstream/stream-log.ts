@@ -92,8 +92,6 @@ export class StreamLog implements EventLog {
   /** What this instance has added and taken since the last look started. */
   #since = { events: 0, bytes: 0 };
   #last: Look | null = null;
-  /** Why the last look failed; `null` if it did not. */
-  #lookError: Error | null = null;
 
   constructor(options: StreamLogOptions) {
     const { connection, jsm, names, puller, bounds, ackTimeoutMs, deadLettersBytesMax } = options;
@@ -132,11 +130,7 @@ export class StreamLog implements EventLog {
     }
     this.#watch.start(
       () => (this.#since = { events: 0, bytes: 0 }),
-      (seen) => {
-        this.#lookError = null;
-        this.#see(seen);
-      },
-      (error) => (this.#lookError = asError(error)),
+      (seen) => this.#see(seen),
     );
   }
 

@@ -31,13 +31,13 @@ export class StreamWatch {
   }
 
   /** @param begins called when a look starts: what changes from then on may be in it or not */
-  start(begins: () => void, each: (look: Look) => void, failed: (error: unknown) => void): void {
+  start(begins: () => void, each: (look: Look) => void): void {
     const look = async (): Promise<void> => {
       begins();
       try {
         each(await this.look());
-      } catch (error) {
-        failed(error);
+      } catch {
+        // what clients and the sink meet says more; the last look stays
       }
       if (!this.#isClosed) this.#timer = setTimeout(() => void look(), LOOK_MS).unref();
     };

@@ -65,9 +65,9 @@ export async function lettersThere(
   looksForUnsettled: boolean,
 ): Promise<LettersThere> {
   const unsettled = new Map<string, { bytes: number; names: string[] }>();
-  let [files, bytes] = [0, 0];
+  let [number, bytes] = [0, 0];
   const measure = async (names: readonly string[]): Promise<void> => {
-    files += names.length;
+    number += names.length;
     const sizes = await sizesOf(fs, join(logDir, DEAD_LETTERS), names);
     const batches = looksForUnsettled ? names.map(batchOf) : [];
     const isThere = (await sizesOf(fs, logDir, batches)).map((size) => size !== null);
@@ -91,7 +91,7 @@ export async function lettersThere(
     }
     await measure(names);
   });
-  return { files, bytes, unsettled };
+  return { files: number, bytes, unsettled };
 }
 
 function compareDeadLetterFiles(a: string, b: string): number {
