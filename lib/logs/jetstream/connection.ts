@@ -29,7 +29,8 @@ export class Connection {
     for (let isSaid = false; ; isSaid = true) {
       const nc = await connect(ofClient).catch(asError);
       if (!(nc instanceof Error)) return new Connection(nc, reporter);
-      if (!isSaid) reporter.warn('LOG_SERVERS', `No NATS server takes the connection: ${nc.message}; trying again`);
+      if (!isSaid)
+        reporter.warn('LOG_SERVERS', `No NATS server takes the connection: ${nc.message}; trying again`);
       await sleep(RECONNECT_MS, undefined, { signal: stopping });
     }
   }
@@ -56,7 +57,8 @@ export class Connection {
     for await (const { type } of this.nc.status()) {
       if (type === 'disconnect' || type === 'staleConnection') {
         this.isUp = false;
-        if (!isSaid) reporter.warn('LOG_SERVERS', 'The connection to the NATS servers is lost; trying the others');
+        if (!isSaid)
+          reporter.warn('LOG_SERVERS', 'The connection to the NATS servers is lost; trying the others');
         isSaid = true;
       } else if (type === 'reconnect') {
         this.isUp = true;

@@ -67,7 +67,9 @@ function finalError(error: unknown, bounds: StreamBounds, isLate: boolean): Fore
   const { code, message } = error;
   const { replicas, backlogBytesMax } = bounds;
   if (code === NO_PEERS && isLate)
-    return unusable(`${replicas} servers with room for --backlog-max ${backlogBytesMax} are needed (--log-replicas): ${message}`);
+    return unusable(
+      `${replicas} servers with room for --backlog-max ${backlogBytesMax} are needed (--log-replicas): ${message}`,
+    );
   if (NO_ROOM.has(code) && isLate)
     return unusable(`The servers have no room for --backlog-max ${backlogBytesMax}: ${message}`);
   return INVALID.has(code) ? unusable(`The servers refuse the stream: ${message}`) : null;
@@ -90,12 +92,15 @@ async function openStream(
   const there = info.config;
   for (const key of ['retention', 'storage', 'discard'] as const) {
     if (there[key] !== config[key])
-      throw unusable(`The stream ${config.name} has ${key} ${there[key]}, which can lose events: it must be ${config[key]}`);
+      throw unusable(
+        `The stream ${config.name} has ${key} ${there[key]}, which can lose events: it must be ${config[key]}`,
+      );
   }
   const changed = (['max_bytes', 'num_replicas', 'duplicate_window', 'max_msgs_per_subject'] as const).filter(
     (key) => config[key] !== undefined && there[key] !== config[key],
   );
-  if (there.max_age > 0 || there.max_msgs > 0) throw unusable(`The stream ${config.name} has a bound of age or number: it drops events`);
+  if (there.max_age > 0 || there.max_msgs > 0)
+    throw unusable(`The stream ${config.name} has a bound of age or number: it drops events`);
   if (changed.length === 0) return info;
   const updated = await jsm.streams.update(config.name, config);
   reporter.info(`Changed the stream ${config.name}: ${changed.join(', ')}`);
@@ -111,7 +116,10 @@ async function openConsumer(
   await jsm.consumers.add(events, { ...config, durable_name: consumer });
 }
 
-function eventsConfig({ events }: StreamNames, bounds: StreamBounds): Partial<StreamConfig> & { name: string } {
+function eventsConfig(
+  { events }: StreamNames,
+  bounds: StreamBounds,
+): Partial<StreamConfig> & { name: string } {
   return {
     ...common(events, bounds),
     retention: 'workqueue',
@@ -121,13 +129,19 @@ function eventsConfig({ events }: StreamNames, bounds: StreamBounds): Partial<St
 }
 
 /** The bound that counts is that of stream-letters.ts; the servers' own lets the letters of one batch pass. */
-function lettersConfig({ letters }: StreamNames, bounds: StreamBounds): Partial<StreamConfig> & { name: string } {
+function lettersConfig(
+  { letters }: StreamNames,
+  bounds: StreamBounds,
+): Partial<StreamConfig> & { name: string } {
   const { deadLettersBytesMax, payloadMax } = bounds;
   const max_bytes = deadLettersBytesMax + 16 * payloadMax;
   return { ...common(letters, bounds), retention: 'limits', max_bytes, max_msgs_per_subject: 1 };
 }
 
-function quarantineConfig({ quarantine }: StreamNames, bounds: StreamBounds): Partial<StreamConfig> & { name: string } {
+function quarantineConfig(
+  { quarantine }: StreamNames,
+  bounds: StreamBounds,
+): Partial<StreamConfig> & { name: string } {
   return { ...common(quarantine, bounds), retention: 'limits' };
 }
 
