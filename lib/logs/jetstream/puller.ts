@@ -1,5 +1,5 @@
 import { createInbox } from '@nats-io/nats-core';
-import type { Msg } from '@nats-io/nats-core';
+import type { Msg, Subscription } from '@nats-io/nats-core';
 import type { Connection } from './connection.js';
 import { streamMessage } from './stream-message.js';
 import type { StreamMessage } from './stream-message.js';
@@ -7,6 +7,8 @@ import type { StreamMessage } from './stream-message.js';
 /** How long the servers keep a request for messages, and how often they show that they live, in milliseconds. */
 const EXPIRES_MS = 10_000;
 const HEARTBEAT_MS = 2000;
+/** A request is given up after two heartbeats that did not come. */
+const SILENT_MS = 2.5 * HEARTBEAT_MS;
 const HEARTBEAT = 100;
 /** The instance is not the one that the servers hand messages to. */
 const NOT_PINNED = 423;
@@ -19,12 +21,23 @@ export interface Room {
   readonly bytes: number;
 }
 
-/** Asks the servers for messages (ADR-13 of NATS), one request at a time. */
+/**
+ * Asks the servers for messages (ADR-13 of NATS), one request at a time. All come to one subject: a request may be over
+ * before its last messages are here, as a server sends words and messages on different ways.
+ */
 export class Puller {
   readonly #connection: Connection;
   readonly #subject: string;
   readonly #group: string | null;
+  readonly #inbox = createInbox();
+  #subscription: Subscription | null = null;
   #pin: string | null = null;
+  #each: (message: StreamMessage) => void = () => undefined;
+  /** How many messages the running request may still get. */
+  #left = 0;
+  #isAnswered = false;
+  #end: () => void = () => undefined;
+  #timer: NodeJS.Timeout | undefined;
 
   /** @param group set if one instance at a time gets messages */
   constructor(connection: Connection, stream: string, consumer: string, group: string | null) {
@@ -33,56 +46,62 @@ export class Puller {
     this.#group = group;
   }
 
+  /** @param each takes messages as they come, also when no request runs */
+  start(each: (message: StreamMessage) => void): void {
+    this.#each = each;
+    const callback = (error: Error | null, msg: Msg): void => {
+      if (error === null) this.#take(msg);
+      else this.#end();
+    };
+    this.#subscription = this.#connection.nc.subscribe(this.#inbox, { callback });
+  }
+
   /**
-   * Gives messages as they come. Resolves when the request is over: it is answered in full, has expired, or the servers or
-   * the connection are gone. Never rejects.
+   * Asks for messages. Resolves when the request is over: it is answered in full, has expired, or the servers or the
+   * connection are gone. Never rejects.
    *
    * @returns whether the servers have answered at all
    */
-  async pull(room: Room, stopping: AbortSignal, each: (message: StreamMessage) => void): Promise<boolean> {
-    const { nc } = this.#connection;
-    const inbox = createInbox();
-    let left = room.messages;
-    let isAnswered = false;
-    let timer: NodeJS.Timeout | undefined;
-    let end: () => void = () => undefined;
-    const ended = new Promise<void>((resolve) => (end = resolve));
-    const wait = (): void => {
-      clearTimeout(timer);
-      timer = setTimeout(end, 2 * HEARTBEAT_MS + HEARTBEAT_MS / 2);
-    };
-    const take = (error: Error | null, msg: Msg): void => {
-      if (error !== null) {
-        end();
-        return;
-      }
-      isAnswered = true;
-      wait();
-      const message = streamMessage(msg);
-      if (message !== null) {
-        this.#pin = msg.headers?.get(PIN_ID) || this.#pin;
-        each(message);
-        if (--left === 0) end();
-        return;
-      }
-      const status = msg.headers?.code ?? 0;
-      if (status === NOT_PINNED) this.#pin = null;
-      if (status !== HEARTBEAT) end();
-    };
-    stopping.addEventListener('abort', end);
+  async pull(room: Room, stopping: AbortSignal): Promise<boolean> {
+    this.#left = room.messages;
+    this.#isAnswered = false;
+    const ended = new Promise<void>((resolve) => (this.#end = resolve));
+    stopping.addEventListener('abort', this.#end);
+    this.#wait();
     try {
-      const subscription = nc.subscribe(inbox, { callback: take });
-      wait();
-      nc.publish(this.#subject, JSON.stringify(this.#request(room)), { reply: inbox });
+      this.#connection.nc.publish(this.#subject, JSON.stringify(this.#request(room)), { reply: this.#inbox });
       await ended;
-      subscription.unsubscribe();
     } catch {
       // the connection is closed
     } finally {
-      clearTimeout(timer);
-      stopping.removeEventListener('abort', end);
+      clearTimeout(this.#timer);
+      stopping.removeEventListener('abort', this.#end);
     }
-    return isAnswered;
+    return this.#isAnswered;
+  }
+
+  close(): void {
+    this.#subscription?.unsubscribe();
+  }
+
+  #take(msg: Msg): void {
+    const message = streamMessage(msg);
+    this.#isAnswered = true;
+    this.#wait();
+    if (message !== null) {
+      this.#pin = msg.headers?.get(PIN_ID) || this.#pin;
+      this.#each(message);
+      if (--this.#left <= 0) this.#end();
+      return;
+    }
+    const status = msg.headers?.code ?? 0;
+    if (status === NOT_PINNED) this.#pin = null;
+    if (status !== HEARTBEAT) this.#end();
+  }
+
+  #wait(): void {
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(this.#end, SILENT_MS);
   }
 
   #request({ messages, bytes }: Room): object {

@@ -52,7 +52,9 @@ export class StreamBacklog extends Readable {
 
   /** Starts to ask the servers. */
   start(): void {
-    this.#pulling ??= this.#pull();
+    if (this.#pulling !== null) return;
+    this.#options.puller.start(this.#take);
+    this.#pulling = this.#pull();
   }
 
   batch(name: string): StreamBatch | null {
@@ -72,6 +74,7 @@ export class StreamBacklog extends Readable {
     this.#merge.stop();
     this.push(null);
     await this.#pulling;
+    this.#options.puller.close();
   }
 
   override _read(): void {
@@ -87,14 +90,14 @@ export class StreamBacklog extends Readable {
       const messages = Math.min(PULL_MESSAGES, HELD_MAX - held.size);
       const isFull = messages <= 0 || held.bytes >= HELD_BYTES_MAX || this.#ready.length >= READY_MAX;
       if (isFull) await new Promise<void>((resolve) => (this.#hasRoom = resolve));
-      else if (!(await puller.pull({ messages, bytes }, stopping, this.#take)))
+      else if (!(await puller.pull({ messages, bytes }, stopping)))
         await sleep(PAUSE_MS, undefined, { signal: stopping }).catch(() => undefined);
     }
   }
 
   readonly #take = (message: StreamMessage): void => {
-    if (this.#stopping.signal.aborted || !this.#options.held.add(message)) return;
-    this.#merge.add(message);
+    // after a stop it is handed back with all others
+    if (this.#options.held.add(message) && !this.#stopping.signal.aborted) this.#merge.add(message);
   };
 
   #ended(messages: readonly StreamMessage[], end: BatchEnd): void {
