@@ -158,17 +158,18 @@ export class Ledger {
     return found;
   }
 
-  /** Events of a client that were delivered before those of an earlier request that had its 202 before they were sent. */
+  /** Events of a client that were delivered before one of an earlier request, which had its 202 before they were sent. */
   #disorder(): string[] {
     const wrong: string[] = [];
     for (const [client, { states, requests, delivered }] of this.#accounts.entries()) {
-      let [latest, latestOfEarlier, request] = [0, 0, 0];
+      let [last, lastOfEarlier, request] = [0, 0, 0];
+      const at = (number: number): number => delivered[number] ?? 0;
       for (const [number, state] of states.entries()) {
         if (state !== ACKNOWLEDGED) continue;
-        if (requests[number] !== request) [latestOfEarlier, request] = [latest, requests[number] ?? 0];
-        const at = delivered[number] ?? 0;
-        if (at < latestOfEarlier) wrong.push(`c${client}-${number}`);
-        latest = Math.max(latest, at);
+        if (requests[number] !== request) [lastOfEarlier, request] = [last, requests[number] ?? 0];
+        if (at(number) < at(lastOfEarlier))
+          wrong.push(`c${client}-${number} before c${client}-${lastOfEarlier}`);
+        if (at(number) > at(last)) last = number;
       }
     }
     return wrong.length > 0 ? [`delivered before what was acknowledged earlier: ${sample(wrong)}`] : [];
@@ -232,6 +233,6 @@ function emptyTally(): Tally {
 }
 
 function sample(ids: readonly string[]): string {
-  const more = ids.length > EXAMPLES_MAX ? ' …' : '';
-  return `${ids.length} (${ids.slice(0, EXAMPLES_MAX).join(' ')}${more})`;
+  const more = ids.length > EXAMPLES_MAX ? ', …' : '';
+  return `${ids.length} (${ids.slice(0, EXAMPLES_MAX).join(', ')}${more})`;
 }
