@@ -162,7 +162,7 @@ export class Ledger {
   #disorder(): string[] {
     const wrong: string[] = [];
     for (const [client, { states, requests, delivered }] of this.#accounts.entries()) {
-      let [last, lastOfEarlier, request] = [0, 0, 0];
+      let [last, lastOfEarlier, request] = [-1, -1, 0];
       const at = (number: number): number => delivered[number] ?? 0;
       for (const [number, state] of states.entries()) {
         if (state !== ACKNOWLEDGED) continue;
