@@ -36,6 +36,7 @@ import { StreamLetters } from './stream-letters.js';
 import type { EventPlace } from './stream-letters.js';
 import { eventsSubject } from './stream-names.js';
 import type { StreamNames } from './stream-names.js';
+import { GROUP } from './stream-setup.js';
 import { StreamWatch } from './stream-watch.js';
 import type { Look } from './stream-watch.js';
 
@@ -94,7 +95,7 @@ export class StreamLog implements EventLog {
   #last: Look | null = null;
 
   constructor(options: StreamLogOptions) {
-    const { connection, jsm, names, puller, bounds, ackTimeoutMs, deadLettersBytesMax } = options;
+    const { connection, jsm, names, puller, bounds, ackTimeoutMs, deadLettersBytesMax, inOrder } = options;
     this.#options = options;
     this.place = `stream ${names.events}`;
     const payloadMax = connection.nc.info?.max_payload ?? 0;
@@ -107,6 +108,7 @@ export class StreamLog implements EventLog {
       held: this.#held,
       messageBytesMost: payloadMax,
       sealed: (end) => this.sealedBy[end]++,
+      oldestSeq: inOrder ? async () => (await jsm.streams.info(names.events)).state.first_seq : null,
     });
     this.deadLetters = new StreamLetters({
       jsm,
@@ -140,7 +142,9 @@ export class StreamLog implements EventLog {
 
   get oldestBornMs(): number | null {
     const atMs = this.#last?.oldestAtMs ?? null;
-    return atMs === null || this.pendingEvents <= 0 ? null : performance.now() - Math.max(0, Date.now() - atMs);
+    return atMs === null || this.pendingEvents <= 0
+      ? null
+      : performance.now() - Math.max(0, Date.now() - atMs);
   }
 
   async append(group: Group, ended: PartEnded): Promise<void> {
@@ -266,7 +270,15 @@ export class StreamLog implements EventLog {
     this.#watch.close();
     await this.#backlog.stop();
     await this.#held.handBack().catch(() => undefined);
+    await this.#unpin().catch(() => undefined);
     await this.#options.connection.close();
+  }
+
+  /** Lets another instance deliver at once; otherwise the servers would wait for this one. */
+  async #unpin(): Promise<void> {
+    const { connection, jsm, names, puller } = this.#options;
+    if (!puller.isPinned || !connection.isUp) return;
+    await jsm.consumers.unpin(names.events, names.consumer, GROUP);
   }
 
   /** Events of messages that were found damaged, by message, until they are off the stream. */

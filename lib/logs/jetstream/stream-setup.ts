@@ -21,11 +21,13 @@ export interface StreamBounds {
 /** The group of a consumer that hands messages to one instance. */
 export const GROUP = 'forebay';
 const NANOSECONDS = 1_000_000;
-/** Long enough that messages of an instance that died are handed out before newer ones. */
+/** Longer than an instance waits between two requests for messages. */
 const PINNED_MS = ACK_WAIT_MS + 5000;
 const DUPLICATES_MS = 120_000;
 /** All instances together. */
 const ACK_PENDING_MAX = 50_000;
+/** In order: fewer than one instance may hold, so that it has room for an older one that comes late. */
+const ORDERED_PENDING_MAX = 1024;
 const RETRY_MS = 500;
 /** Servers that start one after the other find each other within this time, in milliseconds. */
 const PEERS_MS = 30_000;
@@ -67,7 +69,9 @@ function finalError(error: unknown, bounds: StreamBounds, isLate: boolean): Fore
   const { code, message } = error;
   const { replicas, backlogBytesMax } = bounds;
   if (code === NO_PEERS && isLate)
-    return unusable(`${replicas} servers with room for --backlog-max ${backlogBytesMax} are needed (--log-replicas): ${message}`);
+    return unusable(
+      `${replicas} servers with room for --backlog-max ${backlogBytesMax} are needed (--log-replicas): ${message}`,
+    );
   if (NO_ROOM.has(code) && isLate)
     return unusable(`The servers have no room for --backlog-max ${backlogBytesMax}: ${message}`);
   return INVALID.has(code) ? unusable(`The servers refuse the stream: ${message}`) : null;
@@ -90,12 +94,15 @@ async function openStream(
   const there = info.config;
   for (const key of ['retention', 'storage', 'discard'] as const) {
     if (there[key] !== config[key])
-      throw unusable(`The stream ${config.name} has ${key} ${there[key]}, which can lose events: it must be ${config[key]}`);
+      throw unusable(
+        `The stream ${config.name} has ${key} ${there[key]}, which can lose events: it must be ${config[key]}`,
+      );
   }
   const changed = (['max_bytes', 'num_replicas', 'duplicate_window', 'max_msgs_per_subject'] as const).filter(
     (key) => config[key] !== undefined && there[key] !== config[key],
   );
-  if (there.max_age > 0 || there.max_msgs > 0) throw unusable(`The stream ${config.name} has a bound of age or number: it drops events`);
+  if (there.max_age > 0 || there.max_msgs > 0)
+    throw unusable(`The stream ${config.name} has a bound of age or number: it drops events`);
   if (changed.length === 0) return info;
   const updated = await jsm.streams.update(config.name, config);
   reporter.info(`Changed the stream ${config.name}: ${changed.join(', ')}`);
@@ -111,7 +118,10 @@ async function openConsumer(
   await jsm.consumers.add(events, { ...config, durable_name: consumer });
 }
 
-function eventsConfig({ events }: StreamNames, bounds: StreamBounds): Partial<StreamConfig> & { name: string } {
+function eventsConfig(
+  { events }: StreamNames,
+  bounds: StreamBounds,
+): Partial<StreamConfig> & { name: string } {
   return {
     ...common(events, bounds),
     retention: 'workqueue',
@@ -121,13 +131,19 @@ function eventsConfig({ events }: StreamNames, bounds: StreamBounds): Partial<St
 }
 
 /** The bound that counts is that of stream-letters.ts; the servers' own lets the letters of one batch pass. */
-function lettersConfig({ letters }: StreamNames, bounds: StreamBounds): Partial<StreamConfig> & { name: string } {
+function lettersConfig(
+  { letters }: StreamNames,
+  bounds: StreamBounds,
+): Partial<StreamConfig> & { name: string } {
   const { deadLettersBytesMax, payloadMax } = bounds;
   const max_bytes = deadLettersBytesMax + 16 * payloadMax;
   return { ...common(letters, bounds), retention: 'limits', max_bytes, max_msgs_per_subject: 1 };
 }
 
-function quarantineConfig({ quarantine }: StreamNames, bounds: StreamBounds): Partial<StreamConfig> & { name: string } {
+function quarantineConfig(
+  { quarantine }: StreamNames,
+  bounds: StreamBounds,
+): Partial<StreamConfig> & { name: string } {
   return { ...common(quarantine, bounds), retention: 'limits' };
 }
 
@@ -142,7 +158,7 @@ function consumerConfig({ consumer }: StreamNames, { inOrder }: StreamBounds): P
     deliver_policy: 'all',
     ack_wait: ACK_WAIT_MS * NANOSECONDS,
     max_deliver: -1,
-    max_ack_pending: ACK_PENDING_MAX,
+    max_ack_pending: inOrder ? ORDERED_PENDING_MAX : ACK_PENDING_MAX,
     ...(inOrder && {
       priority_policy: 'pinned_client',
       priority_groups: [GROUP],
