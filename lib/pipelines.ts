@@ -53,7 +53,16 @@ export async function openPipelines(options: PipelinesOptions): Promise<Running>
   const committer = new Committer({ log, disk, ledger, reporter });
   const delivery = new Delivery({ ...settings, log, sink, reporter, blame: ledger });
   const drain = log.drain ?? delivery.drain;
-  const admission = new Admission({ ...settings, batchBytes, log, drain, queue: batcher, disk, waiting, reporter });
+  const admission = new Admission({
+    ...settings,
+    batchBytes,
+    log,
+    drain,
+    queue: batcher,
+    disk,
+    waiting,
+    reporter,
+  });
   delivery.on('gone', (batch: PendingBatch) => {
     ledger.gone(batch);
     admission.freed();

@@ -2,6 +2,7 @@ import type { EventCounts } from './event-counts.js';
 import type { Histogram } from './base/histogram.js';
 import type { SinkState } from './delivery/settler.js';
 import type { Stages } from './core/stages.js';
+import type { LogReplicas } from './seams/event-log.js';
 
 /** The counts of the pipeline, as of now. Times are in seconds, sizes in bytes. */
 export interface Statistics {
@@ -34,6 +35,10 @@ export interface Statistics {
   /** Failed attempts to read, deliver or delete a batch, at the sink or at the disk. */
   readonly deliveryFailures: number;
   readonly sink: SinkState;
+  /** The state of a replicated log, as of its last look; `null` if the log is not replicated, or nobody has answered. */
+  readonly replicas: LogReplicas | null;
+  /** Attempts to append to it after which it was unknown for a while whether the events are in it. */
+  readonly doubtful: number;
 }
 
 export const NO_EVENTS: EventCounts = {
@@ -84,5 +89,7 @@ export function statistics(stages: Counting, ackSeconds: Histogram): Statistics 
     deliverySeconds: delivery.deliverySeconds,
     deliveryFailures: delivery.failures,
     sink: delivery.sinkState,
+    replicas: log.replicas ?? null,
+    doubtful: log.doubtful ?? 0,
   };
 }

@@ -16,6 +16,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   client: [],
   seams: ['base', 'event', 'settings'],
   'logs/file': ['base', 'event', 'seams'],
+  'logs/jetstream': ['base', 'logs/file', 'seams', 'settings'],
   delivery: ['base', 'seams'],
   intake: ['base', 'event', 'seams'],
   core: ['base', 'delivery', 'event', 'intake', 'seams'],
@@ -43,8 +44,8 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   ],
   'replay.ts': ['base', 'core', 'seams'],
   'event-counts.ts': [],
-  'statistics.ts': ['base', 'core', 'delivery', 'event-counts.ts'],
-  'open-log.ts': ['base', 'logs/file', 'seams', 'settings'],
+  'statistics.ts': ['base', 'core', 'delivery', 'event-counts.ts', 'seams'],
+  'open-log.ts': ['base', 'logs/file', 'logs/jetstream', 'seams', 'settings'],
   'pipelines.ts': ['base', 'core', 'intake', 'seams', 'settings'],
   'forebay.ts': [
     'base',

@@ -122,7 +122,11 @@ export const ERRORS = {
   SETTING_INVALID: { status: null, retry: false, message: 'A setting is unknown or malformed' },
   SETTING_STALE: { status: null, retry: true, message: 'A file of a setting has changed and cannot be read' },
   LOG_SERVERS: { status: null, retry: true, message: 'The NATS servers of the log do not answer' },
-  LOG_WEAK: { status: null, retry: false, message: 'The replicated log is set up so that it may lose events' },
+  LOG_WEAK: {
+    status: null,
+    retry: false,
+    message: 'The replicated log is set up so that it may lose events',
+  },
   LOG_UNUSABLE: { status: null, retry: false, message: 'The replicated log cannot be used' },
   LOG_DIR_UNUSABLE: { status: null, retry: false, message: 'The log directory cannot be used' },
   LOG_DIR_LOCKED: { status: null, retry: false, message: 'Another server uses the log directory' },

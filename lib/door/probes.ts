@@ -1,6 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { systemCode } from '../base/errors.js';
 import type { ErrorCode, ForebayError } from '../base/errors.js';
+import type { LogReplicas } from '../seams/event-log.js';
 import type { Forebay } from '../forebay.js';
 import { jsonAnswer, retryAfter } from '../seams/http-answer.js';
 import { sendAnswer } from './answers.js';
@@ -22,7 +23,7 @@ export interface ProbeAnswer {
 /** What `/health` says. */
 export interface HealthBody {
   readonly status: 'ok' | 'failed';
-  readonly log: { readonly writable: boolean; readonly reason?: string };
+  readonly log: { readonly writable: boolean; readonly reason?: string; readonly replicas?: LogReplicas };
   readonly events: ReturnType<Forebay['counts']>;
   readonly sink: ReturnType<Forebay['sinkState']>;
 }
@@ -36,14 +37,18 @@ export interface HealthAnswer extends ProbeAnswer {
  * the log holds and how the sink does.
  */
 export function health(
-  forebay: Pick<Forebay, 'healthy' | 'logFailure' | 'counts' | 'sinkState'>,
+  forebay: Pick<Forebay, 'healthy' | 'logFailure' | 'counts' | 'sinkState' | 'statistics'>,
 ): HealthAnswer {
   const failure = forebay.logFailure();
+  const replicas = forebay.statistics()?.replicas ?? null;
   const isFull = IS_FULL.includes(systemCode(failure?.cause));
   const isWell = forebay.healthy && (failure === null || isFull);
   const body: HealthBody = {
     status: isWell ? 'ok' : 'failed',
-    log: failure === null ? { writable: true } : { writable: false, reason: reasonOf(failure) },
+    log: {
+      ...(failure === null ? { writable: true } : { writable: false, reason: reasonOf(failure) }),
+      ...(replicas !== null && { replicas }),
+    },
     events: forebay.counts(),
     sink: forebay.sinkState(),
   };

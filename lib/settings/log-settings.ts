@@ -114,7 +114,8 @@ export function checkLogSettings({
   readonly workers: number;
   readonly idWindowMs: number | null;
 }): void {
-  if ((logTlsCert === null) !== (logTlsKey === null)) throw invalid('--log-tls-cert and --log-tls-key go together');
+  if ((logTlsCert === null) !== (logTlsKey === null))
+    throw invalid('--log-tls-cert and --log-tls-key go together');
   if (log !== 'jetstream') {
     if (logOrder) throw invalid('--log-order needs --log jetstream: files are delivered in their order');
     return;

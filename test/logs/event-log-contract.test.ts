@@ -60,18 +60,22 @@ function memory(lettersBytesMax: number, doubt: AppendFault): LogPlace {
 const BENCHES: Readonly<Record<string, LogBench>> = {
   'append log': {
     place: (t, lettersBytesMax = Infinity) => files(t, 0, lettersBytesMax),
+    apart: null,
     late: { cannot: 'what cannot be cut off comes again only if the disk keeps it: see the simulation' },
   },
   'append log, from memory': {
     place: (t, lettersBytesMax = Infinity) => files(t, 1_000_000, lettersBytesMax),
+    apart: null,
     late: { cannot: 'as above' },
   },
   'memory, late': {
     place: (_t, lettersBytesMax = Infinity) => memory(lettersBytesMax, 'late'),
+    apart: null,
     late: null,
   },
   'memory, doubtful': {
     place: (_t, lettersBytesMax = Infinity) => memory(lettersBytesMax, 'doubtful'),
+    apart: null,
     late: { cannot: 'it is lost' },
   },
 };

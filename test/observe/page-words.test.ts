@@ -55,6 +55,7 @@ const WELL: Snapshot = {
     roomSeconds: null,
     freeBytes: 2 ** 36,
     sizeBytes: 2 ** 37,
+    replicas: null,
     quarantineFiles: 0,
   },
   sink: {

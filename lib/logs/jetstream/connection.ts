@@ -1,11 +1,10 @@
-import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { connect, credsAuthenticator } from '@nats-io/transport-node';
 import type { NatsConnection, NodeConnectionOptions } from '@nats-io/transport-node';
 import { asError } from '../../base/errors.js';
 import type { Reporter } from '../../base/reporter.js';
 import type { LogSettings } from '../../settings/log-settings.js';
-import { invalid } from '../../settings/setting-error.js';
+import { readLogFiles } from '../../settings/log-files.js';
 
 /** A frozen server is given up after two pings without an answer, in milliseconds. */
 const PING_MS = 2000;
@@ -29,7 +28,8 @@ export class Connection {
     for (let isSaid = false; ; isSaid = true) {
       const nc = await connect(ofClient).catch(asError);
       if (!(nc instanceof Error)) return new Connection(nc, reporter);
-      if (!isSaid) reporter.warn('LOG_SERVERS', `No NATS server takes the connection: ${nc.message}; trying again`);
+      if (!isSaid)
+        reporter.warn('LOG_SERVERS', `No NATS server takes the connection: ${nc.message}; trying again`);
       await sleep(RECONNECT_MS, undefined, { signal: stopping });
     }
   }
@@ -56,7 +56,8 @@ export class Connection {
     for await (const { type } of this.nc.status()) {
       if (type === 'disconnect' || type === 'staleConnection') {
         this.isUp = false;
-        if (!isSaid) reporter.warn('LOG_SERVERS', 'The connection to the NATS servers is lost; trying the others');
+        if (!isSaid)
+          reporter.warn('LOG_SERVERS', 'The connection to the NATS servers is lost; trying the others');
         isSaid = true;
       } else if (type === 'reconnect') {
         this.isUp = true;
@@ -69,11 +70,10 @@ export class Connection {
 }
 
 function options(settings: LogSettings): NodeConnectionOptions {
-  const { logUrl, logCreds, logTlsCa, logTlsCert, logTlsKey } = settings;
-  const urls = logUrl.map((url) => new URL(url));
+  const { creds, ca, cert, key } = readLogFiles(settings);
+  const urls = settings.logUrl.map((url) => new URL(url));
   const [first] = urls;
-  const needsTls = urls.some(({ protocol }) => protocol === 'tls:');
-  const hasTls = needsTls || logTlsCa !== null || logTlsCert !== null;
+  const hasTls = urls.some(({ protocol }) => protocol === 'tls:') || ca !== null || cert !== null;
   const user = decodeURIComponent(first?.username ?? '');
   const pass = decodeURIComponent(first?.password ?? '');
   return {
@@ -85,27 +85,10 @@ function options(settings: LogSettings): NodeConnectionOptions {
     maxReconnectAttempts: -1,
     reconnectTimeWait: RECONNECT_MS,
     ignoreAuthErrorAbort: true,
-    ...(user !== '' && pass === '' && { token: user }),
-    ...(pass !== '' && { user, pass }),
-    ...(logCreds !== null && { authenticator: credsAuthenticator(fileOf(logCreds, 'log-creds')) }),
+    ...(user !== '' && (pass === '' ? { token: user } : { user, pass })),
+    ...(creds !== null && { authenticator: credsAuthenticator(creds) }),
     ...(hasTls && {
-      tls: {
-        ...(logTlsCa !== null && { ca: text(logTlsCa, 'log-tls-ca') }),
-        ...(logTlsCert !== null && { cert: text(logTlsCert, 'log-tls-cert') }),
-        ...(logTlsKey !== null && { key: text(logTlsKey, 'log-tls-key') }),
-      },
+      tls: { ...(ca !== null && { ca }), ...(cert !== null && { cert }), ...(key !== null && { key }) },
     }),
   };
-}
-
-function fileOf(path: string, flag: string): Uint8Array {
-  try {
-    return readFileSync(path);
-  } catch (error) {
-    throw invalid(`--${flag} cannot be read: ${asError(error).message}`);
-  }
-}
-
-function text(path: string, flag: string): string {
-  return Buffer.from(fileOf(path, flag)).toString('utf8');
 }

@@ -4,14 +4,13 @@ import { asError, ForebayError } from '../../base/errors.js';
 import type { Connection } from './connection.js';
 import { fateOfAnswer, fateOfSilence } from './publish-error.js';
 import type { ApiError, Fate } from './publish-error.js';
+import { MESSAGE_ID } from './stream-message.js';
 
 /** How long one attempt waits for its answer, and a failed one for the next, in milliseconds. */
 const ATTEMPT_MS = 2000;
 const PAUSE_MS = 100;
 /** A leader is elected within seconds. */
 const RETRY_AFTER_MS = 5000;
-/** The place of a message in its stream; the servers give the same for an id that they have. */
-const MESSAGE_ID = 'Nats-Msg-Id';
 
 /** A message that a majority of the replicas has. */
 export interface Stored {

@@ -14,7 +14,10 @@ export function checkVersion(version: string, reporter: Reporter): void {
     throw new ForebayError('LOG_UNUSABLE', { message });
   }
   if (isBelow(version, FAST))
-    reporter.warn('LOG_WEAK', `The NATS server is version ${version}: flushing is slow below ${FAST.join('.')}`);
+    reporter.warn(
+      'LOG_WEAK',
+      `The NATS server is version ${version}: flushing is slow below ${FAST.join('.')}`,
+    );
 }
 
 /** Says so if the servers may acknowledge what is not on a disk, as far as that can be found out. */
@@ -35,7 +38,9 @@ export async function checkFlushing(monitors: readonly string[] | null, reporter
 async function flushingProblem(monitor: string): Promise<string | null> {
   try {
     const answer = await fetch(new URL('jsz', monitor), { signal: AbortSignal.timeout(MONITOR_MS) });
-    const { config } = (await answer.json()) as { config?: { sync_always?: boolean; sync_interval?: number } };
+    const { config } = (await answer.json()) as {
+      config?: { sync_always?: boolean; sync_interval?: number };
+    };
     if (config?.sync_always === true) return null;
     const ofConfig = config?.sync_interval === undefined ? 'unknown' : `${config.sync_interval / 1e9} s`;
     return `the server flushes at intervals (${ofConfig}): a power cut on more than half of the servers loses events; set sync_interval: always`;

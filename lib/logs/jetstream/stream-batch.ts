@@ -6,6 +6,7 @@ export interface StreamBatch {
   readonly name: string;
   readonly messages: readonly StreamMessage[];
   readonly events: number;
+  /** What they take of the stream. */
   readonly bytes: number;
   /** When the oldest was stored, in milliseconds of `performance.now()`. */
   readonly bornMs: number;
@@ -23,7 +24,7 @@ export function streamBatch(taken: readonly StreamMessage[]): StreamBatch {
     name: first === last ? `${PREFIX}${first}` : `${PREFIX}${first}-${last}`,
     messages,
     events: messages.reduce((sum, { events }) => sum + events, 0),
-    bytes: messages.reduce((sum, { data }) => sum + data.length, 0),
+    bytes: messages.reduce((sum, { storedBytes }) => sum + storedBytes, 0),
     bornMs: performance.now() - Math.max(0, Date.now() - oldestMs),
     isRedelivered: messages.some(({ deliveries }) => deliveries > 1),
   };

@@ -7,9 +7,10 @@ import { linesOf } from '../file/aside/dead-letters.js';
 import { lettersIn } from '../file/aside/newest-letters.js';
 import type { Publisher } from './publisher.js';
 
-/** The newest that are looked at, and how much of a reason is kept. */
+/** The newest that are looked at. */
 const NEWEST = 8;
-const REASON_CHARACTERS = 400;
+/** What a message has beside its reason and its event, at most, in bytes. */
+const ABOUT_BYTES = 900;
 /** The size is asked for again after this time, in milliseconds. */
 const KEPT_MS = 1000;
 
@@ -24,6 +25,8 @@ export interface StreamLettersOptions {
   readonly publisher: Publisher;
   readonly stream: string;
   readonly bytesMax: number;
+  /** The largest message, in bytes. */
+  readonly messageBytesMost: number;
   /** Where the events of a batch are. */
   readonly placesOf: (batch: string) => readonly EventPlace[];
 }
@@ -45,7 +48,7 @@ export class StreamLetters implements DeadLetterStore {
     const { publisher, stream, placesOf } = this.#options;
     const places = placesOf(batch.name);
     await this.#look();
-    const lines = letters.map((letter) => ({ letter, line: linesOf(batch, [shortened(letter)]) }));
+    const lines = letters.map((letter) => ({ letter, line: linesOf(batch, [this.#shortened(letter)]) }));
     const size = {
       bytes: lines.reduce((sum, { line }) => sum + line.length, 0),
       earlierBytes: await this.#bytesOf(places),
@@ -107,6 +110,15 @@ export class StreamLetters implements DeadLetterStore {
     return looks;
   }
 
+  /** A reason goes as far as there is room beside its event. */
+  #shortened(letter: DeadLetter): DeadLetter {
+    const bytes = this.#options.messageBytesMost - letter.event.length - ABOUT_BYTES;
+    const reason = Buffer.from(letter.reason);
+    return reason.length <= bytes
+      ? letter
+      : { ...letter, reason: reason.toString('utf8', 0, Math.max(0, bytes)) };
+  }
+
   #full(size: LettersSize): DeadLettersFull {
     const { stream, bytesMax } = this.#options;
     const text = `${this.#size.bytes} bytes of dead letters in the stream ${stream}, and ${size.bytes} more exceed --dead-letters-max (${bytesMax})`;
@@ -116,13 +128,16 @@ export class StreamLetters implements DeadLetterStore {
   async #bytesOf(places: readonly EventPlace[]): Promise<number> {
     const { jsm, stream } = this.#options;
     if (this.#size.messages === 0) return 0;
-    let bytes = 0;
+    let [bytes, letters] = [0, 0];
     for (const { seq, index } of places) {
       const query = { last_by_subj: `${stream}.${seq}.${index}` };
       const message = await jsm.streams.getMessage(stream, query).catch(() => null);
-      bytes += message?.data.length ?? 0;
+      if (message === null) continue;
+      bytes += message.data.length;
+      letters++;
     }
-    return bytes;
+    // a message takes more room than its bytes
+    return letters === this.#size.messages ? this.#size.bytes : bytes;
   }
 
   async #look(): Promise<void> {
@@ -132,9 +147,4 @@ export class StreamLetters implements DeadLetterStore {
     this.#size = { bytes: state.bytes, messages: state.messages, lastSeq: state.last_seq };
     this.#lookedMs = nowMs;
   }
-}
-
-/** A reason has room beside the largest event. */
-function shortened(letter: DeadLetter): DeadLetter {
-  return { ...letter, reason: letter.reason.slice(0, REASON_CHARACTERS) };
 }

@@ -34,6 +34,7 @@ import { compareStreamBatches } from './stream-batch.js';
 import type { StreamBatch } from './stream-batch.js';
 import { StreamLetters } from './stream-letters.js';
 import type { EventPlace } from './stream-letters.js';
+import { storedBytes } from './stream-message.js';
 import { eventsSubject } from './stream-names.js';
 import type { StreamNames } from './stream-names.js';
 import { GROUP } from './stream-setup.js';
@@ -42,6 +43,8 @@ import type { Look } from './stream-watch.js';
 
 const LINE_FEED = Buffer.from('\n');
 const RETRY_AFTER_MS = 5000;
+/** Under a steady load no look is sharp. So one counts after this many, and is off by what happened during it. */
+const BLURRED_MAX = 5;
 
 export interface StreamLogOptions {
   readonly connection: Connection;
@@ -90,9 +93,13 @@ export class StreamLog implements EventLog {
   readonly #watch: StreamWatch;
   readonly #runId = newRunId();
   #parts = 0;
-  /** What this instance has added and taken since the last look started. */
-  #since = { events: 0, bytes: 0 };
+  /** Whether this instance has changed something since the last look started: nobody knows whether the look has it. */
+  #hasChanged = false;
+  /** Looks in a row of which that is true. */
+  #blurred = 0;
   #last: Look | null = null;
+  /** When this instance last put an event into an empty stream, in milliseconds since 1970. */
+  #appendedAtMs = Date.now();
 
   constructor(options: StreamLogOptions) {
     const { connection, jsm, names, puller, bounds, ackTimeoutMs, deadLettersBytesMax, inOrder } = options;
@@ -115,6 +122,7 @@ export class StreamLog implements EventLog {
       publisher: this.#publisher,
       stream: names.letters,
       bytesMax: deadLettersBytesMax,
+      messageBytesMost: payloadMax,
       placesOf: (name) => this.#placesOf(name),
     });
     this.#watch = new StreamWatch(jsm, names);
@@ -131,9 +139,14 @@ export class StreamLog implements EventLog {
       this.#options.reporter.info(`${text}; all instances deliver them`);
     }
     this.#watch.start(
-      () => (this.#since = { events: 0, bytes: 0 }),
+      () => (this.#hasChanged = false),
       (seen) => this.#see(seen),
     );
+  }
+
+  /** Whether a server is there to talk to. */
+  get isConnected(): boolean {
+    return this.#options.connection.isUp;
   }
 
   get doubtful(): number {
@@ -141,10 +154,9 @@ export class StreamLog implements EventLog {
   }
 
   get oldestBornMs(): number | null {
-    const atMs = this.#last?.oldestAtMs ?? null;
-    return atMs === null || this.pendingEvents <= 0
-      ? null
-      : performance.now() - Math.max(0, Date.now() - atMs);
+    if (this.pendingEvents <= 0) return null;
+    const atMs = this.#last?.oldestAtMs ?? this.#appendedAtMs;
+    return performance.now() - Math.max(0, Date.now() - atMs);
   }
 
   async append(group: Group, ended: PartEnded): Promise<void> {
@@ -163,15 +175,17 @@ export class StreamLog implements EventLog {
       return;
     }
     const data = messageOf(part, this.#runId);
+    const subject = eventsSubject(this.#options.names, events);
     try {
-      await this.#publisher.store(eventsSubject(this.#options.names, events), data, id);
+      await this.#publisher.store(subject, data, id);
     } catch (thrown) {
       const error = thrown instanceof ForebayError ? thrown : failed(thrown);
       if (error.code === 'BACKLOG_FULL') this.#isFull();
       ended(part, error, null);
       return;
     }
-    this.#changed(events, data.length);
+    if (this.pendingEvents <= 0) this.#appendedAtMs = Date.now();
+    this.#changed(events, storedBytes(subject, id, data));
     ended(part, null, null);
   }
 
@@ -310,16 +324,19 @@ export class StreamLog implements EventLog {
   #changed(events: number, bytes: number): void {
     this.pendingEvents += events;
     this.pendingBytes += bytes;
-    this.#since.events += events;
-    this.#since.bytes += bytes;
+    this.#hasChanged = true;
   }
 
   #see(look: Look): void {
     const last = this.#last;
     this.#last = look;
     this.replicas = look.state;
-    this.pendingEvents = look.pendingEvents + this.#since.events;
-    this.pendingBytes = look.pendingBytes + this.#since.bytes;
+    this.#blurred = this.#hasChanged ? this.#blurred + 1 : 0;
+    if (this.#blurred === 0 || this.#blurred > BLURRED_MAX) {
+      this.#blurred = 0;
+      this.pendingEvents = look.pendingEvents;
+      this.pendingBytes = look.pendingBytes;
+    }
     if (last === null || last.messages === 0) return;
     const gone = last.messages + (look.lastSeq - last.lastSeq) - look.messages;
     if (gone > 0) this.drain.add((gone * last.pendingBytes) / last.messages);

@@ -67,7 +67,7 @@ function lookOf({ config, state, cluster }: StreamInfo, delivery: ConsumerInfo):
   const followers = (cluster?.replicas ?? []).map(({ name, current, offline, lag, active }) => ({
     name,
     isLeader: false,
-    isCurrent: current && offline !== true,
+    isCurrent: current && !offline,
     lag: lag ?? 0,
     silentMs: active / NANOSECONDS,
   }));

@@ -9,6 +9,7 @@ import { idFamilies } from './id-families.js';
 import { keyFamilies } from './key-families.js';
 import { processFamilies, workerFamilies } from './process-families.js';
 import type { ProcessStatistics } from './process-statistics.js';
+import { replicaFamilies } from './replica-families.js';
 
 export interface Sources {
   readonly forebay: Forebay;
@@ -32,17 +33,20 @@ const REFUSALS: readonly ErrorCode[] = [
 /** Bounds that are set, not counted: those of a log that takes no events are no part of the sums. */
 const BOUND = /_max$|^forebay_sink_concurrency$/;
 
+type LogSources = Pick<Sources, 'forebay' | 'statistics' | 'disk'>;
+
 /** The metrics of a log directory whose leftovers are delivered beside a door. */
-export function leftoverFamilies(sources: Pick<Sources, 'forebay' | 'statistics' | 'disk'>): Family[] {
+export function leftoverFamilies(sources: LogSources): Family[] {
   return [...logFamilies(sources), ...sinkFamilies(sources)].filter(({ name }) => !BOUND.test(name));
 }
 
-/** All metrics, read from the parts that count; nothing is counted for them alone. */
+/** All metrics, read from the parts that count. */
 export function families(sources: Sources): Family[] {
   return [
     ...doorFamilies(sources),
     ...logFamilies(sources),
     ...sinkFamilies(sources),
+    ...replicaFamilies(sources.statistics),
     ...processFamilies(sources.process),
     ...workerFamilies(1, 1, 0),
   ];
@@ -145,11 +149,7 @@ function doorFamilies({ forebay, door, statistics }: Sources): Family[] {
   ];
 }
 
-function logFamilies({
-  forebay,
-  statistics,
-  disk,
-}: Pick<Sources, 'forebay' | 'statistics' | 'disk'>): Family[] {
+function logFamilies({ forebay, statistics, disk }: LogSources): Family[] {
   const { accepted, delivered, deadLettered, quarantined, pending, unreadBatches } = statistics.events;
   const { settings } = forebay;
   return [

@@ -77,6 +77,16 @@ export interface Snapshot {
     readonly freeBytes: number | null;
     readonly sizeBytes: number | null;
     readonly quarantineFiles: number | null;
+    /** Of a log with copies on several servers; `null`: it is in files. */
+    readonly replicas: {
+      readonly stream: string;
+      readonly wanted: number;
+      readonly current: number;
+      /** `null`: there is none, and no event is taken. */
+      readonly leader: string | null;
+      /** Those that lack something or do not answer. */
+      readonly missing: readonly string[];
+    } | null;
   };
   readonly sink: {
     readonly kind: string;

@@ -1,5 +1,5 @@
 import { calledAs } from '../../base/called-as.js';
-import type { LogSpace } from '../../seams/event-log.js';
+import type { LogReplicas, LogSpace } from '../../seams/event-log.js';
 import { ERRORS } from '../../base/errors.js';
 import type { ErrorCode } from '../../base/errors.js';
 import { SECONDS } from '../../base/histogram.js';
@@ -169,6 +169,7 @@ export class Observer {
         freeBytes: this.#usage?.freeBytes ?? null,
         sizeBytes: this.#usage?.sizeBytes ?? null,
         quarantineFiles: this.#usage?.quarantineFiles ?? null,
+        replicas: statistics.replicas && replicasOf(statistics.replicas),
       },
       sink: {
         kind,
@@ -224,6 +225,12 @@ export class Observer {
       this.#isAsking = false;
     });
   }
+}
+
+function replicasOf({ stream, replicas: wanted, servers }: LogReplicas): Snapshot['disk']['replicas'] {
+  const missing = servers.filter(({ isCurrent }) => !isCurrent).map(({ name }) => name);
+  const leader = servers.find(({ isLeader }) => isLeader)?.name ?? null;
+  return { stream, wanted, current: servers.length - missing.length, leader, missing };
 }
 
 /** For whatever reason: a bound of the server, or of the client. */

@@ -29,6 +29,7 @@ function bench(t: Test, oldestSeq: number | null): Bench {
 const message = (seq: number): StreamMessage => ({
   seq,
   events: 1,
+  storedBytes: 1,
   data: Buffer.from('x'),
   reply: `reply-${seq}`,
   deliveries: 1,

@@ -100,11 +100,24 @@ function disk({ disk: at, events }: Snapshot): Stage {
       { name: 'time to drain', value: drain },
       ...(at.roomSeconds === null ? [] : [{ name: 'room for', value: duration(at.roomSeconds) }]),
       { name: 'oldest', value: at.oldestSeconds === 0 ? NOTHING.value : duration(at.oldestSeconds) },
-      { name: 'disk free', value: at.freeBytes === null ? NOTHING.value : plain(bytes(at.freeBytes)) },
+      ...replicas(at.replicas),
+      ...(at.replicas === null
+        ? [{ name: 'disk free', value: at.freeBytes === null ? NOTHING.value : plain(bytes(at.freeBytes)) }]
+        : []),
     ],
     fullness,
     level: fullness >= FULL ? 'attention' : 'well',
   };
+}
+
+/** The copies of a log on several servers. */
+function replicas(at: Snapshot['disk']['replicas']): Stage['rows'] {
+  if (at === null) return [];
+  const level: Level = at.leader === null ? 'trouble' : at.current < at.wanted ? 'attention' : 'well';
+  return [
+    { name: 'replicas', value: `${count(at.current)} of ${count(at.wanted)}`, level },
+    { name: 'leader', value: at.leader ?? 'none', level: at.leader === null ? level : 'well' },
+  ];
 }
 
 function sink({ sink: at, events: { deadLettered } }: Snapshot): Stage {

@@ -56,6 +56,13 @@ function trouble(snapshot: Snapshot): Verdict | null {
     return say('The log directory was lost', `${refusal?.reason ?? ''}. Put it back, or restart.`, 'disk');
   }
   if (code === 'LOG_FAILED' || code === 'IN_DOUBT' || door.failedPerSecond > 0) {
+    const { replicas } = disk;
+    if (replicas !== null)
+      return say(
+        'The servers of the log take no events',
+        `Clients get 503 and come back later. ${replicas.current} of ${replicas.wanted} replicas of the stream ${replicas.stream} are there${replicas.leader === null ? ', and none leads' : ''}: look at the NATS servers.`,
+        'disk',
+      );
     return say(
       'The disk takes no events',
       `Clients get 503 and come back later. Look at the disk of ${logDir}, and at the log lines.`,
@@ -136,7 +143,13 @@ function attention(snapshot: Snapshot): Verdict | null {
       bottleneck,
     );
   }
-  const { freeBytes, sizeBytes } = disk;
+  const { freeBytes, sizeBytes, replicas } = disk;
+  if (replicas !== null && replicas.missing.length > 0)
+    return say(
+      'A server of the log is missing',
+      `${replicas.missing.join(' and ')} of ${replicas.wanted} replicas of the stream ${replicas.stream}: a majority has every event, and one more loss may stop the door.`,
+      'disk',
+    );
   if (freeBytes !== null && (freeBytes < FREE_BYTES_MIN || freeBytes < FREE_SHARE_MIN * (sizeBytes ?? 0))) {
     return say(
       'The disk is nearly full',
