@@ -20,6 +20,8 @@ const CONNECT_MS_MAX = 2000;
 /** How long a client waits between two requests at the mean: with 32 clients this makes some hundred requests a second. */
 const THINK_MS = 60;
 const RETRY_MS = 200;
+/** How long an instance is left alone that did not answer with 202, while there are others. */
+const AVOID_MS = 500;
 /** A good client waits as long as it is asked to; here at most this long, so that rounds stay short. */
 const RETRY_MS_MAX = 2000;
 const SETTLE_MS_MAX = 120_000;
@@ -33,12 +35,13 @@ interface Answer {
 interface Instance {
   readonly pool: Pool;
   inFlight: number;
+  failedMs: number;
   lastAcknowledgedMs: number;
 }
 
 /**
- * Clients that send events one after the other over kept connections, each to the less loaded of two instances, and
- * again to another one if they got no 202.
+ * Clients that send events one after the other over kept connections, each to the least loaded instance, and again
+ * to another one if they got no 202.
  */
 export class Clients {
   readonly #options: ClientsOptions;
@@ -59,6 +62,7 @@ export class Clients {
         connect: { timeout: CONNECT_MS_MAX },
       }),
       inFlight: 0,
+      failedMs: -Infinity,
       lastAcknowledgedMs: 0,
     }));
     const all = Array.from({ length: clients }, async (_, client) =>
@@ -102,10 +106,8 @@ export class Clients {
 
   /** Until there is a 202, or the client turns to something else. */
   async #send(sending: Sending, random: Random): Promise<void> {
-    let last: Instance | null = null;
     while (!this.#hasEnded) {
-      const instance = this.#choose(random, last);
-      last = instance;
+      const instance = this.#choose(random);
       instance.inFlight++;
       const answer = await this.#request(instance.pool, sending);
       instance.inFlight--;
@@ -115,15 +117,19 @@ export class Clients {
         instance.lastAcknowledgedMs = performance.now();
         return;
       }
+      instance.failedMs = performance.now();
       if (this.#options.givesUp && random.chance(0.2)) return;
       await sleep(answer.retryMs * (0.5 + random.next()));
     }
   }
 
-  #choose(random: Random, last: Instance | null): Instance {
-    const others = this.#instances.filter((instance) => instance !== last);
-    const [one, other] = [random.pick(others), random.pick(others)];
-    return one.inFlight <= other.inFlight ? one : other;
+  /** The least loaded one that did not just fail, as a load balancer would. */
+  #choose(random: Random): Instance {
+    const nowMs = performance.now();
+    const well = this.#instances.filter(({ failedMs }) => nowMs - failedMs > AVOID_MS);
+    const choices = well.length > 0 ? well : this.#instances;
+    const least = Math.min(...choices.map(({ inFlight }) => inFlight));
+    return random.pick(choices.filter(({ inFlight }) => inFlight === least));
   }
 
   async #request(pool: Pool, { body, count }: Sending): Promise<Answer> {

@@ -55,18 +55,20 @@ export async function clusterChaos(scope: Scope, options: ClusterChaosOptions): 
       what = await FAULTS[fault](fleet, random);
       await fleet.heal();
       await fleet.recovered();
+      fleet.ledger.endGap(); // while clients rest, nothing is acknowledged
       if (round % SETTLE_EVERY === 0 || round === count) violations.push(...(await fleet.settle()));
     } catch (error) {
       violations.push(error instanceof Error ? error.message : String(error));
     }
-    const tally = fleet.ledger.endRound();
+    const tally = fleet.ledger.tally;
     rounds.push({ fault, ...tally });
-    const { acknowledged, gapMs, doubtful, full, refused, duplicates } = tally;
-    report(
-      `round ${round}, ${fault} ${what}: ${acknowledged} acknowledged, none for ${Math.round(gapMs)} ms, ` +
-        `${doubtful} doubtful, ${full} times 429, ${refused} refused, ${duplicates} delivered again`,
-    );
+    report(`round ${round}, ${fault} ${what}: ${words(tally)}`);
   }
   const { acknowledged, duplicates } = fleet.ledger;
   return { rounds, acknowledged, duplicates, violations };
+}
+
+function words({ acknowledged, gapMs, gapStartMs, doubtful, full, refused, duplicates }: Tally): string {
+  const gap = `none for ${Math.round(gapMs)} ms from ${Math.round(gapStartMs)} ms on`;
+  return `${acknowledged} acknowledged, ${gap}, ${doubtful} doubtful, ${full} times 429, ${refused} refused, ${duplicates} delivered again`;
 }

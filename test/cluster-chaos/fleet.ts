@@ -70,7 +70,9 @@ export class Fleet {
     const origins = instances.map(({ origin }) => origin);
     const clients = new Clients({ ledger, origins, clients: CLIENTS, seed, givesUp: !isOrdered });
     scope.teardown(async () => clients.end());
-    return new Fleet(cluster, instances, sink, clients, ledger, network, isOrdered);
+    const fleet = new Fleet(cluster, instances, sink, clients, ledger, network, isOrdered);
+    await fleet.leader();
+    return fleet;
   }
 
   private constructor(

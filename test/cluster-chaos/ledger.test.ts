@@ -51,7 +51,7 @@ void t.test('a delivery before that of an earlier request is found, within a req
   for (const sending of [first, second]) ledger.answered(sending, 'acknowledged', 202);
   const [one = '', two = ''] = first.body.split('\n');
   for (const line of [two, second.body, one]) ledger.deliver(line);
-  t.match(ledger.check(true), [/^delivered before what was acknowledged earlier: 1 \(c0-2\)$/]);
+  t.match(ledger.check(true), [/^delivered before what was acknowledged earlier: 1 \(c0-2 before c0-0\)$/]);
   t.same(ledger.check(false), []);
   t.end();
 });

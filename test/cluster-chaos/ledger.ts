@@ -24,6 +24,8 @@ export interface Tally {
   duplicates: number;
   /** The longest time without a 202 of anybody, in milliseconds. */
   gapMs: number;
+  /** When it started, from the start of the round. */
+  gapStartMs: number;
 }
 
 /** The state of an event by the best answer that it got. */
@@ -51,7 +53,9 @@ export class Ledger {
   #undelivered = 0;
   #deliveries = 0;
   #duplicates = 0;
+  #startMs = performance.now();
   #lastMs = performance.now();
+  #isGapMeasured = true;
   #tally = emptyTally();
 
   constructor(seed: number, clients: number) {
@@ -76,6 +80,11 @@ export class Ledger {
 
   get duplicates(): number {
     return this.#duplicates;
+  }
+
+  /** Of this round so far. */
+  get tally(): Readonly<Tally> {
+    return this.#tally;
   }
 
   next(client: number, count: number): Sending {
@@ -122,13 +131,16 @@ export class Ledger {
 
   /** What is counted from now on is of another round. */
   startRound(): void {
+    this.#isGapMeasured = true;
     this.#tally = emptyTally();
-    this.#lastMs = performance.now();
+    this.#startMs = performance.now();
+    this.#lastMs = this.#startMs;
   }
 
-  endRound(): Readonly<Tally> {
+  /** From now on, in this round, it does not matter how long there is no 202. */
+  endGap(): void {
     this.#noteGap();
-    return this.#tally;
+    this.#isGapMeasured = false;
   }
 
   /** What must not be, once all that waits is delivered. */
@@ -146,17 +158,18 @@ export class Ledger {
     return found;
   }
 
-  /** Events of a client that were delivered before those of an earlier request that had its 202 before they were sent. */
+  /** Events of a client that were delivered before one of an earlier request, which had its 202 before they were sent. */
   #disorder(): string[] {
     const wrong: string[] = [];
     for (const [client, { states, requests, delivered }] of this.#accounts.entries()) {
-      let [latest, latestOfEarlier, request] = [0, 0, 0];
+      let [last, lastOfEarlier, request] = [-1, -1, 0];
+      const at = (number: number): number => delivered[number] ?? 0;
       for (const [number, state] of states.entries()) {
         if (state !== ACKNOWLEDGED) continue;
-        if (requests[number] !== request) [latestOfEarlier, request] = [latest, requests[number] ?? 0];
-        const at = delivered[number] ?? 0;
-        if (at < latestOfEarlier) wrong.push(`c${client}-${number}`);
-        latest = Math.max(latest, at);
+        if (requests[number] !== request) [lastOfEarlier, request] = [last, requests[number] ?? 0];
+        if (at(number) < at(lastOfEarlier))
+          wrong.push(`c${client}-${number} before c${client}-${lastOfEarlier}`);
+        if (at(number) > at(last)) last = number;
       }
     }
     return wrong.length > 0 ? [`delivered before what was acknowledged earlier: ${sample(wrong)}`] : [];
@@ -185,7 +198,11 @@ export class Ledger {
 
   #noteGap(): void {
     const nowMs = performance.now();
-    this.#tally.gapMs = Math.max(this.#tally.gapMs, nowMs - this.#lastMs);
+    const gapMs = nowMs - this.#lastMs;
+    if (this.#isGapMeasured && gapMs > this.#tally.gapMs) {
+      this.#tally.gapMs = gapMs;
+      this.#tally.gapStartMs = this.#lastMs - this.#startMs;
+    }
     this.#lastMs = nowMs;
   }
 
@@ -212,10 +229,10 @@ export function eventText(seed: number, client: number, number: number): string 
 }
 
 function emptyTally(): Tally {
-  return { acknowledged: 0, doubtful: 0, full: 0, refused: 0, duplicates: 0, gapMs: 0 };
+  return { acknowledged: 0, doubtful: 0, full: 0, refused: 0, duplicates: 0, gapMs: 0, gapStartMs: 0 };
 }
 
 function sample(ids: readonly string[]): string {
-  const more = ids.length > EXAMPLES_MAX ? ' …' : '';
-  return `${ids.length} (${ids.slice(0, EXAMPLES_MAX).join(' ')}${more})`;
+  const more = ids.length > EXAMPLES_MAX ? ', …' : '';
+  return `${ids.length} (${ids.slice(0, EXAMPLES_MAX).join(', ')}${more})`;
 }

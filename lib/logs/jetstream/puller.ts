@@ -46,6 +46,11 @@ export class Puller {
     this.#group = group;
   }
 
+  /** Whether the servers hand messages to this instance alone, as far as it knows. */
+  get isPinned(): boolean {
+    return this.#pin !== null;
+  }
+
   /** @param each takes messages as they come, also when no request runs */
   start(each: (message: StreamMessage) => void): void {
     this.#each = each;

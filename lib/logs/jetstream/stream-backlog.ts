@@ -5,6 +5,7 @@ import type { BatchEnd } from '../../seams/event-log.js';
 import type { HeldMessages } from './held-messages.js';
 import { Merge } from './merge.js';
 import type { MergeBounds } from './merge.js';
+import { OrderGate } from './order-gate.js';
 import type { Puller } from './puller.js';
 import { compareStreamBatches, streamBatch } from './stream-batch.js';
 import type { StreamBatch } from './stream-batch.js';
@@ -23,12 +24,16 @@ export interface StreamBacklogOptions extends MergeBounds {
   /** The largest message, in bytes. */
   readonly messageBytesMost: number;
   readonly sealed: (end: BatchEnd) => void;
+  /** Asks for the oldest message on the stream, if batches are to be in its order; otherwise `null`. */
+  readonly oldestSeq: (() => Promise<number>) | null;
 }
 
 /** What the servers hand to this instance, as batches for delivery. */
 export class StreamBacklog extends Readable {
   readonly #options: StreamBacklogOptions;
   readonly #merge: Merge;
+  /** `null`: each message passes as it comes. */
+  readonly #gate: OrderGate | null;
   /** Batches that are not confirmed, by name. */
   readonly #batches = new Map<string, StreamBatch>();
   readonly #ready: StreamBatch[] = [];
@@ -43,6 +48,9 @@ export class StreamBacklog extends Readable {
     this.#merge = new Merge(options, (messages, end) => {
       this.#ended(messages, end);
     });
+    const { oldestSeq } = options;
+    const pass = (message: StreamMessage): void => this.#merge.add(message);
+    this.#gate = oldestSeq === null ? null : new OrderGate(oldestSeq, pass, this.#stopping.signal);
   }
 
   /** Those that are not confirmed, oldest first. */
@@ -97,7 +105,8 @@ export class StreamBacklog extends Readable {
 
   readonly #take = (message: StreamMessage): void => {
     // after a stop it is handed back with all others
-    if (this.#options.held.add(message) && !this.#stopping.signal.aborted) this.#merge.add(message);
+    if (this.#options.held.add(message) && !this.#stopping.signal.aborted)
+      (this.#gate ?? this.#merge).add(message);
   };
 
   #ended(messages: readonly StreamMessage[], end: BatchEnd): void {

@@ -27,6 +27,7 @@ import { storedBytes } from './stream-message.js';
 import { eventsSubject } from './stream-names.js';
 import type { StreamNames } from './stream-names.js';
 import { StreamReader } from './stream-reader.js';
+import { GROUP } from './stream-setup.js';
 import { StreamWatch } from './stream-watch.js';
 
 const NONE = Buffer.alloc(0);
@@ -83,7 +84,15 @@ export class StreamLog extends StreamCounts implements EventLog {
     const sealed = (end: BatchEnd): void => void this.sealedBy[end]++;
     this.#publisher = publisher;
     this.#held = held;
-    this.#backlog = new StreamBacklog({ ...bounds, puller, held, messageBytesMost: payloadMax, sealed });
+    const oldestSeq = async (): Promise<number> => (await jsm.streams.info(names.events)).state.first_seq;
+    this.#backlog = new StreamBacklog({
+      ...bounds,
+      puller,
+      held,
+      messageBytesMost: payloadMax,
+      sealed,
+      oldestSeq: options.inOrder ? oldestSeq : null,
+    });
     this.#reader = new StreamReader({ ...options, publisher, missed: (events) => this.miss(events, 0) });
     this.deadLetters = new StreamLetters({
       jsm,
@@ -234,7 +243,15 @@ export class StreamLog extends StreamCounts implements EventLog {
     this.#watch.close();
     await this.#backlog.stop();
     await this.#held.handBack().catch(() => undefined);
+    await this.#unpin().catch(() => undefined);
     await this.#options.connection.close();
+  }
+
+  /** Lets another instance deliver at once; otherwise the servers would wait for this one. */
+  async #unpin(): Promise<void> {
+    const { connection, jsm, names, puller } = this.#options;
+    if (!puller.isPinned || !connection.isUp) return;
+    await jsm.consumers.unpin(names.events, names.consumer, GROUP);
   }
 
   /** The servers know better than the last look: nothing more is taken until the next one. */

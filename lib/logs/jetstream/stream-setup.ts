@@ -21,11 +21,13 @@ export interface StreamBounds {
 /** The group of a consumer that hands messages to one instance. */
 export const GROUP = 'forebay';
 const NANOSECONDS = 1_000_000;
-/** Long enough that messages of an instance that died are handed out before newer ones. */
+/** Longer than an instance waits between two requests for messages. */
 const PINNED_MS = ACK_WAIT_MS + 5000;
 const DUPLICATES_MS = 120_000;
 /** All instances together. */
 const ACK_PENDING_MAX = 50_000;
+/** In order: fewer than one instance may hold, so that it has room for an older one that comes late. */
+const ORDERED_PENDING_MAX = 1024;
 const RETRY_MS = 500;
 /** Servers that start one after the other find each other within this time, in milliseconds. */
 const PEERS_MS = 30_000;
@@ -156,7 +158,7 @@ function consumerConfig({ consumer }: StreamNames, { inOrder }: StreamBounds): P
     deliver_policy: 'all',
     ack_wait: ACK_WAIT_MS * NANOSECONDS,
     max_deliver: -1,
-    max_ack_pending: ACK_PENDING_MAX,
+    max_ack_pending: inOrder ? ORDERED_PENDING_MAX : ACK_PENDING_MAX,
     ...(inOrder && {
       priority_policy: 'pinned_client',
       priority_groups: [GROUP],
