@@ -39,7 +39,7 @@ export async function openStreamLog(
     const streamId = hash('sha256', `${names.events} ${created}`, 'hex').slice(0, STREAM_ID_DIGITS);
     const about = { connection, jsm, puller, names, streamId, backlogBytesMax, deadLettersBytesMax };
     const log = new StreamLog({ ...about, bounds: settings, ackTimeoutMs, inOrder, reporter });
-    await log.open();
+    await log.open(stopping);
     return log;
   } catch (error) {
     await connection.close();
