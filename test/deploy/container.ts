@@ -73,16 +73,10 @@ export class Container {
     const binds = volumes.flatMap(({ dir, target }) => [dir, target]);
     const spaces = ['--mount', '--pid', '--net', '--ipc', '--uts', '--propagation', 'private'];
     const words = [...this.#inside(this.#env), ...image.entrypoint, ...command];
-    this.#child = spawn(
-      'setpriv',
-      [
-        // it ends with this program, however that ends
-        ...['--pdeathsig', 'KILL', 'unshare'],
-        ...[...spaces, '--fork', '--kill-child', 'sh', '-c', START, 'sh'],
-        ...[image.root, ...binds, '--', ...words],
-      ],
-      { stdio: ['ignore', 'pipe', 'pipe'] },
-    );
+    // it ends with this program, however that ends
+    const apart = ['--pdeathsig', 'KILL', 'unshare', ...spaces, '--fork', '--kill-child'];
+    const start = ['sh', '-c', START, 'sh', image.root, ...binds, '--', ...words];
+    this.#child = spawn('setpriv', [...apart, ...start], { stdio: ['ignore', 'pipe', 'pipe'] });
     for (const stream of [this.#child.stdout, this.#child.stderr])
       stream?.on('data', (piece: Buffer) => (this.output += piece.toString()));
     this.exited = once(this.#child, 'close').then(([code, signal]: unknown[]) => {
@@ -150,7 +144,7 @@ export class Container {
 
   /** Sends a signal to process 1, as an engine does. */
   signal(name: string): void {
-    process.kill(this.pid, name as NodeJS.Signals);
+    process.kill(this.pid, name);
   }
 
   /** Sends a signal to a process of it, by the number that it has there. */

@@ -72,11 +72,28 @@ void t.test('the context has all that is copied from it, and nothing that may be
   t.ok(named.length > 2);
   for (const path of named.filter((each) => each !== '.'))
     t.notOk(isIgnored(path, rules) || !existsSync(path), path);
-  for (const path of ['lib/index.ts', 'tsconfig.build.json', 'scripts/build.js', 'LICENSE'])
+  const built = [
+    'lib/index.ts',
+    'tools/log/program.ts',
+    'scripts/build.js',
+    'tsconfig.build.json',
+    'tsconfig.json',
+  ];
+  for (const path of [...built, 'bin/server.js', 'LICENSE'])
     t.notOk(isIgnored(path, rules) || !existsSync(path), path);
+  const kept = [
+    '.env',
+    '.git/config',
+    'append-log/batch_20260101_000000_1.jsonl',
+    'keys.jsonl',
+    'github.secret',
+  ];
   for (const path of [
-    ...['.env', '.git/config', 'append-log/batch_20260101_000000_1.jsonl', 'keys.jsonl', 'github.secret'],
-    ...['node_modules/tap/package.json', 'dist/lib/index.js', 'library', 'test/tidy.test.ts'],
+    ...kept,
+    'node_modules/tap/package.json',
+    'dist/lib/index.js',
+    'library',
+    'test/tidy.test.ts',
   ])
     t.ok(isIgnored(path, rules), path);
   t.end();

@@ -206,10 +206,8 @@ export class ImageBuild {
     const env = Object.entries({ ...Object.fromEntries(network), HOME: '/root', ...known });
     const words = env.map(([name, value]) => `${name}=${value}`);
     const inside = ['/usr/bin/setpriv', ...asUser(image), '/usr/bin/env', '-i', `--chdir=${image.workdir}`];
-    run('unshare', [
-      ...['--mount', '--propagation', 'private', 'sh', '-c', RUN_IN, 'sh', image.root],
-      ...[...binds, '--', ...inside, ...words, ...command],
-    ]);
+    const apart = ['--mount', '--propagation', 'private', 'sh', '-c', RUN_IN, 'sh', image.root];
+    run('unshare', [...apart, ...binds, '--', ...inside, ...words, ...command]);
   }
 
   /** What an engine would be sent of a folder: without what `.dockerignore` names, and with narrow rights. */
