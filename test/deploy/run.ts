@@ -98,11 +98,16 @@ async function faultFound(build: ImageBuild, name: string): Promise<string | nul
   const [from, to] = MUTANTS[name] ?? ['', ''];
   const changed = text.replace(from, () => to);
   if (changed === text) throw new Error(`the Dockerfile has nothing to replace for: ${name}`);
+  let root: string | null = null;
   try {
     const image = build.build(changed, process.cwd());
+    root = image.root;
     await proveImage(image, join(dir, 'volumes'), () => undefined);
     return null;
   } catch (error) {
     return error instanceof Error ? error.message.replaceAll(/\s+/g, ' ') : String(error);
+  } finally {
+    // hundreds of megabytes each, and nothing is built on it
+    if (root !== null) rmSync(root, { recursive: true, force: true });
   }
 }
