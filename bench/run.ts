@@ -2,6 +2,7 @@ import minimist from 'minimist';
 import { backlogMemory } from './backlog-memory.js';
 import { bulk, BULK_SIZES } from './bulk.js';
 import { delivery } from './delivery.js';
+import { fleet } from './fleet.js';
 import { halfRate } from './half-rate.js';
 import { ids } from './ids.js';
 import { latency } from './latency.js';
@@ -47,6 +48,7 @@ const CASES: ReadonlyMap<string, Case> = new Map<string, Case>([
   ['page', async (bench, { rounds, seconds }) => page(bench, rounds, seconds)],
   ['survivors', async (bench, { rounds, seconds }) => survivors(bench, rounds, seconds)],
   ['rivals', async (bench, { rounds, seconds }) => rivals(bench, rounds, seconds)],
+  ['fleet', async (bench, { rounds, seconds }) => fleet(bench, rounds, seconds)],
   ['latency', async (bench, { rounds }) => latency(bench, rounds)],
   ['half-rate', async (bench, { rounds, seconds }) => halfRate(bench, rounds, seconds)],
   ['start', async (bench, { rounds }) => start(bench, rounds)],

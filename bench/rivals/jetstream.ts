@@ -6,7 +6,7 @@ import { NatsMessages } from './nats-messages.js';
 
 // node:http and a JetStream stream in a file: each event is published as it comes, all on one connection, and is
 // safe when its PubAck is there. With `sync_interval: always` the server flushes before it acknowledges.
-// Called as: node dist/bench/rivals/jetstream.js NATS_PORT
+// Called as: node dist/bench/rivals/jetstream.js NATS_PORT [REPLICAS]
 
 const STREAM = 'EVENTS';
 const SUBJECT = 'events';
@@ -53,7 +53,13 @@ async function request(subject: string, payload: string): Promise<Answer> {
   });
 }
 
-const stream = { name: STREAM, subjects: [SUBJECT], storage: 'file', retention: 'limits', num_replicas: 1 };
+const stream = {
+  name: STREAM,
+  subjects: [SUBJECT],
+  storage: 'file',
+  retention: 'limits',
+  num_replicas: Number(process.argv[3] ?? 1),
+};
 await request(`$JS.API.STREAM.CREATE.${STREAM}`, JSON.stringify(stream));
 
 openDoor('jetstream', {
