@@ -115,6 +115,10 @@ export const FAULTS = {
 
 export type FaultName = keyof typeof FAULTS;
 export const FAULT_NAMES = Object.keys(FAULTS) as readonly FaultName[];
+/** Those that keep the order: a batch that the sink fails at lets others go first, as docs/durability.md says. */
+export const ORDERED_FAULT_NAMES = FAULT_NAMES.filter(
+  (name) => !['failing-sink', 'stop-sink'].includes(name),
+);
 
 export function isFaultName(name: string): name is FaultName {
   return Object.hasOwn(FAULTS, name);

@@ -3,7 +3,7 @@ import type { StreamMessage } from './stream-message.js';
 
 /** How long the servers wait for a confirmation before another instance gets a message, in milliseconds. */
 export const ACK_WAIT_MS = 10_000;
-/** How often they are told that it is being worked on. */
+/** How often they hear that it is being worked on. */
 const WORKING_MS = ACK_WAIT_MS / 3;
 const CONFIRM_MS = 5000;
 

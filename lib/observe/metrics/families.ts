@@ -189,8 +189,8 @@ function logFamilies({ forebay, statistics, disk }: LogSources): Family[] {
     ),
     gauge(
       'unaccounted_events',
-      'Accepted minus delivered, dead lettered, quarantined and pending events: always 0.',
-      accepted - delivered - deadLettered - quarantined - pending,
+      'Accepted minus delivered, dead lettered, quarantined and pending events: always 0. Not with --log jetstream.',
+      statistics.replicas === null ? accepted - delivered - deadLettered - quarantined - pending : null,
     ),
     gauge(
       'oldest_pending_seconds',

@@ -1,0 +1,79 @@
+import type { Reporter } from '../../base/reporter.js';
+import { count } from '../../base/words.js';
+import { StoredBatch } from '../../seams/batch.js';
+import { keyOf } from '../../seams/batch-key.js';
+import { linesOfMessage } from './message.js';
+import type { Publisher } from './publisher.js';
+import type { StreamBatch } from './stream-batch.js';
+import type { EventPlace } from './stream-letters.js';
+import type { StreamNames } from './stream-names.js';
+
+const LINE_FEED = Buffer.from('\n');
+
+export interface StreamReaderOptions {
+  readonly publisher: Publisher;
+  readonly names: StreamNames;
+  /** Identifies the stream: another one of the same name has other events under the same numbers. */
+  readonly streamId: string;
+  readonly reporter: Reporter;
+  /** Called with events that are damaged. */
+  readonly missed: (events: number) => void;
+}
+
+/** Checks the lines of messages, and sets damaged ones aside. */
+export class StreamReader {
+  readonly #options: StreamReaderOptions;
+  /** Damaged events by message, until it is off the stream. */
+  readonly #damaged = new Map<number, number>();
+
+  constructor(options: StreamReaderOptions) {
+    this.#options = options;
+  }
+
+  /** @throws ForebayError if damaged lines cannot be set aside */
+  async read(batch: StreamBatch): Promise<StoredBatch> {
+    const { name } = batch;
+    const texts: Buffer[] = [];
+    let events = 0;
+    for (const { seq, data, events: all } of batch.messages) {
+      const lines = linesOfMessage(data);
+      if (lines.damaged.length > 0) await this.#setAside(seq, lines.damaged);
+      if (all !== lines.events && !this.#damaged.has(seq)) {
+        this.#damaged.set(seq, all - lines.events);
+        this.#options.missed(all - lines.events);
+      }
+      texts.push(lines.bytes);
+      events += lines.events;
+    }
+    const bytes = Buffer.concat(texts);
+    const key = (): string => keyOf(this.#options.streamId, name, bytes);
+    return new StoredBatch({ name, key, events, bytes }, batch.bytes);
+  }
+
+  /** Where the events of a batch are that was read. */
+  placesOf(batch: StreamBatch): EventPlace[] {
+    return batch.messages.flatMap(({ seq, events }) =>
+      Array.from({ length: events - this.damagedIn(seq) }, (_each, index) => ({ seq, index })),
+    );
+  }
+
+  damagedIn(seq: number): number {
+    return this.#damaged.get(seq) ?? 0;
+  }
+
+  /** A batch is off the stream. @returns how many damaged events it had */
+  forget(batch: StreamBatch): number {
+    const damaged = batch.messages.reduce((sum, { seq }) => sum + this.damagedIn(seq), 0);
+    for (const { seq } of batch.messages) this.#damaged.delete(seq);
+    return damaged;
+  }
+
+  async #setAside(seq: number, damaged: readonly Buffer[]): Promise<void> {
+    const { publisher, names, streamId, reporter } = this.#options;
+    if (this.#damaged.has(seq)) return;
+    const data = Buffer.concat(damaged.flatMap((line) => [line, LINE_FEED]));
+    await publisher.store(`${names.quarantine}.${seq}`, data, `${streamId}-${seq}`);
+    const text = `${count(damaged.length, 'line')} of message ${seq} of the stream ${names.events} are damaged`;
+    reporter.error('BATCH_DAMAGED', `${text}: set aside in the stream ${names.quarantine}`);
+  }
+}
