@@ -1,3 +1,4 @@
+import { asError, ForebayError } from '../../base/errors.js';
 import type { Connection } from './connection.js';
 import type { StreamMessage } from './stream-message.js';
 
@@ -34,14 +35,19 @@ export class HeldMessages {
     return !known;
   }
 
-  /** Takes them off the stream, for certain. May be called again after an error. @throws Error if the servers do not answer */
+  /** Takes them off the stream, for certain. May be called again after an error. @throws ForebayError `LOG_SERVERS` */
   async confirm(messages: readonly StreamMessage[]): Promise<void> {
-    await Promise.all(
-      messages.map(async (message) => {
-        const { reply } = this.#held.get(message.seq) ?? message;
-        await this.#connection.nc.request(reply, '+ACK', { timeout: CONFIRM_MS });
-      }),
-    );
+    try {
+      await Promise.all(
+        messages.map(async (message) => {
+          const { reply } = this.#held.get(message.seq) ?? message;
+          await this.#connection.nc.request(reply, '+ACK', { timeout: CONFIRM_MS });
+        }),
+      );
+    } catch (error) {
+      const message = `The NATS servers do not say that it is off the stream: ${asError(error).message}`;
+      throw new ForebayError('LOG_SERVERS', { message, cause: error });
+    }
     for (const message of messages) this.#drop(message);
   }
 

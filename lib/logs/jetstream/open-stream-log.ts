@@ -1,6 +1,4 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import { jetstreamManager } from '@nats-io/jetstream';
-import { asError } from '../../base/errors.js';
 import type { Reporter } from '../../base/reporter.js';
 import { hash } from 'node:crypto';
 import type { LogSettings } from '../../settings/log-settings.js';
@@ -13,7 +11,6 @@ import { streamNames } from './stream-names.js';
 import { GROUP, openStreams } from './stream-setup.js';
 
 const API_MS = 5000;
-const RETRY_MS = 500;
 const STREAM_ID_DIGITS = 16;
 
 /**
@@ -42,24 +39,10 @@ export async function openStreamLog(
     const streamId = hash('sha256', `${names.events} ${created}`, 'hex').slice(0, STREAM_ID_DIGITS);
     const about = { connection, jsm, puller, names, streamId, backlogBytesMax, deadLettersBytesMax };
     const log = new StreamLog({ ...about, bounds: settings, ackTimeoutMs, inOrder, reporter });
-    await look(log, reporter, stopping);
+    await log.open(stopping);
     return log;
   } catch (error) {
     await connection.close();
     throw error;
-  }
-}
-
-/** A consumer that was just made may have no leader yet, and then its servers do not answer. */
-async function look(log: StreamLog, reporter: Reporter, stopping: AbortSignal): Promise<void> {
-  for (let isSaid = false; ; isSaid = true) {
-    try {
-      await log.open();
-      return;
-    } catch (error) {
-      const text = `The NATS servers are not ready: ${asError(error).message}; waiting for them`;
-      if (!isSaid) reporter.warn('LOG_SERVERS', text);
-      await sleep(RETRY_MS, undefined, { signal: stopping });
-    }
   }
 }

@@ -4,6 +4,7 @@
  * deleting a file does. docs/fleet.md has what differs from files.
  */
 import type { Readable } from 'node:stream';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { JetStreamManager } from '@nats-io/jetstream';
 import { asError, ForebayError } from '../../base/errors.js';
 import type { Reporter } from '../../base/reporter.js';
@@ -32,6 +33,7 @@ import { StreamWatch } from './stream-watch.js';
 
 const NONE = Buffer.alloc(0);
 const RETRY_AFTER_MS = 5000;
+const LOOK_MS = 500;
 
 export interface StreamLogOptions {
   readonly connection: Connection;
@@ -74,7 +76,7 @@ export class StreamLog extends StreamCounts implements EventLog {
 
   constructor(options: StreamLogOptions) {
     super();
-    const { connection, jsm, names, puller, bounds, ackTimeoutMs, deadLettersBytesMax, inOrder } = options;
+    const { connection, jsm, names, puller, bounds, ackTimeoutMs, deadLettersBytesMax } = options;
     this.#options = options;
     this.place = `stream ${names.events}`;
     const payloadMax = connection.nc.info?.max_payload ?? 0;
@@ -91,7 +93,7 @@ export class StreamLog extends StreamCounts implements EventLog {
       held,
       messageBytesMost: payloadMax,
       sealed,
-      oldestSeq: inOrder ? oldestSeq : null,
+      oldestSeq: options.inOrder ? oldestSeq : null,
     });
     this.#reader = new StreamReader({ ...options, publisher, missed: (events) => this.miss(events, 0) });
     this.deadLetters = new StreamLetters({
@@ -108,9 +110,13 @@ export class StreamLog extends StreamCounts implements EventLog {
     this.#watch = new StreamWatch(jsm, names);
   }
 
-  /** Looks once, so that the bounds hold from the first event on. */
-  async open(): Promise<void> {
-    const look = await this.#watch.look();
+  /** Looks once, so that the bounds hold from the first event on. Waits for a leader. @throws AbortError at a stop */
+  async open(stopping: AbortSignal): Promise<void> {
+    let look = await this.#watch.look().catch(() => null);
+    while (look === null) {
+      await sleep(LOOK_MS, undefined, { signal: stopping });
+      look = await this.#watch.look().catch(() => null);
+    }
     this.see(look);
     this.recoveredEvents = look.pendingEvents;
     if (look.pendingEvents > 0) {
