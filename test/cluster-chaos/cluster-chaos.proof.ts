@@ -10,7 +10,7 @@ const SEED = 1;
 
 for (const [isOrdered, faults] of [
   [false, ['kill-leader', 'kill-instance', 'cut-leader', 'kill-all']],
-  [true, ['kill-leader', 'stop-instance']],
+  [true, ['kill-servers-behind', 'stop-instance']],
 ] as const satisfies readonly (readonly [boolean, readonly FaultName[]])[]) {
   const order = isOrdered ? ', and keeps the order with --log-order' : '';
   void t.test(`a cluster loses nothing through ${faults.join(', ')}${order}`, { skip }, async (t) => {

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Scope } from '../helpers/temp-dir.js';
 import { Random } from '../simulation/random.js';
-import { drawn, FAULT_NAMES, FAULTS } from './faults.js';
+import { drawn, FAULT_NAMES, FAULTS, ORDERED_FAULT_NAMES } from './faults.js';
 import type { FaultName } from './faults.js';
 import { Fleet } from './fleet.js';
 import type { FleetOptions } from './fleet.js';
@@ -9,7 +9,7 @@ import type { Tally } from './ledger.js';
 
 export interface ClusterChaosOptions extends FleetOptions {
   readonly rounds: number;
-  /** The kinds of faults that are drawn from; all, if it is empty. */
+  /** The kinds of faults that are drawn from; all that keep what is promised, if it is empty. */
   readonly faults: readonly FaultName[];
   readonly report?: (line: string) => void;
 }
@@ -41,7 +41,8 @@ const SETTLE_EVERY = 4;
 export async function clusterChaos(scope: Scope, options: ClusterChaosOptions): Promise<ClusterChaosResult> {
   const { rounds: count, seed, faults, report = () => undefined } = options;
   const random = new Random(seed);
-  const kinds = drawn(random, faults.length > 0 ? faults : FAULT_NAMES);
+  const all = options.isOrdered ? ORDERED_FAULT_NAMES : FAULT_NAMES;
+  const kinds = drawn(random, faults.length > 0 ? faults : all);
   const fleet = await Fleet.start(scope, options);
   report(`3 servers, 3 instances, cuts by ${fleet.network.kind}`);
   const rounds: Round[] = [];

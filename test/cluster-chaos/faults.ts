@@ -14,6 +14,8 @@ type Process = NatsServer | Instance;
 const DOWN_MS = [300, 8000] as const;
 /** How long something is stopped or cut off: sometimes longer than an election and than `--ack-timeout`. */
 const AWAY_MS = [1000, 15_000] as const;
+/** How long delivery falls behind. */
+const BEHIND_MS = 3000;
 const FULL_MS_MAX = 60_000;
 const ENDS_MS_MAX = 60_000;
 
@@ -84,6 +86,17 @@ export const FAULTS = {
     return `for ${downMs} ms`;
   },
   'kill-all': async (fleet, random) => kill([...fleet.cluster.servers, ...fleet.instances], random),
+  // while much is handed out and not confirmed; the servers have forgotten to whom
+  'kill-servers-behind': async (fleet, random) => {
+    const { servers } = fleet.cluster;
+    fleet.sink.mood = 'slow';
+    await sleep(BEHIND_MS);
+    const what = await kill(servers, random);
+    for (const server of servers) server.start();
+    await fleet.caughtUp();
+    await sleep(BEHIND_MS);
+    return `behind a slow sink: ${what}`;
+  },
   'stop-leader': async (fleet, random) => stop([await fleet.leader()], random),
   'stop-follower': async (fleet, random) => stop([random.pick(await fleet.followers())], random),
   'stop-followers': async (fleet, random) => stop(await fleet.followers(), random),
@@ -115,6 +128,10 @@ export const FAULTS = {
 
 export type FaultName = keyof typeof FAULTS;
 export const FAULT_NAMES = Object.keys(FAULTS) as readonly FaultName[];
+/** Those that keep the order: a batch that the sink fails at lets others go first, as docs/durability.md says. */
+export const ORDERED_FAULT_NAMES = FAULT_NAMES.filter(
+  (name) => !['failing-sink', 'stop-sink'].includes(name),
+);
 
 export function isFaultName(name: string): name is FaultName {
   return Object.hasOwn(FAULTS, name);

@@ -256,8 +256,7 @@ export class StreamLog extends StreamCounts implements EventLog {
   /** Lets another instance deliver at once; otherwise the servers would wait for this one. */
   async #unpin(): Promise<void> {
     const { connection, jsm, names, puller } = this.#options;
-    if (!puller.isPinned || !connection.isUp) return;
-    await jsm.consumers.unpin(names.events, names.consumer, GROUP);
+    if (puller.isPinned && connection.isUp) await jsm.consumers.unpin(names.events, names.consumer, GROUP);
   }
 
   /** The servers know better than the last look: nothing more is taken until the next one. */

@@ -10,7 +10,7 @@ import { post } from '../../base/http-post.js';
 import { HttpAnswers } from './http-answers.js';
 import { withDeadline } from '../deadline.js';
 import type { SettingFile } from '../../settings/setting-file.js';
-import { SinkError } from '../../seams/sink-error.js';
+import { reachedSink, SinkError } from '../../seams/sink-error.js';
 import type { Sink, SinkDescription } from '../../seams/sink.js';
 
 const compress = promisify(gzip);
@@ -203,7 +203,8 @@ const CERTIFICATE = /CERT|^UNABLE_TO_|^INVALID_(?:CA|PURPOSE)$|^HOSTNAME_MISMATC
 /** An attempt without an answer: the system's words, or Forebay's. */
 function unanswered(error: Error): SinkError {
   const misconfigured = CERTIFICATE.test(systemCode(error) ?? '');
-  return new SinkError(error.message, { misconfigured, said: '', cause: error });
+  const reached = !misconfigured && reachedSink(error);
+  return new SinkError(error.message, { misconfigured, reached, said: '', cause: error });
 }
 
 /** A part of a path that may be a secret, as in the URLs of webhooks: it is long, or not short and has a digit. */
