@@ -149,19 +149,44 @@ const finish = (local: number, mixed: bigint, offset: number): number[] => [
   ...store(offset),
 ];
 
+const bitsOfRest = [...get(LENGTH), ...i32(7), I32_AND, ...i32(3), I32_SHL, I64_EXTEND_U32];
+const lengthOnTop = [...get(LENGTH), I64_EXTEND_U32, ...i64(56n), I64_SHL];
+
 /** The bytes after the last whole word, and the length in the highest byte. */
 const lastWord = [
   ...get(AT),
   ...load(TEXT),
   ...i64(1n),
-  ...[...get(LENGTH), ...i32(7), I32_AND, ...i32(3), I32_SHL, I64_EXTEND_U32, I64_SHL],
-  ...[...i64(1n), I64_SUB, I64_AND],
-  ...[...get(LENGTH), I64_EXTEND_U32, ...i64(56n), I64_SHL, I64_OR],
+  ...bitsOfRest,
+  I64_SHL,
+  ...i64(1n),
+  I64_SUB,
+  I64_AND,
+  ...lengthOnTop,
+  I64_OR,
 ];
 
 const start = (local: number, constant: bigint, keyAt: number): number[] => [
-  ...[...i32(0), ...load(KEY + keyAt), ...i64(constant), I64_XOR],
+  ...i32(0),
+  ...load(KEY + keyAt),
+  ...i64(constant),
+  I64_XOR,
   ...set(local),
+];
+
+const eachWholeWord = [
+  ...get(AT),
+  ...get(WHOLE),
+  I32_GE_U,
+  BRANCH_IF,
+  1,
+  ...compress([...get(AT), ...load(TEXT)]),
+  ...get(AT),
+  ...i32(8),
+  I32_ADD,
+  ...set(AT),
+  BRANCH,
+  0,
 ];
 
 const INSTRUCTIONS: readonly number[] = [
@@ -169,24 +194,29 @@ const INSTRUCTIONS: readonly number[] = [
   ...start(V1, 0x646f72616e646f6dn ^ 0xeen, 8),
   ...start(V2, 0x6c7967656e657261n, 0),
   ...start(V3, 0x7465646279746573n, 8),
-  ...[...get(LENGTH), ...i32(-8), I32_AND, ...set(WHOLE)],
-  ...[...BLOCK, ...LOOP],
-  ...[...get(AT), ...get(WHOLE), I32_GE_U, BRANCH_IF, 1],
-  ...compress([...get(AT), ...load(TEXT)]),
-  ...[...get(AT), ...i32(8), I32_ADD, ...set(AT)],
-  ...[BRANCH, 0, END, END],
+  ...get(LENGTH),
+  ...i32(-8),
+  I32_AND,
+  ...set(WHOLE),
+  ...BLOCK,
+  ...LOOP,
+  ...eachWholeWord,
+  END,
+  END,
   ...compress(lastWord),
   ...finish(V2, 0xeen, RESULT),
   ...finish(V1, 0xddn, RESULT + 8),
   END,
 ];
 
+const HEAD = [0, ...Buffer.from('asm'), 1, 0, 0, 0];
+
 /** The bytes of the module (5.5). */
 function sipModule(): Uint8Array<ArrayBuffer> {
   const locals = [2, 2, TYPE_I32, 5, TYPE_I64];
   const body = [...locals, ...INSTRUCTIONS];
   return Uint8Array.from([
-    ...[0, 0x61, 0x73, 0x6d, 1, 0, 0, 0],
+    ...HEAD,
     ...section(1, [1, 0x60, 1, TYPE_I32, 0]), // a function of one number, without a result
     ...section(3, [1, 0]),
     ...section(5, [1, 0, 1]), // a memory of at least one page

@@ -21,6 +21,8 @@ const TAGS = 2 * (CELLS + 1);
 const BUCKETS_MIN = 128;
 /** Entries for each bucket, at most. */
 const LOAD_MAX = 7;
+/** How much larger the index becomes when it is full. */
+const GROWTH = 4;
 /** An insertion lets at most this many old entries go, so that none takes long. */
 const DROPS_AT_ONCE = 4;
 
@@ -35,10 +37,10 @@ export function entryTime(ms: number): number {
 }
 
 /**
- * Ids of one source, in the order in which they came, bounded in number and age: 20 bytes for an entry and 9 to 18 for its
+ * Ids of one source, in the order in which they came, bounded in number and age: 20 bytes for an entry and 9 to 36 for its
  * part of the index. No id costs an object.
  *
- * A place is the number of an entry in that order, in 32 bits. Entries go in the same order, so the index need not be told:
+ * A place is the number of an entry in that order, in 32 bits. Entries go in the same order, so the index is not changed:
  * a cell whose place is before the first entry is free. After four billion entries a place comes again. If a cell was not
  * used that long, it costs a look at an entry that has another id.
  */
@@ -231,10 +233,11 @@ export class IdTable {
     }
   }
 
-  /** Makes the index larger, but no larger than the most entries need. */
+  /** Makes the index larger, but no larger than the most entries need. In large steps: each entry is a wait for memory. */
   #growIndex(): void {
     const most = Math.ceil((this.#max + CHUNK_ENTRIES) / LOAD_MAX);
-    this.#buckets = this.#buckets < most ? Math.min(2 * this.#buckets, most) : 2 * this.#buckets;
+    const isNearMost = this.#buckets < most && 2 * GROWTH * this.#buckets > most;
+    this.#buckets = isNearMost ? most : GROWTH * this.#buckets;
     this.#index = new Int32Array(this.#buckets * BUCKET_WORDS);
     this.#tags = new Uint16Array(this.#index.buffer);
     for (let place = this.#first; place !== this.#end; place = (place + 1) | 0) {
