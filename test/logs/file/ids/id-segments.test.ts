@@ -63,7 +63,10 @@ async function open(
     for (const text of texts) all.addText(text, 7);
     return all;
   };
-  const wordsOf = (id: string): string => String(idsOf('', [id]).words.slice(0, 3));
+  const wordsOf = (id: string): string => {
+    const ids = idsOf('', [id]);
+    return String(ids.words.slice(ids.at(0), ids.at(0) + 3));
+  };
   const names = new Map(known.map((id) => [wordsOf(id), id]));
   const recalled: string[] = [];
   await store.recall((source, words) => {
