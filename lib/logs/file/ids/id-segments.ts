@@ -110,7 +110,9 @@ export class IdSegments implements IdStore {
       // a run may have been killed at a flush of these; the segments before it had ended
       const inDoubt = [...(isLeft ? [SECRET_FILE] : []), ...names.slice(-1)];
       // if that fails, what they hold is right all the same, and may not outlive a power cut
-      const failed = (error: unknown): void => void this.#failed(error);
+      const failed = (error: unknown): void => {
+        this.#failed(error);
+      };
       if (this.flushes) await this.copies.replaceAll(path, inDoubt, failed);
       for (const name of names) {
         const read = await readSegmentFile(this.#reading, name);
