@@ -68,6 +68,7 @@ export const ERRORS = {
     retry: true,
     message: 'The log directory is not the one that was opened at start, or its lock is gone',
   },
+  DRAINING: { status: 503, retry: true, message: 'The server is about to stop; it still takes events' },
   NOT_RUNNING: { status: 503, retry: true, message: 'The server is starting or stopping' },
   WORKER_SILENT: { status: 503, retry: true, message: 'A worker process does not answer' },
   ADMIN_PUBLIC: {

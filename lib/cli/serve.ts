@@ -38,6 +38,8 @@ const LOOPBACK = '127.0.0.1';
 /** Workers whose supervisor was killed hold their directories for a moment, in milliseconds. */
 const ORPHANS_MS = 5000;
 const ORPHAN_LOOK_MS = 50;
+/** How long the supervisor may take to hand a connection to a worker, in milliseconds. */
+const HANDED_MS = 100;
 
 /** A server in this process: the whole one, or a worker. @param supervisor `null`: it is the whole one */
 export async function serve(
@@ -73,7 +75,7 @@ export async function serve(
   const whole = withLeftovers(forebay, leftovers.forebays);
   const wholeProbe: WholeProbe =
     supervisor === null
-      ? async (which, own) => (which === 'health' ? health(whole) : own)
+      ? async (which, own) => (which === 'health' ? health(whole, server.isDraining) : own)
       : supervisor.probe.bind(supervisor);
   const server = new IngestionServer({
     ...http,
@@ -81,6 +83,7 @@ export async function serve(
     sources,
     keys,
     hasHealth,
+    quietMs: supervisor === null ? 0 : HANDED_MS,
     wholeProbe,
     forebay,
     logger,
@@ -102,8 +105,11 @@ export async function serve(
     ...settings,
     logger,
     giveUp: endAtOnce,
+    drain: () => {
+      server.drain();
+    },
     end: async () => {
-      const counts = await endServing({ forebay, server, leftovers }, { ...settings, ...bounds }, logger);
+      const counts = await endServing({ forebay, server, leftovers }, settings);
       tellStopped(counts, logger);
       await supervisor?.tell({ kind: 'stopped', counts });
     },
@@ -134,7 +140,7 @@ export async function serve(
     await forebay.stop(0);
     throw error;
   }
-  const isTls = server.tlsOptions !== null;
+  const { isTls } = server;
   if (supervisor !== null) await supervisor.tell({ kind: 'listening', isTls });
   else tellListening(settings, { port: server.port, adminPort: admin?.port ?? null, isTls }, logger);
 }

@@ -1,5 +1,5 @@
 import { availableParallelism } from 'node:os';
-import { CheckError, oneOf, onOff, optional, text, wholeNumber } from '../settings/checks.js';
+import { CheckError, milliseconds, oneOf, onOff, optional, text, wholeNumber } from '../settings/checks.js';
 import { HTTP_SETTINGS } from '../settings/http-settings.js';
 import type { Check } from '../settings/checks.js';
 import type { OptionTable, Values } from '../settings/option-table.js';
@@ -48,6 +48,13 @@ export const SERVER_SETTINGS = {
     unit: 'NUMBER|auto',
     help: 'processes that take and deliver events, each in a directory of its own; auto: one a core',
     check: workers,
+  },
+  drainWaitMs: {
+    flag: 'drain-wait',
+    initial: 0,
+    unit: 'MS',
+    help: 'how long a stop still takes events after /ready has failed, so that a load balancer sends them elsewhere',
+    check: milliseconds(0),
   },
   adminHost: {
     flag: 'admin-host',

@@ -76,6 +76,8 @@ class Supervisor {
   #isStarted = false;
   #started: () => void = () => undefined;
   #failed: (error: Error) => void = () => undefined;
+  /** Resolves when no worker runs, in a stop. */
+  readonly #workersEnded: Promise<void>;
   #allEnded: () => void = () => undefined;
 
   constructor(
@@ -84,6 +86,9 @@ class Supervisor {
     logger: Logger,
   ) {
     const { workers } = settings;
+    this.#workersEnded = new Promise((resolve) => {
+      this.#allEnded = resolve;
+    });
     this.#settings = settings;
     this.#logger = logger;
     this.#ports = ports;
@@ -122,6 +127,10 @@ class Supervisor {
       ...this.#settings,
       logger,
       giveUp: () => this.endAtOnce(),
+      drain: () => {
+        for (const slot of this.slots) slot.stop(); // each takes events for as long
+        this.#lookForEnd();
+      },
       end: async () => this.#end(forebay, leftovers),
     });
     this.#stopping = stopping;
@@ -159,16 +168,11 @@ class Supervisor {
 
   async #end(forebay: Forebay, leftovers: Leftovers): Promise<void> {
     const { shutdownTimeoutMs } = this.#settings;
-    const ended = new Promise<void>((resolve) => {
-      this.#allEnded = resolve;
-    });
-    for (const slot of this.slots) slot.stop();
-    this.#lookForEnd();
     const endMs = performance.now() + shutdownTimeoutMs - CLOSING_MS;
     const waitMs = (): number => Math.max(0, endMs - performance.now());
     await leftovers.stop(waitMs());
     await forebay.stop(waitMs());
-    await ended;
+    await this.#workersEnded;
     this.#view?.close();
     const counts = [forebay, ...leftovers.forebays].map((each) => each.counts());
     const unknown: number[] = [];
