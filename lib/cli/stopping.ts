@@ -23,12 +23,13 @@ export interface Stoppable {
 /** How a stop goes on, and how long it may take, in milliseconds. */
 export interface StopOptions {
   readonly drainWaitMs: number;
+  readonly deliverAllMs: number;
   readonly shutdownTimeoutMs: number;
   readonly logger: Logger;
   /** Says to clients and probes that the server is about to stop. */
   readonly drain: () => void;
-  /** Ends what is open. Resolves when all is on disk and closed. */
-  readonly end: () => Promise<void>;
+  /** Ends what is open. Resolves with the exit code when all is on disk and closed. */
+  readonly end: () => Promise<number>;
   /** Called instead if that takes too long, or at a second signal; does not return. */
   readonly giveUp: () => never;
 }
@@ -46,9 +47,9 @@ export class Stopping {
     this.signal = this.#begun.signal;
   }
 
-  /** Exits with 0 when all is closed. @param signal its name, for the log */
+  /** Exits when all is closed. @param signal its name, for the log */
   async stop(signal: string): Promise<void> {
-    const { logger, drainWaitMs, shutdownTimeoutMs, drain, end, giveUp } = this.#options;
+    const { logger, drainWaitMs, deliverAllMs, shutdownTimeoutMs, drain, end, giveUp } = this.#options;
     if (this.signal.aborted) {
       // npm hands on a Ctrl-C that the terminal has sent already
       if (performance.now() - this.#firstMs < SAME_SIGNAL_MS) return;
@@ -64,12 +65,11 @@ export class Stopping {
     setTimeout(() => {
       logger.error(
         { code: 'STOP_TIMEOUT' },
-        `Not stopped within ${shutdownTimeoutMs} ms (--shutdown-timeout): exiting`,
+        `Not stopped within ${deliverAllMs + shutdownTimeoutMs} ms (--deliver-all, --shutdown-timeout): exiting`,
       );
       giveUp();
-    }, shutdownTimeoutMs).unref();
-    await end();
-    process.exit(0);
+    }, deliverAllMs + shutdownTimeoutMs).unref();
+    process.exit(await end());
   }
 
   onSignals(): void {
@@ -85,15 +85,24 @@ export class Stopping {
  */
 export async function endServing(
   { forebay, server, leftovers }: Stoppable,
-  { shutdownTimeoutMs }: Pick<ServerSettings, 'shutdownTimeoutMs'>,
+  { deliverAllMs, shutdownTimeoutMs }: Pick<ServerSettings, 'deliverAllMs' | 'shutdownTimeoutMs'>,
 ): Promise<EventCounts> {
-  const endMs = performance.now() + shutdownTimeoutMs - CLOSING_MS;
+  let endMs = performance.now() + shutdownTimeoutMs - CLOSING_MS;
   const leftMs = (): number => Math.max(0, endMs - performance.now());
   await server.letGo(shutdownTimeoutMs / 2);
+  endMs += await deliverAll([forebay, ...leftovers.forebays], deliverAllMs);
   await leftovers.stop(leftMs()); // they share the sink, which the other stop closes
   await forebay.stop(leftMs());
   await server.stop(leftMs());
   return mergeCounts([forebay, ...leftovers.forebays].map((each) => each.counts()));
+}
+
+/** Delivers what is left, for at most this many milliseconds. @returns how many it took */
+export async function deliverAll(forebays: readonly Forebay[], waitMs: number): Promise<number> {
+  if (waitMs === 0) return 0;
+  const startMs = performance.now();
+  await Promise.all(forebays.map(async (each) => each.deliverAll(waitMs)));
+  return performance.now() - startMs;
 }
 
 /** The last line of a server. @param besides what is in no number, in words */

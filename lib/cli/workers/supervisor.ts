@@ -1,19 +1,24 @@
 import cluster from 'node:cluster';
 import { asError, ForebayError } from '../../base/errors.js';
 import type { ErrorCode } from '../../base/errors.js';
+import { silentLogger } from '../../base/reporter.js';
 import type { Logger } from '../../base/reporter.js';
 import { createForebay } from '../../forebay.js';
 import type { Forebay } from '../../forebay.js';
 import { mergeCounts } from '../../observe/together/merge-statistics.js';
-import { leftLogDirs } from '../../open-log.js';
+import { adoptedLogDirs, allLogDirs, leftLogDirs } from '../../open-log.js';
 import { kindNamed } from '../../seams/sink-kind.js';
 import { ofTable } from '../../settings/option-table.js';
+import { declaredSources } from '../../settings/source-settings.js';
+import { openSources } from '../../sources/registry.js';
 import { PIPELINE_SETTINGS } from '../../settings/pipeline-settings.js';
 import { SINK_KINDS } from '../../sinks/registry.js';
+import { idRulesOf } from '../id-rules.js';
+import { tellLeft } from '../left-behind.js';
 import { Leftovers } from '../leftovers.js';
 import { tellListening, tellStart } from '../serve.js';
 import type { ServerSettings } from '../server-settings.js';
-import { CLOSING_MS, endAtOnce, Stopping, tellStopped } from '../stopping.js';
+import { CLOSING_MS, deliverAll, endAtOnce, Stopping, tellStopped } from '../stopping.js';
 import { claimedPort } from './claimed-port.js';
 import type { Task } from './messages.js';
 import { WholeView } from './whole-view.js';
@@ -36,10 +41,15 @@ export async function supervise(settings: ServerSettings, logger: Logger): Promi
   };
   const { workers, logDir, sinkConcurrency } = settings;
   const leftDirs = await leftLogDirs(logDir, workers);
-  const connections = sinkConcurrency * (1 + leftDirs.length);
+  const adopted = await adoptedLogDirs(settings.adopt, logDir);
+  const connections = sinkConcurrency * (1 + leftDirs.length + adopted.length);
   const sink = await kindNamed(SINK_KINDS, settings.sink).open(settings, { connections, logger });
+  const idRules =
+    adopted.length === 0
+      ? []
+      : idRulesOf(openSources(declaredSources(settings), { logger: silentLogger }), settings);
   const shared = { ...settings, ...diskShare(settings, workers) };
-  const leftovers = new Leftovers(leftDirs, shared, sink, logger);
+  const leftovers = new Leftovers({ left: leftDirs, adopted, idRules }, shared, sink, logger);
   const supervisor = new Supervisor({ ...settings }, ports, logger);
   // it has the lock of the directory, and delivers what a run without workers has left in it
   const forebay = createForebay({
@@ -59,7 +69,7 @@ export async function supervise(settings: ServerSettings, logger: Logger): Promi
     sink: forebay.sink,
     showsData: settings.page === 'data',
   });
-  await supervisor.run(forebay, leftovers, view);
+  await supervisor.run(forebay, leftovers, adopted, view);
 }
 
 class Supervisor {
@@ -120,7 +130,12 @@ class Supervisor {
     for (const slot of this.slots) slot.start(this.#task);
   }
 
-  async run(forebay: Forebay, leftovers: Leftovers, view: WholeView): Promise<void> {
+  async run(
+    forebay: Forebay,
+    leftovers: Leftovers,
+    adopted: readonly string[],
+    view: WholeView,
+  ): Promise<void> {
     const logger = this.#logger;
     this.#view = view;
     const stopping = new Stopping({
@@ -131,7 +146,7 @@ class Supervisor {
         for (const slot of this.slots) slot.stop(); // each takes events for as long
         this.#lookForEnd();
       },
-      end: async () => this.#end(forebay, leftovers),
+      end: async () => this.#end(forebay, leftovers, adopted),
     });
     this.#stopping = stopping;
     stopping.onSignals();
@@ -166,8 +181,9 @@ class Supervisor {
     return endAtOnce();
   }
 
-  async #end(forebay: Forebay, leftovers: Leftovers): Promise<void> {
-    const { shutdownTimeoutMs } = this.#settings;
+  async #end(forebay: Forebay, leftovers: Leftovers, adopted: readonly string[]): Promise<number> {
+    const { deliverAllMs, shutdownTimeoutMs, logDir } = this.#settings;
+    await deliverAll([forebay, ...leftovers.forebays], deliverAllMs);
     const endMs = performance.now() + shutdownTimeoutMs - CLOSING_MS;
     const waitMs = (): number => Math.max(0, endMs - performance.now());
     await leftovers.stop(waitMs());
@@ -181,7 +197,10 @@ class Supervisor {
       else counts.push(stoppedWith);
     }
     const besides = unknown.length === 0 ? '' : `, without what worker ${unknown.join(' and ')} had`;
-    tellStopped(mergeCounts(counts), this.#logger, besides);
+    const sum = mergeCounts(counts);
+    tellStopped(sum, this.#logger, besides);
+    if (deliverAllMs === 0) return 0;
+    return tellLeft([...(await allLogDirs(logDir)), ...adopted], sum, this.#logger);
   }
 
   #listening(isTls: boolean): void {
