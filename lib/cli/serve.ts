@@ -39,8 +39,6 @@ const LOOPBACK = '127.0.0.1';
 /** Workers whose supervisor was killed hold their directories for a moment, in milliseconds. */
 const ORPHANS_MS = 5000;
 const ORPHAN_LOOK_MS = 50;
-/** How long the supervisor may take to hand a connection to a worker, in milliseconds. */
-const HANDED_MS = 100;
 
 /** A server in this process: the whole one, or a worker. @param supervisor `null`: it is the whole one */
 export async function serve(
@@ -86,7 +84,7 @@ export async function serve(
     sources,
     keys,
     hasHealth,
-    quietMs: supervisor === null ? 0 : HANDED_MS,
+    others: supervisor?.doors ?? null,
     wholeProbe,
     forebay,
     logger,

@@ -9,8 +9,22 @@ const IDLE_MS = 250;
 const LOOK_MS = 10;
 /** Turns of the event loop without a new connection after which none waits: libuv accepts one a turn. */
 const QUIET_TURNS = 3;
+/** How long another process may take to hand a connection to this one, in milliseconds. */
+const HANDED_MS = 50;
 /** How long to wait for that while clients keep coming, in milliseconds. */
 const BACKLOG_MS = 2000;
+
+/** Several processes that close their doors at one port together. */
+export interface DoorsTogether {
+  /** Resolves when delivery has ended in all. */
+  ended(waitMs: number): Promise<void>;
+  /** Called when all connections are held that are accepted. Resolves when all that were to come have come. */
+  holding(waitMs: number): Promise<void>;
+  /** Called for each that is held. */
+  held(connection: Socket): void;
+  /** Called when this one accepts no more. Resolves when none does. */
+  closed(waitMs: number): Promise<void>;
+}
 
 export interface DeparturesOptions {
   readonly gate: () => {
@@ -24,8 +38,8 @@ export interface DeparturesOptions {
   readonly exchanges: Exchanges;
   /** Opens connections. */
   readonly opener: Opener;
-  /** How long no connection may have come before the last one is taken to be here, in milliseconds. */
-  readonly quietMs: number;
+  /** Other processes that take connections at the same port; `null`: there are none. */
+  readonly others: DoorsTogether | null;
 }
 
 /**
@@ -41,7 +55,7 @@ export class Departures {
 
   constructor(options: DeparturesOptions) {
     this.#options = options;
-    this.#openings = new HeldOpenings(options.opener);
+    this.#openings = new HeldOpenings(options.opener, (connection) => options.others?.held(connection));
     this.open = this.#openings.open;
   }
 
@@ -51,17 +65,21 @@ export class Departures {
    * @param close closes the listening socket
    */
   async acceptLast(waitMs: number, close: () => void): Promise<void> {
+    const { others } = this.#options;
+    const endMs = performance.now() + waitMs;
+    const leftMs = (): number => Math.max(0, endMs - performance.now());
+    if (waitMs > 0) await others?.ended(leftMs());
     this.#openings.hold();
-    await this.accepted(waitMs);
+    if (waitMs > 0) await (others === null ? this.accepted(waitMs) : others.holding(leftMs()));
     close();
-    // another worker may still listen, and clients that are answered come back to it
-    if (waitMs > 0) await sleep(2 * this.#options.quietMs);
+    // clients that are answered come back to whoever listens
+    if (waitMs > 0) await others?.closed(leftMs());
     this.#openings.release();
   }
 
   /** Resolves when no connection waits to be accepted, as far as anyone can see. */
   async accepted(waitMs: number): Promise<void> {
-    const { quietMs } = this.#options;
+    const quietMs = this.#options.others === null ? 0 : HANDED_MS;
     const gate = this.#options.gate();
     const endMs = performance.now() + Math.min(waitMs, BACKLOG_MS);
     let known = gate.accepted;

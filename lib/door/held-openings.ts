@@ -8,15 +8,22 @@ import type { Opener } from './tls-door.js';
  */
 export class HeldOpenings {
   readonly #opener: Opener;
+  readonly #told: (connection: Socket) => void;
   #held: [Socket, (socket: Socket) => void][] | null = null;
 
-  constructor(opener: Opener) {
+  /** @param told is called with each that is kept */
+  constructor(opener: Opener, told: (connection: Socket) => void) {
     this.#opener = opener;
+    this.#told = told;
   }
 
   readonly open: Opener = (connection, ready) => {
-    if (this.#held === null) this.#opener(connection, ready);
-    else this.#held.push([connection, ready]);
+    if (this.#held === null) {
+      this.#opener(connection, ready);
+      return;
+    }
+    this.#held.push([connection, ready]);
+    this.#told(connection);
   };
 
   /** From now on connections are accepted, and not read. */

@@ -17,6 +17,7 @@ import type { Source } from '../seams/source.js';
 import { AccessLog } from './access-log.js';
 import { ConnectionGate, REFUSED_MAX } from './connection-gate.js';
 import { Departures } from './departures.js';
+import type { DoorsTogether } from './departures.js';
 import type { Door, DoorSource } from './door.js';
 import { FastPath } from './fast-path.js';
 import { HostRules } from './host-rules.js';
@@ -55,8 +56,8 @@ export interface IngestionServerOptions extends Partial<HttpSettings> {
   readonly handshakesMax?: number;
   /** Whether `/health` is here; `false`: operators have an address of their own. */
   readonly hasHealth?: boolean;
-  /** How long no connection may have come before a stop takes the last one to be here, in milliseconds; 0 by default. */
-  readonly quietMs?: number;
+  /** Other processes that listen at the same port; none by default. */
+  readonly others?: DoorsTogether | null;
   /** Asks all workers of a server; by default it is this process. */
   readonly wholeProbe?: WholeProbe | null;
   /** Where faults of the server are logged; `pino` fits. Nowhere by default. */
@@ -91,7 +92,7 @@ export class IngestionServer implements Door {
     refusedMax = REFUSED_MAX,
     handshakesMax = HANDSHAKES_MAX,
     hasHealth = true,
-    quietMs = 0,
+    others = null,
     wholeProbe = null,
     logger: givenLogger = silentLogger,
     ...given
@@ -149,7 +150,7 @@ export class IngestionServer implements Door {
       opener: this.#tls?.opener() ?? ((connection, ready) => ready(connection)),
       isQuiet: (socket) => this.#fastPath.isQuiet(socket) && exchanges.isQuiet(socket),
       exchanges,
-      quietMs,
+      others,
     });
     this.#gate = new ConnectionGate({
       ...settings,
@@ -201,7 +202,6 @@ export class IngestionServer implements Door {
     return this.#tls !== null;
   }
 
-  /** Whether it is about to close. */
   get isDraining(): boolean {
     return this.#isDraining;
   }

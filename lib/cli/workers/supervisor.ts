@@ -20,6 +20,7 @@ import { tellListening, tellStart } from '../serve.js';
 import type { ServerSettings } from '../server-settings.js';
 import { CLOSING_MS, deliverAll, endAtOnce, Stopping, tellStopped } from '../stopping.js';
 import { claimedPort } from './claimed-port.js';
+import { ClosingTogether } from './closing-together.js';
 import type { Task } from './messages.js';
 import { WholeView } from './whole-view.js';
 import { leftoverReports } from './worker-reports.js';
@@ -86,6 +87,7 @@ class Supervisor {
   #isStarted = false;
   #started: () => void = () => undefined;
   #failed: (error: Error) => void = () => undefined;
+  readonly #closing: ClosingTogether;
   /** Resolves when no worker runs, in a stop. */
   readonly #workersEnded: Promise<void>;
   #allEnded: () => void = () => undefined;
@@ -115,11 +117,18 @@ class Supervisor {
           slot.tell({ kind: 'reply', id, reply });
         });
       },
+      reached: (): void => {
+        this.#closing.look();
+      },
+      held: (from: number): void => {
+        this.#closing.held(from);
+      },
       reporting: (slot: WorkerSlot): void => {
         if (this.#areLeftoversDelivered) slot.tell({ kind: 'leftovers delivered' });
       },
     };
     this.slots = Array.from({ length: workers }, (_, index) => new WorkerSlot(index + 1, events));
+    this.#closing = new ClosingTogether(this.slots, { host: settings.host, port: ports.port });
   }
 
   startWorkers(): void {
@@ -213,6 +222,7 @@ class Supervisor {
   #ended(slot: WorkerSlot, { how, failure }: WorkerEnd): void {
     this.#view?.ended(slot);
     if (this.#stopping?.signal.aborted === true) {
+      this.#closing.look();
       this.#lookForEnd();
       return;
     }
