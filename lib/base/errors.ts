@@ -116,7 +116,11 @@ export const ERRORS = {
   FOREIGN_FILE: { status: null, retry: false, message: 'There is a foreign file in the log directory' },
   DEAD_LETTERS: { status: null, retry: false, message: 'There are dead letters' },
   DEAD_LETTERS_FULL: { status: null, retry: true, message: 'The dead letters have reached their bound' },
-  EVENTS_LEFT: { status: null, retry: false, message: 'A stop with --deliver-all has left something on disk' },
+  EVENTS_LEFT: {
+    status: null,
+    retry: false,
+    message: 'A stop with --deliver-all has left something on disk',
+  },
   STOP_TIMEOUT: { status: null, retry: false, message: 'The server did not stop in time' },
   LOGGER_FAILED: { status: null, retry: false, message: 'Lines could not be logged' },
   WORKER_ENDED: { status: null, retry: true, message: 'A worker process ended, and is started again' },

@@ -8,13 +8,13 @@ import type { Opener } from './tls-door.js';
  */
 export class HeldOpenings {
   readonly #opener: Opener;
-  readonly #told: (connection: Socket) => void;
+  readonly #onHeld: (connection: Socket) => void;
   #held: [Socket, (socket: Socket) => void][] | null = null;
 
-  /** @param told is called with each that is kept */
-  constructor(opener: Opener, told: (connection: Socket) => void) {
+  /** @param onHeld is called with each that is kept */
+  constructor(opener: Opener, onHeld: (connection: Socket) => void) {
     this.#opener = opener;
-    this.#told = told;
+    this.#onHeld = onHeld;
   }
 
   readonly open: Opener = (connection, ready) => {
@@ -23,7 +23,7 @@ export class HeldOpenings {
       return;
     }
     this.#held.push([connection, ready]);
-    this.#told(connection);
+    this.#onHeld(connection);
   };
 
   /** From now on connections are accepted, and not read. */

@@ -16,7 +16,7 @@ const LAST_MS = 2000;
 export class ClosingTogether {
   readonly #slots: readonly WorkerSlot[];
   readonly #address: { readonly host: string; readonly port: number };
-  /** How many steps all have been told to go on from. */
+  /** How many steps all have done. */
   #done = 0;
   #last: Socket | null = null;
   #timer: NodeJS.Timeout | undefined;
