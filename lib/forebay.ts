@@ -184,7 +184,7 @@ export class Forebay implements Intake {
 
   /** The size of what the log directory holds besides batches, and the free space of its disk; `null` before the start. */
   async diskUsage(): Promise<LogSpace | null> {
-    return this.#state === 'stopped' ? null : this.#stages && this.#stages.log.space();
+    return this.#stages && this.#stages.log.space();
   }
 
   /** Recent batches and what happened to them, and batches at the sink. */
