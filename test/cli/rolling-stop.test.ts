@@ -38,7 +38,6 @@ for (const [what, headers, flags, areRude] of [
   ['plain requests, with a wait', '', ['--drain-wait', '300']],
   ['requests of node:http', UNUSUAL, []],
   ['requests to two workers', '', ['--workers', '2']],
-  ['requests to two workers of clients that come back at once', '', ['--workers', '2'], true],
   ['requests to two workers, with a wait', '', ['--workers', '2', '--drain-wait', '300']],
 ] as const) {
   void t.test(`a stop under load resets none of the ${what}`, async (t) => {

@@ -6,6 +6,8 @@ import type { WorkerSlot } from './worker-slot.js';
 const STEPS: readonly ClosingStep[] = ['ended', 'holding', 'closed'];
 /** How long the last connection may take to come to a worker, in milliseconds. */
 const LAST_MS = 2000;
+/** At least this many come with no other between them. */
+const QUIET_MIN = 3;
 
 /**
  * Has all workers close their doors together. Connections wait in three queues: of the system, of this process, and on
@@ -19,6 +21,8 @@ export class ClosingTogether {
   /** How many steps all have done. */
   #done = 0;
   #last: Socket | null = null;
+  /** How many of these have come with no other between them. */
+  #quiet = 0;
   #timer: NodeJS.Timeout | undefined;
 
   constructor(
@@ -43,7 +47,17 @@ export class ClosingTogether {
 
   /** A worker holds a connection from this port. */
   held(port: number): void {
-    if (port === this.#last?.localPort) this.#closeDoors();
+    if (port !== this.#last?.localPort) {
+      this.#quiet = 0;
+      return;
+    }
+    // a client that was answered just before may come back after it
+    if (++this.#quiet > QUIET_MIN) {
+      this.#closeDoors();
+      return;
+    }
+    this.#last?.destroy();
+    this.#connect();
   }
 
   #goOn(step: ClosingStep): void {
@@ -53,13 +67,17 @@ export class ClosingTogether {
 
   #openLast(): void {
     if (this.#last !== null) return;
+    this.#connect();
+    this.#timer = setTimeout(() => {
+      this.#closeDoors();
+    }, LAST_MS);
+  }
+
+  #connect(): void {
     this.#last = connect(this.#address);
     this.#last.on('error', () => {
       this.#closeDoors(); // nobody listens
     });
-    this.#timer = setTimeout(() => {
-      this.#closeDoors();
-    }, LAST_MS);
   }
 
   #closeDoors(): void {
