@@ -6,6 +6,7 @@ import type { EventBlock } from './event/event-block.js';
 import type { EventIds } from './event/event-ids.js';
 import { Reporter } from './base/reporter.js';
 import type { Logger } from './base/reporter.js';
+import { allDelivered, endDelivery, endIntake } from './ending.js';
 import { openAppendLog } from './open-log.js';
 import { openPipelines } from './pipelines.js';
 import type { Running } from './pipelines.js';
@@ -207,6 +208,13 @@ export class Forebay implements Intake {
     return this.#state !== 'failed';
   }
 
+  /** Takes no more events and goes on delivering, at most for this long, until none is left. `stop` comes after it. */
+  async deliverAll(waitMs: number): Promise<void> {
+    this.#state = 'stopping';
+    const stages = await this.#building?.catch(() => null);
+    if (stages) await endIntake(stages, this.#waiting).then(async () => allDelivered(stages, waitMs));
+  }
+
   /**
    * Takes no more events, puts the queued ones on disk, lets running attempts end, and closes. Undelivered events stay
    * on disk for the next start.
@@ -254,19 +262,13 @@ export class Forebay implements Intake {
     return running;
   }
 
-  async #end({ disk, batcher, delivery, clients, ...running }: Running, waitMs: number): Promise<void> {
-    batcher.end();
-    await running.ingesting.catch(() => undefined);
-    this.#waiting.close();
-    delivery.stop();
+  async #end(running: Running, waitMs: number): Promise<void> {
+    await endIntake(running, this.#waiting);
+    running.delivery.stop();
     this.#stopping.abort();
-    const abandon = setTimeout(() => {
-      delivery.abandon();
-    }, waitMs);
-    await running.delivering.catch(() => undefined);
-    clearTimeout(abandon);
-    clients.close();
-    await disk.close();
+    await endDelivery(running, waitMs);
+    running.clients.close();
+    await running.disk.close();
   }
 
   #fail(error: Error): void {

@@ -3,7 +3,8 @@ import type { Reporter } from './base/reporter.js';
 import type { FileSystem } from './logs/file/file-system.js';
 import { sameTag } from './logs/file/ids/id-mark.js';
 import { openForSink } from './logs/file/open-for-sink.js';
-import { leftWorkerDirectories } from './logs/file/worker-directories.js';
+import { adoptedDirectories, NotAdoptable } from './logs/file/adopted-directories.js';
+import { leftWorkerDirectories, workersWithDirectory } from './logs/file/worker-directories.js';
 import { workerDirectory } from './logs/file/worker-name.js';
 import type { EventLog } from './seams/event-log.js';
 import type { IdRule } from './seams/id-store.js';
@@ -72,3 +73,25 @@ export function workerLogDir(logDir: string, worker: number): string {
 export async function leftLogDirs(logDir: string, workers: number): Promise<string[]> {
   return leftWorkerDirectories(logDir, workers + 1);
 }
+
+/** The log directory of a server, and those of all its workers. */
+export async function allLogDirs(logDir: string): Promise<string[]> {
+  const workers = await workersWithDirectory(logDir);
+  return [logDir, ...workers.map((worker) => workerLogDir(logDir, worker))];
+}
+
+/**
+ * The log directories that other servers have left and this one takes over, with those of their workers.
+ *
+ * @throws ForebayError `SETTING_INVALID`, `LOG_DIR_UNUSABLE`
+ */
+export async function adoptedLogDirs(dirs: readonly string[], logDir: string): Promise<string[]> {
+  try {
+    return await adoptedDirectories(dirs, logDir);
+  } catch (error) {
+    if (error instanceof NotAdoptable) throw invalid(`--adopt: ${error.message}`);
+    throw error;
+  }
+}
+
+export { leftInLog } from './logs/file/left-in-log.js';

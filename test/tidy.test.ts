@@ -47,10 +47,12 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   'statistics.ts': ['base', 'core', 'delivery', 'event-counts.ts', 'seams'],
   'open-log.ts': ['base', 'logs/file', 'logs/jetstream', 'seams', 'settings'],
   'pipelines.ts': ['base', 'core', 'intake', 'seams', 'settings'],
+  'ending.ts': ['intake', 'pipelines.ts'],
   'forebay.ts': [
     'base',
     'core',
     'delivery',
+    'ending.ts',
     'event',
     'event-counts.ts',
     'intake',

@@ -68,6 +68,7 @@ export const ERRORS = {
     retry: true,
     message: 'The log directory is not the one that was opened at start, or its lock is gone',
   },
+  DRAINING: { status: 503, retry: true, message: 'The server is about to stop; it still takes events' },
   NOT_RUNNING: { status: 503, retry: true, message: 'The server is starting or stopping' },
   WORKER_SILENT: { status: 503, retry: true, message: 'A worker process does not answer' },
   ADMIN_PUBLIC: {
@@ -115,6 +116,11 @@ export const ERRORS = {
   FOREIGN_FILE: { status: null, retry: false, message: 'There is a foreign file in the log directory' },
   DEAD_LETTERS: { status: null, retry: false, message: 'There are dead letters' },
   DEAD_LETTERS_FULL: { status: null, retry: true, message: 'The dead letters have reached their bound' },
+  EVENTS_LEFT: {
+    status: null,
+    retry: false,
+    message: 'A stop with --deliver-all has left something on disk',
+  },
   STOP_TIMEOUT: { status: null, retry: false, message: 'The server did not stop in time' },
   LOGGER_FAILED: { status: null, retry: false, message: 'Lines could not be logged' },
   WORKER_ENDED: { status: null, retry: true, message: 'A worker process ended, and is started again' },

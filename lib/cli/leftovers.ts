@@ -3,29 +3,42 @@ import { createForebay } from '../forebay.js';
 import type { Forebay } from '../forebay.js';
 import { unthrowing } from '../base/reporter.js';
 import type { Logger } from '../base/reporter.js';
+import type { IdRule } from '../seams/id-store.js';
 import type { Sink } from '../seams/sink.js';
 import { PIPELINE_SETTINGS } from '../settings/pipeline-settings.js';
 import type { PipelineSettings } from '../settings/pipeline-settings.js';
 import { ofTable } from '../settings/option-table.js';
 
+export interface LeftDirs {
+  /** Of workers that this run does not have. */
+  readonly left: readonly string[];
+  /** Of other servers, which are gone (`--adopt`). */
+  readonly adopted: readonly string[];
+  /** Their ids stay in their directories, for whoever starts on these again. */
+  readonly idRules: readonly IdRule[];
+}
+
 /**
- * Delivers what workers left that this run does not have: each directory is a whole log with a closed door. It stays
- * open until the server stops, so that its counts stay in the sums.
+ * Delivers what is left in directories that no worker of this run has: each is a whole log with a closed door. It
+ * stays open until the server stops, so that its counts stay in the sums.
  */
 export class Leftovers {
   readonly forebays: readonly Forebay[];
 
   /** @param sink is shared with others, and closed by them after `stop()` */
-  constructor(dirs: readonly string[], settings: PipelineSettings, sink: Sink, logger: Logger) {
-    this.forebays = dirs.map((logDir) =>
+  constructor({ left, adopted, idRules }: LeftDirs, settings: PipelineSettings, sink: Sink, logger: Logger) {
+    const open = (logDir: string, name: string, rules: readonly IdRule[]): Forebay =>
       createForebay({
         ...ofTable(PIPELINE_SETTINGS, settings),
         logDir,
-        idRules: [],
+        idRules: rules,
         sink: withoutClose(sink),
-        logger: namedLogger(logger, basename(logDir)),
-      }),
-    );
+        logger: namedLogger(logger, name),
+      });
+    this.forebays = [
+      ...left.map((dir) => open(dir, basename(dir), [])),
+      ...adopted.map((dir) => open(dir, dir, idRules)),
+    ];
     for (const { broken } of this.forebays) broken.catch(() => process.exit(1)); // a restart starts with what is on disk
   }
 

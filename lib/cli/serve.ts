@@ -14,7 +14,7 @@ import { metricsAt } from '../observe/metrics/metrics-route.js';
 import { OperatorRoutes } from '../observe/operator-routes.js';
 import { pageRoutes } from '../observe/page/page-routes.js';
 import { withLeftovers } from '../observe/together/with-leftovers.js';
-import { leftLogDirs, openAppendLog, openStreamLog } from '../open-log.js';
+import { adoptedLogDirs, allLogDirs, leftLogDirs, openAppendLog, openStreamLog } from '../open-log.js';
 import type { LogContext } from '../open-log.js';
 import type { EventLog } from '../seams/event-log.js';
 import { kindNamed } from '../seams/sink-kind.js';
@@ -25,6 +25,7 @@ import { declaredSources } from '../settings/source-settings.js';
 import { SINK_KINDS } from '../sinks/registry.js';
 import { openSources } from '../sources/registry.js';
 import { idRulesOf } from './id-rules.js';
+import { tellLeft } from './left-behind.js';
 import { Leftovers } from './leftovers.js';
 import { boundConnections, openFilesMax } from './open-files.js';
 import { openKeys } from './open-keys.js';
@@ -49,16 +50,18 @@ export async function serve(
   const sources = openSources(declaredSources(settings), { logger });
   const idRules = idRulesOf(sources, settings);
   const keys = openKeys(settings, sources, logger);
+  const { logDir, adopt, deliverAllMs } = settings;
   const isStream = settings.log === 'jetstream';
-  const leftDirs = supervisor === null && !isStream ? await leftLogDirs(settings.logDir, 0) : [];
+  const leftDirs = supervisor === null && !isStream ? await leftLogDirs(logDir, 0) : [];
+  const adopted = supervisor === null ? await adoptedLogDirs(adopt, logDir) : [];
   // each directory has as many batches at the sink
-  const sinkConcurrency = settings.sinkConcurrency * (1 + leftDirs.length);
+  const sinkConcurrency = settings.sinkConcurrency * (1 + leftDirs.length + adopted.length);
   const bounds = boundConnections(openFilesMax(), { ...settings, sinkConcurrency }, logger);
   const sink = await kindNamed(SINK_KINDS, settings.sink).open(settings, {
     connections: sinkConcurrency,
     logger,
   });
-  const leftovers = new Leftovers(leftDirs, settings, sink, logger);
+  const leftovers = new Leftovers({ left: leftDirs, adopted, idRules }, settings, sink, logger);
   const starting = new AbortController();
   const forebay = createForebay({
     ...ofTable(PIPELINE_SETTINGS, settings),
@@ -75,7 +78,7 @@ export async function serve(
   const whole = withLeftovers(forebay, leftovers.forebays);
   const wholeProbe: WholeProbe =
     supervisor === null
-      ? async (which, own) => (which === 'health' ? health(whole) : own)
+      ? async (which, own) => (which === 'health' ? health(whole, server.isDraining) : own)
       : supervisor.probe.bind(supervisor);
   const server = new IngestionServer({
     ...http,
@@ -83,6 +86,7 @@ export async function serve(
     sources,
     keys,
     hasHealth,
+    others: supervisor?.doors ?? null,
     wholeProbe,
     forebay,
     logger,
@@ -104,11 +108,16 @@ export async function serve(
     ...settings,
     logger,
     giveUp: endAtOnce,
+    drain: () => {
+      server.drain();
+    },
     end: async () => {
       starting.abort();
-      const counts = await endServing({ forebay, server, leftovers }, { ...settings, ...bounds }, logger);
+      const counts = await endServing({ forebay, server, leftovers }, settings);
       tellStopped(counts, logger);
       await supervisor?.tell({ kind: 'stopped', counts });
+      if (supervisor !== null || deliverAllMs === 0 || isStream) return 0;
+      return tellLeft([...(await allLogDirs(logDir)), ...adopted], counts, logger);
     },
   });
   const reload = reloader(forebay, server, keys, logger);
@@ -138,7 +147,7 @@ export async function serve(
     await forebay.stop(0);
     throw error;
   }
-  const isTls = server.tlsOptions !== null;
+  const { isTls } = server;
   if (supervisor !== null) await supervisor.tell({ kind: 'listening', isTls });
   else tellListening(settings, { port: server.port, adminPort: admin?.port ?? null, isTls }, logger);
 }

@@ -1,5 +1,14 @@
 import { availableParallelism } from 'node:os';
-import { CheckError, oneOf, onOff, optional, text, wholeNumber } from '../settings/checks.js';
+import {
+  CheckError,
+  directories,
+  milliseconds,
+  oneOf,
+  onOff,
+  optional,
+  text,
+  wholeNumber,
+} from '../settings/checks.js';
 import { HTTP_SETTINGS } from '../settings/http-settings.js';
 import type { Check } from '../settings/checks.js';
 import { checkLogSettings, LOG_SETTINGS } from '../settings/log-settings.js';
@@ -50,6 +59,28 @@ export const SERVER_SETTINGS = {
     unit: 'NUMBER|auto',
     help: 'processes that take and deliver events, each in a directory of its own; auto: one a core',
     check: workers,
+  },
+  drainWaitMs: {
+    flag: 'drain-wait',
+    initial: 0,
+    unit: 'MS',
+    help: 'how long a stop still takes events after /ready has failed, so that a load balancer sends them elsewhere',
+    check: milliseconds(0),
+  },
+  deliverAllMs: {
+    flag: 'deliver-all',
+    initial: 0,
+    unit: 'MS',
+    help: 'how long a stop goes on delivering so that nothing is left; exit code 3 if something is; 0: it does not',
+    check: milliseconds(0),
+  },
+  adopt: {
+    flag: 'adopt',
+    initial: null,
+    unit: 'DIR',
+    help: 'a log directory whose server is gone for good: its events are delivered as well; may be given more than once',
+    isRepeatable: true,
+    check: directories,
   },
   adminHost: {
     flag: 'admin-host',

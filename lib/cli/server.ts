@@ -20,7 +20,7 @@ const USAGE = `forebay-server: takes events by HTTP, puts them on disk, answers 
 
   ${calledAs('server')} [--flag VALUE ...]
 
-Exit code: 0 after a stop, 78 for a wrong setting, 1 for all else.
+Exit code: 0 after a stop, 3 after one with --deliver-all that has left something, 78 for a wrong setting, 1 for all else.
 
 `;
 

@@ -1,14 +1,11 @@
-import { asError } from '../base/errors.js';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from '../base/reporter.js';
 import { count } from '../base/words.js';
-import { ClosedDoor } from '../door/closed-door.js';
-import type { ClosedDoorOptions } from '../door/closed-door.js';
 import type { IngestionServer } from '../door/ingestion-server.js';
 import type { EventCounts } from '../event-counts.js';
 import type { Forebay } from '../forebay.js';
 import { mergeCounts } from '../observe/together/merge-statistics.js';
 import type { Leftovers } from './leftovers.js';
-import type { ConnectionBounds } from './open-files.js';
 import type { ServerSettings } from './server-settings.js';
 
 /** What closing files takes at the end of a stop, in milliseconds, with room to spare. */
@@ -23,12 +20,16 @@ export interface Stoppable {
   readonly leftovers: Leftovers;
 }
 
-/** How a stop goes on: the name of its signal, and how long it may take, in milliseconds. */
+/** How a stop goes on, and how long it may take, in milliseconds. */
 export interface StopOptions {
+  readonly drainWaitMs: number;
+  readonly deliverAllMs: number;
   readonly shutdownTimeoutMs: number;
   readonly logger: Logger;
-  /** Ends what is open. Resolves when all is on disk and closed. */
-  readonly end: () => Promise<void>;
+  /** Says to clients and probes that the server is about to stop. */
+  readonly drain: () => void;
+  /** Ends what is open. Resolves with the exit code when all is on disk and closed. */
+  readonly end: () => Promise<number>;
   /** Called instead if that takes too long, or at a second signal; does not return. */
   readonly giveUp: () => never;
 }
@@ -46,9 +47,9 @@ export class Stopping {
     this.signal = this.#begun.signal;
   }
 
-  /** Exits with 0 when all is closed. @param signal its name, for the log */
+  /** Exits when all is closed. @param signal its name, for the log */
   async stop(signal: string): Promise<void> {
-    const { logger, shutdownTimeoutMs, end, giveUp } = this.#options;
+    const { logger, drainWaitMs, deliverAllMs, shutdownTimeoutMs, drain, end, giveUp } = this.#options;
     if (this.signal.aborted) {
       // npm hands on a Ctrl-C that the terminal has sent already
       if (performance.now() - this.#firstMs < SAME_SIGNAL_MS) return;
@@ -57,16 +58,18 @@ export class Stopping {
     }
     this.#firstMs = performance.now();
     this.#begun.abort();
-    logger.info({ signal }, `${signal}: stopping`);
+    const meanwhile = drainWaitMs === 0 ? '' : `; events are taken for ${drainWaitMs} ms more (--drain-wait)`;
+    logger.info({ signal }, `${signal}: stopping${meanwhile}`);
+    drain();
+    if (drainWaitMs > 0) await sleep(drainWaitMs);
     setTimeout(() => {
       logger.error(
         { code: 'STOP_TIMEOUT' },
-        `Not stopped within ${shutdownTimeoutMs} ms (--shutdown-timeout): exiting`,
+        `Not stopped within ${deliverAllMs + shutdownTimeoutMs} ms (--deliver-all, --shutdown-timeout): exiting`,
       );
       giveUp();
-    }, shutdownTimeoutMs).unref();
-    await end();
-    process.exit(0);
+    }, deliverAllMs + shutdownTimeoutMs).unref();
+    process.exit(await end());
   }
 
   onSignals(): void {
@@ -74,26 +77,32 @@ export class Stopping {
   }
 }
 
-/** Closes the door and lets delivery end; until then the closed door answers. @returns what is left on disk */
+/**
+ * Answers what was sent, lets delivery end, and closes the door last: without it, clients and probes would get no
+ * connection, and could not tell a stop from a crash. Since delivery ends, events get `503`.
+ *
+ * @returns what is left on disk
+ */
 export async function endServing(
   { forebay, server, leftovers }: Stoppable,
-  { shutdownTimeoutMs, host, corsOrigins, refusedMax }: ServerSettings & ConnectionBounds,
-  logger: Logger,
+  { deliverAllMs, shutdownTimeoutMs }: Pick<ServerSettings, 'deliverAllMs' | 'shutdownTimeoutMs'>,
 ): Promise<EventCounts> {
-  const end = performance.now() + shutdownTimeoutMs;
-  const port = server.listening ? server.port : null;
-  const stopped = server.stop(shutdownTimeoutMs / 2);
-  const tls = server.tlsOptions;
-  const door =
-    port === null
-      ? null
-      : await closedDoor({ forebay, host, port, connectionsMax: refusedMax, corsOrigins, tls }, logger);
-  await stopped;
-  const waitMs = Math.max(0, end - performance.now() - CLOSING_MS);
-  await leftovers.stop(waitMs); // they share the sink, which the other stop closes
-  await forebay.stop(Math.max(0, end - performance.now() - CLOSING_MS));
-  door?.close();
+  let endMs = performance.now() + shutdownTimeoutMs - CLOSING_MS;
+  const leftMs = (): number => Math.max(0, endMs - performance.now());
+  await server.letGo(shutdownTimeoutMs / 2);
+  endMs += await deliverAll([forebay, ...leftovers.forebays], deliverAllMs);
+  await leftovers.stop(leftMs()); // they share the sink, which the other stop closes
+  await forebay.stop(leftMs());
+  await server.stop(leftMs());
   return mergeCounts([forebay, ...leftovers.forebays].map((each) => each.counts()));
+}
+
+/** Delivers what is left, for at most this many milliseconds. @returns how many it took */
+export async function deliverAll(forebays: readonly Forebay[], waitMs: number): Promise<number> {
+  if (waitMs === 0) return 0;
+  const startMs = performance.now();
+  await Promise.all(forebays.map(async (each) => each.deliverAll(waitMs)));
+  return performance.now() - startMs;
 }
 
 /** The last line of a server. @param besides what is in no number, in words */
@@ -105,16 +114,6 @@ export function tellStopped(counts: EventCounts, logger: Logger, besides: string
     { ...counts },
     `Stopped; ${count(pending, 'event')}${unread} ${pending + unreadBatches === 1 ? 'waits' : 'wait'} on disk${besides}`,
   );
-}
-
-/** `null` if it cannot listen: clients get no connection then, and come back as well. */
-async function closedDoor(options: ClosedDoorOptions, logger: Logger): Promise<ClosedDoor | null> {
-  try {
-    return await ClosedDoor.open(options);
-  } catch (error) {
-    logger.info({ err: error }, `While it stops the server answers nobody: ${asError(error).message}`);
-    return null;
-  }
 }
 
 /** `process.exit` waits for the calls to the file system that run, and a disk that hangs never ends them. */

@@ -51,7 +51,8 @@ export class AdminServer {
     const hosts = new HostRules(host, allowedHosts);
     const accessLog = new AccessLog(options.accessLog, logger);
     this.#router = new Router({ server: this.#server, hosts, counts: door.counts, accessLog, logger });
-    this.#router.add(Object.entries(probeRoutes(forebay, () => door.refusal(), wholeProbe)));
+    const state = { refusal: () => door.refusal(), isDraining: () => door.isDraining };
+    this.#router.add(Object.entries(probeRoutes(forebay, state, wholeProbe)));
     this.#router.add(routes);
     this.#server.on('error', (err) => {
       if (this.#server.listening)
@@ -70,6 +71,7 @@ export class AdminServer {
 
   stop(): void {
     this.#server.close();
+    this.#router.exchanges.close();
     this.#router.stop();
     this.#server.closeAllConnections();
   }

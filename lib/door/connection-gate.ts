@@ -78,6 +78,8 @@ export class ConnectionGate {
    * answers.
    */
   dropped = 0;
+  /** Connections that were accepted, whatever became of them. */
+  accepted = 0;
   readonly #options: ConnectionGateOptions;
   readonly #admitted = new Map<Socket, Admitted>();
   /** Connections by client. */
@@ -100,7 +102,12 @@ export class ConnectionGate {
     this.#looks = setInterval(this.#look, LOOK_MS).unref();
   }
 
-  /** Open connections within the bound. */
+  /** Open connections within the bound, with what is read of each: `null` until its handshake is over. */
+  get connections(): ReadonlyMap<Socket, { readonly socket: Socket | null }> {
+    return this.#admitted;
+  }
+
+  /** How many they are. */
   get open(): number {
     return this.#admitted.size;
   }
@@ -111,20 +118,15 @@ export class ConnectionGate {
     return this.#idle.some((socket) => this.#isIdle(socket)) ? null : full();
   }
 
-  /** Closes the connections that are being refused or in their handshake: the server stops. */
+  /** Closes the connections that are being refused: the server stops. */
   close(): void {
     clearInterval(this.#looks);
     for (const connection of this.#refusing) connection.destroy();
-    for (const [connection, { socket }] of this.#admitted) if (socket === null) connection.destroy();
-  }
-
-  /** Closes the connections within the bound, too, whatever they do. */
-  destroy(): void {
-    for (const connection of this.#admitted.keys()) connection.destroy();
   }
 
   readonly #onConnection = (connection: Socket): void => {
     turns.accept();
+    this.accepted++;
     const { connectionsMax, connectionsPerPeer, isTrusted, open, admit } = this.#options;
     const { remoteAddress } = connection;
     const peer = peerOf(remoteAddress);

@@ -34,6 +34,8 @@ export interface Door {
   readonly failedHandshakes: ReadonlyMap<HandshakeFault, number>;
   /** When the certificate expires, in seconds since 1970; `null`: there is none. */
   readonly certificateExpirySeconds: number | null;
+  /** Whether it is about to close. */
+  readonly isDraining: boolean;
   /** The error that an event would get now; `null`: it would be taken. */
   refusal(): ForebayError | null;
 }
@@ -50,6 +52,7 @@ export function noDoor(forebay: Forebay): Door {
     handedOverConnections: 0,
     failedHandshakes: noFaults(),
     certificateExpirySeconds: null,
+    isDraining: false,
     refusal: () => forebay.unready(),
   };
 }

@@ -31,6 +31,8 @@ interface Connection {
   readOn: () => void;
   /** Whether the connection closes after one of the exchanges, also if that one is over. */
   isEnding: boolean;
+  /** Whether the head of a request has arrived in part. */
+  isInHead: boolean;
   idleSinceMs: number;
 }
 
@@ -39,6 +41,7 @@ const AT_WORK_MAX = 4;
 /** Bytes that are parsed at a time: at most a few dozen heads. */
 const HEAD_SLICE = 1024;
 const BODY_SLICE = 16_384;
+const LINE_END_BYTES = 2;
 
 /**
  * The open exchanges of each connection: not answered yet, or the request has not wholly arrived. A client may send
@@ -60,6 +63,7 @@ export class Exchanges {
         },
         readOn: () => undefined,
         isEnding: false,
+        isInHead: false,
         idleSinceMs: performance.now(),
       };
       this.#connections.set(socket, connection);
@@ -86,6 +90,18 @@ export class Exchanges {
     return performance.now() - connection.idleSinceMs;
   }
 
+  /** Whether a connection waits for a request, and nothing of one has arrived; also if it is unknown. */
+  isQuiet(socket: Socket): boolean {
+    const { open, isInHead } = this.#connections.get(socket) ?? {};
+    return (open?.size ?? 0) === 0 && isInHead !== true && socket.readableLength === 0;
+  }
+
+  /** Whether the only thing on a connection is an answer that goes on and on, like the live page. */
+  isStream(socket: Duplex): boolean {
+    const open = this.of(socket);
+    return open.length > 0 && open.every(({ res }) => res.headersSent && !res.writableEnded);
+  }
+
   /** From now on, each connection is closed after the last of its answers. */
   close(): void {
     this.#isClosing = true;
@@ -100,6 +116,7 @@ export class Exchanges {
   add(req: IncomingMessage, res: ServerResponse, isAlone: boolean, begin: () => void): void {
     const connection = this.#connections.get(req.socket);
     if (connection === undefined) return; // the connection is gone
+    connection.isInHead = false;
     const { open, last } = connection;
     if (this.#isClosing && last !== null && wantsMore(last)) keepAlive(last, true);
     if (connection.isEnding || last?.res.shouldKeepAlive === false) {
@@ -162,6 +179,8 @@ function readInSlices(socket: Socket, connection: Connection): void {
         return;
       }
       const slice = piece.subarray(at, at + (isInBody(connection) ? BODY_SLICE : HEAD_SLICE));
+      // `add` sets it back once the head is whole; a line break after a body is none
+      connection.isInHead = !isInBody(connection) && slice.length > LINE_END_BYTES;
       for (const parse of parsers) parse.call(socket, slice);
       at += slice.length;
     }

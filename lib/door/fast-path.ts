@@ -2,6 +2,7 @@ import type { Socket } from 'node:net';
 import { ForebayError } from '../base/errors.js';
 import type { HttpAnswer } from '../seams/http-answer.js';
 import type { AccessLog } from './access-log.js';
+import { LINGER_MS } from './answers.js';
 import { endWith } from './connection-errors.js';
 import type { HostRules } from './host-rules.js';
 import type { Peer, Peers } from './peers.js';
@@ -83,9 +84,13 @@ export class FastPath {
     return this.#connections.get(socket)?.idleMs ?? null;
   }
 
-  /** Closes idle connections, hands half requests to `node:http`, and closes the others after their answers. */
+  /** Whether a connection waits for a request, and nothing of one has arrived; also if it is not here. */
+  isQuiet(socket: Socket): boolean {
+    return this.#connections.get(socket)?.idleMs !== null;
+  }
+
+  /** The server stops: half requests go to `node:http`, which knows how long they may take. */
   close(): void {
-    this.isClosing = true;
     clearInterval(this.#timer);
     for (const connection of this.#connections.values()) connection.close();
   }
@@ -203,8 +208,7 @@ class FastConnection {
     const isLast = !this.#hasMore && (this.#hasEnded || this.#path.isClosing);
     const text = this.#path.answers.text(answer, id, isLast);
     if (isLast) {
-      socket.end(text, 'latin1');
-      socket.destroySoon(); // whether or not the client closes its side
+      socket.end(text, 'latin1', this.#closeSoon);
       return;
     }
     if (!socket.write(text, 'latin1')) {
@@ -215,6 +219,15 @@ class FastConnection {
       this.#readOn();
     }
     this.#hasMore = false;
+  };
+
+  /** A reset would take the answer away, if the client has sent more: what comes is read until it has closed its side. */
+  readonly #closeSoon = (): void => {
+    const socket = this.#socket;
+    const timer = setTimeout(() => socket.destroy(), LINGER_MS);
+    socket.once('close', () => {
+      clearTimeout(timer);
+    });
   };
 
   readonly #readOn = (): void => {
@@ -242,9 +255,7 @@ class FastConnection {
   }
 
   close(): void {
-    if (this.#isBusy) return;
-    if (this.#held === null) this.#socket.destroy();
-    else this.#handOver(this.#held);
+    if (!this.#isBusy && this.#held !== null) this.#handOver(this.#held);
   }
 
   readonly #onEnd = (): void => {

@@ -1,7 +1,7 @@
 import { createServer } from 'node:http';
-import type { Server } from 'node:http';
-import type { AddressInfo, Socket } from 'node:net';
-import type { TlsOptions } from 'node:tls';
+import type { IncomingMessage, Server } from 'node:http';
+import { Server as NetServer } from 'node:net';
+import type { AddressInfo } from 'node:net';
 import { ForebayError } from '../base/errors.js';
 import type { Forebay } from '../forebay.js';
 import type { Keys } from '../keys/keys.js';
@@ -16,6 +16,8 @@ import type { Client } from '../seams/client.js';
 import type { Source } from '../seams/source.js';
 import { AccessLog } from './access-log.js';
 import { ConnectionGate, REFUSED_MAX } from './connection-gate.js';
+import { Departures } from './departures.js';
+import type { DoorsTogether } from './departures.js';
 import type { Door, DoorSource } from './door.js';
 import { FastPath } from './fast-path.js';
 import { HostRules } from './host-rules.js';
@@ -30,7 +32,8 @@ import { RequestCounts } from './request-counts.js';
 import { Router, serverOptions } from './router.js';
 import type { Route } from './router.js';
 import { SourceRoute } from './source-route.js';
-import { connectionEvent, HANDSHAKES_MAX, noFaults, TlsDoor } from './tls-door.js';
+import { takeConnections } from './taken-connections.js';
+import { HANDSHAKES_MAX, noFaults, TlsDoor } from './tls-door.js';
 import type { HandshakeFault } from './tls-door.js';
 import { tlsFiles } from './tls-files.js';
 
@@ -53,6 +56,8 @@ export interface IngestionServerOptions extends Partial<HttpSettings> {
   readonly handshakesMax?: number;
   /** Whether `/health` is here; `false`: operators have an address of their own. */
   readonly hasHealth?: boolean;
+  /** Other processes that listen at the same port; none by default. */
+  readonly others?: DoorsTogether | null;
   /** Asks all workers of a server; by default it is this process. */
   readonly wholeProbe?: WholeProbe | null;
   /** Where faults of the server are logged; `pino` fits. Nowhere by default. */
@@ -76,6 +81,8 @@ export class IngestionServer implements Door {
   readonly #router: Router;
   readonly #fastPath: FastPath;
   readonly #gate: ConnectionGate;
+  readonly #departures: Departures;
+  #isDraining = false;
 
   /** @throws ForebayError `SETTING_INVALID` */
   constructor({
@@ -85,6 +92,7 @@ export class IngestionServer implements Door {
     refusedMax = REFUSED_MAX,
     handshakesMax = HANDSHAKES_MAX,
     hasHealth = true,
+    others = null,
     wholeProbe = null,
     logger: givenLogger = silentLogger,
     ...given
@@ -121,10 +129,12 @@ export class IngestionServer implements Door {
     this.#server = this.#tls?.server ?? createServer(http);
     const accessLog = new AccessLog(settings.accessLog, logger);
     this.#router = new Router({ server: this.#server, hosts, counts, accessLog, logger });
-    const probes = probeRoutes(forebay, ({ socket }) => this.refusal(peers.of(socket).client), wholeProbe);
+    const refusal = ({ socket }: IncomingMessage): ForebayError | null =>
+      this.refusal(peers.of(socket).client);
+    const probes = probeRoutes(forebay, { refusal, isDraining: () => this.#isDraining }, wholeProbe);
     this.#router.add([...routes, ['/ready', probes['/ready']]]);
     if (hasHealth) this.#router.add([['/health', probes['/health']]]);
-    const handOver = this.#takeConnections();
+    const handOver = takeConnections(this.#server);
     this.#fastPath = new FastPath({
       ...settings,
       hosts,
@@ -134,6 +144,14 @@ export class IngestionServer implements Door {
       counts,
       handOver,
     });
+    const { exchanges } = this.#router;
+    this.#departures = new Departures({
+      gate: () => this.#gate,
+      opener: this.#tls?.opener() ?? ((connection, ready) => ready(connection)),
+      isQuiet: (socket) => this.#fastPath.isQuiet(socket) && exchanges.isQuiet(socket),
+      exchanges,
+      others,
+    });
     this.#gate = new ConnectionGate({
       ...settings,
       refusedMax,
@@ -142,11 +160,11 @@ export class IngestionServer implements Door {
       sourcePaths: routes,
       counts,
       logger,
-      open: this.#tls?.opener() ?? ((connection, ready) => ready(connection)),
+      open: this.#departures.open,
       admit: (socket) => {
         this.#fastPath.take(socket);
       },
-      idleMs: (socket) => this.#fastPath.idleMs(socket) ?? this.#router.exchanges.idleMs(socket),
+      idleMs: (socket) => this.#fastPath.idleMs(socket) ?? exchanges.idleMs(socket),
       answerProbe: (request) => this.#answerProbe(request),
     });
     this.#server.on('error', (error) => {
@@ -180,9 +198,12 @@ export class IngestionServer implements Door {
     return this.#tls?.certificateExpirySeconds ?? null;
   }
 
-  /** With which certificate it takes TLS; `null`: it does not. */
-  get tlsOptions(): TlsOptions | null {
-    return this.#tls?.options ?? null;
+  get isTls(): boolean {
+    return this.#tls !== null;
+  }
+
+  get isDraining(): boolean {
+    return this.#isDraining;
   }
 
   /** Adds routes by path. A route with a `stop` is stopped with the server. */
@@ -198,7 +219,8 @@ export class IngestionServer implements Door {
   /** The error that an event of this client, or of one that has nothing yet, would get now; `null`: it would be taken. */
   refusal(client?: Client): ForebayError | null {
     const own = client === undefined ? 0 : this.#bodies.bytesOf(client);
-    return this.#gate.refusal ?? this.#forebay.unready(this.#bodies.bytes, client, own);
+    const refusal = this.#gate.refusal ?? this.#forebay.unready(this.#bodies.bytes, client, own);
+    return refusal ?? (this.#isDraining ? new ForebayError('DRAINING', { retryAfterMs: 1000 }) : null);
   }
 
   get listening(): boolean {
@@ -224,48 +246,50 @@ export class IngestionServer implements Door {
     await this.#tls?.reload();
   }
 
+  /** From now on `/ready` fails, and each connection is closed after its answer. Events are still taken. */
+  drain(): void {
+    this.#isDraining = true;
+    this.#fastPath.isClosing = true;
+    this.#router.exchanges.close();
+  }
+
   /**
-   * Takes no more connections, answers the requests in flight, and closes.
+   * Drains, and resolves when each connection that is here now has its last answer. New ones are still taken.
+   *
+   * @param waitMs after this many milliseconds those that are left are closed
+   */
+  async letGo(waitMs: number): Promise<void> {
+    const endMs = performance.now() + waitMs;
+    this.drain();
+    await this.#departures.accepted(waitMs);
+    await this.#departures.gone(endMs - performance.now(), false);
+  }
+
+  /**
+   * Takes no more connections, answers what was sent before, and closes.
    *
    * @param waitMs after this many milliseconds all connections are closed
    */
   async stop(waitMs: number): Promise<void> {
-    const closed = new Promise<void>((resolve) => {
-      this.#server.close(() => {
-        resolve();
-      });
+    const endMs = performance.now() + waitMs;
+    this.drain();
+    await this.#departures.acceptLast(this.listening ? waitMs : 0, () => {
+      // that of `node:http` would close connections on which a request may be on its way
+      NetServer.prototype.close.call(this.#server);
     });
+    this.#router.stop();
+    this.#fastPath.close();
+    await this.#departures.gone(endMs - performance.now(), true);
     this.#tls?.close();
     this.#gate.close();
-    this.#fastPath.close();
-    this.#router.stop();
-    const timer = setTimeout(() => {
-      this.#gate.destroy();
-    }, waitMs);
-    await closed;
-    clearTimeout(timer);
-  }
-
-  /**
-   * Takes new connections away from `node:http`.
-   *
-   * @returns a function that hands one back
-   */
-  #takeConnections(): (socket: Socket) => void {
-    const server = this.#server;
-    const event = connectionEvent(server);
-    const listeners = server.listeners(event) as ((socket: Socket) => void)[];
-    server.removeAllListeners(event);
-    return (socket) => {
-      for (const listener of listeners) listener.call(server, socket);
-    };
+    this.#server.close(); // ends the timer of `node:http`
   }
 
   /** Probes are answered however many connections are open: a server that does not answer them seems dead. */
   #answerProbe(request: string): string | null {
     const [, method, path] = /^(GET|HEAD) (\/\w+)[ ?]/.exec(request) ?? [];
     let answer: ProbeAnswer;
-    if (path === '/health' && this.#hasHealth) answer = health(this.#forebay);
+    if (path === '/health' && this.#hasHealth) answer = health(this.#forebay, this.#isDraining);
     else if (path === '/ready') answer = readiness(this.#forebay, this.refusal());
     else return null;
     this.counts.count(path, answer.status);

@@ -22,7 +22,7 @@ export interface ProbeAnswer {
 
 /** What `/health` says. */
 export interface HealthBody {
-  readonly status: 'ok' | 'failed';
+  readonly status: 'ok' | 'draining' | 'failed';
   readonly log: { readonly writable: boolean; readonly reason?: string; readonly replicas?: LogReplicas };
   readonly events: ReturnType<Forebay['counts']>;
   readonly sink: ReturnType<Forebay['sinkState']>;
@@ -35,16 +35,19 @@ export interface HealthAnswer extends ProbeAnswer {
 /**
  * `200` while the process works: no stage has broken, and the disk takes events or is only full. The body says what
  * the log holds and how the sink does.
+ *
+ * @param isDraining whether the door is about to close
  */
 export function health(
   forebay: Pick<Forebay, 'healthy' | 'logFailure' | 'counts' | 'sinkState' | 'statistics'>,
+  isDraining: boolean = false,
 ): HealthAnswer {
   const failure = forebay.logFailure();
   const replicas = forebay.statistics()?.replicas ?? null;
   const isFull = IS_FULL.includes(systemCode(failure?.cause));
   const isWell = forebay.healthy && (failure === null || isFull);
   const body: HealthBody = {
-    status: isWell ? 'ok' : 'failed',
+    status: isWell ? wellWord(isDraining) : 'failed',
     log: {
       ...(failure === null ? { writable: true } : { writable: false, reason: reasonOf(failure) }),
       ...(replicas !== null && { replicas }),
@@ -53,6 +56,10 @@ export function health(
     sink: forebay.sinkState(),
   };
   return { status: isWell ? 200 : 503, body, headers: {} };
+}
+
+function wellWord(isDraining: boolean): 'ok' | 'draining' {
+  return isDraining ? 'draining' : 'ok';
 }
 
 /** In the system's own words, if it gave any. */
@@ -78,7 +85,8 @@ export function readiness(forebay: Pick<Forebay, 'sinkState'>, refusal: ForebayE
     return { status: 200, body: { status: 'ready', sink, ...aside, ...isolated }, headers: {} };
   }
   const { message: reason, code } = refusal;
-  return { status: 503, body: { status: 'not ready', reason, code }, headers: retryAfter(refusal) };
+  const status = code === 'DRAINING' ? 'draining' : 'not ready';
+  return { status: 503, body: { status, reason, code }, headers: retryAfter(refusal) };
 }
 
 /** Advice to operators about batches aside: they take room in the backlog until someone acts. */
@@ -95,13 +103,19 @@ export function answerProbe(res: ServerResponse, { status, body, headers }: Prob
 /** The answer of all workers, from that of this one. */
 export type WholeProbe = (which: 'health' | 'ready', own: ProbeAnswer) => Promise<ProbeAnswer>;
 
+/** What probes ask a door. */
+export interface DoorState {
+  /** The error that an event of who asks would get now; `null`: it would be taken. */
+  readonly refusal: (req: IncomingMessage) => ForebayError | null;
+  readonly isDraining: () => boolean;
+}
+
 /**
- * @param refusal the error that an event of who asks would get now; `null`: it would be taken
  * @param whole asks all workers; `null`: the server is this process
  */
 export function probeRoutes(
   forebay: Forebay,
-  refusal: (req: IncomingMessage) => ForebayError | null,
+  { refusal, isDraining }: DoorState,
   whole: WholeProbe | null = null,
 ): Record<'/health' | '/ready', Route> {
   const probe = (which: 'health' | 'ready', answer: (req: IncomingMessage) => ProbeAnswer): Route => ({
@@ -114,7 +128,7 @@ export function probeRoutes(
     },
   });
   return {
-    '/health': probe('health', () => health(forebay)),
+    '/health': probe('health', () => health(forebay, isDraining())),
     '/ready': probe('ready', (req) => readiness(forebay, refusal(req))),
   };
 }

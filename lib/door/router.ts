@@ -98,7 +98,6 @@ export class Router {
   }
 
   stop(): void {
-    this.exchanges.close();
     for (const route of Object.values(this.#routes)) route.stop?.();
   }
 

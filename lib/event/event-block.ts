@@ -58,10 +58,15 @@ export class EventBlock {
    * @param tail appended to the line
    */
   add(source: Uint8Array, start: number, end: number, tail: Uint8Array): void {
-    const length = end - start + tail.length;
+    this.addBytes(new Uint8Array(source.buffer, source.byteOffset + start, end - start), tail);
+  }
+
+  /** Adds a line: a text, and what is appended to it. */
+  addBytes(text: Uint8Array, tail: Uint8Array): void {
+    const length = text.length + tail.length;
     if (this.#used + length > this.#block.length) this.#openBlock(length);
-    const tailAt = this.#used + end - start;
-    this.#block.set(new Uint8Array(source.buffer, source.byteOffset + start, end - start), this.#used);
+    const tailAt = this.#used + text.length;
+    this.#block.set(text, this.#used);
     // a call takes longer for so few bytes
     for (let index = 0; index < tail.length; index++) this.#block[tailAt + index] = tail[index] ?? 0;
     this.#used += length;

@@ -1,4 +1,5 @@
 import { crc32 } from 'node:zlib';
+import { Ending } from './ending.js';
 import { EventBlock } from './event-block.js';
 import { eventLine, eventText, idOfLine } from './event.js';
 import type { SipHash } from './sip-hash.js';
@@ -7,6 +8,14 @@ import type { SipHash } from './sip-hash.js';
 export const ID_WORDS = 4;
 /** The same in bytes. */
 export const ID_BYTES = 4 * ID_WORDS;
+/** The words of an event of a request: besides, the CRC-32 of its line, the form of that, and its place in the window. */
+export const EVENT_WORDS = 8;
+const LINE_SUM = 4;
+const LINE_FORM = 5;
+const PLACE = 6;
+/** How a line ends: as the event that was sent, or with a `timestamp` of the server. 0: its sum is not known. */
+const AS_SENT = 1;
+const TIMED = 2;
 
 const BACKSLASH = 0x5c;
 /** Bytes that no UTF-8 has: they keep ids of different kinds apart. */
@@ -32,19 +41,18 @@ export interface IdScope {
   readonly refusesConflicts: boolean;
 }
 
-/** What is known of the line of an event. */
-export interface LineFacts {
-  /** The CRC-32 of the line without marks. */
-  readonly sum: number;
-  /** Whether it has a `timestamp` at its end that the sender did not send. */
-  readonly hasTail: boolean;
-}
-
 /** What became of an event that was found in the window. */
 export type IdFinding = 'new' | 'duplicate' | 'conflict';
 
 /** Hears what became of events from number `from` to before `to`: `null` if they are durable. */
-export type IdsEnded = (from: number, to: number, error: Error | null) => void;
+export interface IdKeeper {
+  ended(from: number, to: number, error: Error | null): void;
+}
+
+/** Requests of one event, as nearly all are, share an array: one of their own takes longer than their hash. */
+const POOL_WORDS = 512 * EVENT_WORDS;
+let pool = new Uint32Array(POOL_WORDS);
+let poolUsed = 0;
 
 /**
  * The ids of the events of a request, in their order, as the id window keeps them. Two events have the same id if their
@@ -53,7 +61,7 @@ export type IdsEnded = (from: number, to: number, error: Error | null) => void;
 export class EventIds {
   readonly scope: IdScope;
   /** Given by the id window while the events are on their way to the log. */
-  ended: IdsEnded | null = null;
+  keeper: IdKeeper | null = null;
   /** Events found in the window. Conflicts are those whose content differs from the first. */
   duplicates = 0;
   conflicts = 0;
@@ -61,18 +69,32 @@ export class EventIds {
   firstConflict = 0;
   /** Whether an event with other content may be refused while the others are taken. */
   refusesAlone = false;
-  #words: Uint32Array;
+  /** The words of all events, from `at(0)` on. */
+  words = pool;
+  #start: number;
+  #end: number;
   #length = 0;
-  #lines: LineFacts[] = [];
+  /** Events whose id and content can be found in their lines. */
+  #inLines = 0;
   #findings: IdFinding[] | null = null;
   /** The `Idempotency-Key`, which is hashed with the number of the event in place of its id. */
   readonly #key: Buffer | null;
 
-  /** @param key the `Idempotency-Key` of the request; `null`: its events have ids of their own */
+  /**
+   * @param key the `Idempotency-Key` of the request; `null`: its events have ids of their own
+   * @param most the number of events, if it is known
+   */
   constructor(scope: IdScope, key: string | null = null, most = 1) {
     this.scope = scope;
-    this.#words = new Uint32Array(ID_WORDS * most);
     this.#key = key === null ? null : Buffer.concat([NOT_UTF8, BETWEEN, Buffer.from(key), Buffer.alloc(4)]);
+    if (most > 1) this.words = new Uint32Array(EVENT_WORDS * most);
+    else if (poolUsed === POOL_WORDS) {
+      this.words = pool = new Uint32Array(POOL_WORDS);
+      poolUsed = 0;
+    }
+    this.#start = most > 1 ? 0 : poolUsed;
+    this.#end = this.#start + EVENT_WORDS * most;
+    if (most === 1) poolUsed = this.#end;
   }
 
   get length(): number {
@@ -95,9 +117,9 @@ export class EventIds {
     return this.refusesAlone && this.scope.refusesConflicts && !this.isKeyed;
   }
 
-  /** The words of all events. Words after the last event's are not used. */
-  get words(): Uint32Array {
-    return this.#words;
+  /** Where the words of an event start. */
+  at(index: number): number {
+    return this.#start + EVENT_WORDS * index;
   }
 
   /**
@@ -106,32 +128,51 @@ export class EventIds {
    * @param start after its first quote
    * @param end before its last quote
    * @param content the checksum of the event as it was sent
-   * @param line of the event, whose id and content can be found in it again
+   * @param ending of its line, in place of the last brace: id and content can be found in it again
    */
-  addJson(bytes: Uint8Array, start: number, end: number, content: number, line: LineFacts): void {
-    this.#lines.push(line);
-    for (let at = start; at < end; at++) {
-      if (bytes[at] !== BACKSLASH) continue;
+  addJson(bytes: Uint8Array, start: number, end: number, content: number, ending: Ending): void {
+    let at = start;
+    while (at < end && bytes[at] !== BACKSLASH) at++;
+    if (at === end) this.#add(bytes, start, end, content);
+    else {
       const text = Buffer.from(bytes.buffer, bytes.byteOffset + start - 1, end - start + 2).toString();
       this.addText(JSON.parse(text) as string, content);
-      return;
     }
-    this.#add(bytes, start, end, content);
-  }
-
-  /** What is known of the line of an event, if id and content of each event can be found in its line. */
-  lineOf(index: number): LineFacts | null {
-    return this.areInLines ? (this.#lines[index] ?? null) : null;
+    const words = this.at(this.#length - 1);
+    this.words[words + LINE_SUM] = ending.sumAfter(content);
+    this.words[words + LINE_FORM] = ending === BRACE ? AS_SENT : TIMED;
+    this.#inLines++;
   }
 
   /** Whether id and content of each event can be found in its line again. */
   get areInLines(): boolean {
-    return this.#key === null && this.#lines.length === this.#length;
+    return this.#key === null && this.#inLines === this.#length;
+  }
+
+  /** The CRC-32 of the line of an event, if it is known. */
+  lineSum(index: number): number | undefined {
+    const at = this.at(index);
+    return this.words[at + LINE_FORM] === 0 ? undefined : this.words[at + LINE_SUM];
+  }
+
+  /** Whether the line of an event ends with a `timestamp` that the sender did not send. */
+  isTimed(index: number): boolean {
+    return this.words[this.at(index) + LINE_FORM] === TIMED;
   }
 
   /** The lines are others than those that were added. */
   dropLines(): void {
-    this.#lines = [];
+    this.#inLines = 0;
+    for (let index = 0; index < this.#length; index++) this.words[this.at(index) + LINE_FORM] = 0;
+  }
+
+  /** Where the window has the id of an event. */
+  placeOf(index: number): number {
+    return (this.words[this.at(index) + PLACE] ?? 0) | 0;
+  }
+
+  setPlace(index: number, place: number): void {
+    this.words[this.at(index) + PLACE] = place;
   }
 
   /** Adds an event by the value of its id. @param origin the `source` of a CloudEvent, which is part of its id */
@@ -145,14 +186,18 @@ export class EventIds {
 
   #add(bytes: Uint8Array, start: number, end: number, content: number): void {
     const { hash, mask } = this.scope;
-    const at = ID_WORDS * this.#length;
-    if (at === this.#words.length) this.#grow();
+    const at = this.at(this.#length);
+    if (at === this.#end) {
+      this.#grow();
+      this.#add(bytes, start, end, content);
+      return;
+    }
     if (this.#key === null) hash.hash(bytes, start, end);
     else {
       this.#key.writeUInt32LE(this.#length, this.#key.length - 4);
       hash.hash(this.#key, 0, this.#key.length);
     }
-    const words = this.#words;
+    const { words } = this;
     words[at] = hash.a ^ mask[0];
     words[at + 1] = hash.b ^ mask[1];
     words[at + 2] = hash.c ^ mask[2];
@@ -161,17 +206,21 @@ export class EventIds {
   }
 
   #grow(): void {
-    const words = new Uint32Array(Math.max(64, 2 * this.#words.length));
-    words.set(this.#words);
-    this.#words = words;
+    const words = new Uint32Array(Math.max(64 * EVENT_WORDS, 2 * (this.#end - this.#start)));
+    words.set(this.words.subarray(this.#start, this.#end));
+    this.words = words;
+    this.#start = 0;
+    this.#end = words.length;
   }
 
   /** With a key, another number of events is other content. Called once, after the last event. */
   seal(): void {
     if (this.#key === null) return;
     const mixed = Math.imul(this.#length, 0x9e3779b1);
-    for (let at = ID_WORDS - 1; at < ID_WORDS * this.#length; at += ID_WORDS)
-      this.#words[at] = (this.#words[at] ?? 0) ^ mixed;
+    for (let index = 0; index < this.#length; index++) {
+      const at = this.at(index) + ID_WORDS - 1;
+      this.words[at] = (this.words[at] ?? 0) ^ mixed;
+    }
   }
 
   /** The ids of the events that were not found in the window. */
@@ -179,12 +228,10 @@ export class EventIds {
     const ids = new EventIds(this.scope, null, Math.max(1, this.#length - this.duplicates));
     for (let index = 0; index < this.#length; index++) {
       if (this.findingOf(index) !== 'new') continue;
-      const line = this.#lines[index];
-      if (this.areInLines && line !== undefined) ids.#lines.push(line);
-      const at = ID_WORDS * ids.#length++;
-      for (let word = 0; word < ID_WORDS; word++)
-        ids.#words[at + word] = this.#words[ID_WORDS * index + word] ?? 0;
+      const [from, to] = [this.at(index), ids.at(ids.#length++)];
+      for (let word = 0; word < EVENT_WORDS; word++) ids.words[to + word] = this.words[from + word] ?? 0;
     }
+    if (this.areInLines) ids.#inLines = ids.#length;
     return ids;
   }
 
@@ -216,8 +263,8 @@ export function blockOf(event: unknown, depthMax: number, ids: EventIds | null):
 }
 
 /** The checksum of a body as it was sent: whether one that comes again is the same. */
-export function contentOf(bytes: Uint8Array, start: number, end: number): number {
-  return crc32(new Uint8Array(bytes.buffer, bytes.byteOffset + start, end - start));
+export function contentOf(bytes: Uint8Array): number {
+  return crc32(bytes);
 }
 
 /** The checksum of an event as it was sent. @param text of the event: its last brace, which each has, does not count */
@@ -225,17 +272,8 @@ export function contentOfText(text: string): number {
   return crc32(text.trim().slice(0, -1));
 }
 
-/** The same of an event in UTF-8, from `start` to before `end`. */
-export function contentOfEvent(bytes: Uint8Array, start: number, end: number): number {
-  return contentOf(bytes, start, end - 1);
-}
-
-const BRACE = Buffer.from('}');
-
-/** @param content of the event @param tail what is in place of its last brace; `null`: the line is as it was sent */
-export function lineFacts(content: number, tail: Uint8Array | null): LineFacts {
-  return { sum: crc32(tail ?? BRACE, content), hasTail: tail !== null };
-}
+/** In place of the last brace, if the line is as the event was sent. */
+export const BRACE = new Ending(Buffer.from('}'));
 
 /** Before the number of a holder. No UTF-8 has this byte, so no id hashes to the same. */
 const HOLDER = 0xfd;

@@ -1,6 +1,7 @@
 import { isUtf8 } from 'node:buffer';
 import { asError, ForebayError } from '../base/errors.js';
 import { isDeeper, jsonErrorPosition } from '../base/json-position.js';
+import { Ending } from './ending.js';
 
 /**
  * An event: an object with a non-empty string `id`, a non-empty string `type` and `data`, which is any JSON value. A
@@ -98,15 +99,15 @@ export function timestampEnd(arrivedMs: number): string {
 }
 
 let endMs = NaN;
-let endBytes: Uint8Array = Buffer.alloc(0);
+let ending = new Ending(Buffer.alloc(0));
 
-/** The same in bytes, built once a millisecond. Do not change the bytes. */
-export function timestampEndBytes(arrivedMs: number): Uint8Array {
+/** The same in bytes, built once a millisecond. */
+export function timestampEnding(arrivedMs: number): Ending {
   if (arrivedMs !== endMs) {
     endMs = arrivedMs;
-    endBytes = Buffer.from(timestampEnd(arrivedMs), 'latin1');
+    ending = new Ending(Buffer.from(timestampEnd(arrivedMs), 'latin1'));
   }
-  return endBytes;
+  return ending;
 }
 
 /** @throws ForebayError `EVENT_NOT_OBJECT`, `EVENT_FIELD` with `field` */

@@ -1,7 +1,7 @@
 import { ForebayError } from '../base/errors.js';
 import { EventBlock } from '../event/event-block.js';
 import { ID_WORDS } from '../event/event-ids.js';
-import type { EventIds } from '../event/event-ids.js';
+import type { EventIds, IdKeeper } from '../event/event-ids.js';
 import type { Client } from '../seams/client.js';
 import type { Answer, Intake } from '../seams/intake.js';
 import { entryTime, NONE } from './id-table.js';
@@ -32,7 +32,7 @@ export class IdIntake implements Intake {
     const { ids } = block;
     const source = ids === null ? undefined : this.#sources.get(ids.scope.source);
     if (ids === null || source === undefined) this.#inner.take(block, answer, client);
-    else new Request({ block, ids, source, requests: this.#requests, answer }).take(this.#inner, client);
+    else new Request(block, ids, source, this.#requests, answer).take(this.#inner, client);
   }
 }
 
@@ -59,19 +59,15 @@ class Requests {
   }
 }
 
-interface RequestOptions {
-  readonly block: EventBlock;
-  readonly ids: EventIds;
-  readonly source: IdsOfSource;
-  readonly requests: Requests;
-  readonly answer: Answer;
-}
-
-class Request {
-  readonly #options: RequestOptions;
+class Request implements IdKeeper {
+  readonly #block: EventBlock;
+  readonly #ids: EventIds;
+  readonly #source: IdsOfSource;
+  readonly #requests: Requests;
+  readonly #answer: Answer;
   readonly #number: number;
-  /** The entries of its new events, in their order; `NONE`: settled. */
-  #places: number[] = [];
+  /** The ids of its events; later of those that are new. Each has its place in the table until it is settled: then `NONE`. */
+  #fresh: EventIds;
   #unsettled = 0;
   /** What became of its own events, as its client hears it; `undefined`: not known yet. */
   #outcome: Error | null | undefined = undefined;
@@ -82,26 +78,34 @@ class Request {
   #othersError: Error | null = null;
   #heldBytes = 0;
   #refusal: ForebayError | null = null;
+  #hasStored = false;
 
-  constructor(options: RequestOptions) {
-    this.#options = options;
-    this.#number = options.requests.add(this);
+  constructor(block: EventBlock, ids: EventIds, source: IdsOfSource, requests: Requests, answer: Answer) {
+    this.#block = block;
+    this.#ids = ids;
+    this.#source = source;
+    this.#requests = requests;
+    this.#answer = answer;
+    this.#fresh = ids;
+    this.#number = requests.add(this);
   }
 
   take(inner: Intake, client: Client | undefined): void {
-    const { block, ids, source } = this.#options;
+    const block = this.#block;
+    const ids = this.#ids;
     ids.seal();
     const others = this.#lookUp();
-    if (ids.conflicts > 0) this.#refusal = source.refusalOf(ids, block.length);
+    if (ids.conflicts > 0) this.#refusal = this.#source.refusalOf(ids, block.length);
     if (others !== null) this.#waitForAll(others, inner);
-    const stored = this.#places.length;
     // what comes with a refused event is not taken either
-    if (stored === 0 || this.#refusal !== null) {
+    if (this.#unsettled === 0 || this.#refusal !== null) {
       this.#ended(null, new Error('refused'));
       return;
     }
-    const fresh = stored === block.length ? block : withoutKnown(block, ids);
-    if (fresh.ids !== null) fresh.ids.ended = this.#settle;
+    this.#hasStored = true;
+    const fresh = ids.duplicates === 0 ? block : withoutKnown(block, ids);
+    if (fresh.ids !== null) this.#fresh = fresh.ids;
+    this.#fresh.keeper = this;
     inner.take(
       fresh,
       (error) => {
@@ -113,29 +117,32 @@ class Request {
 
   /** @returns requests that have brought some of its events and are on their way */
   #lookUp(): Set<Request> | null {
-    const { ids, source, requests } = this.#options;
+    const ids = this.#ids;
     const { words } = ids;
-    const { table } = source;
+    const { table } = this.#source;
     const nowS = entryTime(Date.now());
     let others: Set<Request> | null = null;
-    for (let index = 0, at = 0; index < ids.length; index++, at += ID_WORDS) {
+    for (let index = 0; index < ids.length; index++) {
+      const at = ids.at(index);
       const place = table.find(words, at, nowS);
       if (place === NONE) {
-        this.#places.push(table.add(words, at, this.#number, nowS));
+        ids.setPlace(index, table.add(words, at, this.#number, nowS));
         continue;
       }
+      ids.setPlace(index, NONE);
       const isSame = table.contentOf(place) === words[at + ID_WORDS - 1];
       ids.found(index, isSame ? 'duplicate' : 'conflict');
-      const other = requests.get(table.requestOf(place));
+      const other = this.#requests.get(table.requestOf(place));
       if (other !== null && other !== this) (others ??= new Set()).add(other);
     }
-    this.#unsettled = this.#places.length;
+    this.#unsettled = ids.length - ids.duplicates;
     return others;
   }
 
   /** What waits is in memory, as what is in the queue: together they have the room of the queue once more. */
   #waitForAll(others: ReadonlySet<Request>, inner: Intake): void {
-    const { block, requests } = this.#options;
+    const block = this.#block;
+    const requests = this.#requests;
     const bytes = block.startOf(block.length);
     const full = inner.refusal(block.length, bytes, requests.heldBytes);
     if (full?.code === 'QUEUE_FULL') {
@@ -159,24 +166,25 @@ class Request {
   }
 
   /** An id stays in the window if its event is durable, and only then (N14). */
-  readonly #settle = (from: number, to: number, error: Error | null): void => {
-    const { table } = this.#options.source;
+  ended(from: number, to: number, error: Error | null): void {
+    const { table } = this.#source;
+    const fresh = this.#fresh;
     const nowS = entryTime(Date.now());
     for (let index = from; index < to; index++) {
-      const place = this.#places[index] ?? NONE;
+      const place = fresh.placeOf(index);
       if (place === NONE) continue;
       if (error === null) table.keep(place, nowS);
       else table.drop(place);
-      this.#places[index] = NONE;
+      fresh.setPlace(index, NONE);
       this.#unsettled--;
     }
     this.#leave();
-  };
+  }
 
   /** @param why set if its events are not on their way, unless nobody knows */
   #ended(error: Error | null, why: Error | null): void {
     this.#outcome = error;
-    if (why !== null && !isInDoubt(why)) this.#settle(0, this.#places.length, why);
+    if (why !== null && !isInDoubt(why)) this.ended(0, this.#fresh.length, why);
     const twins = this.#twins;
     this.#twins = null;
     this.#leave();
@@ -188,22 +196,21 @@ class Request {
   #leave(): void {
     if (this.#outcome === undefined || this.#unsettled > 0) return;
     this.#unsettled = Infinity;
-    this.#options.requests.delete(this.#number);
+    this.#requests.delete(this.#number);
   }
 
   #finish(): void {
     if (--this.#waitsFor > 0) return;
-    const { ids, source, answer, requests } = this.#options;
-    requests.heldBytes -= this.#heldBytes;
+    this.#requests.heldBytes -= this.#heldBytes;
     const error = this.#outcome ?? this.#errorOfOthers() ?? this.#refusal;
-    if (error === null) source.count(ids, this.#options.block);
-    tell(answer, error);
+    const ids = this.#ids;
+    if (error === null && ids.duplicates > 0) this.#source.count(ids, this.#block);
+    tell(this.#answer, error);
   }
 
   #errorOfOthers(): Error | null {
     const cause = this.#othersError;
-    const hasStored = this.#places.length > 0 && this.#refusal === null;
-    if (cause === null || !hasStored) return cause;
+    if (cause === null || !this.#hasStored) return cause;
     const message =
       'Some of the events are on disk and will be delivered; others came with another request, which failed';
     return new ForebayError('IN_DOUBT', { message, retryAfterMs: 1000, cause });

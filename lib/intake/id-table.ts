@@ -7,12 +7,22 @@ const CHUNK_BITS = 14;
 const CHUNK_ENTRIES = 2 ** CHUNK_BITS;
 /** In place of a time: the entry is no longer used. */
 const DEAD = 0;
-/** Added to the number of a request, in place of a time. No time is that large before 2088. */
-const ON_ITS_WAY = 0x80000000;
-/** Words of a cell of the index: the entry's place plus 1, or 0, and the first word of its id. */
-const CELL_WORDS = 2;
-const CELLS_MIN = 1024;
-const LOAD_MAX = 0.75;
+/** Added to the number of a request, in place of a time, which is never negative before 2088. */
+const ON_ITS_WAY = -0x80000000;
+/**
+ * The index is buckets of one cache line each: the places of ten entries, the place of the newest that had to go to the next
+ * bucket, and 16 bits of the id of each of the ten. So few bytes have few pages, whose addresses the processor remembers.
+ */
+const BUCKET_WORDS = 16;
+const CELLS = 10;
+const ONWARDS = CELLS;
+/** In halves of words. */
+const TAGS = 2 * (CELLS + 1);
+const BUCKETS_MIN = 128;
+/** Entries for each bucket, at most. */
+const LOAD_MAX = 7;
+/** How much larger the index becomes when it is full. */
+const GROWTH = 4;
 /** An insertion lets at most this many old entries go, so that none takes long. */
 const DROPS_AT_ONCE = 4;
 
@@ -27,8 +37,12 @@ export function entryTime(ms: number): number {
 }
 
 /**
- * Ids of one source, in the order in which they came, bounded in number and age: 20 bytes for an entry and 16 to 21 for
- * its cells of the index, a hash table with linear probing. No id costs an object.
+ * Ids of one source, in the order in which they came, bounded in number and age: 20 bytes for an entry and 9 to 36 for its
+ * part of the index. No id costs an object.
+ *
+ * A place is the number of an entry in that order, in 32 bits. Entries go in the same order, so the index is not changed:
+ * a cell whose place is before the first entry is free. After four billion entries a place comes again. If a cell was not
+ * used that long, it costs a look at an entry that has another id.
  */
 export class IdTable {
   /** Entries that are used. */
@@ -39,39 +53,58 @@ export class IdTable {
   #onTheirWay = 0;
   readonly #windowS: number;
   readonly #max: number;
-  /** Chunks of entries, by number, and the numbers of those in use, oldest first. */
-  readonly #chunks: Uint32Array[] = [];
-  readonly #order: number[] = [];
-  readonly #free: number[] = [];
-  /** Where the oldest chunk starts and the newest ends, in entries. */
-  #first = 0;
-  #end = CHUNK_ENTRIES;
-  #cells = new Uint32Array(CELLS_MIN * CELL_WORDS);
-  #mask = CELLS_MIN - 1;
+  /** Chunks of entries: that of a place is at the high bits of the place, as far as this is long. */
+  #ring: (Int32Array | null)[] = [null];
+  readonly #free: Int32Array[] = [];
+  /** The place of the oldest entry, and that of the next. */
+  #first: number;
+  #end: number;
+  /** How many places after the first have been in the index: more than there are entries, if the newest were dropped. */
+  #span = 0;
+  #index = new Int32Array(BUCKETS_MIN * BUCKET_WORDS);
+  #tags = new Uint16Array(this.#index.buffer);
+  #buckets = BUCKETS_MIN;
 
-  /** @param max entries at most; those on their way come on top */
-  constructor(windowMs: number, max: number) {
+  /**
+   * @param max entries at most; those on their way come on top
+   * @param first the first place, in 32 bits with a sign
+   */
+  constructor(windowMs: number, max: number, first = 1) {
     this.#windowS = Math.ceil(windowMs / 1000);
     this.#max = max;
+    this.#first = first;
+    this.#end = first;
   }
 
   /** The entry of an id: its place, or `NONE`. @param at where its words start */
   find(words: Uint32Array, at: number, nowS: number): number {
     const a = words[at] ?? 0;
-    const cells = this.#cells;
-    for (let cell = a & this.#mask; ; cell = (cell + 1) & this.#mask) {
-      const place = cells[cell * CELL_WORDS] ?? 0;
-      if (place === 0) return NONE;
-      if (cells[cell * CELL_WORDS + 1] !== a) continue;
-      const chunk = this.#chunkOf(place - 1);
-      const offset = offsetOf(place - 1);
-      if (chunk[offset + 1] !== words[at + 1] || chunk[offset + 2] !== words[at + 2]) continue;
-      if (this.#isOver(chunk[offset + TIME] ?? 0, nowS)) {
-        this.drop(place - 1);
+    const tag = a & 0xffff;
+    const index = this.#index;
+    const tags = this.#tags;
+    const first = this.#first;
+    const span = this.#span;
+    for (let bucket = this.#home(a); ; bucket = this.#after(bucket)) {
+      const tagsAt = 2 * bucket + TAGS;
+      for (let cell = 0; cell < CELLS; cell++) {
+        if (tags[tagsAt + cell] !== tag) continue;
+        const place = index[bucket + cell] ?? 0;
+        if (!isLive(place, first, span) || !this.#isAt(place, words, at)) continue;
+        if (!this.#isOver(this.#chunkOf(place)[offsetOf(place) + TIME] ?? 0, nowS)) return place;
+        this.drop(place);
         return NONE;
       }
-      return place - 1;
+      if (!isLive(index[bucket + ONWARDS] ?? 0, first, span)) return NONE;
     }
+  }
+
+  /** Whether an entry is that of an id. */
+  #isAt(place: number, words: Uint32Array, at: number): boolean {
+    const chunk = this.#chunkOf(place);
+    const offset = offsetOf(place);
+    for (let word = 0; word < ID_WORDS - 1; word++)
+      if (chunk[offset + word] !== ((words[at + word] ?? 0) | 0)) return false;
+    return chunk[offset + TIME] !== DEAD;
   }
 
   /** Adds an id that is not in the table. @param request on its way with this one @returns its place */
@@ -90,27 +123,14 @@ export class IdTable {
 
   /** The event of an entry is durable. */
   keep(place: number, nowS: number): void {
-    if (this.requestOf(place) !== NONE) this.#onTheirWay--;
-    this.#chunkOf(place)[offsetOf(place) + TIME] = nowS;
+    const chunk = this.#chunkOf(place);
+    const at = offsetOf(place) + TIME;
+    if ((chunk[at] ?? 0) < 0) this.#onTheirWay--;
+    chunk[at] = nowS;
   }
 
   /** Forgets an id. The room of the newest is used again, so refused events take none. */
   drop(place: number): void {
-    this.#kill(place);
-    for (let newest = this.#order.at(-1); newest !== undefined; newest = this.#order.at(-1)) {
-      const isOnlyChunk = this.#order.length === 1;
-      if (isOnlyChunk && this.#end === this.#first) return;
-      const last = newest * CHUNK_ENTRIES + this.#end - 1;
-      if (this.#chunkOf(last)[offsetOf(last) + TIME] !== DEAD) return;
-      this.#end--;
-      if (this.#end > 0 || isOnlyChunk) continue;
-      this.#free.push(newest);
-      this.#order.pop();
-      this.#end = CHUNK_ENTRIES;
-    }
-  }
-
-  #kill(place: number): void {
     const chunk = this.#chunkOf(place);
     const offset = offsetOf(place);
     if (chunk[offset + TIME] === DEAD) return;
@@ -118,106 +138,152 @@ export class IdTable {
     this.#unlink(place, chunk[offset] ?? 0);
     chunk[offset + TIME] = DEAD;
     this.size--;
+    for (let last = this.#end; last !== this.#first; this.#end = last) {
+      last = (last - 1) | 0;
+      if (this.#chunkOf(last)[offsetOf(last) + TIME] !== DEAD) return;
+    }
   }
 
   /** The request that an entry is on its way with; `NONE`: its event is durable. */
   requestOf(place: number): number {
     const time = this.#chunkOf(place)[offsetOf(place) + TIME] ?? 0;
-    return time >= ON_ITS_WAY ? time - ON_ITS_WAY : NONE;
+    return time < 0 ? time - ON_ITS_WAY : NONE;
   }
 
   contentOf(place: number): number {
-    return this.#chunkOf(place)[offsetOf(place) + ID_WORDS - 1] ?? 0;
+    return (this.#chunkOf(place)[offsetOf(place) + ID_WORDS - 1] ?? 0) >>> 0;
   }
 
   /** Lets go of what is too old, at most this many entries. */
   age(nowS: number, most: number): void {
-    for (let dropped = 0; dropped < most && this.#order.length > 0; dropped++) {
-      const isOnlyChunk = this.#order.length === 1;
-      if (this.#first === (isOnlyChunk ? this.#end : CHUNK_ENTRIES)) {
-        if (isOnlyChunk) return;
-        this.#free.push(this.#order.shift() ?? 0);
-        this.#first = 0;
-      }
-      const place = (this.#order[0] ?? 0) * CHUNK_ENTRIES + this.#first;
+    for (let dropped = 0; dropped < most && this.#first !== this.#end; dropped++) {
+      const place = this.#first;
       const time = this.#chunkOf(place)[offsetOf(place) + TIME] ?? 0;
-      if (time >= ON_ITS_WAY) return; // in the order of coming, so those after it are no older
-      if (time !== DEAD && this.#isOver(time, nowS)) this.droppedAgeS = null;
-      else if (time !== DEAD) {
-        if (this.size - this.#onTheirWay <= this.#max) return;
-        this.droppedAgeS = Math.max(0, nowS - time);
+      if (time < 0) return; // in the order of coming, so those after it are no older
+      if (time !== DEAD) {
+        if (this.#isOver(time, nowS)) this.droppedAgeS = null;
+        else if (this.size - this.#onTheirWay <= this.#max) return;
+        else this.droppedAgeS = Math.max(0, nowS - time);
+        this.size--;
       }
-      this.#kill(place);
-      this.#first++;
+      this.#first = (place + 1) | 0;
+      this.#span--;
+      if (offsetOf(this.#first) === 0) this.#release(place);
     }
   }
 
   #isOver(time: number, nowS: number): boolean {
-    return time < ON_ITS_WAY && nowS - time >= this.#windowS;
+    return time >= 0 && nowS - time >= this.#windowS;
   }
 
   #append(words: Uint32Array, at: number, time: number, nowS: number): number {
-    if (this.#end === CHUNK_ENTRIES) this.#newChunk();
-    const place = (this.#order.at(-1) ?? 0) * CHUNK_ENTRIES + this.#end++;
-    const chunk = this.#chunkOf(place);
+    // these are no places
+    while (this.#end === 0 || this.#end === NONE) {
+      this.#chunkFor(this.#end)[offsetOf(this.#end) + TIME] = DEAD;
+      this.#end = (this.#end + 1) | 0;
+    }
+    const place = this.#end;
+    const chunk = this.#chunkFor(place);
     const offset = offsetOf(place);
     for (let word = 0; word < ID_WORDS; word++) chunk[offset + word] = words[at + word] ?? 0;
     chunk[offset + TIME] = time;
+    this.#end = (place + 1) | 0;
+    this.#span = Math.max(this.#span, (this.#end - this.#first) >>> 0);
     this.size++;
-    if (this.size > (this.#mask + 1) * LOAD_MAX) this.#growIndex();
-    this.#link(this.#cells, this.#mask, place, chunk[offset] ?? 0);
+    if (this.size > this.#buckets * LOAD_MAX) this.#growIndex();
+    else this.#link(place, chunk[offset] ?? 0);
     this.age(nowS, DROPS_AT_ONCE);
     return place;
   }
 
-  #newChunk(): void {
-    const number = this.#free.pop() ?? this.#chunks.push(new Uint32Array(CHUNK_ENTRIES * ENTRY_WORDS)) - 1;
-    this.#order.push(number);
-    this.#end = 0;
+  /** Where the bucket of an id starts. @param a the first word of the id */
+  #home(a: number): number {
+    return Math.floor(((a >>> 0) * this.#buckets) / 2 ** 32) * BUCKET_WORDS;
   }
 
-  #link(cells: Uint32Array, mask: number, place: number, a: number): void {
-    let cell = a & mask;
-    while (cells[cell * CELL_WORDS] !== 0) cell = (cell + 1) & mask;
-    cells[cell * CELL_WORDS] = place + 1;
-    cells[cell * CELL_WORDS + 1] = a;
+  #after(bucket: number): number {
+    const next = bucket + BUCKET_WORDS;
+    return next === this.#index.length ? 0 : next;
   }
 
-  /** Empties the cell of an entry, and moves those after it back that would not be found otherwise (Knuth, 6.4, R). */
+  #link(place: number, a: number): void {
+    const index = this.#index;
+    const first = this.#first;
+    const span = this.#span;
+    for (let bucket = this.#home(a); ; bucket = this.#after(bucket)) {
+      for (let cell = 0; cell < CELLS; cell++) {
+        if (isLive(index[bucket + cell] ?? 0, first, span)) continue;
+        index[bucket + cell] = place;
+        this.#tags[2 * bucket + TAGS + cell] = a;
+        return;
+      }
+      index[bucket + ONWARDS] = place;
+    }
+  }
+
+  /** Frees the cell of an entry. */
   #unlink(place: number, a: number): void {
-    const cells = this.#cells;
-    const mask = this.#mask;
-    let hole = a & mask;
-    while (cells[hole * CELL_WORDS] !== place + 1) hole = (hole + 1) & mask;
-    for (let next = (hole + 1) & mask; ; next = (next + 1) & mask) {
-      const moved = cells[next * CELL_WORDS] ?? 0;
-      if (moved === 0) break;
-      const home = (cells[next * CELL_WORDS + 1] ?? 0) & mask;
-      if (((next - home) & mask) < ((next - hole) & mask)) continue;
-      cells[hole * CELL_WORDS] = moved;
-      cells[hole * CELL_WORDS + 1] = cells[next * CELL_WORDS + 1] ?? 0;
-      hole = next;
+    const index = this.#index;
+    for (let bucket = this.#home(a); ; bucket = this.#after(bucket)) {
+      for (let cell = bucket; cell < bucket + CELLS; cell++) {
+        if (index[cell] !== place) continue;
+        index[cell] = 0;
+        return;
+      }
     }
-    cells[hole * CELL_WORDS] = 0;
   }
 
+  /** Makes the index larger, but no larger than the most entries need. In large steps: each entry is a wait for memory. */
   #growIndex(): void {
-    const mask = 2 * this.#mask + 1;
-    const cells = new Uint32Array((mask + 1) * CELL_WORDS);
-    for (let at = 0; at < this.#cells.length; at += CELL_WORDS) {
-      const place = this.#cells[at] ?? 0;
-      if (place !== 0) this.#link(cells, mask, place - 1, this.#cells[at + 1] ?? 0);
+    const most = Math.ceil((this.#max + CHUNK_ENTRIES) / LOAD_MAX);
+    const isNearMost = this.#buckets < most && 2 * GROWTH * this.#buckets > most;
+    this.#buckets = isNearMost ? most : GROWTH * this.#buckets;
+    this.#index = new Int32Array(this.#buckets * BUCKET_WORDS);
+    this.#tags = new Uint16Array(this.#index.buffer);
+    for (let place = this.#first; place !== this.#end; place = (place + 1) | 0) {
+      const chunk = this.#chunkOf(place);
+      const offset = offsetOf(place);
+      if (chunk[offset + TIME] !== DEAD) this.#link(place, chunk[offset] ?? 0);
     }
-    this.#cells = cells;
-    this.#mask = mask;
   }
 
-  #chunkOf(place: number): Uint32Array {
-    return this.#chunks[place >>> CHUNK_BITS] ?? NO_CHUNK;
+  #chunkOf(place: number): Int32Array {
+    return this.#ring[(place >>> CHUNK_BITS) & (this.#ring.length - 1)] ?? NO_CHUNK;
+  }
+
+  /** The chunk of the next entry. */
+  #chunkFor(place: number): Int32Array {
+    const number = place >>> CHUNK_BITS;
+    const chunks = (number - (this.#first >>> CHUNK_BITS)) & (2 ** (32 - CHUNK_BITS) - 1);
+    if (chunks >= this.#ring.length) this.#growRing();
+    const at = number & (this.#ring.length - 1);
+    return (this.#ring[at] ??= this.#free.pop() ?? new Int32Array(CHUNK_ENTRIES * ENTRY_WORDS));
+  }
+
+  /** Each chunk has one of two places when the ring is twice as long. */
+  #growRing(): void {
+    const ring = this.#ring;
+    const first = this.#first >>> CHUNK_BITS;
+    this.#ring = Array.from({ length: 2 * ring.length }, () => null);
+    for (let number = first; number < first + ring.length; number++)
+      this.#ring[number & (this.#ring.length - 1)] = ring[number & (ring.length - 1)] ?? null;
+  }
+
+  /** All entries of the chunk have gone. @param place of one of them */
+  #release(place: number): void {
+    const at = (place >>> CHUNK_BITS) & (this.#ring.length - 1);
+    const chunk = this.#ring[at] ?? null;
+    this.#ring[at] = null;
+    if (chunk !== null) this.#free.push(chunk);
   }
 }
 
-const NO_CHUNK = new Uint32Array(0);
+const NO_CHUNK = new Int32Array(0);
+
+/** Whether the place of a cell is of an entry that has not gone. */
+function isLive(place: number, first: number, span: number): boolean {
+  return place !== 0 && (place - first) >>> 0 < span;
+}
 
 function offsetOf(place: number): number {
   return (place & (CHUNK_ENTRIES - 1)) * ENTRY_WORDS;

@@ -58,7 +58,7 @@ class WaitingRequest implements QueuedEvents, Links<WaitingRequest> {
   }
 
   acknowledge(from: number, to: number, error: Error | null): void {
-    this.block.ids?.ended?.(from, to, error);
+    this.block.ids?.keeper?.ended(from, to, error);
     const events = to - from;
     if (error === null) {
       this.#onDisk += events;

@@ -97,6 +97,12 @@ export function directory(given: unknown): string {
   return isAbsolute(path) || /^\.\.?(?:[/\\]|$)/.test(path) ? path : `./${path}`;
 }
 
+/** Directories: one, or an array of them; `null`: none. */
+export function directories(given: unknown): readonly string[] {
+  if (given === null) return [];
+  return (Array.isArray(given) ? (given as unknown[]) : [given]).map(directory);
+}
+
 /** A list of texts: separated by commas, or an array. */
 export function listOf(what: string, isOne: (text: string) => boolean): Check<readonly string[]> {
   return (given) => {

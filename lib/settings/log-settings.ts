@@ -109,10 +109,12 @@ export function checkLogSettings({
   sinkConcurrency,
   workers,
   idWindowMs,
+  deliverAllMs,
 }: LogSettings & {
   readonly sinkConcurrency: number;
   readonly workers: number;
   readonly idWindowMs: number | null;
+  readonly deliverAllMs: number;
 }): void {
   if ((logTlsCert === null) !== (logTlsKey === null))
     throw invalid('--log-tls-cert and --log-tls-key go together');
@@ -123,4 +125,6 @@ export function checkLogSettings({
   if (workers > 1) throw invalid('--log jetstream needs --workers 1: start more instances instead');
   if (logOrder && sinkConcurrency > 1) throw invalid('--log-order needs --sink-concurrency 1');
   if (idWindowMs !== null && idWindowMs > 0) throw invalid('--id-window needs --log file');
+  if (deliverAllMs > 0)
+    throw invalid('--deliver-all needs --log file: other instances deliver what is in a stream');
 }

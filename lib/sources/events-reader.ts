@@ -1,12 +1,12 @@
 import { ForebayError } from '../base/errors.js';
 import type { ErrorCode } from '../base/errors.js';
-import { timestampEndBytes } from '../event/event.js';
+import { timestampEnding } from '../event/event.js';
 import { NOT_CERTAIN } from '../event/event-scan.js';
 import type { EventScan } from '../event/event-scan.js';
 import { jsonAnswer } from '../seams/http-answer.js';
 import type { HttpAnswer } from '../seams/http-answer.js';
 import { EventBlock } from '../event/event-block.js';
-import { contentOfEvent, contentOfText, lineFacts } from '../event/event-ids.js';
+import { BRACE, contentOf, contentOfText } from '../event/event-ids.js';
 import type { EventIds } from '../event/event-ids.js';
 import type { EventReader, Limits, RequestHead } from '../seams/source.js';
 
@@ -66,7 +66,6 @@ export function isLenient(head: RequestHead): boolean {
 /** The answers to one event, built once. */
 const ACCEPTED = jsonAnswer(202, { status: 'accepted' });
 const DUPLICATE = jsonAnswer(202, { status: 'accepted', duplicate: true });
-const NOTHING = Buffer.alloc(0);
 
 /** Checks the events of a request one by one and keeps their lines. Subclasses cut the body into events. */
 export abstract class EventsReader implements EventReader {
@@ -172,14 +171,13 @@ export abstract class EventsReader implements EventReader {
     this.#checkRoom();
     const { scan, isLenient: isPlaced } = this.#how;
     const { ids } = this.block;
-    const tail = scan?.hasTimestamp === true ? null : timestampEndBytes(Date.now());
+    const ending = scan?.hasTimestamp === true ? BRACE : timestampEnding(Date.now());
+    const text = new Uint8Array(bytes.buffer, bytes.byteOffset + start, end - 1 - start);
     if (ids !== null && scan !== null) {
-      const content = contentOfEvent(bytes, start, end);
-      ids.addJson(bytes, scan.idStart + 1, scan.idEnd - 1, content, lineFacts(content, tail));
+      ids.addJson(bytes, scan.idStart + 1, scan.idEnd - 1, contentOf(text), ending);
       if (isPlaced) this.#places.push(line === null ? { index: this.events } : { line });
     }
-    if (tail === null) this.block.add(bytes, start, end, NOTHING);
-    else this.block.add(bytes, start, end - 1, tail);
+    this.block.addBytes(text, ending.bytes);
   }
 
   /** @throws ForebayError with the place of the event, unless lenient; `BODY_TOO_LARGE` for one event too many */

@@ -125,8 +125,8 @@ void t.test('while it stops, the server says so to probes and to clients', async
   t.match(await get('/ready'), { statusCode: 200, status: 'ready' });
   server.signal('SIGTERM');
   await server.line(/SIGTERM: stopping/);
-  const answers = async (): Promise<boolean> => (await get('/ready').catch(() => null)) !== null;
-  await until(answers, 'it answers'); // between two doors it does not
+  const stops = async (): Promise<boolean> => (await get('/ready'))['code'] === 'NOT_RUNNING';
+  await until(stops, 'what was sent before is answered');
   const closing = { 'retry-after': '1', connection: 'close' };
   t.match(await get('/ready'), {
     statusCode: 503,
@@ -135,10 +135,13 @@ void t.test('while it stops, the server says so to probes and to clients', async
     code: 'NOT_RUNNING',
     reason: 'The server stops',
   });
-  t.match(await get('/health'), { statusCode: 200, status: 'ok', events: { accepted: 1, pending: 1 } });
-  t.match(await get('/metrics'), { statusCode: 503, code: 'NOT_RUNNING' });
+  t.match(await get('/health'), { statusCode: 200, status: 'draining', events: { accepted: 1, pending: 1 } });
+  const { statusCode: ofMetrics, body: metrics } = await request(new URL('/metrics', server.url));
+  t.equal(ofMetrics, 200);
+  t.match(await metrics.text(), 'forebay_refusing{code="NOT_RUNNING"} 1');
   const { statusCode, headers, body } = await request(server.url, {
     method: 'POST',
+    headers: { 'content-type': 'application/json' },
     body: 'x'.repeat(100_000),
   });
   t.match({ statusCode, headers }, { statusCode: 503, headers: closing });

@@ -39,6 +39,8 @@ function slotOf(t: Test, fork: () => FakeWorker): { readonly slot: WorkerSlot; r
   const slot = new WorkerSlot(1, {
     listening: nothing,
     reporting: nothing,
+    reached: nothing,
+    held: nothing,
     asks: nothing,
     ended: (_slot, { how }) => void ends.push(how),
   });

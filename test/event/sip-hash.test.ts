@@ -77,3 +77,13 @@ void t.test('it gives what the definition gives, whatever key, bytes and place',
   );
   t.end();
 });
+
+void t.test(
+  'a text may be longer than the memory that the hash starts with, and a short one may follow',
+  (t) => {
+    const bytes = Uint8Array.from({ length: 300_001 }, (_, index) => index * 7);
+    for (const length of [65_495, 65_496, 65_497, 300_001, 5])
+      t.equal(hashed(KEY, bytes, 0, length), reference(KEY, bytes.subarray(0, length)), `${length}`);
+    t.end();
+  },
+);

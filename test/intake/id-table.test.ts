@@ -24,8 +24,8 @@ void t.test(
   'it knows exactly the ids that were added, kept or are on their way, and are not too old',
   (t) => {
     fc.assert(
-      fc.property(fc.array(step, { maxLength: 400 }), (steps) => {
-        const table = new IdTable(WINDOW_S * 1000, 1_000_000);
+      fc.property(fc.array(step, { maxLength: 400 }), fc.constantFrom(1, -30), (steps, first) => {
+        const table = new IdTable(WINDOW_S * 1000, 1_000_000, first);
         /** `null`: on its way. */
         const known = new Map<number, { place: number; atS: number | null }>();
         let nowS = 1000;
@@ -88,6 +88,20 @@ void t.test('its memory is used again, and a million ids take less than 64 MB', 
   t.equal(table.find(many(2_999_999), 0, 10) === NONE, false);
   const megabytes = (process.memoryUsage().arrayBuffers - before) / 1e6;
   t.ok(megabytes < 64 && table.size === 1_000_001, `${megabytes.toFixed(1)} MB`);
+  t.end();
+});
+
+void t.test('places may come again', (t) => {
+  const table = new IdTable(WINDOW_S * 1000, 30_000, -100_000);
+  for (let id = 0; id < 200_000; id++) {
+    if (table.find(many(id), 0, 10) !== NONE) t.fail(`${id} was not added`);
+    const place = table.add(many(id), 0, 1, 10);
+    table.keep(place, 10);
+    if (place === NONE || table.find(many(id), 0, 10) !== place) t.fail(`${id} is not found`);
+    if (id >= 30_000 && table.find(many(id - 29_998), 0, 10) === NONE) t.fail(`${id} pushes out a newer one`);
+    if (id > 30_000 && table.find(many(id - 30_001), 0, 10) !== NONE) t.fail(`${id} pushes out none`);
+  }
+  t.equal(table.size, 30_001);
   t.end();
 });
 

@@ -141,6 +141,7 @@ const CASES: readonly [Record<string, unknown>, string, string, string | null][]
   [{ deadLetters: { isFull: true, batchesAside: 3 } }, 'trouble', 'The dead letters are full', 'sink'],
   [{ deadLetters: { batchesAside: 3 } }, 'trouble', 'The disk takes no dead letters', 'disk'],
   [{ deadLetters: { isolatedEvents: 1 } }, 'trouble', 'The sink fails at 1 event', 'sink'],
+  [{ refusal: refused('DRAINING') }, 'attention', 'The server is about to stop', null],
   [
     { refusal: refused('QUEUE_FULL') },
     'attention',

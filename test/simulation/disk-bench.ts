@@ -79,6 +79,12 @@ export class DiskBench {
     });
   }
 
+  rename(from: string, to: string): void {
+    this.call<void>((done) => {
+      this.disk.rename(from, to, done);
+    });
+  }
+
   powerCut(odds: Odds = EVEN): void {
     this.disk = this.disk.powerCut(odds);
   }

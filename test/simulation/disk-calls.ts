@@ -48,6 +48,8 @@ export function phaseOf({
       return 'cutting a failed end off';
     case 'unlink':
       return 'deleting a file';
+    case 'rename':
+      return 'replacing a file';
     case 'mkdir':
     case 'rmdir':
       return 'making the log directory';

@@ -15,6 +15,7 @@ export const METHODS = [
   'rmdir',
   'opendir',
   'unlink',
+  'rename',
 ] as const;
 export type Method = (typeof METHODS)[number];
 
@@ -38,6 +39,7 @@ const CODES: Readonly<Record<Method, readonly string[]>> = {
   rmdir: ['EIO', 'EROFS'],
   opendir: ['EMFILE', 'EIO'],
   unlink: ['EIO', 'EROFS'],
+  rename: ['EIO', 'ENOSPC', 'EROFS'],
 };
 
 /** With these the system has looked at the call and turned it down. */

@@ -381,6 +381,8 @@ export class Ledger {
       if (event.known !== null) continue; // it may be stored twice
       // a batch comes as a whole first: a range is its own then, and otherwise that of a part
       if (event.key === '') event.key = batch;
+      // a line that nobody was answered for, and that a cut has left without the rest of its marks, names no run
+      if (event.answer !== 'acknowledged' && event.key.endsWith(`-${file}`)) continue;
       if (event.key !== file && event.key !== batch)
         this.violated(`${event.id} came under two keys, ${event.key} and ${batch}`);
     }

@@ -128,6 +128,47 @@ void t.test('a deleted name comes back without a flush of its directory', (t) =>
   t.end();
 });
 
+void t.test('a renamed file takes the place of the other one, or not, and surely after a flush', (t) => {
+  const isOld = (flushed: boolean): number =>
+    times((bench) => {
+      durableFile(bench);
+      const copy = bench.create('/copy');
+      bench.write(copy, Buffer.alloc(PAGE, NEW), 0);
+      bench.flush(copy);
+      bench.rename('/copy', '/file');
+      t.equal(bench.content('copy'), null);
+      if (flushed) bench.flushDirectory('/');
+      bench.powerCut();
+      const content = bench.content('file');
+      t.ok(is(content, OLD) || is(content, NEW), 'one of the two is always there');
+      return is(content, OLD);
+    });
+  sometimes(t, isOld(false), 'the old one');
+  t.equal(isOld(true), 0);
+  t.end();
+});
+
+void t.test('a name is written by a rename, even if a flush has failed at it before', (t) => {
+  const lost = times((bench) => {
+    bench.flush(bench.create('/file'));
+    bench.disk.faults.rates.fsync = 1;
+    t.throws(() => {
+      bench.flushDirectory('/');
+    });
+    bench.disk.faults.clear();
+    bench.flush(bench.create('/copy'));
+    bench.rename('/copy', '/file');
+    bench.flushDirectory('/');
+    bench.powerCut();
+    return bench.content('file') === null;
+  });
+  t.equal(lost, 0);
+  t.throws(() => {
+    new DiskBench(1).rename('/none', '/file');
+  }, /ENOENT/);
+  t.end();
+});
+
 void t.test('after a failed flush the next one succeeds, and the bytes are gone all the same', (t) => {
   const lost = times((bench) => {
     const fd = durableFile(bench);

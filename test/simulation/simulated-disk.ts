@@ -243,6 +243,18 @@ export class SimulatedDisk {
     this.#submit({ method: 'unlink', path, apply, done });
   }
 
+  /** Each name is durable by itself: with the new one the old one may come back at a power cut. */
+  rename(from: string, to: string, done: Callback<void>): void {
+    const apply = (): void => {
+      const parent = this.tree.parent(from, 'rename');
+      const node = parent.names.get(this.tree.nameOf(from));
+      if (node === undefined) throw systemError('ENOENT', 'rename', from);
+      this.tree.parent(to, 'rename').set(this.tree.nameOf(to), node);
+      parent.set(this.tree.nameOf(from), null);
+    };
+    this.#submit({ method: 'rename', path: to, adds: true, apply, done });
+  }
+
   tryLock(fd: number, isShared: boolean = false): boolean {
     const descriptor = this.#descriptor(fd);
     const lock = isShared ? 'shared' : 'exclusive';

@@ -209,6 +209,7 @@ void t.test('ls lists batches in order of delivery, and all else', async (t) => 
   mkdirSync(join(dir, 'quarantine'));
   writeFileSync(join(dir, 'quarantine', name(1)), 'bad\n');
   writeFileSync(join(dir, 'no\u001btes'), '');
+  writeFileSync(join(dir, 'forebay.copy-0123456789abcdef'), '');
   mkdirSync(join(dir, name(11)));
   symlinkSync(join(dir, name(1)), join(dir, name(12)));
   const { code, out } = await tool('ls', '--log-dir', dir);
@@ -225,6 +226,7 @@ void t.test('ls lists batches in order of delivery, and all else', async (t) => 
   t.match(out, `${name(11)}: not a plain file, left alone\n`);
   t.match(out, `${name(12)}: not a plain file, left alone\n`);
   t.match(out, 'no\\u001btes: not a batch file, left alone\n');
+  t.notMatch(out, /forebay\.copy/, 'a copy that a killed run has left is no foreign file');
   const json = await tool('ls', '--json', '--log-dir', dir);
   const objects = json.out
     .trim()

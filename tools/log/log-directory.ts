@@ -4,7 +4,7 @@ import { lookThrough } from '../../lib/logs/file/directory-entries.js';
 import { statsOf } from '../../lib/logs/file/file-system.js';
 import type { FileSystem } from '../../lib/logs/file/file-system.js';
 import { deadLetterFiles } from '../../lib/logs/file/aside/letter-files.js';
-import { EARLIER_OPERATIONS, OPERATIONS, OURS } from '../../lib/logs/file/directory-listing.js';
+import { EARLIER_OPERATIONS, isOurs, OPERATIONS } from '../../lib/logs/file/directory-listing.js';
 import { QUARANTINE } from '../../lib/logs/file/aside/quarantine.js';
 import { workersWithDirectory } from '../../lib/logs/file/worker-directories.js';
 import { isWorkerDirectory, workerDirectory } from '../../lib/logs/file/worker-name.js';
@@ -37,7 +37,7 @@ export async function listDirectory(fs: FileSystem, dir: string): Promise<LogDir
       const { name } = entry;
       if (isBatchName(name)) (entry.isFile() ? batches : notPlain).push(name);
       else if (name === OPERATIONS || name === EARLIER_OPERATIONS) operations.push(name);
-      else if (!OURS.has(name) && !isWorkerDirectory(entry)) foreign.push(name);
+      else if (!isOurs(name) && !isWorkerDirectory(entry)) foreign.push(name);
     }
     return {
       batches: inOrder(batches),

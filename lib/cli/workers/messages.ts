@@ -23,6 +23,10 @@ export type FromWorker =
   | { readonly kind: 'reporting' }
   | { readonly kind: 'listening'; readonly isTls: boolean }
   | { readonly kind: 'failed'; readonly code: ErrorCode | null; readonly message: string }
+  /** How far a worker has come in closing its door; all go from one step to the next together. */
+  | { readonly kind: 'step'; readonly step: ClosingStep }
+  /** It has accepted a connection, from this port, and holds it. */
+  | { readonly kind: 'held'; readonly port: number }
   | { readonly kind: 'stopped'; readonly counts: EventCounts }
   | { readonly kind: 'report'; readonly id: number; readonly report: Report }
   | { readonly kind: 'question'; readonly id: number; readonly question: Question };
@@ -30,11 +34,16 @@ export type FromWorker =
 export type FromSupervisor =
   | { readonly kind: 'leftovers delivered' }
   | { readonly kind: 'stop' }
+  /** All have come as far. */
+  | { readonly kind: 'go on'; readonly step: ClosingStep }
   | { readonly kind: 'reload' }
   | { readonly kind: 'report'; readonly id: number; readonly depth: Depth }
   | { readonly kind: 'reply'; readonly id: number; readonly reply: Reply }
   /** A text for open pages. */
   | { readonly kind: 'page'; readonly text: string };
+
+/** Its delivery has ended; it holds the connections it accepts; it accepts none. */
+export type ClosingStep = 'ended' | 'holding' | 'closed';
 
 /** The environment variable with the task of a worker, as JSON. It is no setting. */
 export const TASK_VARIABLE = 'TASK_OF_FOREBAY_WORKER';

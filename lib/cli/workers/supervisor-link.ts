@@ -1,6 +1,7 @@
 import cluster from 'node:cluster';
 import { EventEmitter } from 'node:events';
 import { asError, ForebayError } from '../../base/errors.js';
+import type { DoorsTogether } from '../../door/departures.js';
 import type { ProbeAnswer } from '../../door/probes.js';
 import type { LiveFeed } from '../../observe/page/live-feed.js';
 import type { LiveStream } from '../../observe/page/live-stream.js';
@@ -9,7 +10,7 @@ import { mergeProbes } from '../../observe/together/merge-probes.js';
 import type { OwnReports } from '../../observe/together/own-reports.js';
 import type { Depth } from '../../observe/together/report.js';
 import { TASK_VARIABLE } from './messages.js';
-import type { FromSupervisor, FromWorker, Question, Reply, Task } from './messages.js';
+import type { ClosingStep, FromSupervisor, FromWorker, Question, Reply, Task } from './messages.js';
 
 /** How long the supervisor may take to ask all workers, in milliseconds. */
 const REPLY_MS = 5000;
@@ -18,11 +19,19 @@ interface Events {
   stop: [];
   reload: [];
   'leftovers delivered': [];
+  'go on': [step: ClosingStep];
 }
 
 /** What a worker has of its supervisor. */
 export class SupervisorLink extends EventEmitter<Events> implements LiveFeed {
   readonly task: Task;
+  /** Those of all workers. */
+  readonly doors: DoorsTogether = {
+    ended: async (waitMs) => this.#reached('ended', waitMs),
+    holding: async (waitMs) => this.#reached('holding', waitMs),
+    held: ({ remotePort: port }) => void (port !== undefined && this.tell({ kind: 'held', port })),
+    closed: async (waitMs) => this.#reached('closed', waitMs),
+  };
   readonly #waiting = new Map<number, (reply: Reply) => void>();
   readonly #asked = new Map<string, Promise<Reply>>();
   #questions = 0;
@@ -63,6 +72,24 @@ export class SupervisorLink extends EventEmitter<Events> implements LiveFeed {
     await new Promise<void>((resolve) => {
       this.once('leftovers delivered', resolve);
     });
+  }
+
+  /** Tells how far it has come in closing its door. Resolves when all workers have, or after a while. */
+  async #reached(step: ClosingStep, waitMs: number): Promise<void> {
+    const heard = new Promise<void>((resolve) => {
+      const onStep = (each: ClosingStep): void => {
+        if (each === step) end();
+      };
+      const end = (): void => {
+        clearTimeout(timer);
+        this.off('go on', onStep);
+        resolve();
+      };
+      const timer = setTimeout(end, waitMs);
+      this.on('go on', onStep);
+    });
+    await this.tell({ kind: 'step', step });
+    await heard;
   }
 
   /** From now on this worker answers what the supervisor asks. */
@@ -145,6 +172,9 @@ export class SupervisorLink extends EventEmitter<Events> implements LiveFeed {
       case 'stop':
         this.#isStopping = true;
         this.emit('stop');
+        break;
+      case 'go on':
+        this.emit('go on', message.step);
         break;
       case 'reload':
         this.emit('reload');

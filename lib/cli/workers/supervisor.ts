@@ -1,20 +1,26 @@
 import cluster from 'node:cluster';
 import { asError, ForebayError } from '../../base/errors.js';
 import type { ErrorCode } from '../../base/errors.js';
+import { silentLogger } from '../../base/reporter.js';
 import type { Logger } from '../../base/reporter.js';
 import { createForebay } from '../../forebay.js';
 import type { Forebay } from '../../forebay.js';
 import { mergeCounts } from '../../observe/together/merge-statistics.js';
-import { leftLogDirs } from '../../open-log.js';
+import { adoptedLogDirs, allLogDirs, leftLogDirs } from '../../open-log.js';
 import { kindNamed } from '../../seams/sink-kind.js';
 import { ofTable } from '../../settings/option-table.js';
+import { declaredSources } from '../../settings/source-settings.js';
+import { openSources } from '../../sources/registry.js';
 import { PIPELINE_SETTINGS } from '../../settings/pipeline-settings.js';
 import { SINK_KINDS } from '../../sinks/registry.js';
+import { idRulesOf } from '../id-rules.js';
+import { tellLeft } from '../left-behind.js';
 import { Leftovers } from '../leftovers.js';
 import { tellListening, tellStart } from '../serve.js';
 import type { ServerSettings } from '../server-settings.js';
-import { CLOSING_MS, endAtOnce, Stopping, tellStopped } from '../stopping.js';
+import { CLOSING_MS, deliverAll, endAtOnce, Stopping, tellStopped } from '../stopping.js';
 import { claimedPort } from './claimed-port.js';
+import { ClosingTogether } from './closing-together.js';
 import type { Task } from './messages.js';
 import { WholeView } from './whole-view.js';
 import { leftoverReports } from './worker-reports.js';
@@ -36,10 +42,15 @@ export async function supervise(settings: ServerSettings, logger: Logger): Promi
   };
   const { workers, logDir, sinkConcurrency } = settings;
   const leftDirs = await leftLogDirs(logDir, workers);
-  const connections = sinkConcurrency * (1 + leftDirs.length);
+  const adopted = await adoptedLogDirs(settings.adopt, logDir);
+  const connections = sinkConcurrency * (1 + leftDirs.length + adopted.length);
   const sink = await kindNamed(SINK_KINDS, settings.sink).open(settings, { connections, logger });
+  const idRules =
+    adopted.length === 0
+      ? []
+      : idRulesOf(openSources(declaredSources(settings), { logger: silentLogger }), settings);
   const shared = { ...settings, ...diskShare(settings, workers) };
-  const leftovers = new Leftovers(leftDirs, shared, sink, logger);
+  const leftovers = new Leftovers({ left: leftDirs, adopted, idRules }, shared, sink, logger);
   const supervisor = new Supervisor({ ...settings }, ports, logger);
   // it has the lock of the directory, and delivers what a run without workers has left in it
   const forebay = createForebay({
@@ -59,7 +70,7 @@ export async function supervise(settings: ServerSettings, logger: Logger): Promi
     sink: forebay.sink,
     showsData: settings.page === 'data',
   });
-  await supervisor.run(forebay, leftovers, view);
+  await supervisor.run(forebay, leftovers, adopted, view);
 }
 
 class Supervisor {
@@ -76,6 +87,9 @@ class Supervisor {
   #isStarted = false;
   #started: () => void = () => undefined;
   #failed: (error: Error) => void = () => undefined;
+  readonly #closing: ClosingTogether;
+  /** Resolves when no worker runs, in a stop. */
+  readonly #workersEnded: Promise<void>;
   #allEnded: () => void = () => undefined;
 
   constructor(
@@ -84,6 +98,9 @@ class Supervisor {
     logger: Logger,
   ) {
     const { workers } = settings;
+    this.#workersEnded = new Promise((resolve) => {
+      this.#allEnded = resolve;
+    });
     this.#settings = settings;
     this.#logger = logger;
     this.#ports = ports;
@@ -100,11 +117,18 @@ class Supervisor {
           slot.tell({ kind: 'reply', id, reply });
         });
       },
+      reached: (): void => {
+        this.#closing.look();
+      },
+      held: (from: number): void => {
+        this.#closing.held(from);
+      },
       reporting: (slot: WorkerSlot): void => {
         if (this.#areLeftoversDelivered) slot.tell({ kind: 'leftovers delivered' });
       },
     };
     this.slots = Array.from({ length: workers }, (_, index) => new WorkerSlot(index + 1, events));
+    this.#closing = new ClosingTogether(this.slots, { host: settings.host, port: ports.port });
   }
 
   startWorkers(): void {
@@ -115,14 +139,23 @@ class Supervisor {
     for (const slot of this.slots) slot.start(this.#task);
   }
 
-  async run(forebay: Forebay, leftovers: Leftovers, view: WholeView): Promise<void> {
+  async run(
+    forebay: Forebay,
+    leftovers: Leftovers,
+    adopted: readonly string[],
+    view: WholeView,
+  ): Promise<void> {
     const logger = this.#logger;
     this.#view = view;
     const stopping = new Stopping({
       ...this.#settings,
       logger,
       giveUp: () => this.endAtOnce(),
-      end: async () => this.#end(forebay, leftovers),
+      drain: () => {
+        for (const slot of this.slots) slot.stop(); // each takes events for as long
+        this.#lookForEnd();
+      },
+      end: async () => this.#end(forebay, leftovers, adopted),
     });
     this.#stopping = stopping;
     stopping.onSignals();
@@ -157,18 +190,14 @@ class Supervisor {
     return endAtOnce();
   }
 
-  async #end(forebay: Forebay, leftovers: Leftovers): Promise<void> {
-    const { shutdownTimeoutMs } = this.#settings;
-    const ended = new Promise<void>((resolve) => {
-      this.#allEnded = resolve;
-    });
-    for (const slot of this.slots) slot.stop();
-    this.#lookForEnd();
+  async #end(forebay: Forebay, leftovers: Leftovers, adopted: readonly string[]): Promise<number> {
+    const { deliverAllMs, shutdownTimeoutMs, logDir } = this.#settings;
+    await deliverAll([forebay, ...leftovers.forebays], deliverAllMs);
     const endMs = performance.now() + shutdownTimeoutMs - CLOSING_MS;
     const waitMs = (): number => Math.max(0, endMs - performance.now());
     await leftovers.stop(waitMs());
     await forebay.stop(waitMs());
-    await ended;
+    await this.#workersEnded;
     this.#view?.close();
     const counts = [forebay, ...leftovers.forebays].map((each) => each.counts());
     const unknown: number[] = [];
@@ -177,7 +206,10 @@ class Supervisor {
       else counts.push(stoppedWith);
     }
     const besides = unknown.length === 0 ? '' : `, without what worker ${unknown.join(' and ')} had`;
-    tellStopped(mergeCounts(counts), this.#logger, besides);
+    const sum = mergeCounts(counts);
+    tellStopped(sum, this.#logger, besides);
+    if (deliverAllMs === 0) return 0;
+    return tellLeft([...(await allLogDirs(logDir)), ...adopted], sum, this.#logger);
   }
 
   #listening(isTls: boolean): void {
@@ -190,6 +222,7 @@ class Supervisor {
   #ended(slot: WorkerSlot, { how, failure }: WorkerEnd): void {
     this.#view?.ended(slot);
     if (this.#stopping?.signal.aborted === true) {
+      this.#closing.look();
       this.#lookForEnd();
       return;
     }

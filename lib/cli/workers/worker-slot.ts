@@ -5,7 +5,7 @@ import { asError } from '../../base/errors.js';
 import type { ErrorCode } from '../../base/errors.js';
 import type { Depth, Report } from '../../observe/together/report.js';
 import { TASK_VARIABLE } from './messages.js';
-import type { FromSupervisor, FromWorker, Question, Task } from './messages.js';
+import type { ClosingStep, FromSupervisor, FromWorker, Question, Task } from './messages.js';
 
 /** How long a worker may take to say how it is, in milliseconds. */
 const REPORT_MS = 2000;
@@ -36,6 +36,8 @@ export interface SlotEvents {
   listening(slot: WorkerSlot, isTls: boolean): void;
   ended(slot: WorkerSlot, end: WorkerEnd): void;
   reporting(slot: WorkerSlot): void;
+  reached(slot: WorkerSlot): void;
+  held(port: number): void;
   asks(slot: WorkerSlot, id: number, question: Question): void;
 }
 
@@ -47,6 +49,8 @@ export class WorkerSlot {
   restarts = 0;
   /** Whether it answers when it is asked for a report. */
   isReporting = false;
+  /** How far it has come in closing its door; `null`: it has not begun. */
+  step: ClosingStep | null = null;
   /** What it held when it stopped; `null`: it did not say. */
   stoppedWith: EventCounts | null = null;
   readonly #events: SlotEvents;
@@ -158,6 +162,13 @@ export class WorkerSlot {
         break;
       case 'failed':
         this.#failure = { code: message.code, message: message.message };
+        break;
+      case 'step':
+        this.step = message.step;
+        this.#events.reached(this);
+        break;
+      case 'held':
+        this.#events.held(message.port);
         break;
       case 'stopped':
         this.stoppedWith = message.counts;

@@ -89,8 +89,10 @@ export class AppendLog extends LogCounts implements EventLog {
     for (const { code, text } of found.remarks) reporter.warn(code, text);
     const log = new AppendLog(options, fs, lock, found);
     await log.#reserve.tryToHold();
-    if (options.ids && log.ids !== null)
-      await openIds({ ...options.ids, fs, dir, reporter, names: log.#names, segments: log.ids });
+    if (options.ids && log.ids !== null) {
+      const ofLog = { names: log.#names, logNames: log.#directorySync, segments: log.ids };
+      await openIds({ ...options.ids, ...ofLog, fs, dir, reporter });
+    }
     return log;
   }
 

@@ -11,6 +11,7 @@ import type { ErrorCode } from '../../base/errors.js';
 import type { FileSystem } from './file-system.js';
 import { diskBytes } from './disk-blocks.js';
 import { QUARANTINE } from './aside/quarantine.js';
+import { isCopyName } from './ids/copy-name.js';
 import { ID_WINDOW } from './ids/segment-name.js';
 import { RESERVE_FILE } from './reserve.js';
 import { count } from '../../base/words.js';
@@ -21,7 +22,7 @@ export const OPERATIONS = 'operations.jsonl';
 export const EARLIER_OPERATIONS = 'operations.1.jsonl';
 
 /** Forebay's own names in a log directory, besides batch files. */
-export const OURS: ReadonlySet<string> = new Set([
+const OURS: ReadonlySet<string> = new Set([
   LOCK_FILE,
   PROBE_FILE,
   RESERVE_FILE,
@@ -32,6 +33,11 @@ export const OURS: ReadonlySet<string> = new Set([
   EARLIER_OPERATIONS,
   '.gitignore',
 ]);
+
+/** Whether it is a name that Forebay gives in a log directory, other than that of a batch file. */
+export function isOurs(name: string): boolean {
+  return OURS.has(name) || isCopyName(name);
+}
 
 /** The survey keeps at most this many sizes, of 150 bytes: reading them again takes a tenth of the time of replay. */
 const SIZES_KEPT = 10_000;
@@ -49,6 +55,8 @@ export interface Survey {
   readonly bytes: number;
   /** The sizes of some of them in bytes, by name. They do not change: nobody appends to a file of an earlier run. */
   readonly sizes: Map<string, number>;
+  /** Copies that killed runs have left. */
+  readonly copies: readonly string[];
   /** Remarks for the operator, in words. */
   readonly remarks: readonly { readonly code: ErrorCode; readonly text: string }[];
 }
@@ -89,6 +97,7 @@ async function batchesIn(
     let bytes = 0;
     let names: string[] = [];
     const sizes = new Map<string, number>();
+    const copies: string[] = [];
     const foreign: Foreign = { files: 0, some: [] };
     const measure = async (): Promise<void> => {
       for (const [index, size] of (await sizesOf(fs, dir, names)).entries()) {
@@ -100,7 +109,8 @@ async function batchesIn(
     };
     for await (const entry of entries) {
       const { name } = entry;
-      if (OURS.has(name) || isWorkerDirectory(entry)) continue;
+      if (isCopyName(name) && entry.isFile()) copies.push(name);
+      if (isOurs(name) || isWorkerDirectory(entry)) continue;
       if (!isBatch(entry)) {
         foreign.files++;
         if (foreign.some.length < FOREIGN_NAMED) foreign.some.push(join(dir, name));
@@ -111,7 +121,7 @@ async function batchesIn(
       if (names.push(name) >= SIZES_AT_ONCE) await measure();
     }
     await measure();
-    return { newest, batches, bytes, sizes, foreign };
+    return { newest, batches, bytes, sizes, copies, foreign };
   });
 }
 

@@ -5,6 +5,7 @@ import { lockDirectory } from './directory-lock.js';
 import type { DirectoryLock } from './directory-lock.js';
 import { makeDirectory } from './file-system.js';
 import type { FileSystem } from './file-system.js';
+import { removeCopies } from './ids/left-copies.js';
 
 /**
  * Locks a log directory, creating it if there is none, and finds the leftovers of earlier runs.
@@ -18,9 +19,11 @@ export async function openDirectory(
   let lock: DirectoryLock | undefined;
   try {
     await makeDirectory(fs, dir);
-    lock = await lockDirectory(fs, dir);
+    const opened = await lockDirectory(fs, dir);
+    lock = opened;
     const found = await survey(fs, dir);
-    return { lock, found };
+    await removeCopies(fs, dir, found.copies, async () => opened.confirm());
+    return { lock: opened, found };
   } catch (error) {
     await lock?.release();
     if (error instanceof ForebayError && error.code !== 'LOG_DIR_LOST') throw error;

@@ -83,7 +83,7 @@ function writeLines(
       const [textAt, textEnd] = [block.startOf(index), block.startOf(index + 1)];
       const ofId = ids === null ? null : idMark(ids, index);
       const ofRun = at === start ? mark : null;
-      at = writeMarkedLine(target, at, bytes, textAt, textEnd, ofRun, ofId, ids?.lineOf(index)?.sum);
+      at = writeMarkedLine(target, at, bytes, textAt, textEnd, ofRun, ofId, ids?.lineSum(index));
     }
   }
   return at;

@@ -21,6 +21,7 @@ type Calls = Pick<
   | 'lstat'
   | 'statfs'
   | 'unlink'
+  | 'rename'
 >;
 
 /**

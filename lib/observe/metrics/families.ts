@@ -28,6 +28,7 @@ const REFUSALS: readonly ErrorCode[] = [
   'IN_DOUBT',
   'LOG_DIR_LOST',
   'NOT_RUNNING',
+  'DRAINING',
 ];
 
 /** Bounds that are set, not counted: those of a log that takes no events are no part of the sums. */

@@ -51,6 +51,8 @@ export function mergeProbes(
   const events = mergeCounts(reports.map(({ report }) => report.probes.health.body.events));
   const log = bad?.report.probes.health.body.log ?? { writable: true };
   const worse = bad === undefined ? why : { worker: bad.worker };
-  const body = { status: worse === undefined ? 'ok' : 'failed', ...worse, log, events, sink, workers };
+  const drains = reports.some(({ report }) => report.probes.health.body.status === 'draining');
+  const well = drains ? 'draining' : 'ok';
+  const body = { status: worse === undefined ? well : 'failed', ...worse, log, events, sink, workers };
   return { status: worse === undefined ? 200 : 503, body, headers: {} };
 }

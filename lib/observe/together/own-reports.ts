@@ -34,7 +34,11 @@ export class OwnReports {
   }
 
   #probes(): Probes {
-    return { health: health(this.#forebay), ready: readiness(this.#forebay, this.#door.refusal()) };
+    const { isDraining } = this.#door;
+    return {
+      health: health(this.#forebay, isDraining),
+      ready: readiness(this.#forebay, this.#door.refusal()),
+    };
   }
 
   #page(disk: PageReport['disk'], looks: boolean): PageReport | null {

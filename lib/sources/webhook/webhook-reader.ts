@@ -100,7 +100,7 @@ export class WebhookReader implements EventReader {
     if (id === undefined) this.idsMade++;
     // an id that is made here is new each time; headers may differ when the same comes again
     if (this.#ids === null || (id === undefined && !this.#ids.isKeyed)) return;
-    this.#ids.addText(id ?? '', contentOf(bytes, 0, bytes.length));
+    this.#ids.addText(id ?? '', contentOf(bytes));
     this.block.ids = this.#ids;
   }
 

@@ -798,13 +798,13 @@ export const MUTANTS: readonly Mutant[] = [
     edits: [
       {
         file: 'lib/logs/file/ids/left-ids.ts',
-        find: 'if (flushes && ids.length > 0) await writeAgain(fs, path, size);',
-        replace: 'void writeAgain;',
+        find: 'await copies.replace({ path, fd, stats }, addTo(durable));',
+        replace: 'void durable;\n    return ids;',
       },
       {
         file: 'lib/logs/file/ids/left-ids.ts',
-        find: 'if (flushes && found.size > 0) await flushDirectory(fs, dir);',
-        replace: 'void flushDirectory;',
+        find: 'if (copies !== null && found.size > 0) await flushNames();',
+        replace: 'void flushNames;',
       },
     ],
     violates: new RegExp(`${NOT_STORED.source}|is stored twice`),

@@ -1,28 +1,44 @@
 import { ID_WORDS } from '../../../event/event-ids.js';
 import type { EventIds } from '../../../event/event-ids.js';
 
+interface Words {
+  words: Uint32Array<ArrayBuffer>;
+  used: number;
+}
+
 /** The ids of the events of a batch file, by source. */
 export class FileIds {
-  readonly #sources = new Map<string, { words: Uint32Array<ArrayBuffer>; used: number }>();
+  readonly #sources = new Map<string, Words>();
 
   /** Adds those of events from number `from` to before `to`. */
-  add({ scope, words }: Pick<EventIds, 'scope' | 'words'>, from: number, to: number): void {
-    this.addWords(scope.source, words, from * ID_WORDS, to * ID_WORDS);
+  add(ids: EventIds, from: number, to: number): void {
+    const ofSource = this.#withRoom(ids.scope.source, (to - from) * ID_WORDS);
+    const { words } = ofSource;
+    for (let index = from; index < to; index++) {
+      const at = ids.at(index);
+      for (let word = 0; word < ID_WORDS; word++) words[ofSource.used++] = ids.words[at + word] ?? 0;
+    }
   }
 
-  addWords(source: string, words: Uint32Array, from = 0, to = words.length): void {
+  addWords(source: string, words: Uint32Array): void {
+    const ofSource = this.#withRoom(source, words.length);
+    ofSource.words.set(words, ofSource.used);
+    ofSource.used += words.length;
+  }
+
+  #withRoom(source: string, more: number): Words {
     let ofSource = this.#sources.get(source);
     if (ofSource === undefined) {
       ofSource = { words: new Uint32Array(0), used: 0 };
       this.#sources.set(source, ofSource);
     }
-    const end = ofSource.used + to - from;
+    const end = ofSource.used + more;
     if (end > ofSource.words.length) {
       const larger = new Uint32Array(Math.max(end, 2 * ofSource.words.length, 16 * ID_WORDS));
       larger.set(ofSource.words);
       ofSource.words = larger;
     }
-    for (let at = from; at < to; at++) ofSource.words[ofSource.used++] = words[at] ?? 0;
+    return ofSource;
   }
 
   /** Takes all ids of a source, as they are. */

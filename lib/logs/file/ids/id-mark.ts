@@ -10,6 +10,8 @@
  *   id is made of more than the line has: the source of a CloudEvent, the body of a webhook, an `Idempotency-Key`.
  */
 import { createHash } from 'node:crypto';
+import { crc32 } from 'node:zlib';
+import { Ending } from '../../../event/ending.js';
 import { contentOf, ID_WORDS, idBytes, maskOf } from '../../../event/event-ids.js';
 import type { EventIds, IdScope } from '../../../event/event-ids.js';
 import { idOfLine } from '../../../event/event.js';
@@ -28,13 +30,19 @@ export const ID_MARKS_BYTES: readonly number[] = [SHORT_BYTES, OF_HOLDER_BYTES, 
 /** The end of a line whose event came without `timestamp`, as `timestampEnd` makes it. */
 const TAIL = /,"timestamp":-?\d+\}$/;
 
+/** The mark of an event, and the CRC-32 of the text before it and of it. */
+export type IdMark = Pick<Ending, 'bytes' | 'sumAfter'>;
+
 /** The characters of each half byte, as one number of 32 bits in the order of this machine. */
 const NIBBLES = Uint32Array.from({ length: 16 }, (_, nibble) => {
   const bytes = Uint8Array.from([8, 4, 2, 1], (bit) => ((nibble & bit) === 0 ? SPACE : TAB));
   return new Uint32Array(bytes.buffer)[0] ?? 0;
 });
 const characters = new Uint32Array(LONG_BYTES / 4);
-const longMark = new Uint8Array(characters.buffer);
+const longMark: IdMark = {
+  bytes: new Uint8Array(characters.buffer),
+  sumAfter: (sum) => crc32(longMark.bytes, sum),
+};
 
 /** The number of a source in the marks of its events. Sources of one server must not have the same. */
 export function sourceTag(source: string): number {
@@ -58,19 +66,28 @@ export function sameTag(sources: readonly string[]): readonly [string, string] |
 /** The marks of a scope: its number, and the short form without and with a timestamp of the server. */
 interface OfScope {
   readonly tag: number;
-  readonly short: readonly [Uint8Array, Uint8Array];
+  readonly short: readonly [Ending, Ending];
 }
 
 const scopes = new WeakMap<IdScope, OfScope>();
+/** Mostly all events that are written together have the same. */
+let lastScope: IdScope | null = null;
+let lastOfScope: OfScope | null = null;
 
 function ofScope(scope: IdScope): OfScope {
+  if (lastOfScope !== null && scope === lastScope) return lastOfScope;
+  lastScope = scope;
+  return (lastOfScope = newOfScope(scope));
+}
+
+function newOfScope(scope: IdScope): OfScope {
   let known = scopes.get(scope);
   if (known === undefined) {
     const { source, holder } = scope;
     const tag = sourceTag(source);
-    const short = (flags: number): Uint8Array => {
+    const short = (flags: number): Ending => {
       const ofHolder = holder === null ? '' : bitsOf(holder, HOLDER_BITS);
-      return Buffer.from(bitsOf(flags, FLAG_BITS) + bitsOf(tag, SOURCE_BITS) + ofHolder);
+      return new Ending(Buffer.from(bitsOf(flags, FLAG_BITS) + bitsOf(tag, SOURCE_BITS) + ofHolder));
     };
     known = { tag, short: [short(0), short(1)] };
     scopes.set(scope, known);
@@ -89,15 +106,13 @@ export function idMarkBytes({ areInLines, scope }: EventIds): number {
 }
 
 /** The mark of an event. The next call may overwrite it. */
-export function idMark(ids: EventIds, index: number): Uint8Array {
+export function idMark(ids: EventIds, index: number): IdMark {
   const { tag, short } = ofScope(ids.scope);
-  const line = ids.lineOf(index);
-  if (line !== null) return short[line.hasTail ? 1 : 0];
-  const { words } = ids;
+  if (ids.areInLines) return short[ids.isTimed(index) ? 1 : 0];
   let at = 0;
   for (let bit = SOURCE_BITS - 4; bit >= 0; bit -= 4) characters[at++] = NIBBLES[(tag >>> bit) & 15] ?? 0;
-  for (let word = index * ID_WORDS; word < (index + 1) * ID_WORDS; word++) {
-    const value = words[word] ?? 0;
+  for (let word = 0; word < ID_WORDS; word++) {
+    const value = ids.words[ids.at(index) + word] ?? 0;
     for (let bit = WORD_BITS - 4; bit >= 0; bit -= 4) characters[at++] = NIBBLES[(value >>> bit) & 15] ?? 0;
   }
   return longMark;
@@ -135,6 +150,6 @@ export function readIdMark(text: Buffer, mark: Uint8Array, hash: SipHash, words:
   words[2] = hash.c ^ mask[2];
   // the tail is ASCII, so it is as long in bytes
   const tailBytes = hasTail ? (TAIL.exec(line)?.[0].length ?? 1) : 1;
-  words[3] = contentOf(text, 0, text.length - tailBytes);
+  words[3] = contentOf(text.subarray(0, text.length - tailBytes));
   return tag;
 }

@@ -10,19 +10,23 @@ import { writeNewFile } from '../new-file.js';
 export const SECRET_FILE = 'secret';
 const TEXT = new RegExp(`^[\\da-f]{${2 * SIP_KEY_BYTES}}\\n$`);
 
-/** The secret in a directory; a new one if there is none, or if a crash has cut it off. @throws the system's error */
-export async function openSecret(fs: FileSystem, dir: string): Promise<Buffer> {
+/**
+ * The secret in a directory, which an earlier run has left; a new one if there is none, or if a crash has cut it off.
+ *
+ * @throws the system's error
+ */
+export async function openSecret(fs: FileSystem, dir: string): Promise<{ secret: Buffer; isLeft: boolean }> {
   const path = join(dir, SECRET_FILE);
   const text = await readAll(fs, path, null).catch((error: unknown) => {
     if (systemCode(error) === 'ENOENT') return null;
     throw error;
   });
   const found = text === null ? null : secretIn(text);
-  if (found !== null) return found;
+  if (found !== null) return { secret: found, isLeft: true };
   if (text !== null) await unlink(fs, path);
   const secret = newSecret();
   await writeNewFile(fs, path, Buffer.from(`${secret.toString('hex')}\n`));
-  return secret;
+  return { secret, isLeft: false };
 }
 
 /** The secret that a file holds; `null` if it is malformed. */

@@ -7,15 +7,15 @@ import { Subdirectory } from '../aside/subdirectory.js';
 import type { SubdirectoryOwner } from '../aside/subdirectory.js';
 import type { Fsync } from '../batch-file.js';
 import { unlink } from '../closing.js';
-import { flushDirectory, readAll } from '../file-system.js';
+import { readAll } from '../file-system.js';
 import type { FileIds } from './file-ids.js';
 import { readSegment } from './id-record.js';
 import type { IdRecord } from './id-record.js';
 import { checkOf, newSecret, openSecret, SECRET_FILE } from './id-secret.js';
-import { flushFile } from './left-durable.js';
+import { LeftCopies, removeCopies } from './left-copies.js';
 import { SegmentFile } from './segment-file.js';
 import type { SegmentSums } from './segment-file.js';
-import { giveRecords, readSegmentFile, segmentNames } from './segment-reading.js';
+import { giveRecords, readSegmentFile, windowFiles } from './segment-reading.js';
 import type { SegmentReading } from './segment-reading.js';
 import { ID_WINDOW, SegmentNames } from './segment-name.js';
 
@@ -55,6 +55,7 @@ export class IdSegments implements IdStore {
   failures = 0;
   readonly #options: IdSegmentsOptions;
   readonly #dir: Subdirectory;
+  readonly copies: LeftCopies;
   readonly #failing: Outage;
   #secret = newSecret();
   #names = new SegmentNames(null);
@@ -73,6 +74,7 @@ export class IdSegments implements IdStore {
   constructor(options: IdSegmentsOptions) {
     this.#options = options;
     this.#dir = new Subdirectory(options, ID_WINDOW);
+    this.copies = new LeftCopies(options);
     this.#failing = new Outage(options.reporter, null);
   }
 
@@ -96,17 +98,22 @@ export class IdSegments implements IdStore {
 
   /** Opens the secret and reads the segments of earlier runs. Never rejects. */
   async open(): Promise<void> {
-    const { fs } = this.#options;
+    const { fs, confirmLock } = this.#options;
+    const { path } = this.#dir;
     try {
       await this.#dir.ensure();
-      this.#secret = await openSecret(fs, this.#dir.path);
-      const names = await segmentNames(fs, this.#dir.path);
+      const { segments: names, copies: left } = await windowFiles(fs, path);
+      await removeCopies(fs, path, left, confirmLock);
+      const { secret, isLeft } = await openSecret(fs, path);
+      this.#secret = secret;
       this.#names = new SegmentNames(names.at(-1) ?? null);
-      // a killed run may not have flushed them
-      if (this.flushes && names.length > 0) {
-        await flushFile(fs, join(this.#dir.path, SECRET_FILE));
-        await flushDirectory(fs, this.#dir.path);
-      }
+      // a run may have been killed at a flush of these; the segments before it had ended
+      const inDoubt = [...(isLeft ? [SECRET_FILE] : []), ...names.slice(-1)];
+      // if that fails, what they hold is right all the same, and may not outlive a power cut
+      const failed = (error: unknown): void => {
+        this.#failed(error);
+      };
+      if (this.flushes) await this.copies.replaceAll(path, inDoubt, failed);
       for (const name of names) {
         const read = await readSegmentFile(this.#reading, name);
         if (read === null) continue;

@@ -7,14 +7,16 @@ import { isBatchName, timeOf } from '../batch-name.js';
 import type { BatchNames } from '../batch-name.js';
 import { checkedText } from '../checksum.js';
 import { lookAtBatches } from '../directory-listing.js';
-import { BeingWritten, flushDirectory, withOpen } from '../file-system.js';
+import type { DirectorySync } from '../directory-sync.js';
+import { BeingWritten, withOpen } from '../file-system.js';
 import type { FileSystem } from '../file-system.js';
 import { FILE_BOUNDS, partsOf } from '../large-file.js';
+import type { Part } from '../large-file.js';
 import { marksAt } from '../run-mark.js';
 import { FileIds } from './file-ids.js';
 import { readIdMark, sourceTag } from './id-mark.js';
 import type { IdSegments } from './id-segments.js';
-import { writeAgain } from './left-durable.js';
+import type { LeftCopies } from './left-copies.js';
 
 const LINE_FEED = 0x0a;
 
@@ -27,18 +29,20 @@ export interface LeftIdsOptions {
   /** The longest window, in milliseconds. */
   readonly windowMs: number;
   readonly segments: IdSegments;
+  /** Makes names in the log directory durable. */
+  readonly logNames: DirectorySync;
   /** The names of batch files: none comes again that is in a segment. */
   readonly names: BatchNames;
 }
 
 /**
  * Opens the segments, and finds the ids in batch files that an earlier run left and that are in no segment: those that it
- * had not sealed, or just sealed. Those files are made durable first, so that no event is a duplicate of one that a power
- * cut takes (N14). Never rejects.
+ * had not sealed, or just sealed. Copies take the place of those files first, so that no event is a duplicate of one that a
+ * power cut takes (N14). Never rejects.
  */
 export async function openIds(options: LeftIdsOptions): Promise<void> {
-  const { fs, dir, reporter, sources, windowMs, segments, names: batchNames } = options;
-  const { flushes } = segments;
+  const { fs, dir, reporter, sources, windowMs, segments, logNames, names: batchNames } = options;
+  const copies = segments.flushes ? segments.copies : null;
   await segments.open();
   const { recorded } = segments;
   for (const name of recorded) if (isBatchName(name)) batchNames.leaveOut(name);
@@ -52,15 +56,16 @@ export async function openIds(options: LeftIdsOptions): Promise<void> {
       return left;
     });
     const found = new Map<string, FileIds>();
+    const flushNames = logNames.forNewName();
     for (const name of names) {
-      const ids = await idsIn(fs, join(dir, name), tags, hash, flushes).catch((error: unknown) => {
-        const text = `The ids in ${name} are forgotten: it cannot be read`;
+      const ids = await idsIn(fs, join(dir, name), tags, hash, copies).catch((error: unknown) => {
+        const text = `The ids in ${name} are forgotten: it cannot be read or made durable`;
         reporter.error('ID_WINDOW_FAILED', text, asError(error));
         return new FileIds();
       });
       if (ids.length > 0) found.set(name, ids);
     }
-    if (flushes && found.size > 0) await flushDirectory(fs, dir);
+    if (copies !== null && found.size > 0) await flushNames();
     for (const [name, ids] of found) segments.found(name, timeOf(name), ids);
   } catch (error) {
     reporter.error('ID_WINDOW_FAILED', `The ids of batches in ${dir} are forgotten`, asError(error));
@@ -72,17 +77,24 @@ async function idsIn(
   path: string,
   tags: ReadonlyMap<number, string>,
   hash: SipHash,
-  flushes: boolean,
+  copies: LeftCopies | null,
 ): Promise<FileIds> {
-  const ids = new FileIds();
-  await withOpen(fs, path, async (fd, { size }) => {
+  const addTo =
+    (ids: FileIds) =>
+    ({ bytes, isPartOfLine }: Part): void => {
+      if (!isPartOfLine) addIds(ids, bytes, tags, hash);
+    };
+  return withOpen(fs, path, async (fd, stats) => {
     // another server may yet cut off what it cannot make durable
     if (!fs.tryLock(fd, true)) throw new BeingWritten(path);
-    for await (const { bytes, isPartOfLine } of partsOf(fs, fd, size, FILE_BOUNDS))
-      if (!isPartOfLine) addIds(ids, bytes, tags, hash);
-    if (flushes && ids.length > 0) await writeAgain(fs, path, size);
+    const ids = new FileIds();
+    for await (const part of partsOf(fs, fd, stats.size, FILE_BOUNDS)) addTo(ids)(part);
+    if (copies === null || ids.length === 0) return ids;
+    // of what is in the copy: memory of the system may have let go of what is not on the device
+    const durable = new FileIds();
+    await copies.replace({ path, fd, stats }, addTo(durable));
+    return durable;
   });
-  return ids;
 }
 
 /**

@@ -8,7 +8,8 @@ import { lookAtFiles } from '../plain-files.js';
 import { readSegment } from './id-record.js';
 import type { IdRecord } from './id-record.js';
 import { checkOf } from './id-secret.js';
-import { flushFile } from './left-durable.js';
+import { isCopyName } from './copy-name.js';
+import { flushFile } from './left-copies.js';
 import { SegmentSums } from './segment-file.js';
 import { isSegmentName } from './segment-name.js';
 
@@ -31,7 +32,7 @@ export async function readSegmentFile(
   const path = join(dir, name);
   const sums = new SegmentSums(name);
   try {
-    // batch files are deleted because of it, and a killed run may not have flushed it
+    // batch files are deleted because of it, and a run with `--fsync never` did not flush it
     if (flushes) await flushFile(fs, path);
     const { secretCheck, records, damagedLines } = readSegment(await readAll(fs, path, null));
     if (secretCheck !== null && secretCheck !== checkOf(secret)) {
@@ -52,12 +53,19 @@ export async function readSegmentFile(
   }
 }
 
-/** The names of the segments in a directory, oldest first. */
-export async function segmentNames(fs: FileSystem, dir: string): Promise<string[]> {
+/** The names of the segments in a directory, oldest first, and of copies that killed runs have left. */
+export async function windowFiles(
+  fs: FileSystem,
+  dir: string,
+): Promise<{ readonly segments: string[]; readonly copies: readonly string[] }> {
   return lookAtFiles(fs, dir, async (files) => {
-    const names: string[] = [];
-    for await (const name of files) if (isSegmentName(name)) names.push(name);
-    return names.toSorted();
+    const segments: string[] = [];
+    const copies: string[] = [];
+    for await (const name of files) {
+      if (isSegmentName(name)) segments.push(name);
+      else if (isCopyName(name)) copies.push(name);
+    }
+    return { segments: segments.toSorted(), copies };
   });
 }
 

@@ -135,6 +135,8 @@ function trouble(snapshot: Snapshot): Verdict | null {
 function attention(snapshot: Snapshot): Verdict | null {
   const { refusal, events, door, disk, sink, deadLetters, logDir } = snapshot;
   const say = saying('attention');
+  if (refusal?.code === 'DRAINING')
+    return say('The server is about to stop', `${refusal.reason}. Its door closes soon.`, null);
   if (refusal !== null || door.refusedPerSecond > 0) {
     const [headline, why, bottleneck] = refusing(snapshot);
     return say(

@@ -63,7 +63,10 @@ async function open(
     for (const text of texts) all.addText(text, 7);
     return all;
   };
-  const wordsOf = (id: string): string => String(idsOf('', [id]).words.slice(0, 3));
+  const wordsOf = (id: string): string => {
+    const ids = idsOf('', [id]);
+    return String(ids.words.slice(ids.at(0), ids.at(0) + 3));
+  };
   const names = new Map(known.map((id) => [wordsOf(id), id]));
   const recalled: string[] = [];
   await store.recall((source, words) => {
@@ -110,7 +113,7 @@ function watched(fails: (method: string, path: string) => boolean = () => false)
   const calls: string[] = [];
   const paths = new Map<number, string>();
   const fs = Object.create(nodeFileSystem, { dsync: { value: 0 } }) as FileSystem;
-  for (const method of ['open', 'write', 'fdatasync', 'fsync', 'unlink'] as const) {
+  for (const method of ['open', 'write', 'fdatasync', 'fsync', 'unlink', 'rename'] as const) {
     const real = nodeFs[method] as (...args: unknown[]) => void;
     Object.defineProperty(fs, method, {
       value: (...args: unknown[]) => {
@@ -354,3 +357,35 @@ void t.test('a segment that cannot be flushed at a start is forgotten, and the o
   t.match(next.said.join('\n'), /The ids in .* are forgotten: it cannot be read or flushed/);
   t.ok(segmentsIn(dir).includes(second), 'it stays for the next start');
 });
+
+void t.test(
+  'copies take the place of the newest segment and the secret at a start; if they cannot, ids are known all the same, and the log says so',
+  async (t) => {
+    const dir = tempDir(t);
+    for (const id of ['a', 'b']) {
+      const { append, remove, log } = await open(t, { dir });
+      await remove(await append('events', id));
+      await log.close();
+    }
+    const window = join(dir, 'id-window');
+    const inodes = (): number[] =>
+      [...segmentsIn(dir).toSorted(), 'secret'].map((name) => nodeFs.statSync(join(window, name)).ino);
+    const before = inodes();
+    let isBroken = false;
+    const { fs, calls } = watched((method) => isBroken && method === 'rename');
+    const next = await open(t, { dir, fs, known: ['a', 'b'] });
+    t.same(next.recalled, ['events a 7', 'events b 7']);
+    t.same(
+      inodes().map((inode, at) => inode === before[at]),
+      [true, false, false],
+    );
+    const renamed = calls.findLastIndex((each) => each.startsWith('rename'));
+    const flushed = calls.indexOf(`fsync ${window}`, renamed);
+    t.ok(renamed >= 0 && flushed > renamed, 'and their names are flushed');
+    await next.log.close();
+    isBroken = true;
+    const last = await open(t, { dir, fs, known: ['a', 'b'] });
+    t.same(last.recalled, ['events a 7', 'events b 7']);
+    t.match(last.said.join('\n'), /The id window in .* cannot be written: .* may be stored twice/);
+  },
+);
