@@ -190,7 +190,15 @@ const ON_OFF = Object.values(SERVER_SETTINGS)
 
 void t.test('a flag that is on or off goes before the variable and the file, also as off', (t) => {
   const file = join(tempDir(t), 'settings.json');
-  t.same(ON_OFF, ['require-keys', 'discard-backlog', 'sink-gzip', 'sink-create-table', 'help', 'version']);
+  t.same(ON_OFF, [
+    'require-keys',
+    'discard-backlog',
+    'log-order',
+    'sink-gzip',
+    'sink-create-table',
+    'help',
+    'version',
+  ]);
   const valueOf = (flag: string, argv: string[], environment: Record<string, string>): unknown => {
     const values = Object.entries(readOptions(SERVER_SETTINGS, argv, environment));
     const key = Object.entries(SERVER_SETTINGS).find(([, option]) => option.flag === flag)?.[0];
