@@ -30,6 +30,9 @@ export class Puller {
   readonly #subject: string;
   readonly #group: string | null;
   readonly #inbox = createInbox();
+  /** Where words about the running request come: the last word about an earlier one must not end it. */
+  #reply = '';
+  #requests = 0;
   #subscription: Subscription | null = null;
   #pin: string | null = null;
   #each: (message: StreamMessage) => void = () => undefined;
@@ -58,7 +61,7 @@ export class Puller {
       if (error === null) this.#take(msg);
       else this.#end();
     };
-    this.#subscription = this.#connection.nc.subscribe(this.#inbox, { callback });
+    this.#subscription = this.#connection.nc.subscribe(`${this.#inbox}.*`, { callback });
   }
 
   /**
@@ -69,12 +72,13 @@ export class Puller {
    */
   async pull(room: Room, stopping: AbortSignal): Promise<boolean> {
     this.#left = room.messages;
+    this.#reply = `${this.#inbox}.${++this.#requests}`;
     this.#isAnswered = false;
     const ended = new Promise<void>((resolve) => (this.#end = resolve));
     stopping.addEventListener('abort', this.#end);
     this.#wait();
     try {
-      this.#connection.nc.publish(this.#subject, JSON.stringify(this.#request(room)), { reply: this.#inbox });
+      this.#connection.nc.publish(this.#subject, JSON.stringify(this.#request(room)), { reply: this.#reply });
       await ended;
     } catch {
       // the connection is closed
@@ -91,6 +95,7 @@ export class Puller {
 
   #take(msg: Msg): void {
     const message = streamMessage(msg);
+    if (message === null && msg.subject !== this.#reply) return;
     this.#isAnswered = true;
     this.#wait();
     if (message !== null) {
