@@ -40,15 +40,18 @@ export function showPipeline(snapshot: Snapshot, { bottleneck, level }: Verdict)
     pipe.className = `pipe${flows[index] === true ? ' flows' : ''}${isCut ? ' cut' : ''}`;
   }
   const { accepted, delivered, deadLettered, quarantined, pending, duplicates } = events;
+  // of a log that instances share, others deliver what was accepted here, and the other way round
+  const isShared = snapshot.disk.replicas !== null;
   const parts = [
     `${whole(accepted)} accepted`,
     `${whole(delivered)} delivered`,
-    `${whole(pending)} pending`,
+    `${whole(pending)} pending${isShared ? ' in the stream' : ''}`,
     `${whole(deadLettered)} dead lettered`,
     ...(quarantined > 0 ? [`${whole(quarantined)} quarantined`] : []),
   ];
   const beside = duplicates === 0 ? '' : `; beside these, not stored: ${plural(duplicates, 'duplicate')}`;
-  setText(byId('sum'), `This run: ${parts[0]} = ${parts.slice(1).join(' + ')}${beside}`);
+  const sum = isShared ? parts.join(', ') : `${parts[0]} = ${parts.slice(1).join(' + ')}`;
+  setText(byId('sum'), `This run: ${sum}${beside}`);
 }
 
 function door({
