@@ -3,7 +3,7 @@ import { connect, credsAuthenticator } from '@nats-io/transport-node';
 import type { NatsConnection, NodeConnectionOptions } from '@nats-io/transport-node';
 import { asError } from '../../base/errors.js';
 import type { Reporter } from '../../base/reporter.js';
-import type { LogSettings } from '../../settings/log-settings.js';
+import type { LogPlaceSettings } from '../../settings/log-settings.js';
 import { readLogFiles } from '../../settings/log-files.js';
 
 /** A frozen server is given up after two pings without an answer, in milliseconds. */
@@ -23,8 +23,12 @@ export class Connection {
   }
 
   /** Waits until a server answers. @throws ForebayError `SETTING_INVALID` for files that cannot be read */
-  static async open(settings: LogSettings, reporter: Reporter, stopping: AbortSignal): Promise<Connection> {
-    const ofClient = options(settings);
+  static async open(
+    settings: LogPlaceSettings,
+    reporter: Reporter,
+    stopping: AbortSignal,
+  ): Promise<Connection> {
+    const ofClient = clientOptions(settings);
     for (let isSaid = false; ; isSaid = true) {
       const nc = await connect(ofClient).catch(asError);
       if (!(nc instanceof Error)) return new Connection(nc, reporter);
@@ -69,7 +73,8 @@ export class Connection {
   }
 }
 
-function options(settings: LogSettings): NodeConnectionOptions {
+/** @throws ForebayError `SETTING_INVALID` for files that cannot be read */
+export function clientOptions(settings: LogPlaceSettings): NodeConnectionOptions {
   const { creds, ca, cert, key } = readLogFiles(settings);
   const urls = settings.logUrl.map((url) => new URL(url));
   const [first] = urls;
