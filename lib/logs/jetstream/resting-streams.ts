@@ -40,7 +40,7 @@ export interface StreamSums {
   /** When the oldest message was stored, in milliseconds since 1970; `null`: there is none. */
   readonly oldestAtMs: number | null;
   readonly replicas: number;
-  /** Those that are known, the leader first. A server that is no part of a cluster names none. */
+  /** Those that are known, the leader first. */
   readonly servers: readonly LogReplica[];
   /** Messages that are with some instance, and those of them that were handed out before; `null`: none is delivered. */
   readonly delivery: { readonly handedOut: number; readonly redelivered: number } | null;

@@ -53,8 +53,8 @@ function table(looks: readonly StreamSums[]): string[] {
       String(events ?? '-'),
       String(bytes),
       age === null ? '-' : duration(age),
-      `${servers.length === 0 ? replicas : current} of ${replicas}`,
-      leaderOf(look) ?? (servers.length === 0 ? '-' : 'none'),
+      `${current} of ${replicas}`,
+      leaderOf(look) ?? 'none',
     ];
   });
   const all = [HEAD, ...rows];
