@@ -57,9 +57,9 @@ export class LogStreams {
 
   /** @returns the number of the message */
   async put(subject: string, data: Uint8Array | string): Promise<number> {
-    const answer = (await this.nc.request(subject, data)).json<{ seq?: number }>();
-    if (answer.seq === undefined) throw new Error(`${subject}: ${JSON.stringify(answer)}`);
-    return answer.seq;
+    const { seq, error } = (await this.nc.request(subject, data)).json<{ seq: number; error?: object }>();
+    if (error !== undefined) throw new Error(`${subject}: ${JSON.stringify(error)}`);
+    return seq;
   }
 
   async messagesOf(stream: string): Promise<number> {

@@ -9,6 +9,8 @@ import { readLogFiles } from '../../settings/log-files.js';
 /** A frozen server is given up after two pings without an answer, in milliseconds. */
 const PING_MS = 2000;
 const RECONNECT_MS = 250;
+/** What does not answer within this time, as a server that wants a certificate, is given up for another, in milliseconds. */
+const CONNECT_MS = 5000;
 
 /** A connection that is kept up for ever, and says so when it is lost. */
 export class Connection {
@@ -84,6 +86,7 @@ export function clientOptions(settings: LogPlaceSettings): NodeConnectionOptions
   return {
     servers: urls.map(({ host }) => host),
     name: 'forebay',
+    timeout: CONNECT_MS,
     pingInterval: PING_MS,
     maxPingOut: 2,
     reconnect: true,

@@ -11,7 +11,6 @@ import { allSubjects, streamNames } from './stream-names.js';
 import type { StreamNames } from './stream-names.js';
 import { serversOf, StreamWatch } from './stream-watch.js';
 
-const CONNECT_MS = 5000;
 const ANSWER_MS = 3000;
 const PAUSE_MS = 250;
 /** How long a question is repeated, in milliseconds: an election takes 4 to 9 s. */
@@ -67,8 +66,7 @@ export class RestingStreams {
 
   /** @throws ForebayError `SETTING_INVALID`, `LOG_SERVERS`, `LOG_UNUSABLE` if there are no such streams */
   static async open(settings: LogPlaceSettings): Promise<RestingStreams> {
-    const options = { ...clientOptions(settings), timeout: CONNECT_MS };
-    const nc = await connect(options).catch((error: unknown) => {
+    const nc = await connect(clientOptions(settings)).catch((error: unknown) => {
       const message = `No NATS server of --log-url takes the connection: ${asError(error).message}`;
       throw new ForebayError('LOG_SERVERS', { message, cause: error });
     });
