@@ -10,7 +10,7 @@ import { LOG_TOOL } from '../../tools/log/tool.js';
 import { LogStreams } from '../helpers/log-streams.js';
 import { NatsCluster } from '../helpers/nats-cluster.js';
 import { tempDir } from '../helpers/temp-dir.js';
-import { runHere, runProcess } from '../helpers/tool-run.js';
+import { printed, runHere, runProcess } from '../helpers/tool-run.js';
 import type { Ran } from '../helpers/tool-run.js';
 
 const skip = NatsCluster.missing();
@@ -89,7 +89,7 @@ void t.test('verify reads what rests, and takes nothing from delivery', { skip }
   // what was delivered leaves gaps, longer than what is asked for at once
   for (let seq = 2; seq <= 30; seq++) await jsm.streams.deleteMessage(names.events, seq);
   const before = await jsm.consumers.info(names.events, names.consumer);
-  t.match(await tool(streams, 'verify'), {
+  printed(t, await tool(streams, 'verify'), {
     code: 0,
     out: `Read 11 messages with 22 sound events, ${22 * LENGTH} bytes: all are sound\n`,
     err: '',
@@ -137,13 +137,13 @@ void t.test('cat prints the events of all messages, or of those that are named',
   await streams.put(`${names.quarantine}.1`, 'other\n');
   await streams.put(`${names.quarantine}.2`, flipped(line('x'), 9));
   const all = await tool(streams, 'cat');
-  t.match(all, { code: 1, out: ndjson('a', 'b', 'c', 'd') });
+  t.same([all.code, all.out], [1, ndjson('a', 'b', 'c', 'd')]);
   t.match(all.err, `${names.events}: message 2, 1 damaged line left out (--raw prints them)\n`);
-  t.match(await tool(streams, 'cat', 'events_3', 'events_1'), { code: 0, out: ndjson('d', 'a', 'b') });
-  t.match(await tool(streams, 'cat', 'events_2-3'), { code: 1, out: ndjson('c', 'd') });
-  t.match(await tool(streams, 'cat', '--raw', 'events_2'), { code: 0, out: damaged.toString() });
+  printed(t, await tool(streams, 'cat', 'events_3', 'events_1'), { code: 0, out: ndjson('d', 'a', 'b') });
+  printed(t, await tool(streams, 'cat', 'events_2-3'), { code: 1, out: ndjson('c', 'd') });
+  printed(t, await tool(streams, 'cat', '--raw', 'events_2'), { code: 0, out: damaged.toString() });
   const aside = await tool(streams, 'cat', '--raw', 'quarantine/2');
-  t.match(aside, { code: 0, out: flipped(line('x'), 9).toString() });
+  printed(t, aside, { code: 0, out: flipped(line('x'), 9).toString() });
   const gone = await tool(streams, 'cat', 'events_3', 'events_4-9');
   t.match(gone, { code: 1, out: ndjson('d'), err: /events_4-9: there is no such message/ });
   t.match(await tool(streams, 'cat', 'batch_20250101_000000_1.jsonl'), { code: 78, err: /events_120-163/ });
@@ -180,7 +180,7 @@ void t.test('a directory on the command line is meant, whatever the variables sa
     FOREBAY_LOG_URL: streams.url,
     FOREBAY_LOG_NAME: streams.logName,
   };
-  t.match(await runProcess(process.execPath, ['bin/log.js', 'cat'], environment), {
+  printed(t, await runProcess(process.execPath, ['bin/log.js', 'cat'], environment), {
     code: 0,
     out: ndjson('a'),
     err: '',
@@ -197,7 +197,7 @@ void t.test(
   { skip },
   async (t) => {
     const streams = await LogStreams.at(t, await cluster());
-    t.match(await tool(streams, 'ls'), {
+    printed(t, await tool(streams, 'ls'), {
       code: 2,
       err: `forebay-log: There is no stream ${streams.names.events} on the NATS servers: no server with --log jetstream has made it\n`,
     });

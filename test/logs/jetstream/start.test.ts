@@ -5,7 +5,7 @@ import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import t from 'tap';
 import type { Test } from 'tap';
-import { Reporter } from '../../../lib/base/reporter.js';
+import { Reporter, silentLogger } from '../../../lib/base/reporter.js';
 import { openStreams } from '../../../lib/logs/jetstream/stream-setup.js';
 import { Authority, noOpenssl, PairFiles } from '../../helpers/certificates.js';
 import { LogStreams } from '../../helpers/log-streams.js';
@@ -23,10 +23,12 @@ async function streamsOf(t: Test): Promise<LogStreams> {
 }
 
 /** A server with the settings of a log that has one copy. */
-function server(flags: readonly string[]): ServerProcess {
+function server(t: Test, flags: readonly string[]): ServerProcess {
   const bounds = ['--backlog-max', '64MiB', '--dead-letters-max', '1MiB'];
   const replicas = flags.includes('--log-replicas') ? [] : ['--log-replicas', '1'];
-  return new ServerProcess(['--port', '0', '--sink', 'simulated', ...bounds, ...replicas, ...flags]);
+  const started = new ServerProcess(['--port', '0', '--sink', 'simulated', ...bounds, ...replicas, ...flags]);
+  t.teardown(async () => started.stop('SIGKILL'));
+  return started;
 }
 
 for (const [what, config, said] of [
@@ -41,7 +43,7 @@ for (const [what, config, said] of [
     const { names, jsm, flags } = streams;
     const right = { retention: 'workqueue', storage: 'file', discard: 'new' } as const;
     await jsm.streams.add({ name: names.events, subjects: [`${names.events}.>`], ...right, ...config });
-    const refused = server(flags);
+    const refused = server(t, flags);
     t.equal(await refused.exited, 1);
     t.match(refused.stderr, /^forebay-server: [^\n]+\n$/);
     t.match(refused.stderr, `The stream ${names.events} `);
@@ -51,15 +53,19 @@ for (const [what, config, said] of [
 
 void t.test('more replicas than servers stop a start, with one line', { skip }, async (t) => {
   const { flags } = await streamsOf(t);
-  const alone = server([...flags, '--log-replicas', '3']);
+  const alone = server(t, [...flags, '--log-replicas', '3']);
   t.equal(await alone.exited, 1);
   t.match(alone.stderr, /^forebay-server: 3 servers .* are needed \(--log-replicas\)[^\n]*\n$/);
   const { names, jsm } = await LogStreams.at(t, await NatsCluster.start(t, { servers: 3 }));
   const bounds = { replicas: 5, backlogBytesMax: 2 ** 20, deadLettersBytesMax: 2 ** 20, payloadMax: 2 ** 20 };
   const all = { ...bounds, ackTimeoutMs: 10_000, inOrder: false };
   // servers that start find each other
-  const opening = openStreams(jsm, names, all, new Reporter(), new AbortController().signal, 1000);
+  const said: string[] = [];
+  const logger = { ...silentLogger, warn: (_fields: object, text: string) => said.push(text) };
+  const opening = openStreams(jsm, names, all, new Reporter(logger), new AbortController().signal, 1000);
   await t.rejects(opening, { code: 'LOG_UNUSABLE', message: /^5 servers .*\(--log-replicas\)[^\n]*$/ });
+  t.match(said, [/^The NATS servers are not ready: .*; waiting for them$/], 'once');
+  t.equal(said.length, 1);
 });
 
 void t.test('a server waits for NATS servers, says so once, and can be stopped', { skip }, async (t) => {
@@ -71,7 +77,7 @@ void t.test('a server waits for NATS servers, says so once, and can be stopped',
   t.teardown(() => nobody.close());
   await once(nobody, 'listening');
   const { port } = nobody.address() as AddressInfo;
-  const waiting = server(['--log', 'jetstream', '--log-url', `nats://127.0.0.1:${port}`]);
+  const waiting = server(t, ['--log', 'jetstream', '--log-url', `nats://127.0.0.1:${port}`]);
   await waiting.line(/No NATS server takes the connection: .*; trying again/);
   await until(() => attempts >= 3, 'it tries again and again');
   t.equal(await waiting.stop('SIGTERM'), 0);
@@ -82,7 +88,7 @@ void t.test('a server waits for NATS servers, says so once, and can be stopped',
 
 void t.test('a certificate without its key is a wrong setting', async (t) => {
   for (const flag of ['--log-tls-cert', '--log-tls-key']) {
-    const refused = server(['--log', 'jetstream', flag, 'file.pem']);
+    const refused = server(t, ['--log', 'jetstream', flag, 'file.pem']);
     t.equal(await refused.exited, 78);
     t.match(refused.stderr, /^forebay-server: [^\n]*--log-tls-cert and --log-tls-key go together[^\n]*\n$/);
   }
@@ -90,8 +96,7 @@ void t.test('a certificate without its key is a wrong setting', async (t) => {
 
 /** Whether a server with these URLs and flags takes an event; if not, what it says. */
 async function taken(t: Test, logUrl: string, ...flags: readonly string[]): Promise<string> {
-  const own = server(['--log', 'jetstream', '--log-url', logUrl, ...flags]);
-  t.teardown(async () => own.stop('SIGKILL'));
+  const own = server(t, ['--log', 'jetstream', '--log-url', logUrl, ...flags]);
   const line = await own.line(/IngestionServer started on port|No NATS server/);
   if (!/started/.test(line)) return line;
   const { url } = await own.listening();
