@@ -113,9 +113,9 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     'sources/registry.ts',
   ],
   'tools/producer': ['base', 'settings'],
-  'tools/log': ['base', 'event', 'logs/file', 'settings'],
+  'tools/log': ['base', 'event', 'logs/file', 'logs/jetstream', 'settings'],
   'tools/keys': ['base', 'keys', 'logs/file', 'seams', 'settings', 'tools/log'],
-  'tools/dead-letters': ['base', 'logs/file', 'seams', 'settings', 'tools/log'],
+  'tools/dead-letters': ['base', 'logs/file', 'logs/jetstream', 'seams', 'settings', 'tools/log'],
 };
 /** Who may open files: the log, the sinks that are files, what reads flags and writes results, and the page its own. */
 const MAY_USE_FILES = [

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { asError } from '../base/errors.js';
-import type { LogSettings } from './log-settings.js';
+import type { LogPlaceSettings } from './log-settings.js';
 import { invalid } from './setting-error.js';
 
 /** What the files have that settings of the replicated log name; `null`: none is named. */
@@ -12,7 +12,7 @@ export interface LogFiles {
 }
 
 /** @throws ForebayError `SETTING_INVALID`, which names the flag */
-export function readLogFiles({ logCreds, logTlsCa, logTlsCert, logTlsKey }: LogSettings): LogFiles {
+export function readLogFiles({ logCreds, logTlsCa, logTlsCert, logTlsKey }: LogPlaceSettings): LogFiles {
   return {
     creds: read('log-creds', logCreds),
     ca: read('log-tls-ca', logTlsCa)?.toString('utf8') ?? null,

@@ -24,8 +24,8 @@ const name: Check<string> = (given) => {
   throw new CheckError('must be 1 to 64 letters, digits, hyphens or underscores');
 };
 
-/** Where events rest: files on this machine, or a stream on several. */
-export const LOG_SETTINGS = {
+/** Where events rest: files on this machine, or a stream on several. The tools have these as well. */
+export const LOG_PLACE_SETTINGS = {
   log: {
     flag: 'log',
     initial: 'file',
@@ -46,27 +46,6 @@ export const LOG_SETTINGS = {
     unit: 'NAME',
     help: 'the start of the names of its streams: instances with the same name share the work',
     check: name,
-  },
-  logReplicas: {
-    flag: 'log-replicas',
-    initial: 3,
-    unit: 'NUMBER',
-    help: 'servers that have a copy; 202 if more than half have the event',
-    check: wholeNumber(1, 5),
-  },
-  logMonitorUrl: {
-    flag: 'log-monitor-url',
-    initial: null,
-    unit: 'URL,…',
-    help: 'the monitoring addresses of the servers, to find out at the start whether they flush before they answer',
-    check: optional(monitorUrls),
-  },
-  logOrder: {
-    flag: 'log-order',
-    initial: false,
-    unit: '',
-    help: 'deliver in the order of the stream: one instance at a time delivers, and the others wait to take its place',
-    check: onOff,
   },
   logCreds: {
     flag: 'log-creds',
@@ -98,26 +77,52 @@ export const LOG_SETTINGS = {
   },
 } as const satisfies OptionTable;
 
+/** The settings of the log, besides those of the log directory. */
+export const LOG_SETTINGS = {
+  ...LOG_PLACE_SETTINGS,
+  logReplicas: {
+    flag: 'log-replicas',
+    initial: 3,
+    unit: 'NUMBER',
+    help: 'servers that have a copy; 202 if more than half have the event',
+    check: wholeNumber(1, 5),
+  },
+  logMonitorUrl: {
+    flag: 'log-monitor-url',
+    initial: null,
+    unit: 'URL,…',
+    help: 'the monitoring addresses of the servers, to find out at the start whether they flush before they answer',
+    check: optional(monitorUrls),
+  },
+  logOrder: {
+    flag: 'log-order',
+    initial: false,
+    unit: '',
+    help: 'deliver in the order of the stream: one instance at a time delivers, and the others wait to take its place',
+    check: onOff,
+  },
+} as const satisfies OptionTable;
+
+export type LogPlaceSettings = Values<typeof LOG_PLACE_SETTINGS>;
 export type LogSettings = Values<typeof LOG_SETTINGS>;
 
 /** @throws ForebayError `SETTING_INVALID` if settings do not go together */
-export function checkLogSettings({
-  log,
-  logTlsCert,
-  logTlsKey,
-  logOrder,
-  sinkConcurrency,
-  workers,
-  idWindowMs,
-  deliverAllMs,
-}: LogSettings & {
-  readonly sinkConcurrency: number;
-  readonly workers: number;
-  readonly idWindowMs: number | null;
-  readonly deliverAllMs: number;
-}): void {
+export function checkLogPlace({ logTlsCert, logTlsKey }: LogPlaceSettings): void {
   if ((logTlsCert === null) !== (logTlsKey === null))
     throw invalid('--log-tls-cert and --log-tls-key go together');
+}
+
+/** @throws ForebayError `SETTING_INVALID` if settings do not go together */
+export function checkLogSettings(
+  settings: LogSettings & {
+    readonly sinkConcurrency: number;
+    readonly workers: number;
+    readonly idWindowMs: number | null;
+    readonly deliverAllMs: number;
+  },
+): void {
+  checkLogPlace(settings);
+  const { log, logOrder, sinkConcurrency, workers, idWindowMs, deliverAllMs } = settings;
   if (log !== 'jetstream') {
     if (logOrder) throw invalid('--log-order needs --log jetstream: files are delivered in their order');
     return;

@@ -26,6 +26,8 @@ export interface ClusterOptions {
   readonly network?: Network;
   /** For its files; without one, a temporary folder that goes with the scope. */
   readonly dir?: string;
+  /** More lines of their configuration. */
+  readonly configuration?: string;
 }
 
 /** What a server itself says of its copy of a stream. */
@@ -78,6 +80,7 @@ export class NatsCluster {
     const missing = NatsCluster.missing();
     if (missing !== false) throw new Error(missing);
     const { servers: count = 1, network = new PlainNetwork(), dir = tempDir(scope) } = options;
+    const { configuration: more = '' } = options;
     const names = Array.from({ length: count }, (_, index) => `n${index + 1}`);
     const ports = new Map<string, Ports>();
     for (const name of names)
@@ -88,7 +91,7 @@ export class NatsCluster {
       const routes = await Promise.all(
         others.map(async ([other, { route }]) => network.address(name, other, route)),
       );
-      servers.push(new NatsServer(name, join(dir, name), own, routes, network));
+      servers.push(new NatsServer(name, join(dir, name), own, routes, network, more));
     }
     const cluster = new NatsCluster(servers, network);
     scope.teardown(async () => cluster.stop());
@@ -181,14 +184,22 @@ export class NatsServer {
   readonly #monitorUrl: string;
   readonly #program: ChildProgram;
 
-  constructor(name: string, dir: string, ports: Ports, routes: readonly string[], network: Network) {
+  constructor(
+    name: string,
+    dir: string,
+    ports: Ports,
+    routes: readonly string[],
+    network: Network,
+    more: string,
+  ) {
     this.name = name;
     this.ports = ports;
     const host = network.hostOf(name);
     this.#monitorUrl = `http://${host}:${ports.monitor}`;
     mkdirSync(dir, { recursive: true });
     const file = join(dir, 'nats.conf');
-    writeFileSync(file, configuration({ name, dir, ports, routes, host, hasDetours: network.hasDetours }));
+    const lines = configuration({ name, dir, ports, routes, host, hasDetours: network.hasDetours });
+    writeFileSync(file, `${lines}${more}\n`);
     const words = [natsBinary() ?? NAME, '-c', file];
     this.#program = new ChildProgram(words, network.around(name), (line) => {
       appendFileSync(join(dir, 'server.log'), `${line}\n`);

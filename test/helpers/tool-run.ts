@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import type { Test } from 'tap';
 import type { OptionTable } from '../../lib/settings/option-table.js';
 import type { Output } from '../../tools/log/output.js';
 import { runTool } from '../../tools/log/program.js';
@@ -51,4 +52,10 @@ export async function runProcess(
   child.stderr.setEncoding('utf8').on('data', (text: string) => (err += text));
   const [code] = (await once(child, 'close')) as [number | null];
   return { code, out, err, pid: child.pid };
+}
+
+/** What a tool printed is this, in full. */
+export function printed(t: Test, ran: Ran, expected: Partial<Ran>, message: string = ''): void {
+  const { code, out, err } = { ...ran, ...expected };
+  t.same({ code: ran.code, out: ran.out, err: ran.err }, { code, out, err }, message);
 }

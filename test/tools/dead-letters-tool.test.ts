@@ -11,8 +11,6 @@ import {
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
-import { createServer } from 'node:http';
-import type { ServerResponse } from 'node:http';
 import { createServer as createTcpServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
 import { join, resolve } from 'node:path';
@@ -22,6 +20,7 @@ import { createForebay } from '../../lib/index.js';
 import { SinkError } from '../../lib/seams/sink-error.js';
 import { VERSION } from '../../lib/base/version.js';
 import { DEAD_LETTERS_TOOL } from '../../tools/dead-letters/tool.js';
+import { frontDoor } from '../helpers/front-door.js';
 import { openHttpServer } from '../helpers/http-door.js';
 import { tempDir } from '../helpers/temp-dir.js';
 import { NO_TERMINAL } from '../helpers/terminal.js';
@@ -51,30 +50,6 @@ const tool = (dir: string, ...args: string[]): Promise<Ran> =>
   runHere(DEAD_LETTERS_TOOL, [...args, '--log-dir', dir]);
 const program = (dir: string, ...args: string[]): Promise<Ran> =>
   runProcess(process.execPath, ['bin/dead-letters.js', ...args, '--log-dir', dir]);
-
-/** A server to send letters to; what it got, and its address. */
-async function frontDoor(
-  t: Test,
-  answer: (res: ServerResponse, body: string) => void,
-): Promise<{ url: string; bodies: string[] }> {
-  const bodies: string[] = [];
-  const server = createServer((req, res) => {
-    let body = '';
-    req.on('data', (piece: Buffer) => (body += piece.toString()));
-    req.on('end', () => {
-      bodies.push(body);
-      answer(res, body);
-    });
-  });
-  await new Promise<void>((listening) => {
-    server.listen(0, '127.0.0.1', listening);
-  });
-  t.teardown(() => {
-    server.closeAllConnections();
-    server.close();
-  });
-  return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/events`, bodies };
-}
 
 function idsIn(folder: string): string[] {
   const texts = readdirSync(folder).map((file) => readFileSync(join(folder, file), 'utf8'));

@@ -5,10 +5,14 @@ import { call, callVoid, flushDirectory, statsOf, writeAll } from '../../lib/log
 import { FILE_BOUNDS } from '../../lib/logs/file/large-file.js';
 import type { FileBounds } from '../../lib/logs/file/large-file.js';
 import { asError, ForebayError, systemCode } from '../../lib/base/errors.js';
+import { count } from '../../lib/base/words.js';
+import { recorded } from '../log/operations.js';
+import type { Done, Operation } from '../log/operations.js';
 import { flush, withFile } from '../log/tool-file-system.js';
 import type { ToolFileSystem } from '../log/tool-file-system.js';
 import { blankLines, inOrder, lettersIn, LineNumbers, runsOf } from './letter-lines.js';
 import type { Letter, LetterPart, Line } from './letter-lines.js';
+import type { Edit, LetterStore } from './letter-store.js';
 
 /** Memory for a file at once: about as much as a request of a redrive. */
 const BOUNDS: FileBounds = { ...FILE_BOUNDS, piece: 2 ** 20 };
@@ -19,8 +23,9 @@ const NEW = '.new';
 const LOCK = '.lock';
 
 /** The files of dead letters of a log directory. */
-export class LetterFiles {
-  readonly dir: string;
+export class LetterFiles implements LetterStore {
+  readonly place: string;
+  readonly noun = 'line';
   readonly #fs: ToolFileSystem;
   readonly #logDir: string;
   readonly #bounds: FileBounds;
@@ -30,7 +35,7 @@ export class LetterFiles {
     this.#fs = fs;
     this.#logDir = logDir;
     this.#bounds = bounds;
-    this.dir = join(logDir, DEAD_LETTERS);
+    this.place = join(logDir, DEAD_LETTERS);
   }
 
   /**
@@ -45,14 +50,22 @@ export class LetterFiles {
       if (all.length === 0 && (await statsOf(this.#fs, this.#logDir)) === null)
         throw new Error(`there is no log directory ${this.#logDir}`);
     } catch (error) {
-      const message = `${this.dir} cannot be read: ${asError(error).message}`;
+      const message = `${this.place} cannot be read: ${asError(error).message}`;
       throw new ForebayError('LOG_DIR_UNUSABLE', { message, cause: error });
     }
     for (const name of wanted) {
       if (!all.includes(name))
-        throw new ForebayError('LOG_DIR_UNUSABLE', { message: `There is no file ${name} in ${this.dir}` });
+        throw new ForebayError('LOG_DIR_UNUSABLE', { message: `There is no file ${name} in ${this.place}` });
     }
     return wanted.length === 0 ? all : all.filter((name) => wanted.includes(name));
+  }
+
+  whereText(names: readonly string[]): string {
+    return `in ${count(names.length, 'file')} of ${this.place}`;
+  }
+
+  pathOf(name: string): string {
+    return join(this.place, name);
   }
 
   /**
@@ -77,7 +90,7 @@ export class LetterFiles {
       }
       if (strange.count === 0) continue;
       const are = strange.count === 1 ? 'is' : 'are';
-      failures.push(`${join(this.dir, name)}: ${strange.text} cannot be read, or ${are} being written`);
+      failures.push(`${this.pathOf(name)}: ${strange.text} cannot be read, or ${are} being written`);
     }
   }
 
@@ -86,7 +99,7 @@ export class LetterFiles {
     let fd: number;
     try {
       fd = await call<number>((done) => {
-        this.#fs.open(join(this.dir, name), 'r', done);
+        this.#fs.open(this.pathOf(name), 'r', done);
       });
     } catch (error) {
       if (systemCode(error) === 'ENOENT') return;
@@ -112,14 +125,18 @@ export class LetterFiles {
    * @throws ForebayError `LOG_DIR_LOCKED`, `LOG_DIR_UNUSABLE`
    */
   async exclusively<T>(command: string, work: () => Promise<T>): Promise<T> {
-    await refuseOtherUser(this.#fs, this.dir, command);
-    return withFile(this.#fs, join(this.dir, LOCK), 'a', async (fd) => {
+    await refuseOtherUser(this.#fs, this.place, command);
+    return withFile(this.#fs, join(this.place, LOCK), 'a', async (fd) => {
       if (!this.#fs.tryLock(fd)) {
-        const message = `Another run of this tool changes ${this.dir}`;
+        const message = `Another run of this tool changes ${this.place}`;
         throw new ForebayError('LOG_DIR_LOCKED', { message });
       }
       return work();
     });
+  }
+
+  async recorded<T extends Done>(operation: Operation, work: () => Promise<T>): Promise<T> {
+    return recorded(this.#fs, this.#logDir, operation, work);
   }
 
   /**
@@ -141,7 +158,7 @@ export class LetterFiles {
   async #rename(name: string): Promise<string> {
     if (name.endsWith(TAKEN)) return name;
     let taken = `${name}${TAKEN}`;
-    for (let number = 2; (await statsOf(this.#fs, join(this.dir, taken))) !== null; number++)
+    for (let number = 2; (await statsOf(this.#fs, join(this.place, taken))) !== null; number++)
       taken = `${name}.${number}${TAKEN}`;
     await this.#move(name, taken);
     return taken;
@@ -155,7 +172,7 @@ export class LetterFiles {
   async edit(name: string, use: (letters: readonly Letter[], edit: Edit) => Promise<void>): Promise<void> {
     let hasBlanks = false;
     try {
-      await withFile(this.#fs, join(this.dir, name), 'r+', async (fd) => {
+      await withFile(this.#fs, this.pathOf(name), 'r+', async (fd) => {
         let removedBefore = 0;
         for await (const { letters, blanks } of lettersIn(this.#fs, fd, this.#bounds)) {
           const removed = blanks.map(({ number }) => number);
@@ -186,7 +203,7 @@ export class LetterFiles {
    * @returns how many letters were removed
    */
   async keepOnly(name: string, isKept: (letter: Letter) => boolean): Promise<number> {
-    const path = join(this.dir, name);
+    const path = this.pathOf(name);
     const next = `${path}${NEW}`;
     await unlink(this.#fs, next); // left by a run that was killed
     let removed = 0;
@@ -214,25 +231,17 @@ export class LetterFiles {
     if (fd !== null) await this.#move(`${name}${NEW}`, name);
     else {
       await unlink(this.#fs, path);
-      await flushDirectory(this.#fs, this.dir);
+      await flushDirectory(this.#fs, this.place);
     }
     return removed;
   }
 
   async #move(from: string, to: string): Promise<void> {
     await callVoid((done) => {
-      this.#fs.rename(join(this.dir, from), join(this.dir, to), done);
+      this.#fs.rename(join(this.place, from), join(this.place, to), done);
     });
-    await flushDirectory(this.#fs, this.dir);
+    await flushDirectory(this.#fs, this.place);
   }
-}
-
-/** Changes a file while its letters are being read. */
-export interface Edit {
-  /** Removes letters of the current part; resolves when that is durable. */
-  readonly remove: (letters: Iterable<Letter>) => Promise<void>;
-  /** The number of a line, not counting removed lines before it. */
-  readonly numberLeft: (line: Line) => number;
 }
 
 /**

@@ -87,8 +87,13 @@ export function inOrder(lines: readonly Line[]): Line[] {
 /** Line numbers in words. Of many, only the first are kept. */
 export class LineNumbers {
   count = 0;
+  readonly #noun: string;
   readonly #named: number[] = [];
   #last = 0;
+
+  constructor(noun = 'line') {
+    this.#noun = noun;
+  }
 
   /** Numbers must ascend. Parts of the same line count once. */
   add(number: number): void {
@@ -101,7 +106,7 @@ export class LineNumbers {
   /** `line 3`, `lines 3, 7` */
   get text(): string {
     const more = this.count - this.#named.length;
-    const noun = this.count === 1 ? 'line' : 'lines';
+    const noun = this.count === 1 ? this.#noun : `${this.#noun}s`;
     return `${noun} ${this.#named.join(', ')}${more === 0 ? '' : `, and ${more} more`}`;
   }
 }
@@ -112,7 +117,7 @@ function isBlank(line: Buffer): boolean {
 }
 
 /** `null`: no server has written this line. */
-function letterIn(line: Line): Letter | null {
+export function letterIn(line: Line): Letter | null {
   const letter = aboutLetter(line.line);
   if (letter === null) return null;
   try {

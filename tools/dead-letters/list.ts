@@ -1,8 +1,8 @@
 import type { Output } from '../log/output.js';
 import { count } from '../../lib/base/words.js';
 import { printable } from '../../lib/base/terminal-text.js';
-import type { LetterFiles } from './letter-files.js';
 import type { Letter } from './letter-lines.js';
+import type { LetterStore } from './letter-store.js';
 
 /** A sink may give each event its own reason. Reasons beyond this number are counted together. */
 const KINDS_MAX = 10_000;
@@ -23,7 +23,7 @@ interface Kind {
  * @returns a text for each failure to read
  */
 export async function list(
-  files: LetterFiles,
+  store: LetterStore,
   names: readonly string[],
   isWanted: (letter: Letter) => boolean,
   json: boolean,
@@ -31,7 +31,7 @@ export async function list(
 ): Promise<readonly string[]> {
   const kinds = new Map<string, Kind>();
   const failures: string[] = [];
-  for await (const { letters } of files.readEach(names, failures)) {
+  for await (const { letters } of store.readEach(names, failures)) {
     for (const letter of letters) if (isWanted(letter)) add(kinds, letter);
   }
   const rows = [...kinds.values()].toSorted((a, b) => b.letters - a.letters);
@@ -44,8 +44,7 @@ export async function list(
     await output.write(`${String(letters).padStart(7)}  ${shown}\n`);
   }
   const total = rows.reduce((sum, { letters }) => sum + letters, 0);
-  const where = `in ${count(names.length, 'file')} of ${files.dir}`;
-  await output.write(`${count(total, 'dead letter')} ${where}\n`);
+  await output.write(`${count(total, 'dead letter')} ${store.whereText(names)}\n`);
   return failures;
 }
 

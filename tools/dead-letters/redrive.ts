@@ -1,4 +1,3 @@
-import { join } from 'node:path';
 import { text as textOf } from 'node:stream/consumers';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { asError } from '../../lib/base/errors.js';
@@ -7,9 +6,9 @@ import type { Done } from '../log/operations.js';
 import { retryAfterMs } from '../../lib/base/retry-after.js';
 import { printable } from '../../lib/base/terminal-text.js';
 import { count } from '../../lib/base/words.js';
-import type { LetterFiles } from './letter-files.js';
 import { LineNumbers } from './letter-lines.js';
 import type { Letter } from './letter-lines.js';
+import type { LetterStore } from './letter-store.js';
 
 /** A request holds at most this many bytes, besides its first event. */
 const BODY_BYTES_MAX = 2 ** 20;
@@ -34,7 +33,7 @@ const ANSWERS_QUOTED_MAX = 5;
  * @returns how many were sent and taken, and why others were not: those stay in their files
  */
 export async function redrive(
-  letterFiles: LetterFiles,
+  store: LetterStore,
   names: readonly string[],
   isWanted: (letter: Letter) => boolean,
   url: URL,
@@ -43,11 +42,11 @@ export async function redrive(
   const changed = new Set<string>();
   let events = 0;
   const redriveFile = async (name: string): Promise<void> => {
-    const file = await letterFiles.take(name, isWanted);
+    const file = await store.take(name, isWanted);
     if (file === null) return;
-    const refusals = new Refusals();
+    const refusals = new Refusals(store.noun);
     try {
-      await letterFiles.edit(file, async (letters, { remove, numberLeft }) => {
+      await store.edit(file, async (letters, { remove, numberLeft }) => {
         let waiting = letters.filter(isWanted);
         for (let body = nextBody(waiting); body.length > 0; body = nextBody(waiting)) {
           waiting = waiting.slice(body.length);
@@ -66,7 +65,7 @@ export async function redrive(
         }
       });
     } finally {
-      failures.push(...refusals.textsOf(join(letterFiles.dir, file)));
+      failures.push(...refusals.textsOf(store.pathOf(file)));
     }
   };
   for (const name of names) {
@@ -125,11 +124,17 @@ async function sendInParts(
   }
 }
 
-/** The lines of a file that the server refuses, grouped by answer. */
+/** The letters of a file that the server refuses, grouped by answer. */
 class Refusals {
+  readonly #noun: string;
   readonly #lines = new Map<string, LineNumbers>();
   /** Letters with an answer that is not quoted. */
   #others = 0;
+
+  /** @param noun what has one letter */
+  constructor(noun: string) {
+    this.#noun = noun;
+  }
 
   /** @param number of its line, in the file as the redrive leaves it */
   add(answer: string, number: () => number): void {
@@ -138,14 +143,15 @@ class Refusals {
       this.#others++;
       return;
     }
-    lines ??= new LineNumbers();
+    lines ??= new LineNumbers(this.#noun);
     this.#lines.set(answer, lines);
     lines.add(number());
   }
 
   textsOf(path: string): string[] {
     const texts = [...this.#lines].map(([answer, lines]) => `${path}, ${lines.text}: ${answer}`);
-    if (this.#others > 0) texts.push(`${path}: ${count(this.#others, 'other line')} got other answers`);
+    if (this.#others > 0)
+      texts.push(`${path}: ${count(this.#others, `other ${this.#noun}`)} got other answers`);
     return texts;
   }
 }

@@ -1,7 +1,7 @@
 import { printable } from '../../lib/base/terminal-text.js';
 import { count } from '../../lib/base/words.js';
-import type { LetterFiles } from './letter-files.js';
 import type { Letter } from './letter-lines.js';
+import type { LetterStore } from './letter-store.js';
 
 /** At most this many reasons are listed if nothing matches. */
 const REASONS_NAMED_MAX = 3;
@@ -15,7 +15,7 @@ const REASONS_KEPT_MAX = 10_000;
 export class Selection {
   /** Only letters whose reason contains this; `null`: all. */
   readonly reason: string | null;
-  /** The requested files; none: all. */
+  /** What was requested by name; nothing: all. */
   readonly names: readonly string[];
 
   constructor(reason: string | null, names: readonly string[]) {
@@ -34,7 +34,7 @@ export class Selection {
 export interface Found {
   /** The number of matching letters. */
   readonly events: number;
-  /** The files that hold them. */
+  /** The groups that hold them. */
   readonly names: readonly string[];
   /** All letters that were read, by reason. If there are very many reasons, only the first are here. */
   readonly reasons: ReadonlyMap<string, number>;
@@ -42,9 +42,9 @@ export interface Found {
   readonly failures: readonly string[];
 }
 
-/** Searches files. At most a part of one is in memory. */
+/** Searches letters. At most a part of a group is in memory. */
 export async function find(
-  letterFiles: LetterFiles,
+  store: LetterStore,
   names: readonly string[],
   selection: Selection,
 ): Promise<Found> {
@@ -52,7 +52,7 @@ export async function find(
   const failures: string[] = [];
   const holding: string[] = [];
   let events = 0;
-  for await (const { name, letters } of letterFiles.readEach(names, failures)) {
+  for await (const { name, letters } of store.readEach(names, failures)) {
     for (const { reason } of letters) {
       const before = reasons.get(reason);
       if (before !== undefined || reasons.size < REASONS_KEPT_MAX) reasons.set(reason, (before ?? 0) + 1);
@@ -65,8 +65,8 @@ export async function find(
 }
 
 /** Says that nothing is done, and which letters there are instead. */
-export function noMatchText({ reason }: Selection, { reasons }: Found, dir: string): string {
-  const none = `No dead letter in ${dir} matches${reason === null ? '' : ` --reason ${JSON.stringify(reason)}`}`;
+export function noMatchText({ reason }: Selection, { reasons }: Found, place: string): string {
+  const none = `No dead letter in ${place} matches${reason === null ? '' : ` --reason ${JSON.stringify(reason)}`}`;
   const rows = [...reasons].toSorted(([, a], [, b]) => b - a);
   const named = rows
     .slice(0, REASONS_NAMED_MAX)

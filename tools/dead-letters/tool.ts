@@ -1,17 +1,20 @@
+import { checkLogPlace } from '../../lib/settings/log-settings.js';
 import { httpUrl, onOff, optional, text } from '../../lib/settings/checks.js';
 import { invalid } from '../../lib/settings/setting-error.js';
 import { EXIT } from '../log/exit-code.js';
 import type { ExitCode } from '../log/exit-code.js';
 import { countDeadLetters, workerDirectories } from '../log/log-directory.js';
-import { LOG_DIR_SETTINGS } from '../log/program.js';
-import type { Tool } from '../log/program.js';
+import { LOG_SETTINGS_OF_TOOLS, logVariables, withStreams } from '../log/log-place.js';
+import type { Request, Surroundings, Tool } from '../log/program.js';
 import { change, exitCode, show } from './commands.js';
 import { LetterFiles } from './letter-files.js';
+import type { LetterStore } from './letter-store.js';
 import { list } from './list.js';
 import { Selection } from './selection.js';
+import { checkLetterName, StreamLetters } from './stream-letters.js';
 
 const SETTINGS = {
-  ...LOG_DIR_SETTINGS,
+  ...LOG_SETTINGS_OF_TOOLS,
   reason: {
     flag: 'reason',
     initial: null,
@@ -30,11 +33,13 @@ const SETTINGS = {
   yes: { flag: 'yes', initial: false, unit: '', help: 'drop: yes, these events are lost', check: onOff },
 } as const;
 
+type Command = 'ls' | 'show' | 'redrive' | 'drop';
+
 /** Shows dead letters, sends them again, or drops them. */
-export const DEAD_LETTERS_TOOL: Tool<typeof SETTINGS, 'ls' | 'show' | 'redrive' | 'drop'> = {
+export const DEAD_LETTERS_TOOL: Tool<typeof SETTINGS, Command> = {
   name: 'dead-letters',
   settings: SETTINGS,
-  variable: 'FOREBAY_LOG_DIR',
+  variables: logVariables,
   commands: {
     ls: { usage: ['ls [--json]', 'how many there are, by reason'], only: ['json'], takesNames: true },
     show: {
@@ -52,25 +57,22 @@ export const DEAD_LETTERS_TOOL: Tool<typeof SETTINGS, 'ls' | 'show' | 'redrive' 
   removed: {},
   about: 'looks at events that the sink refused, sends them again, or drops them.',
   notes: `FILE is one of the names in dead-letters/; without, all are meant, those of workers (worker-1, …) too. --reason TEXT goes with each of them.
-All may run beside a server. An event leaves its file only after the server has it on disk.
-Who redrives or drops what is written to operations.jsonl in the log directory.
+With --log jetstream it is 120 or 120.3: of a message of the stream, or of one of its events.
+All may run beside a server. An event leaves its file, or the stream, only after the server has stored it.
+Who redrives or drops what is written to operations.jsonl in the log directory; of a stream, nothing is written.
 Exit code: 0 if all was done, 1 if nothing matched or something could not be read or sent, 2 if nothing was tried,
 78 for a wrong flag or command.`,
-  check({ command, settings }) {
+  check({ command, names, settings }) {
     if (command === 'drop' && !settings.yes) throw invalid('drop deletes events for good: say --yes');
+    checkLogPlace(settings);
+    if (settings.log === 'jetstream') for (const name of names) checkLetterName(name);
   },
-  async run({ command, names: wanted, settings }, { fs, output, tell }) {
-    const { logDir, reason, url, json } = settings;
-    const run = async (dir: string): Promise<ExitCode> => {
-      const files = new LetterFiles(fs, dir);
-      const names = await files.names(wanted);
-      const look = { fs, files, names, selection: new Selection(reason, wanted), output, tell };
-      if (command === 'ls') return exitCode(tell, await list(files, names, look.selection.has, json, output));
-      if (command === 'show') return show(look);
-      const work = (): Promise<ExitCode> => change(look, command, dir, url);
-      // without files there may be no folder to lock
-      return names.length === 0 ? work() : files.exclusively(command, work);
-    };
+  async run(request, surroundings) {
+    const { names: wanted, settings } = request;
+    if (settings.log === 'jetstream')
+      return withStreams(settings, async (streams) => run(request, surroundings, new StreamLetters(streams)));
+    const { fs } = surroundings;
+    const { logDir } = settings;
     const withLetters: string[] = [];
     if (wanted.length === 0) {
       for (const dir of await workerDirectories(fs, logDir))
@@ -80,9 +82,23 @@ Exit code: 0 if all was done, 1 if nothing matched or something could not be rea
     // what workers have; the directory itself unless only they have some
     const own = withLetters.length > 0 && (await countDeadLetters(fs, logDir)) === 0 ? [] : [logDir];
     for (const dir of [...own, ...withLetters]) {
-      const done = await run(dir);
+      const done = await run(request, surroundings, new LetterFiles(fs, dir));
       if (done > code) code = done;
     }
     return code;
   },
 };
+
+async function run(
+  { command, names: wanted, settings: { reason, url, json } }: Request<typeof SETTINGS, Command>,
+  { output, tell }: Surroundings,
+  store: LetterStore,
+): Promise<ExitCode> {
+  const names = await store.names(wanted);
+  const look = { store, names, selection: new Selection(reason, wanted), output, tell };
+  if (command === 'ls') return exitCode(tell, await list(store, names, look.selection.has, json, output));
+  if (command === 'show') return show(look);
+  const work = (): Promise<ExitCode> => change(look, command, url);
+  // without files there may be no folder to lock
+  return names.length === 0 ? work() : store.exclusively(command, work);
+}

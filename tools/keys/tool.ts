@@ -54,7 +54,7 @@ const SETTINGS = {
 export const KEYS_TOOL: Tool<typeof SETTINGS, 'add' | 'list' | 'revoke'> = {
   name: 'keys',
   settings: SETTINGS,
-  variable: 'FOREBAY_KEYS_FILE',
+  variables: () => ['FOREBAY_KEYS_FILE'],
   commands: {
     add: {
       usage: [

@@ -21,7 +21,7 @@ export class BatchInspection {
   breakLost: Place | null = null;
 
   /** Adds the next part of the file. @returns its sound events: NDJSON without marks */
-  add({ at, bytes, read }: ReadPart): Buffer {
+  add({ at, bytes, read }: Omit<ReadPart, 'lines'>): Buffer {
     this.bytes += bytes.length;
     if (read === null) {
       this.damaged.addPartOfLine(at, bytes);

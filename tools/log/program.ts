@@ -4,7 +4,6 @@ import { asError } from '../../lib/base/errors.js';
 import { VERSION } from '../../lib/base/version.js';
 import { helpText, readCommand } from '../../lib/settings/option-table.js';
 import type { OptionTable, Values } from '../../lib/settings/option-table.js';
-import { PIPELINE_SETTINGS } from '../../lib/settings/pipeline-settings.js';
 import { PROGRAM_SETTINGS } from '../../lib/settings/program-settings.js';
 import { invalid, isWrongSetting } from '../../lib/settings/setting-error.js';
 import { usageLines } from '../../lib/settings/usage.js';
@@ -14,14 +13,6 @@ import { DescriptorOutput } from './output.js';
 import type { Output } from './output.js';
 import { toolFileSystem } from './tool-file-system.js';
 import type { ToolFileSystem } from './tool-file-system.js';
-
-/** The setting for the log directory. */
-export const LOG_DIR_SETTINGS = {
-  logDir: {
-    ...PIPELINE_SETTINGS.logDir,
-    help: 'the log directory; otherwise as the variable FOREBAY_LOG_DIR says',
-  },
-} as const satisfies OptionTable;
 
 /** A command of a tool. */
 interface Command<Key> {
@@ -38,8 +29,8 @@ export interface Tool<Table extends OptionTable, Name extends string> {
   readonly name: string;
   /** Its settings, besides those of every program. */
   readonly settings: Table;
-  /** The variable that it reads. It ignores all others, which may be set for a server. */
-  readonly variable: string;
+  /** The variables that it reads with this command line. It ignores all others, which may be set for a server. */
+  variables(argv: readonly string[]): readonly string[];
   readonly commands: Readonly<Record<Name, Command<keyof Table & string>>>;
   /** Commands and flags of earlier versions, each with its replacement. */
   readonly removed: Readonly<Record<string, string>>;
@@ -117,8 +108,8 @@ export function readRequest<Table extends OptionTable, Name extends string>(
   const first = argv.filter((word, at) => at === 0 || word.startsWith('--'));
   refuseRemoved(tool.removed, first); // before its flags are read, because they may be unknown by now
   const table = settingsOf(tool);
-  const { variable } = tool;
-  const { settings, words } = readCommand(table, argv, { [variable]: environment[variable] });
+  const variables = tool.variables(argv).map((name) => [name, environment[name]]);
+  const { settings, words } = readCommand(table, argv, Object.fromEntries(variables));
   if (settings.help) return 'help';
   if (settings.version) return 'version';
   const [word, ...names] = words;

@@ -5,18 +5,22 @@ import { isBatchName } from '../../lib/logs/file/batch-name.js';
 import { ID_WINDOW, isSegmentName } from '../../lib/logs/file/ids/segment-name.js';
 import { QUARANTINE } from '../../lib/logs/file/aside/quarantine.js';
 import { onOff } from '../../lib/settings/checks.js';
+import { checkLogPlace } from '../../lib/settings/log-settings.js';
 import { invalid } from '../../lib/settings/setting-error.js';
 import type { ExitCode } from './exit-code.js';
 import { isSegmentPath, segmentPath } from './id-window.js';
 import { list } from './list.js';
 import { workerDirectories } from './log-directory.js';
 import { print } from './print.js';
-import { LOG_DIR_SETTINGS } from './program.js';
-import type { Tool } from './program.js';
+import { LOG_SETTINGS_OF_TOOLS, logVariables, withStreams } from './log-place.js';
+import type { Request, Surroundings, Tool } from './program.js';
+import { listStreams } from './stream/list-streams.js';
+import { isMessagesName, printStream } from './stream/print-stream.js';
+import { verifyStream } from './stream/verify-stream.js';
 import { verify } from './verify.js';
 
 const SETTINGS = {
-  ...LOG_DIR_SETTINGS,
+  ...LOG_SETTINGS_OF_TOOLS,
   json: { flag: 'json', initial: false, unit: '', help: 'ls: one JSON object a line', check: onOff },
   raw: {
     flag: 'raw',
@@ -30,11 +34,13 @@ const SETTINGS = {
 const NO_REPAIR =
   'a start of the server sets damage aside in quarantine/ and delivers the rest; verify says before what is damaged';
 
-/** Inspects a log directory. Changes nothing. */
-export const LOG_TOOL: Tool<typeof SETTINGS, 'ls' | 'verify' | 'cat'> = {
+type Command = 'ls' | 'verify' | 'cat';
+
+/** Inspects a log. Changes nothing. */
+export const LOG_TOOL: Tool<typeof SETTINGS, Command> = {
   name: 'log',
   settings: SETTINGS,
-  variable: 'FOREBAY_LOG_DIR',
+  variables: logVariables,
   commands: {
     ls: {
       usage: ['ls [--json]', 'what is there, oldest first, and whether a server runs on it'],
@@ -58,32 +64,66 @@ export const LOG_TOOL: Tool<typeof SETTINGS, 'ls' | 'verify' | 'cat'> = {
     },
   },
   removed: { repair: NO_REPAIR, '--dry-run': NO_REPAIR },
-  about: 'looks into a log directory.',
+  about: 'looks into a log directory, or into the streams of --log jetstream.',
   notes: `All change nothing, and may run beside a server. Without names, the directories of workers (worker-1, …) follow.
+With --log jetstream a NAME is events_120-163 (messages of the stream) or quarantine/120.
 Exit code: 0 if all is sound, 1 if something is damaged or cannot be read, 2 if nothing can be said,
 78 for a wrong flag or command.`,
-  check({ names }) {
-    for (const name of names) checkName(name);
-  },
-  async run({ command, names, settings: { logDir, json, raw } }, { fs, output, tell }) {
-    const look = async (dir: string): Promise<ExitCode> => {
-      if (command === 'ls') return list(fs, dir, json, output, calledAs('dead-letters'));
-      if (command === 'verify') return verify(fs, dir, output);
-      const paths = names.map((name) => (isSegmentName(name) ? segmentPath(name) : name));
-      return print({ fs, dir, names: paths, raw, output, tell });
-    };
-    let code = await look(logDir);
-    if (names.length > 0) return code;
-    for (const dir of await workerDirectories(fs, logDir)) {
-      if (output.closed) break;
-      if (json) await output.write(`${JSON.stringify({ kind: 'directory', name: basename(dir) })}\n`);
-      else if (command !== 'cat') await output.write(`\n${dir}:\n`);
-      const found = await look(dir);
-      if (found > code) code = found;
+  check({ names, settings }) {
+    checkLogPlace(settings);
+    for (const name of names) {
+      if (settings.log === 'jetstream') checkMessagesName(name);
+      else checkName(name);
     }
-    return code;
   },
+  run: async (request, surroundings) =>
+    request.settings.log === 'jetstream'
+      ? lookIntoStreams(request, surroundings)
+      : lookInto(request, surroundings),
 };
+
+type LogRequest = Request<typeof SETTINGS, Command>;
+
+async function lookIntoStreams(
+  { command, names, settings }: LogRequest,
+  { output, tell }: Surroundings,
+): Promise<ExitCode> {
+  const { json, raw } = settings;
+  return withStreams(settings, async (streams) => {
+    if (command === 'ls') return listStreams(streams, json, output, calledAs('dead-letters'));
+    if (command === 'verify') return verifyStream(streams, output);
+    return printStream(streams, { names, raw, output, tell });
+  });
+}
+
+async function lookInto(
+  { command, names, settings: { logDir, json, raw } }: LogRequest,
+  { fs, output, tell }: Surroundings,
+): Promise<ExitCode> {
+  const look = async (dir: string): Promise<ExitCode> => {
+    if (command === 'ls') return list(fs, dir, json, output, calledAs('dead-letters'));
+    if (command === 'verify') return verify(fs, dir, output);
+    const paths = names.map((name) => (isSegmentName(name) ? segmentPath(name) : name));
+    return print({ fs, dir, names: paths, raw, output, tell });
+  };
+  let code = await look(logDir);
+  if (names.length > 0) return code;
+  for (const dir of await workerDirectories(fs, logDir)) {
+    if (output.closed) break;
+    if (json) await output.write(`${JSON.stringify({ kind: 'directory', name: basename(dir) })}\n`);
+    else if (command !== 'cat') await output.write(`\n${dir}:\n`);
+    const found = await look(dir);
+    if (found > code) code = found;
+  }
+  return code;
+}
+
+function checkMessagesName(name: string): void {
+  if (!isMessagesName(name))
+    throw invalid(
+      `${name} names no messages of a stream: they are like events_120, events_120-163 or quarantine/120`,
+    );
+}
 
 /** Only files of the log directory can be named. */
 function checkName(name: string): void {

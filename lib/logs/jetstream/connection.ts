@@ -3,12 +3,14 @@ import { connect, credsAuthenticator } from '@nats-io/transport-node';
 import type { NatsConnection, NodeConnectionOptions } from '@nats-io/transport-node';
 import { asError } from '../../base/errors.js';
 import type { Reporter } from '../../base/reporter.js';
-import type { LogSettings } from '../../settings/log-settings.js';
+import type { LogPlaceSettings } from '../../settings/log-settings.js';
 import { readLogFiles } from '../../settings/log-files.js';
 
 /** A frozen server is given up after two pings without an answer, in milliseconds. */
 const PING_MS = 2000;
 const RECONNECT_MS = 250;
+/** What does not answer within this time, as a server that wants a certificate, is given up for another, in milliseconds. */
+const CONNECT_MS = 5000;
 
 /** A connection that is kept up for ever, and says so when it is lost. */
 export class Connection {
@@ -23,8 +25,12 @@ export class Connection {
   }
 
   /** Waits until a server answers. @throws ForebayError `SETTING_INVALID` for files that cannot be read */
-  static async open(settings: LogSettings, reporter: Reporter, stopping: AbortSignal): Promise<Connection> {
-    const ofClient = options(settings);
+  static async open(
+    settings: LogPlaceSettings,
+    reporter: Reporter,
+    stopping: AbortSignal,
+  ): Promise<Connection> {
+    const ofClient = clientOptions(settings);
     for (let isSaid = false; ; isSaid = true) {
       const nc = await connect(ofClient).catch(asError);
       if (!(nc instanceof Error)) return new Connection(nc, reporter);
@@ -69,7 +75,8 @@ export class Connection {
   }
 }
 
-function options(settings: LogSettings): NodeConnectionOptions {
+/** @throws ForebayError `SETTING_INVALID` for files that cannot be read */
+export function clientOptions(settings: LogPlaceSettings): NodeConnectionOptions {
   const { creds, ca, cert, key } = readLogFiles(settings);
   const urls = settings.logUrl.map((url) => new URL(url));
   const [first] = urls;
@@ -79,6 +86,7 @@ function options(settings: LogSettings): NodeConnectionOptions {
   return {
     servers: urls.map(({ host }) => host),
     name: 'forebay',
+    timeout: CONNECT_MS,
     pingInterval: PING_MS,
     maxPingOut: 2,
     reconnect: true,

@@ -1,5 +1,6 @@
 import type { BatchPart } from '../../seams/event-log.js';
 import { readBatchLines } from '../file/batch-lines.js';
+import type { BatchLines } from '../file/batch-lines.js';
 import { writeMarkedLine } from '../file/checksum.js';
 import { runMark, RUN_MARK_BYTES } from '../file/run-mark.js';
 
@@ -25,14 +26,7 @@ export function messageOf({ ranges, bytes }: BatchPart, runId: string): Buffer {
 }
 
 /** The events of a message, and its damaged lines. */
-export interface MessageLines {
-  /** NDJSON without marks. */
-  readonly bytes: Buffer<ArrayBuffer>;
-  readonly events: number;
-  readonly damaged: readonly Buffer[];
-}
-
-export function linesOfMessage(data: Uint8Array): MessageLines {
+export function linesOfMessage(data: Uint8Array): BatchLines {
   const copy = Buffer.from(data);
   // it was acknowledged as a whole, so its end is not torn
   return readBatchLines(copy, true, { hasMarks: true, isFirst: true });

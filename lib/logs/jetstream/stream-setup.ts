@@ -33,6 +33,8 @@ const RETRY_MS = 500;
 const PEERS_MS = 30_000;
 /** Too few servers for the replicas; no room for the bytes that are reserved. */
 const NO_PEERS = 10005;
+/** A server that is no part of a cluster is asked for more than one replica. */
+const NO_CLUSTER = 10074;
 const NO_ROOM = new Set([10023, 10028, 10047]);
 const INVALID = new Set([10052, 10025, 10012]);
 
@@ -43,6 +45,7 @@ export async function openStreams(
   bounds: StreamBounds,
   reporter: Reporter,
   stopping: AbortSignal,
+  peersMs: number = PEERS_MS,
 ): Promise<StreamInfo> {
   const startMs = performance.now();
   for (let isSaid = false; ; isSaid = true) {
@@ -53,7 +56,7 @@ export async function openStreams(
       await openConsumer(jsm, names, consumerConfig(names, bounds));
       return info;
     } catch (error) {
-      const final = finalError(error, bounds, performance.now() - startMs > PEERS_MS);
+      const final = finalError(error, bounds, performance.now() - startMs > peersMs);
       if (final !== null) throw final;
       const text = `The NATS servers are not ready: ${asError(error).message}; waiting for them`;
       if (!isSaid) reporter.warn('LOG_SERVERS', text);
@@ -68,7 +71,7 @@ function finalError(error: unknown, bounds: StreamBounds, isLate: boolean): Fore
   if (!(error instanceof JetStreamApiError)) return null;
   const { code, message } = error;
   const { replicas, backlogBytesMax } = bounds;
-  if (code === NO_PEERS && isLate)
+  if (code === NO_CLUSTER || (code === NO_PEERS && isLate))
     return unusable(
       `${replicas} servers with room for --backlog-max ${backlogBytesMax} are needed (--log-replicas): ${message}`,
     );

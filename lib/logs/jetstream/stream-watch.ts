@@ -1,5 +1,5 @@
 import type { ConsumerInfo, JetStreamManager, StreamInfo } from '@nats-io/jetstream';
-import type { LogReplicas } from '../../seams/event-log.js';
+import type { LogReplica, LogReplicas } from '../../seams/event-log.js';
 import { allSubjects, eventsIn } from './stream-names.js';
 import type { StreamNames } from './stream-names.js';
 
@@ -64,21 +64,11 @@ export class StreamWatch {
 function lookOf({ config, state, cluster }: StreamInfo, delivery: ConsumerInfo): Look {
   const subjects = Object.entries(state.subjects ?? {});
   const pendingEvents = subjects.reduce((sum, [subject, count]) => sum + eventsIn(subject) * count, 0);
-  const followers = (cluster?.replicas ?? []).map(({ name, current, offline, lag, active }) => ({
-    name,
-    isLeader: false,
-    isCurrent: current && !offline,
-    lag: lag ?? 0,
-    silentMs: active / NANOSECONDS,
-  }));
-  const leader = cluster?.leader ?? null;
-  const leading =
-    leader === null ? [] : [{ name: leader, isLeader: true, isCurrent: true, lag: 0, silentMs: 0 }];
   return {
     state: {
       stream: config.name,
       replicas: config.num_replicas,
-      servers: [...leading, ...followers],
+      servers: serversOf(cluster),
       handedOut: delivery.num_ack_pending,
       redelivered: delivery.num_redelivered,
     },
@@ -88,4 +78,18 @@ function lookOf({ config, state, cluster }: StreamInfo, delivery: ConsumerInfo):
     messages: state.messages,
     oldestAtMs: state.messages === 0 ? null : Date.parse(state.first_ts),
   };
+}
+
+/** The copies of a stream, the leader first. */
+export function serversOf(cluster: StreamInfo['cluster']): LogReplica[] {
+  const followers = (cluster?.replicas ?? []).map(({ name, current, offline, lag, active }) => ({
+    name,
+    isLeader: false,
+    isCurrent: current && !offline,
+    lag: lag ?? 0,
+    silentMs: active / NANOSECONDS,
+  }));
+  const leader = cluster?.leader ?? null;
+  if (leader === null) return followers;
+  return [{ name: leader, isLeader: true, isCurrent: true, lag: 0, silentMs: 0 }, ...followers];
 }

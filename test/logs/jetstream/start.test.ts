@@ -1,0 +1,138 @@
+import { once } from 'node:events';
+import { writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
+import type { AddressInfo } from 'node:net';
+import { join } from 'node:path';
+import t from 'tap';
+import type { Test } from 'tap';
+import { Reporter, silentLogger } from '../../../lib/base/reporter.js';
+import { openStreams } from '../../../lib/logs/jetstream/stream-setup.js';
+import { Authority, noOpenssl, PairFiles } from '../../helpers/certificates.js';
+import { LogStreams } from '../../helpers/log-streams.js';
+import { NatsCluster } from '../../helpers/nats-cluster.js';
+import { ServerProcess } from '../../helpers/server-process.js';
+import { tempDir } from '../../helpers/temp-dir.js';
+import { until } from '../../helpers/wait-for.js';
+
+const skip = NatsCluster.missing();
+const starting = skip === false ? NatsCluster.start(t) : null;
+
+async function streamsOf(t: Test): Promise<LogStreams> {
+  if (starting === null) throw new Error(String(skip));
+  return LogStreams.at(t, await starting);
+}
+
+/** A server with the settings of a log that has one copy. */
+function server(t: Test, flags: readonly string[]): ServerProcess {
+  const bounds = ['--backlog-max', '64MiB', '--dead-letters-max', '1MiB'];
+  const replicas = flags.includes('--log-replicas') ? [] : ['--log-replicas', '1'];
+  const started = new ServerProcess(['--port', '0', '--sink', 'simulated', ...bounds, ...replicas, ...flags]);
+  t.teardown(async () => started.stop('SIGKILL'));
+  return started;
+}
+
+for (const [what, config, said] of [
+  ['that drops the oldest', { discard: 'old' }, 'has discard old, which can lose events: it must be new'],
+  ['with a bound of age', { max_age: 3_600_000_000_000 }, 'has a bound of age or number: it drops events'],
+  ['with a bound of number', { max_msgs: 1000 }, 'has a bound of age or number: it drops events'],
+  ['in memory', { storage: 'memory' }, 'has storage memory, which can lose events: it must be file'],
+  ['that keeps what is confirmed', { retention: 'limits' }, 'it must be workqueue'],
+] as const) {
+  void t.test(`a stream ${what} stops a start, with one line`, { skip }, async (t) => {
+    const streams = await streamsOf(t);
+    const { names, jsm, flags } = streams;
+    const right = { retention: 'workqueue', storage: 'file', discard: 'new' } as const;
+    await jsm.streams.add({ name: names.events, subjects: [`${names.events}.>`], ...right, ...config });
+    const refused = server(t, flags);
+    t.equal(await refused.exited, 1);
+    t.match(refused.stderr, /^forebay-server: [^\n]+\n$/);
+    t.match(refused.stderr, `The stream ${names.events} `);
+    t.match(refused.stderr, said);
+  });
+}
+
+void t.test('more replicas than servers stop a start, with one line', { skip }, async (t) => {
+  const { flags } = await streamsOf(t);
+  const alone = server(t, [...flags, '--log-replicas', '3']);
+  t.equal(await alone.exited, 1);
+  t.match(alone.stderr, /^forebay-server: 3 servers .* are needed \(--log-replicas\)[^\n]*\n$/);
+  const { names, jsm } = await LogStreams.at(t, await NatsCluster.start(t, { servers: 3 }));
+  const bounds = { replicas: 5, backlogBytesMax: 2 ** 20, deadLettersBytesMax: 2 ** 20, payloadMax: 2 ** 20 };
+  const all = { ...bounds, ackTimeoutMs: 10_000, inOrder: false };
+  // servers that start find each other
+  const said: string[] = [];
+  const logger = { ...silentLogger, warn: (_fields: object, text: string) => said.push(text) };
+  const opening = openStreams(jsm, names, all, new Reporter(logger), new AbortController().signal, 1000);
+  await t.rejects(opening, { code: 'LOG_UNUSABLE', message: /^5 servers .*\(--log-replicas\)[^\n]*$/ });
+  t.match(said, [/^The NATS servers are not ready: .*; waiting for them$/], 'once');
+  t.equal(said.length, 1);
+});
+
+void t.test('a server waits for NATS servers, says so once, and can be stopped', { skip }, async (t) => {
+  let attempts = 0;
+  const nobody = createServer((socket) => {
+    attempts++;
+    socket.destroy();
+  }).listen(0, '127.0.0.1');
+  t.teardown(() => nobody.close());
+  await once(nobody, 'listening');
+  const { port } = nobody.address() as AddressInfo;
+  const waiting = server(t, ['--log', 'jetstream', '--log-url', `nats://127.0.0.1:${port}`]);
+  await waiting.line(/No NATS server takes the connection: .*; trying again/);
+  await until(() => attempts >= 3, 'it tries again and again');
+  t.equal(await waiting.stop('SIGTERM'), 0);
+  t.equal(waiting.lines.filter((line) => /No NATS server/.test(line)).length, 1);
+  t.notMatch(waiting.lines.join('\n'), /Not stopped within/);
+  t.equal(waiting.stderr, '');
+});
+
+void t.test('a certificate without its key is a wrong setting', async (t) => {
+  for (const flag of ['--log-tls-cert', '--log-tls-key']) {
+    const refused = server(t, ['--log', 'jetstream', flag, 'file.pem']);
+    t.equal(await refused.exited, 78);
+    t.match(refused.stderr, /^forebay-server: [^\n]*--log-tls-cert and --log-tls-key go together[^\n]*\n$/);
+  }
+});
+
+/** Whether a server with these URLs and flags takes an event; if not, what it says. */
+async function taken(t: Test, logUrl: string, ...flags: readonly string[]): Promise<string> {
+  const own = server(t, ['--log', 'jetstream', '--log-url', logUrl, ...flags]);
+  const line = await own.line(/IngestionServer started on port|No NATS server/);
+  if (!/started/.test(line)) return line;
+  const { url } = await own.listening();
+  const headers = { 'content-type': 'application/json' };
+  const body = '{"id":"a","type":"t","data":1}';
+  const { status } = await fetch(url, { method: 'POST', headers, body });
+  return String(status);
+}
+
+void t.test('user and password, or a token, come with the URL', { skip }, async (t) => {
+  const users = 'authorization { user: "o\'hara", password: "p@ss:w/rd" }';
+  const withUser = await NatsCluster.start(t, { configuration: users });
+  const plain = await withUser.urls();
+  const named = plain.replace('//', `//o'hara:${encodeURIComponent('p@ss:w/rd')}@`);
+  t.equal(await taken(t, named), '202');
+  t.match(await taken(t, plain), /No NATS server takes the connection: .*[Aa]uthorization/);
+  const wrong = await taken(t, plain.replace('//', "//o'hara:secret@"));
+  t.match(wrong, /[Aa]uthorization/);
+  t.notMatch(wrong, 'secret');
+  const withToken = await NatsCluster.start(t, { configuration: 'authorization { token: "t0ken" }' });
+  const urls = await withToken.urls();
+  t.equal(await taken(t, urls.replace('//', '//t0ken@')), '202');
+  t.match(await taken(t, urls), /[Aa]uthorization/);
+});
+
+void t.test('TLS, with a certificate for each side', { skip: skip || noOpenssl }, async (t) => {
+  const authority = new Authority(t);
+  const ca = join(tempDir(t), 'ca.pem');
+  writeFileSync(ca, authority.cert);
+  const own = new PairFiles(t, authority.issue());
+  const { tlsCert, tlsKey } = new PairFiles(t, authority.issue('client')).settings;
+  const files = `cert_file: "${own.settings.tlsCert}", key_file: "${own.settings.tlsKey}", ca_file: "${ca}"`;
+  const cluster = await NatsCluster.start(t, { configuration: `tls { ${files}, verify: true }` });
+  const url = (await cluster.urls()).replace('nats:', 'tls:');
+  const client = ['--log-tls-cert', tlsCert, '--log-tls-key', tlsKey];
+  t.equal(await taken(t, url, '--log-tls-ca', ca, ...client), '202');
+  t.match(await taken(t, url, ...client), /No NATS server takes the connection/, 'an unknown authority');
+  t.match(await taken(t, url, '--log-tls-ca', ca), /No NATS server takes the connection/, 'no certificate');
+});
