@@ -1,4 +1,4 @@
-import type { Connection } from './connection.js';
+import type { LogConnection } from './servers.js';
 import type { StreamMessage } from './stream-message.js';
 
 /** How long the servers wait for a confirmation before another instance gets a message, in milliseconds. */
@@ -11,11 +11,11 @@ const CONFIRM_MS = 5000;
 export class HeldMessages {
   /** Their size. */
   bytes = 0;
-  readonly #connection: Connection;
+  readonly #connection: LogConnection;
   readonly #held = new Map<number, StreamMessage>();
   readonly #timer: NodeJS.Timeout;
 
-  constructor(connection: Connection) {
+  constructor(connection: LogConnection) {
     this.#connection = connection;
     this.#timer = setInterval(() => {
       this.#work();

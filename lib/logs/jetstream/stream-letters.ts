@@ -1,4 +1,3 @@
-import type { JetStreamManager } from '@nats-io/jetstream';
 import { ForebayError } from '../../base/errors.js';
 import type { Batch } from '../../seams/batch.js';
 import { DeadLettersFull } from '../../seams/dead-letters.js';
@@ -6,6 +5,7 @@ import type { DeadLetter, DeadLetterStore, LetterLook, LettersSize } from '../..
 import { linesOf } from '../file/aside/dead-letters.js';
 import { lettersIn } from '../file/aside/newest-letters.js';
 import type { Publisher } from './publisher.js';
+import type { StreamManager } from './servers.js';
 
 /** The newest that are looked at. */
 const NEWEST = 8;
@@ -21,7 +21,7 @@ export interface EventPlace {
 }
 
 export interface StreamLettersOptions {
-  readonly jsm: JetStreamManager;
+  readonly jsm: StreamManager;
   readonly publisher: Publisher;
   readonly stream: string;
   readonly bytesMax: number;
