@@ -1,0 +1,179 @@
+import { GROUP } from '../../../lib/logs/jetstream/stream-setup.js';
+import { streamNames } from '../../../lib/logs/jetstream/stream-names.js';
+import type { ConsumerFacts, StreamFacts } from '../../../lib/logs/jetstream/servers.js';
+import type { Ledger } from '../ledger.js';
+import type { Surroundings } from '../simulated-disk.js';
+import { SimulatedConsumer } from './simulated-consumer.js';
+import type { Holder, PullRequest } from './simulated-consumer.js';
+import { SimulatedStream } from './simulated-stream.js';
+
+export const NAMES = streamNames('forebay');
+const NO_BOUND = Infinity;
+const PULL = `$JS.API.CONSUMER.MSG.NEXT.${NAMES.events}.${NAMES.consumer}`;
+/** In an answer of the servers that is an error. */
+const STORE_FAILED = 10077;
+const UNAVAILABLE = 10008;
+
+/** How likely it is that something goes wrong on the way to the servers and back. */
+export interface NetworkMoods {
+  /** A request that is lost on its way, and its answer; a message that is, and a word that nobody confirms. */
+  requestLost: number;
+  answerLost: number;
+  messageLost: number;
+  wordLost: number;
+  /** A request that arrives when nobody waits for it any longer, and its answer. */
+  requestLate: number;
+  answerLate: number;
+  /** A stored message that comes again. */
+  doubled: number;
+  /** The servers are out of resources: nothing is stored. */
+  unavailable: number;
+  latencyMs: number;
+}
+
+export const QUIET: NetworkMoods = {
+  requestLost: 0,
+  answerLost: 0,
+  messageLost: 0,
+  wordLost: 0,
+  requestLate: 0,
+  answerLate: 0,
+  doubled: 0,
+  unavailable: 0,
+  latencyMs: 0.5,
+};
+
+/** What a request gets: JSON, or that nobody listens, or nothing. */
+export type ServersAnswer = { readonly json: object } | 'nobody' | 'silence';
+
+export interface ServersOptions {
+  readonly around: Surroundings;
+  readonly ledger: Ledger;
+  readonly inOrder: boolean;
+  readonly backlogBytesMax: number;
+  readonly deadLettersBytesMax: number;
+  readonly payloadMax: number;
+}
+
+/** All servers as one: the streams and the consumer, while there is a leader. They outlive every instance. */
+export class SimulatedServers {
+  readonly events: SimulatedStream;
+  readonly letters: SimulatedStream;
+  readonly quarantine: SimulatedStream;
+  readonly consumer: SimulatedConsumer;
+  readonly options: ServersOptions;
+  network: NetworkMoods = { ...QUIET };
+  /** How requests fail while no leader is there; `null`: one is. */
+  outage: 'nobody' | 'silence' | null = null;
+  #troubleMs = -Infinity;
+
+  constructor(options: ServersOptions) {
+    const { around, ledger, inOrder, backlogBytesMax, deadLettersBytesMax, payloadMax } = options;
+    const { time } = around;
+    this.options = options;
+    const stream = (name: string, bytesMax: number, onePerSubject: boolean): SimulatedStream =>
+      new SimulatedStream({ name, bytesMax, onePerSubject }, time);
+    this.events = stream(NAMES.events, backlogBytesMax, false);
+    this.letters = stream(NAMES.letters, deadLettersBytesMax + 16 * payloadMax, true);
+    this.quarantine = stream(NAMES.quarantine, NO_BOUND, false);
+    const troubleMs = (): number => (this.outage === null ? this.#troubleMs : Infinity);
+    const handedOutMax = inOrder ? 24 : 48;
+    this.consumer = new SimulatedConsumer({
+      around,
+      ledger,
+      stream: this.events,
+      inOrder,
+      handedOutMax,
+      troubleMs,
+    });
+  }
+
+  leaderLost(how: 'nobody' | 'silence'): void {
+    this.outage = how;
+  }
+
+  leaderElected(): void {
+    if (this.outage === null) return;
+    this.outage = null;
+    this.#troubleMs = this.options.around.time.nowMs;
+    this.consumer.newLeader();
+  }
+
+  /** A request that waits for an answer. */
+  ask(subject: string, data: Uint8Array | string, id: string): ServersAnswer {
+    if (this.outage !== null) return this.outage;
+    if (subject.startsWith('$JS.ACK.')) {
+      this.word(subject, String(data));
+      return { json: {} };
+    }
+    const { random, tally, trace } = this.options.around;
+    const stream = this.#streams().find(({ name }) => subject.startsWith(`${name}.`));
+    if (stream === undefined) return 'nobody';
+    const bytes = Buffer.from(data);
+    if (random.chance(this.network.unavailable)) {
+      tally.count('stream', 'requests refused for want of resources');
+      return {
+        json: { error: { code: 503, err_code: UNAVAILABLE, description: 'JetStream system unavailable' } },
+      };
+    }
+    if (!stream.hasRoom(subject, id, bytes)) {
+      tally.count('stream', 'messages without room');
+      return {
+        json: { error: { code: 503, err_code: STORE_FAILED, description: 'maximum bytes exceeded' } },
+      };
+    }
+    const { seq, isKnown } = stream.store(subject, id, bytes);
+    trace.add(`  ${isKnown ? 'known' : 'stored'}: ${subject} ${seq}`);
+    tally.count('stream', isKnown ? 'messages that were known by their id' : 'messages stored');
+    if (stream === this.events) this.consumer.deal();
+    return { json: { stream: stream.name, seq, ...(isKnown && { duplicate: true }) } };
+  }
+
+  /** What is said about a message that was handed out. */
+  word(reply: string, word: string): void {
+    if (this.outage !== null) return;
+    const seq = Number(reply.split('.')[5]);
+    this.options.around.trace.add(`  ${word} of message ${seq}`);
+    if (word === '+ACK') this.consumer.confirmed(seq);
+    else if (word === '-NAK') this.consumer.handedBack(seq);
+    else if (word === '+WPI') this.consumer.isWorkedOn(seq);
+  }
+
+  /** A request for messages. */
+  pull(holder: Holder, subject: string, inbox: string, data: string): void {
+    if (this.outage !== null || subject !== PULL) return;
+    this.consumer.pull(holder, inbox, JSON.parse(data) as PullRequest);
+  }
+
+  facts(name: string): StreamFacts {
+    return this.#stream(name).facts();
+  }
+
+  consumerFacts(): ConsumerFacts {
+    return this.consumer.facts;
+  }
+
+  purge(name: string, filter: string): void {
+    this.#stream(name).purge(filter.replace(/>$/, ''));
+  }
+
+  message(name: string, query: { seq: number } | { last_by_subj: string }): { data: Uint8Array } | null {
+    const { messages } = this.#stream(name);
+    if ('seq' in query) return messages.get(query.seq) ?? null;
+    return [...messages.values()].findLast(({ subject }) => subject === query.last_by_subj) ?? null;
+  }
+
+  unpin(group: string): void {
+    if (group === GROUP) this.consumer.unpin();
+  }
+
+  #stream(name: string): SimulatedStream {
+    const stream = this.#streams().find((each) => each.name === name);
+    if (stream === undefined) throw new Error(`no stream ${name}`);
+    return stream;
+  }
+
+  #streams(): SimulatedStream[] {
+    return [this.events, this.letters, this.quarantine];
+  }
+}
