@@ -150,10 +150,12 @@ export class SimulatedConsumer {
     this.deal();
   }
 
-  isWorkedOn(seq: number): void {
+  /** @param deliveries how often it had been handed out when the one who says so got it */
+  isWorkedOn(seq: number, deliveries: number): void {
     const handedOut = this.#handedOut.get(seq);
     if (handedOut === undefined) return;
-    handedOut.heardMs = this.#options.around.time.nowMs;
+    // one who had it before prolongs the time as well
+    if (deliveries === handedOut.deliveries) handedOut.heardMs = this.#options.around.time.nowMs;
     handedOut.timer.run = null;
     handedOut.timer = this.#timer(seq);
   }

@@ -132,11 +132,11 @@ export class SimulatedServers {
   /** What is said about a message that was handed out. */
   word(reply: string, word: string): void {
     if (this.outage !== null) return;
-    const seq = Number(reply.split('.')[5]);
+    const [deliveries = 0, seq = 0] = reply.split('.').slice(4).map(Number);
     this.options.around.trace.add(`  ${word} of message ${seq}`);
     if (word === '+ACK') this.consumer.confirmed(seq);
     else if (word === '-NAK') this.consumer.handedBack(seq);
-    else if (word === '+WPI') this.consumer.isWorkedOn(seq);
+    else if (word === '+WPI') this.consumer.isWorkedOn(seq, deliveries);
   }
 
   /** A request for messages. */
