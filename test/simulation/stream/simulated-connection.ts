@@ -31,6 +31,8 @@ export class SimulatedConnection implements LogConnection, Holder, Servers {
   #epoch = 0;
   #troubleMs = -Infinity;
   #waiting: (() => void)[] = [];
+  /** Requests that were made while it was known to be down: the client sends them as soon as it can. */
+  #unsent: (() => void)[] = [];
   #flushes: ((error: Error) => void)[] = [];
   readonly #callbacks = new Map<string, Callback>();
   readonly #servers: SimulatedServers;
@@ -199,7 +201,7 @@ export class SimulatedConnection implements LogConnection, Holder, Servers {
     this.#isReached = true;
     this.isUp = true;
     this.#hasTrouble();
-    for (const goOn of this.#waiting.splice(0)) goOn();
+    for (const goOn of [...this.#unsent.splice(0), ...this.#waiting.splice(0)]) goOn();
   }
 
   #lost(): void {
@@ -252,13 +254,21 @@ export class SimulatedConnection implements LogConnection, Holder, Servers {
         answer(given);
         if (typeof given === 'string' || 'error' in given.json || !random.chance(network.doubled)) return;
         tally.count('stream', 'requests doubled');
-        time.after(random.spread(1, 5000), 'a request comes again', () => answer(heard()), null);
+        const again = (): void => {
+          heard();
+          answer(given); // the second word about it is not another one
+        };
+        time.after(random.spread(1, 5000), 'a request comes again', again, null);
       };
-      if (random.chance(network.requestLost)) tally.count('stream', 'requests lost');
+      const send = (): void => {
+        this.#toServers(this.#latencyMs(), 'the servers get a request', arrives);
+      };
+      if (!this.isUp) this.#unsent.push(send);
+      else if (random.chance(network.requestLost)) tally.count('stream', 'requests lost');
       else if (random.chance(network.requestLate)) {
         tally.count('stream', 'requests late');
         time.after(random.spread(...LATE_MS), 'a request arrives late', arrives, null);
-      } else this.#toServers(this.#latencyMs(), 'the servers get a request', arrives);
+      } else send();
     });
   }
 

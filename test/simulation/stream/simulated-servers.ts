@@ -3,6 +3,7 @@ import { streamNames } from '../../../lib/logs/jetstream/stream-names.js';
 import type { ConsumerFacts, StreamFacts } from '../../../lib/logs/jetstream/servers.js';
 import type { Ledger } from '../ledger.js';
 import type { Surroundings } from '../simulated-disk.js';
+import { validTexts } from '../surviving-log.js';
 import { SimulatedConsumer } from './simulated-consumer.js';
 import type { Holder, PullRequest } from './simulated-consumer.js';
 import { SimulatedStream } from './simulated-stream.js';
@@ -65,6 +66,8 @@ export class SimulatedServers {
   network: NetworkMoods = { ...QUIET };
   /** How requests fail while no leader is there; `null`: one is. */
   outage: 'nobody' | 'silence' | null = null;
+  /** The events that were ever stored, by their lines. */
+  readonly #lines = new Set<string>();
   #troubleMs = -Infinity;
 
   constructor(options: ServersOptions) {
@@ -125,8 +128,22 @@ export class SimulatedServers {
     const { seq, isKnown } = stream.store(subject, id, bytes);
     trace.add(`  ${isKnown ? 'known' : 'stored'}: ${subject} ${seq}`);
     tally.count('stream', isKnown ? 'messages that were known by their id' : 'messages stored');
-    if (stream === this.events) this.consumer.deal();
-    return { json: { stream: stream.name, seq, ...(isKnown && { duplicate: true }) } };
+    if (stream !== this.events) return this.#stored(stream.name, seq, isKnown);
+    if (!isKnown) this.#checkOnce(bytes);
+    this.consumer.deal();
+    return this.#stored(stream.name, seq, isKnown);
+  }
+
+  #stored(stream: string, seq: number, isKnown: boolean): ServersAnswer {
+    return { json: { stream, seq, ...(isKnown && { duplicate: true }) } };
+  }
+
+  /** An event whose answer was lost is stored once all the same. */
+  #checkOnce(message: Buffer): void {
+    for (const line of validTexts(message)) {
+      if (this.#lines.has(line)) this.options.ledger.violated(`stored twice: ${line.slice(0, 100)}`);
+      this.#lines.add(line);
+    }
   }
 
   /** What is said about a message that was handed out. */
