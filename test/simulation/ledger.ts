@@ -268,6 +268,11 @@ export class Ledger {
     }
   }
 
+  /** Whether the sink has the event of a line. */
+  isTaken(line: string): boolean {
+    return this.#events.get(idOf(line) ?? '')?.taken === true;
+  }
+
   /** Someone has looked at these dead letters, and dropped them. */
   dropped(texts: readonly string[]): void {
     for (const text of texts) {

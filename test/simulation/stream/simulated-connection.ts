@@ -93,7 +93,7 @@ export class SimulatedConnection implements LogConnection, Holder, Servers {
     { timeout, headers: head }: { timeout: number; headers?: MsgHdrs },
   ): Promise<Pick<Msg, 'json'>> {
     const id = head?.get(MESSAGE_ID) ?? '';
-    const answer = await this.#sent(timeout, () => this.#servers.ask(subject, data, id));
+    const answer = await this.#sent(timeout, () => this.#servers.ask(this.name, subject, data, id));
     if (answer === 'nobody')
       throw new errors.RequestError('no responders', { cause: new errors.NoRespondersError(subject) });
     return { json: <T>() => JSON.parse(JSON.stringify(answer.json)) as T };

@@ -70,6 +70,8 @@ export class SimulatedConsumer {
   readonly #options: ConsumerOptions;
   readonly #handedOut = new Map<number, HandedOut>();
   readonly #deliveries = new Map<number, number>();
+  /** When, by message and how often it had been handed out then. */
+  readonly #handedOutAtMs = new Map<string, number>();
   /** What comes again, next one first. */
   #again: number[] = [];
   #nextSeq = 1;
@@ -91,6 +93,10 @@ export class SimulatedConsumer {
   /** How many messages an instance was handed and has not confirmed. */
   heldBy(holder: Holder): number {
     return [...this.#handedOut.values()].filter((each) => each.holder === holder).length;
+  }
+
+  handedOutAtMs(seq: number, deliveries: number): number {
+    return this.#handedOutAtMs.get(`${seq} ${deliveries}`) ?? -Infinity;
   }
 
   pull(holder: Holder, inbox: string, request: PullRequest): void {
@@ -185,6 +191,7 @@ export class SimulatedConsumer {
     const { holder, inbox } = pull;
     const deliveries = (this.#deliveries.get(seq) ?? 0) + 1;
     this.#deliveries.set(seq, deliveries);
+    this.#handedOutAtMs.set(`${seq} ${deliveries}`, time.nowMs);
     const timer = this.#timer(seq);
     this.#handedOut.set(seq, { holder, deliveries, heardMs: time.nowMs, timer });
     this.handedTo.set(seq, (this.handedTo.get(seq) ?? new Set()).add(holder.name));

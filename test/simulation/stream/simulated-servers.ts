@@ -3,7 +3,7 @@ import { streamNames } from '../../../lib/logs/jetstream/stream-names.js';
 import type { ConsumerFacts, StreamFacts } from '../../../lib/logs/jetstream/servers.js';
 import type { Ledger } from '../ledger.js';
 import type { Surroundings } from '../simulated-disk.js';
-import { validTexts } from '../surviving-log.js';
+import { lettersOf, validTexts } from '../surviving-log.js';
 import { SimulatedConsumer } from './simulated-consumer.js';
 import type { Holder, PullRequest } from './simulated-consumer.js';
 import { SimulatedStream } from './simulated-stream.js';
@@ -14,6 +14,8 @@ const PULL = `$JS.API.CONSUMER.MSG.NEXT.${NAMES.events}.${NAMES.consumer}`;
 /** In an answer of the servers that is an error. */
 const STORE_FAILED = 10077;
 const UNAVAILABLE = 10008;
+/** An instance looks for dead letters at most this seldom. */
+const LOOK_MS = 1000;
 
 /** How likely it is that something goes wrong on the way to the servers and back. */
 export interface NetworkMoods {
@@ -64,6 +66,8 @@ export class SimulatedServers {
   readonly consumer: SimulatedConsumer;
   readonly options: ServersOptions;
   network: NetworkMoods = { ...QUIET };
+  /** Hears who stores a dead letter. */
+  keptLetter: (name: string) => void = () => undefined;
   /** How requests fail while no leader is there; `null`: one is. */
   outage: 'nobody' | 'silence' | null = null;
   /** The events that were ever stored, by their lines. */
@@ -103,7 +107,7 @@ export class SimulatedServers {
   }
 
   /** A request that waits for an answer. */
-  ask(subject: string, data: Uint8Array | string, id: string): ServersAnswer {
+  ask(from: string, subject: string, data: Uint8Array | string, id: string): ServersAnswer {
     if (this.outage !== null) return this.outage;
     if (subject.startsWith('$JS.ACK.')) {
       this.word(subject, String(data));
@@ -128,6 +132,7 @@ export class SimulatedServers {
     const { seq, isKnown } = stream.store(subject, id, bytes);
     trace.add(`  ${isKnown ? 'known' : 'stored'}: ${subject} ${seq}`);
     tally.count('stream', isKnown ? 'messages that were known by their id' : 'messages stored');
+    if (stream === this.letters) this.keptLetter(from);
     if (stream !== this.events) return this.#stored(stream.name, seq, isKnown);
     if (!isKnown) this.#checkOnce(bytes);
     this.consumer.deal();
@@ -136,6 +141,21 @@ export class SimulatedServers {
 
   #stored(stream: string, seq: number, isKnown: boolean): ServersAnswer {
     return { json: { stream, seq, ...(isKnown && { duplicate: true }) } };
+  }
+
+  /** Who confirms an event that the sink has taken has withdrawn what was kept of it before. */
+  #checkLetters(seq: number, handedOutAtMs: number): void {
+    const { ledger, around } = this.options;
+    const of = `${this.letters.name}.${seq}.`;
+    for (const { subject, data, storedMs } of this.letters.messages.values()) {
+      if (!subject.startsWith(of) || storedMs > handedOutAtMs - LOOK_MS) continue;
+      around.tally.count('checks', 'dead letters of instances before, at a confirmation');
+      const [line = ''] = lettersOf(data);
+      if (ledger.isTaken(line))
+        ledger.violated(
+          `message ${seq} is confirmed, and this is a dead letter, and the sink has it: ${line.slice(0, 100)}`,
+        );
+    }
   }
 
   /** An event whose answer was lost is stored once all the same. */
@@ -151,8 +171,11 @@ export class SimulatedServers {
     if (this.outage !== null) return;
     const [deliveries = 0, seq = 0] = reply.split('.').slice(4).map(Number);
     this.options.around.trace.add(`  ${word} of message ${seq}`);
-    if (word === '+ACK') this.consumer.confirmed(seq);
-    else if (word === '-NAK') this.consumer.handedBack(seq);
+    if (word === '+ACK') {
+      this.#checkLetters(seq, this.consumer.handedOutAtMs(seq, deliveries));
+      this.consumer.confirmed(seq);
+    }
+    if (word === '-NAK') this.consumer.handedBack(seq);
     else if (word === '+WPI') this.consumer.isWorkedOn(seq, deliveries);
   }
 
@@ -171,7 +194,7 @@ export class SimulatedServers {
   }
 
   purge(name: string, filter: string): void {
-    this.#stream(name).purge(filter.replace(/>$/, ''));
+    this.#stream(name).purge(filter);
   }
 
   message(name: string, query: { seq: number } | { last_by_subj: string }): { data: Uint8Array } | null {

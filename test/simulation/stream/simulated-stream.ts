@@ -10,6 +10,8 @@ export interface StoredMessage {
   readonly data: Buffer;
   /** In milliseconds since 1970. */
   readonly atMs: number;
+  /** The same by the clock that does not step. */
+  readonly storedMs: number;
 }
 
 export interface StreamBounds {
@@ -55,7 +57,7 @@ export class SimulatedStream {
     if (earlier !== null) this.remove(earlier.seq);
     const seq = ++this.lastSeq;
     this.#ids.set(id, { seq, untilMs: nowMs + WINDOW_MS });
-    const message = { seq, subject, id, data: Buffer.from(data), atMs: wallMs };
+    const message = { seq, subject, id, data: Buffer.from(data), atMs: wallMs, storedMs: nowMs };
     this.messages.set(seq, message);
     this.bytes += sizeOf(message);
     return { seq, isKnown: false };
@@ -68,9 +70,11 @@ export class SimulatedStream {
     this.bytes -= sizeOf(message);
   }
 
-  /** Removes all with a subject that starts like this. */
-  purge(prefix: string): void {
-    for (const { seq, subject } of this.messages.values()) if (subject.startsWith(prefix)) this.remove(seq);
+  /** Removes all with a subject like this: it may end in `.>`. */
+  purge(filter: string): void {
+    const prefix = filter.replace(/>$/, '');
+    for (const { seq, subject } of this.messages.values())
+      if (subject === filter || (prefix !== filter && subject.startsWith(prefix))) this.remove(seq);
   }
 
   facts(): StreamFacts {

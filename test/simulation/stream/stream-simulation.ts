@@ -124,6 +124,7 @@ export class StreamSimulation {
     const what = random.pick([
       'kill',
       'kill',
+      'kill at a letter',
       'freeze',
       'freeze',
       'stop',
@@ -138,11 +139,9 @@ export class StreamSimulation {
       'start',
     ] as const);
     trace.add(`=== ${what} (${instance.name})`);
-    if (what === 'kill') {
-      instance.kill();
-      tally.count('ends', 'kills');
-      this.#ledger.checkSurvivors(readSurvivingStream(this.#servers), `after ${instance.name} was killed`);
-    } else if (what === 'freeze' && instance.owner.state === 'runs') {
+    if (what === 'kill') this.#kill(instance);
+    else if (what === 'kill at a letter') this.#killAtLetter();
+    else if (what === 'freeze' && instance.owner.state === 'runs') {
       instance.freeze(random.spread(...FROZEN_MS));
       tally.count('ends', 'freezes');
     } else if (what === 'stop') instance.stop();
@@ -155,6 +154,29 @@ export class StreamSimulation {
     else if (what === 'flip') this.#flipBit();
     else if (what === 'letters') this.#dropLetters();
     else if (what === 'start' && this.#instances.length < 3) this.#startInstance(null);
+  }
+
+  #kill(instance: Instance): void {
+    instance.kill();
+    this.#around.tally.count('ends', 'kills');
+    this.#ledger.checkSurvivors(readSurvivingStream(this.#servers), `after ${instance.name} was killed`);
+  }
+
+  /** Kills an instance about when it has kept a dead letter; the sink may take the event after all then. */
+  #killAtLetter(): void {
+    const { random, time, tally } = this.#around;
+    Object.assign(this.#moods, { ...WELL, mended: false });
+    this.#servers.keptLetter = (name) => {
+      this.#servers.keptLetter = () => undefined;
+      const instance = this.#instances.find((each) => each.name === name);
+      const kill = (): void => {
+        if (instance?.isAlive !== true) return;
+        tally.count('ends', 'kills at a dead letter');
+        this.#kill(instance);
+        this.#moods.mended = random.chance(0.5);
+      };
+      time.after(random.spread(0.1, 10), `${name} is killed at a dead letter`, kill, null);
+    };
   }
 
   #outage(): void {
@@ -266,6 +288,7 @@ export class StreamSimulation {
     this.#servers.network = { ...QUIET };
     this.#servers.leaderElected();
     Object.assign(this.#moods, WELL);
+    this.#servers.keptLetter = () => undefined;
     const isKept = random.chance(0.5);
     for (const instance of this.#instances) {
       // one that is frozen, or waits for a sink that never answers, keeps what it holds
