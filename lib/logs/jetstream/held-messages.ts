@@ -19,7 +19,7 @@ export class HeldMessages {
     this.#connection = connection;
     this.#timer = setInterval(() => {
       this.#work();
-    }, WORKING_MS);
+    }, WORKING_MS).unref(); // a log that could not be opened holds nothing
   }
 
   get size(): number {
