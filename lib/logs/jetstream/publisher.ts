@@ -72,7 +72,7 @@ export class Publisher {
     const timeout = Math.max(1, Math.min(ATTEMPT_MS, endMs - performance.now()));
     try {
       const answer = await this.#connection.nc.request(subject, data, { timeout, headers: head });
-      const ack = answer.json<{ seq?: number; duplicate?: boolean; error?: ApiError }>();
+      const ack = JSON.parse(answer.string()) as { seq?: number; duplicate?: boolean; error?: ApiError };
       if (ack.error !== undefined)
         return { fate: fateOfAnswer(ack.error), why: ack.error.description ?? `error ${ack.error.code}` };
       if (typeof ack.seq === 'number') return { seq: ack.seq, isDuplicate: ack.duplicate === true };

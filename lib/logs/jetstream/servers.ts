@@ -11,7 +11,7 @@ export interface Servers {
     subject: string,
     data: Uint8Array | string,
     options: { timeout: number; headers?: MsgHdrs },
-  ): Promise<Pick<Msg, 'json'>>;
+  ): Promise<Pick<Msg, 'string'>>;
   publish(subject: string, data: string, options?: { reply: string }): void;
   subscribe(
     subject: string,

@@ -71,9 +71,12 @@ t.jobs = availableParallelism();
 // more than another file: each mutant alone is a run of the simulation
 t.setTimeout(400_000);
 
-void t.test('without a fault such a copy breaks no promise', async (t) => {
-  const { code, output } = await limit(() => simulate([], CUTS / 4));
-  t.equal(code, 0, output.slice(-REPORT_CHARS));
+void t.test('without a fault such a copy breaks no promise', { timeout: 120_000 }, async (t) => {
+  for (const flags of [[], ['--stream']]) {
+    const cuts = (flags.length === 0 ? CUTS : STREAM_CUTS) / 4;
+    const { code, output } = await limit(() => simulate([], cuts, ...flags));
+    t.equal(code, 0, output.slice(-REPORT_CHARS));
+  }
 });
 
 const runs = [

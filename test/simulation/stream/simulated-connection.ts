@@ -91,12 +91,12 @@ export class SimulatedConnection implements LogConnection, Holder, Servers {
     subject: string,
     data: Uint8Array | string,
     { timeout, headers: head }: { timeout: number; headers?: MsgHdrs },
-  ): Promise<Pick<Msg, 'json'>> {
+  ): Promise<Pick<Msg, 'string'>> {
     const id = head?.get(MESSAGE_ID) ?? '';
     const answer = await this.#sent(timeout, () => this.#servers.ask(this.name, subject, data, id));
     if (answer === 'nobody')
       throw new errors.RequestError('no responders', { cause: new errors.NoRespondersError(subject) });
-    return { json: <T>() => JSON.parse(JSON.stringify(answer.json)) as T };
+    return { string: () => JSON.stringify(answer.json) };
   }
 
   publish(subject: string, data: string, options?: { reply: string }): void {

@@ -133,7 +133,7 @@ export class SimulatedConsumer {
     const { random } = this.#options.around;
     for (const pull of this.#pulls.slice()) this.#end(pull, random.chance(0.5) ? ENDED : null);
     this.unpin();
-    for (const seq of [...this.#handedOut.keys()]) if (random.chance(0.1)) this.#comesAgain(seq);
+    for (const seq of this.#handedOut.keys()) if (random.chance(0.1)) this.#comesAgain(seq);
     this.deal();
   }
 
