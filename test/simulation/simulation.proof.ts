@@ -5,8 +5,6 @@ import { SEED } from '../helpers/seed.js';
 
 /** Enough that each kind of fault of the disk is met. */
 const CUTS = 2500;
-/** The same for the servers of a stream. */
-const STREAM_CUTS = 200;
 
 /** `npm run simulate`, as `npm test` has built it. */
 async function simulate(...flags: string[]): Promise<{ code: number | null; output: string }> {
@@ -28,26 +26,13 @@ void t.test(`no promise is broken at ${CUTS} power cuts`, { timeout: 180_000 }, 
   t.ok(Number(/(\d+) {2}power cuts/.exec(output)?.[1]) >= CUTS);
 });
 
-const streamClaim = `no promise is broken at ${STREAM_CUTS} kills and freezes of instances that share a stream`;
-void t.test(streamClaim, { timeout: 180_000 }, async (t) => {
-  const { code, output } = await simulate('--stream', '--cuts', String(STREAM_CUTS), '--from', String(SEED));
-  t.comment(output);
-  t.equal(code, 0, output.slice(-2000));
-  const [kills = 0, freezes = 0] = ['kills', 'freezes'].map((name) =>
-    Number(new RegExp(`(\\d+) {2}${name}\n`).exec(output)?.[1]),
-  );
-  t.ok(kills + freezes >= STREAM_CUTS);
-});
-
 void t.test('the same seed is the same run to the last step, in another process', async (t) => {
-  for (const flags of [[], ['--stream']]) {
-    const traceOf = async (seed: string): Promise<string | undefined> =>
-      /Trace of the last seed \(\d+\): (\w+)/.exec((await simulate('--seed', seed, ...flags)).output)?.[1];
-    for (const seed of ['11', '12']) {
-      const trace = await traceOf(seed);
-      t.match(trace, /^\w{16}$/);
-      t.equal(await traceOf(seed), trace);
-    }
-    t.not(await traceOf('11'), await traceOf('12'));
+  const traceOf = async (seed: string): Promise<string | undefined> =>
+    /Trace of the last seed \(\d+\): (\w+)/.exec((await simulate('--seed', seed)).output)?.[1];
+  for (const seed of ['11', '12']) {
+    const trace = await traceOf(seed);
+    t.match(trace, /^\w{16}$/);
+    t.equal(await traceOf(seed), trace);
   }
+  t.not(await traceOf('11'), await traceOf('12'));
 });
