@@ -253,8 +253,8 @@ export function eventLogContract(name: string, bench: LogBench): void {
     read(t, log);
     await append(log, [part(['a', 'b'], 'size'), part(['c', 'd'], 'size')]);
     const [first = unfound(), second = unfound()] = await readAll(log, await found(log, 2));
-    const letter = (event: string, reason: string) => {
-      return { index: 0, reason, status: 422, attempts: 1, event: Buffer.from(event) };
+    const letter = (event: string, reason: string, index = 0) => {
+      return { index, reason, status: 422, attempts: 1, event: Buffer.from(event) };
     };
     t.type(await deadLetters.keep(first, [letter('a', 'x'.repeat(2 * LETTER_BYTES))]), 'string');
     const full = await deadLetters.keep(second, [letter('c', 'no')]).then(() => null, asFull);
@@ -263,10 +263,11 @@ export function eventLogContract(name: string, bench: LogBench): void {
     await deadLetters.keep(first, [letter('a', 'no')]);
     t.equal((await log.space()).deadLetterFiles, 1, 'in place of the others');
     await deadLetters.keep(second, [letter('c', 'no')]);
+    await deadLetters.keep(second, [letter('d', 'no', 1)]);
     await deadLetters.withdraw(first);
     await log.close();
     const next = await place.open();
-    t.equal((await next.space()).deadLetterFiles, 1);
+    t.equal((await next.space()).deadLetterFiles, 1, 'that of the last attempt');
     await next.close();
   });
 

@@ -33,23 +33,37 @@ const WEBHOOK = webhookSource(
 /** Clients of one Forebay: some wait for each answer, some send many events at once. */
 export class Clients {
   /** Events that were sent and have no answer yet. */
-  unanswered = 0;
+  readonly waiting = new Set<SentEvent>();
   readonly #around: Surroundings;
   readonly #ledger: Ledger;
   readonly #forebay: Forebay;
   readonly #names: string;
   readonly #isOpen: () => boolean;
+  readonly #slowness: number;
 
   /**
    * @param names what the name of each begins with
    * @param isOpen whether events are taken: before, few are sent, and all are refused
+   * @param slowness how much longer than usual they pause
    */
-  constructor(around: Surroundings, ledger: Ledger, forebay: Forebay, names: string, isOpen: () => boolean) {
+  constructor(
+    around: Surroundings,
+    ledger: Ledger,
+    forebay: Forebay,
+    names: string,
+    isOpen: () => boolean,
+    slowness: number = 1,
+  ) {
+    this.#slowness = slowness;
     this.#around = around;
     this.#ledger = ledger;
     this.#forebay = forebay;
     this.#names = names;
     this.#isOpen = isOpen;
+  }
+
+  get unanswered(): number {
+    return this.waiting.size;
   }
 
   begin(): void {
@@ -115,7 +129,7 @@ export class Clients {
     const text = eventText(random, id);
     const event = this.#ledger.sent(id, expectedLine(text, Math.floor(time.wallMs)), client, number);
     trace.add(`  write ${id}, ${text.length} characters`);
-    this.unanswered++;
+    this.waiting.add(event);
     try {
       await this.#write(text, addressOf(number));
       trace.add(`  acknowledged ${id}`);
@@ -129,7 +143,7 @@ export class Clients {
       if (!REFUSALS.test(code)) this.#ledger.violated(`${id} was refused with ${String(error)}`);
       this.#ledger.refused(event, code);
     } finally {
-      this.unanswered--;
+      this.waiting.delete(event);
     }
     return event;
   }
@@ -146,11 +160,11 @@ export class Clients {
       return this.#ledger.sent(id, line, null, number);
     });
     trace.add(`  write ${count} events from ${events[0]?.id} on`);
-    this.unanswered += count;
+    for (const event of events) this.waiting.add(event);
     const error = await new Promise<Error | null>((answer) => {
       this.#forebay.take(EventBlock.of(...events.map(({ line }) => line)), answer, addressOf(count));
     });
-    this.unanswered -= count;
+    for (const event of events) this.waiting.delete(event);
     const code = error === null ? '' : codeOf(error);
     trace.add(`  ${error === null ? 'acknowledged' : `refused with ${code}`}: ${count} events`);
     if (error !== null && !REFUSALS.test(code))
@@ -195,7 +209,7 @@ export class Clients {
   #pause(aboutMs: number): Promise<void> {
     const { time, random } = this.#around;
     return new Promise((resolve) => {
-      time.after(aboutMs * 2 * random.next(), 'a client goes on', resolve);
+      time.after(aboutMs * this.#slowness * 2 * random.next(), 'a client goes on', resolve);
     });
   }
 }

@@ -6,6 +6,26 @@ import { hasMarks, isBatchFile, validTexts } from './surviving-log.js';
 const LINE_FEED = 10;
 const BITS = 8;
 
+/** A line, or two, were damaged by a bit that flipped at a position; `after` is what `before` is now. */
+export function lineDamaged(
+  before: Buffer,
+  after: Buffer,
+  position: number,
+  name: string,
+  ledger: Ledger,
+): void {
+  const damage = (lineFrom: number, lineTo: number): void => {
+    const texts = validTexts(before.subarray(lineFrom, lineTo));
+    ledger.damaged(texts, name, Buffer.from(after.subarray(lineFrom, lineTo)));
+  };
+  const from = position === 0 ? 0 : before.lastIndexOf(LINE_FEED, position - 1) + 1;
+  const end = before.indexOf(LINE_FEED, position) + 1;
+  damage(from, end);
+  // without its line feed a line runs into the next one
+  const nextEnd = before.indexOf(LINE_FEED, end) + 1;
+  if (position === end - 1 && nextEnd > 0) damage(end, nextEnd);
+}
+
 /** Turns one bit of a batch file, at random, as a bad device does. Only marks can tell. */
 export function flipBitAtRest(tree: DiskTree, dir: string, ledger: Ledger, around: Surroundings): void {
   const { random, tally, trace } = around;
@@ -15,19 +35,9 @@ export function flipBitAtRest(tree: DiskTree, dir: string, ledger: Ledger, aroun
   if (ledger.hasDamage(name)) return;
   const before = Buffer.from(file.content());
   const position = random.whole(0, before.length - 1);
-  const start = before.lastIndexOf(LINE_FEED, position - 1) + 1;
-  const from = position === 0 ? 0 : start;
-  const end = before.indexOf(LINE_FEED, position) + 1;
-  if (end === 0) return; // in a torn end
+  if (!before.includes(LINE_FEED, position)) return; // in a torn end
   file.flipBit(position, random.whole(0, BITS - 1));
   trace.add(`  a bit flips in ${name}, byte ${position}`);
   tally.count('device', 'bits flipped');
-  const damage = (lineFrom: number, lineTo: number): void => {
-    const texts = validTexts(before.subarray(lineFrom, lineTo));
-    ledger.damaged(texts, name, Buffer.from(file.content().subarray(lineFrom, lineTo)));
-  };
-  damage(from, end);
-  // without its line feed a line runs into the next one
-  const nextEnd = before.indexOf(LINE_FEED, end) + 1;
-  if (position === end - 1 && nextEnd > 0) damage(end, nextEnd);
+  lineDamaged(before, file.content(), position, name, ledger);
 }

@@ -60,7 +60,7 @@ export class Ledger {
   /** What was violated first, in words. */
   violation: string | null = null;
   /** Files that let others go first: they could not be read, or the sink failed at them. What of them was not offered yet comes late. */
-  readonly steppedAside = new Set<string>();
+  readonly steppedAside: Set<string>;
   /** Log directories that were moved away, and the files that were in them then. */
   readonly moved: { readonly dir: string; readonly names: readonly string[] }[] = [];
   readonly #events = new Map<string, SentEvent>();
@@ -75,17 +75,31 @@ export class Ledger {
   cutOff: readonly SentEvent[] = [];
   /** Whether a line is on a disk. */
   isOnDisk: (line: string) => boolean = () => false;
+  /** Whether an event may be at the sink and a dead letter as well. */
+  mayBeBoth: (line: string) => boolean = () => false;
   /** The ids of the events that came under each key. */
   readonly #keys = new Map<string, ReadonlySet<string>>();
   /** One flipped bit a file is enough. */
   readonly #damagedBatches = new Set<string>();
   #numbers = 1;
   readonly #logFailedIsInDoubt: boolean;
+  readonly #hasOneKey: boolean;
   readonly #tally: Tally;
 
-  /** @param logFailedIsInDoubt whether LOG_FAILED does not promise that the event is gone */
-  constructor(tally: Tally, logFailedIsInDoubt: boolean) {
+  /**
+   * @param logFailedIsInDoubt whether LOG_FAILED does not promise that the event is gone
+   * @param hasOneKey whether an event comes under one key only, beside those of parts
+   * @param steppedAside knows the names of batches
+   */
+  constructor(
+    tally: Tally,
+    logFailedIsInDoubt: boolean,
+    hasOneKey: boolean = true,
+    steppedAside: Set<string> = new Set(),
+  ) {
     this.#tally = tally;
+    this.steppedAside = steppedAside;
+    this.#hasOneKey = hasOneKey;
     this.ids = new KnownIds(tally, (what) => {
       this.violated(what);
     });
@@ -213,15 +227,15 @@ export class Ledger {
       this.violated(`${event.id} was refused with ${code} after the sink got it`);
   }
 
-  /** The process is gone: who has no answer yet gets none. */
-  processEnded(): void {
+  /** A process is gone: who has no answer of it yet gets none. */
+  processEnded(unanswered: Iterable<SentEvent> = [...this.#unanswered]): void {
     this.cutOff = [...this.#unanswered].filter(({ known }) => known !== null);
-    for (const event of this.#unanswered) {
+    for (const event of unanswered) {
       event.pending = 0;
       if (event.answer !== 'acknowledged') event.answer = 'in doubt';
       this.#tally.count('events', 'left without an answer');
+      this.#unanswered.delete(event);
     }
-    this.#unanswered.clear();
   }
 
   /** A batch comes to the sink. Gives its events. */
@@ -252,6 +266,11 @@ export class Ledger {
       event.taken = true;
       this.#owed.delete(event);
     }
+  }
+
+  /** Whether the sink has the event of a line. */
+  isTaken(line: string): boolean {
+    return this.#events.get(idOf(line) ?? '')?.taken === true;
   }
 
   /** Someone has looked at these dead letters, and dropped them. */
@@ -346,7 +365,8 @@ export class Ledger {
         !event.removed &&
         event.damaged === null &&
         event.known?.isTwice !== true &&
-        !log.texts.has(line)
+        !log.texts.has(line) &&
+        !this.mayBeBoth(line)
       )
         this.violated(`${event.id} is a dead letter, and the sink has it; its batch is gone ${when}`);
     }
@@ -377,7 +397,7 @@ export class Ledger {
     if (events.length === 0) return;
     const file = key.replace(CONTENT, '');
     const batch = key.replace(DIGEST, '').replace(START, '');
-    for (const event of isDamaged ? [] : events) {
+    for (const event of isDamaged || !this.#hasOneKey ? [] : events) {
       if (event.known !== null) continue; // it may be stored twice
       // a batch comes as a whole first: a range is its own then, and otherwise that of a part
       if (event.key === '') event.key = batch;

@@ -12,6 +12,7 @@ const SECTIONS: readonly (readonly [group: string, title: string])[] = [
   ['ids', 'Events with ids that are remembered'],
   ['refusals', 'Answers that were errors'],
   ['sink', 'The sink'],
+  ['stream', 'What the servers of the stream met'],
   ['device', 'What the device did'],
   ['faults', 'Faults of the disk'],
   ['checks', 'Checked, and held each time'],
@@ -103,11 +104,39 @@ const EXPECTED: readonly (readonly [group: string, names: readonly string[]])[] 
   ],
 ];
 
+/** The same for a stream. */
+const EXPECTED_OF_STREAM: typeof EXPECTED = [
+  ['ends', ['kills', 'freezes', 'orderly stops']],
+  ['events', ['acknowledged', 'delivered', 'delivered again', 'refused', 'left without an answer']],
+  ['refusals', ['BACKLOG_FULL', 'LOG_FAILED', 'IN_DOUBT']],
+  [
+    'stream',
+    [
+      'messages stored',
+      'messages that were known by their id',
+      'messages without room',
+      'messages that were not confirmed in time',
+      'messages lost on the way to an instance',
+      'requests lost',
+      'requests late',
+      'requests doubled',
+      'requests refused for want of resources',
+      'answers lost',
+      'answers late',
+      'words lost',
+      'leaders lost',
+      'connections lost',
+      'bits flipped',
+    ],
+  ],
+];
+
 /** What it did not see. */
-export function enough(tally: Tally, flips: boolean): string[] {
-  const missing = EXPECTED.flatMap(([group, names]) =>
+export function enough(tally: Tally, flips: boolean, isStream: boolean): string[] {
+  const missing = (isStream ? EXPECTED_OF_STREAM : EXPECTED).flatMap(([group, names]) =>
     names.filter((name) => tally.of(group, name) === 0).map((name) => `"${name}" (${group})`),
   );
+  if (isStream) return missing;
   for (const method of METHODS) {
     if (method === 'lstat') continue; // the log does not call it at every version
     const seen = tally.rows('faults').some(([name]) => name.startsWith(`${method}:`));

@@ -12,6 +12,7 @@ const USAGE = `npm run simulate -- [--cuts N] [--seed N] [--from N] [--no-flips]
   --from N   the first of the seeds; at random without it
   --world X  is odd in this way in each seed: ${ODDITIES.join('; ')}
   --only     and is odd in no other way
+  --stream   a stream that instances share, instead of files: N kills and freezes
   --no-flips flips no bits in files at rest`;
 
 const SEEDS = 2 ** 31;
@@ -19,7 +20,7 @@ const PROGRESS_MS = 5000;
 
 const flags = minimist(process.argv.slice(2), {
   string: ['cuts', 'seed', 'from', 'steps', 'world'],
-  boolean: ['flips', 'help', 'only'],
+  boolean: ['flips', 'help', 'only', 'stream'],
   default: { cuts: '2000', steps: '40', flips: true },
 });
 const options = {
@@ -28,8 +29,14 @@ const options = {
   oddities: [flags['world'] ?? []].flat().filter(isOddity),
   only: flags['only'] === true,
 };
+const isStream = flags['stream'] === true;
+const unit = isStream ? 'kills and freezes' : 'power cuts';
 const worlds = options.oddities.map((oddity) => ` --world '${oddity}'`).join('');
-const asked = (options.flips ? '' : ' --no-flips') + worlds + (options.only ? ' --only' : '');
+const asked =
+  (isStream ? ' --stream' : '') +
+  (options.flips ? '' : ' --no-flips') +
+  worlds +
+  (options.only ? ' --only' : '');
 const unknown = [flags['world'] ?? []].flat().length > options.oddities.length;
 const seedOnly = flags['seed'] === undefined ? null : Number(flags['seed']);
 const cuts = Number(flags['cuts']);
@@ -45,7 +52,9 @@ if (
 
 installVirtualProcess();
 // only now: the code under test may keep references to the clock
-const { Simulation } = await import('./simulation.js');
+const simulated = isStream
+  ? (await import('./stream/stream-simulation.js')).StreamSimulation
+  : (await import('./simulation.js')).Simulation;
 
 const tally = new Tally();
 const startedMs = realMs();
@@ -56,10 +65,10 @@ process.on('unhandledRejection', (reason) => {
   unhandled.push(String(reason));
 });
 
-console.log(seedOnly === null ? `${cuts} power cuts, from seed ${from} on` : `Seed ${seedOnly}`);
+console.log(seedOnly === null ? `${cuts} ${unit}, from seed ${from} on` : `Seed ${seedOnly}`);
 let seed = from;
 for (;;) {
-  const { violation, trace } = await new Simulation({ seed, ...options }, tally).run();
+  const { violation, trace } = await new simulated({ seed, ...options }, tally).run();
   hash = trace.hash;
   const failure =
     violation ??
@@ -72,16 +81,19 @@ for (;;) {
   }
   tally.count('runs', 'seeds');
   tally.count('runs', 'steps', trace.steps);
-  const done = tally.of('ends', 'power cuts');
+  const done = isStream
+    ? tally.of('ends', 'kills') + tally.of('ends', 'freezes')
+    : tally.of('ends', 'power cuts');
   if (seedOnly !== null || done >= cuts) break;
   seed = (seed + 1) % SEEDS;
   if (realMs() - reportedMs > PROGRESS_MS) {
     reportedMs = realMs();
-    console.log(`  ${done} power cuts, seed ${seed}, ${Math.round((reportedMs - startedMs) / 1000)} s`);
+    console.log(`  ${done} ${unit}, seed ${seed}, ${Math.round((reportedMs - startedMs) / 1000)} s`);
   }
 }
 console.log(report(tally, realMs() - startedMs));
 console.log(`Trace of the last seed (${seed}): ${hash}`);
-const missing = seedOnly === null && cuts >= 2000 && !options.only ? enough(tally, options.flips) : [];
+const missing =
+  seedOnly === null && cuts >= 2000 && !options.only ? enough(tally, options.flips, isStream) : [];
 if (missing.length > 0) console.error(`\nNOT EXERCISED: this run never saw ${missing.join(', ')}`);
 process.exit(missing.length > 0 ? 1 : 0);

@@ -3,7 +3,18 @@ export interface Happening {
   atMs: number;
   order: number;
   readonly label: string;
+  /** The process that it happens in; `null`: in none. */
+  readonly owner: Owner | null;
   run: (() => void) | null;
+}
+
+/** One of several processes in the same world. */
+export interface Owner {
+  readonly name: string;
+  /** Frozen: what happens in it happens when it goes on. Dead: never. */
+  state: 'runs' | 'frozen' | 'dead';
+  /** What has its time while it is frozen. */
+  kept: Happening[];
 }
 
 /** A clock that only moves when something happens: a queue of what will happen, earliest first (a binary heap). */
@@ -12,6 +23,8 @@ export class VirtualTime {
   nowMs: number;
   /** How much the clock on the wall is ahead of it; a step of that clock changes it. */
   wallOffsetMs = 0;
+  /** The process in which the present step happens: what follows from it happens there as well. */
+  owner: Owner | null = null;
   #heap: Happening[] = [];
   #orders = 0;
 
@@ -24,11 +37,21 @@ export class VirtualTime {
     return this.nowMs + this.wallOffsetMs;
   }
 
-  after(delayMs: number, label: string, run: () => void): Happening {
-    const happening: Happening = { atMs: this.nowMs + delayMs, order: this.#orders++, label, run };
-    this.#heap.push(happening);
-    this.#up(this.#heap.length - 1);
+  after(delayMs: number, label: string, run: () => void, owner: Owner | null = this.owner): Happening {
+    const happening: Happening = { atMs: this.nowMs + delayMs, order: this.#orders++, label, owner, run };
+    this.#add(happening);
     return happening;
+  }
+
+  /** A frozen process goes on: what it has missed happens now. */
+  thaw(owner: Owner): void {
+    if (owner.state !== 'frozen') return;
+    owner.state = 'runs';
+    for (const happening of owner.kept.splice(0)) {
+      happening.atMs = this.nowMs;
+      happening.order = this.#orders++;
+      this.#add(happening);
+    }
   }
 
   /** Takes the earliest happening out and moves the clock to it; `null` where nothing is left. */
@@ -42,7 +65,11 @@ export class VirtualTime {
         this.#down(0);
       }
       if (first.run === null) continue;
+      const { owner } = first;
+      if (owner?.state === 'frozen') owner.kept.push(first);
+      if (owner !== null && owner.state !== 'runs') continue;
       this.nowMs = Math.max(this.nowMs, first.atMs);
+      this.owner = owner;
       return first;
     }
   }
@@ -51,6 +78,12 @@ export class VirtualTime {
   forgetAll(): void {
     for (const happening of this.#heap) happening.run = null;
     this.#heap = [];
+    this.owner = null;
+  }
+
+  #add(happening: Happening): void {
+    this.#heap.push(happening);
+    this.#up(this.#heap.length - 1);
   }
 
   #up(from: number): void {

@@ -5,6 +5,7 @@ import { asError } from '../../base/errors.js';
 import type { Reporter } from '../../base/reporter.js';
 import type { LogPlaceSettings } from '../../settings/log-settings.js';
 import { readLogFiles } from '../../settings/log-files.js';
+import type { LogConnection } from './servers.js';
 
 /** A frozen server is given up after two pings without an answer, in milliseconds. */
 const PING_MS = 2000;
@@ -13,9 +14,8 @@ const RECONNECT_MS = 250;
 const CONNECT_MS = 5000;
 
 /** A connection that is kept up for ever, and says so when it is lost. */
-export class Connection {
+export class Connection implements LogConnection {
   readonly nc: NatsConnection;
-  /** Whether a request that is sent now goes out now. Otherwise the client would keep it, and send it whenever it can. */
   isUp = true;
   readonly #waiting: (() => void)[] = [];
 
@@ -40,7 +40,6 @@ export class Connection {
     }
   }
 
-  /** Resolves to whether it is up, at the latest at `endMs` of `performance.now()`. */
   async up(endMs: number): Promise<boolean> {
     if (this.isUp) return true;
     await new Promise<void>((resolve) => {

@@ -1,5 +1,5 @@
 import { asError, ForebayError } from '../../base/errors.js';
-import type { Connection } from './connection.js';
+import type { LogConnection } from './servers.js';
 import type { StreamMessage } from './stream-message.js';
 
 /** How long the servers wait for a confirmation before another instance gets a message, in milliseconds. */
@@ -12,15 +12,15 @@ const CONFIRM_MS = 5000;
 export class HeldMessages {
   /** Their size. */
   bytes = 0;
-  readonly #connection: Connection;
+  readonly #connection: LogConnection;
   readonly #held = new Map<number, StreamMessage>();
   readonly #timer: NodeJS.Timeout;
 
-  constructor(connection: Connection) {
+  constructor(connection: LogConnection) {
     this.#connection = connection;
     this.#timer = setInterval(() => {
       this.#work();
-    }, WORKING_MS);
+    }, WORKING_MS).unref(); // a log that could not be opened holds nothing
   }
 
   get size(): number {

@@ -1,9 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { headers } from '@nats-io/nats-core';
 import { asError, ForebayError } from '../../base/errors.js';
-import type { Connection } from './connection.js';
 import { fateOfAnswer, fateOfSilence } from './publish-error.js';
 import type { ApiError, Fate } from './publish-error.js';
+import type { LogConnection } from './servers.js';
 import { MESSAGE_ID } from './stream-message.js';
 
 /** How long one attempt waits for its answer, and a failed one for the next, in milliseconds. */
@@ -25,11 +25,11 @@ type Attempt = Stored | { readonly fate: Fate; readonly why: string };
 export class Publisher {
   /** Attempts after which nobody knew whether the message is stored. */
   doubtful = 0;
-  readonly #connection: Connection;
+  readonly #connection: LogConnection;
   readonly #timeoutMs: number;
 
   /** @param timeoutMs how long to find out what became of a message */
-  constructor(connection: Connection, timeoutMs: number) {
+  constructor(connection: LogConnection, timeoutMs: number) {
     this.#connection = connection;
     this.#timeoutMs = timeoutMs;
   }
@@ -72,7 +72,7 @@ export class Publisher {
     const timeout = Math.max(1, Math.min(ATTEMPT_MS, endMs - performance.now()));
     try {
       const answer = await this.#connection.nc.request(subject, data, { timeout, headers: head });
-      const ack = answer.json<{ seq?: number; duplicate?: boolean; error?: ApiError }>();
+      const ack = JSON.parse(answer.string()) as { seq?: number; duplicate?: boolean; error?: ApiError };
       if (ack.error !== undefined)
         return { fate: fateOfAnswer(ack.error), why: ack.error.description ?? `error ${ack.error.code}` };
       if (typeof ack.seq === 'number') return { seq: ack.seq, isDuplicate: ack.duplicate === true };

@@ -1,6 +1,5 @@
 import { createInbox } from '@nats-io/nats-core';
-import type { Msg, Subscription } from '@nats-io/nats-core';
-import type { Connection } from './connection.js';
+import type { LogConnection, ServersMessage } from './servers.js';
 import { streamMessage } from './stream-message.js';
 import type { StreamMessage } from './stream-message.js';
 
@@ -26,14 +25,14 @@ export interface Room {
  * before its last messages are here, as a server sends words and messages on different ways.
  */
 export class Puller {
-  readonly #connection: Connection;
+  readonly #connection: LogConnection;
   readonly #subject: string;
   readonly #group: string | null;
   readonly #inbox = createInbox();
   /** Where words about the running request come: the last word about an earlier one must not end it. */
   #reply = '';
   #requests = 0;
-  #subscription: Subscription | null = null;
+  #subscription: { unsubscribe(): void } | null = null;
   #pin: string | null = null;
   #each: (message: StreamMessage) => void = () => undefined;
   /** How many messages the running request may still get. */
@@ -43,7 +42,7 @@ export class Puller {
   #timer: NodeJS.Timeout | undefined;
 
   /** @param group set if one instance at a time gets messages */
-  constructor(connection: Connection, stream: string, consumer: string, group: string | null) {
+  constructor(connection: LogConnection, stream: string, consumer: string, group: string | null) {
     this.#connection = connection;
     this.#subject = `$JS.API.CONSUMER.MSG.NEXT.${stream}.${consumer}`;
     this.#group = group;
@@ -57,7 +56,7 @@ export class Puller {
   /** @param each takes messages as they come, also when no request runs */
   start(each: (message: StreamMessage) => void): void {
     this.#each = each;
-    const callback = (error: Error | null, msg: Msg): void => {
+    const callback = (error: Error | null, msg: ServersMessage): void => {
       if (error === null) this.#take(msg);
       else this.#end();
     };
@@ -93,7 +92,7 @@ export class Puller {
     this.#subscription?.unsubscribe();
   }
 
-  #take(msg: Msg): void {
+  #take(msg: ServersMessage): void {
     const message = streamMessage(msg);
     if (message === null && msg.subject !== this.#reply) return;
     this.#isAnswered = true;

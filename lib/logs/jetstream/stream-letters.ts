@@ -1,4 +1,3 @@
-import type { JetStreamManager } from '@nats-io/jetstream';
 import { ForebayError } from '../../base/errors.js';
 import type { Batch } from '../../seams/batch.js';
 import { DeadLettersFull } from '../../seams/dead-letters.js';
@@ -6,6 +5,7 @@ import type { DeadLetter, DeadLetterStore, LetterLook, LettersSize } from '../..
 import { linesOf } from '../file/aside/dead-letters.js';
 import { lettersIn } from '../file/aside/newest-letters.js';
 import type { Publisher } from './publisher.js';
+import type { StreamManager } from './servers.js';
 
 /** The newest that are looked at. */
 const NEWEST = 8;
@@ -20,8 +20,13 @@ export interface EventPlace {
   readonly index: number;
 }
 
+interface EarlierLetter {
+  readonly place: EventPlace;
+  readonly bytes: number;
+}
+
 export interface StreamLettersOptions {
-  readonly jsm: JetStreamManager;
+  readonly jsm: StreamManager;
   readonly publisher: Publisher;
   readonly stream: string;
   readonly bytesMax: number;
@@ -45,13 +50,14 @@ export class StreamLetters implements DeadLetterStore {
   }
 
   async keep(batch: Batch, letters: readonly DeadLetter[]): Promise<string> {
-    const { publisher, stream, placesOf } = this.#options;
+    const { jsm, publisher, stream, placesOf } = this.#options;
     const places = placesOf(batch.name);
     await this.#look();
+    const earlier = await this.#earlier(places);
     const lines = letters.map((letter) => ({ letter, line: linesOf(batch, [this.#shortened(letter)]) }));
     const size = {
       bytes: lines.reduce((sum, { line }) => sum + line.length, 0),
-      earlierBytes: await this.#bytesOf(places),
+      earlierBytes: this.#bytesOf(earlier),
     };
     if (!this.hasRoom(size)) throw this.#full(size);
     try {
@@ -60,9 +66,13 @@ export class StreamLetters implements DeadLetterStore {
           const place = places[index] ?? { seq: 0, index };
           // never a duplicate: the letter of a later attempt takes the place of the earlier one
           const id = `${batch.key}#${index}@${Date.now()}`;
-          await publisher.store(`${stream}.${place.seq}.${place.index}`, line, id);
+          await publisher.store(this.#subjectOf(place), line, id);
         }),
       );
+      // the sink has taken, in this attempt, what an earlier one refused (N10)
+      const refused = new Set(letters.map(({ index }) => places[index]));
+      for (const { place } of earlier.filter((each) => !refused.has(each.place)))
+        await jsm.streams.purge(stream, { filter: this.#subjectOf(place) });
     } catch (error) {
       const isFull = error instanceof ForebayError && error.code === 'BACKLOG_FULL';
       throw isFull ? this.#full(size) : error;
@@ -125,19 +135,27 @@ export class StreamLetters implements DeadLetterStore {
     return new DeadLettersFull(text, size);
   }
 
-  async #bytesOf(places: readonly EventPlace[]): Promise<number> {
+  /** The letters that there are of these events. */
+  async #earlier(places: readonly EventPlace[]): Promise<EarlierLetter[]> {
     const { jsm, stream } = this.#options;
-    if (this.#size.messages === 0) return 0;
-    let [bytes, letters] = [0, 0];
-    for (const { seq, index } of places) {
-      const query = { last_by_subj: `${stream}.${seq}.${index}` };
-      const message = await jsm.streams.getMessage(stream, query).catch(() => null);
-      if (message === null) continue;
-      bytes += message.data.length;
-      letters++;
+    const earlier: EarlierLetter[] = [];
+    for (const place of this.#size.messages === 0 ? [] : places) {
+      const query = { last_by_subj: this.#subjectOf(place) };
+      const message = await jsm.streams.getMessage(stream, query);
+      if (message !== null) earlier.push({ place, bytes: message.data.length });
     }
+    return earlier;
+  }
+
+  #bytesOf(earlier: readonly EarlierLetter[]): number {
     // a message takes more room than its bytes
-    return letters === this.#size.messages ? this.#size.bytes : bytes;
+    return earlier.length === this.#size.messages
+      ? this.#size.bytes
+      : earlier.reduce((sum, { bytes }) => sum + bytes, 0);
+  }
+
+  #subjectOf({ seq, index }: EventPlace): string {
+    return `${this.#options.stream}.${seq}.${index}`;
   }
 
   async #look(): Promise<void> {

@@ -5,7 +5,6 @@
  */
 import type { Readable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { JetStreamManager } from '@nats-io/jetstream';
 import { asError, ForebayError } from '../../base/errors.js';
 import type { Reporter } from '../../base/reporter.js';
 import { count } from '../../base/words.js';
@@ -14,12 +13,12 @@ import type { PendingBatch, SettledBatch } from '../../seams/batch.js';
 import type { BatchEnd, BatchPart, EventLog, Group, LogSpace, PartEnded } from '../../seams/event-log.js';
 import { blockBytes } from '../file/checksum.js';
 import { newRunId } from '../file/run-mark.js';
-import type { Connection } from './connection.js';
 import { HeldMessages } from './held-messages.js';
 import { MESSAGE_BYTES, messageOf } from './message.js';
 import type { MergeBounds } from './merge.js';
 import { Publisher } from './publisher.js';
 import type { Puller } from './puller.js';
+import type { LogConnection, StreamManager } from './servers.js';
 import { pendingOf, StreamBacklog } from './stream-backlog.js';
 import { compareStreamBatches } from './stream-batch.js';
 import { StreamCounts } from './stream-counts.js';
@@ -36,8 +35,8 @@ const RETRY_AFTER_MS = 5000;
 const LOOK_MS = 500;
 
 export interface StreamLogOptions {
-  readonly connection: Connection;
-  readonly jsm: JetStreamManager;
+  readonly connection: LogConnection;
+  readonly jsm: StreamManager;
   readonly puller: Puller;
   readonly names: StreamNames;
   /** Identifies the stream: another one of the same name has other events under the same numbers. */

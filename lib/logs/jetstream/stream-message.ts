@@ -1,4 +1,4 @@
-import type { Msg } from '@nats-io/nats-core';
+import type { ServersMessage } from './servers.js';
 import { eventsIn } from './stream-names.js';
 
 /** A message that the servers handed out, until it is confirmed or handed back. */
@@ -34,7 +34,7 @@ export function storedBytes(subject: string, id: string, data: Uint8Array): numb
 }
 
 /** `null`: it is none, but a word of the protocol. */
-export function streamMessage({ subject, reply, data, headers }: Msg): StreamMessage | null {
+export function streamMessage({ subject, reply, data, headers }: ServersMessage): StreamMessage | null {
   if (reply === undefined || !reply.startsWith('$JS.ACK.')) return null;
   const tokens = reply.split('.');
   const from = tokens.length === SHORT_TOKENS ? AFTER_SHORT : AFTER_LONG;

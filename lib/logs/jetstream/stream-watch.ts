@@ -1,5 +1,5 @@
-import type { ConsumerInfo, JetStreamManager, StreamInfo } from '@nats-io/jetstream';
 import type { LogReplica, LogReplicas } from '../../seams/event-log.js';
+import type { ConsumerFacts, StreamFacts, StreamManager } from './servers.js';
 import { allSubjects, eventsIn } from './stream-names.js';
 import type { StreamNames } from './stream-names.js';
 
@@ -20,12 +20,12 @@ export interface Look {
 
 /** Looks at the streams once a second. */
 export class StreamWatch {
-  readonly #jsm: JetStreamManager;
+  readonly #jsm: StreamManager;
   readonly #names: StreamNames;
   #timer: NodeJS.Timeout | undefined;
   #isClosed = false;
 
-  constructor(jsm: JetStreamManager, names: StreamNames) {
+  constructor(jsm: StreamManager, names: StreamNames) {
     this.#jsm = jsm;
     this.#names = names;
   }
@@ -61,7 +61,7 @@ export class StreamWatch {
   }
 }
 
-function lookOf({ config, state, cluster }: StreamInfo, delivery: ConsumerInfo): Look {
+function lookOf({ config, state, cluster }: StreamFacts, delivery: ConsumerFacts): Look {
   const subjects = Object.entries(state.subjects ?? {});
   const pendingEvents = subjects.reduce((sum, [subject, count]) => sum + eventsIn(subject) * count, 0);
   return {
@@ -81,7 +81,7 @@ function lookOf({ config, state, cluster }: StreamInfo, delivery: ConsumerInfo):
 }
 
 /** The copies of a stream, the leader first. */
-export function serversOf(cluster: StreamInfo['cluster']): LogReplica[] {
+export function serversOf(cluster: StreamFacts['cluster']): LogReplica[] {
   const followers = (cluster?.replicas ?? []).map(({ name, current, offline, lag, active }) => ({
     name,
     isLeader: false,

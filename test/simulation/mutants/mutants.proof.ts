@@ -7,10 +7,13 @@ import pLimit from 'p-limit';
 import t from 'tap';
 import { ModuleKind, ScriptTarget, transpileModule } from 'typescript';
 import { MUTANTS } from './mutants.js';
+import { STREAM_MUTANTS } from './stream-mutants.js';
 import type { Edit } from './mutants.js';
 import type { Oddity } from '../worlds.js';
 
 const CUTS = 2000;
+/** Kills and freezes of instances that share a stream: each takes longer. */
+const STREAM_CUTS = 300;
 const REPORT_CHARS = 2000;
 
 /** The build of lib/ and of the simulation, with the edits, by itself in a temporary folder. */
@@ -34,16 +37,20 @@ function mutatedCopy(edits: readonly Edit[]): string {
   return dir;
 }
 
-/** `npm run simulate` in such a copy. @param worlds what is odd, and nothing else; `null`: what the seeds draw */
+/** Flags for worlds of which this is odd, and nothing else. */
+function only(worlds: readonly Oddity[]): string[] {
+  return ['--only', ...worlds.flatMap((world) => ['--world', world])];
+}
+
+/** `npm run simulate` in such a copy. */
 async function simulate(
   edits: readonly Edit[],
   cuts: number,
-  worlds: readonly Oddity[] | null,
+  ...more: string[]
 ): Promise<{ code: number | null; output: string }> {
   const dir = mutatedCopy(edits);
   try {
-    const flags = ['--cuts', String(cuts), '--from', '1'];
-    if (worlds !== null) flags.push('--only', ...worlds.flatMap((world) => ['--world', world]));
+    const flags = ['--cuts', String(cuts), '--from', '1', ...more];
     // by itself, not under the coverage of the test runner
     const env = { PATH: process.env['PATH'] };
     const child = spawn(process.execPath, [join(dir, 'dist/test/simulation/run.js'), ...flags], { env });
@@ -64,17 +71,35 @@ t.jobs = availableParallelism();
 // more than another file: each mutant alone is a run of the simulation
 t.setTimeout(400_000);
 
-void t.test('without a fault such a copy breaks no promise', async (t) => {
-  const { code, output } = await limit(() => simulate([], CUTS / 4, null));
-  t.equal(code, 0, output.slice(-REPORT_CHARS));
+void t.test('without a fault such a copy breaks no promise', { timeout: 120_000 }, async (t) => {
+  for (const flags of [[], ['--stream']]) {
+    const cuts = (flags.length === 0 ? CUTS : STREAM_CUTS) / 4;
+    const { code, output } = await limit(() => simulate([], cuts, ...flags));
+    t.equal(code, 0, output.slice(-REPORT_CHARS));
+  }
 });
 
-for (const { name, breaks, edits, violates, worlds = [] } of MUTANTS) {
+const runs = [
+  ...MUTANTS.map((mutant) => ({
+    ...mutant,
+    cuts: CUTS,
+    unit: 'power cuts',
+    flags: only(mutant.worlds ?? []),
+  })),
+  ...STREAM_MUTANTS.map((mutant) => ({
+    ...mutant,
+    cuts: STREAM_CUTS,
+    unit: 'kills and freezes',
+    flags: ['--stream'],
+  })),
+];
+
+for (const { name, breaks, edits, violates, cuts, unit, flags } of runs) {
   void t.test(
-    `(${breaks}) a copy that ${name} is found within ${CUTS} power cuts`,
+    `(${breaks}) a copy that ${name} is found within ${cuts} ${unit}`,
     { timeout: 120_000 },
     async (t) => {
-      const { code, output } = await limit(() => simulate(edits, CUTS, worlds));
+      const { code, output } = await limit(() => simulate(edits, cuts, ...flags));
       t.equal(code, 1, output.slice(-REPORT_CHARS));
       const violation = /^VIOLATED: .*$/m.exec(output)?.[0] ?? 'nothing violated';
       t.comment(violation.slice(0, 200));

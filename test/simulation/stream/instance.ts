@@ -1,0 +1,210 @@
+import type { Logger } from '../../../lib/base/reporter.js';
+import { Forebay } from '../../../lib/forebay.js';
+import type { LogContext } from '../../../lib/open-log.js';
+import { Puller } from '../../../lib/logs/jetstream/puller.js';
+import { StreamLog } from '../../../lib/logs/jetstream/stream-log.js';
+import { GROUP } from '../../../lib/logs/jetstream/stream-setup.js';
+import { Clients } from '../clients.js';
+import type { Ledger } from '../ledger.js';
+import type { Phase } from '../life.js';
+import { moodySink } from '../moody-sink.js';
+import type { Moods, SinkMemory } from '../moody-sink.js';
+import type { RunSettings } from '../run-settings.js';
+import type { Surroundings } from '../simulated-disk.js';
+import type { Owner } from '../virtual-time.js';
+import { SimulatedConnection } from './simulated-connection.js';
+import { NAMES } from './simulated-servers.js';
+import type { SimulatedServers } from './simulated-servers.js';
+
+const CANNOT_BE_READ = /^(events_[\d-]+) cannot be read: others go first/;
+
+export interface InstanceOptions {
+  readonly name: string;
+  readonly around: Surroundings;
+  readonly ledger: Ledger;
+  readonly servers: SimulatedServers;
+  readonly settings: RunSettings;
+  readonly sink: SinkMemory;
+  readonly moods: Moods;
+  /** How much longer than usual its clients pause. */
+  readonly slowness: number;
+}
+
+/** One Forebay of a fleet, with its clients: a process that can be frozen and killed by itself. */
+export class Instance {
+  readonly clients: Clients;
+  readonly connection: SimulatedConnection;
+  readonly owner: Owner;
+  phase: Phase = 'starting';
+  readonly #options: InstanceOptions;
+  readonly #forebay: Forebay;
+  #broken: string | null = null;
+
+  constructor(options: InstanceOptions) {
+    const { name, around, ledger, servers, settings, sink: memory, moods, slowness } = options;
+    this.#options = options;
+    this.owner = { name, state: 'runs', kept: [] };
+    this.connection = new SimulatedConnection(servers, this.owner);
+    const { inOrder } = servers.options;
+    const sink = moodySink(around, ledger, memory, moods, inOrder && settings.sinkConcurrency === 1);
+    const openLog = async (context: LogContext): Promise<StreamLog> => this.#openLog(context);
+    this.#forebay = new Forebay({ ...settings, sink, logger: this.#logger(), openLog });
+    const isOpen = (): boolean => this.phase === 'running';
+    this.clients = new Clients(around, ledger, this.#forebay, name, isOpen, slowness);
+    this.#forebay.broken.catch((error: unknown) => {
+      this.#broken = String(error);
+    });
+  }
+
+  get name(): string {
+    return this.#options.name;
+  }
+
+  /** Whether it can do something. */
+  get isAlive(): boolean {
+    return this.owner.state !== 'dead' && this.phase !== 'stopped' && this.phase !== 'start failed';
+  }
+
+  get isReady(): boolean {
+    return this.#forebay.unready() === null;
+  }
+
+  get pending(): number {
+    return this.#forebay.counts().pending;
+  }
+
+  start(): void {
+    this.#within('starts', () => {
+      this.#forebay.start().then(
+        () => {
+          if (this.phase === 'starting') this.phase = 'running';
+        },
+        (error: unknown) => {
+          this.#options.around.trace.add(`  ${this.name} does not start: ${String(error)}`);
+          this.phase = 'start failed';
+        },
+      );
+    });
+  }
+
+  startSending(): void {
+    this.#within('gets clients', () => {
+      this.clients.begin();
+    });
+  }
+
+  probe(events: number): Promise<void> {
+    return new Promise((resolve) => {
+      this.#within('is probed', () => void this.clients.probe(events).then(resolve));
+    });
+  }
+
+  stop(): void {
+    this.#within('stops', () => {
+      if (this.phase === 'start failed') return;
+      this.phase = 'stopping';
+      this.#forebay.stop().then(
+        () => {
+          this.#stopped();
+        },
+        (error: unknown) => {
+          this.#options.ledger.violated(`stop() of ${this.name} rejects: ${String(error)}`);
+        },
+      );
+    });
+  }
+
+  /** Nothing runs on. */
+  kill(): void {
+    const { around, ledger } = this.#options;
+    this.owner.state = 'dead';
+    this.owner.kept = [];
+    this.connection.killed(around.random.chance(0.5) ? 1 : around.random.spread(1, 20_000));
+    ledger.processEnded(this.clients.waiting);
+  }
+
+  freeze(forMs: number): void {
+    const { time, trace } = this.#options.around;
+    this.owner.state = 'frozen';
+    time.after(
+      forMs,
+      `${this.name} goes on`,
+      () => {
+        if (this.owner.state !== 'frozen') return;
+        trace.add(`  with ${this.owner.kept.length} things to do`);
+        time.thaw(this.owner);
+        this.connection.thawed();
+      },
+      null,
+    );
+  }
+
+  /** What must hold at every step. */
+  check(): void {
+    const { ledger, around } = this.#options;
+    const counts = this.#forebay.counts();
+    if (Object.values(counts).some((each) => !Number.isFinite(each)))
+      ledger.violated(`a count is no number: ${JSON.stringify(counts)}`);
+    around.tally.count('checks', 'counts looked at');
+    const { queue = 0, backlog = 0 } = this.#forebay.clientUsage()?.largest ?? {};
+    if (queue < 0 || backlog < 0)
+      ledger.violated(`a client has ${queue} of the queue and ${backlog} of the backlog`);
+    const { queueSize } = this.#forebay.settings;
+    if (this.clients.unanswered > queueSize)
+      ledger.violated(`${this.clients.unanswered} events wait, and the queue may hold ${queueSize}`);
+    if (this.#broken !== null) ledger.violated(`the pipeline of ${this.name} broke: ${this.#broken}`);
+  }
+
+  #stopped(): void {
+    const { around, ledger } = this.#options;
+    this.phase = 'stopped';
+    around.tally.count('ends', 'orderly stops');
+    if (this.clients.unanswered > 0)
+      ledger.violated(`${this.name} stopped, and ${this.clients.unanswered} events have no answer`);
+    // its clients and timers go with the process
+    this.owner.state = 'dead';
+  }
+
+  /** As openStreamLog, once the streams are made. */
+  async #openLog({ settings, reporter }: LogContext): Promise<StreamLog> {
+    const { connection } = this;
+    const { inOrder, backlogBytesMax, deadLettersBytesMax } = this.#options.servers.options;
+    const puller = new Puller(connection, NAMES.events, NAMES.consumer, inOrder ? GROUP : null);
+    const log = new StreamLog({
+      connection,
+      jsm: connection.manager,
+      puller,
+      names: NAMES,
+      streamId: '0123456789abcdef',
+      bounds: settings,
+      backlogBytesMax,
+      deadLettersBytesMax,
+      ackTimeoutMs: settings.ackTimeoutMs,
+      inOrder,
+      reporter,
+    });
+    try {
+      await log.open(new AbortController().signal);
+    } catch (error) {
+      await connection.close();
+      throw error;
+    }
+    return log;
+  }
+
+  #within(what: string, run: () => void): void {
+    this.#options.around.time.after(0, `${this.name} ${what}`, run, this.owner);
+  }
+
+  #logger(): Logger {
+    const { around, ledger } = this.#options;
+    const line = (_fields: object, message: string): void => {
+      around.trace.add(`  ${this.#options.name}: ${message}`);
+      const name = CANNOT_BE_READ.exec(message)?.[1];
+      if (name === undefined) return;
+      ledger.steppedAside.add(name);
+      around.tally.count('stream', 'batches that could not be read and let others go first');
+    };
+    return { debug: line, info: line, warn: line, error: line };
+  }
+}

@@ -1,0 +1,219 @@
+import { GROUP } from '../../../lib/logs/jetstream/stream-setup.js';
+import { streamNames } from '../../../lib/logs/jetstream/stream-names.js';
+import type { ConsumerFacts, StreamFacts } from '../../../lib/logs/jetstream/servers.js';
+import type { Ledger } from '../ledger.js';
+import type { Surroundings } from '../simulated-disk.js';
+import { lettersOf, validTexts } from '../surviving-log.js';
+import { SimulatedConsumer } from './simulated-consumer.js';
+import type { Holder, PullRequest } from './simulated-consumer.js';
+import { SimulatedStream } from './simulated-stream.js';
+
+export const NAMES = streamNames('forebay');
+const NO_BOUND = Infinity;
+const PULL = `$JS.API.CONSUMER.MSG.NEXT.${NAMES.events}.${NAMES.consumer}`;
+/** In an answer of the servers that is an error. */
+const STORE_FAILED = 10077;
+const UNAVAILABLE = 10008;
+/** An instance looks for dead letters at most this seldom. */
+const LOOK_MS = 1000;
+
+/** How likely it is that something goes wrong on the way to the servers and back. */
+export interface NetworkMoods {
+  /** A request that is lost on its way, and its answer; a message that is, and a word that nobody confirms. */
+  requestLost: number;
+  answerLost: number;
+  messageLost: number;
+  wordLost: number;
+  /** A request that arrives when nobody waits for it any longer, and its answer. */
+  requestLate: number;
+  answerLate: number;
+  /** A stored message that comes again. */
+  doubled: number;
+  /** The servers are out of resources: nothing is stored. */
+  unavailable: number;
+  latencyMs: number;
+}
+
+export const QUIET: NetworkMoods = {
+  requestLost: 0,
+  answerLost: 0,
+  messageLost: 0,
+  wordLost: 0,
+  requestLate: 0,
+  answerLate: 0,
+  doubled: 0,
+  unavailable: 0,
+  latencyMs: 0.5,
+};
+
+/** What a request gets: JSON, or that nobody listens, or nothing. */
+export type ServersAnswer = { readonly json: object } | 'nobody' | 'silence';
+
+export interface ServersOptions {
+  readonly around: Surroundings;
+  readonly ledger: Ledger;
+  readonly inOrder: boolean;
+  readonly backlogBytesMax: number;
+  readonly deadLettersBytesMax: number;
+  readonly payloadMax: number;
+}
+
+/** All servers as one: the streams and the consumer, while there is a leader. They outlive every instance. */
+export class SimulatedServers {
+  readonly events: SimulatedStream;
+  readonly letters: SimulatedStream;
+  readonly quarantine: SimulatedStream;
+  readonly consumer: SimulatedConsumer;
+  readonly options: ServersOptions;
+  network: NetworkMoods = { ...QUIET };
+  /** Hears who stores a dead letter. */
+  keptLetter: (name: string) => void = () => undefined;
+  /** How requests fail while no leader is there; `null`: one is. */
+  outage: 'nobody' | 'silence' | null = null;
+  /** The events that were ever stored, by their lines. */
+  readonly #lines = new Set<string>();
+  #troubleMs = -Infinity;
+
+  constructor(options: ServersOptions) {
+    const { around, ledger, inOrder, backlogBytesMax, deadLettersBytesMax, payloadMax } = options;
+    const { time } = around;
+    this.options = options;
+    const stream = (name: string, bytesMax: number, onePerSubject: boolean): SimulatedStream =>
+      new SimulatedStream({ name, bytesMax, onePerSubject }, time);
+    this.events = stream(NAMES.events, backlogBytesMax, false);
+    this.letters = stream(NAMES.letters, deadLettersBytesMax + 16 * payloadMax, true);
+    this.quarantine = stream(NAMES.quarantine, NO_BOUND, false);
+    const troubleMs = (): number => (this.outage === null ? this.#troubleMs : Infinity);
+    const handedOutMax = inOrder ? 24 : 48;
+    this.consumer = new SimulatedConsumer({
+      around,
+      ledger,
+      stream: this.events,
+      inOrder,
+      handedOutMax,
+      troubleMs,
+    });
+  }
+
+  leaderLost(how: 'nobody' | 'silence'): void {
+    this.outage = how;
+  }
+
+  leaderElected(): void {
+    if (this.outage === null) return;
+    this.outage = null;
+    this.#troubleMs = this.options.around.time.nowMs;
+    this.consumer.newLeader();
+  }
+
+  /** A request that waits for an answer. */
+  ask(from: string, subject: string, data: Uint8Array | string, id: string): ServersAnswer {
+    if (this.outage !== null) return this.outage;
+    if (subject.startsWith('$JS.ACK.')) {
+      this.word(subject, String(data));
+      return { json: {} };
+    }
+    const { random, tally, trace } = this.options.around;
+    const stream = this.#streams().find(({ name }) => subject.startsWith(`${name}.`));
+    if (stream === undefined) return 'nobody';
+    const bytes = Buffer.from(data);
+    if (random.chance(this.network.unavailable)) {
+      tally.count('stream', 'requests refused for want of resources');
+      return {
+        json: { error: { code: 503, err_code: UNAVAILABLE, description: 'JetStream system unavailable' } },
+      };
+    }
+    if (!stream.hasRoom(subject, id, bytes)) {
+      tally.count('stream', 'messages without room');
+      return {
+        json: { error: { code: 503, err_code: STORE_FAILED, description: 'maximum bytes exceeded' } },
+      };
+    }
+    const { seq, isKnown } = stream.store(subject, id, bytes);
+    trace.add(`  ${isKnown ? 'known' : 'stored'}: ${subject} ${seq}`);
+    tally.count('stream', isKnown ? 'messages that were known by their id' : 'messages stored');
+    if (stream === this.letters) this.keptLetter(from);
+    if (stream !== this.events) return this.#stored(stream.name, seq, isKnown);
+    if (!isKnown) this.#checkOnce(bytes);
+    this.consumer.deal();
+    return this.#stored(stream.name, seq, isKnown);
+  }
+
+  #stored(stream: string, seq: number, isKnown: boolean): ServersAnswer {
+    return { json: { stream, seq, ...(isKnown && { duplicate: true }) } };
+  }
+
+  /** Who confirms an event that the sink has taken has withdrawn what was kept of it before. */
+  #checkLetters(seq: number, handedOutAtMs: number): void {
+    const { ledger, around } = this.options;
+    const of = `${this.letters.name}.${seq}.`;
+    for (const { subject, data, storedMs } of this.letters.messages.values()) {
+      if (!subject.startsWith(of) || storedMs > handedOutAtMs - LOOK_MS) continue;
+      around.tally.count('checks', 'dead letters of instances before, at a confirmation');
+      const [line = ''] = lettersOf(data);
+      if (ledger.isTaken(line))
+        ledger.violated(
+          `message ${seq} is confirmed, and this is a dead letter, and the sink has it: ${line.slice(0, 100)}`,
+        );
+    }
+  }
+
+  /** An event whose answer was lost is stored once all the same. */
+  #checkOnce(message: Buffer): void {
+    for (const line of validTexts(message)) {
+      if (this.#lines.has(line)) this.options.ledger.violated(`stored twice: ${line.slice(0, 100)}`);
+      this.#lines.add(line);
+    }
+  }
+
+  /** What is said about a message that was handed out. */
+  word(reply: string, word: string): void {
+    if (this.outage !== null) return;
+    const [deliveries = 0, seq = 0] = reply.split('.').slice(4).map(Number);
+    this.options.around.trace.add(`  ${word} of message ${seq}`);
+    if (word === '+ACK') {
+      this.#checkLetters(seq, this.consumer.handedOutAtMs(seq, deliveries));
+      this.consumer.confirmed(seq);
+    }
+    if (word === '-NAK') this.consumer.handedBack(seq);
+    else if (word === '+WPI') this.consumer.isWorkedOn(seq, deliveries);
+  }
+
+  /** A request for messages. */
+  pull(holder: Holder, subject: string, inbox: string, data: string): void {
+    if (this.outage !== null || subject !== PULL) return;
+    this.consumer.pull(holder, inbox, JSON.parse(data) as PullRequest);
+  }
+
+  facts(name: string): StreamFacts {
+    return this.#stream(name).facts();
+  }
+
+  consumerFacts(): ConsumerFacts {
+    return this.consumer.facts;
+  }
+
+  purge(name: string, filter: string): void {
+    this.#stream(name).purge(filter);
+  }
+
+  message(name: string, query: { seq: number } | { last_by_subj: string }): { data: Uint8Array } | null {
+    const { messages } = this.#stream(name);
+    if ('seq' in query) return messages.get(query.seq) ?? null;
+    return [...messages.values()].findLast(({ subject }) => subject === query.last_by_subj) ?? null;
+  }
+
+  unpin(group: string): void {
+    if (group === GROUP) this.consumer.unpin();
+  }
+
+  #stream(name: string): SimulatedStream {
+    const stream = this.#streams().find((each) => each.name === name);
+    if (stream === undefined) throw new Error(`no stream ${name}`);
+    return stream;
+  }
+
+  #streams(): SimulatedStream[] {
+    return [this.events, this.letters, this.quarantine];
+  }
+}

@@ -1,0 +1,41 @@
+import { lettersOf, validTexts } from '../surviving-log.js';
+import type { SurvivingLog } from '../surviving-log.js';
+import type { SimulatedServers } from './simulated-servers.js';
+
+/** What the streams hold. A message is what a file of one batch is, under the number that it has in the stream. */
+export function readSurvivingStream({ events, letters, quarantine }: SimulatedServers): SurvivingLog {
+  const messages = [...events.messages.values()];
+  return {
+    texts: new Set(messages.flatMap(({ data }) => validTexts(data))),
+    batches: new Map(messages.map(({ seq, data }) => [String(seq), data])),
+    quarantine: new Map(
+      [...quarantine.messages.values()].map(({ subject, data }) => [seqOfSubject(subject), data]),
+    ),
+    deadLetters: new Set([...letters.messages.values()].flatMap(({ data }) => lettersOf(data))),
+  };
+}
+
+/** The message that something set aside comes from: `forebay-dead-letters.SEQ.INDEX`, `forebay-quarantine.SEQ`. */
+export function seqOfSubject(subject: string): string {
+  return subject.split('.')[1] ?? '';
+}
+
+/** Batches that left their place, by the messages in them: another instance cuts others of the same messages. */
+export class BatchesAside extends Set<string> {
+  readonly #seqs = new Set<number>();
+
+  override add(name: string): this {
+    for (const seq of seqsOf(name)) this.#seqs.add(seq);
+    return this;
+  }
+
+  override has(name: string): boolean {
+    return seqsOf(name).some((seq) => this.#seqs.has(seq));
+  }
+}
+
+function seqsOf(name: string): number[] {
+  const [, from, to] = /^events_(\d+)(?:-(\d+))?/.exec(name) ?? [];
+  const first = Number(from);
+  return Array.from({ length: Number(to ?? from) - first + 1 }, (_each, index) => first + index);
+}
