@@ -183,7 +183,7 @@ export class SimulatedConnection implements LogConnection, Holder, Servers {
     head.set(MESSAGE_ID, id);
     if (pin !== null) head.set(PIN_ID, pin);
     this.#toInstance(this.#latencyMs(), `${this.name} is handed message ${seq}`, () => {
-      const callback = this.#callbacks.get(inbox);
+      const callback = this.#callbacks.get(subscriptionOf(inbox));
       if (callback === undefined) this.#hasTrouble();
       else callback(null, { subject, reply, data, headers: head });
     });
@@ -192,7 +192,11 @@ export class SimulatedConnection implements LogConnection, Holder, Servers {
   takeStatus(inbox: string, status: number): void {
     this.#toInstance(this.#latencyMs(), `${this.name} hears ${status}`, () => {
       const data = new Uint8Array();
-      this.#callbacks.get(inbox)?.(null, { subject: inbox, data, headers: headers(status, 'as it is') });
+      this.#callbacks.get(subscriptionOf(inbox))?.(null, {
+        subject: inbox,
+        data,
+        headers: headers(status, 'as it is'),
+      });
     });
   }
 
@@ -293,4 +297,9 @@ export class SimulatedConnection implements LogConnection, Holder, Servers {
   #latencyMs(): number {
     return this.#servers.network.latencyMs * (0.2 + this.#servers.options.around.random.next());
   }
+}
+
+/** An instance listens to all subjects below its inbox, one for each request. */
+function subscriptionOf(inbox: string): string {
+  return inbox.replace(/\.[^.]*$/, '.*');
 }
