@@ -164,7 +164,7 @@ export class Delivery extends Writable {
   }
 
   override _write(pending: PendingBatch, _encoding: BufferEncoding, done: Done): void {
-    this.#newest = pending.name;
+    if (this.#log.compare(this.#newest ?? pending.name, pending.name) <= 0) this.#newest = pending.name;
     this.#ahead.add(pending);
     this.#next = done;
     this.#goOn();

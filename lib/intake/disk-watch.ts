@@ -19,7 +19,7 @@ const CLOSE_MS = 1000;
  * event to find out, and an outage ends without one.
  */
 export class DiskWatch {
-  readonly #log: Pick<EventLog, 'place' | 'probe'>;
+  readonly #log: Pick<EventLog, 'place' | 'probe' | 'isConnected'>;
   readonly #ackTimeoutMs: number;
   readonly #trouble: Outage;
   /** When the disk last took or refused something. */
@@ -32,7 +32,11 @@ export class DiskWatch {
   #timer: NodeJS.Timeout | null = null;
   #isClosed = false;
 
-  constructor(log: Pick<EventLog, 'place' | 'probe'>, reporter: Reporter, ackTimeoutMs: number) {
+  constructor(
+    log: Pick<EventLog, 'place' | 'probe' | 'isConnected'>,
+    reporter: Reporter,
+    ackTimeoutMs: number,
+  ) {
     this.#log = log;
     this.#ackTimeoutMs = ackTimeoutMs;
     this.#trouble = new Outage(
@@ -71,6 +75,11 @@ export class DiskWatch {
       const message = `The disk has not answered for ${this.#ackTimeoutMs} ms (--ack-timeout)`;
       this.refused(new ForebayError('LOG_FAILED', { message, retryAfterMs: TRY_MS }));
     }
+    if (this.#trouble.error === null && this.#log.isConnected === false)
+      return new ForebayError('LOG_FAILED', {
+        message: `No server of the ${this.#log.place} is there`,
+        retryAfterMs: TRY_MS,
+      });
     return this.#trouble.error;
   }
 

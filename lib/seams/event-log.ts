@@ -128,6 +128,8 @@ export interface EventLog extends LogUsage {
   readonly drain?: Pick<DrainRate, 'msFor'>;
   /** Set for a replicated log; `null`: nobody has answered yet. */
   readonly replicas?: LogReplicas | null;
+  /** Set for a log on other machines: whether one of them is there to talk to. */
+  readonly isConnected?: boolean;
   /** Attempts to append after which it was unknown for a while whether the events are in the log. */
   readonly doubtful?: number;
   /** Keeps the ids of sources with a window; `null`: none has one. A log that never keeps ids has none. */

@@ -109,7 +109,7 @@ export function eventLogContract(name: string, bench: LogBench): void {
     await append(first, [part([], 'stop')]);
     await first.close();
     const log = await place.open();
-    if (isShared) t.match(log, { pendingEvents: 3, recoveredEvents: 3 });
+    if (isShared) t.match(log, { pendingEvents: 3, recoveredEvents: 0 });
     else t.match(log, { leftoverBatches: 2, unreadBatches: 2, pendingEvents: 0, recoveredEvents: 0 });
     const reader = read(t, log);
     await append(log, [part(['e', 'f'], 'size')]);
@@ -124,12 +124,12 @@ export function eventLogContract(name: string, bench: LogBench): void {
     t.same(stored.map(linesOf), [['c', 'x'], ['d'], ['e', 'f']]);
     t.match(stored[0], { name: before[1]?.name, key: before[1]?.key });
     t.ok((batches[0]?.bornMs ?? NaN) <= performance.now());
-    t.match(log, { unreadBatches: 0, recoveredEvents: 3, pendingEvents: 5 });
+    t.match(log, { unreadBatches: 0, recoveredEvents: isShared ? 0 : 3, pendingEvents: 5 });
     for (const batch of stored) await log.delete(batch);
     t.match(log, { pendingEvents: 0, pendingBytes: 0 });
     await log.close();
     const last = await place.open();
-    t.match(last, { leftoverBatches: 0, recoveredEvents: 0 }, 'what is deleted does not come again');
+    t.match(last, { leftoverBatches: 0, pendingEvents: 0 }, 'what is deleted does not come again');
     await last.close();
   });
 
@@ -240,7 +240,7 @@ export function eventLogContract(name: string, bench: LogBench): void {
     await once(backlog, 'end');
     await log.close();
     const next = await place.open();
-    t.match(next, isShared ? { recoveredEvents: 4 } : { leftoverBatches: 2 });
+    t.match(next, isShared ? { pendingEvents: 4 } : { leftoverBatches: 2 });
     await next.close();
   });
 
@@ -287,7 +287,12 @@ export function eventLogContract(name: string, bench: LogBench): void {
     picky.error = null;
     await second.forebay.write(eventText('d'));
     await until(() => second.forebay.counts().pending === 0, 'all are settled');
-    t.match(second.forebay.counts(), { accepted: 4, delivered: 1, deadLettered: 3, quarantined: 0 });
+    t.match(second.forebay.counts(), {
+      accepted: isShared ? 1 : 4,
+      delivered: 1,
+      deadLettered: 3,
+      quarantined: 0,
+    });
     t.same(idsOf(picky.lines), ['d']);
     await second.forebay.stop();
   });

@@ -4,7 +4,7 @@ import { connect } from '@nats-io/transport-node';
 import type { NatsConnection } from '@nats-io/transport-node';
 import { Reporter } from '../../lib/base/reporter.js';
 import { openStreamLog } from '../../lib/logs/jetstream/open-stream-log.js';
-import { streamNames } from '../../lib/logs/jetstream/stream-names.js';
+import { namesOfStream, streamIdOf, streamNames } from '../../lib/logs/jetstream/stream-names.js';
 import type { StreamNames } from '../../lib/logs/jetstream/stream-names.js';
 import { LOG_SETTINGS } from '../../lib/settings/log-settings.js';
 import { fromObject } from '../../lib/settings/option-table.js';
@@ -17,7 +17,7 @@ let names = 0;
 /** The streams of a log on one server, each log with its own name, and a client that is no instance. */
 export class LogStreams {
   readonly logName: string;
-  readonly names: StreamNames;
+  names: StreamNames;
   readonly url: string;
   readonly nc: NatsConnection;
   readonly jsm: JetStreamManager;
@@ -47,6 +47,8 @@ export class LogStreams {
     };
     const log = await openStreamLog(settings, new Reporter(), new AbortController().signal);
     await log.close();
+    const { created } = await streams.jsm.streams.info(streams.names.events);
+    streams.names = namesOfStream(streams.names, streamIdOf(streams.names.events, created));
     return streams;
   }
 

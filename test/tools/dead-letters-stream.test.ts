@@ -24,9 +24,9 @@ async function filled(t: Test): Promise<LogStreams> {
   if (starting === null) throw new Error(String(skip));
   const streams = await LogStreams.made(t, await starting);
   const { letters } = streams.names;
-  await streams.put(`${letters}.7.0`, OLD[0]);
-  await streams.put(`${letters}.7.3`, NEW);
-  await streams.put(`${letters}.8.1`, OLD[1]);
+  await streams.put(`${letters}.a.7.0`, OLD[0]);
+  await streams.put(`${letters}.a.7.3`, NEW);
+  await streams.put(`${letters}.a.8.1`, OLD[1]);
   return streams;
 }
 
@@ -64,7 +64,7 @@ void t.test('a letter as large as a message may be is printed whole', { skip }, 
   const { letters } = streams.names;
   const largest = letter('x'.repeat(1024 * 1024 - letter('', 0, 'large').length), 0, 'large');
   t.equal(largest.length, 1024 * 1024);
-  for (let n = 0; n < 5; n++) await streams.put(`${letters}.9.${n}`, largest);
+  for (let n = 0; n < 5; n++) await streams.put(`${letters}.a.9.${n}`, largest);
   const { code, out } = await tool(streams, 'show', '--reason', 'large');
   t.equal(code, 0);
   t.ok(out === largest.repeat(5));
@@ -98,7 +98,7 @@ void t.test('a redrive of many sends each once, some at a time', { skip }, async
   const streams = await filled(t);
   const { letters } = streams.names;
   const ids = Array.from({ length: 1100 }, (_each, index) => `n${index}`);
-  for (const id of ids) await streams.put(`${letters}.9.${id.slice(1)}`, letter(id, 0, 'many'));
+  for (const id of ids) await streams.put(`${letters}.a.9.${id.slice(1)}`, letter(id, 0, 'many'));
   const { url, bodies } = await frontDoor(t, (res) => res.writeHead(202).end());
   const { code, out, err } = await tool(streams, 'redrive', '--url', url, '--reason', 'many');
   t.match({ code, out, err }, { code: 0, out: /^1100 events sent again/, err: '' });
@@ -161,7 +161,7 @@ void t.test('drop deletes what is selected, with --yes', { skip }, async (t) => 
 void t.test('a message that is no letter is named, and left alone', { skip }, async (t) => {
   const streams = await filled(t);
   const { letters } = streams.names;
-  await streams.put(`${letters}.9.0`, 'garbage');
+  await streams.put(`${letters}.a.9.0`, 'garbage');
   const { code, out, err } = await tool(streams, 'ls');
   t.match({ code, out }, { code: 1, out: /3 dead letters in/ });
   t.equal(err, `forebay-dead-letters: the stream ${letters}: message 4 cannot be read\n`);

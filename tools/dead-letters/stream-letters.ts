@@ -119,6 +119,7 @@ export class StreamLetters implements LetterStore {
 
   #range(name: string): { readonly subject?: string } {
     if (name === this.#stream) return {};
-    return { subject: `${this.#stream}.${name}${name.includes('.') ? '' : '.>'}` };
+    // whichever stream its event was in
+    return { subject: `${this.#stream}.*.${name}${name.includes('.') ? '' : '.>'}` };
   }
 }

@@ -17,7 +17,7 @@ const CONNECT_MS = 5000;
 export class Connection implements LogConnection {
   readonly nc: NatsConnection;
   isUp = true;
-  readonly #waiting: (() => void)[] = [];
+  readonly #waiting = new Set<() => void>();
 
   private constructor(nc: NatsConnection, reporter: Reporter) {
     this.nc = nc;
@@ -43,11 +43,13 @@ export class Connection implements LogConnection {
   async up(endMs: number): Promise<boolean> {
     if (this.isUp) return true;
     await new Promise<void>((resolve) => {
-      const timer = setTimeout(resolve, Math.max(0, endMs - performance.now()));
-      this.#waiting.push(() => {
+      const goOn = (): void => {
         clearTimeout(timer);
+        this.#waiting.delete(goOn);
         resolve();
-      });
+      };
+      const timer = setTimeout(goOn, Math.max(0, endMs - performance.now()));
+      this.#waiting.add(goOn);
     });
     return this.isUp;
   }
@@ -68,7 +70,7 @@ export class Connection implements LogConnection {
         this.isUp = true;
         reporter.info(`Connected to the NATS server ${this.nc.getServer()}`);
         isSaid = false;
-        for (const goOn of this.#waiting.splice(0)) goOn();
+        for (const goOn of [...this.#waiting]) goOn();
       } else if (type === 'close') this.isUp = false;
     }
   }

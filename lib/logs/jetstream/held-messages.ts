@@ -7,11 +7,15 @@ export const ACK_WAIT_MS = 10_000;
 /** How often they hear that it is being worked on. */
 const WORKING_MS = ACK_WAIT_MS / 3;
 const CONFIRM_MS = 5000;
+/** Handed back, and not handed out for a second, in nanoseconds. */
+const LATER = '-NAK {"delay": 1000000000}';
 
 /** Messages that this instance was handed and has not confirmed. They are held, however long the sink takes. */
 export class HeldMessages {
   /** Their size. */
   bytes = 0;
+  /** Whether the last confirmation got no answer: the servers may have forgotten that they handed it out. */
+  isUnconfirmed = false;
   readonly #connection: LogConnection;
   readonly #held = new Map<number, StreamMessage>();
   readonly #timer: NodeJS.Timeout;
@@ -29,10 +33,23 @@ export class HeldMessages {
 
   /** @returns `false` if it is held already: the servers handed it out again, as they had not heard of it in time */
   add(message: StreamMessage): boolean {
-    const known = this.#held.has(message.seq);
+    const known = this.#held.get(message.seq);
+    if (known !== undefined && known.storedAtMs !== message.storedAtMs)
+      throw new ForebayError('LOG_UNUSABLE', {
+        message: `Message ${message.seq} of the stream is another one than before`,
+      });
     this.#held.set(message.seq, message); // its newest reply subject counts
-    if (!known) this.bytes += message.data.length;
-    return !known;
+    if (known === undefined) this.bytes += message.data.length;
+    return known === undefined;
+  }
+
+  /** Lets another instance have these, or this one again, after a moment. */
+  release(messages: readonly StreamMessage[]): void {
+    const { nc, isUp } = this.#connection;
+    for (const message of messages) {
+      this.#drop(message);
+      if (isUp && !nc.isClosed()) nc.publish(message.reply, LATER);
+    }
   }
 
   /** Takes them off the stream, for certain. May be called again after an error. @throws ForebayError `LOG_SERVERS` */
@@ -45,9 +62,11 @@ export class HeldMessages {
         }),
       );
     } catch (error) {
+      this.isUnconfirmed = true;
       const message = `The NATS servers do not say that it is off the stream: ${asError(error).message}`;
       throw new ForebayError('LOG_SERVERS', { message, cause: error });
     }
+    this.isUnconfirmed = false;
     for (const message of messages) this.#drop(message);
   }
 

@@ -1,6 +1,5 @@
 import { jetstreamManager } from '@nats-io/jetstream';
 import type { Reporter } from '../../base/reporter.js';
-import { hash } from 'node:crypto';
 import type { LogSettings } from '../../settings/log-settings.js';
 import type { PipelineSettings } from '../../settings/pipeline-settings.js';
 import { Connection } from './connection.js';
@@ -11,7 +10,6 @@ import { streamNames } from './stream-names.js';
 import { GROUP, openStreams } from './stream-setup.js';
 
 const API_MS = 5000;
-const STREAM_ID_DIGITS = 16;
 
 /**
  * Connects to the servers, makes or checks the streams, and opens the log. Waits until the servers are there.
@@ -31,12 +29,10 @@ export async function openStreamLog(
     checkVersion(info?.version ?? '0', reporter);
     await checkFlushing(settings.logMonitorUrl, reporter);
     const jsm = await jetstreamManager(connection.nc, { checkAPI: false, timeout: API_MS });
-    const names = streamNames(logName);
     const payloadMax = info?.max_payload ?? 0;
     const sizes = { replicas, backlogBytesMax, deadLettersBytesMax, ackTimeoutMs, inOrder, payloadMax };
-    const { created } = await openStreams(jsm, names, sizes, reporter, stopping);
+    const { names, streamId } = await openStreams(jsm, streamNames(logName), sizes, reporter, stopping);
     const puller = new Puller(connection, names.events, names.consumer, inOrder ? GROUP : null);
-    const streamId = hash('sha256', `${names.events} ${created}`, 'hex').slice(0, STREAM_ID_DIGITS);
     const about = { connection, jsm, puller, names, streamId, backlogBytesMax, deadLettersBytesMax };
     const log = new StreamLog({ ...about, bounds: settings, ackTimeoutMs, inOrder, reporter });
     await log.open(stopping);

@@ -31,11 +31,21 @@ export class OrderGate {
     this.#stopping = stopping;
   }
 
+  /** Whether some wait for an older one. */
+  get isWaiting(): boolean {
+    return this.#waiting.length > 0;
+  }
+
   add(message: StreamMessage): void {
     const before = this.#waiting.findLastIndex(({ seq }) => seq < message.seq);
     this.#waiting.splice(before + 1, 0, message);
     this.#letPass(0);
     if (this.#waiting.length > 0) void this.#ask();
+  }
+
+  /** Takes back what waits for an older message. */
+  takeBack(): StreamMessage[] {
+    return this.#waiting.splice(0);
   }
 
   #letPass(oldestSeq: number): void {

@@ -9,6 +9,10 @@ import { MESSAGE_ID } from './stream-message.js';
 /** How long one attempt waits for its answer, and a failed one for the next, in milliseconds. */
 const ATTEMPT_MS = 2000;
 const PAUSE_MS = 100;
+/** How much earlier than a request its message is given up, at most: the client hears what is known of it. */
+const ANSWER_MS = 1000;
+/** Subject and headers of a message, at most, in bytes. */
+const HEAD_BYTES = 300;
 /** A leader is elected within seconds. */
 const RETRY_AFTER_MS = 5000;
 
@@ -34,6 +38,11 @@ export class Publisher {
     this.#timeoutMs = timeoutMs;
   }
 
+  /** When a message that is stored now is given up: before the request that brought it is. */
+  endMs(): number {
+    return performance.now() + this.#timeoutMs - Math.min(ANSWER_MS, this.#timeoutMs / 4);
+  }
+
   /**
    * Stores a message. An attempt that may have stored it is repeated with the same id, and the servers store an id once:
    * so a doubt ends as soon as they answer.
@@ -41,11 +50,15 @@ export class Publisher {
    * @param id never that of another message of the stream, as far as its window for duplicates reaches
    * @throws ForebayError `BACKLOG_FULL`, `LOG_FAILED`: it is not stored; `IN_DOUBT`: it may be
    */
-  async store(subject: string, data: Uint8Array, id: string): Promise<Stored> {
-    const endMs = performance.now() + this.#timeoutMs;
+  async store(subject: string, data: Uint8Array, id: string, endMs = this.endMs()): Promise<Stored> {
+    const most = (this.#connection.nc.info?.max_payload ?? Infinity) - HEAD_BYTES;
+    if (data.length > most) {
+      const message = `A message of ${data.length} bytes is larger than the NATS servers take (max_payload)`;
+      throw new ForebayError('LOG_FAILED', { message, retryAfterMs: RETRY_AFTER_MS });
+    }
     let isDoubtful = false;
     let why = 'no connection to a NATS server';
-    for (let attempts = 0; attempts === 0 || performance.now() < endMs; attempts++) {
+    for (let attempts = 0; performance.now() < endMs; attempts++) {
       if (attempts > 0) await sleep(PAUSE_MS);
       if (!(await this.#connection.up(endMs))) continue;
       const attempt = await this.#attempt(subject, data, id, endMs);

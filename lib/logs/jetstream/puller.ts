@@ -9,6 +9,7 @@ const HEARTBEAT_MS = 2000;
 /** A request is given up after two heartbeats that did not come. */
 const SILENT_MS = 2.5 * HEARTBEAT_MS;
 const HEARTBEAT = 100;
+const EXPIRED = 408;
 /** The instance is not the one that the servers hand messages to. */
 const NOT_PINNED = 423;
 const PIN_ID = 'Nats-Pin-Id';
@@ -67,9 +68,11 @@ export class Puller {
    * Asks for messages. Resolves when the request is over: it is answered in full, has expired, or the servers or the
    * connection are gone. Never rejects.
    *
-   * @returns whether the servers have answered at all
+   * @returns whether the consumer has answered: with a message, or a word that it lives
    */
   async pull(room: Room, stopping: AbortSignal): Promise<boolean> {
+    // what is sent while there is no server is sent later, all of it
+    if (!this.#connection.isUp) return false;
     this.#left = room.messages;
     this.#reply = `${this.#inbox}.${++this.#requests}`;
     this.#isAnswered = false;
@@ -95,9 +98,9 @@ export class Puller {
   #take(msg: ServersMessage): void {
     const message = streamMessage(msg);
     if (message === null && msg.subject !== this.#reply) return;
-    this.#isAnswered = true;
     this.#wait();
     if (message !== null) {
+      this.#isAnswered = true;
       this.#pin = msg.headers?.get(PIN_ID) || this.#pin;
       this.#each(message);
       if (--this.#left <= 0) this.#end();
@@ -105,6 +108,8 @@ export class Puller {
     }
     const status = msg.headers?.code ?? 0;
     if (status === NOT_PINNED) this.#pin = null;
+    // others say that there is no consumer, or no leader of it
+    if (status === HEARTBEAT || status === EXPIRED) this.#isAnswered = true;
     if (status !== HEARTBEAT) this.#end();
   }
 

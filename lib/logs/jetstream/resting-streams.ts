@@ -7,7 +7,7 @@ import { asError, ForebayError } from '../../base/errors.js';
 import type { LogReplica } from '../../seams/event-log.js';
 import type { LogPlaceSettings } from '../../settings/log-settings.js';
 import { clientOptions } from './connection.js';
-import { allSubjects, streamNames } from './stream-names.js';
+import { allSubjects, namesOfStream, streamIdOf, streamNames } from './stream-names.js';
 import type { StreamNames } from './stream-names.js';
 import { serversOf, StreamWatch } from './stream-watch.js';
 
@@ -84,7 +84,8 @@ export class RestingStreams {
   /** Of events, dead letters and quarantine. @throws ForebayError */
   async look(): Promise<StreamSums[]> {
     const { events, letters, quarantine } = this.names;
-    const watch = new StreamWatch(this.#jsm, this.names);
+    const { created } = await this.#info(events);
+    const watch = new StreamWatch(this.#jsm, namesOfStream(this.names, streamIdOf(events, created)));
     const { state, ...look } = await this.#ask(events, async () => watch.look());
     const ofEvents = {
       name: events,

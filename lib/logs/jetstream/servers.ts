@@ -37,6 +37,7 @@ export type StreamState = Pick<
 >;
 
 export interface StreamFacts {
+  readonly created: string;
   readonly config: Pick<StreamInfo['config'], 'name' | 'num_replicas'>;
   readonly state: StreamState;
   readonly cluster?: StreamInfo['cluster'];

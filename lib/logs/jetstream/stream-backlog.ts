@@ -1,7 +1,9 @@
 import { Readable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { asError } from '../../base/errors.js';
 import type { PendingBatch } from '../../seams/batch.js';
 import type { BatchEnd } from '../../seams/event-log.js';
+import { ACK_WAIT_MS } from './held-messages.js';
 import type { HeldMessages } from './held-messages.js';
 import { Merge } from './merge.js';
 import type { MergeBounds } from './merge.js';
@@ -16,6 +18,7 @@ const HELD_MAX = 4096;
 const HELD_BYTES_MAX = 32 * 1024 * 1024;
 const PULL_MESSAGES = 256;
 const READY_MAX = 16;
+const FEW_MESSAGES = 16;
 const PAUSE_MS = 250;
 
 export interface StreamBacklogOptions extends MergeBounds {
@@ -97,16 +100,40 @@ export class StreamBacklog extends Readable {
       const bytes = Math.max(messageBytesMost, HELD_BYTES_MAX - held.bytes);
       const messages = Math.min(PULL_MESSAGES, HELD_MAX - held.size);
       const isFull = messages <= 0 || held.bytes >= HELD_BYTES_MAX || this.#ready.length >= READY_MAX;
-      if (isFull) await new Promise<void>((resolve) => (this.#hasRoom = resolve));
-      else if (!(await puller.pull({ messages, bytes }, stopping)))
-        await sleep(PAUSE_MS, undefined, { signal: stopping }).catch(() => undefined);
+      if (isFull && this.#isStuck) held.release(this.#gate?.takeBack() ?? []);
+      else if (isFull) await this.#makeRoom();
+      else if (await puller.pull({ messages, bytes }, stopping)) continue;
+      else await sleep(PAUSE_MS, undefined, { signal: stopping }).catch(() => undefined);
     }
   }
 
+  /** Whether all that is held waits for an older message, for which there is no room. */
+  get #isStuck(): boolean {
+    return this.#gate?.isWaiting === true && this.#batches.size === 0 && this.#merge.messages.length === 0;
+  }
+
+  /** Waits for room. If there is none for long, the servers may have forgotten what is held: they hand it out again. */
+  async #makeRoom(): Promise<void> {
+    const { puller, held, messageBytesMost: bytes } = this.#options;
+    const stopping = this.#stopping.signal;
+    const hasRoom = await new Promise<boolean>((resolve) => {
+      const timer = setTimeout(resolve, ACK_WAIT_MS, false);
+      this.#hasRoom = () => {
+        clearTimeout(timer);
+        resolve(true);
+      };
+    });
+    if (!hasRoom && held.isUnconfirmed) await puller.pull({ messages: FEW_MESSAGES, bytes }, stopping);
+  }
+
   readonly #take = (message: StreamMessage): void => {
-    // after a stop it is handed back with all others
-    if (this.#options.held.add(message) && !this.#stopping.signal.aborted)
-      (this.#gate ?? this.#merge).add(message);
+    try {
+      // after a stop it is handed back with all others
+      if (this.#options.held.add(message) && !this.#stopping.signal.aborted)
+        (this.#gate ?? this.#merge).add(message);
+    } catch (error) {
+      this.destroy(asError(error));
+    }
   };
 
   #ended(messages: readonly StreamMessage[], end: BatchEnd): void {

@@ -11,8 +11,8 @@ export class StreamCounts {
   pendingBytes = 0;
   /** Damaged events that this instance has set aside. */
   quarantined = 0;
-  /** Events that were in the stream when this instance started. */
-  recoveredEvents = 0;
+  /** What was there before counts for whoever took it. */
+  readonly recoveredEvents = 0;
   readonly torn = 0;
   readonly leftoverBatches = 0;
   readonly unreadBatches = 0;
@@ -48,6 +48,13 @@ export class StreamCounts {
 
   protected lookStarts(): void {
     this.#hasChanged = false;
+  }
+
+  /** Nobody answers: what was known of the servers is known no longer. */
+  protected lostSight(): void {
+    if (this.replicas === null) return;
+    const servers = this.replicas.servers.map((each) => ({ ...each, isLeader: false, isCurrent: false }));
+    this.replicas = { ...this.replicas, servers };
   }
 
   protected see(look: Look): void {

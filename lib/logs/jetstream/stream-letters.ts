@@ -1,3 +1,4 @@
+import pLimit from 'p-limit';
 import { ForebayError } from '../../base/errors.js';
 import type { Batch } from '../../seams/batch.js';
 import { DeadLettersFull } from '../../seams/dead-letters.js';
@@ -9,10 +10,12 @@ import type { StreamManager } from './servers.js';
 
 /** The newest that are looked at. */
 const NEWEST = 8;
-/** What a message has beside its reason and its event, at most, in bytes. */
-const ABOUT_BYTES = 900;
+/** What a message has beside its content, at most, in bytes, and how much of a status is kept. */
+const HEAD_BYTES = 300;
+const STATUS_CHARACTERS = 100;
 /** The size is asked for again after this time, in milliseconds. */
 const KEPT_MS = 1000;
+const ASKED_AT_ONCE = 32;
 
 /** An event by its message and its place in it. No instance names it otherwise, wherever its batches end. */
 export interface EventPlace {
@@ -29,6 +32,8 @@ export interface StreamLettersOptions {
   readonly jsm: StreamManager;
   readonly publisher: Publisher;
   readonly stream: string;
+  /** Identifies the stream that the events are in: another one has other events under the same numbers. */
+  readonly streamId: string;
   readonly bytesMax: number;
   /** The largest message, in bytes. */
   readonly messageBytesMost: number;
@@ -54,7 +59,7 @@ export class StreamLetters implements DeadLetterStore {
     const places = placesOf(batch.name);
     await this.#look();
     const earlier = await this.#earlier(places);
-    const lines = letters.map((letter) => ({ letter, line: linesOf(batch, [this.#shortened(letter)]) }));
+    const lines = letters.map((letter) => ({ letter, line: this.#lineOf(batch, letter) }));
     const size = {
       bytes: lines.reduce((sum, { line }) => sum + line.length, 0),
       earlierBytes: this.#bytesOf(earlier),
@@ -63,7 +68,8 @@ export class StreamLetters implements DeadLetterStore {
     try {
       await Promise.all(
         lines.map(async ({ letter: { index }, line }) => {
-          const place = places[index] ?? { seq: 0, index };
+          const place = places[index];
+          if (place === undefined) throw new Error(`event ${index} of ${batch.name} is in no message`);
           // never a duplicate: the letter of a later attempt takes the place of the earlier one
           const id = `${batch.key}#${index}@${Date.now()}`;
           await publisher.store(this.#subjectOf(place), line, id);
@@ -87,7 +93,9 @@ export class StreamLetters implements DeadLetterStore {
     await this.#look();
     if (this.#size.messages === 0) return;
     const seqs = new Set(placesOf(batch.name).map(({ seq }) => seq));
-    for (const seq of seqs) await jsm.streams.purge(stream, { filter: `${stream}.${seq}.>` });
+    await pLimit(ASKED_AT_ONCE).map(seqs, async (seq) =>
+      jsm.streams.purge(stream, { filter: this.#subjectOf({ seq, index: '>' }) }),
+    );
     this.#lookedMs = -Infinity;
   }
 
@@ -120,13 +128,16 @@ export class StreamLetters implements DeadLetterStore {
     return looks;
   }
 
-  /** A reason goes as far as there is room beside its event. */
-  #shortened(letter: DeadLetter): DeadLetter {
-    const bytes = this.#options.messageBytesMost - letter.event.length - ABOUT_BYTES;
-    const reason = Buffer.from(letter.reason);
-    return reason.length <= bytes
-      ? letter
-      : { ...letter, reason: reason.toString('utf8', 0, Math.max(0, bytes)) };
+  /** The line of a letter. A reason goes as far as there is room beside its event. */
+  #lineOf(batch: Batch, letter: DeadLetter): Buffer {
+    const status =
+      typeof letter.status === 'string' ? letter.status.slice(0, STATUS_CHARACTERS) : letter.status;
+    let { reason } = letter;
+    for (;;) {
+      const line = linesOf(batch, [{ ...letter, status, reason }]);
+      if (line.length <= this.#options.messageBytesMost - HEAD_BYTES || reason === '') return line;
+      reason = reason.slice(0, reason.length >> 1);
+    }
   }
 
   #full(size: LettersSize): DeadLettersFull {
@@ -138,13 +149,13 @@ export class StreamLetters implements DeadLetterStore {
   /** The letters that there are of these events. */
   async #earlier(places: readonly EventPlace[]): Promise<EarlierLetter[]> {
     const { jsm, stream } = this.#options;
-    const earlier: EarlierLetter[] = [];
-    for (const place of this.#size.messages === 0 ? [] : places) {
-      const query = { last_by_subj: this.#subjectOf(place) };
-      const message = await jsm.streams.getMessage(stream, query);
-      if (message !== null) earlier.push({ place, bytes: message.data.length });
-    }
-    return earlier;
+    if (this.#size.messages === 0) return [];
+    const oneOf = pLimit(ASKED_AT_ONCE);
+    const found = await oneOf.map(places, async (place) => {
+      const message = await jsm.streams.getMessage(stream, { last_by_subj: this.#subjectOf(place) });
+      return message === null ? [] : [{ place, bytes: message.data.length }];
+    });
+    return found.flat();
   }
 
   #bytesOf(earlier: readonly EarlierLetter[]): number {
@@ -154,8 +165,9 @@ export class StreamLetters implements DeadLetterStore {
       : earlier.reduce((sum, { bytes }) => sum + bytes, 0);
   }
 
-  #subjectOf({ seq, index }: EventPlace): string {
-    return `${this.#options.stream}.${seq}.${index}`;
+  #subjectOf({ seq, index }: EventPlace | { readonly seq: number; readonly index: '>' }): string {
+    const { stream, streamId } = this.#options;
+    return `${stream}.${streamId}.${seq}.${index}`;
   }
 
   async #look(): Promise<void> {

@@ -99,6 +99,7 @@ export class StreamLog extends StreamCounts implements EventLog {
       jsm,
       publisher,
       stream: names.letters,
+      streamId: options.streamId,
       bytesMax: deadLettersBytesMax,
       messageBytesMost: payloadMax,
       placesOf: (name) => {
@@ -117,19 +118,31 @@ export class StreamLog extends StreamCounts implements EventLog {
       look = await this.#watch.look().catch(() => null);
     }
     this.see(look);
-    this.recoveredEvents = look.pendingEvents;
     if (look.pendingEvents > 0) {
       const { messages, pendingEvents } = look;
       const text = `${count(pendingEvents, 'event')} in ${count(messages, 'message')} wait in the ${this.place}`;
       this.#options.reporter.info(`${text}; all instances deliver them`);
     }
-    this.#watch.start(
-      () => {
+    this.#watch.start(look.created, {
+      begins: () => {
         this.lookStarts();
       },
-      (seen) => {
+      seen: (seen) => {
         this.see(seen);
       },
+      unseen: () => {
+        this.lostSight();
+      },
+      lost: (why) => {
+        this.#lost(why);
+      },
+    });
+  }
+
+  /** What was acknowledged in another stream is not here, and what is here goes by other numbers: only a new start helps. */
+  #lost(why: string): void {
+    this.#backlog.destroy(
+      new ForebayError('LOG_UNUSABLE', { message: `The ${this.place} ${why}: start again` }),
     );
   }
 
@@ -145,11 +158,12 @@ export class StreamLog extends StreamCounts implements EventLog {
   async append(group: Group, ended: PartEnded): Promise<void> {
     const parts = group.filter(({ events }) => events > 0);
     // in order, a message that is retried must not come after the next one
-    if (this.#options.inOrder) for (const part of parts) await this.#append(part, ended);
-    else await Promise.all(parts.map(async (part) => this.#append(part, ended)));
+    const endMs = this.#publisher.endMs();
+    if (this.#options.inOrder) for (const part of parts) await this.#append(part, ended, endMs);
+    else await Promise.all(parts.map(async (part) => this.#append(part, ended, endMs)));
   }
 
-  async #append(part: BatchPart, ended: PartEnded): Promise<void> {
+  async #append(part: BatchPart, ended: PartEnded, endMs: number): Promise<void> {
     const { events, bytes } = part;
     const id = `${this.#runId}-${++this.#messages}`;
     if (bytes > this.partBytesMost) {
@@ -160,7 +174,7 @@ export class StreamLog extends StreamCounts implements EventLog {
     const data = messageOf(part, this.#runId);
     const subject = eventsSubject(this.#options.names, events);
     try {
-      await this.#publisher.store(subject, data, id);
+      await this.#publisher.store(subject, data, id, endMs);
     } catch (thrown) {
       const error = thrown instanceof ForebayError ? thrown : failed(thrown);
       if (error.code === 'BACKLOG_FULL') this.#isFull();

@@ -22,6 +22,7 @@ const SHORT_TOKENS = 9;
 const AFTER_SHORT = 4;
 const AFTER_LONG = 6;
 const NANOSECONDS = 1_000_000;
+const EVENT_BYTES_MIN = 2;
 
 /** The id of a message, by which the servers store it once. */
 export const MESSAGE_ID = 'Nats-Msg-Id';
@@ -42,5 +43,8 @@ export function streamMessage({ subject, reply, data, headers }: ServersMessage)
   if (!Number.isSafeInteger(seq)) return null;
   const bytes = storedBytes(subject, headers?.get(MESSAGE_ID) ?? '', data);
   const storedAtMs = time / NANOSECONDS;
-  return { seq, events: eventsIn(subject), data, storedBytes: bytes, reply, deliveries, storedAtMs };
+  const named = eventsIn(subject);
+  // somebody else may have put it there
+  const events = named * EVENT_BYTES_MIN <= data.length ? named : 0;
+  return { seq, events, data, storedBytes: bytes, reply, deliveries, storedAtMs };
 }

@@ -1,3 +1,5 @@
+import { hash } from 'node:crypto';
+
 /** The names of what a log has on the servers. All come from one setting, so several logs may share the servers. */
 export interface StreamNames {
   readonly events: string;
@@ -14,6 +16,18 @@ export function streamNames(log: string): StreamNames {
     quarantine: `${log}-quarantine`,
     consumer: 'delivery',
   };
+}
+
+const STREAM_ID_DIGITS = 16;
+
+/** Identifies a stream: one that is made again under its name has other events under the same numbers. */
+export function streamIdOf(stream: string, created: string): string {
+  return hash('sha256', `${stream} ${created}`, 'hex').slice(0, STREAM_ID_DIGITS);
+}
+
+/** The names of what belongs to one stream: a word about a message of an earlier one must not reach the consumer of this. */
+export function namesOfStream(names: StreamNames, streamId: string): StreamNames {
+  return { ...names, consumer: `${names.consumer}-${streamId}` };
 }
 
 /** All subjects of a stream. */

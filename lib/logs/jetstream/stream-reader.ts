@@ -9,6 +9,8 @@ import type { EventPlace } from './stream-letters.js';
 import type { StreamNames } from './stream-names.js';
 
 const LINE_FEED = Buffer.from('\n');
+/** Somebody else may have stored a message that is as large as messages may be. */
+const PIECE_BYTES = 512 * 1024;
 
 export interface StreamReaderOptions {
   readonly publisher: Publisher;
@@ -38,9 +40,10 @@ export class StreamReader {
     for (const { seq, data, events: all } of batch.messages) {
       const lines = linesOfMessage(data);
       if (lines.damaged.length > 0) await this.#setAside(seq, lines.damaged);
-      if (all !== lines.events && !this.#damaged.has(seq)) {
-        this.#damaged.set(seq, all - lines.events);
-        this.#options.missed(all - lines.events);
+      const lost = Math.max(0, all - lines.events);
+      if (lost > 0 && !this.#damaged.has(seq)) {
+        this.#damaged.set(seq, lost);
+        this.#options.missed(lost);
       }
       texts.push(lines.bytes);
       events += lines.events;
@@ -72,7 +75,12 @@ export class StreamReader {
     const { publisher, names, streamId, reporter } = this.#options;
     if (this.#damaged.has(seq)) return;
     const data = Buffer.concat(damaged.flatMap((line) => [line, LINE_FEED]));
-    await publisher.store(`${names.quarantine}.${seq}`, data, `${streamId}-${seq}`);
+    for (let at = 0; at < data.length; at += PIECE_BYTES)
+      await publisher.store(
+        `${names.quarantine}.${seq}`,
+        data.subarray(at, at + PIECE_BYTES),
+        `${streamId}-${seq}-${at}`,
+      );
     const text = `${count(damaged.length, 'line')} of message ${seq} of the stream ${names.events} are damaged`;
     reporter.error('BATCH_DAMAGED', `${text}: set aside in the stream ${names.quarantine}`);
   }

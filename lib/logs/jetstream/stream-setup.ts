@@ -4,7 +4,7 @@ import type { ConsumerConfig, JetStreamManager, StreamConfig, StreamInfo } from 
 import { asError, ForebayError } from '../../base/errors.js';
 import type { Reporter } from '../../base/reporter.js';
 import { ACK_WAIT_MS } from './held-messages.js';
-import { allSubjects } from './stream-names.js';
+import { allSubjects, namesOfStream, streamIdOf } from './stream-names.js';
 import type { StreamNames } from './stream-names.js';
 
 export interface StreamBounds {
@@ -16,6 +16,12 @@ export interface StreamBounds {
   readonly inOrder: boolean;
   /** The largest message, in bytes. */
   readonly payloadMax: number;
+}
+
+/** What they are called, and what identifies the stream of events. */
+export interface OpenedStreams {
+  readonly names: StreamNames;
+  readonly streamId: string;
 }
 
 /** The group of a consumer that hands messages to one instance. */
@@ -46,15 +52,17 @@ export async function openStreams(
   reporter: Reporter,
   stopping: AbortSignal,
   peersMs: number = PEERS_MS,
-): Promise<StreamInfo> {
+): Promise<OpenedStreams> {
   const startMs = performance.now();
   for (let isSaid = false; ; isSaid = true) {
     try {
       const info = await openStream(jsm, eventsConfig(names, bounds), reporter);
       await openStream(jsm, lettersConfig(names, bounds), reporter);
       await openStream(jsm, quarantineConfig(names, bounds), reporter);
-      await openConsumer(jsm, names, consumerConfig(names, bounds));
-      return info;
+      const streamId = streamIdOf(names.events, info.created);
+      const ofStream = namesOfStream(names, streamId);
+      await openConsumer(jsm, ofStream, consumerConfig(ofStream, bounds), reporter);
+      return { names: ofStream, streamId };
     } catch (error) {
       const final = finalError(error, bounds, performance.now() - startMs > peersMs);
       if (final !== null) throw final;
@@ -104,21 +112,55 @@ async function openStream(
   const changed = (['max_bytes', 'num_replicas', 'duplicate_window', 'max_msgs_per_subject'] as const).filter(
     (key) => config[key] !== undefined && there[key] !== config[key],
   );
-  if (there.max_age > 0 || there.max_msgs > 0)
-    throw unusable(`The stream ${config.name} has a bound of age or number: it drops events`);
+  const wrong = droppingSetting(there, config);
+  if (wrong !== null) throw unusable(`The stream ${config.name} has ${wrong}`);
   if (changed.length === 0) return info;
   const updated = await jsm.streams.update(config.name, config);
   reporter.info(`Changed the stream ${config.name}: ${changed.join(', ')}`);
   return updated;
 }
 
+/** A setting of a stream that is there by which it drops or hides messages; `null`: there is none. */
+function droppingSetting(there: StreamConfig, wanted: Partial<StreamConfig>): string | null {
+  if (there.max_age > 0 || there.max_msgs > 0) return 'a bound of age or number: it drops events';
+  if (there.max_msgs_per_subject > 0 && wanted.max_msgs_per_subject === undefined)
+    return 'a bound of messages of a subject: it drops events';
+  if (there.no_ack === true) return 'no acknowledgements';
+  if (there.sealed) return 'a seal';
+  if (there.subject_transform !== undefined) return 'a transform of subjects';
+  if (there.mirror !== undefined || (there.sources ?? []).length > 0) return 'another stream as its source';
+  if ((there.consumer_limits?.inactive_threshold ?? 0) > 0) return 'a limit of time for its consumers';
+  if ('persist_mode' in there && there.persist_mode === 'async') return 'asynchronous storage';
+  return there.subjects.join() === wanted.subjects?.join()
+    ? null
+    : 'other subjects: it is not one of Forebay';
+}
+
 async function openConsumer(
   jsm: JetStreamManager,
   { events, consumer }: StreamNames,
   config: Partial<ConsumerConfig>,
+  reporter: Reporter,
 ): Promise<void> {
-  // the same settings again are no error; others are taken as a change
-  await jsm.consumers.add(events, { ...config, durable_name: consumer });
+  const info = await jsm.consumers.info(events, consumer).catch((error: unknown) => {
+    if (error instanceof JetStreamApiError && error.code === JetStreamApiCodes.ConsumerNotFound) return null;
+    throw error;
+  });
+  if (info === null) {
+    await jsm.consumers.add(events, { ...config, durable_name: consumer });
+    return;
+  }
+  const there = info.config;
+  if ((there.priority_policy ?? 'none') !== (config.priority_policy ?? 'none'))
+    throw unusable(
+      `The stream ${events} is delivered ${config.priority_policy === undefined ? 'in order' : 'without an order'} by other instances: for another --log-order stop all of them, and remove its consumer ${consumer}`,
+    );
+  const changed = (['ack_wait', 'max_ack_pending', 'max_deliver', 'priority_timeout'] as const).filter(
+    (key) => config[key] !== undefined && there[key] !== config[key],
+  );
+  if (changed.length === 0) return;
+  await jsm.consumers.update(events, consumer, config);
+  reporter.info(`Changed the consumer ${consumer}: ${changed.join(', ')}`);
 }
 
 function eventsConfig(

@@ -1,3 +1,5 @@
+import { JetStreamApiCodes, JetStreamApiError } from '@nats-io/jetstream';
+import { asError } from '../../base/errors.js';
 import type { LogReplica, LogReplicas } from '../../seams/event-log.js';
 import type { ConsumerFacts, StreamFacts, StreamManager } from './servers.js';
 import { allSubjects, eventsIn } from './stream-names.js';
@@ -6,7 +8,28 @@ import type { StreamNames } from './stream-names.js';
 const LOOK_MS = 1000;
 const NANOSECONDS = 1_000_000;
 
+/** After this many looks that nobody answered, nobody knows who leads. */
+const UNSEEN_MAX = 2;
+/** Neither a stream nor a consumer comes back by itself; servers that have just started may not know them yet. */
+const GONE: ReadonlySet<number> = new Set([
+  JetStreamApiCodes.StreamNotFound,
+  JetStreamApiCodes.ConsumerNotFound,
+]);
+const GONE_MAX = 5;
+
+export interface LookedAt {
+  /** A look starts: what changes from then on may be in it or not. */
+  readonly begins: () => void;
+  readonly seen: (look: Look) => void;
+  /** Nobody has answered for a while. */
+  readonly unseen: () => void;
+  /** The stream or its consumer is not the one that was opened. */
+  readonly lost: (why: string) => void;
+}
+
 export interface Look {
+  /** When the stream was made. */
+  readonly created: string;
   readonly state: LogReplicas;
   /** As of this look. */
   readonly pendingEvents: number;
@@ -30,14 +53,20 @@ export class StreamWatch {
     this.#names = names;
   }
 
-  /** @param begins called when a look starts: what changes from then on may be in it or not */
-  start(begins: () => void, each: (look: Look) => void): void {
+  /** @param created when the stream was made, as of the start */
+  start(created: string, { begins, seen, unseen, lost }: LookedAt): void {
+    let [unseenLooks, goneLooks] = [0, 0];
     const look = async (): Promise<void> => {
       begins();
       try {
-        each(await this.look());
-      } catch {
-        // what clients and the sink meet says more; the last look stays
+        const found = await this.look();
+        [unseenLooks, goneLooks] = [0, 0];
+        if (found.created === created) seen(found);
+        else lost('was deleted and made again');
+      } catch (error) {
+        if (++unseenLooks === UNSEEN_MAX) unseen();
+        goneLooks = error instanceof JetStreamApiError && GONE.has(error.code) ? goneLooks + 1 : 0;
+        if (goneLooks === GONE_MAX) lost(`or its consumer is gone (${asError(error).message})`);
       }
       if (!this.#isClosed) this.#timer = setTimeout(() => void look(), LOOK_MS).unref();
     };
@@ -61,10 +90,11 @@ export class StreamWatch {
   }
 }
 
-function lookOf({ config, state, cluster }: StreamFacts, delivery: ConsumerFacts): Look {
+function lookOf({ created, config, state, cluster }: StreamFacts, delivery: ConsumerFacts): Look {
   const subjects = Object.entries(state.subjects ?? {});
   const pendingEvents = subjects.reduce((sum, [subject, count]) => sum + eventsIn(subject) * count, 0);
   return {
+    created,
     state: {
       stream: config.name,
       replicas: config.num_replicas,

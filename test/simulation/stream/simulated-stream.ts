@@ -82,6 +82,7 @@ export class SimulatedStream {
     for (const { subject } of this.messages.values()) subjects[subject] = (subjects[subject] ?? 0) + 1;
     const [first] = this.messages.values();
     return {
+      created: '2026-01-01T00:00:00Z',
       config: { name: this.name, num_replicas: 1 },
       state: {
         messages: this.messages.size,

@@ -15,9 +15,9 @@ export function readSurvivingStream({ events, letters, quarantine }: SimulatedSe
   };
 }
 
-/** The message that something set aside comes from: `forebay-dead-letters.SEQ.INDEX`, `forebay-quarantine.SEQ`. */
+/** The message that something set aside comes from: `forebay-dead-letters.STREAM.SEQ.INDEX`, `forebay-quarantine.SEQ`. */
 export function seqOfSubject(subject: string): string {
-  return subject.split('.')[1] ?? '';
+  return (subject.split('.').length > 2 ? subject.split('.')[2] : subject.split('.')[1]) ?? '';
 }
 
 /** Batches that left their place, by the messages in them: another instance cuts others of the same messages. */
