@@ -70,7 +70,7 @@ export class Connection implements LogConnection {
         this.isUp = true;
         reporter.info(`Connected to the NATS server ${this.nc.getServer()}`);
         isSaid = false;
-        for (const goOn of [...this.#waiting]) goOn();
+        for (const goOn of this.#waiting) goOn();
       } else if (type === 'close') this.isUp = false;
     }
   }
