@@ -10,8 +10,8 @@ export const STREAM_MUTANTS: readonly Mutant[] = [
     edits: [
       {
         file: 'lib/logs/jetstream/stream-log.ts',
-        find: 'await this.#publisher.store(subject, data, id);',
-        replace: 'this.#publisher.store(subject, data, id).catch(() => undefined);',
+        find: 'await this.#publisher.store(subject, data, id, endMs);',
+        replace: 'this.#publisher.store(subject, data, id, endMs).catch(() => undefined);',
       },
     ],
     violates: LOST,
