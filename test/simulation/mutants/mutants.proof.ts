@@ -46,11 +46,12 @@ function only(worlds: readonly Oddity[]): string[] {
 async function simulate(
   edits: readonly Edit[],
   cuts: number,
+  from: number,
   ...more: string[]
 ): Promise<{ code: number | null; output: string }> {
   const dir = mutatedCopy(edits);
   try {
-    const flags = ['--cuts', String(cuts), '--from', '1', ...more];
+    const flags = ['--cuts', String(cuts), '--from', String(from), ...more];
     // by itself, not under the coverage of the test runner
     const env = { PATH: process.env['PATH'] };
     const child = spawn(process.execPath, [join(dir, 'dist/test/simulation/run.js'), ...flags], { env });
@@ -74,7 +75,7 @@ t.setTimeout(400_000);
 void t.test('without a fault such a copy breaks no promise', { timeout: 120_000 }, async (t) => {
   for (const flags of [[], ['--stream']]) {
     const cuts = (flags.length === 0 ? CUTS : STREAM_CUTS) / 4;
-    const { code, output } = await limit(() => simulate([], cuts, ...flags));
+    const { code, output } = await limit(() => simulate([], cuts, 1, ...flags));
     t.equal(code, 0, output.slice(-REPORT_CHARS));
   }
 });
@@ -94,12 +95,12 @@ const runs = [
   })),
 ];
 
-for (const { name, breaks, edits, violates, cuts, unit, flags } of runs) {
+for (const { name, breaks, edits, violates, from = 1, cuts, unit, flags } of runs) {
   void t.test(
     `(${breaks}) a copy that ${name} is found within ${cuts} ${unit}`,
     { timeout: 120_000 },
     async (t) => {
-      const { code, output } = await limit(() => simulate(edits, cuts, ...flags));
+      const { code, output } = await limit(() => simulate(edits, cuts, from, ...flags));
       t.equal(code, 1, output.slice(-REPORT_CHARS));
       const violation = /^VIOLATED: .*$/m.exec(output)?.[0] ?? 'nothing violated';
       t.comment(violation.slice(0, 200));

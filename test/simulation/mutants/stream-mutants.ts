@@ -87,6 +87,7 @@ export const STREAM_MUTANTS: readonly Mutant[] = [
       },
     ],
     violates: LOST,
+    from: 3095,
   },
   {
     name: 'leaves the dead letters of events that the sink takes after all',
@@ -94,8 +95,8 @@ export const STREAM_MUTANTS: readonly Mutant[] = [
     edits: [
       {
         file: 'lib/logs/jetstream/stream-letters.ts',
-        find: 'for (const seq of seqs) await jsm',
-        replace: 'for (const seq of []) await jsm',
+        find: 'await pLimit(ASKED_AT_ONCE).map(seqs, async (seq) =>',
+        replace: 'await pLimit(ASKED_AT_ONCE).map([] as number[], async (seq) =>',
       },
     ],
     violates: /is a dead letter, and the sink has it/,
@@ -111,6 +112,7 @@ export const STREAM_MUTANTS: readonly Mutant[] = [
       },
     ],
     violates: /was damaged, and its line is lost/,
+    from: 3050,
   },
   {
     name: 'lets messages pass in the order in which they come',
