@@ -77,8 +77,6 @@ export class Admission {
   refusal(events: number, bytes: number, heldBytes: number): ForebayError | null {
     const error = this.#refusal(events, bytes, heldBytes);
     if (error?.code === 'BACKLOG_FULL') this.#backlogFull.met(error);
-    // others may have made the room, in a log that instances share
-    else if (error === null && this.#backlogFull.error !== null) this.freed();
     return error;
   }
 
