@@ -107,7 +107,7 @@ export interface LogReplicas {
   readonly replicas: number;
   /** Those that are known; without a leader no event is taken. */
   readonly servers: readonly LogReplica[];
-  /** Messages that are with some instance, and those of them that were handed out before. */
+  /** Unconfirmed messages that instances hold, and how many of these were handed out before. */
   readonly handedOut: number;
   readonly redelivered: number;
 }

@@ -25,11 +25,6 @@ export class Merge {
     this.#ended = ended;
   }
 
-  /** When the oldest message of the batch that has not ended was stored, in milliseconds since 1970; `null`: there is none. */
-  get oldestAtMs(): number | null {
-    return this.#messages[0]?.storedAtMs ?? null;
-  }
-
   get messages(): readonly StreamMessage[] {
     return this.#messages;
   }

@@ -41,7 +41,7 @@ export interface StreamSums {
   readonly replicas: number;
   /** Those that are known, the leader first. */
   readonly servers: readonly LogReplica[];
-  /** Messages that are with some instance, and those of them that were handed out before; `null`: none is delivered. */
+  /** Unconfirmed messages that instances hold, and how many of these were handed out before; `null`: none is delivered. */
   readonly delivery: { readonly handedOut: number; readonly redelivered: number } | null;
 }
 

@@ -80,12 +80,21 @@ export class StreamBacklog extends Readable {
 
   /** Ends: asks for no more, and gives no more. */
   async stop(): Promise<void> {
-    this.#stopping.abort();
-    this.#hasRoom();
-    this.#merge.stop();
+    this.#askNoMore();
     this.push(null);
     await this.#pulling;
     this.#options.puller.close();
+  }
+
+  override _destroy(error: Error | null, done: (error?: Error | null) => void): void {
+    this.#askNoMore();
+    done(error);
+  }
+
+  #askNoMore(): void {
+    this.#stopping.abort();
+    this.#hasRoom();
+    this.#merge.stop();
   }
 
   override _read(): void {
@@ -100,8 +109,7 @@ export class StreamBacklog extends Readable {
       const bytes = Math.max(messageBytesMost, HELD_BYTES_MAX - held.bytes);
       const messages = Math.min(PULL_MESSAGES, HELD_MAX - held.size);
       const isFull = messages <= 0 || held.bytes >= HELD_BYTES_MAX || this.#ready.length >= READY_MAX;
-      if (isFull && this.#isStuck) held.release(this.#gate?.takeBack() ?? []);
-      else if (isFull) await this.#makeRoom();
+      if (isFull) await this.#makeRoom();
       else if (await puller.pull({ messages, bytes }, stopping)) continue;
       else await sleep(PAUSE_MS, undefined, { signal: stopping }).catch(() => undefined);
     }
@@ -112,7 +120,10 @@ export class StreamBacklog extends Readable {
     return this.#gate?.isWaiting === true && this.#batches.size === 0 && this.#merge.messages.length === 0;
   }
 
-  /** Waits for room. If there is none for long, the servers may have forgotten what is held: they hand it out again. */
+  /**
+   * Waits for room. If there is none for long, what is held may wait for an older message, which has no room then. Or the
+   * servers may have forgotten what is held: they hand it out again.
+   */
   async #makeRoom(): Promise<void> {
     const { puller, held, messageBytesMost: bytes } = this.#options;
     const stopping = this.#stopping.signal;
@@ -123,7 +134,9 @@ export class StreamBacklog extends Readable {
         resolve(true);
       };
     });
-    if (!hasRoom && held.isUnconfirmed) await puller.pull({ messages: FEW_MESSAGES, bytes }, stopping);
+    if (hasRoom) return;
+    if (this.#isStuck) held.release(this.#gate?.takeBack() ?? []);
+    else if (held.isUnconfirmed) await puller.pull({ messages: FEW_MESSAGES, bytes }, stopping);
   }
 
   readonly #take = (message: StreamMessage): void => {

@@ -94,7 +94,8 @@ export class StreamLog extends StreamCounts implements EventLog {
       sealed,
       oldestSeq: options.inOrder ? oldestSeq : null,
     });
-    this.#reader = new StreamReader({ ...options, publisher, missed: (events) => this.miss(events, 0) });
+    const missed = (events: number): void => this.miss(events, 0);
+    this.#reader = new StreamReader({ ...options, publisher, partBytesMost: this.partBytesMost, missed });
     this.deadLetters = new StreamLetters({
       jsm,
       publisher,
@@ -189,8 +190,7 @@ export class StreamLog extends StreamCounts implements EventLog {
   async probe(): Promise<void> {
     const { servers, replicas } = (await this.#watch.look()).state;
     const current = servers.filter(({ isCurrent }) => isCurrent).length;
-    // one server alone names no leader
-    if (replicas === 1 || current * 2 > replicas) return;
+    if (current * 2 > replicas) return;
     const message = `${current} of ${replicas} replicas of the ${this.place} are there: no majority`;
     throw new ForebayError('LOG_FAILED', { message, retryAfterMs: RETRY_AFTER_MS });
   }

@@ -9,14 +9,14 @@ import type { EventPlace } from './stream-letters.js';
 import type { StreamNames } from './stream-names.js';
 
 const LINE_FEED = Buffer.from('\n');
-/** Somebody else may have stored a message that is as large as messages may be. */
-const PIECE_BYTES = 512 * 1024;
 
 export interface StreamReaderOptions {
   readonly publisher: Publisher;
   readonly names: StreamNames;
   /** Identifies the stream: another one of the same name has other events under the same numbers. */
   readonly streamId: string;
+  /** The largest content of a message, in bytes. */
+  readonly partBytesMost: number;
   readonly reporter: Reporter;
   /** Called with events that are damaged. */
   readonly missed: (events: number) => void;
@@ -53,32 +53,30 @@ export class StreamReader {
     return new StoredBatch({ name, key, events, bytes }, batch.bytes);
   }
 
-  /** Where the events of a batch are that was read. */
+  /** Where the events of a batch are. */
   placesOf(batch: StreamBatch): EventPlace[] {
-    return batch.messages.flatMap(({ seq, events }) =>
-      Array.from({ length: events - this.damagedIn(seq) }, (_each, index) => ({ seq, index })),
+    // not by what the subject says: somebody else may have put the message there
+    return batch.messages.flatMap(({ seq, data }) =>
+      Array.from({ length: linesOfMessage(data).events }, (_each, index) => ({ seq, index })),
     );
-  }
-
-  damagedIn(seq: number): number {
-    return this.#damaged.get(seq) ?? 0;
   }
 
   /** A batch is off the stream. @returns how many damaged events it had */
   forget(batch: StreamBatch): number {
-    const damaged = batch.messages.reduce((sum, { seq }) => sum + this.damagedIn(seq), 0);
+    const damaged = batch.messages.reduce((sum, { seq }) => sum + (this.#damaged.get(seq) ?? 0), 0);
     for (const { seq } of batch.messages) this.#damaged.delete(seq);
     return damaged;
   }
 
   async #setAside(seq: number, damaged: readonly Buffer[]): Promise<void> {
-    const { publisher, names, streamId, reporter } = this.#options;
+    const { publisher, names, streamId, partBytesMost, reporter } = this.#options;
     if (this.#damaged.has(seq)) return;
     const data = Buffer.concat(damaged.flatMap((line) => [line, LINE_FEED]));
-    for (let at = 0; at < data.length; at += PIECE_BYTES)
+    // somebody else may have stored a message that is as large as messages may be
+    for (let at = 0; at < data.length; at += partBytesMost)
       await publisher.store(
         `${names.quarantine}.${seq}`,
-        data.subarray(at, at + PIECE_BYTES),
+        data.subarray(at, at + partBytesMost),
         `${streamId}-${seq}-${at}`,
       );
     const text = `${count(damaged.length, 'line')} of message ${seq} of the stream ${names.events} are damaged`;

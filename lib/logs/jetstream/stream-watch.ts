@@ -16,6 +16,7 @@ const GONE: ReadonlySet<number> = new Set([
   JetStreamApiCodes.ConsumerNotFound,
 ]);
 const GONE_MAX = 5;
+const LONE_SERVER = 'the server';
 
 export interface LookedAt {
   /** A look starts: what changes from then on may be in it or not. */
@@ -112,14 +113,18 @@ function lookOf({ created, config, state, cluster }: StreamFacts, delivery: Cons
 
 /** The copies of a stream, the leader first. */
 export function serversOf(cluster: StreamFacts['cluster']): LogReplica[] {
-  const followers = (cluster?.replicas ?? []).map(({ name, current, offline, lag, active }) => ({
+  // a server that is no part of a cluster says nothing of itself, and has answered
+  if (cluster === undefined) return [leading(LONE_SERVER)];
+  const followers = (cluster.replicas ?? []).map(({ name, current, offline, lag, active }) => ({
     name,
     isLeader: false,
     isCurrent: current && !offline,
     lag: lag ?? 0,
     silentMs: active / NANOSECONDS,
   }));
-  const leader = cluster?.leader ?? null;
-  if (leader === null) return followers;
-  return [{ name: leader, isLeader: true, isCurrent: true, lag: 0, silentMs: 0 }, ...followers];
+  return cluster.leader ? [leading(cluster.leader), ...followers] : followers;
+}
+
+function leading(name: string): LogReplica {
+  return { name, isLeader: true, isCurrent: true, lag: 0, silentMs: 0 };
 }

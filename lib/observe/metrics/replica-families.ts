@@ -33,7 +33,7 @@ export function replicaFamilies({
     ),
     gauge(
       'log_handed_out',
-      'Messages that are with some instance and not confirmed.',
+      'Messages that instances hold and have not confirmed.',
       log?.handedOut ?? null,
       'max',
     ),

@@ -25,7 +25,7 @@ import { BatchesAside, readSurvivingStream, seqOfSubject } from './surviving-str
 const START_MS = Date.UTC(2025, 11, 11, 1, 28);
 const LINE_FEED = 10;
 const BITS = 8;
-/** How long everything may take to be delivered once nothing goes wrong any more. */
+/** How long it may take to deliver everything once the faults are off. */
 const CATCH_UP_MS = 20 * 60_000;
 const CATCH_UP_STEPS = 100_000;
 /** Longer than the servers wait for a word: what is frozen for this time loses what it holds. */
@@ -281,10 +281,10 @@ export class StreamSimulation {
     });
   }
 
-  /** Nothing goes wrong any more: everything must come out, and nothing may stay. */
+  /** The faults are off: everything must come out, and nothing may stay. */
   async #catchUp(): Promise<void> {
     const { time, trace, random, tally } = this.#around;
-    trace.add('=== nothing goes wrong any more');
+    trace.add('=== the faults are off');
     this.#servers.network = { ...QUIET };
     this.#servers.leaderElected();
     Object.assign(this.#moods, WELL);
