@@ -17,8 +17,15 @@ async function clientOf(t: Test, urls: string, replicas: number): Promise<JetStr
   const servers = urls.split(',');
   const connection = await connect({ servers, ignoreClusterUpdates: true, maxReconnectAttempts: -1 });
   t.teardown(async () => connection.close());
-  const manager = await jetstreamManager(connection);
-  await manager.streams.add({ name: STREAM, subjects: [STREAM], num_replicas: replicas });
+  const manager = await jetstreamManager(connection, { checkAPI: false });
+  const stream = { name: STREAM, subjects: [STREAM], num_replicas: replicas };
+  // the leader may not have heard of all others yet
+  const isMade = async (): Promise<boolean> =>
+    manager.streams.add(stream).then(
+      () => true,
+      () => false,
+    );
+  await until(isMade, 'the servers make the stream');
   return jetstream(connection);
 }
 
