@@ -68,7 +68,7 @@ export class ContextReader {
   }
 
   /**
-   * Reads the mark of an event.
+   * Reads the mark of an event (N7).
    *
    * @param index of the event
    */
