@@ -553,7 +553,7 @@ export const MUTANTS: readonly Mutant[] = [
     edits: [
       {
         file: 'lib/logs/file/context-mark.ts',
-        find: 'this.#sum === bitsAt(lines, at, SUM_BITS) ? this.last : null',
+        find: 'this.#sum === sumAt(lines, at) ? this.last : null',
         replace: 'this.last',
       },
     ],
@@ -566,8 +566,8 @@ export const MUTANTS: readonly Mutant[] = [
     edits: [
       {
         file: 'lib/logs/file/file-part.ts',
-        find: 'index === from ? ofContext?.first',
-        replace: 'index === 0 ? ofContext?.first',
+        find: 'context === null ? null : firstContextMark(context)',
+        replace: 'context === null ? null : (from > 0 ? furtherContextMark : firstContextMark)(context)',
       },
     ],
     violates: CAME_WITH,
