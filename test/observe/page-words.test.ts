@@ -25,7 +25,7 @@ const WELL: Snapshot = {
   isHealthy: true,
   workers: null,
   logDir: './append-log',
-  tools: { log: 'node bin/log.js', deadLetters: 'node bin/dead-letters.js' },
+  tools: { log: 'node bin/log.js', deadLetters: 'node bin/dead-letters.js', control: 'node bin/control.js' },
   refusal: null,
   events: {
     accepted: 10,
@@ -69,6 +69,7 @@ const WELL: Snapshot = {
     troubleSeconds: null,
     running: 0,
     concurrency: 1,
+    paused: null,
     failuresInARow: 0,
     failedAttempts: 0,
     lastError: null,

@@ -7,6 +7,7 @@ import { counter, gauge, histogram, labelled } from './family.js';
 import type { Family } from './family.js';
 import { idFamilies } from './id-families.js';
 import { keyFamilies } from './key-families.js';
+import { pauseFamilies } from './pause-families.js';
 import { processFamilies, workerFamilies } from './process-families.js';
 import type { ProcessStatistics } from './process-statistics.js';
 import { replicaFamilies } from './replica-families.js';
@@ -47,6 +48,7 @@ export function families(sources: Sources): Family[] {
     ...doorFamilies(sources),
     ...logFamilies(sources),
     ...sinkFamilies(sources),
+    ...pauseFamilies(sources.statistics),
     ...replicaFamilies(sources.statistics),
     ...processFamilies(sources.process),
     ...workerFamilies(1, 1, 0),

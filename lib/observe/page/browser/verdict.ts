@@ -1,5 +1,6 @@
 import type { Snapshot } from '../messages.js';
 import { bytes, duration, milliseconds, plain, plural, rate, whole } from './format.js';
+import { pauseWords } from './pause-words.js';
 import { sourceWords } from './source-words.js';
 
 export type Level = 'well' | 'attention' | 'trouble';
@@ -89,6 +90,11 @@ function trouble(snapshot: Snapshot): Verdict | null {
       'sink',
       `--backlog-max ${larger}`,
     );
+  }
+  if (sink.paused !== null) {
+    const waits = `Events are taken: ${waiting(events)} safely on disk, ${plain(bytes(disk.bytes))} of ${plain(bytes(disk.bytesMax))}.`;
+    const words = `${pauseWords(sink.paused)} ${waits}${roomWords(disk.roomSeconds)}`;
+    return saying('attention')('Delivery is paused', words, 'sink', `${snapshot.tools.control} resume`);
   }
   if (sink.breaker !== 'closed') {
     const mend = sink.misconfigured
@@ -248,6 +254,7 @@ function aside({ deadLetters: { batchesAside, isFull } }: Snapshot): string {
 
 /** How the sink does, in a sentence or two. */
 function sinkDoes({ sink, disk }: Snapshot): string {
+  if (sink.paused !== null) return pauseWords(sink.paused);
   if (sink.breaker === 'closed') return drains(disk.drainSeconds);
   const name = nameOf(sink);
   const since = sink.troubleSeconds === null ? '' : ` for ${duration(sink.troubleSeconds)}`;
