@@ -77,14 +77,16 @@ export class Pausing {
   }
 
   async #next(change: () => Promise<PauseOutcome>): Promise<PauseOutcome> {
-    const changing = this.#last.then(change);
+    const changing = this.#last.then(async () => {
+      if (this.#store === null) throw new ForebayError('NOT_RUNNING', { retryAfterMs: 1000 });
+      return change();
+    });
     this.#last = changing.catch(() => undefined);
     return changing;
   }
 
   async #write(pause: Pause | null): Promise<void> {
-    if (this.#store === null) throw new ForebayError('NOT_RUNNING', { retryAfterMs: 1000 });
-    await this.#store.write(pause).catch((thrown: unknown) => {
+    await this.#store?.write(pause).catch((thrown: unknown) => {
       const cause = asError(thrown);
       const now = this.#pause === null ? 'goes on' : 'stays paused';
       const message = `The pause could not be kept or ended, and delivery ${now}: ${cause.message}; a restart may find it otherwise, try again`;
@@ -130,7 +132,7 @@ export class Pausing {
         this.#forget();
       },
       Math.min(LOOK_MS, Math.max(0, untilMs - Date.now())),
-    ).unref();
+    );
   }
 
   #forget(): void {
