@@ -11,6 +11,8 @@ interface Look extends Pick<Surroundings, 'output' | 'tell'> {
   readonly isJson: boolean;
 }
 
+const OTHER_ADDRESS = ": with --admin-port, it is at the operators' address";
+
 type Facts = Readonly<Record<string, unknown>>;
 
 export async function pause(look: Look, request: object): Promise<ExitCode> {
@@ -31,7 +33,7 @@ export async function status(look: Look): Promise<ExitCode> {
   const { status: code, body } = await server.get('/health');
   const { delivery, events } = body;
   if ((code !== 200 && code !== 503) || typeof delivery !== 'object') {
-    const hint = code === 404 ? ": with --admin-port, /health is at the operators' address" : '';
+    const hint = code === 404 ? OTHER_ADDRESS : '';
     await tell(`${server.place} answers ${code} to /health, without a word about delivery${hint}`);
     return EXIT.damaged;
   }
@@ -64,7 +66,8 @@ async function change(
   if (code !== 200) {
     const { error } = body;
     const why = typeof error === 'string' ? printable(error) : `${code} to ${path}`;
-    await tell(`${server.place} answers ${why}`);
+    const hint = code === 404 ? OTHER_ADDRESS : '';
+    await tell(`${server.place} answers ${why}${hint}`);
     // it may be well the next time, and what it has done is not known
     return code >= 500 ? EXIT.unusable : EXIT.damaged;
   }

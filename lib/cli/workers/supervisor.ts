@@ -120,6 +120,7 @@ class Supervisor {
       asks: (slot, id, question) => {
         const replying = 'request' in question ? this.#pause?.reply(question) : this.#view?.reply(question);
         void replying?.then((reply) => {
+          if ('outcome' in reply) this.#view?.changed();
           slot.tell({ kind: 'reply', id, reply });
         });
       },
