@@ -20,6 +20,8 @@ export class Pausing {
   readonly #changed: (pause: Pause | null) => void;
   #store: PauseStore | null = null;
   #pause: Pause | null = null;
+  /** Whether this run knows that it is durable: one that was killed may have left it otherwise. */
+  #isKept = false;
   /** Changes come one after the other. */
   #last: Promise<unknown> = Promise.resolve();
   #timer: NodeJS.Timeout | undefined;
@@ -50,7 +52,10 @@ export class Pausing {
   /** @throws ForebayError `BAD_REQUEST`, `NOT_RUNNING`, `PAUSE_FAILED` */
   async start(request: PauseRequest): Promise<PauseOutcome> {
     return this.#next(async () => {
-      if (this.#pause !== null) return { changed: false, pause: this.#pause };
+      if (this.#pause !== null) {
+        if (!this.#isKept) await this.#write(this.#pause);
+        return { changed: false, pause: this.#pause };
+      }
       const pause = pauseOf(request, Date.now());
       await this.#write(pause);
       this.#hold(pause);
@@ -62,8 +67,8 @@ export class Pausing {
   async end({ by = 'unknown' }: Pick<PauseRequest, 'by'>): Promise<PauseOutcome> {
     return this.#next(async () => {
       const pause = this.#pause;
+      if (pause !== null || !this.#isKept) await this.#write(null);
       if (pause === null) return { changed: false, pause };
-      await this.#write(null);
       this.#hold(null, pauseOf({ by }, 0).by);
       return { changed: true, pause };
     });
@@ -86,6 +91,7 @@ export class Pausing {
   }
 
   async #write(pause: Pause | null): Promise<void> {
+    this.#isKept = false;
     await this.#store?.write(pause).catch((thrown: unknown) => {
       const cause = asError(thrown);
       const now = this.#pause === null ? 'goes on' : 'stays paused';
@@ -93,6 +99,7 @@ export class Pausing {
       this.#reporter.error('PAUSE_FAILED', message, cause);
       throw new ForebayError('PAUSE_FAILED', { message, cause, retryAfterMs: 1000 });
     });
+    this.#isKept = true;
   }
 
   /** From now on. @param by who has ended it, if this process knows */

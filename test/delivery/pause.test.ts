@@ -273,6 +273,27 @@ void t.test(
   },
 );
 
+void t.test('what a killed run has left is made durable before it is answered', async (t) => {
+  for (const isPaused of [true, false]) {
+    const logDir = tempDir(t);
+    if (isPaused) writeFileSync(join(logDir, FILE), pauseText(pauseOf({ by: 'ann' }, Date.now())));
+    const calls: string[] = [];
+    const rename: unknown = (from: string, to: string, done: (error: Error | null) => void) => {
+      if (to.endsWith(FILE)) calls.push('rename');
+      nodeFileSystem.rename(from, to, done);
+    };
+    const fs = Object.create(nodeFileSystem, { rename: { value: rename } }) as FileSystem;
+    const { forebay } = await startForebay(t, { logDir, fs });
+    for (let times = 2; times > 0; times--) {
+      const { changed, pause } = await (isPaused ? forebay.pause() : forebay.resume());
+      t.equal(changed, false);
+      t.equal(pause?.by, isPaused ? 'ann' : undefined);
+      t.equal(existsSync(join(logDir, FILE)), isPaused);
+    }
+    t.same(calls, ['rename'], 'once: it is known then');
+  }
+});
+
 void t.test('what is refused for a full backlog is told to come back when a pause may be over', async (t) => {
   const { forebay } = await startForebay(t, { backlogBytesMax: 65_536, batchSize: 1 });
   await forebay.pause();

@@ -25,8 +25,8 @@ export class PauseFile implements PauseStore {
   readonly #reporter: Reporter;
   readonly #path: string;
   readonly #newPath: string;
-  /** Whether a flush has failed: another one may succeed without what that one was for. */
-  #isInDoubt = false;
+  /** Whether a flush has failed, maybe one of an earlier run: another one may succeed without what that one was for. */
+  #isInDoubt = true;
 
   constructor(owner: SubdirectoryOwner, reporter: Reporter) {
     this.#owner = owner;
@@ -51,14 +51,17 @@ export class PauseFile implements PauseStore {
   }
 
   async write(pause: Pause | null): Promise<void> {
-    const { confirmLock, reserve } = this.#owner;
-    await confirmLock();
-    if (pause !== null) await reserve.lend(async () => this.#put(pauseText(pause)));
+    await this.#owner.confirmLock();
+    if (pause !== null) await this.#put(pauseText(pause));
     else await this.#remove();
     this.#isInDoubt = false;
   }
 
   async #put(text: string): Promise<void> {
+    await this.#owner.reserve.lend(async () => this.#replace(text));
+  }
+
+  async #replace(text: string): Promise<void> {
     const { fs } = this.#owner;
     await unlink(fs, this.#newPath);
     await writeNewFile(fs, this.#newPath, Buffer.from(text), async () => undefined);
