@@ -18,7 +18,10 @@ export function pauseOnSignal(
         else await control.resume({ by: SIGNAL });
       })
       .catch((error: unknown) => {
-        logger.warn({ signal: SIGNAL }, `${SIGNAL}: nothing is paused or resumed: ${asError(error).message}`);
+        logger.warn(
+          { code: 'PAUSE_FAILED', signal: SIGNAL },
+          `${SIGNAL}: nothing is paused or resumed: ${asError(error).message}`,
+        );
       });
   });
 }

@@ -350,12 +350,8 @@ void t.test(
 );
 
 void t.test('the rate of delivery is that of before, however long the pause', (t) => {
-  const { now } = performance;
-  let nowMs = now.call(performance);
-  performance.now = () => nowMs;
-  t.teardown(() => {
-    performance.now = now;
-  });
+  let nowMs = performance.now();
+  t.intercept(performance, 'now', { value: () => nowMs });
   const rate = new DrainRate();
   nowMs += 30_000;
   rate.add(1000);

@@ -48,8 +48,7 @@ export function families(sources: Sources): Family[] {
     ...doorFamilies(sources),
     ...logFamilies(sources),
     ...sinkFamilies(sources),
-    ...pauseFamilies(sources.statistics),
-    ...replicaFamilies(sources.statistics),
+    ...[pauseFamilies, replicaFamilies].flatMap((familiesOf) => familiesOf(sources.statistics)),
     ...processFamilies(sources.process),
     ...workerFamilies(1, 1, 0),
   ];
@@ -152,9 +151,8 @@ function doorFamilies({ forebay, door, statistics }: Sources): Family[] {
   ];
 }
 
-function logFamilies({ forebay, statistics, disk }: LogSources): Family[] {
+function logFamilies({ forebay: { settings }, statistics, disk }: LogSources): Family[] {
   const { accepted, delivered, deadLettered, quarantined, pending, unreadBatches } = statistics.events;
-  const { settings } = forebay;
   return [
     counter(
       'events_accepted',
