@@ -1,9 +1,10 @@
 import type { PauseState } from '../messages.js';
 import { duration } from './format.js';
 
-/** `Delivery has been paused for 5 min by ann@host (the database moves), for 55 min more.` */
+/** `Delivery was paused 5 min ago by ann@host (the database moves). The pause ends by itself in 55 min.` */
 export function pauseWords({ forSeconds, by, reason, leftSeconds }: PauseState): string {
   const why = reason === '' ? '' : ` (${reason})`;
-  const end = leftSeconds === null ? 'until someone resumes it' : `for ${duration(leftSeconds)} more`;
-  return `Delivery has been paused for ${duration(forSeconds)} by ${by}${why}, ${end}.`;
+  const end =
+    leftSeconds === null ? 'lasts until someone resumes' : `ends by itself in ${duration(leftSeconds)}`;
+  return `Delivery was paused ${duration(forSeconds)} ago by ${by}${why}. The pause ${end}.`;
 }

@@ -91,12 +91,7 @@ function trouble(snapshot: Snapshot): Verdict | null {
       `--backlog-max ${larger}`,
     );
   }
-  if (sink.paused !== null) {
-    const waits = `Events are taken: ${waiting(events)} safely on disk, ${plain(bytes(disk.bytes))} of ${plain(bytes(disk.bytesMax))}.`;
-    const words = `${pauseWords(sink.paused)} ${waits}${roomWords(disk.roomSeconds)}`;
-    return saying('attention')('Delivery is paused', words, 'sink', `${snapshot.tools.control} resume`);
-  }
-  if (sink.breaker !== 'closed') {
+  if (sink.breaker !== 'closed' && sink.paused === null) {
     const mend = sink.misconfigured
       ? 'Nothing is delivered until a token, a right, a path or a table is corrected. '
       : '';
@@ -165,6 +160,11 @@ function attention(snapshot: Snapshot): Verdict | null {
       'disk',
       `df -h ${quoted(logDir)}`,
     );
+  }
+  if (sink.paused !== null) {
+    const waits = `Events are taken: ${waiting(events)} safely on disk, ${plain(bytes(disk.bytes))} of ${plain(bytes(disk.bytesMax))}.`;
+    const words = `${pauseWords(sink.paused)} ${waits}${roomWords(disk.roomSeconds)}`;
+    return say('Delivery is paused', words, 'sink', `${snapshot.tools.control} resume`);
   }
   if (sink.failuresInARow > 0) {
     return say(
