@@ -40,11 +40,13 @@ export const ODDITIES = [
   'ids',
   /** Requests have a `traceparent`, or are replays. */
   'contexts',
+  /** An operator pauses delivery and lets it go on, at any time. */
+  'pauses',
 ] as const;
 export type Oddity = (typeof ODDITIES)[number];
 
 /** Came later: drawn apart, so that the worlds of a seed are otherwise the same as before. */
-const LATER: readonly Oddity[] = ['ids'];
+const LATER: readonly Oddity[] = ['ids', 'pauses'];
 /** Came after that. */
 const LATEST: readonly Oddity[] = ['contexts'];
 
