@@ -27,7 +27,11 @@ const names = (count: number): string[] => Array.from({ length: count }, (_, n) 
 void t.test(
   'while delivery is paused the door is open and the sink gets nothing; then all comes in order',
   async (t) => {
-    const { forebay, sink, dir, said } = await startForebay(t, { batchSize: 1, sinkConcurrency: 1 });
+    const { forebay, sink, dir, said } = await startForebay(t, {
+      batchSize: 1,
+      fileEvents: 1,
+      sinkConcurrency: 1,
+    });
     t.equal(forebay.paused, null);
     const { changed, pause } = await forebay.pause({ by: 'ann', reason: 'the database moves' });
     t.equal(changed, true);
@@ -144,7 +148,7 @@ void t.test(
       [true, true],
       [false, false],
     ]) {
-      const { forebay, sink } = await startForebay(t, { batchSize: 1, sinkConcurrency: 1 });
+      const { forebay, sink } = await startForebay(t, { batchSize: 1, fileEvents: 1, sinkConcurrency: 1 });
       sink.error = new Error('the sink is unwell');
       if (isTried) {
         await forebay.write(eventText('a'));
