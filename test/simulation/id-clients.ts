@@ -60,6 +60,8 @@ export class SentIds {
 export class IdClients {
   /** Events that were sent and have no answer yet. */
   unanswered = 0;
+  /** The same, one by one. */
+  readonly waiting = new Set<SentEvent>();
   readonly #around: Surroundings;
   readonly #ledger: Ledger;
   readonly #forebay: Forebay;
@@ -160,6 +162,7 @@ export class IdClients {
     const names = events.map(({ id }) => id).join(', ');
     trace.add(`  write ${names}`);
     this.unanswered += events.length;
+    for (const event of events) this.waiting.add(event);
     let findings: readonly IdFinding[] = [];
     let error: string | null = null;
     try {
@@ -170,6 +173,7 @@ export class IdClients {
         ledger.violated(`${names} was refused with ${String(thrown)}`);
     }
     this.unanswered -= events.length;
+    for (const event of events) this.waiting.delete(event);
     trace.add(
       `  ${error === null ? `acknowledged, ${findings.join(', ')}` : `refused with ${error}`}: ${names}`,
     );

@@ -61,6 +61,11 @@ export class KnownIds {
   /** Why any id may be stored twice in this world; '': it may not. */
   #excuseOfAll = '';
   #windowMs = Infinity;
+  /**
+   * Whether instances share the window: then a doubt excuses nothing. And what comes at the same time as an event that turns
+   * out to have other content is the duplicate of that one.
+   */
+  isShared = false;
 
   constructor(tally: Tally, violated: (what: string) => void) {
     this.#tally = tally;
@@ -136,6 +141,11 @@ export class KnownIds {
         this.#isAt(known, { name, run: null, start: null });
       }
     }
+  }
+
+  /** An event is in a message of a stream. */
+  storedIn(known: KnownId, message: string): void {
+    this.#isAt(known, { name: message, run: null, start: null });
   }
 
   #isAt(known: KnownId, place: Place): void {

@@ -10,10 +10,20 @@ import type { Reporter } from '../../base/reporter.js';
 import { count } from '../../base/words.js';
 import { StoredBatch } from '../../seams/batch.js';
 import type { PendingBatch, SettledBatch } from '../../seams/batch.js';
-import type { BatchEnd, BatchPart, EventLog, Group, LogSpace, PartEnded } from '../../seams/event-log.js';
+import type {
+  BatchEnd,
+  BatchPart,
+  EventLog,
+  Group,
+  LogSpace,
+  PartEnded,
+  QueuedEvents,
+} from '../../seams/event-log.js';
 import { blockBytes } from '../file/checksum.js';
 import { newRunId } from '../file/run-mark.js';
 import { HeldMessages } from './held-messages.js';
+import { StreamIds } from './ids/stream-ids.js';
+import type { StreamIdBounds } from './ids/stream-ids.js';
 import { MESSAGE_BYTES, messageOf } from './message.js';
 import type { MergeBounds } from './merge.js';
 import { Publisher } from './publisher.js';
@@ -23,11 +33,11 @@ import { pendingOf, StreamBacklog } from './stream-backlog.js';
 import { compareStreamBatches } from './stream-batch.js';
 import { StreamCounts } from './stream-counts.js';
 import { StreamLetters } from './stream-letters.js';
-import { storedBytes } from './stream-message.js';
+import { headBytesOf, MESSAGE_ID, storedBytes } from './stream-message.js';
 import { eventsSubject } from './stream-names.js';
 import type { StreamNames } from './stream-names.js';
 import { StreamReader } from './stream-reader.js';
-import { GROUP } from './stream-setup.js';
+import { duplicatesMs, GROUP } from './stream-setup.js';
 import { StreamWatch } from './stream-watch.js';
 
 const NONE = Buffer.alloc(0);
@@ -41,6 +51,8 @@ export interface StreamLogOptions {
   readonly names: StreamNames;
   /** Identifies the stream: another one of the same name has other events under the same numbers. */
   readonly streamId: string;
+  /** `null`: no source has an id window. */
+  readonly ids: StreamIdBounds | null;
   readonly bounds: MergeBounds;
   readonly backlogBytesMax: number;
   readonly deadLettersBytesMax: number;
@@ -56,6 +68,7 @@ export class StreamLog extends StreamCounts implements EventLog {
   readonly bytesOf = blockBytes;
   readonly compare = compareStreamBatches;
   readonly deadLetters: StreamLetters;
+  readonly ids: StreamIds | null;
   readonly sealedBy: Record<BatchEnd | 'failure', number> = {
     size: 0,
     bytes: 0,
@@ -85,7 +98,8 @@ export class StreamLog extends StreamCounts implements EventLog {
     const sealed = (end: BatchEnd): void => void this.sealedBy[end]++;
     this.#publisher = publisher;
     this.#held = held;
-    const oldestSeq = async (): Promise<number> => (await jsm.streams.info(names.events)).state.first_seq;
+    const watch = new StreamWatch(jsm, names);
+    const oldestSeq = async (): Promise<number> => watch.oldestSeq();
     this.#backlog = new StreamBacklog({
       ...bounds,
       puller,
@@ -108,7 +122,12 @@ export class StreamLog extends StreamCounts implements EventLog {
         return batch === null ? [] : this.#reader.placesOf(batch);
       },
     });
-    this.#watch = new StreamWatch(jsm, names);
+    this.#watch = watch;
+    const runId = this.#runId;
+    const messageOfRun = (part: BatchPart): Buffer => messageOf(part, runId);
+    const ofRun = { publisher, runId, messageOf: messageOfRun, bytesOf: rangeBytes };
+    const keptMsLeast = duplicatesMs(ackTimeoutMs);
+    this.ids = options.ids && new StreamIds({ ...options, ...options.ids, ...ofRun, keptMsLeast });
   }
 
   /** Looks once, so that the bounds hold from the first event on. Waits for a leader. @throws AbortError at a stop */
@@ -130,6 +149,7 @@ export class StreamLog extends StreamCounts implements EventLog {
       },
       seen: (seen) => {
         this.see(seen);
+        this.ids?.seen(seen.ids);
       },
       unseen: () => {
         this.lostSight();
@@ -158,32 +178,59 @@ export class StreamLog extends StreamCounts implements EventLog {
 
   async append(group: Group, ended: PartEnded): Promise<void> {
     const parts = group.filter(({ events }) => events > 0);
-    // in order, a message that is retried must not come after the next one
     const endMs = this.#publisher.endMs();
-    if (this.#options.inOrder) for (const part of parts) await this.#append(part, ended, endMs);
-    else await Promise.all(parts.map(async (part) => this.#append(part, ended, endMs)));
+    const { ids } = this;
+    const steps = parts.flatMap((part) => {
+      const { plain, chunks } = ids?.sharesOf(part) ?? { plain: part, chunks: [] };
+      const all = chunks.map((chunk) => async () => this.#appendWithIds(chunk, ended, endMs));
+      if (plain !== null) all.unshift(async () => this.#append(plain, ended, endMs));
+      return all;
+    });
+    // in order, a message that is retried must not come after the next one
+    if (this.#options.inOrder) for (const step of steps) await step();
+    else await Promise.all(steps.map(async (step) => step()));
   }
 
   async #append(part: BatchPart, ended: PartEnded, endMs: number): Promise<void> {
-    const { events, bytes } = part;
     const id = `${this.#runId}-${++this.#messages}`;
-    if (bytes > this.partBytesMost) {
-      const message = `The event is larger than a message of the NATS servers may be (max_payload): ${this.partBytesMost} bytes`;
-      ended(part, new ForebayError('EVENT_TOO_LARGE', { message }), null);
-      return;
-    }
+    if (this.#isTooLarge(part, ended)) return;
     const data = messageOf(part, this.#runId);
-    const subject = eventsSubject(this.#options.names, events);
+    const subject = eventsSubject(this.#options.names, part.events);
     try {
       await this.#publisher.store(subject, data, id, endMs);
-    } catch (thrown) {
-      const error = thrown instanceof ForebayError ? thrown : failed(thrown);
-      if (error.code === 'BACKLOG_FULL') this.#isFull();
-      ended(part, error, null);
+    } catch (error) {
+      this.#failed(part, error, ended);
       return;
     }
-    this.changed(events, storedBytes(subject, id, data));
+    this.changed(part.events, storedBytes(subject, headBytesOf([[MESSAGE_ID, id]]), data));
     ended(part, null, null);
+  }
+
+  async #appendWithIds(part: BatchPart, ended: PartEnded, endMs: number): Promise<void> {
+    const { ids } = this;
+    if (ids === null || this.#isTooLarge(part, ended)) return;
+    const chunk = ids.chunkOf(part, ++this.#messages);
+    try {
+      const { bytes } = await ids.commits.store(chunk, endMs);
+      if (bytes > 0) this.changed(chunk.events.length, bytes);
+    } catch (error) {
+      this.#failed(part, error, ended);
+      return;
+    }
+    chunk.settle(ended);
+  }
+
+  #isTooLarge(part: BatchPart, ended: PartEnded): boolean {
+    if (part.bytes <= this.partBytesMost) return false;
+    const message = `The event is larger than a message of the NATS servers may be (max_payload): ${this.partBytesMost} bytes`;
+    ended(part, new ForebayError('EVENT_TOO_LARGE', { message }), null);
+    return true;
+  }
+
+  #failed(part: BatchPart, thrown: unknown, ended: PartEnded): void {
+    const error = thrown instanceof ForebayError ? thrown : inDoubt(thrown);
+    if (error.code === 'BACKLOG_FULL') this.#isFull();
+    ended(part, error, null);
   }
 
   /** @throws ForebayError `LOG_FAILED` if no leader answers, or too few replicas do */
@@ -260,6 +307,7 @@ export class StreamLog extends StreamCounts implements EventLog {
 
   async close(): Promise<void> {
     this.#watch.close();
+    this.ids?.close();
     await this.#backlog.stop();
     await this.#held.handBack().catch(() => undefined);
     await this.#unpin().catch(() => undefined);
@@ -278,6 +326,10 @@ export class StreamLog extends StreamCounts implements EventLog {
   }
 }
 
-function failed(error: unknown): ForebayError {
+function rangeBytes({ block }: QueuedEvents, from: number, to: number): number {
+  return blockBytes(block, from, to);
+}
+
+function inDoubt(error: unknown): ForebayError {
   return new ForebayError('IN_DOUBT', { cause: asError(error), retryAfterMs: RETRY_AFTER_MS });
 }
