@@ -5,26 +5,17 @@
  */
 import type { Readable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { asError, ForebayError } from '../../base/errors.js';
+import { ForebayError } from '../../base/errors.js';
 import type { Reporter } from '../../base/reporter.js';
 import { count } from '../../base/words.js';
 import { StoredBatch } from '../../seams/batch.js';
 import type { PendingBatch, SettledBatch } from '../../seams/batch.js';
-import type {
-  BatchEnd,
-  BatchPart,
-  EventLog,
-  Group,
-  LogSpace,
-  PartEnded,
-  QueuedEvents,
-} from '../../seams/event-log.js';
+import type { BatchEnd, EventLog, Group, LogSpace, PartEnded } from '../../seams/event-log.js';
 import { blockBytes } from '../file/checksum.js';
-import { newRunId } from '../file/run-mark.js';
+import { Appender } from './appender.js';
 import { HeldMessages } from './held-messages.js';
-import { StreamIds } from './ids/stream-ids.js';
-import type { StreamIdBounds } from './ids/stream-ids.js';
-import { MESSAGE_BYTES, messageOf } from './message.js';
+import type { StreamIdBounds, StreamIds } from './ids/stream-ids.js';
+import { MESSAGE_BYTES } from './message.js';
 import type { MergeBounds } from './merge.js';
 import { Publisher } from './publisher.js';
 import type { Puller } from './puller.js';
@@ -33,11 +24,9 @@ import { pendingOf, StreamBacklog } from './stream-backlog.js';
 import { compareStreamBatches } from './stream-batch.js';
 import { StreamCounts } from './stream-counts.js';
 import { StreamLetters } from './stream-letters.js';
-import { headBytesOf, MESSAGE_ID, storedBytes } from './stream-message.js';
-import { eventsSubject } from './stream-names.js';
 import type { StreamNames } from './stream-names.js';
 import { StreamReader } from './stream-reader.js';
-import { duplicatesMs, GROUP } from './stream-setup.js';
+import { GROUP } from './stream-setup.js';
 import { StreamWatch } from './stream-watch.js';
 
 const NONE = Buffer.alloc(0);
@@ -78,13 +67,11 @@ export class StreamLog extends StreamCounts implements EventLog {
   };
   readonly #options: StreamLogOptions;
   readonly #publisher: Publisher;
+  readonly #appender: Appender;
   readonly #held: HeldMessages;
   readonly #backlog: StreamBacklog;
   readonly #reader: StreamReader;
   readonly #watch: StreamWatch;
-  readonly #runId = newRunId();
-  /** Messages that this run has made. */
-  #messages = 0;
 
   constructor(options: StreamLogOptions) {
     super();
@@ -123,11 +110,19 @@ export class StreamLog extends StreamCounts implements EventLog {
       },
     });
     this.#watch = watch;
-    const runId = this.#runId;
-    const messageOfRun = (part: BatchPart): Buffer => messageOf(part, runId);
-    const ofRun = { publisher, runId, messageOf: messageOfRun, bytesOf: rangeBytes };
-    const keptMsLeast = duplicatesMs(ackTimeoutMs);
-    this.ids = options.ids && new StreamIds({ ...options, ...options.ids, ...ofRun, keptMsLeast });
+    const { partBytesMost } = this;
+    this.#appender = new Appender({
+      ...options,
+      publisher,
+      partBytesMost,
+      stored: (events, bytes) => {
+        this.changed(events, bytes);
+      },
+      full: () => {
+        this.#isFull();
+      },
+    });
+    this.ids = this.#appender.ids;
   }
 
   /** Looks once, so that the bounds hold from the first event on. Waits for a leader. @throws AbortError at a stop */
@@ -177,60 +172,7 @@ export class StreamLog extends StreamCounts implements EventLog {
   }
 
   async append(group: Group, ended: PartEnded): Promise<void> {
-    const parts = group.filter(({ events }) => events > 0);
-    const endMs = this.#publisher.endMs();
-    const { ids } = this;
-    const steps = parts.flatMap((part) => {
-      const { plain, chunks } = ids?.sharesOf(part) ?? { plain: part, chunks: [] };
-      const all = chunks.map((chunk) => async () => this.#appendWithIds(chunk, ended, endMs));
-      if (plain !== null) all.unshift(async () => this.#append(plain, ended, endMs));
-      return all;
-    });
-    // in order, a message that is retried must not come after the next one
-    if (this.#options.inOrder) for (const step of steps) await step();
-    else await Promise.all(steps.map(async (step) => step()));
-  }
-
-  async #append(part: BatchPart, ended: PartEnded, endMs: number): Promise<void> {
-    const id = `${this.#runId}-${++this.#messages}`;
-    if (this.#isTooLarge(part, ended)) return;
-    const data = messageOf(part, this.#runId);
-    const subject = eventsSubject(this.#options.names, part.events);
-    try {
-      await this.#publisher.store(subject, data, id, endMs);
-    } catch (error) {
-      this.#failed(part, error, ended);
-      return;
-    }
-    this.changed(part.events, storedBytes(subject, headBytesOf([[MESSAGE_ID, id]]), data));
-    ended(part, null, null);
-  }
-
-  async #appendWithIds(part: BatchPart, ended: PartEnded, endMs: number): Promise<void> {
-    const { ids } = this;
-    if (ids === null || this.#isTooLarge(part, ended)) return;
-    const chunk = ids.chunkOf(part, ++this.#messages);
-    try {
-      const { bytes } = await ids.commits.store(chunk, endMs);
-      if (bytes > 0) this.changed(chunk.events.length, bytes);
-    } catch (error) {
-      this.#failed(part, error, ended);
-      return;
-    }
-    chunk.settle(ended);
-  }
-
-  #isTooLarge(part: BatchPart, ended: PartEnded): boolean {
-    if (part.bytes <= this.partBytesMost) return false;
-    const message = `The event is larger than a message of the NATS servers may be (max_payload): ${this.partBytesMost} bytes`;
-    ended(part, new ForebayError('EVENT_TOO_LARGE', { message }), null);
-    return true;
-  }
-
-  #failed(part: BatchPart, thrown: unknown, ended: PartEnded): void {
-    const error = thrown instanceof ForebayError ? thrown : inDoubt(thrown);
-    if (error.code === 'BACKLOG_FULL') this.#isFull();
-    ended(part, error, null);
+    return this.#appender.append(group, ended);
   }
 
   /** @throws ForebayError `LOG_FAILED` if no leader answers, or too few replicas do */
@@ -324,12 +266,4 @@ export class StreamLog extends StreamCounts implements EventLog {
   #isFull(): void {
     this.pendingBytes = Math.max(this.pendingBytes, this.#options.backlogBytesMax);
   }
-}
-
-function rangeBytes({ block }: QueuedEvents, from: number, to: number): number {
-  return blockBytes(block, from, to);
-}
-
-function inDoubt(error: unknown): ForebayError {
-  return new ForebayError('IN_DOUBT', { cause: asError(error), retryAfterMs: RETRY_AFTER_MS });
 }

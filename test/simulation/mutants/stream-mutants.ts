@@ -9,9 +9,9 @@ export const STREAM_MUTANTS: readonly Mutant[] = [
     breaks: 'N3',
     edits: [
       {
-        file: 'lib/logs/jetstream/stream-log.ts',
-        find: 'await this.#publisher.store(subject, data, id, endMs);',
-        replace: 'this.#publisher.store(subject, data, id, endMs).catch(() => undefined);',
+        file: 'lib/logs/jetstream/appender.ts',
+        find: 'await publisher.store(subject, data, id, endMs);',
+        replace: 'publisher.store(subject, data, id, endMs).catch(() => undefined);',
       },
     ],
     violates: LOST,

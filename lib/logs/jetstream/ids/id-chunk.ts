@@ -1,7 +1,7 @@
 import { ForebayError } from '../../../base/errors.js';
 import { ID_WORDS } from '../../../event/event-ids.js';
 import type { EventIds } from '../../../event/event-ids.js';
-import type { BatchPart, EventRange, PartEnded, QueuedEvents } from '../../../seams/event-log.js';
+import type { BatchPart, EventLog, EventRange, PartEnded, QueuedEvents } from '../../../seams/event-log.js';
 import { ID_BATCH_MAX, idSubject } from './id-message.js';
 import type { KnownId } from './id-message.js';
 
@@ -19,7 +19,7 @@ export interface PartShares {
   readonly chunks: readonly BatchPart[];
 }
 
-export type BytesOf = (request: QueuedEvents, from: number, to: number) => number;
+export type BytesOf = EventLog['bytesOf'];
 
 /** Sorts the events of a part: those with ids are stored together with them, a bounded number at a time. */
 export function sharesOf(part: BatchPart, bytesOf: BytesOf): PartShares {
@@ -48,7 +48,7 @@ export function sharesOf(part: BatchPart, bytesOf: BytesOf): PartShares {
 
 export function partOf(ranges: readonly EventRange[], bytesOf: BytesOf): BatchPart {
   const events = ranges.reduce((sum, { from, to }) => sum + to - from, 0);
-  const bytes = ranges.reduce((sum, { request, from, to }) => sum + bytesOf(request, from, to), 0);
+  const bytes = ranges.reduce((sum, { request, from, to }) => sum + bytesOf(request.block, from, to), 0);
   return { ranges, events, bytes, end: null };
 }
 
