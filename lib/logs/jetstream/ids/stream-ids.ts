@@ -10,7 +10,7 @@ import { IdCommits } from './id-commits.js';
 import type { IdCommitsOptions } from './id-commits.js';
 import { messageKey } from './id-message.js';
 
-/** The first id that is kept is told again after this time, in milliseconds. */
+/** How often the log repeats that there are too many ids, in milliseconds. */
 const SAY_MS = 60_000;
 /** Ids go once there are more than this share above the bound: each time costs the servers a look at all of them. */
 const SLACK = 1.01;
