@@ -331,6 +331,7 @@ void t.test('too many ids: the oldest go, and the log says so', { skip }, async 
     return Object.keys(state.subjects ?? {}).length;
   };
   await until(async () => (await kept()) === 50, 'the oldest ids have gone');
+  await until(() => (one.idUsage()[0]?.effectiveSeconds ?? Infinity) < 600, 'the metric says so');
   t.ok(
     warned.some((text) => /ids in the stream .*50 are kept at most/.test(text)),
     warned.join(),

@@ -41,6 +41,7 @@ export const STREAM_MUTANTS: readonly Mutant[] = [
       },
     ],
     violates: /was refused with BACKLOG_FULL (and came to the sink all the same|after the sink got it)/,
+    from: 505,
   },
   {
     name: 'says that nobody took an event that a server may have',
@@ -143,6 +144,7 @@ export const STREAM_MUTANTS: readonly Mutant[] = [
   {
     name: 'takes an id that another instance is about to store for one that is stored',
     breaks: 'N14',
+    from: 22,
     edits: [
       {
         file: 'lib/logs/jetstream/ids/id-commits.ts',

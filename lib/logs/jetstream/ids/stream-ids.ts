@@ -32,6 +32,8 @@ export interface StreamIdsOptions extends IdCommitsOptions, StreamIdBounds {
 export class StreamIds implements IdStore {
   readonly secret: Uint8Array;
   readonly failures = 0;
+  /** The age of the oldest id after too many had gone. */
+  keptSeconds: number | null = null;
   readonly commits: IdCommits;
   readonly #options: StreamIdsOptions;
   #isPurging = false;
@@ -60,15 +62,24 @@ export class StreamIds implements IdStore {
 
   /** The stream has this many ids: the oldest go if they are too many. */
   seen(ids: number): void {
-    const { jsm, names, idsMax } = this.#options;
+    const { idsMax } = this.#options;
+    // they come no longer so fast, or go in their time
+    if (ids < idsMax) this.keptSeconds = null;
     if (ids <= idsMax * SLACK || this.#isPurging) return;
     this.#isPurging = true;
     this.#say(ids);
     // tried again after the next look
-    void jsm.streams
-      .purge(names.events, { filter: idSubjects(names.events), keep: idsMax })
+    void this.#purge()
       .catch(() => undefined)
       .finally(() => (this.#isPurging = false));
+  }
+
+  async #purge(): Promise<void> {
+    const { jsm, names, idsMax } = this.#options;
+    const filter = idSubjects(names.events);
+    await jsm.streams.purge(names.events, { filter, keep: idsMax });
+    const oldest = await jsm.streams.getMessage(names.events, { seq: 1, next_by_subj: filter });
+    if (oldest !== null) this.keptSeconds = Math.max(0, (Date.now() - oldest.time.getTime()) / 1000);
   }
 
   #say(ids: number): void {
