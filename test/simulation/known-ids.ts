@@ -30,6 +30,8 @@ export interface KnownId {
   /** When it was sent for the first and the last time, in milliseconds. */
   readonly firstSentMs: number;
   lastSentMs: number;
+  /** How often it was sent. */
+  sends: number;
   /** Whether it was acknowledged. */
   acknowledged: boolean;
   /** Why it may be stored twice; '': it may not. */
@@ -87,6 +89,7 @@ export class KnownIds {
         events: [],
         firstSentMs: nowMs,
         lastSentMs: nowMs,
+        sends: 0,
         acknowledged: false,
         excuse: this.#excuseOfAll,
         isTwice: false,

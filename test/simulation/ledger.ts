@@ -158,7 +158,10 @@ export class Ledger {
   }
 
   idSends(event: SentEvent, nowMs: number): void {
-    if (event.known !== null) event.known.lastSentMs = nowMs;
+    if (event.known !== null) {
+      event.known.lastSentMs = nowMs;
+      event.known.sends++;
+    }
     event.pending++;
     if (event.answer === 'refused') event.answer = 'none';
     this.#unanswered.add(event);
@@ -177,6 +180,8 @@ export class Ledger {
       !known.events.some((each) => (mayBeOther || each === event) && this.#isStored(each))
     )
       this.violated(`${event.id} was answered as a ${finding}, and was not stored before`);
+    if (finding !== 'new' && known.sends === 1)
+      this.violated(`${event.id} came once, and was answered as a ${finding}`);
     if (finding === 'conflict' && known.events.length === 1)
       this.violated(`${event.id} was answered as a conflict, and has no other content`);
     // of other content nothing is owed but what was stored before
