@@ -38,6 +38,7 @@ import { openIds } from './ids/left-ids.js';
 import { FILE_BOUNDS } from './large-file.js';
 import type { FilePiece } from './large-file.js';
 import { LogCounts } from './log-counts.js';
+import { PauseFile } from './pause-file.js';
 import { Reserve } from './reserve.js';
 import { BATCH_MARK_BYTES, newRunId } from './run-mark.js';
 import { sealedFiles, sumsOfBatches } from './sealed-files.js';
@@ -49,16 +50,15 @@ const NONE = Buffer.alloc(0);
 
 export class AppendLog extends LogCounts implements EventLog {
   readonly dir: string;
-  /** The directory, as set. */
   readonly place: string;
   readonly #prefix: string;
   /** The mark of the run, and the rest of the last block. */
   readonly batchBytesMost = BATCH_MARK_BYTES + BLOCK_BYTES - 1;
   readonly bytesOf = blockBytes;
   readonly compare = compareBatchNames;
-  /** The random id of this run. */
   readonly runId = newRunId();
   readonly deadLetters: DeadLetters;
+  readonly pauses: PauseFile;
   readonly lock: DirectoryLock;
   readonly writer: GroupWriter;
   readonly #options: AppendLogOptions;
@@ -113,6 +113,7 @@ export class AppendLog extends LogCounts implements EventLog {
     const confirmLock = async (): Promise<void> => lock.confirm();
     const parties = { fs, logDir: dir, logNames: this.#directorySync, reserve: this.#reserve, confirmLock };
     this.#quarantine = new Quarantine(parties);
+    this.pauses = new PauseFile(parties, reporter);
     const reading = { bounds, quarantine: this.#quarantine, confirmGone: confirmLock };
     this.#reader = new BatchReader({ fs, dir, reporter, ...reading });
     this.deadLetters = new DeadLetters(parties, options.deadLettersBytesMax ?? Infinity);

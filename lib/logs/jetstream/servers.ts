@@ -46,7 +46,7 @@ export type MessageQuery =
 
 export interface StreamFacts {
   readonly created: string;
-  readonly config: Pick<StreamInfo['config'], 'name' | 'num_replicas'>;
+  readonly config: Pick<StreamInfo['config'], 'name' | 'num_replicas' | 'metadata'>;
   readonly state: StreamState;
   readonly cluster?: StreamInfo['cluster'];
 }
@@ -63,6 +63,7 @@ export type FoundMessage = Pick<StoredMsg, 'seq' | 'subject' | 'data' | 'time'>;
 export interface StreamManager {
   readonly streams: {
     info(stream: string, options?: { subjects_filter: string }): Promise<StreamFacts>;
+    update(stream: string, changed: { metadata: Record<string, string> }): Promise<unknown>;
     purge(stream: string, options: { filter: string; keep?: number }): Promise<unknown>;
     getMessage(stream: string, query: MessageQuery): Promise<FoundMessage | null>;
   };

@@ -24,6 +24,7 @@ import { pendingOf, StreamBacklog } from './stream-backlog.js';
 import { compareStreamBatches } from './stream-batch.js';
 import { StreamCounts } from './stream-counts.js';
 import { StreamLetters } from './stream-letters.js';
+import { StreamPauses } from './stream-pauses.js';
 import type { StreamNames } from './stream-names.js';
 import { StreamReader } from './stream-reader.js';
 import { GROUP } from './stream-setup.js';
@@ -58,6 +59,7 @@ export class StreamLog extends StreamCounts implements EventLog {
   readonly compare = compareStreamBatches;
   readonly deadLetters: StreamLetters;
   readonly ids: StreamIds | null;
+  readonly pauses: StreamPauses;
   readonly sealedBy: Record<BatchEnd | 'failure', number> = {
     size: 0,
     bytes: 0,
@@ -123,6 +125,7 @@ export class StreamLog extends StreamCounts implements EventLog {
       },
     });
     this.ids = this.#appender.ids;
+    this.pauses = new StreamPauses(jsm, names.events);
   }
 
   /** Looks once, so that the bounds hold from the first event on. Waits for a leader. @throws AbortError at a stop */
@@ -133,6 +136,7 @@ export class StreamLog extends StreamCounts implements EventLog {
       look = await this.#watch.look().catch(() => null);
     }
     this.see(look);
+    this.pauses.saw(look.metadata);
     if (look.pendingEvents > 0) {
       const { messages, pendingEvents } = look;
       const text = `${count(pendingEvents, 'event')} in ${count(messages, 'message')} wait in the ${this.place}`;
@@ -141,10 +145,12 @@ export class StreamLog extends StreamCounts implements EventLog {
     this.#watch.start(look.created, {
       begins: () => {
         this.lookStarts();
+        this.pauses.lookStarts();
       },
       seen: (seen) => {
         this.see(seen);
         this.ids?.seen(seen.ids);
+        this.pauses.saw(seen.metadata);
       },
       unseen: () => {
         this.lostSight();

@@ -33,6 +33,8 @@ export interface Look {
   /** When the stream was made. */
   readonly created: string;
   readonly state: LogReplicas;
+  /** Of the stream. */
+  readonly metadata: Readonly<Record<string, string>> | undefined;
   /** As of this look. */
   readonly pendingEvents: number;
   readonly pendingBytes: number;
@@ -133,6 +135,7 @@ function lookOf({ created, config, state, cluster }: StreamFacts, delivery: Cons
       handedOut,
       redelivered,
     },
+    metadata: config.metadata,
     pendingEvents,
     pendingBytes: messages === 0 ? 0 : Math.max(0, state.bytes - idsBytes),
     storedMessages: others === 0 ? state.last_seq : messages + delivered.consumer_seq - handedOut,

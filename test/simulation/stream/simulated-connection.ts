@@ -63,6 +63,10 @@ export class SimulatedConnection implements LogConnection, Holder, Servers {
       streams: {
         info: async (name, options) =>
           this.#ask(() => servers.facts(name, options?.subjects_filter ?? `${name}.>`)),
+        update: async (name, { metadata }) =>
+          this.#ask(() => {
+            servers.update(name, metadata);
+          }),
         purge: async (name, { filter, keep = 0 }) =>
           this.#ask(() => {
             servers.purge(name, filter, keep);

@@ -88,6 +88,9 @@ export class SimulatedStream {
     return { seq, isKnown: false };
   }
 
+  /** As last changed. */
+  metadata: Record<string, string> = {};
+
   /** The last message of a subject. */
   last(subject: string): StoredMessage | null {
     const message = this.#bySubject.get(subject);
@@ -128,7 +131,7 @@ export class SimulatedStream {
     const [first] = this.messages.values();
     return {
       created: '2026-01-01T00:00:00Z',
-      config: { name: this.name, num_replicas: 1 },
+      config: { name: this.name, num_replicas: 1, metadata: this.metadata },
       state: {
         messages: this.messages.size,
         bytes: this.bytes,
