@@ -208,6 +208,31 @@ async function isReady({ adminPort }: Controlled): Promise<boolean> {
   return statusCode === 200;
 }
 
+void t.test(
+  'what others have left is paused with the server that delivers it, whatever is in its directory',
+  async (t) => {
+    const sink = await IdSink.open(t);
+    const [own, theirs] = [tempDir(t), tempDir(t)];
+    const left = await Controlled.start(t, ['--log-dir', theirs, ...sink.flags]);
+    await left.run('pause', '--by', 'them');
+    await left.post(names('left'));
+    await left.server.stop('SIGKILL');
+    const flags = ['--log-dir', own, '--adopt', theirs, ...sink.flags];
+    writeFileSync(join(own, FILE), '{"since":"2026-01-01T00:00:00Z","by":"us"}');
+    const { server, ...one } = await Controlled.start(t, flags).then((each) => ({
+      server: each.server,
+      run: each.run.bind(each),
+      status: each.status.bind(each),
+    }));
+    t.match(await one.status(), { paused: true, by: 'us' });
+    t.equal(sink.ids.size, 0);
+    t.equal((await one.run('resume')).code, 0);
+    await until(() => sink.ids.size === 30, 'it is delivered');
+    t.ok(existsSync(join(theirs, FILE)), 'their pause is for who starts there again');
+    t.equal(await server.stop('SIGTERM'), 0);
+  },
+);
+
 void t.test('with keys the tool needs one for control, from a file or a variable', async (t) => {
   const [dir, sink] = [tempDir(t), await IdSink.open(t)];
   const [ops, meter] = [madeKey('ops', { sources: ['control'] }), madeKey('meter')];

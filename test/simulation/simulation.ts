@@ -435,7 +435,12 @@ export class Simulation {
   /** What waits for the end of a pause is not waited for. */
   async #stopWhilePaused(): Promise<void> {
     const { time } = this.#around;
-    const life = this.#life(this.#disk, { ...plainSettings(this.#logDir), batchSize: 1 }, WELL, null);
+    const life = this.#life(
+      this.#disk,
+      { ...plainSettings(this.#logDir), batchSize: 1, fileEvents: 1 },
+      WELL,
+      null,
+    );
     const finish = async (what: string, until: () => boolean): Promise<void> => {
       const deadlineMs = time.nowMs + CATCH_UP_MS;
       const isOver = (): boolean => until() || time.nowMs > deadlineMs;
