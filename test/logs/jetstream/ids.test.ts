@@ -310,8 +310,7 @@ void t.test(
 void t.test('a twin of an event that is in doubt at another instance is stored once', { skip }, async (t) => {
   const fleet = await Fleet.at(t);
   const cluster = await (starting as Promise<NatsCluster>);
-  const instances = await Promise.all([fleet.instance(), fleet.instance()]);
-  const [one, other] = instances as [Forebay, Forebay];
+  const [one, other] = await Promise.all([fleet.instance(), fleet.instance()]);
   await one.write(eventText('before'));
   const { events } = fleet.streams.names;
   for (let round = 0; round < 2; round++) {
