@@ -155,18 +155,6 @@ export const STREAM_MUTANTS: readonly Mutant[] = [
     violates: NOT_STORED,
   },
   {
-    name: 'takes its own message, after a lost answer, for that of another instance',
-    breaks: 'N14',
-    edits: [
-      {
-        file: 'lib/logs/jetstream/ids/id-commits.ts',
-        find: 'if (chunk.isStored(known)) return { bytes: answer.bytes };',
-        replace: '',
-      },
-    ],
-    violates: /came once, and was answered as a duplicate/,
-  },
-  {
     name: 'stores an id whether or not it is stored already',
     breaks: 'N14',
     edits: [
