@@ -17,10 +17,11 @@ import { Quarantine } from './aside/quarantine.js';
 import { Backlog } from './backlog.js';
 import { BatchNames, compareBatchNames } from './batch-name.js';
 import { BatchReader } from './batch-reader.js';
-import { batchesBetween, heldBatches } from './batches-in-file.js';
+import { batchesBetween, heldBatches, linesIn } from './batches-in-file.js';
 import type { BatchSums } from './batch-sums.js';
 import { blockBytes, unmarkedLines } from './checksum.js';
 import { unlink } from './closing.js';
+import { CONTEXT_BYTES_MORE } from './context-mark.js';
 import { BLOCK_BYTES, diskBytes } from './disk-blocks.js';
 import { PROBE_FILE, probeDisk } from './disk-probe.js';
 import { DiskUsageReader } from './disk-usage.js';
@@ -52,8 +53,8 @@ export class AppendLog extends LogCounts implements EventLog {
   readonly dir: string;
   readonly place: string;
   readonly #prefix: string;
-  /** The mark of the run, and the rest of the last block. */
-  readonly batchBytesMost = BATCH_MARK_BYTES + BLOCK_BYTES - 1;
+  /** The mark of the run, that of a context, and the rest of the last block. */
+  readonly batchBytesMost = BATCH_MARK_BYTES + CONTEXT_BYTES_MORE + BLOCK_BYTES - 1;
   readonly bytesOf = blockBytes;
   readonly compare = compareBatchNames;
   readonly runId = newRunId();
@@ -231,18 +232,16 @@ export class AppendLog extends LogCounts implements EventLog {
     }
     await this.lock.confirmIfLost();
     const read = await this.#reader.read(batch);
-    const { runId, events, bytes } = read;
+    const { runId, events, bytes, contexts } = read;
     this.countRead(batch, read);
     const about = { name, key: keyOf(runId, name, NONE) };
-    const held = heldBatches(about, read.batches, ({ start, end }) =>
-      bytes.subarray(start.textAt, end.textAt),
-    );
+    const held = heldBatches(about, read.batches, (each) => linesIn(read, each));
     const pieces = read.pieces.map((piece) => ({
       events: piece.events,
       read: async () => this.#readPiece(about, piece),
     }));
     const key = (): string => keyOf(runId, name, bytes);
-    return new StoredBatch({ name, key, events, bytes }, logBytes, [...held, ...pieces]);
+    return new StoredBatch({ name, key, events, bytes, contexts }, logBytes, [...held, ...pieces]);
   }
 
   async #readPiece(batch: Pick<Batch, 'name' | 'key'>, piece: FilePiece): Promise<Batch> {
@@ -288,12 +287,11 @@ function cached(runId: string, name: string, file: CachedFile): StoredBatch {
   const parts = [...file.parts]; // the cache empties its own
   const end = { line: events, events, at: logBytes, textAt: 0 };
   const batches = file.isShared ? batchesBetween(starts, end) : [];
-  const bytes = file.isShared ? NONE : unmarkedLines(parts).bytes;
+  const { bytes, contexts } = unmarkedLines(file.isShared ? [] : parts);
   const about = { name, key: keyOf(runId, name, NONE) };
-  const pieces = heldBatches(
-    about,
-    batches,
-    (batch) => unmarkedLines(linesBetween(parts, batch.start.at, batch.end.at)).bytes,
+  const pieces = heldBatches(about, batches, ({ start, end: { at } }) =>
+    unmarkedLines(linesBetween(parts, start.at, at)),
   );
-  return new StoredBatch({ name, key: () => keyOf(runId, name, bytes), events, bytes }, logBytes, pieces);
+  const key = (): string => keyOf(runId, name, bytes);
+  return new StoredBatch({ name, key, events, bytes, contexts }, logBytes, pieces);
 }
