@@ -4,6 +4,7 @@ import type { ForebayError } from '../base/errors.js';
 import type { EventBlock } from '../event/event-block.js';
 import type { PendingBatch, SettledBatch, StoredBatch } from './batch.js';
 import type { Client } from './client.js';
+import type { Compression } from './compression.js';
 import type { DeadLetterStore, LetterLook } from './dead-letters.js';
 import type { IdStore } from './id-store.js';
 
@@ -134,6 +135,8 @@ export interface EventLog extends LogUsage {
   readonly doubtful?: number;
   /** Keeps the ids of sources with a window; `null`: none has one. A log that never keeps ids has none. */
   readonly ids?: IdStore | null;
+  /** Compresses what waits. A log that does not has none, or `null`. */
+  readonly compression?: Compression | null;
 
   /** The size of events in the log, in bytes: those of a request from number `from` to before `to`. */
   bytesOf(block: EventBlock, from: number, to: number): number;
