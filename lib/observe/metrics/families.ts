@@ -9,7 +9,7 @@ import { idFamilies } from './id-families.js';
 import { keyFamilies } from './key-families.js';
 import { processFamilies, workerFamilies } from './process-families.js';
 import type { ProcessStatistics } from './process-statistics.js';
-import { logFamilies } from './log-families.js';
+import { eventLogFamilies } from './event-log-families.js';
 
 export interface Sources {
   readonly forebay: Forebay;
@@ -47,7 +47,7 @@ export function families(sources: Sources): Family[] {
     ...doorFamilies(sources),
     ...logFamilies(sources),
     ...sinkFamilies(sources),
-    ...logFamilies(sources.statistics),
+    ...eventLogFamilies(sources.statistics),
     ...processFamilies(sources.process),
     ...workerFamilies(1, 1, 0),
   ];

@@ -26,7 +26,7 @@ import type { RunningForebay, RunningOptions } from '../../../helpers/running-fo
 /** Before these, delivery takes 16 batches and more. */
 const BATCHES = 60;
 const BATCH_EVENTS = 50;
-const DATA = 'leave it at the door, please; '.repeat(5);
+const DATA = 'leave it at the door, please; '.repeat(20);
 const SMALL = { batchSize: BATCH_EVENTS, fileEvents: 1, replayWaitMs: 1, logCompressAfterMs: 20 };
 
 const filesOf = (dir: string): string[] => readdirSync(dir).filter((name) => name.startsWith('batch_'));
@@ -36,7 +36,10 @@ const isOnce = (dir: string): boolean =>
   new Set(filesOf(dir).map((name) => name.replace(/\.(gz|zst)$/, ''))).size === filesOf(dir).length;
 /** What the batch files take of the disk. */
 const onDisk = (dir: string): number =>
-  filesOf(dir).reduce((sum, name) => sum + diskBytes(statSync(join(dir, name)).size), 0);
+  filesOf(dir).reduce(
+    (sum, name) => sum + diskBytes(statSync(join(dir, name), { throwIfNoEntry: false })?.size ?? 0),
+    0,
+  );
 
 /** A Forebay with batches that wait, as its sink is held. */
 async function waiting(t: Test, options: RunningOptions = {}): Promise<RunningForebay & { ids: string[] }> {
@@ -57,14 +60,15 @@ void t.test(
     await until(() => compressedIn(dir).length > BATCHES / 2, 'half of the files are compressed');
     addsUp(t, forebay, 'while they are');
     await until(() => pendingBytes(forebay) === onDisk(dir), 'the bytes that wait are those of the disk');
-    const { compression } = forebay.statistics() ?? {};
-    await until(() => compression?.failures === 0 && filesOf(dir).length === BATCHES, 'each is there once');
+    await until(() => pendingBytes(forebay) < before / 2, 'most are');
+    await until(() => isOnce(dir), 'each is there once');
+    addsUp(t, forebay);
     sink.release();
     await until(() => forebay.counts().pending === 0, 'all is delivered');
     t.same(idsOf(sink.lines), ids);
     t.equal(pendingBytes(forebay), 0);
     t.same(filesOf(dir), []);
-    t.same(forebay.clientUsage()?.largest, { queue: 0, backlog: 0, deadLetters: 0 });
+    t.match(forebay.clientUsage()?.largest, { queue: 0, backlog: 0 });
     const { files = 0, savedBytes = 0 } = forebay.statistics()?.compression ?? {};
     t.ok(files > BATCHES / 2 && savedBytes > files * BLOCK_BYTES);
     t.same(
@@ -139,7 +143,7 @@ void t.test(
     const dir = memoryDir(t);
     const { forebay, sink, said, ids } = await waiting(t, { logDir: dir, fs: withCalls({ rename }) });
     await until(() => forebay.statistics()?.compression?.failures === 1, 'it fails');
-    t.equal(filesOf(dir).length, BATCHES);
+    t.ok(isOnce(dir));
     t.same(compressedIn(dir), []);
     t.notOk(
       readdirSync(dir).some((name) => name.startsWith('forebay.copy')),

@@ -183,7 +183,7 @@ void t.test(
     const isSaid = (): boolean => said.some(({ text }) => text.includes('cannot be read: others go first'));
     await until(isSaid, 'it has left its place');
     const line = said.find(({ text }) => text.includes('zstd'))?.text ?? '';
-    t.match(line, `${leftName(1)}`);
+    t.match(line, leftName(1));
     t.match(line, ZSTD_NODE);
     t.ok((forebay.statistics()?.deliveryFailures ?? 0) > 0);
     await until(() => forebay.counts().pending === 0, 'the other is off the log');

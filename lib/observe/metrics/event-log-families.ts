@@ -4,7 +4,9 @@ import type { Family } from './family.js';
 import { replicaFamilies } from './replica-families.js';
 
 /** What only some logs have: servers with copies, files that are compressed. */
-export function logFamilies(statistics: Pick<Statistics, 'replicas' | 'doubtful' | 'compression'>): Family[] {
+export function eventLogFamilies(
+  statistics: Pick<Statistics, 'replicas' | 'doubtful' | 'compression'>,
+): Family[] {
   return [...replicaFamilies(statistics), ...compressionFamilies(statistics)];
 }
 
