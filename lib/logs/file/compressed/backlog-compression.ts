@@ -178,7 +178,7 @@ export class BacklogCompression implements Compression, CompressionSource {
 
   /**
    * At each moment one of the two is there, whole and durable. The file as it was appended goes last, and nobody reads the
-   * batch meanwhile.
+   * batch meanwhile (N9).
    */
   async #place(name: string, copy: string, made: CompressedCopy, ending: Ending): Promise<boolean> {
     const { fs, logDir, lock, logNames, files, backlog } = this.#options;
