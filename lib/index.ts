@@ -1,12 +1,14 @@
 /// <reference types="node" preserve="true" />
 export { createForebay, Forebay } from './forebay.js';
 export type { ForebayOptions } from './forebay.js';
+export type { Pause, PauseOutcome, PauseRequest } from './seams/pause.js';
 export { Histogram } from './base/histogram.js';
 export type { EventCounts } from './event-counts.js';
 export type { Statistics } from './statistics.js';
 export { ERRORS, ForebayError } from './base/errors.js';
 export type { ErrorCode, ErrorDetail } from './base/errors.js';
 export type { Event } from './event/event.js';
+export type { EventContext } from './event/event-context.js';
 export { Batch } from './seams/batch.js';
 export type { Sink, SinkDescription } from './seams/sink.js';
 export type { SinkState } from './delivery/settler.js';

@@ -7,9 +7,10 @@ import type { Keys } from '../keys/keys.js';
 import { asksForKey } from '../keys/open-sources.js';
 import type { HttpAnswer } from '../seams/http-answer.js';
 import type { Logger } from '../base/reporter.js';
-import type { EventIds } from '../event/event-ids.js';
+import type { EventContext } from '../event/event-context.js';
 import type { Client } from '../seams/client.js';
-import type { EventReader, Limits, NewReader, RequestHead, Source } from '../seams/source.js';
+import type { EventReader, Limits, RequestHead, Source } from '../seams/source.js';
+import type { TracedRequest, Tracer } from '../seams/tracer.js';
 import { answerRefused, isAnswered, sendAnswer } from './answers.js';
 import { BodyReading, bodyTooLarge } from './body-reading.js';
 import { CODINGS, isCoding } from './content-decoder.js';
@@ -17,11 +18,15 @@ import { CrossOrigin } from './cross-origin.js';
 import type { IncomingBodies } from './incoming-bodies.js';
 import type { NewestEvents } from './newest-events.js';
 import type { Peer, Peers } from './peers.js';
+import { eventsAtFault } from './request-counts.js';
 import type { RequestCounts } from './request-counts.js';
 import { idsOfRequests } from './request-ids.js';
-import { headOf } from './request-head.js';
+import { contextOfHead } from './request-context.js';
+import { codingOf, headOf } from './request-head.js';
 import { guard } from './router.js';
 import type { Route } from './router.js';
+import { spanOf, tracedTake } from './traced-requests.js';
+import type { Answer, ClientOf, TakeWhole, Ways } from './ways.js';
 
 export interface SourceRouteOptions {
   readonly source: Source;
@@ -33,6 +38,8 @@ export interface SourceRouteOptions {
   readonly bodyBytesMax: number;
   /** The largest event, in bytes. */
   readonly eventBytesMax: number;
+  /** Whether the `traceparent` of a request is kept. */
+  readonly traceparent: 'keep' | 'ignore';
   /** Origins of web pages that may send. */
   readonly corsOrigins: readonly string[];
   /** Keys of clients; `null`: the server has none. */
@@ -40,23 +47,11 @@ export interface SourceRouteOptions {
   readonly logger: Logger;
   readonly counts: RequestCounts;
   readonly newest: NewestEvents;
+  /** `null`: there are no spans. */
+  readonly tracer: Tracer | null;
+  /** `null`: it takes no TLS. */
+  readonly tlsCert: string | null;
 }
-
-type Answer = (answer: HttpAnswer) => void;
-
-/** Says who sends a request: the holder of its key, or its address. Throws a `KeyRefusal` if the key is no longer good. */
-type ClientOf = (peer: Peer) => Client;
-
-/** What is the same for all requests with one head. */
-interface Ways {
-  readonly head: RequestHead;
-  readonly clientsOf: ClientOf;
-  readonly newReader: NewReader;
-  readonly idsOf: (holder: KeyHolder | null) => EventIds | null;
-}
-
-/** Takes a whole body, and answers once. */
-export type TakeWhole = (body: Buffer, answer: Answer, peer: Peer) => void;
 
 /**
  * Takes the events of a source. Answers `202`, or the answer of the source, when all are on disk.
@@ -115,6 +110,8 @@ export class SourceRoute implements Route {
     };
     const head = headOf(req, this.#crossOrigin.allows(req));
     const coding = codingOf(req);
+    const context = this.#contextOf(head);
+    const span = spanOf(this.#options.tracer, this.#traced(context), res);
     let client: Client;
     let reader: EventReader;
     try {
@@ -147,6 +144,8 @@ export class SourceRoute implements Route {
           return;
         }
         if (isAnswered(res)) return; // with 408, while the rest of the body came
+        reader.block.context = context;
+        span?.took(reader.block);
         this.#take(reader, client, (error) => {
           void guard(req, res, this.#options.logger, () => {
             if (error === null) sendAnswer(res, this.#accepted(reader, client));
@@ -165,8 +164,10 @@ export class SourceRoute implements Route {
       const clientsOf = this.#clientsOf(head);
       const newReader = this.#source.readerFor(head, this.#limits);
       const idsOf = idsOfRequests(this.#forebay, this.#source, head);
-      const ways = { head, clientsOf, newReader, idsOf };
-      return (body, answer, peer) => this.#takeWhole(ways, body, answer, peer);
+      const context = this.#contextOf(head);
+      const ways = { head, clientsOf, newReader, idsOf, context, span: null };
+      const take = this.#takeWhole.bind(this);
+      return tracedTake(this.#options.tracer, this.#traced(context), ways, take);
     } catch {
       return null; // `node:http`'s way refuses it with a message
     }
@@ -178,7 +179,7 @@ export class SourceRoute implements Route {
   }
 
   #takeWhole(ways: Ways, body: Buffer, answer: Answer, peer: Peer): void {
-    const { head, clientsOf, newReader, idsOf } = ways;
+    const { head, clientsOf, newReader, idsOf, context, span } = ways;
     let known: Client | null = null;
     let reader: EventReader | null = null;
     let client: Client;
@@ -195,6 +196,8 @@ export class SourceRoute implements Route {
       return;
     }
     const whole = reader;
+    whole.block.context = context;
+    if (span !== null) span.took(whole.block);
     this.#take(whole, client, (error) => {
       try {
         answer(
@@ -228,6 +231,15 @@ export class SourceRoute implements Route {
     if (length > this.#bodyBytesMax) throw bodyTooLarge(this.#bodyBytesMax);
     const refusal = this.#forebay.refusal(1, length, bodies.bytes, client, bodies.bytesOf(client));
     if (refusal !== null) throw refusal;
+  }
+
+  #contextOf(head: RequestHead): EventContext | null {
+    return contextOfHead(head, this.#options.traceparent === 'keep');
+  }
+
+  #traced(context: EventContext | null): TracedRequest {
+    const { name, path } = this.#source;
+    return { source: name, path, isTls: this.#options.tlsCert !== null, context };
   }
 
   #take({ block }: EventReader, client: Client, answer: (error: Error | null) => void): void {
@@ -283,15 +295,4 @@ export class SourceRoute implements Route {
 
 function holderIn(client: Client | null): KeyHolder | null {
   return client instanceof KeyHolder ? client : null;
-}
-
-/** How many events of a refused body count as refused: usually the event after those that were read is at fault. */
-function eventsAtFault(reader: EventReader | null): number {
-  let events = 1 + (reader?.block.length ?? 0);
-  for (const [, alone] of reader?.refused ?? []) events += alone;
-  return events;
-}
-
-function codingOf({ headers: { 'content-encoding': coding = 'identity' } }: IncomingMessage): string {
-  return coding.trim().toLowerCase();
 }

@@ -4,11 +4,20 @@ import { ID_WORDS } from '../event/event-ids.js';
 import type { EventIds, IdKeeper } from '../event/event-ids.js';
 import type { Client } from '../seams/client.js';
 import type { Answer, Intake } from '../seams/intake.js';
-import { entryTime, NONE } from './id-table.js';
+import { entryTime } from './entry-time.js';
+import { NONE } from './id-table.js';
 import type { IdsOfSource } from './ids-of-source.js';
 import { tell } from './waiting-requests.js';
 
 const NOTHING = new Uint8Array(0);
+const LATE_CONFLICTS: ReadonlySet<string> = new Set(['ID_CONFLICT', 'IDEMPOTENCY_KEY_REUSED']);
+/** What was wrong with another request may be right with this one. */
+const REFUSED_OTHER = {
+  message: 'The request that brought an event of this one before was refused, and nothing is stored',
+  retryAfterMs: 1000,
+};
+/** Ids whose buckets are read ahead: more than processors read at once, and few enough for their nearest memory. */
+const FETCHED = 32;
 
 /**
  * Leaves out events whose ids are in the window. An id is in it from the moment its event comes: until that is
@@ -106,6 +115,7 @@ class Request implements IdKeeper {
     const fresh = ids.duplicates === 0 ? block : withoutKnown(block, ids);
     if (fresh.ids !== null) this.#fresh = fresh.ids;
     this.#fresh.keeper = this;
+    this.#fresh.refusesWhole = ids.isKeyed || (ids.scope.refusesConflicts && !ids.refusesAlone);
     inner.take(
       fresh,
       (error) => {
@@ -124,6 +134,8 @@ class Request implements IdKeeper {
     let others: Set<Request> | null = null;
     for (let index = 0; index < ids.length; index++) {
       const at = ids.at(index);
+      if (index % FETCHED === 0 && ids.length > 1)
+        table.fetch(words, at, Math.min(FETCHED, ids.length - index));
       const place = table.find(words, at, nowS);
       if (place === NONE) {
         ids.setPlace(index, table.add(words, at, this.#number, nowS));
@@ -158,7 +170,7 @@ class Request implements IdKeeper {
   #waitFor(other: Request): void {
     this.#waitsFor++;
     const told: Answer = (error) => {
-      this.#othersError ??= error;
+      this.#othersError ??= isConflict(error) ? new ForebayError('LOG_FAILED', REFUSED_OTHER) : error;
       this.#finish();
     };
     if (other.#outcome === undefined) (other.#twins ??= []).push(told);
@@ -173,7 +185,8 @@ class Request implements IdKeeper {
     for (let index = from; index < to; index++) {
       const place = fresh.placeOf(index);
       if (place === NONE) continue;
-      if (error === null) table.keep(place, nowS);
+      // of one that another instance has stored, with other content, this one does not know the content
+      if (error === null && fresh.findingOf(index) !== 'conflict') table.keep(place, nowS);
       else table.drop(place);
       fresh.setPlace(index, NONE);
       this.#unsettled--;
@@ -183,13 +196,29 @@ class Request implements IdKeeper {
 
   /** @param why set if its events are not on their way, unless nobody knows */
   #ended(error: Error | null, why: Error | null): void {
-    this.#outcome = error;
+    this.#hearOfLog();
+    this.#outcome = isConflict(error)
+      ? (this.#source.refusalOf(this.#ids, this.#block.length) ?? error)
+      : error;
     if (why !== null && !isInDoubt(why)) this.ended(0, this.#fresh.length, why);
     const twins = this.#twins;
     this.#twins = null;
     this.#leave();
     this.#finish();
     for (const told of twins ?? []) told(error);
+  }
+
+  /** Of the events that are new here, the log may know some: other instances have stored them. */
+  #hearOfLog(): void {
+    const ids = this.#ids;
+    const fresh = this.#fresh;
+    if (fresh === ids || fresh.duplicates === 0) return;
+    let at = 0;
+    for (let index = 0; index < ids.length; index++) {
+      if (ids.findingOf(index) !== 'new') continue;
+      const finding = fresh.findingOf(at++);
+      if (finding !== 'new') ids.found(index, finding);
+    }
   }
 
   /** Nobody refers to it any longer by its number. */
@@ -217,6 +246,11 @@ class Request implements IdKeeper {
   }
 }
 
+/** Only a log that instances share knows it so late. */
+function isConflict(error: Error | null): boolean {
+  return error instanceof ForebayError && LATE_CONFLICTS.has(error.code);
+}
+
 function isInDoubt(error: Error): boolean {
   return error instanceof ForebayError && error.code === 'IN_DOUBT';
 }
@@ -230,5 +264,6 @@ function withoutKnown(block: EventBlock, ids: EventIds): EventBlock {
       fresh.add(bytes, block.startOf(index), block.startOf(index + 1), NOTHING);
   }
   fresh.ids = ids.onlyNew();
+  fresh.context = block.context;
   return fresh;
 }

@@ -1,5 +1,7 @@
+import type { EventContext } from '../../lib/event/event-context.js';
 import type { IdFinding } from '../../lib/event/event-ids.js';
 import type { Batch } from '../../lib/seams/batch.js';
+import { SentContexts, textOf } from './sent-contexts.js';
 import { SentIds } from './id-clients.js';
 import { KnownIds } from './known-ids.js';
 import type { KnownId } from './known-ids.js';
@@ -70,6 +72,7 @@ export class Ledger {
   /** The highest number of each client that has come to the sink. */
   readonly #reached = new Map<string, number>();
   readonly ids: KnownIds;
+  readonly contexts = new SentContexts();
   readonly sentIds = new SentIds();
   /** Events with remembered ids that had no answer when the last process ended. */
   cutOff: readonly SentEvent[] = [];
@@ -158,7 +161,10 @@ export class Ledger {
   }
 
   idSends(event: SentEvent, nowMs: number): void {
-    if (event.known !== null) event.known.lastSentMs = nowMs;
+    if (event.known !== null) {
+      event.known.lastSentMs = nowMs;
+      event.known.sends++;
+    }
     event.pending++;
     if (event.answer === 'refused') event.answer = 'none';
     this.#unanswered.add(event);
@@ -171,15 +177,18 @@ export class Ledger {
     this.#idAnswered(event);
     this.#tally.count('ids', `acknowledged: ${finding}`);
     known.acknowledged = true;
+    const mayBeOther = finding === 'conflict' || (this.ids.isShared && finding !== 'new');
     if (
       finding !== 'new' &&
-      !known.events.some((each) => (finding === 'conflict' || each === event) && this.#isStored(each))
+      !known.events.some((each) => (mayBeOther || each === event) && this.#isStored(each))
     )
       this.violated(`${event.id} was answered as a ${finding}, and was not stored before`);
+    if (finding !== 'new' && known.sends === 1)
+      this.violated(`${event.id} came once, and was answered as a ${finding}`);
     if (finding === 'conflict' && known.events.length === 1)
       this.violated(`${event.id} was answered as a conflict, and has no other content`);
     // of other content nothing is owed but what was stored before
-    if (finding === 'conflict' && !this.#isStored(event)) event.answer = 'in doubt';
+    if (mayBeOther && !this.#isStored(event)) event.answer = 'in doubt';
     else {
       event.answer = 'acknowledged';
       if (!event.taken && !event.removed && !event.dropped) this.#owed.add(event);
@@ -192,12 +201,20 @@ export class Ledger {
     this.#tally.count('ids', inDoubt ? 'answered "in doubt"' : 'refused');
     this.#tally.count('refusals', code);
     event.code = code;
-    if (inDoubt && event.known !== null) event.known.excuse ||= 'an answer was in doubt';
+    if (inDoubt && event.known !== null && !this.ids.isShared)
+      event.known.excuse ||= 'an answer was in doubt';
     if (event.answer === 'acknowledged') return;
     if (inDoubt) event.answer = 'in doubt';
     if (event.answer !== 'none' || event.pending > 0) return;
     event.answer = 'refused';
     if (event.appearances > 0) this.violated(`${event.id} was refused with ${code} after the sink got it`);
+  }
+
+  /** An event is in a message of a stream. @returns whether its id is one that is remembered */
+  idStored(line: string, message: string): boolean {
+    const known = this.#events.get(idOf(line) ?? '')?.known ?? null;
+    if (known !== null) this.ids.storedIn(known, message);
+    return known !== null;
   }
 
   #idAnswered(event: SentEvent): void {
@@ -239,21 +256,24 @@ export class Ledger {
   }
 
   /** A batch comes to the sink. Gives its events. */
-  appeared({ name, key, bytes, events: count }: Batch, inOrder: boolean): SentEvent[] {
+  appeared({ name, key, bytes, events: count, contexts }: Batch, inOrder: boolean): SentEvent[] {
     const batch = fileOf(name);
     const lines = bytes.toString('utf8').split('\n');
     if (lines.pop() !== '') this.violated(`${batch} does not end with a line feed at the sink`);
     if (lines.length !== count) this.violated(`${batch} has ${lines.length} lines at the sink, not ${count}`);
     const events: SentEvent[] = [];
-    for (const line of lines) {
+    for (const [index, line] of lines.entries()) {
       const event = this.#events.get(idOf(line) ?? '');
       if (event === undefined)
         this.violated(`the sink got a line that nobody sent, in ${batch}: ${short(line)}`);
       else if (event.line !== line) this.violated(`${event.id} came out changed in ${batch}: ${short(line)}`);
-      else events.push(event);
+      else {
+        events.push(event);
+        this.#checkContext(event, contexts[index] ?? null, batch);
+      }
     }
     const isDamaged = this.#damagedBatches.has(batch);
-    this.ids.appeared(key, events, isDamaged);
+    if (this.#hasOneKey) this.ids.appeared(key, events, isDamaged);
     this.#checkKey(key, events, isDamaged);
     for (const event of events) this.#appears(event, batch, inOrder && !this.steppedAside.has(batch));
     return events;
@@ -372,6 +392,12 @@ export class Ledger {
     }
     this.#tally.count('checks', 'dead letters looked at after a cut', log.deadLetters.size);
     this.#tally.count('checks', 'acknowledged events looked for on the disk after a cut', this.#owed.size);
+  }
+
+  #checkContext(event: SentEvent, context: EventContext | null, batch: string): void {
+    const fault = this.contexts.fault(event, context);
+    if (fault !== null) this.violated(`${event.id} came with ${textOf(context)}, in ${batch}: ${fault}`);
+    if (context !== null) this.#tally.count('checks', 'contexts held against what was sent');
   }
 
   #appears(event: SentEvent, batch: string, inOrder: boolean): void {

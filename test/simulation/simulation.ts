@@ -12,6 +12,7 @@ import { Life } from './life.js';
 import type { Bound } from './life.js';
 import { isToxic, SinkMemory, WELL } from './moody-sink.js';
 import type { Moods } from './moody-sink.js';
+import { Pauses } from './pauses.js';
 import { moveDirectory, removeBatches, removeBatchesNowAndThen, removeLock } from './operator.js';
 import { Random } from './random.js';
 import { plainSettings, randomSettings } from './run-settings.js';
@@ -48,10 +49,13 @@ export interface SeedResult {
 
 /** Mixed into a seed for what is drawn apart. */
 const APART = 0x1d5;
+const LAST = 0x7c7;
 /** No world has more ids. */
 const IDS_MANY = 100_000;
 /** In these worlds an id may be forgotten, and its event stored twice. */
 const FORGETFUL: readonly Oddity[] = ['clock', 'end of time', 'removed lock', 'moved directory'];
+/** In these worlds the file of the pause is moved away, or two servers change it. */
+const PAUSELESS: readonly Oddity[] = ['removed lock', 'moved directory'];
 const START_MS = Date.UTC(2025, 11, 11, 1, 28);
 const PHASE_STEPS_MAX = 250;
 const PHASES = [
@@ -97,6 +101,8 @@ export class Simulation {
   #disk: SimulatedDisk;
   /** That of the second instance, in worlds that have one. */
   #otherDisk: SimulatedDisk | null;
+  /** Who pauses delivery, in worlds where someone does: by disk, as each has its server. */
+  readonly #pauses: { readonly main: Pauses; readonly other: Pauses } | null;
 
   constructor(options: SeedOptions, tally: Tally) {
     const random = new Random(options.seed);
@@ -106,7 +112,9 @@ export class Simulation {
     this.#logDir = random.pick(['/log', '/log', '/data/forebay/log']);
     this.#disk = new SimulatedDisk(this.#around);
     const apart = new Random(options.seed ^ APART);
-    const world = drawWorld(random, apart, options.oddities, options.only);
+    const last = new Random(options.seed ^ LAST);
+    const world = drawWorld(random, apart, last, options.oddities, options.only);
+    this.#ledger.contexts.areSent = world.has('contexts');
     this.#window = world.has('ids') ? drawWindow(apart) : null;
     this.#around.areEventsLarge = world.has('compression');
     this.#around.killsLeaveDirty = this.#window !== null;
@@ -118,6 +126,9 @@ export class Simulation {
     this.#ledger.isOnDisk = (line) => this.#isOnDisk(line);
     for (const oddity of world) tally.count('worlds', oddity);
     this.#sink = new SinkMemory(world, this.#ledger);
+    const pauses = (): Pauses => new Pauses(this.#around, this.#ledger);
+    const isPaused = world.has('pauses') && !PAUSELESS.some((oddity) => world.has(oddity));
+    this.#pauses = isPaused ? { main: pauses(), other: pauses() } : null;
     this.#otherDisk = world.has('two instances') ? new SimulatedDisk(this.#around) : null;
   }
 
@@ -211,6 +222,7 @@ export class Simulation {
       clientNames,
       sharesDisk,
       window: this.#window,
+      pauses: this.#pauses?.[disk === this.#otherDisk ? 'other' : 'main'] ?? null,
     });
     if (beside !== null) life.beside.push(beside);
     return life;
@@ -354,6 +366,7 @@ export class Simulation {
     // what went with a directory that someone has moved is not where a server looks
     if (this.#has('moved directory'))
       this.#ledger.isElsewhere(this.#movedTexts(), readSurvivingLog(this.#disk.tree, this.#logDir).texts);
+    if (this.#pauses !== null && !this.#has('full at the end')) await this.#stopWhilePaused();
     const unread = this.#has('unreadable files') ? this.#makeUnreadable(disks) : new Set<string>();
     const settings = plainSettings(this.#logDir, this.#has('compression'));
     const other = this.#otherDisk && this.#life(this.#otherDisk, settings, WELL, null);
@@ -380,6 +393,9 @@ export class Simulation {
       each.start();
     }
     await finish('start() does not end', () => lives.every(({ phase }) => phase === 'running'));
+    let resumed = 0;
+    for (const each of lives) void each.resume().then((isWell) => (resumed += Number(isWell)));
+    await finish('resume() does not end well', () => resumed === lives.length);
     const isFull = this.#has('full at the end');
     const probe = async (): Promise<void> => {
       let probed = 0;
@@ -430,6 +446,36 @@ export class Simulation {
     this.#ledger.checkSurvivors(this.#survivors(), 'at the end');
     this.#checkIds();
     tally.count('checks', 'runs that ended with everything delivered and no file left');
+  }
+
+  /** What waits for the end of a pause is not waited for. */
+  async #stopWhilePaused(): Promise<void> {
+    const { time } = this.#around;
+    const life = this.#life(
+      this.#disk,
+      { ...plainSettings(this.#logDir, false), batchSize: 1, fileEvents: 1 },
+      WELL,
+      null,
+    );
+    const finish = async (what: string, until: () => boolean): Promise<void> => {
+      const deadlineMs = time.nowMs + CATCH_UP_MS;
+      const isOver = (): boolean => until() || time.nowMs > deadlineMs;
+      await life.live({ steps: CATCH_UP_STEPS, during: null, until: isOver });
+      if (!until() && this.#ledger.violation === null) this.#ledger.violated(`hangs: ${what}`);
+    };
+    life.start();
+    await finish('start() does not end', () => life.phase === 'running');
+    let done = 0;
+    void life.pause().then((isWell) => (done += Number(isWell)));
+    await finish('pause() does not end well', () => done === 1);
+    void life.clients.probe(30).then(() => done++); // more than are read ahead
+    await finish('events are not answered while delivery is paused', () => done === 2);
+    life.stop();
+    await finish('stop() does not end while delivery is paused', () => life.phase === 'stopped');
+    this.#disk = this.#disk.kill();
+    life.ended();
+    time.forgetAll();
+    this.#ledger.processEnded();
   }
 
   /**

@@ -17,7 +17,7 @@ import { Quarantine } from './aside/quarantine.js';
 import { Backlog } from './backlog.js';
 import { BatchNames, compareBatchNames } from './batch-name.js';
 import { BatchReader } from './batch-reader.js';
-import { heldBatches } from './batches-in-file.js';
+import { heldBatches, linesIn } from './batches-in-file.js';
 import { cachedBatch } from './cached-file.js';
 import type { BatchSums } from './batch-sums.js';
 import { blockBytes } from './checksum.js';
@@ -25,6 +25,7 @@ import { BacklogCompression } from './compressed/backlog-compression.js';
 import { Compressor } from './compressed/compressor.js';
 import { unlinkBatch } from './compressed/forms.js';
 import { settlePairs } from './compressed/pairs.js';
+import { CONTEXT_BYTES_MORE } from './context-mark.js';
 import { BLOCK_BYTES, diskBytes } from './disk-blocks.js';
 import { PROBE_FILE, probeDisk } from './disk-probe.js';
 import { DiskUsageReader } from './disk-usage.js';
@@ -42,6 +43,7 @@ import { openIds } from './ids/left-ids.js';
 import { FILE_BOUNDS } from './large-file.js';
 import type { FilePiece } from './large-file.js';
 import { LogCounts } from './log-counts.js';
+import { PauseFile } from './pause-file.js';
 import { Reserve } from './reserve.js';
 import { BATCH_MARK_BYTES, newRunId } from './run-mark.js';
 import { WriteCache } from './write-cache.js';
@@ -50,16 +52,15 @@ const NONE = Buffer.alloc(0);
 
 export class AppendLog extends LogCounts implements EventLog {
   readonly dir: string;
-  /** The directory, as set. */
   readonly place: string;
   readonly #prefix: string;
-  /** The mark of the run, and the rest of the last block. */
-  readonly batchBytesMost = BATCH_MARK_BYTES + BLOCK_BYTES - 1;
+  /** The mark of the run, that of a context, and the rest of the last block. */
+  readonly batchBytesMost = BATCH_MARK_BYTES + CONTEXT_BYTES_MORE + BLOCK_BYTES - 1;
   readonly bytesOf = blockBytes;
   readonly compare = compareBatchNames;
-  /** The random id of this run. */
   readonly runId = newRunId();
   readonly deadLetters: DeadLetters;
+  readonly pauses: PauseFile;
   readonly lock: DirectoryLock;
   readonly writer: GroupWriter;
   readonly #options: AppendLogOptions;
@@ -118,6 +119,7 @@ export class AppendLog extends LogCounts implements EventLog {
     const confirmLock = async (): Promise<void> => lock.confirm();
     const parties = { fs, logDir: dir, logNames: this.#directorySync, reserve: this.#reserve, confirmLock };
     this.#quarantine = new Quarantine(parties);
+    this.pauses = new PauseFile(parties, reporter);
     const reading = { bounds, quarantine: this.#quarantine, confirmGone: confirmLock };
     this.#reader = new BatchReader({ fs, dir, reporter, ...reading });
     this.deadLetters = new DeadLetters(parties, options.deadLettersBytesMax ?? Infinity);
@@ -242,18 +244,16 @@ export class AppendLog extends LogCounts implements EventLog {
     }
     await this.lock.confirmIfLost();
     const read = await this.#reader.read(batch);
-    const { runId, events, bytes } = read;
+    const { runId, events, bytes, contexts } = read;
     this.countRead(batch, read);
     const about = { name, key: keyOf(runId, name, NONE) };
-    const held = heldBatches(about, read.batches, ({ start, end }) =>
-      bytes.subarray(start.textAt, end.textAt),
-    );
+    const held = heldBatches(about, read.batches, (each) => linesIn(read, each));
     const pieces = read.pieces.map((piece) => ({
       events: piece.events,
       read: async () => this.#readPiece(about, piece),
     }));
     const key = (): string => keyOf(runId, name, bytes);
-    return new StoredBatch({ name, key, events, bytes }, logBytes, [...held, ...pieces]);
+    return new StoredBatch({ name, key, events, bytes, contexts }, logBytes, [...held, ...pieces]);
   }
 
   async #readPiece(batch: Pick<Batch, 'name' | 'key'>, piece: FilePiece): Promise<Batch> {

@@ -13,12 +13,11 @@ export function cachedBatch(runId: string, name: string, file: CachedFile, logBy
   const parts = [...file.parts]; // the cache empties its own
   const end = { line: events, events, at: size, textAt: 0 };
   const batches = file.isShared ? batchesBetween(starts, end) : [];
-  const bytes = file.isShared ? NONE : unmarkedLines(parts).bytes;
+  const { bytes, contexts } = unmarkedLines(file.isShared ? [] : parts);
   const about = { name, key: keyOf(runId, name, NONE) };
-  const pieces = heldBatches(
-    about,
-    batches,
-    (batch) => unmarkedLines(linesBetween(parts, batch.start.at, batch.end.at)).bytes,
+  const pieces = heldBatches(about, batches, ({ start, end: { at } }) =>
+    unmarkedLines(linesBetween(parts, start.at, at)),
   );
-  return new StoredBatch({ name, key: () => keyOf(runId, name, bytes), events, bytes }, logBytes, pieces);
+  const key = (): string => keyOf(runId, name, bytes);
+  return new StoredBatch({ name, key, events, bytes, contexts }, logBytes, pieces);
 }

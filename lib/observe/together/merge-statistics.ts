@@ -39,6 +39,7 @@ export function mergeStatistics(all: NonEmpty<Statistics>): Statistics {
     deliverySeconds: histogram((each) => each.deliverySeconds),
     deliveryFailures: sum((each) => each.deliveryFailures),
     sink: mergeSinks(all.map(({ sink }) => sink)),
+    paused: all.find(({ paused }) => paused !== null)?.paused ?? null,
     replicas: all.find(({ replicas }) => replicas !== null)?.replicas ?? null,
     doubtful: sum((each) => each.doubtful),
   };

@@ -26,6 +26,7 @@ const LOST = /was acknowledged and is lost/;
 const NOT_STORED =
   /was answered as a (duplicate|conflict), and was not stored before|was acknowledged and is lost/;
 const STORED_TWICE = /^VIOLATED: the id \S+ of \S+ is stored twice/;
+const CAME_WITH = /came with .*: it was sent with/;
 const REFUSED_BUT_SENT =
   /was refused with LOG_FAILED (and came to the sink all the same|after the sink got it)/;
 
@@ -412,8 +413,8 @@ export const MUTANTS: readonly Mutant[] = [
     edits: [
       {
         file: 'lib/logs/file/append-log.ts',
-        find: 'const { runId, events, bytes } = read;',
-        replace: 'const { runId } = this;\n    const { events, bytes } = read;',
+        find: 'const { runId, events, bytes, contexts } = read;',
+        replace: 'const { runId } = this;\n    const { events, bytes, contexts } = read;',
       },
     ],
     violates: /came under two keys/,
@@ -547,6 +548,45 @@ export const MUTANTS: readonly Mutant[] = [
     worlds: ['removed lock'],
   },
   {
+    name: 'gives an event the trace of the last line that has one, whosever it is',
+    breaks: 'N7',
+    edits: [
+      {
+        file: 'lib/logs/file/context-mark.ts',
+        find: 'this.#sum === sumAt(lines, at) ? this.last : null',
+        replace: 'this.last',
+      },
+    ],
+    violates: CAME_WITH,
+    worlds: ['contexts'],
+  },
+  {
+    name: 'writes a trace only where a request starts, not in its further batches',
+    breaks: 'N7',
+    edits: [
+      {
+        file: 'lib/logs/file/file-part.ts',
+        find: 'context === null ? null : firstContextMark(context)',
+        replace: 'context === null ? null : (from > 0 ? furtherContextMark : firstContextMark)(context)',
+      },
+    ],
+    violates: CAME_WITH,
+    worlds: ['contexts'],
+  },
+  {
+    name: 'sends the parts of a batch without their contexts',
+    breaks: 'N8',
+    edits: [
+      {
+        file: 'lib/delivery/settlement.ts',
+        find: '    contexts: contextsBetween(batch.contexts, from, to),\n',
+        replace: '',
+      },
+    ],
+    violates: CAME_WITH,
+    worlds: ['contexts'],
+  },
+  {
     name: 'flushes the name of the reserve beside those of batch files',
     breaks: 'N3',
     edits: [
@@ -585,8 +625,8 @@ export const MUTANTS: readonly Mutant[] = [
     edits: [
       {
         file: 'lib/logs/file/batch-reader.ts',
-        find: 'return { bytes, batches, pieces: [] };',
-        replace: 'return { bytes, batches: batches.length === 1 ? [] : batches, pieces: [] };',
+        find: 'return { bytes, contexts, batches, pieces: [] };',
+        replace: 'return { bytes, contexts, batches: batches.length === 1 ? [] : batches, pieces: [] };',
       },
     ],
     violates: /came under two keys/,
@@ -639,7 +679,7 @@ export const MUTANTS: readonly Mutant[] = [
     edits: [
       {
         file: 'lib/intake/id-intake.ts',
-        find: 'if (error === null) table.keep(place, nowS);',
+        find: "if (error === null && fresh.findingOf(index) !== 'conflict') table.keep(place, nowS);",
         replace: 'if (error !== undefined) table.keep(place, nowS);',
       },
     ],
@@ -798,5 +838,72 @@ export const MUTANTS: readonly Mutant[] = [
     ],
     violates: new RegExp(`${NOT_STORED.source}|is stored twice`),
     worlds: ['ids'],
+  },
+  {
+    name: 'forgets at a start that delivery is paused',
+    breaks: 'N15',
+    edits: [
+      {
+        file: 'lib/pausing.ts',
+        find: 'if (!hasChanged) this.#hold(pause);',
+        replace: 'void [hasChanged, pause];',
+      },
+    ],
+    violates:
+      /a pause was answered, and the next start does not know of it|delivery is paused, and an attempt starts/,
+    worlds: ['pauses'],
+  },
+  {
+    name: 'answers a pause before its name is durable',
+    breaks: 'N15',
+    edits: [
+      {
+        file: 'lib/logs/file/pause-file.ts',
+        find: 'await flushName();',
+        replace: 'void flushName().catch(() => undefined);',
+      },
+    ],
+    violates:
+      /a pause was answered, and the next start does not know of it|delivery is paused, and an attempt starts/,
+    worlds: ['pauses'],
+  },
+  {
+    name: 'goes on with retries while delivery is paused',
+    breaks: 'N15',
+    edits: [
+      {
+        file: 'lib/delivery/circuit-breaker.ts',
+        find: "this.state === 'closed' && !this.#gate.isClosed ?",
+        replace: "this.state === 'closed' ?",
+      },
+    ],
+    violates: /delivery is paused, and an attempt starts/,
+    worlds: ['pauses'],
+  },
+  {
+    name: 'waits at a stop for batches that wait for the end of a pause',
+    breaks: 'N13',
+    edits: [
+      {
+        file: 'lib/core/delivery.ts',
+        find: 'if (this.#gate.isClosed && !this.#stopping.signal.aborted) return false;',
+        replace: 'if (this.#gate.isClosed) return false;',
+      },
+    ],
+    violates: /hangs: stop\(\) does not end while delivery is paused/,
+    worlds: ['pauses'],
+  },
+  {
+    name: 'lets attempts wait for ever that a pause has held back',
+    breaks: 'N15',
+    edits: [
+      {
+        file: 'lib/core/delivery.ts',
+        find: 'this.drain.hold(gate.isClosed);\n      this.#goOn();',
+        replace: 'this.drain.hold(gate.isClosed);',
+      },
+    ],
+    violates: /hangs: /,
+    worlds: ['pauses'],
   },
 ];

@@ -106,7 +106,8 @@ async function look(
         ? plainView(fs, fd, size)
         : await CompressedView.open(fs, fd, size, ending, { foreignMax: FILE_BOUNDS.wholeMax, setAside });
     for await (const { at, bytes } of partsOf(view, FILE_BOUNDS)) {
-      if (at === 0) ({ runId } = readBatchLines(bytes, false, { hasMarks: true, isFirst: true }));
+      if (at === 0)
+        ({ runId } = readBatchLines(bytes, false, { hasMarks: true, isFirst: true, traceBefore: null }));
       isSound &&= countSound(bytes) !== null;
       if (!isSound) break;
     }
