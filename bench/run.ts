@@ -1,6 +1,7 @@
 import minimist from 'minimist';
 import { backlogMemory } from './backlog-memory.js';
 import { bulk, BULK_SIZES } from './bulk.js';
+import { compress } from './compress.js';
 import { delivery } from './delivery.js';
 import { fleet } from './fleet.js';
 import { fleetIds } from './fleet-ids.js';
@@ -43,6 +44,7 @@ const CASES: ReadonlyMap<string, Case> = new Map<string, Case>([
   ['replay', async (bench, { rounds, events }) => replay(bench, rounds, events)],
   ['replay-http', async (bench, { rounds, events }) => replayHttp(bench, rounds, events)],
   ['delivery', async (bench, { rounds, seconds }) => delivery(bench, rounds, seconds)],
+  ['compress', async (bench, { rounds, seconds }) => compress(bench, rounds, seconds)],
   ['sources', async (bench, { rounds, seconds }) => sources(bench, rounds, seconds)],
   ['ids', async (bench, { rounds, seconds }) => ids(bench, rounds, seconds)],
   ['workers', async (bench, { rounds, seconds }) => workers(bench, rounds, seconds)],

@@ -43,7 +43,8 @@ export async function openAppendLog(
   const sources = checkSources(idRules);
   const windowMs = Math.max(...idRules.map((rule) => rule.windowMs));
   const ids = sources.length > 0 ? { sources, windowMs, idsMax: settings.idWindowMax } : null;
-  const bounds = { recentBytesMax, deadLettersBytesMax, fileEvents, fileBytes, ids };
+  const compressAfterMs = settings.logCompress === 'on' ? settings.logCompressAfterMs : null;
+  const bounds = { recentBytesMax, deadLettersBytesMax, fileEvents, fileBytes, ids, compressAfterMs };
   return openForSink({ dir, fsync, reporter, ...bounds, ...(fs && { fs }) }, sink, discardBacklog);
 }
 

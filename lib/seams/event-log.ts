@@ -4,6 +4,7 @@ import type { ForebayError } from '../base/errors.js';
 import type { EventBlock } from '../event/event-block.js';
 import type { PendingBatch, SettledBatch, StoredBatch } from './batch.js';
 import type { Client } from './client.js';
+import type { Compression } from './compression.js';
 import type { DeadLetterStore, LetterLook } from './dead-letters.js';
 import type { IdStore } from './id-store.js';
 import type { PauseStore } from './pause.js';
@@ -135,6 +136,8 @@ export interface EventLog extends LogUsage {
   readonly doubtful?: number;
   /** Keeps the ids of sources with a window; `null`: none has one. A log that never keeps ids has none. */
   readonly ids?: IdStore | null;
+  /** Compresses what waits. A log that does not has none, or `null`. */
+  readonly compression?: Compression | null;
   /** Keeps the pause of delivery. Without it a pause ends with the process. */
   readonly pauses?: PauseStore;
 

@@ -20,7 +20,7 @@ import type { RunSettings } from './run-settings.js';
 import { SimulatedDisk } from './simulated-disk.js';
 import type { DiskTree } from './disk-tree.js';
 import type { Surroundings } from './simulated-disk.js';
-import { batchesIn, isBatchFile, readSurvivingLog, textsIn, together } from './surviving-log.js';
+import { batchesIn, isBatchFile, linesIn, readSurvivingLog, textsIn, together } from './surviving-log.js';
 import type { SurvivingLog } from './surviving-log.js';
 import type { Tally } from './tally.js';
 import { Trace } from './trace.js';
@@ -73,6 +73,13 @@ const PHASES = [
   'replaying',
   'stopping',
 ] as const;
+const PHASES_OF_COMPRESSION = [
+  'compressing',
+  'compressing',
+  'replacing a file',
+  'replacing a file',
+  'deleting a file',
+];
 const PHASES_OF_IDS = Array.from({ length: 6 }, () => 'keeping ids');
 /** How long everything may take to be delivered once nothing goes wrong any more. */
 const CATCH_UP_MS = 20 * 60_000;
@@ -109,6 +116,7 @@ export class Simulation {
     const world = drawWorld(random, apart, last, options.oddities, options.only);
     this.#ledger.contexts.areSent = world.has('contexts');
     this.#window = world.has('ids') ? drawWindow(apart) : null;
+    this.#around.areEventsLarge = world.has('compression');
     this.#around.killsLeaveDirty = this.#window !== null;
     this.#ledger.ids.windowMs = this.#window?.windowMs ?? Infinity;
     const odd = FORGETFUL.find((oddity) => world.has(oddity));
@@ -143,7 +151,7 @@ export class Simulation {
 
   async #live(fsync: 'always' | 'never' | number): Promise<void> {
     const { random, tally, trace } = this.#around;
-    const settings = randomSettings(random, this.#logDir, fsync);
+    const settings = randomSettings(random, this.#logDir, fsync, this.#has('compression'));
     trace.add(`=== a life begins: ${JSON.stringify(settings)}`);
     tally.count('starts', 'starts');
     this.#prepare(this.#disk);
@@ -191,7 +199,8 @@ export class Simulation {
   #moods(): Moods {
     const { random } = this.#around;
     return {
-      failing: random.pick([0, 0, 0, 0.2, 0.9]),
+      // files must wait for being compressed
+      failing: random.pick(this.#has('compression') ? [0, 0.9, 0.97, 0.99] : [0, 0, 0, 0.2, 0.9]),
       answerLost: random.pick([0, 0, 0.2]),
       silent: random.pick([0, 0, 0, 0, 0, 0.1]),
       cutOff: this.#has('cut off') ? random.pick([0, 0.1, 0.5]) : 0,
@@ -229,7 +238,7 @@ export class Simulation {
       if (life.phase !== 'running') return;
       tally.count('worlds', 'second starts on a directory whose lock was removed');
       removeLock(this.#around, this.#disk, this.#logDir);
-      const settings = randomSettings(random, this.#logDir, fsync);
+      const settings = randomSettings(random, this.#logDir, fsync, this.#has('compression'));
       const second = this.#life(this.#disk, settings, moods, null);
       life.beside.push(second);
       second.start();
@@ -242,7 +251,7 @@ export class Simulation {
   #otherLife(fsync: 'always' | 'never' | number, moods: Moods): Life | null {
     if (this.#otherDisk === null) return null;
     this.#prepare(this.#otherDisk);
-    const settings = randomSettings(this.#around.random, this.#logDir, fsync);
+    const settings = randomSettings(this.#around.random, this.#logDir, fsync, this.#has('compression'));
     return this.#life(this.#otherDisk, settings, moods, null);
   }
 
@@ -261,11 +270,13 @@ export class Simulation {
   #bound(): Bound {
     const { random } = this.#around;
     // what two do to each other takes its time
-    const steps = Math.floor(random.spread(2, 300)) + (this.#has('removed lock') ? PHASE_STEPS_MAX * 4 : 0);
+    const isLong = this.#has('removed lock') || this.#has('compression');
+    const steps = Math.floor(random.spread(2, 300)) + (isLong ? PHASE_STEPS_MAX * 4 : 0);
     if (random.chance(0.5)) return { steps, during: null };
-    const phases = this.#window === null ? PHASES : [...PHASES, ...PHASES_OF_IDS];
+    const ofIds = this.#window === null ? [] : PHASES_OF_IDS;
+    const phases = [...PHASES, ...ofIds, ...(this.#has('compression') ? PHASES_OF_COMPRESSION : [])];
     return {
-      steps: PHASE_STEPS_MAX,
+      steps: PHASE_STEPS_MAX * (this.#has('compression') ? 4 : 1),
       during: { phase: random.pick(phases), times: Math.floor(random.spread(1, 12)) },
     };
   }
@@ -331,7 +342,9 @@ export class Simulation {
     return this.#disks().some(({ tree }) =>
       dirs
         .flatMap((dir) => [dir, `${dir}/dead-letters`, `${dir}/quarantine`])
-        .some((dir) => [...tree.files(dir).values()].some((file) => file.content().includes(line))),
+        .some((dir) =>
+          [...tree.files(dir)].some(([name, file]) => linesIn(name, file.content()).includes(line)),
+        ),
     );
   }
 
@@ -355,7 +368,7 @@ export class Simulation {
       this.#ledger.isElsewhere(this.#movedTexts(), readSurvivingLog(this.#disk.tree, this.#logDir).texts);
     if (this.#pauses !== null && !this.#has('full at the end')) await this.#stopWhilePaused();
     const unread = this.#has('unreadable files') ? this.#makeUnreadable(disks) : new Set<string>();
-    const settings = plainSettings(this.#logDir);
+    const settings = plainSettings(this.#logDir, this.#has('compression'));
     const other = this.#otherDisk && this.#life(this.#otherDisk, settings, WELL, null);
     const life = this.#life(this.#disk, settings, WELL, other);
     const lives = other === null ? [life] : [life, other];
@@ -440,7 +453,7 @@ export class Simulation {
     const { time } = this.#around;
     const life = this.#life(
       this.#disk,
-      { ...plainSettings(this.#logDir), batchSize: 1, fileEvents: 1 },
+      { ...plainSettings(this.#logDir, false), batchSize: 1, fileEvents: 1 },
       WELL,
       null,
     );
@@ -492,7 +505,7 @@ export class Simulation {
     const files = disks
       .flatMap(({ tree }) => [...tree.files(this.#logDir)])
       .filter(([name]) => isBatchFile(name));
-    return files.reduce((sum, [, file]) => sum + batchesIn(file.content()), 0);
+    return files.reduce((sum, [name, file]) => sum + batchesIn(linesIn(name, file.content())), 0);
   }
 
   #batchFiles(): number {

@@ -42,13 +42,15 @@ export const ODDITIES = [
   'contexts',
   /** An operator pauses delivery and lets it go on, at any time. */
   'pauses',
+  /** Files that wait are compressed, soon. */
+  'compression',
 ] as const;
 export type Oddity = (typeof ODDITIES)[number];
 
 /** Came later: drawn apart, so that the worlds of a seed are otherwise the same as before. */
 const LATER: readonly Oddity[] = ['ids', 'pauses'];
 /** Came after that. */
-const LATEST: readonly Oddity[] = ['contexts'];
+const LATEST: readonly Oddity[] = ['contexts', 'compression'];
 
 /** How likely a world has an oddity. */
 const SHARE = 0.2;

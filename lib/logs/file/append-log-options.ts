@@ -27,4 +27,6 @@ export interface AppendLogOptions {
   readonly fileBounds?: FileBounds;
   /** Sources whose ids are kept; none by default. */
   readonly ids?: KeptIds | null;
+  /** How long a batch waits before its file is compressed, in milliseconds; `null`: none is. Default: `null`. */
+  readonly compressAfterMs?: number | null;
 }

@@ -17,21 +17,25 @@ import { Quarantine } from './aside/quarantine.js';
 import { Backlog } from './backlog.js';
 import { BatchNames, compareBatchNames } from './batch-name.js';
 import { BatchReader } from './batch-reader.js';
-import { batchesBetween, heldBatches, linesIn } from './batches-in-file.js';
+import { heldBatches, linesIn } from './batches-in-file.js';
+import { cachedBatch } from './cached-file.js';
 import type { BatchSums } from './batch-sums.js';
-import { blockBytes, unmarkedLines } from './checksum.js';
-import { unlink } from './closing.js';
+import { blockBytes } from './checksum.js';
+import { BacklogCompression } from './compressed/backlog-compression.js';
+import { Compressor } from './compressed/compressor.js';
+import { unlinkBatch } from './compressed/forms.js';
+import { settlePairs } from './compressed/pairs.js';
 import { CONTEXT_BYTES_MORE } from './context-mark.js';
 import { BLOCK_BYTES, diskBytes } from './disk-blocks.js';
 import { PROBE_FILE, probeDisk } from './disk-probe.js';
 import { DiskUsageReader } from './disk-usage.js';
-import { oldestBatchNames } from './directory-listing.js';
 import type { Survey } from './directory-listing.js';
 import type { DirectoryLock } from './directory-lock.js';
 import { openDirectory } from './directory-opening.js';
 import { DirectorySync } from './directory-sync.js';
 import { nodeFileSystem } from './file-system.js';
 import type { FileSystem } from './file-system.js';
+import { FileListing } from './file-listing.js';
 import { FilePace } from './file-pace.js';
 import { GroupWriter } from './group-writer.js';
 import { IdSegments } from './ids/id-segments.js';
@@ -42,10 +46,7 @@ import { LogCounts } from './log-counts.js';
 import { PauseFile } from './pause-file.js';
 import { Reserve } from './reserve.js';
 import { BATCH_MARK_BYTES, newRunId } from './run-mark.js';
-import { sealedFiles, sumsOfBatches } from './sealed-files.js';
-import type { KnownFiles } from './sealed-files.js';
-import { linesBetween, WriteCache } from './write-cache.js';
-import type { CachedFile } from './write-cache.js';
+import { WriteCache } from './write-cache.js';
 
 const NONE = Buffer.alloc(0);
 
@@ -71,11 +72,13 @@ export class AppendLog extends LogCounts implements EventLog {
   readonly #reader: BatchReader;
   readonly #reserve: Reserve;
   readonly #space: DiskUsageReader;
-  /** Includes the sizes of leftover files that were not listed yet. */
-  readonly #known: KnownFiles;
+  readonly #files: FileListing;
   readonly #uncut = new Map<string, number>();
   /** `null`: no source has a window. */
   readonly ids: IdSegments | null;
+  readonly #compressor: Compressor;
+  /** `null`: nothing is compressed. */
+  readonly compression: BacklogCompression | null;
   #backlog: Backlog | null = null;
   #closed: Promise<void> | null = null;
 
@@ -90,6 +93,8 @@ export class AppendLog extends LogCounts implements EventLog {
     for (const { code, text } of found.remarks) reporter.warn(code, text);
     const log = new AppendLog(options, fs, lock, found);
     await log.#reserve.tryToHold();
+    const ofPairs = { fs, dir, reporter, lock, quarantine: log.#quarantine };
+    log.pendingBytes += await settlePairs(ofPairs, found.pairs, log.#files.pairs);
     if (options.ids && log.ids !== null) {
       const ofLog = { names: log.#names, logNames: log.#directorySync, segments: log.ids };
       await openIds({ ...options.ids, ...ofLog, fs, dir, reporter });
@@ -119,7 +124,13 @@ export class AppendLog extends LogCounts implements EventLog {
     this.#reader = new BatchReader({ fs, dir, reporter, ...reading });
     this.deadLetters = new DeadLetters(parties, options.deadLettersBytesMax ?? Infinity);
     const { sizes, newest: newestLeftover } = found;
-    this.#known = { sizes, uncut: this.#uncut, newestLeftover, openedMs: performance.now() };
+    this.#files = new FileListing({
+      fs,
+      dir,
+      known: { sizes, uncut: this.#uncut, newestLeftover, openedMs: performance.now() },
+      unsealed: () => this.writer.unsealed,
+      newest: () => this.#names.last,
+    });
     this.ids = options.ids ? new IdSegments({ ...parties, ...options.ids, reporter, fsync }) : null;
     this.writer = new GroupWriter({
       fs,
@@ -132,15 +143,32 @@ export class AppendLog extends LogCounts implements EventLog {
       cache: this.#cache,
       ids: this.ids,
       runId: this.runId,
-      pace: new FilePace(options.fileEvents ?? 0, options.fileBytes ?? Infinity),
+      pace: new FilePace(options.fileEvents ?? 0, options.fileBytes ?? Infinity, undefined, () =>
+        Boolean(this.compression?.isBehind),
+      ),
       uncut: this.#uncut,
       path: (name) => this.path(name),
       appended: (file, events, bytes) => {
         this.pendingEvents += events;
         this.pendingBytes += diskBytes(file.bytes) - diskBytes(file.bytes - bytes);
       },
-      sealed: (batch) => this.#backlog?.offer(batch),
+      sealed: (batch) => {
+        this.#backlog?.offer(batch);
+        this.compression?.offer(batch);
+      },
     });
+    this.#compressor = new Compressor({ fs, reporter });
+    const shrunk = (fromBytes: number, toBytes: number): void => {
+      this.pendingBytes -= fromBytes - toBytes;
+      void this.#reserve.tryToHold();
+    };
+    const compressing = { ...parties, compressor: this.#compressor, lock, files: this.#files, shrunk };
+    const backlog = (): Backlog | null => this.#backlog;
+    const { compressAfterMs: afterMs = null } = options;
+    this.compression =
+      afterMs === null
+        ? null
+        : new BacklogCompression({ ...compressing, afterMs, backlog }, found.batches > 0);
   }
 
   get sealedBy(): Readonly<Record<BatchEnd | 'failure', number>> {
@@ -179,35 +207,17 @@ export class AppendLog extends LogCounts implements EventLog {
     return backlog;
   }
 
-  /** Sealed batch files, oldest first, at most `most`: only names after this one, and only those that are asked for. */
-  async list(
-    after: string | null,
-    most: number,
-    isAskedFor = (_name: string): boolean => true,
-  ): Promise<PendingBatch[]> {
-    const isSealed = this.#sealedAfter(after);
-    const wanted = (name: string): boolean => isSealed(name) && isAskedFor(name);
-    const names = await oldestBatchNames(this.#fs, this.dir, wanted, most);
-    return sealedFiles(this.#fs, this.dir, names, this.#known);
+  /** Sealed batch files, oldest first, at most `most`, only names after this one. */
+  async list(after: string | null, most: number): Promise<PendingBatch[]> {
+    return this.#files.oldest(after, most, () => true);
   }
 
   async find(isAskedFor: (name: string) => boolean, most: number): Promise<PendingBatch[]> {
-    return this.list(null, most, isAskedFor);
+    return this.#files.oldest(null, most, isAskedFor);
   }
 
-  /** The number of sealed batch files after this name, and their size. */
   async sums(after: string | null): Promise<BatchSums> {
-    return sumsOfBatches(this.#fs, this.dir, this.#sealedAfter(after), this.#known);
-  }
-
-  /** As of now: a file that is created while the directory is read may appear in it. */
-  #sealedAfter(after: string | null): (name: string) => boolean {
-    const unsealed = new Set(this.writer.unsealed);
-    const newest = this.#names.last;
-    return (name) =>
-      !unsealed.has(name) &&
-      compareBatchNames(name, newest) <= 0 &&
-      (after === null || compareBatchNames(name, after) > 0);
+    return this.#files.sums(after);
   }
 
   pendingBytesOf({ logBytes }: Pick<PendingBatch, 'logBytes'>): number {
@@ -228,7 +238,9 @@ export class AppendLog extends LogCounts implements EventLog {
     const recent = this.#cache.read(name);
     if (recent !== null) {
       this.countRead(batch, { events: recent.events, quarantined: 0, torn: false });
-      return cached(this.runId, name, recent);
+      // its file may be longer than what is acknowledged
+      const size = batch.compressed === undefined ? recent.bytes : logBytes;
+      return cachedBatch(this.runId, name, recent, size);
     }
     await this.lock.confirmIfLost();
     const read = await this.#reader.read(batch);
@@ -259,7 +271,9 @@ export class AppendLog extends LogCounts implements EventLog {
     // a server with the lock may have a file of this name, or have left letters of this one to be written again (new-copy.ts)
     await this.lock.confirm();
     this.#cache.delete(name);
-    if (!(await unlink(this.#fs, this.path(name)))) await this.lock.confirm();
+    if (!(await unlinkBatch(this.#fs, this.path(name), this.#files.pairs.has(name))))
+      await this.lock.confirm();
+    this.#files.pairs.delete(name);
     this.#uncut.delete(name);
     this.deadLetters.settled(name);
     this.pendingEvents -= events;
@@ -273,25 +287,11 @@ export class AppendLog extends LogCounts implements EventLog {
   }
 
   async #close(): Promise<void> {
+    await this.#compressor.close();
     await this.writer.close();
     const parts = [this.ids, this.#quarantine, this.deadLetters, this.#reserve];
     await Promise.all(parts.map(async (part) => part?.close()));
     await this.#directorySync.ended();
     await this.lock.release();
   }
-}
-
-/** A file of this run in memory, which says how long it is, as the directory may not. A batch is copied when its turn comes. */
-function cached(runId: string, name: string, file: CachedFile): StoredBatch {
-  const { events, bytes: logBytes, starts } = file;
-  const parts = [...file.parts]; // the cache empties its own
-  const end = { line: events, events, at: logBytes, textAt: 0 };
-  const batches = file.isShared ? batchesBetween(starts, end) : [];
-  const { bytes, contexts } = unmarkedLines(file.isShared ? [] : parts);
-  const about = { name, key: keyOf(runId, name, NONE) };
-  const pieces = heldBatches(about, batches, ({ start, end: { at } }) =>
-    unmarkedLines(linesBetween(parts, start.at, at)),
-  );
-  const key = (): string => keyOf(runId, name, bytes);
-  return new StoredBatch({ name, key, events, bytes, contexts }, logBytes, pieces);
 }

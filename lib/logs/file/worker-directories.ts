@@ -27,8 +27,8 @@ export async function workersWithDirectory(
 
 /** Whether a log directory holds batches or dead letters. */
 export async function holdsEvents(dir: string, fs: FileSystem = nodeFileSystem): Promise<boolean> {
-  const hasBatches = await lookAtBatches(fs, dir, async (names) => {
-    for await (const name of names) return name !== '';
+  const hasBatches = await lookAtBatches(fs, dir, async (files) => {
+    for await (const file of files) return file.name !== '';
     return false;
   });
   return hasBatches || (await deadLetterFiles(fs, dir)).length > 0;

@@ -9,8 +9,8 @@ import { keyFamilies } from './key-families.js';
 import { pauseFamilies } from './pause-families.js';
 import { processFamilies, workerFamilies } from './process-families.js';
 import type { ProcessStatistics } from './process-statistics.js';
+import { eventLogFamilies } from './event-log-families.js';
 import { REFUSALS } from './refusals.js';
-import { replicaFamilies } from './replica-families.js';
 import { spanFamilies } from './span-families.js';
 
 export interface Sources {
@@ -37,7 +37,7 @@ export function families(sources: Sources): Family[] {
     ...doorFamilies(sources),
     ...logFamilies(sources),
     ...sinkFamilies(sources),
-    ...[pauseFamilies, replicaFamilies].flatMap((familiesOf) => familiesOf(sources.statistics)),
+    ...[pauseFamilies, eventLogFamilies].flatMap((familiesOf) => familiesOf(sources.statistics)),
     ...spanFamilies(sources.door.counts.spans),
     ...processFamilies(sources.process),
     ...workerFamilies(1, 1, 0),
