@@ -39,6 +39,7 @@ export const STREAM_MUTANTS: readonly Mutant[] = [
       },
     ],
     violates: /was refused with BACKLOG_FULL (and came to the sink all the same|after the sink got it)/,
+    from: 2000,
   },
   {
     name: 'says that nobody took an event that a server may have',
@@ -112,7 +113,7 @@ export const STREAM_MUTANTS: readonly Mutant[] = [
       },
     ],
     violates: /was damaged, and its line is lost/,
-    from: 3050,
+    from: 9320,
   },
   {
     name: 'lets messages pass in the order in which they come',
