@@ -117,19 +117,17 @@ export function checkLogSettings(
   settings: LogSettings & {
     readonly sinkConcurrency: number;
     readonly workers: number;
-    readonly idWindowMs: number | null;
     readonly deliverAllMs: number;
   },
 ): void {
   checkLogPlace(settings);
-  const { log, logOrder, sinkConcurrency, workers, idWindowMs, deliverAllMs } = settings;
+  const { log, logOrder, sinkConcurrency, workers, deliverAllMs } = settings;
   if (log !== 'jetstream') {
     if (logOrder) throw invalid('--log-order needs --log jetstream: files are delivered in their order');
     return;
   }
   if (workers > 1) throw invalid('--log jetstream needs --workers 1: start more instances instead');
   if (logOrder && sinkConcurrency > 1) throw invalid('--log-order needs --sink-concurrency 1');
-  if (idWindowMs !== null && idWindowMs > 0) throw invalid('--id-window needs --log file');
   if (deliverAllMs > 0)
     throw invalid('--deliver-all needs --log file: other instances deliver what is in a stream');
 }

@@ -679,7 +679,7 @@ export const MUTANTS: readonly Mutant[] = [
     edits: [
       {
         file: 'lib/intake/id-intake.ts',
-        find: 'if (error === null) table.keep(place, nowS);',
+        find: "if (error === null && fresh.findingOf(index) !== 'conflict') table.keep(place, nowS);",
         replace: 'if (error !== undefined) table.keep(place, nowS);',
       },
     ],
@@ -800,7 +800,7 @@ export const MUTANTS: readonly Mutant[] = [
     breaks: 'N14',
     edits: [
       {
-        file: 'lib/event/event-ids.ts',
+        file: 'lib/event/id-scope.ts',
         find: 'return [hash.a, hash.b, hash.c];',
         replace: 'return [0, 0, 0];',
       },
