@@ -46,7 +46,8 @@ export async function openAppendLog(
     throw invalid(`The sources ${same.join(' and ')} cannot both have an id window: give one another name`);
   const windowMs = Math.max(...idRules.map((rule) => rule.windowMs));
   const ids = sources.length > 0 ? { sources, windowMs, idsMax: settings.idWindowMax } : null;
-  const bounds = { recentBytesMax, deadLettersBytesMax, fileEvents, fileBytes, ids };
+  const retention = { ageMs: settings.retainMs, bytesMax: settings.retainBytesMax };
+  const bounds = { recentBytesMax, deadLettersBytesMax, fileEvents, fileBytes, ids, retention };
   return openForSink({ dir, fsync, reporter, ...bounds, ...(fs && { fs }) }, sink, discardBacklog);
 }
 

@@ -11,16 +11,16 @@ import type { Batch, PendingBatch, SettledBatch } from '../../seams/batch.js';
 import { StoredBatch } from '../../seams/batch.js';
 import { keyOf } from '../../seams/batch-key.js';
 import type { BatchEnd, EventLog, Group, LogSpace, PartEnded } from '../../seams/event-log.js';
+import type { RetainedUsage } from '../../seams/retention.js';
 import type { AppendLogOptions } from './append-log-options.js';
 import { DeadLetters } from './aside/dead-letters.js';
 import { Quarantine } from './aside/quarantine.js';
 import { Backlog } from './backlog.js';
 import { BatchNames, compareBatchNames } from './batch-name.js';
 import { BatchReader } from './batch-reader.js';
-import { batchesBetween, heldBatches } from './batches-in-file.js';
+import { heldBatches } from './batches-in-file.js';
 import type { BatchSums } from './batch-sums.js';
-import { blockBytes, unmarkedLines } from './checksum.js';
-import { unlink } from './closing.js';
+import { blockBytes } from './checksum.js';
 import { BLOCK_BYTES, diskBytes } from './disk-blocks.js';
 import { PROBE_FILE, probeDisk } from './disk-probe.js';
 import { DiskUsageReader } from './disk-usage.js';
@@ -39,11 +39,11 @@ import { FILE_BOUNDS } from './large-file.js';
 import type { FilePiece } from './large-file.js';
 import { LogCounts } from './log-counts.js';
 import { Reserve } from './reserve.js';
+import { RetainedFiles } from './retained/retained-files.js';
 import { BATCH_MARK_BYTES, newRunId } from './run-mark.js';
 import { sealedFiles, sumsOfBatches } from './sealed-files.js';
 import type { KnownFiles } from './sealed-files.js';
-import { linesBetween, WriteCache } from './write-cache.js';
-import type { CachedFile } from './write-cache.js';
+import { cachedBatch, WriteCache } from './write-cache.js';
 
 const NONE = Buffer.alloc(0);
 
@@ -69,6 +69,7 @@ export class AppendLog extends LogCounts implements EventLog {
   readonly #quarantine: Quarantine;
   readonly #reader: BatchReader;
   readonly #reserve: Reserve;
+  readonly #retained: RetainedFiles;
   readonly #space: DiskUsageReader;
   /** Includes the sizes of leftover files that were not listed yet. */
   readonly #known: KnownFiles;
@@ -108,10 +109,13 @@ export class AppendLog extends LogCounts implements EventLog {
     this.#cache = new WriteCache(options.recentBytesMax ?? 0, bounds.wholeMax);
     this.#names = new BatchNames(found.newest);
     this.#directorySync = new DirectorySync(async () => lock.flushNames());
-    this.#reserve = new Reserve(fs, dir, this.#directorySync);
     this.#space = new DiskUsageReader(fs, dir);
     const confirmLock = async (): Promise<void> => lock.confirm();
-    const parties = { fs, logDir: dir, logNames: this.#directorySync, reserve: this.#reserve, confirmLock };
+    const ofDir = { fs, logDir: dir, logNames: this.#directorySync, confirmLock };
+    const retained = new RetainedFiles({ ...ofDir, reporter, retention: options.retention });
+    this.#retained = retained;
+    this.#reserve = new Reserve(fs, dir, this.#directorySync, async (work) => retained.withRoom(work));
+    const parties = { ...ofDir, reserve: this.#reserve };
     this.#quarantine = new Quarantine(parties);
     const reading = { bounds, quarantine: this.#quarantine, confirmGone: confirmLock };
     this.#reader = new BatchReader({ fs, dir, reporter, ...reading });
@@ -127,6 +131,7 @@ export class AppendLog extends LogCounts implements EventLog {
       names: this.#names,
       directorySync: this.#directorySync,
       reserve: this.#reserve,
+      retained,
       cache: this.#cache,
       ids: this.ids,
       runId: this.runId,
@@ -149,6 +154,10 @@ export class AppendLog extends LogCounts implements EventLog {
     return this.#backlog?.oldestBornMs ?? this.writer.openBornMs;
   }
 
+  get retained(): RetainedUsage {
+    return this.#retained.usage;
+  }
+
   path(name: string): string {
     return `${this.#prefix}${name}`;
   }
@@ -159,9 +168,11 @@ export class AppendLog extends LogCounts implements EventLog {
 
   async probe(bytes: number): Promise<void> {
     await this.lock.confirm();
-    await this.#reserve.hold();
     const flushes = this.#options.fsync === 'always';
-    await probeDisk(this.#fs, this.path(PROBE_FILE), this.writer.confirmName(), flushes, bytes);
+    await this.#retained.withRoom(async () => {
+      await this.#reserve.hold();
+      await probeDisk(this.#fs, this.path(PROBE_FILE), this.writer.confirmName(), flushes, bytes);
+    });
   }
 
   async space(): Promise<LogSpace> {
@@ -226,7 +237,7 @@ export class AppendLog extends LogCounts implements EventLog {
     const recent = this.#cache.read(name);
     if (recent !== null) {
       this.countRead(batch, { events: recent.events, quarantined: 0, torn: false });
-      return cached(this.runId, name, recent);
+      return cachedBatch(this.runId, name, recent);
     }
     await this.lock.confirmIfLost();
     const read = await this.#reader.read(batch);
@@ -259,7 +270,7 @@ export class AppendLog extends LogCounts implements EventLog {
     // a server with the lock may have a file of this name, or have left letters of this one to be written again (new-copy.ts)
     await this.lock.confirm();
     this.#cache.delete(name);
-    if (!(await unlink(this.#fs, this.path(name)))) await this.lock.confirm();
+    if (!(await this.#retained.take(name, events, logBytes))) await this.lock.confirm();
     this.#uncut.delete(name);
     this.deadLetters.settled(name);
     this.pendingEvents -= events;
@@ -274,25 +285,9 @@ export class AppendLog extends LogCounts implements EventLog {
 
   async #close(): Promise<void> {
     await this.writer.close();
-    const parts = [this.ids, this.#quarantine, this.deadLetters, this.#reserve];
+    const parts = [this.ids, this.#quarantine, this.deadLetters, this.#reserve, this.#retained];
     await Promise.all(parts.map(async (part) => part?.close()));
     await this.#directorySync.ended();
     await this.lock.release();
   }
-}
-
-/** A file of this run in memory, which says how long it is, as the directory may not. A batch is copied when its turn comes. */
-function cached(runId: string, name: string, file: CachedFile): StoredBatch {
-  const { events, bytes: logBytes, starts } = file;
-  const parts = [...file.parts]; // the cache empties its own
-  const end = { line: events, events, at: logBytes, textAt: 0 };
-  const batches = file.isShared ? batchesBetween(starts, end) : [];
-  const bytes = file.isShared ? NONE : unmarkedLines(parts).bytes;
-  const about = { name, key: keyOf(runId, name, NONE) };
-  const pieces = heldBatches(
-    about,
-    batches,
-    (batch) => unmarkedLines(linesBetween(parts, batch.start.at, batch.end.at)).bytes,
-  );
-  return new StoredBatch({ name, key: () => keyOf(runId, name, bytes), events, bytes }, logBytes, pieces);
 }

@@ -14,6 +14,7 @@ import { QUARANTINE } from './aside/quarantine.js';
 import { isCopyName } from './ids/copy-name.js';
 import { ID_WINDOW } from './ids/segment-name.js';
 import { RESERVE_FILE } from './reserve.js';
+import { RETAINED } from './retained/retained-name.js';
 import { count } from '../../base/words.js';
 import { isWorkerDirectory } from './worker-name.js';
 
@@ -29,6 +30,7 @@ const OURS: ReadonlySet<string> = new Set([
   QUARANTINE,
   DEAD_LETTERS,
   ID_WINDOW,
+  RETAINED,
   OPERATIONS,
   EARLIER_OPERATIONS,
   '.gitignore',
