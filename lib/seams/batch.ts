@@ -1,4 +1,6 @@
 import type { Event } from '../event/event.js';
+import { NO_CONTEXTS } from './event-contexts.js';
+import type { EventContexts } from './event-contexts.js';
 
 /** A batch that is in the log and not settled, or several that leave it together. */
 export interface PendingBatch {
@@ -28,6 +30,8 @@ export interface BatchContent {
   readonly key: string | (() => string);
   readonly events: number;
   readonly bytes: Buffer<ArrayBuffer>;
+  /** Without: none of its events has one. */
+  readonly contexts?: EventContexts;
 }
 
 /** A batch as a sink gets it. Iterating over it parses its events one by one. */
@@ -46,6 +50,8 @@ export class Batch implements Iterable<Event> {
   readonly events: number;
   /** NDJSON: one event per line, each ended by LF. Numbers have all their digits, as they were sent. */
   readonly bytes: Buffer<ArrayBuffer>;
+  /** What came beside each event, by its place in the batch; empty if none has a context. */
+  readonly contexts: EventContexts;
   #key: BatchContent['key'];
 
   /**
@@ -60,12 +66,13 @@ export class Batch implements Iterable<Event> {
     },
   };
 
-  constructor({ name, key, events, bytes }: BatchContent) {
+  constructor({ name, key, events, bytes, contexts = NO_CONTEXTS }: BatchContent) {
     this.name = name;
     this.#key = key;
     Object.defineProperty(this, 'key', Batch.#KEY);
     this.events = events;
     this.bytes = bytes;
+    this.contexts = contexts;
   }
 
   /** As `JSON.parse` reads them: an integer of more than 15 digits may lose precision. */

@@ -57,10 +57,10 @@ const MOMENT = /^\d{4}-\d\d-\d\d(?:T\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|[+-]\d\d:\
 
 /** A date and time with its zone, a date (its start in UTC), or a span of time before now: `2h`. */
 export const moment: Check<Moment> = (given) => {
-  const text = String(given);
-  const span = /^-?(\d+[a-z]+)$/.exec(text)?.[1] ?? '';
-  const ms = MOMENT.test(text) ? Date.parse(text) : Date.now() - spanMs(span);
-  if (!Number.isNaN(ms)) return { text, ms };
+  const said = String(given);
+  const span = /^-?(\d+[a-z]+)$/.exec(said)?.[1] ?? '';
+  const ms = MOMENT.test(said) ? Date.parse(said) : Date.now() - spanMs(span);
+  if (!Number.isNaN(ms)) return { text: said, ms };
   throw new CheckError(
     'must be a time like 2026-11-01T08:00:00Z, a date like 2026-11-01, or 2h for 2 hours ago',
   );

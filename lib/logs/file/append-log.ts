@@ -18,9 +18,11 @@ import { Quarantine } from './aside/quarantine.js';
 import { Backlog } from './backlog.js';
 import { BatchNames, compareBatchNames } from './batch-name.js';
 import { BatchReader } from './batch-reader.js';
-import { heldBatches } from './batches-in-file.js';
+import { heldBatches, linesIn } from './batches-in-file.js';
 import type { BatchSums } from './batch-sums.js';
+import { cachedBatch } from './cached-file.js';
 import { blockBytes } from './checksum.js';
+import { CONTEXT_BYTES_MORE } from './context-mark.js';
 import { BLOCK_BYTES, diskBytes } from './disk-blocks.js';
 import { PROBE_FILE, probeDisk } from './disk-probe.js';
 import { DiskUsageReader } from './disk-usage.js';
@@ -43,7 +45,7 @@ import { RetainedFiles } from './retained/retained-files.js';
 import { BATCH_MARK_BYTES, newRunId } from './run-mark.js';
 import { sealedFiles, sumsOfBatches } from './sealed-files.js';
 import type { KnownFiles } from './sealed-files.js';
-import { cachedBatch, WriteCache } from './write-cache.js';
+import { WriteCache } from './write-cache.js';
 
 const NONE = Buffer.alloc(0);
 
@@ -52,8 +54,8 @@ export class AppendLog extends LogCounts implements EventLog {
   /** The directory, as set. */
   readonly place: string;
   readonly #prefix: string;
-  /** The mark of the run, and the rest of the last block. */
-  readonly batchBytesMost = BATCH_MARK_BYTES + BLOCK_BYTES - 1;
+  /** The mark of the run, that of a context, and the rest of the last block. */
+  readonly batchBytesMost = BATCH_MARK_BYTES + CONTEXT_BYTES_MORE + BLOCK_BYTES - 1;
   readonly bytesOf = blockBytes;
   readonly compare = compareBatchNames;
   /** The random id of this run. */
@@ -241,18 +243,16 @@ export class AppendLog extends LogCounts implements EventLog {
     }
     await this.lock.confirmIfLost();
     const read = await this.#reader.read(batch);
-    const { runId, events, bytes } = read;
+    const { runId, events, bytes, contexts } = read;
     this.countRead(batch, read);
     const about = { name, key: keyOf(runId, name, NONE) };
-    const held = heldBatches(about, read.batches, ({ start, end }) =>
-      bytes.subarray(start.textAt, end.textAt),
-    );
+    const held = heldBatches(about, read.batches, (each) => linesIn(read, each));
     const pieces = read.pieces.map((piece) => ({
       events: piece.events,
       read: async () => this.#readPiece(about, piece),
     }));
     const key = (): string => keyOf(runId, name, bytes);
-    return new StoredBatch({ name, key, events, bytes }, logBytes, [...held, ...pieces]);
+    return new StoredBatch({ name, key, events, bytes, contexts }, logBytes, [...held, ...pieces]);
   }
 
   async #readPiece(batch: Pick<Batch, 'name' | 'key'>, piece: FilePiece): Promise<Batch> {

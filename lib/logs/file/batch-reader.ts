@@ -3,6 +3,8 @@ import { systemCode } from '../../base/errors.js';
 import type { Reporter } from '../../base/reporter.js';
 import { Batch } from '../../seams/batch.js';
 import type { PendingBatch } from '../../seams/batch.js';
+import { NO_CONTEXTS } from '../../seams/event-contexts.js';
+import type { EventContexts } from '../../seams/event-contexts.js';
 import { readBatchLines } from './batch-lines.js';
 import { BeingWritten, readExpected, statsOf, withOpen } from './file-system.js';
 import type { FileSystem } from './file-system.js';
@@ -28,6 +30,7 @@ export interface ReadCounts {
 export interface BatchContent extends ReadCounts {
   /** Its sound events, as NDJSON; empty if they are read in pieces. */
   readonly bytes: Buffer<ArrayBuffer>;
+  readonly contexts: EventContexts;
   /** The batches of a file of several, if its events are in `bytes`. */
   readonly batches: readonly BatchInFile[];
   /** The pieces of a large file; empty for any other. */
@@ -49,7 +52,8 @@ export interface BatchReaderOptions {
 type Found = Pick<LargeFile, 'events' | 'damagedLines' | 'aside' | 'tornBytes' | 'lastBreakLost'>;
 
 const NONE = Buffer.alloc(0);
-const NOTHING = { bytes: NONE, batches: [], pieces: [], events: 0, runId: null, quarantined: 0, torn: false };
+const NO_LINES = { bytes: NONE, contexts: NO_CONTEXTS, batches: [] };
+const NOTHING = { ...NO_LINES, pieces: [], events: 0, runId: null, quarantined: 0, torn: false };
 
 /** Reads batch files. Damaged lines are set aside first (N7), a torn end is dropped; both are reported. */
 export class BatchReader {
@@ -100,34 +104,35 @@ export class BatchReader {
     const file = await readExpected(fs, path, logBytes, acknowledgedBytes, leftover);
     const sound = file.length < (acknowledgedBytes ?? 0) ? null : soundLines(file);
     if (sound !== null) {
-      const { bytes, runId, events, starts } = sound;
+      const { bytes, runId, events, contexts, starts } = sound;
       const end = { line: events, events, at: file.length, textAt: bytes.length };
       return {
         runId,
         events,
         quarantined: 0,
         torn: false,
-        ...this.#inBatches(bytes, batchesBetween(starts, end)),
+        ...this.#inBatches(bytes, contexts, batchesBetween(starts, end)),
       };
     }
-    const { bytes, runId, damaged, starts, ...found } = readBatchLines(file, isWhole(batch));
+    const { bytes, contexts, runId, damaged, starts, ...found } = readBatchLines(file, isWhole(batch));
     const aside = damaged.length > 0 ? await quarantine.setAside(name, damaged) : '';
     this.#tell(batch, { ...found, damagedLines: damaged.length, aside }, file.length);
     const { events, tornBytes } = found;
     const line = events + damaged.length;
     const end = { line, events, at: file.length - tornBytes, textAt: bytes.length };
-    const batches = this.#inBatches(bytes, batchesBetween(starts, end));
+    const batches = this.#inBatches(bytes, contexts, batchesBetween(starts, end));
     return { runId, events, quarantined: damaged.length, torn: tornBytes > 0, ...batches };
   }
 
   /** The events of a file, or its batches as pieces if memory is not to hold all of them. */
   #inBatches(
     bytes: Buffer<ArrayBuffer>,
+    contexts: EventContexts,
     batches: readonly BatchInFile[],
-  ): Pick<BatchContent, 'bytes' | 'batches' | 'pieces'> {
+  ): Pick<BatchContent, 'bytes' | 'contexts' | 'batches' | 'pieces'> {
     if (batches.length > 0 && bytes.length > this.#options.bounds.piece)
-      return { bytes: NONE, batches: [], pieces: batches.map(pieceOf) };
-    return { bytes, batches, pieces: [] };
+      return { ...NO_LINES, pieces: batches.map(pieceOf) };
+    return { bytes, contexts, batches, pieces: [] };
   }
 
   async #readLarge(path: string, batch: PendingBatch): Promise<BatchContent> {
@@ -144,8 +149,7 @@ export class BatchReader {
       this.#tell(batch, found, length);
       const { events, runId, pieces, damagedLines, tornBytes } = found;
       return {
-        bytes: NONE,
-        batches: [],
+        ...NO_LINES,
         pieces,
         events,
         runId,

@@ -103,7 +103,8 @@ export async function inspectLarge(
 /** A batch of a file of several, as a piece that is read by itself. */
 export function pieceOf({ from, to, events, start, end }: BatchInFile): FilePiece {
   const isFirst = start.at === 0;
-  return { hasMarks: true, isFirst, at: start.at, length: end.at - start.at, from, to, events };
+  const lines = { hasMarks: true, isFirst, traceBefore: null };
+  return { ...lines, at: start.at, length: end.at - start.at, from, to, events };
 }
 
 /** A part of a file, and what it holds. */
@@ -136,9 +137,12 @@ export async function* readInParts(
     if (search.isSure) break;
   }
   const { hasMarks } = search;
+  let traceBefore: string | null = null;
   for await (const { at, bytes, isPartOfLine } of partsOf(fs, fd, size, bounds)) {
-    const lines = { hasMarks, isFirst: at === 0 };
-    yield { at, bytes, lines, read: isPartOfLine ? null : readBatchLines(bytes, isAcknowledged, lines) };
+    const lines: LinesPart = { hasMarks, isFirst: at === 0, traceBefore };
+    const read = isPartOfLine ? null : readBatchLines(bytes, isAcknowledged, lines);
+    traceBefore = read?.traceAfter ?? traceBefore;
+    yield { at, bytes, lines, read };
   }
 }
 
@@ -150,9 +154,10 @@ export async function readPiece(
   piece: FilePiece,
 ): Promise<PieceContent> {
   const lines = await readAt(fs, fd, piece.at, piece.length);
-  const { bytes, events, damaged } = readBatchLines(lines, true, piece);
+  const { bytes, events, contexts, damaged } = readBatchLines(lines, true, piece);
   const range = rangeText(piece);
-  const batch = new Batch({ name: `${name}${range}`, key: partKey(key, range, bytes), events, bytes });
+  const about = { name: `${name}${range}`, key: partKey(key, range, bytes) };
+  const batch = new Batch({ ...about, events, bytes, contexts });
   return { batch, damaged, missing: piece.length - lines.length };
 }
 

@@ -1,11 +1,5 @@
 import type { BatchFile } from './batch-file.js';
-import { batchesBetween, heldBatches } from './batches-in-file.js';
 import type { BatchStart } from './batches-in-file.js';
-import { unmarkedLines } from './checksum.js';
-import { keyOf } from '../../seams/batch-key.js';
-import { StoredBatch } from '../../seams/batch.js';
-
-const NONE = Buffer.alloc(0);
 
 /** A sealed file that is in memory. */
 export interface CachedFile {
@@ -93,20 +87,4 @@ export function linesBetween(parts: readonly Buffer[], from: number, to: number)
     start += part.length;
   }
   return lines;
-}
-
-/** A file of this run in memory, which says how long it is, as the directory may not. A batch is copied when its turn comes. */
-export function cachedBatch(runId: string, name: string, file: CachedFile): StoredBatch {
-  const { events, bytes: logBytes, starts } = file;
-  const parts = [...file.parts]; // the cache empties its own
-  const end = { line: events, events, at: logBytes, textAt: 0 };
-  const batches = file.isShared ? batchesBetween(starts, end) : [];
-  const bytes = file.isShared ? NONE : unmarkedLines(parts).bytes;
-  const about = { name, key: keyOf(runId, name, NONE) };
-  const pieces = heldBatches(
-    about,
-    batches,
-    (batch) => unmarkedLines(linesBetween(parts, batch.start.at, batch.end.at)).bytes,
-  );
-  return new StoredBatch({ name, key: () => keyOf(runId, name, bytes), events, bytes }, logBytes, pieces);
 }

@@ -111,7 +111,7 @@ function addIds(
   const add = (line: Buffer<ArrayBuffer> | null): void => {
     const marks = line === null ? null : marksAt(line, 0, line.length);
     if (line === null || marks === null || marks.id === 0) return;
-    const markAt = line.length - marks.run - marks.id;
+    const markAt = line.length - marks.run - marks.context - marks.id;
     const mark = line.subarray(markAt, markAt + marks.id);
     const source = tags.get(readIdMark(line.subarray(0, markAt), mark, hash, words));
     if (source !== undefined) ids.addWords(source, words);
