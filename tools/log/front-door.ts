@@ -101,6 +101,11 @@ export function nextBody<T extends WithEvent>(waiting: readonly T[]): T[] {
   return body;
 }
 
+/** Whether this many events fill a request. */
+export function fillBody(events: number, bytes: number): boolean {
+  return events >= BODY_EVENTS_MAX || bytes >= BODY_BYTES_MAX;
+}
+
 /** Sends events to a running server, as any client does. */
 export class FrontDoor {
   readonly #options: FrontDoorOptions;

@@ -22,6 +22,9 @@ import { isWorkerDirectory } from './worker-name.js';
 export const OPERATIONS = 'operations.jsonl';
 export const EARLIER_OPERATIONS = 'operations.1.jsonl';
 
+/** How far a replay of retained files has come. */
+export const REPLAY_FILE = 'replay.jsonl';
+
 /** Forebay's own names in a log directory, besides batch files. */
 const OURS: ReadonlySet<string> = new Set([
   LOCK_FILE,
@@ -33,6 +36,7 @@ const OURS: ReadonlySet<string> = new Set([
   RETAINED,
   OPERATIONS,
   EARLIER_OPERATIONS,
+  REPLAY_FILE,
   '.gitignore',
 ]);
 

@@ -50,7 +50,12 @@ export function bySettled(a: RetainedName, b: RetainedName): number {
   return a.settledMs - b.settledMs || byArrival(a, b);
 }
 
-/** The order of replay. */
+/** The order of replay. It is the same for a file whether it is compressed or not. */
 export function byArrival(a: RetainedName, b: RetainedName): number {
-  return compareBatchNames(a.batch, b.batch) || a.settledMs - b.settledMs || (a.file < b.file ? -1 : 1);
+  return compareBatchNames(a.batch, b.batch) || compareTexts(uncompressed(a.file), uncompressed(b.file));
+}
+
+function compareTexts(a: string, b: string): number {
+  if (a === b) return 0;
+  return a < b ? -1 : 1;
 }
