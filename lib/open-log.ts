@@ -47,7 +47,16 @@ export async function openAppendLog(
   const windowMs = Math.max(...idRules.map((rule) => rule.windowMs));
   const ids = sources.length > 0 ? { sources, windowMs, idsMax: settings.idWindowMax } : null;
   const retention = { ageMs: settings.retainMs, bytesMax: settings.retainBytesMax };
-  const bounds = { recentBytesMax, deadLettersBytesMax, fileEvents, fileBytes, ids, retention };
+  const compressAfterMs = settings.logCompress === 'on' ? settings.logCompressAfterMs : null;
+  const bounds = {
+    recentBytesMax,
+    deadLettersBytesMax,
+    fileEvents,
+    fileBytes,
+    ids,
+    retention,
+    compressAfterMs,
+  };
   return openForSink({ dir, fsync, reporter, ...bounds, ...(fs && { fs }) }, sink, discardBacklog);
 }
 

@@ -20,6 +20,16 @@ export interface PendingBatch {
    * place. `null`: nothing.
    */
   readonly past: 'read' | 'offered' | null;
+  /** Set if the log keeps it compressed. */
+  readonly compressed?: Compressed | undefined;
+}
+
+/** How a log keeps a batch compressed. */
+export interface Compressed {
+  /** What the name of its file has after that of the batch. */
+  readonly ending: string;
+  /** What it takes in memory when it is read, in bytes; about, if that is not known before. */
+  readonly readBytes: number;
 }
 
 const LINE_FEED = 0x0a;

@@ -100,6 +100,20 @@ export const PIPELINE_SETTINGS = {
     help: 'the same bound in bytes',
     check: bytes(1),
   },
+  logCompress: {
+    flag: 'log-compress',
+    initial: 'on',
+    unit: 'on|off',
+    help: 'compress files in the log directory that wait for the sink: --backlog-max counts what they take then',
+    check: oneOf('on', 'off'),
+  },
+  logCompressAfterMs: {
+    flag: 'log-compress-after',
+    initial: 5000,
+    unit: 'MS',
+    help: 'how long a file waits before it is compressed; none is if the sink takes all within that time',
+    check: milliseconds(0),
+  },
   idWindowMs: {
     flag: 'id-window',
     initial: null,

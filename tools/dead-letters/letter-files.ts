@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import { batchOf, DEAD_LETTERS, deadLetterFiles } from '../../lib/logs/file/aside/letter-files.js';
 import { unlink } from '../../lib/logs/file/closing.js';
+import { hasBatchFile } from '../../lib/logs/file/compressed/forms.js';
 import { call, callVoid, flushDirectory, statsOf, writeAll } from '../../lib/logs/file/file-system.js';
 import { FILE_BOUNDS } from '../../lib/logs/file/large-file.js';
 import type { FileBounds } from '../../lib/logs/file/large-file.js';
@@ -147,8 +148,7 @@ export class LetterFiles implements LetterStore {
    * @throws Error if its batch file still exists, so that the server may write it again
    */
   async take(name: string, isWanted: (letter: Letter) => boolean): Promise<string | null> {
-    const batch = join(this.#logDir, batchOf(name));
-    if ((await statsOf(this.#fs, batch)) !== null)
+    if (await hasBatchFile(this.#fs, this.#logDir, batchOf(name)))
       throw new Error(`${name} is left alone: the batch is still being delivered`);
     for await (const { letters } of this.#partsOf(name)) {
       if (letters.some(isWanted)) return this.#rename(name);

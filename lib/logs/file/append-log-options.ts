@@ -30,4 +30,6 @@ export interface AppendLogOptions {
   readonly retention?: Retention;
   /** Sources whose ids are kept; none by default. */
   readonly ids?: KeptIds | null;
+  /** How long a batch waits before its file is compressed, in milliseconds; `null`: none is. Default: `null`. */
+  readonly compressAfterMs?: number | null;
 }

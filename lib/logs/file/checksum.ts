@@ -119,12 +119,19 @@ export interface UnmarkedLines {
  * by one.
  */
 export function soundLines(file: Buffer<ArrayBuffer>): UnmarkedLines | null {
+  return countSound(file) === null ? null : withoutMarks(file);
+}
+
+/** How many lines these are; `null` unless all marks fit and a line feed ends them. */
+export function countSound(lines: Buffer): number | null {
   let start = 0;
-  for (let end = file.indexOf(LINE_FEED); end !== -1; end = file.indexOf(LINE_FEED, start)) {
-    if (!isSound(file, start, end)) return null;
+  let count = 0;
+  for (let end = lines.indexOf(LINE_FEED); end !== -1; end = lines.indexOf(LINE_FEED, start)) {
+    if (!isSound(lines, start, end)) return null;
     start = end + 1;
+    count++;
   }
-  return start === file.length ? withoutMarks(file) : null;
+  return start === lines.length ? count : null;
 }
 
 /** Sound lines from the start of a file, without their marks. */

@@ -28,8 +28,8 @@ export async function workersWithDirectory(
 
 /** Whether a log directory holds batches, dead letters or retained files: someone has to look after these. */
 export async function holdsEvents(dir: string, fs: FileSystem = nodeFileSystem): Promise<boolean> {
-  const hasBatches = await lookAtBatches(fs, dir, async (names) => {
-    for await (const name of names) return name !== '';
+  const hasBatches = await lookAtBatches(fs, dir, async (files) => {
+    for await (const file of files) return file.name !== '';
     return false;
   });
   if (hasBatches || (await deadLetterFiles(fs, dir)).length > 0) return true;

@@ -2,7 +2,7 @@ import { basename, join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import { asError, systemCode } from '../../../lib/base/errors.js';
 import { count } from '../../../lib/base/words.js';
-import { parseRetained, RETAINED } from '../../../lib/logs/file/retained/retained-name.js';
+import { byArrival, parseRetained, RETAINED } from '../../../lib/logs/file/retained/retained-name.js';
 import type { RetainedName } from '../../../lib/logs/file/retained/retained-name.js';
 import { invalid } from '../../../lib/settings/setting-error.js';
 import { EXIT } from '../exit-code.js';
@@ -199,7 +199,7 @@ export class Replay {
       const folder = new RetainedFolder(fs, join(logDir, dir));
       const first = dir === from.dir && from.file !== null ? parseRetained(from.file) : null;
       for await (const file of folder.files(plan, first)) {
-        const isFirst = first !== null && first.file === file.file;
+        const isFirst = first !== null && byArrival(first, file) === 0;
         try {
           for await (const events of folder.events(file))
             for (const event of events)

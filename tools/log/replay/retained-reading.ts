@@ -4,9 +4,13 @@ import { aboutLetter } from '../../../lib/logs/file/aside/dead-letters.js';
 import { batchOf, DEAD_LETTERS, deadLetterFiles } from '../../../lib/logs/file/aside/letter-files.js';
 import type { FileSystem } from '../../../lib/logs/file/file-system.js';
 import { call, callVoid, readAll } from '../../../lib/logs/file/file-system.js';
+import type { Ending } from '../../../lib/logs/file/compressed/batch-file-name.js';
+import { CompressedView } from '../../../lib/logs/file/compressed/compressed-view.js';
+import { inAnyForm } from '../../../lib/logs/file/compressed/forms.js';
+import { plainView } from '../../../lib/logs/file/file-view.js';
 import { FILE_BOUNDS, readInParts } from '../../../lib/logs/file/large-file.js';
 import { firstRetained } from '../../../lib/logs/file/retained/retained-listing.js';
-import { byArrival, RETAINED } from '../../../lib/logs/file/retained/retained-name.js';
+import { byArrival, RETAINED, uncompressed } from '../../../lib/logs/file/retained/retained-name.js';
 import type { RetainedName } from '../../../lib/logs/file/retained/retained-name.js';
 import { timeOf } from '../../../lib/logs/file/batch-name.js';
 import { linesIn } from '../lines.js';
@@ -92,10 +96,16 @@ export class RetainedFolder {
   }
 
   async *#parts({ file }: RetainedName): AsyncGenerator<EventLine[], void> {
-    const fd = await this.#open(file);
+    const { fd, ending } = await this.#open(uncompressed(file));
     try {
       const { size } = await statsOfOpen(this.#fs, fd);
-      for await (const { bytes, read } of readInParts(this.#fs, fd, size, false, BOUNDS))
+      // damage was set aside when the batch was delivered, or came since
+      const options = { foreignMax: FILE_BOUNDS.wholeMax, setAside: async (): Promise<void> => undefined };
+      const view =
+        ending === ''
+          ? plainView(this.#fs, fd, size)
+          : await CompressedView.open(this.#fs, fd, size, ending, options);
+      for await (const { bytes, read } of readInParts(view, false, BOUNDS))
         if (read !== null) yield eventLines(bytes, read);
     } finally {
       await callVoid((done) => {
@@ -104,9 +114,13 @@ export class RetainedFolder {
     }
   }
 
-  async #open(file: string): Promise<number> {
-    return call<number>((done) => {
-      this.#fs.open(join(this.#logDir, RETAINED, file), 'r', done);
+  /** A server may compress it meanwhile. @throws the system's error; `ENOENT` if it is gone */
+  async #open(file: string): Promise<{ fd: number; ending: Ending | '' }> {
+    return inAnyForm('', async (ending) => {
+      const fd = await call<number>((done) => {
+        this.#fs.open(join(this.#logDir, RETAINED, `${file}${ending}`), 'r', done);
+      });
+      return { fd, ending };
     });
   }
 

@@ -67,8 +67,13 @@ export class RetainedCounts {
     if (why === 'disk') this.#gone = { files: this.#gone.files + 1, bytes: this.#gone.bytes + bytes };
   }
 
+  /** A file has become larger, or smaller. */
+  changed(bytes: number): void {
+    if (this.bytes !== null) this.bytes = Math.max(0, this.bytes + bytes);
+  }
+
   /** Counts all files. There may be hundreds of thousands. @throws the system's error */
-  async look(): Promise<void> {
+  async look(met: (file: string) => void): Promise<void> {
     const since = new Map([...this.#coming].map((file) => [file, 0]));
     this.#since = since;
     try {
@@ -85,6 +90,7 @@ export class RetainedCounts {
         };
         for await (const { file } of all) {
           if (this.#isStopped) break;
+          met(file);
           if (since.has(file) || names.push(file) < SIZES_AT_ONCE) continue;
           await measure();
           await new Promise((resolve) => {

@@ -4,21 +4,26 @@
  * by age, by size, and if the disk has no room: an event is not refused while one of them could go. Nothing here may keep a
  * batch in the log: what cannot be kept is deleted, counted and reported.
  */
+import type { Stats } from 'node:fs';
 import { join } from 'node:path';
 import { asError, systemCode } from '../../../base/errors.js';
 import type { Reporter } from '../../../base/reporter.js';
 import type { RetainedUsage, Retention } from '../../../seams/retention.js';
 import { Subdirectory } from '../aside/subdirectory.js';
 import type { SubdirectoryOwner } from '../aside/subdirectory.js';
-import { unlink } from '../closing.js';
+import type { Ending } from '../compressed/batch-file-name.js';
+import type { Compressor } from '../compressed/compressor.js';
+import { hasBatchFile, inAnyForm, unlinkBatch } from '../compressed/forms.js';
 import { diskBytes } from '../disk-blocks.js';
-import { callVoid, statsOf } from '../file-system.js';
+import { Exclusive } from '../exclusive.js';
+import { call, callVoid, statsOf } from '../file-system.js';
 import type { FileSystem } from '../file-system.js';
 import { isFull } from '../reserve.js';
 import { LookPace } from '../look-pace.js';
 import { isDiskLow } from './disk-room.js';
 import { OldestFiles } from './oldest-files.js';
-import { RETAINED, retainedName } from './retained-name.js';
+import { RetainedCompression } from './retained-compression.js';
+import { RETAINED, retainedName, uncompressed } from './retained-name.js';
 import { RetainedCounts } from './retained-counts.js';
 
 /** How often bounds are looked at, in milliseconds. The first time is after the start. */
@@ -37,6 +42,8 @@ export interface RetainedOptions extends Pick<
 > {
   readonly reporter: Reporter;
   readonly retention: Retention | undefined;
+  /** `null`: nothing is compressed. */
+  readonly compressor: Compressor | null;
 }
 
 const NONE: Retention = { ageMs: null, bytesMax: null };
@@ -49,6 +56,9 @@ export class RetainedFiles {
   readonly #subdirectory: Subdirectory;
   readonly #oldest: OldestFiles;
   readonly #counts: RetainedCounts;
+  readonly #compression: RetainedCompression | null;
+  /** A file changes its form, or goes. */
+  readonly #changes = new Exclusive();
   readonly #pace = new LookPace(LOOK_MS);
   readonly #timer: NodeJS.Timeout;
   #isMade = false;
@@ -65,6 +75,10 @@ export class RetainedFiles {
     this.#subdirectory = new Subdirectory(options, RETAINED);
     this.#oldest = new OldestFiles(fs, logDir);
     this.#counts = new RetainedCounts(fs, logDir, reporter);
+    const { compressor } = options;
+    const changes = this.#changes;
+    const shrunk = (from: number, to: number): void => this.#counts.changed(to - from);
+    this.#compression = compressor && new RetainedCompression({ ...options, compressor, changes, shrunk });
     this.#timer = setInterval(() => {
       this.#work();
     }, TICK_MS).unref();
@@ -76,23 +90,34 @@ export class RetainedFiles {
   }
 
   /**
-   * Takes a settled file off the log: keeps it, or deletes it if it has no events or is not to be kept. Nothing is flushed: if
-   * a power cut undoes it, the batch is sent again.
+   * Takes a settled batch off the log: keeps its file, or deletes it if it has no events or is not to be kept. Nothing is
+   * flushed: if a power cut undoes it, the batch is sent again.
    *
+   * @param counting the form that counts if the file is there twice
    * @returns whether it was there
    * @throws the system's error if it can be neither kept nor deleted
    */
-  async take(name: string, events: number, fileBytes: number): Promise<boolean> {
-    const path = join(this.#options.logDir, name);
+  async take(
+    name: string,
+    events: number,
+    fileBytes: number,
+    counting: Ending | '' | null = null,
+  ): Promise<boolean> {
     const { ageMs, bytesMax } = this.#retention;
+    let isKept = false;
     if (events > 0 && (ageMs !== null || bytesMax !== null)) {
+      const keep = async (ending: Ending | ''): Promise<void> =>
+        this.#keep(`${name}${ending}`, diskBytes(fileBytes));
       try {
-        return await this.withRoom(async () => this.#keep(path, name, diskBytes(fileBytes)));
+        await this.withRoom(async () => inAnyForm(counting ?? '', keep));
+        isKept = true;
       } catch (error) {
-        this.#counts.notKept(name, asError(error));
+        if (systemCode(error) !== 'ENOENT') this.#counts.notKept(name, asError(error));
       }
     }
-    return unlink(this.#fs, path);
+    if (isKept && counting === null) return true;
+    const path = join(this.#options.logDir, name);
+    return (await unlinkBatch(this.#fs, path, counting !== null)) || isKept;
   }
 
   /** Runs work on the disk, and again each time after retained files have made room. @throws the work's error */
@@ -122,40 +147,35 @@ export class RetainedFiles {
     await this.#giving;
   }
 
-  /** @returns whether the file was there */
-  async #keep(path: string, name: string, bytes: number): Promise<boolean> {
+  /** @throws the system's error; `ENOENT` if the file is gone */
+  async #keep(name: string, bytes: number): Promise<void> {
     if (!this.#isMade) await this.#subdirectory.ensure();
     this.#isMade = true;
-    const settledMs = Math.min(LAST_MS, Math.max(0, Date.now()));
-    const file = await this.#freeName(name, settledMs);
+    const file = await this.#freeName(name);
     this.#counts.adds(file);
     try {
       await callVoid((done) => {
-        this.#fs.rename(path, join(this.#dir, file), done);
+        this.#fs.rename(join(this.#options.logDir, name), join(this.#dir, file), done);
       });
     } catch (error) {
       this.#counts.added(file, null);
-      if (systemCode(error) !== 'ENOENT' || (await statsOf(this.#fs, path)) === null) {
-        if (systemCode(error) === 'ENOENT') return false;
-        throw error;
-      }
-      if ((await statsOf(this.#fs, this.#dir)) !== null) throw error;
+      if (systemCode(error) !== 'ENOENT' || (await statsOf(this.#fs, this.#dir)) !== null) throw error;
       this.#isMade = false; // someone has moved the folder away
-      return this.#keep(path, name, bytes);
+      await this.#keep(name, bytes);
+      return;
     }
     this.#counts.added(file, bytes);
     this.#oldest.added(file);
+    this.#compression?.offer(file);
     if ((this.#counts.bytes ?? 0) > (this.#retention.bytesMax ?? Infinity)) this.#work();
-    return true;
   }
 
   /** A name may come again in a later run, also within a second if the clock was set back: nothing is overwritten. */
-  async #freeName(name: string, settledMs: number): Promise<string> {
+  async #freeName(name: string): Promise<string> {
+    const settledMs = Math.min(LAST_MS, Math.max(0, Date.now()));
     for (let number = 1; ; number++) {
       const file = retainedName(name, settledMs, number);
-      const plain = join(this.#dir, file.replace(/\.gz$/, ''));
-      const there = await Promise.all([statsOf(this.#fs, plain), statsOf(this.#fs, `${plain}.gz`)]);
-      if (there.every((stats) => stats === null)) return file;
+      if (!(await hasBatchFile(this.#fs, this.#dir, uncompressed(file)))) return file;
     }
   }
 
@@ -171,7 +191,11 @@ export class RetainedFiles {
   }
 
   async #maintain(): Promise<void> {
-    if (this.#pace.isDue) await this.#pace.look(async () => this.#counts.look());
+    if (this.#pace.isDue)
+      await this.#pace.look(async () => {
+        await this.#counts.look((file) => this.#compression?.found(file));
+        await this.#compression?.begin();
+      });
     if (this.#counts.files !== 0) await this.#trim();
     this.#counts.report();
   }
@@ -206,16 +230,31 @@ export class RetainedFiles {
   async #deleteOldest(why: keyof RetainedUsage['deleted']): Promise<boolean> {
     const oldest = this.#oldest.shift();
     if (oldest === null) return true; // another call has it
-    const path = join(this.#dir, oldest.file);
+    const path = join(this.#dir, uncompressed(oldest.file));
     try {
       await this.#options.confirmLock();
-      const bytes = diskBytes((await statsOf(this.#fs, path))?.size ?? 0);
-      if (await unlink(this.#fs, path)) this.#counts.deletedOne(why, bytes);
+      await this.#changes.run(async () => {
+        const bytes = await this.#sizeOf(path);
+        if (await unlinkBatch(this.#fs, path, true)) this.#counts.deletedOne(why, diskBytes(bytes));
+      });
       return true;
     } catch (error) {
       this.#oldest.missed();
       this.#counts.failed('be deleted', asError(error));
       return false;
     }
+  }
+
+  /** Of a file in any form; 0 if it is gone. */
+  async #sizeOf(path: string): Promise<number> {
+    return inAnyForm('', async (ending) => {
+      const { size } = await call<Stats>((done) => {
+        this.#fs.lstat(`${path}${ending}`, done);
+      });
+      return size;
+    }).catch((error: unknown) => {
+      if (systemCode(error) === 'ENOENT') return 0;
+      throw error;
+    });
   }
 }

@@ -40,7 +40,7 @@ export function parseRetained(file: string): RetainedName | null {
   return isBatchName(batch) && isBatchName(ofSettled) ? { file, batch, settledMs: timeOf(ofSettled) } : null;
 }
 
-/** The same file, compressed or not: both are there while one takes the place of the other. */
+/** The name of a file as it was before it was compressed: both are there while one takes the place of the other. */
 export function uncompressed(file: string): string {
   return file.replace(COMPRESSED, '');
 }

@@ -26,7 +26,9 @@ const HOUR_MS = 3_600_000;
 
 function retainedFiles(dir: string): string[] {
   const folder = join(dir, 'retained');
-  return existsSync(folder) ? readdirSync(folder).toSorted() : [];
+  // without a copy that is just being made
+  const names = existsSync(folder) ? readdirSync(folder).filter((name) => parseRetained(name) !== null) : [];
+  return names.toSorted();
 }
 
 function retainedText(dir: string): string {
@@ -175,6 +177,39 @@ void t.test('what cannot be kept is deleted, counted and reported, and holds up 
   await deliver(running, 'd');
   t.match(retainedText(dir), /"id":"d"/, 'also if someone has taken the folder away');
   t.equal(running.forebay.statistics()?.retained?.unkept, 2);
+});
+
+void t.test('retained files are compressed one after the other, also those of an earlier run', async (t) => {
+  const dir = tempDir(t);
+  const options = { logDir: dir, retainMs: HOUR_MS, batchSize: 200, batchWaitMs: 5 } as const;
+  const write = async ({ forebay }: RunningForebay, name: string): Promise<void> => {
+    const before = forebay.counts().delivered;
+    await Promise.all(
+      Array.from({ length: 200 }, async (_, n) => forebay.write(eventText(`${name}${n}`, 'x'.repeat(100)))),
+    );
+    await until(() => forebay.counts().delivered === before + 200, `${name} is delivered`);
+  };
+  const first = await startForebay(t, { ...options, logCompress: 'off' });
+  await write(first, 'a');
+  await first.forebay.stop();
+  t.match(retainedFiles(dir), [/\.jsonl$/]);
+  const left = join(dir, 'retained', 'forebay.copy-0123456789abcdef');
+  writeFileSync(left, 'of a run that was killed');
+
+  const second = await startForebay(t, { ...options, logCompress: 'on' });
+  const areCompressed = (files: number): boolean => {
+    const names = retainedFiles(dir);
+    return names.length === files && names.every((name) => /\.jsonl\.(?:gz|zst)$/.test(name));
+  };
+  await until(() => areCompressed(1), 'the first is compressed');
+  t.notOk(existsSync(left));
+  await write(second, 'b');
+  await until(() => areCompressed(2), 'so is the second');
+  const usage = () => second.forebay.statistics()?.retained;
+  t.match(usage(), { files: 2, bytes: 2 * 4096 }, 'their size is that on disk');
+  t.intercept(Date, 'now', { value: () => Date.UTC(2100, 0, 1) });
+  await until(() => retainedFiles(dir).length === 0, 'they go like others');
+  t.match(usage(), { files: 0, bytes: 0, deleted: { age: 2 } });
 });
 
 void t.test('a file that cannot be deleted does not keep the others', async (t) => {
