@@ -127,7 +127,7 @@ export class Clients {
     const { time, random, trace } = this.#around;
     const number = this.#ledger.nextNumber();
     const id = `${client === null ? 'burst' : client.replace(' ', '')}-${number}`;
-    const text = eventText(random, id);
+    const text = eventText(random, id, this.#around.areEventsLarge);
     const event = this.#ledger.sent(id, expectedLine(text, Math.floor(time.wallMs)), client, number);
     trace.add(`  write ${id}, ${text.length} characters`);
     this.waiting.add(event);
@@ -157,7 +157,7 @@ export class Clients {
     const events = Array.from({ length: count }, () => {
       const number = this.#ledger.nextNumber();
       const id = `bulk-${number}`;
-      const text = eventText(random, id);
+      const text = eventText(random, id, this.#around.areEventsLarge);
       const line =
         number % WEBHOOKS_EVERY === 0 ? webhookLine(id, text) : expectedLine(text, Math.floor(time.wallMs));
       return this.#ledger.sent(id, line, null, number);

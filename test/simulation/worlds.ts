@@ -38,11 +38,13 @@ export const ODDITIES = [
   'end of time',
   /** Events have ids that are remembered, and come again: at once, later, after restarts, with other content. */
   'ids',
+  /** Files that wait are compressed, soon. */
+  'compression',
 ] as const;
 export type Oddity = (typeof ODDITIES)[number];
 
 /** Came later: drawn apart, so that the worlds of a seed are otherwise the same as before. */
-const LATER: readonly Oddity[] = ['ids'];
+const LATER: readonly Oddity[] = ['ids', 'compression'];
 
 /** How likely a world has an oddity. */
 const SHARE = 0.2;
