@@ -2,7 +2,7 @@ import { crc32 } from 'node:zlib';
 import { Ending } from './ending.js';
 import { EventBlock } from './event-block.js';
 import { eventLine, eventText, idOfLine } from './event.js';
-import type { SipHash } from './sip-hash.js';
+import type { IdScope } from './id-scope.js';
 
 /** The words of 32 bits that are kept of an event: three of its id's hash, one of its content. */
 export const ID_WORDS = 4;
@@ -23,23 +23,6 @@ const NOT_UTF8 = Buffer.of(0xff);
 const BETWEEN = Buffer.of(0xfe);
 const SCRATCH_BYTES = 512;
 const scratch = Buffer.alloc(SCRATCH_BYTES);
-
-export type IdMask = readonly [number, number, number];
-
-/** Whose ids they are: those of one scope never meet those of another. */
-export interface IdScope {
-  /** The name of the source. */
-  readonly source: string;
-  readonly hash: SipHash;
-  /** The number of the holder of the key, of 40 bits; `null`: there is none. */
-  readonly holder: number | null;
-  /** Mixed into each id: `maskOf` the holder. */
-  readonly mask: IdMask;
-  /** How long ids are kept, in milliseconds. */
-  readonly windowMs: number;
-  /** Whether an event with the id of another one is refused. */
-  readonly refusesConflicts: boolean;
-}
 
 /** What became of an event that was found in the window. */
 export type IdFinding = 'new' | 'duplicate' | 'conflict';
@@ -206,7 +189,8 @@ export class EventIds {
   }
 
   #grow(): void {
-    const words = new Uint32Array(Math.max(64 * EVENT_WORDS, 2 * (this.#end - this.#start)));
+    const events = Math.max(64, 2 * this.#length, this.#length === 1 ? this.scope.lastEvents : 0);
+    const words = new Uint32Array(EVENT_WORDS * events);
     words.set(this.words.subarray(this.#start, this.#end));
     this.words = words;
     this.#start = 0;
@@ -215,6 +199,7 @@ export class EventIds {
 
   /** With a key, another number of events is other content. Called once, after the last event. */
   seal(): void {
+    this.scope.lastEvents = this.#length;
     if (this.#key === null) return;
     const mixed = Math.imul(this.#length, 0x9e3779b1);
     for (let index = 0; index < this.#length; index++) {
@@ -274,18 +259,6 @@ export function contentOfText(text: string): number {
 
 /** In place of the last brace, if the line is as the event was sent. */
 export const BRACE = new Ending(Buffer.from('}'));
-
-/** Before the number of a holder. No UTF-8 has this byte, so no id hashes to the same. */
-const HOLDER = 0xfd;
-
-/** What is mixed into the ids of a holder. */
-export function maskOf(hash: SipHash, holder: number | null): IdMask {
-  if (holder === null) return [0, 0, 0];
-  const bytes = Buffer.alloc(6, HOLDER);
-  bytes.writeUIntBE(holder, 1, 5);
-  hash.hash(bytes, 0, bytes.length);
-  return [hash.a, hash.b, hash.c];
-}
 
 /**
  * The bytes of an id, which are hashed. They differ for halves of surrogate pairs, too, which UTF-8 cannot hold and

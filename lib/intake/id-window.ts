@@ -1,11 +1,12 @@
 import { createHash } from 'node:crypto';
 import type { Reporter } from '../base/reporter.js';
-import { EventIds, ID_WORDS, maskOf } from '../event/event-ids.js';
+import { EventIds, ID_WORDS } from '../event/event-ids.js';
+import { maskOf } from '../event/id-scope.js';
 import { SipHash } from '../event/sip-hash.js';
 import type { IdRule, IdStore } from '../seams/id-store.js';
 import type { Intake } from '../seams/intake.js';
 import { IdIntake } from './id-intake.js';
-import { entryTime } from './id-table.js';
+import { entryTime } from './entry-time.js';
 import { IdsOfSource } from './ids-of-source.js';
 import type { IdUsage } from './ids-of-source.js';
 
@@ -52,7 +53,7 @@ export class IdWindow {
       const number = holder === null ? null : numberOf(holder);
       const mask = maskOf(this.#hash, number);
       const refusesConflicts = conflict === 'reject';
-      scope = { source, hash: this.#hash, holder: number, mask, windowMs, refusesConflicts };
+      scope = { source, hash: this.#hash, holder: number, mask, windowMs, refusesConflicts, lastEvents: 0 };
       ofSource.scopes.set(holder, scope);
     }
     return new EventIds(scope, key);

@@ -3,9 +3,11 @@ import type { Reporter } from '../base/reporter.js';
 import { count } from '../base/words.js';
 import type { EventBlock } from '../event/event-block.js';
 import { idOfLine } from '../event/event.js';
-import type { EventIds, IdScope } from '../event/event-ids.js';
+import type { EventIds } from '../event/event-ids.js';
+import type { IdScope } from '../event/id-scope.js';
 import type { IdRule } from '../seams/id-store.js';
-import { entryTime, IdTable } from './id-table.js';
+import { entryTime } from './entry-time.js';
+import { IdTable } from './id-table.js';
 
 /** How often the log repeats what it says of a source, in milliseconds. */
 const SAY_MS = 60_000;

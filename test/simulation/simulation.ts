@@ -48,6 +48,7 @@ export interface SeedResult {
 
 /** Mixed into a seed for what is drawn apart. */
 const APART = 0x1d5;
+const LAST = 0x7c7;
 /** No world has more ids. */
 const IDS_MANY = 100_000;
 /** In these worlds an id may be forgotten, and its event stored twice. */
@@ -106,7 +107,9 @@ export class Simulation {
     this.#logDir = random.pick(['/log', '/log', '/data/forebay/log']);
     this.#disk = new SimulatedDisk(this.#around);
     const apart = new Random(options.seed ^ APART);
-    const world = drawWorld(random, apart, options.oddities, options.only);
+    const last = new Random(options.seed ^ LAST);
+    const world = drawWorld(random, apart, last, options.oddities, options.only);
+    this.#ledger.contexts.areSent = world.has('contexts');
     this.#window = world.has('ids') ? drawWindow(apart) : null;
     this.#around.areEventsLarge = world.has('compression');
     this.#around.killsLeaveDirty = this.#window !== null;

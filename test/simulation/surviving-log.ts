@@ -8,11 +8,13 @@ const MARK_BYTES = 32;
 const RUN_MARK_BYTES = 64;
 /** Of an id, in one of its forms: before the mark of the run, if the source of the event has a window. */
 const ID_MARK = `(?:${[28, 68, 24 + 96 + 32].map((bytes) => `[ \\t]{${bytes}}`).join('|')})?`;
+/** Of a context, in one of its forms: after that of an id. */
+const CONTEXT_MARK = `(?:${[6, 6 + 32, 6 + 25 * 8].map((bytes) => `[ \\t]{${bytes}}`).join('|')})?`;
 /** With one more space before it, in a file of several batches. */
 const RUN_MARK = ` ?[ \\t]{${RUN_MARK_BYTES}}`;
 /** A text ends with a brace, so all white space after it is marks. */
-const MARKS = new RegExp(`(?<=\\})${ID_MARK}(?:${RUN_MARK})?$`);
-const MARKS_OF_START = new RegExp(`(?<=\\})${ID_MARK}${RUN_MARK}$`);
+const MARKS = new RegExp(`(?<=\\})${ID_MARK}${CONTEXT_MARK}(?:${RUN_MARK})?$`);
+const MARKS_OF_START = new RegExp(`(?<=\\})${ID_MARK}${CONTEXT_MARK}${RUN_MARK}$`);
 const BATCH_NAME = /^batch_\d{8}_\d{6}_\d+\.jsonl(\.gz)?$/;
 
 /** What a log directory holds, read by the rules of docs/append-log.md and not by the code of lib/. */

@@ -2,7 +2,7 @@ import { constants } from 'node:fs';
 import type { BatchStart } from './batches-in-file.js';
 import { call, callVoid, writeAll } from './file-system.js';
 import type { FileSystem } from './file-system.js';
-import type { EventRange } from '../../seams/event-log.js';
+import type { BatchPart } from '../../seams/event-log.js';
 import { FileIds } from './ids/file-ids.js';
 
 /** When written bytes are flushed to the device: before each acknowledgement, at an interval in milliseconds, or never. */
@@ -100,11 +100,13 @@ export class BatchFile {
     this.events += events;
   }
 
-  /** Keeps the ids of events that were appended. */
-  addIds(ranges: readonly EventRange[]): void {
-    for (const { request, from, to } of ranges) {
-      const { ids } = request.block;
-      if (ids !== null) (this.ids ??= new FileIds()).add(ids, from, to);
+  /** Keeps the ids of events that were appended. @param events of all parts */
+  addIds(parts: readonly BatchPart[], events: number): void {
+    for (const { ranges } of parts) {
+      for (const { request, from, to } of ranges) {
+        const { ids } = request.block;
+        if (ids !== null) (this.ids ??= new FileIds(events)).add(ids, from, to);
+      }
     }
   }
 

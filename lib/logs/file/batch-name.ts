@@ -1,7 +1,11 @@
-const PATTERN = /^batch_(\d{4})(\d\d)(\d\d)_(\d\d)(\d\d)(\d\d)_(\d+)\.jsonl$/;
+const PATTERN = /^batch_\d{8}_\d{6}_(0|[1-9]\d*)\.jsonl$/;
 
 /** Beyond this, numbers are not exact, and no next one can be given. */
 const N_MAX = 2 ** 52;
+const ZERO = '0'.charCodeAt(0);
+const DAYS = [31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
+/** `Date.UTC` takes earlier ones for years of the twentieth century. */
+const YEAR_MIN = 100;
 /** The last second that a name can hold. */
 const SECOND_MAX = Date.UTC(9999, 11, 31, 23, 59, 59) / 1000;
 
@@ -18,21 +22,29 @@ function format({ second, n }: BatchName): string {
   return `batch_${day.replaceAll('-', '')}_${time.replaceAll(':', '')}_${n}.jsonl`;
 }
 
-/** `null` for any name that the log would not give. */
+/** `null` for any name that the log would not give. A start reads a million names, so no date is made of each. */
 function parse(name: string): BatchName | null {
-  const parts = PATTERN.exec(name);
-  if (parts === null) return null;
-  const [year, month, day, hour, minute, second, n] = parts.slice(1).map(Number) as [
-    number,
-    number,
-    number,
-    number,
-    number,
-    number,
-    number,
+  if (!PATTERN.test(name)) return null;
+  const [year, month, day] = [
+    twoDigits(name, 6) * 100 + twoDigits(name, 8),
+    twoDigits(name, 10),
+    twoDigits(name, 12),
   ];
-  const parsed = { second: Date.UTC(year, month - 1, day, hour, minute, second) / 1000, n };
-  return n < N_MAX && format(parsed) === name ? parsed : null;
+  const [hour, minute, second] = [twoDigits(name, 15), twoDigits(name, 17), twoDigits(name, 19)];
+  const n = numberOf(name);
+  const isTime = hour < 24 && minute < 60 && second < 60;
+  if (n >= N_MAX || !isTime || year < YEAR_MIN || day < 1 || day > daysIn(year, month)) return null;
+  return { second: Date.UTC(year, month - 1, day, hour, minute, second) / 1000, n };
+}
+
+function twoDigits(text: string, at: number): number {
+  return text.charCodeAt(at) * 10 + text.charCodeAt(at + 1) - 11 * ZERO;
+}
+
+/** 0 if there is no such month. */
+function daysIn(year: number, month: number): number {
+  const isLeapYear = year % 4 === 0 && (year % 100 !== 0 || year % 400 === 0);
+  return month === 2 && isLeapYear ? 29 : (DAYS[month - 1] ?? 0);
 }
 
 export function isBatchName(name: string): boolean {

@@ -132,7 +132,7 @@ export class GroupWriter {
         const { lines, starts } = linesOf(part, part.file, mark);
         await this.append(part.file, lines, part.events);
         part.file.starts.push(...starts);
-        for (const each of part.parts) part.file.addIds(each.ranges);
+        part.file.addIds(part.parts, part.events);
       } catch (thrown) {
         const cause = asError(thrown);
         const isKnown = cause instanceof ForebayError;

@@ -58,6 +58,7 @@ export class StreamSimulation {
     this.#around = { random, time, tally, trace: new Trace(options.traced) };
     this.#options = options;
     this.#ledger = new Ledger(tally, false, false, new BatchesAside());
+    this.#ledger.contexts.areSent = options.seed % 3 === 0;
     this.#sink = new SinkMemory(new Set(), this.#ledger);
     this.#inOrder = random.chance(0.3);
     this.#slowness = random.pick([1, 20, 200]);

@@ -9,6 +9,13 @@ interface Words {
 /** The ids of the events of a batch file, by source. */
 export class FileIds {
   readonly #sources = new Map<string, Words>();
+  /** What is known to come first. */
+  readonly #firstWords: number;
+
+  /** @param events that are added first, at most: nearly always all are of one source */
+  constructor(events = 0) {
+    this.#firstWords = Math.max(16, events) * ID_WORDS;
+  }
 
   /** Adds those of events from number `from` to before `to`. */
   add(ids: EventIds, from: number, to: number): void {
@@ -34,7 +41,7 @@ export class FileIds {
     }
     const end = ofSource.used + more;
     if (end > ofSource.words.length) {
-      const larger = new Uint32Array(Math.max(end, 2 * ofSource.words.length, 16 * ID_WORDS));
+      const larger = new Uint32Array(Math.max(end, 2 * ofSource.words.length, this.#firstWords));
       larger.set(ofSource.words);
       ofSource.words = larger;
     }

@@ -12,8 +12,10 @@
 import { createHash } from 'node:crypto';
 import { crc32 } from 'node:zlib';
 import { Ending } from '../../../event/ending.js';
-import { contentOf, ID_WORDS, idBytes, maskOf } from '../../../event/event-ids.js';
-import type { EventIds, IdScope } from '../../../event/event-ids.js';
+import { contentOf, ID_WORDS, idBytes } from '../../../event/event-ids.js';
+import type { EventIds } from '../../../event/event-ids.js';
+import { maskOf } from '../../../event/id-scope.js';
+import type { IdScope } from '../../../event/id-scope.js';
 import { idOfLine } from '../../../event/event.js';
 import type { SipHash } from '../../../event/sip-hash.js';
 

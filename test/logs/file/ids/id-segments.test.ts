@@ -59,6 +59,7 @@ async function open(
       mask: [0, 0, 0],
       windowMs: HOUR_MS,
       refusesConflicts: false,
+      lastEvents: 0,
     });
     for (const text of texts) all.addText(text, 7);
     return all;
