@@ -42,13 +42,15 @@ export const ODDITIES = [
   'compression',
   /** Requests have a `traceparent`, or are replays. */
   'contexts',
+  /** Delivered batches are kept for a while. */
+  'retention',
 ] as const;
 export type Oddity = (typeof ODDITIES)[number];
 
 /** Came later: drawn apart, so that the worlds of a seed are otherwise the same as before. */
 const LATER: readonly Oddity[] = ['ids', 'compression'];
 /** Came after that. */
-const LATEST: readonly Oddity[] = ['contexts'];
+const LATEST: readonly Oddity[] = ['contexts', 'retention'];
 
 /** How likely a world has an oddity. */
 const SHARE = 0.2;
