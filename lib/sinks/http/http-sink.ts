@@ -8,6 +8,7 @@ import type { Batch } from '../../seams/batch.js';
 import { asError, ForebayError, systemCode } from '../../base/errors.js';
 import { post } from '../../base/http-post.js';
 import { HttpAnswers } from './http-answers.js';
+import { replayHeader } from './replay-header.js';
 import { withDeadline } from '../deadline.js';
 import type { SettingFile } from '../../settings/setting-file.js';
 import { reachedSink, SinkError } from '../../seams/sink-error.js';
@@ -82,7 +83,7 @@ export class HttpSink implements Sink {
     const plain = format === 'array' ? asArray(batch) : batch.bytes;
     const body = isGzip ? await compress(plain, { level: 1 }) : plain;
     const { agent, headers: all, answers } = this.#setup;
-    const headers = { ...all, 'idempotency-key': batch.key };
+    const headers = { ...replayHeader(batch.contexts), ...all, 'idempotency-key': batch.key };
     await withDeadline(stopping, this.#timeoutMs, async (signal) => {
       try {
         const { answer, request, sent } = await post({ url: this.#url, headers, body, agent, signal });
