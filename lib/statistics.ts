@@ -2,6 +2,7 @@ import type { EventCounts } from './event-counts.js';
 import type { Histogram } from './base/histogram.js';
 import type { SinkState } from './delivery/settler.js';
 import type { Stages } from './core/stages.js';
+import type { Compression } from './seams/compression.js';
 import type { LogReplicas } from './seams/event-log.js';
 import type { RetainedUsage } from './seams/retention.js';
 
@@ -14,6 +15,8 @@ export interface Statistics {
   readonly tornFiles: number;
   /** How often ids of an id window could not be kept: their events may be stored again after a restart. */
   readonly idFailures: number;
+  /** What compression has done since the start; `null`: nothing is compressed. */
+  readonly compression: Pick<Compression, 'files' | 'savedBytes' | 'failures'> | null;
   readonly queuedEvents: number;
   readonly queuedBytes: number;
   /** Approximate time that the disk needs for the queue, in seconds. */
@@ -71,6 +74,10 @@ export function eventCounts({ log, committer, delivery, ids }: Counting): EventC
   };
 }
 
+function compressed({ files, savedBytes, failures }: Compression): Statistics['compression'] {
+  return { files, savedBytes, failures };
+}
+
 export function statistics(stages: Counting, ackSeconds: Histogram): Statistics {
   const { log, batcher, committer, delivery } = stages;
   const bornMs = delivery.oldestBornMs ?? log.oldestBornMs;
@@ -79,6 +86,7 @@ export function statistics(stages: Counting, ackSeconds: Histogram): Statistics 
     failedEvents: committer.failed,
     tornFiles: log.torn,
     idFailures: log.ids?.failures ?? 0,
+    compression: log.compression ? compressed(log.compression) : null,
     queuedEvents: batcher.queuedEvents,
     queuedBytes: batcher.queuedBytes,
     queueDrainSeconds: batcher.drainMs / 1000,

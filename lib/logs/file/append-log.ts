@@ -145,7 +145,9 @@ export class AppendLog extends LogCounts implements EventLog {
       cache: this.#cache,
       ids: this.ids,
       runId: this.runId,
-      pace: new FilePace(options.fileEvents ?? 0, options.fileBytes ?? Infinity),
+      pace: new FilePace(options.fileEvents ?? 0, options.fileBytes ?? Infinity, undefined, () =>
+        Boolean(this.compression?.isBehind),
+      ),
       uncut: this.#uncut,
       path: (name) => this.path(name),
       appended: (file, events, bytes) => {

@@ -9,8 +9,7 @@ import { idFamilies } from './id-families.js';
 import { keyFamilies } from './key-families.js';
 import { processFamilies, workerFamilies } from './process-families.js';
 import type { ProcessStatistics } from './process-statistics.js';
-import { replicaFamilies } from './replica-families.js';
-import { retainedFamilies } from './retained-families.js';
+import { eventLogFamilies } from './event-log-families.js';
 
 export interface Sources {
   readonly forebay: Forebay;
@@ -39,7 +38,7 @@ type LogSources = Pick<Sources, 'forebay' | 'statistics' | 'disk'>;
 
 /** The metrics of a log directory whose leftovers are delivered beside a door. */
 export function leftoverFamilies(sources: LogSources): Family[] {
-  const all = [...logFamilies(sources), ...sinkFamilies(sources), ...retainedFamilies(sources.statistics)];
+  const all = [...logFamilies(sources), ...sinkFamilies(sources), ...eventLogFamilies(sources.statistics)];
   return all.filter(({ name }) => !BOUND.test(name));
 }
 
@@ -49,8 +48,7 @@ export function families(sources: Sources): Family[] {
     ...doorFamilies(sources),
     ...logFamilies(sources),
     ...sinkFamilies(sources),
-    ...retainedFamilies(sources.statistics),
-    ...replicaFamilies(sources.statistics),
+    ...eventLogFamilies(sources.statistics),
     ...processFamilies(sources.process),
     ...workerFamilies(1, 1, 0),
   ];

@@ -82,6 +82,13 @@ export class BacklogCompression implements Compression, CompressionSource {
     this.#options.compressor.look();
   }
 
+  /** Whether batches wait for longer than this, and those that come now will. */
+  get isBehind(): boolean {
+    const { afterMs, backlog } = this.#options;
+    const oldestMs = backlog()?.oldestBornMs ?? Infinity;
+    return performance.now() - oldestMs >= afterMs && (this.#use?.drainMs() ?? 0) >= afterMs;
+  }
+
   /** A batch was sealed. */
   offer({ name, bornMs }: PendingBatch): void {
     const { afterMs, compressor } = this.#options;

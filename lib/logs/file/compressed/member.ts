@@ -1,7 +1,8 @@
 /**
  * A compressed batch file is a row of members, each of whole lines: gzip members, or frames of zstd. Readers of these formats
  * (`zcat`, `zstdcat`) take them for one file. Each member has a head with 32 bytes of Forebay's own, in a field that they pass
- * over, so that a member is found without those before it, and damage costs one member at most:
+ * over, so that a member is found without those before it, and damage costs one member at most. The last member has no lines:
+ * it says how many there are in the others.
  *
  *     size of the member, its head included   4 bytes
  *     size of its lines                       4
