@@ -65,6 +65,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     'statistics.ts',
   ],
   keys: ['base', 'event', 'seams', 'settings'],
+  traces: ['base', 'event', 'seams', 'settings'],
   door: ['base', 'event', 'forebay.ts', 'keys', 'seams', 'settings', 'sources', 'sources/registry.ts'],
   'observe/metrics': ['base', 'door', 'forebay.ts', 'keys', 'seams', 'statistics.ts'],
   'observe/page': ['base', 'door', 'event-counts.ts', 'forebay.ts', 'logs/file', 'seams', 'statistics.ts'],
@@ -111,6 +112,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     'settings',
     'sinks/registry.ts',
     'sources/registry.ts',
+    'traces',
   ],
   'tools/producer': ['base', 'settings'],
   // replay delivers to a sink without a server
@@ -201,6 +203,21 @@ void t.test('only the rooms that own files use node:fs', (t) => {
   for (const { path, text } of files) {
     if (imports(text).some((name) => name.startsWith('node:fs')))
       t.ok(MAY_USE_FILES.includes(room(path)), path);
+  }
+  t.end();
+});
+
+void t.test('spans and their packages are loaded only where they are wanted', (t) => {
+  const loadable = ['lib/traces/otlp-tracer.ts', 'lib/traces/bounded-spans.ts'];
+  for (const { path, text } of files) {
+    const names = imports(text.replaceAll(/import type [^;]*;|typeof import\([^)]*\)/g, ''));
+    const isFree = names.some(
+      (name) => name.startsWith('@opentelemetry/') || /otlp-tracer|bounded-spans/.test(name),
+    );
+    if (!isFree) continue;
+    t.ok(loadable.includes(path) || path === 'lib/traces/open-tracer.ts', path);
+    if (path === 'lib/traces/open-tracer.ts')
+      t.notMatch(text, /^import .*otlp-tracer/m, 'not before it is asked to');
   }
   t.end();
 });

@@ -132,6 +132,7 @@ export const ERRORS = {
     message: 'A stop with --deliver-all has left something on disk',
   },
   STOP_TIMEOUT: { status: null, retry: false, message: 'The server did not stop in time' },
+  SPANS_LOST: { status: null, retry: false, message: 'Spans did not get to the collector' },
   LOGGER_FAILED: { status: null, retry: false, message: 'Lines could not be logged' },
   WORKER_ENDED: { status: null, retry: true, message: 'A worker process ended, and is started again' },
   OPEN_FILES: { status: null, retry: false, message: 'Too few files may be open' },

@@ -56,7 +56,7 @@ function withoutClose(sink: Sink): Sink {
   const { description } = sink;
   return {
     ...(description && { description }),
-    deliver: async (batch, signal) => sink.deliver(batch, signal),
+    deliver: async (...attempt) => sink.deliver(...attempt),
   };
 }
 

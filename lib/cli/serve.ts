@@ -23,6 +23,8 @@ import { ofTable } from '../settings/option-table.js';
 import { PIPELINE_SETTINGS } from '../settings/pipeline-settings.js';
 import { declaredSources } from '../settings/source-settings.js';
 import { SINK_KINDS } from '../sinks/registry.js';
+import { openTracer } from '../traces/open-tracer.js';
+import { tracedSink } from '../traces/traced-sink.js';
 import { openSources } from '../sources/registry.js';
 import { idRulesOf } from './id-rules.js';
 import { tellLeft } from './left-behind.js';
@@ -30,7 +32,7 @@ import { Leftovers } from './leftovers.js';
 import { boundConnections, openFilesMax } from './open-files.js';
 import { openKeys } from './open-keys.js';
 import type { ServerSettings } from './server-settings.js';
-import { endAtOnce, endServing, Stopping, tellStopped } from './stopping.js';
+import { CLOSING_MS, endAtOnce, endServing, Stopping, tellStopped } from './stopping.js';
 import type { SupervisorLink } from './workers/supervisor-link.js';
 import { workerReports } from './workers/worker-reports.js';
 
@@ -39,6 +41,8 @@ const LOOPBACK = '127.0.0.1';
 /** Workers whose supervisor was killed hold their directories for a moment, in milliseconds. */
 const ORPHANS_MS = 5000;
 const ORPHAN_LOOK_MS = 50;
+/** How long a stop sends the last spans, in milliseconds, within --shutdown-timeout. */
+const SPANS_MS = 2000;
 
 /** A server in this process: the whole one, or a worker. @param supervisor `null`: it is the whole one */
 export async function serve(
@@ -57,10 +61,12 @@ export async function serve(
   // each directory has as many batches at the sink
   const sinkConcurrency = settings.sinkConcurrency * (1 + leftDirs.length + adopted.length);
   const bounds = boundConnections(openFilesMax(), { ...settings, sinkConcurrency }, logger);
-  const sink = await kindNamed(SINK_KINDS, settings.sink).open(settings, {
+  const tracer = await openTracer(settings, logger);
+  const opened = await kindNamed(SINK_KINDS, settings.sink).open(settings, {
     connections: sinkConcurrency,
     logger,
   });
+  const sink = tracer === null ? opened : tracedSink(opened, tracer);
   const leftovers = new Leftovers({ left: leftDirs, adopted, idRules }, settings, sink, logger);
   const starting = new AbortController();
   const forebay = createForebay({
@@ -88,6 +94,7 @@ export async function serve(
     hasHealth,
     others: supervisor?.doors ?? null,
     wholeProbe,
+    tracer,
     forebay,
     logger,
   });
@@ -113,7 +120,9 @@ export async function serve(
     },
     end: async () => {
       starting.abort();
+      const endMs = performance.now() + deliverAllMs + settings.shutdownTimeoutMs - CLOSING_MS / 2;
       const counts = await endServing({ forebay, server, leftovers }, settings);
+      await tracer?.close(Math.min(SPANS_MS, endMs - performance.now()));
       tellStopped(counts, logger);
       await supervisor?.tell({ kind: 'stopped', counts });
       if (supervisor !== null || deliverAllMs === 0 || isStream) return 0;

@@ -220,6 +220,7 @@ sinkContract('a new kind', async () => {
     sink,
     kept: async () => sink.lines,
     keepsText: { can: true },
+    traces: { cannot: 'this one does not look at contexts' },
     confirm: () => undefined,
     fail: cannot,
     refuseAll: cannot,

@@ -1,5 +1,4 @@
 import type { LogSpace } from '../../seams/event-log.js';
-import type { ErrorCode } from '../../base/errors.js';
 import type { Forebay } from '../../forebay.js';
 import type { Door } from '../../door/door.js';
 import type { Statistics } from '../../statistics.js';
@@ -10,6 +9,8 @@ import { keyFamilies } from './key-families.js';
 import { processFamilies, workerFamilies } from './process-families.js';
 import type { ProcessStatistics } from './process-statistics.js';
 import { eventLogFamilies } from './event-log-families.js';
+import { REFUSALS } from './refusals.js';
+import { spanFamilies } from './span-families.js';
 
 export interface Sources {
   readonly forebay: Forebay;
@@ -18,18 +19,6 @@ export interface Sources {
   readonly disk: LogSpace;
   readonly process: ProcessStatistics;
 }
-
-/** What can keep events out. */
-const REFUSALS: readonly ErrorCode[] = [
-  'QUEUE_FULL',
-  'BACKLOG_FULL',
-  'CONNECTIONS_MAX',
-  'LOG_FAILED',
-  'IN_DOUBT',
-  'LOG_DIR_LOST',
-  'NOT_RUNNING',
-  'DRAINING',
-];
 
 /** Bounds that are set, not counted: those of a log that takes no events are no part of the sums. */
 const BOUND = /_max$|^forebay_sink_concurrency$/;
@@ -49,6 +38,7 @@ export function families(sources: Sources): Family[] {
     ...logFamilies(sources),
     ...sinkFamilies(sources),
     ...eventLogFamilies(sources.statistics),
+    ...spanFamilies(sources.door.counts.spans),
     ...processFamilies(sources.process),
     ...workerFamilies(1, 1, 0),
   ];
