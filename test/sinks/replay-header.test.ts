@@ -12,7 +12,7 @@ import { ServerProcess } from '../helpers/server-process.js';
 import { tempDir } from '../helpers/temp-dir.js';
 
 const contexts = (marks: string) =>
-  [...marks].map((mark) => (mark === ' ' ? null : { traceparent: null, isReplay: mark === 'r' }));
+  marks.split('').map((mark) => (mark === ' ' ? null : { traceparent: null, isReplay: mark === 'r' }));
 
 void t.test('a header names the events of a batch that are replays', (t) => {
   for (const [marks, header] of [
