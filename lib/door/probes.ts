@@ -2,6 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { systemCode } from '../base/errors.js';
 import type { ErrorCode, ForebayError } from '../base/errors.js';
 import type { LogReplicas } from '../seams/event-log.js';
+import type { RetainedUsage } from '../seams/retention.js';
 import type { Forebay } from '../forebay.js';
 import { jsonAnswer, retryAfter } from '../seams/http-answer.js';
 import { sendAnswer } from './answers.js';
@@ -23,7 +24,12 @@ export interface ProbeAnswer {
 /** What `/health` says. */
 export interface HealthBody {
   readonly status: 'ok' | 'draining' | 'failed';
-  readonly log: { readonly writable: boolean; readonly reason?: string; readonly replicas?: LogReplicas };
+  readonly log: {
+    readonly writable: boolean;
+    readonly reason?: string;
+    readonly replicas?: LogReplicas;
+    readonly retained?: RetainedUsage;
+  };
   readonly events: ReturnType<Forebay['counts']>;
   readonly sink: ReturnType<Forebay['sinkState']>;
 }
@@ -44,6 +50,7 @@ export function health(
 ): HealthAnswer {
   const failure = forebay.logFailure();
   const replicas = forebay.statistics()?.replicas ?? null;
+  const retained = forebay.statistics()?.retained ?? null;
   const isFull = IS_FULL.includes(systemCode(failure?.cause));
   const isWell = forebay.healthy && (failure === null || isFull);
   const body: HealthBody = {
@@ -51,6 +58,7 @@ export function health(
     log: {
       ...(failure === null ? { writable: true } : { writable: false, reason: reasonOf(failure) }),
       ...(replicas !== null && { replicas }),
+      ...(retained !== null && retained.files !== null && retained.files > 0 && { retained }),
     },
     events: forebay.counts(),
     sink: forebay.sinkState(),
