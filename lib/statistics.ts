@@ -4,6 +4,7 @@ import type { SinkState } from './delivery/settler.js';
 import type { Stages } from './core/stages.js';
 import type { Compression } from './seams/compression.js';
 import type { LogReplicas } from './seams/event-log.js';
+import type { Pause } from './seams/pause.js';
 import type { RetainedUsage } from './seams/retention.js';
 
 /** The counts of the pipeline, as of now. Times are in seconds, sizes in bytes. */
@@ -24,7 +25,10 @@ export interface Statistics {
   readonly pendingBytes: number;
   /** How long the oldest pending event has been on disk; 0 if there is none. */
   readonly oldestPendingSeconds: number;
-  /** Time to deliver everything pending at the rate of the last half minute; `Infinity` if nothing is delivered. */
+  /**
+   * Time to deliver everything pending at the rate of the last half minute; `Infinity` if nothing is delivered. While
+   * delivery is paused, at the rate of before.
+   */
   readonly drainSeconds: number;
   /** Batches sealed, by the limit that ended them. */
   readonly sealedBy: Readonly<Record<string, number>>;
@@ -39,6 +43,8 @@ export interface Statistics {
   /** Failed attempts to read, deliver or delete a batch, at the sink or at the disk. */
   readonly deliveryFailures: number;
   readonly sink: SinkState;
+  /** The pause of delivery; `null`: it goes on. */
+  readonly paused: Pause | null;
   /** The state of a replicated log, as of its last look; `null` if the log is not replicated, or nobody has answered. */
   readonly replicas: LogReplicas | null;
   /** What the log keeps of settled batches; `null`: it keeps none. */
@@ -78,7 +84,7 @@ function compressed({ files, savedBytes, failures }: Compression): Statistics['c
   return { files, savedBytes, failures };
 }
 
-export function statistics(stages: Counting, ackSeconds: Histogram): Statistics {
+export function statistics(stages: Counting, ackSeconds: Histogram, paused: Pause | null): Statistics {
   const { log, batcher, committer, delivery } = stages;
   const bornMs = delivery.oldestBornMs ?? log.oldestBornMs;
   return {
@@ -100,6 +106,7 @@ export function statistics(stages: Counting, ackSeconds: Histogram): Statistics 
     deliverySeconds: delivery.deliverySeconds,
     deliveryFailures: delivery.failures,
     sink: delivery.sinkState,
+    paused,
     replicas: log.replicas ?? null,
     retained: log.retained ?? null,
     doubtful: log.doubtful ?? 0,

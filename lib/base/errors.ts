@@ -25,6 +25,11 @@ export const ERRORS = {
   KEY_MISSING: { status: 401, retry: false, message: 'A key is needed' },
   KEY_WRONG: { status: 401, retry: false, message: 'The key is not one of this server' },
   KEY_NOT_FOR_SOURCE: { status: 403, retry: false, message: 'The key may not send to this source' },
+  CONTROL_CLOSED: {
+    status: 403,
+    retry: false,
+    message: 'Delivery cannot be paused or resumed from here',
+  },
   ORIGIN_NOT_ALLOWED: { status: 403, retry: false, message: 'A web page of this origin may not send events' },
   NOT_FOUND: { status: 404, retry: false, message: 'There is nothing at this path' },
   METHOD_NOT_ALLOWED: { status: 405, retry: false, message: 'This path does not take this method' },
@@ -70,6 +75,7 @@ export const ERRORS = {
   },
   DRAINING: { status: 503, retry: true, message: 'The server is about to stop; it still takes events' },
   NOT_RUNNING: { status: 503, retry: true, message: 'The server is starting or stopping' },
+  PAUSE_FAILED: { status: 503, retry: true, message: 'The pause could not be kept' },
   WORKER_SILENT: { status: 503, retry: true, message: 'A worker process does not answer' },
   ADMIN_PUBLIC: {
     status: null,
@@ -84,6 +90,7 @@ export const ERRORS = {
     message: 'The certificate or its key has changed and cannot be used',
   },
   TLS_EXPIRES: { status: null, retry: false, message: 'The certificate expires soon, or has expired' },
+  DELIVERY_PAUSED: { status: null, retry: false, message: 'Delivery is paused by an operator' },
   SINK_DOWN: { status: null, retry: true, message: 'The sink fails and is left alone' },
   SINK_MISCONFIGURED: { status: null, retry: true, message: 'The sink is set up wrongly' },
   SINK_SILENT: { status: null, retry: true, message: 'The sink does not answer' },

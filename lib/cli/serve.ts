@@ -3,6 +3,7 @@ import { asError, ForebayError } from '../base/errors.js';
 import type { Logger } from '../base/reporter.js';
 import { VERSION } from '../base/version.js';
 import { AdminServer } from '../door/admin-server.js';
+import { controlRoutes } from '../door/control-routes.js';
 import { isLoopback } from '../door/host-rules.js';
 import { IngestionServer } from '../door/ingestion-server.js';
 import { health } from '../door/probes.js';
@@ -16,6 +17,7 @@ import { pageRoutes } from '../observe/page/page-routes.js';
 import { withLeftovers } from '../observe/together/with-leftovers.js';
 import { adoptedLogDirs, allLogDirs, leftLogDirs, openAppendLog, openStreamLog } from '../open-log.js';
 import type { LogContext } from '../open-log.js';
+import { pauseOfOther } from '../pausing.js';
 import type { EventLog } from '../seams/event-log.js';
 import { kindNamed } from '../seams/sink-kind.js';
 import { HTTP_SETTINGS } from '../settings/http-settings.js';
@@ -31,6 +33,7 @@ import { tellLeft } from './left-behind.js';
 import { Leftovers } from './leftovers.js';
 import { boundConnections, openFilesMax } from './open-files.js';
 import { openKeys } from './open-keys.js';
+import { pauseOnSignal } from './pause-signal.js';
 import type { ServerSettings } from './server-settings.js';
 import { CLOSING_MS, endAtOnce, endServing, Stopping, tellStopped } from './stopping.js';
 import type { SupervisorLink } from './workers/supervisor-link.js';
@@ -67,13 +70,15 @@ export async function serve(
     logger,
   });
   const sink = tracer === null ? opened : tracedSink(opened, tracer);
-  const leftovers = new Leftovers({ left: leftDirs, adopted, idRules }, settings, sink, logger);
+  const pauses = pauseOfOther(() => forebay);
+  const leftovers = new Leftovers({ left: leftDirs, adopted, idRules, pauses }, settings, sink, logger);
   const starting = new AbortController();
   const forebay = createForebay({
     ...ofTable(PIPELINE_SETTINGS, settings),
     sink,
     logger,
     idRules,
+    ...(supervisor !== null && { pauses: supervisor.pauses }),
     openLog: logOpener(settings, supervisor, starting.signal),
     besideReplay: async () => (supervisor === null ? leftovers.start() : supervisor.leftoversDelivered()),
   });
@@ -105,12 +110,14 @@ export async function serve(
           ['/metrics', metricsAt(async (isOpen) => supervisor.metrics(isOpen))],
           ...(shown.page ? pageRoutes({ forebay, door: server, feed: supervisor }) : []),
         ]);
+  const control = controlRoutes({ control: supervisor ?? forebay, keys, isForOperators: adminPort !== null });
+  const all = [...routes, ...control];
   const address = { host: adminHost ?? LOOPBACK, port: adminPort ?? 0 };
   const admin =
     adminPort === null
       ? null
-      : new AdminServer({ ...http, ...address, forebay, door: server, routes, logger, wholeProbe });
-  if (admin === null) server.addRoutes(routes);
+      : new AdminServer({ ...http, ...address, forebay, door: server, routes: all, logger, wholeProbe });
+  if (admin === null) server.addRoutes(all);
   const stopping = new Stopping({
     ...settings,
     logger,
@@ -133,6 +140,7 @@ export async function serve(
   if (supervisor === null) {
     stopping.onSignals();
     process.on('SIGHUP', reload);
+    pauseOnSignal(forebay, logger);
   } else {
     supervisor.onStop(() => void stopping.stop('The supervisor stops'));
     supervisor.on('reload', reload);

@@ -5,6 +5,8 @@ import type { LogReplicas } from '../seams/event-log.js';
 import type { RetainedUsage } from '../seams/retention.js';
 import type { Forebay } from '../forebay.js';
 import { jsonAnswer, retryAfter } from '../seams/http-answer.js';
+import { pauseFacts } from '../seams/pause.js';
+import type { Pause, PauseFacts } from '../seams/pause.js';
 import { sendAnswer } from './answers.js';
 import type { Route } from './router.js';
 
@@ -31,7 +33,13 @@ export interface HealthBody {
     readonly retained?: RetainedUsage;
   };
   readonly events: ReturnType<Forebay['counts']>;
+  readonly delivery: DeliveryFacts;
   readonly sink: ReturnType<Forebay['sinkState']>;
+}
+
+/** Whether delivery is paused, and how long it takes to deliver what is pending; `null`: nothing is delivered. */
+export interface DeliveryFacts extends PauseFacts {
+  readonly drainSeconds: number | null;
 }
 
 export interface HealthAnswer extends ProbeAnswer {
@@ -49,8 +57,9 @@ export function health(
   isDraining: boolean = false,
 ): HealthAnswer {
   const failure = forebay.logFailure();
-  const replicas = forebay.statistics()?.replicas ?? null;
-  const retained = forebay.statistics()?.retained ?? null;
+  const statistics = forebay.statistics();
+  const replicas = statistics?.replicas ?? null;
+  const retained = statistics?.retained ?? null;
   const isFull = IS_FULL.includes(systemCode(failure?.cause));
   const isWell = forebay.healthy && (failure === null || isFull);
   const body: HealthBody = {
@@ -61,9 +70,18 @@ export function health(
       ...(retained !== null && retained.files !== null && retained.files > 0 && { retained }),
     },
     events: forebay.counts(),
+    delivery: deliveryFacts(statistics?.paused ?? null, statistics?.drainSeconds ?? Infinity),
     sink: forebay.sinkState(),
   };
   return { status: isWell ? 200 : 503, body, headers: {} };
+}
+
+/** @param drainSeconds `Infinity`: nothing is delivered */
+export function deliveryFacts(pause: Pause | null, drainSeconds: number): DeliveryFacts {
+  return {
+    ...pauseFacts(pause),
+    drainSeconds: Number.isFinite(drainSeconds) ? Math.ceil(drainSeconds) : null,
+  };
 }
 
 function wellWord(isDraining: boolean): 'ok' | 'draining' {

@@ -7,6 +7,7 @@ import type { Client } from './client.js';
 import type { Compression } from './compression.js';
 import type { DeadLetterStore, LetterLook } from './dead-letters.js';
 import type { IdStore } from './id-store.js';
+import type { PauseStore } from './pause.js';
 import type { RetainedUsage } from './retention.js';
 
 /** The events of a request on their way to the log, as one chunk of the queue. */
@@ -140,6 +141,8 @@ export interface EventLog extends LogUsage {
   readonly retained?: RetainedUsage;
   /** Compresses what waits. A log that does not has none, or `null`. */
   readonly compression?: Compression | null;
+  /** Keeps the pause of delivery. Without it a pause ends with the process. */
+  readonly pauses?: PauseStore;
 
   /** The size of events in the log, in bytes: those of a request from number `from` to before `to`. */
   bytesOf(block: EventBlock, from: number, to: number): number;

@@ -68,7 +68,8 @@ export class BoundedSpans implements SpanProcessor, SpanExporter {
   export(spans: ReadableSpan[], done: ExportDone): void {
     this.#exporter.export(spans, (result) => {
       this.#open -= spans.length;
-      if (Number(result.code) === SUCCESS) this.sent += spans.length;
+      const { code }: { readonly code: number } = result;
+      if (code === SUCCESS) this.sent += spans.length;
       else this.#lose(spans.length, result.error?.message ?? 'it did not take them');
       done(result);
     });

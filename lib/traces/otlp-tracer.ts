@@ -1,26 +1,11 @@
 /** Loaded only if `--trace-url` is given, with the packages that it imports. */
-import {
-  isSpanContextValid,
-  ROOT_CONTEXT,
-  SpanKind,
-  SpanStatusCode,
-  trace,
-  TraceFlags,
-} from '@opentelemetry/api';
-import type { Context, Link, Span, SpanContext, Tracer as ApiTracer } from '@opentelemetry/api';
+import { ROOT_CONTEXT, SpanKind, SpanStatusCode, trace, TraceFlags } from '@opentelemetry/api';
+import type { Link, Span, SpanContext, Tracer as ApiTracer } from '@opentelemetry/api';
 import { OTLPTraceExporter } from '@opentelemetry/exporter-trace-otlp-http';
 import { detectResources, envDetector, resourceFromAttributes } from '@opentelemetry/resources';
-import {
-  AlwaysOnSampler,
-  ParentBasedSampler,
-  SamplingDecision,
-  TraceIdRatioBasedSampler,
-  TracerProvider,
-} from '@opentelemetry/sdk-trace';
-import type { Sampler } from '@opentelemetry/sdk-trace';
+import { AlwaysOnSampler, TracerProvider } from '@opentelemetry/sdk-trace';
 import type { Logger } from '../base/reporter.js';
 import { VERSION } from '../base/version.js';
-import type { EventContext } from '../event/event-context.js';
 import type { Batch } from '../seams/batch.js';
 import { SinkError } from '../seams/sink-error.js';
 import type { SinkDescription } from '../seams/sink.js';
@@ -47,8 +32,10 @@ export interface OtlpTracerOptions {
 export class OtlpTracer implements Tracer {
   readonly #spans: BoundedSpans;
   readonly #tracer: ApiTracer;
+  readonly #sample: number;
 
   constructor({ url, sample, logger }: OtlpTracerOptions) {
+    this.#sample = sample;
     // credentials are in OTEL_EXPORTER_OTLP_HEADERS, which it reads
     const exporter = new OTLPTraceExporter({ url: url.href, timeoutMillis: EXPORT_MS, concurrencyLimit: 4 });
     this.#spans = new BoundedSpans(exporter, EXPORT_MS_MAX, url.origin, logger);
@@ -56,7 +43,8 @@ export class OtlpTracer implements Tracer {
     const provider = new TracerProvider({
       // OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES go first
       resource: resource.merge(detectResources({ detectors: [envDetector] })),
-      sampler: new ParentBasedSampler({ root: sampler(sample) }),
+      // which spans are sent is decided before they are made
+      sampler: new AlwaysOnSampler(),
       spanLimits: { linkCountLimit: LINKS_MAX },
       spanProcessors: [this.#spans],
     });
@@ -68,6 +56,9 @@ export class OtlpTracer implements Tracer {
   }
 
   accept({ source, path, isTls, context }: TracedRequest): AcceptSpan | null {
+    const { traceparent = null } = context ?? {};
+    const parent = traceparent === null ? null : spanContextOf(traceparent);
+    if (!this.#isSent(parent === null ? [] : [parent])) return null;
     const attributes = {
       ...SYSTEM,
       'messaging.operation.name': 'accept',
@@ -77,9 +68,8 @@ export class OtlpTracer implements Tracer {
       'url.path': path,
       'url.scheme': isTls ? 'https' : 'http',
     };
-    const parent = parentOf(context);
-    const span = this.#tracer.startSpan(`POST ${path}`, { kind: SpanKind.SERVER, attributes }, parent);
-    if (!span.isRecording()) return null;
+    const around = parent === null ? ROOT_CONTEXT : trace.setSpanContext(ROOT_CONTEXT, parent);
+    const span = this.#tracer.startSpan(`POST ${path}`, { kind: SpanKind.SERVER, attributes }, around);
     return {
       took(block) {
         span.setAttribute('messaging.batch.message_count', block.length);
@@ -96,6 +86,8 @@ export class OtlpTracer implements Tracer {
   }
 
   deliver(batch: Batch, { kind, target }: SinkDescription): DeliverSpan | null {
+    const links = linksTo(batch);
+    if (!this.#isSent(links.map(({ context }) => context))) return null;
     const attributes = {
       ...SYSTEM,
       'messaging.operation.name': 'deliver',
@@ -105,10 +97,8 @@ export class OtlpTracer implements Tracer {
       'forebay.batch': batch.name,
       'forebay.sink': kind,
     };
-    const links = linksTo(batch);
     const about = { kind: SpanKind.CLIENT, attributes, links };
     const span = this.#tracer.startSpan(`deliver ${kind}`, about, ROOT_CONTEXT);
-    if (!span.isRecording()) return null;
     return {
       traceparent: traceparentOf(span.spanContext()),
       end(error) {
@@ -119,6 +109,12 @@ export class OtlpTracer implements Tracer {
         span.end();
       },
     };
+  }
+
+  /** By the traces that a span belongs to, or if there is none by the share. */
+  #isSent(traces: readonly SpanContext[]): boolean {
+    if (traces.length === 0) return Math.random() < this.#sample;
+    return traces.some(({ traceFlags }) => (traceFlags & TraceFlags.SAMPLED) !== 0);
   }
 
   async close(waitMs: number): Promise<void> {
@@ -138,20 +134,6 @@ function refusalOf(error: Error): number | string | undefined {
   return error.refused === 'all' ? 'all' : error.refused.length;
 }
 
-/** Of a batch with events of traces one decides: if any of them is sent, the span is. */
-function sampler(share: number): Sampler {
-  const root: Sampler = share === 1 ? new AlwaysOnSampler() : new TraceIdRatioBasedSampler(share);
-  return {
-    shouldSample(...about) {
-      const [, , , , , links] = about;
-      if (links.length === 0) return root.shouldSample(...about);
-      const isSampled = links.some(({ context }) => (context.traceFlags & TraceFlags.SAMPLED) !== 0);
-      return { decision: isSampled ? SamplingDecision.RECORD_AND_SAMPLED : SamplingDecision.NOT_RECORD };
-    },
-    toString: () => `links, or ${root.toString()}`,
-  };
-}
-
 /** One link for each trace and parent, however many events have it. */
 function linksTo({ contexts }: Batch): Link[] {
   const known = new Set<string>();
@@ -161,13 +143,6 @@ function linksTo({ contexts }: Batch): Link[] {
     known.add(traceparent);
     return [{ context: spanContextOf(traceparent) }];
   });
-}
-
-function parentOf(context: EventContext | null): Context {
-  const { traceparent = null } = context ?? {};
-  if (traceparent === null) return ROOT_CONTEXT;
-  const parent = spanContextOf(traceparent);
-  return isSpanContextValid(parent) ? trace.setSpanContext(ROOT_CONTEXT, parent) : ROOT_CONTEXT;
 }
 
 function spanContextOf(traceparent: string): SpanContext {

@@ -12,6 +12,7 @@ import { Life } from './life.js';
 import type { Bound } from './life.js';
 import { isToxic, SinkMemory, WELL } from './moody-sink.js';
 import type { Moods } from './moody-sink.js';
+import { Pauses } from './pauses.js';
 import { moveDirectory, removeBatches, removeBatchesNowAndThen, removeLock } from './operator.js';
 import { Random } from './random.js';
 import { plainSettings, randomSettings, retaining } from './run-settings.js';
@@ -61,6 +62,8 @@ const LAST = 0x7c7;
 const IDS_MANY = 100_000;
 /** In these worlds an id may be forgotten, and its event stored twice. */
 const FORGETFUL: readonly Oddity[] = ['clock', 'end of time', 'removed lock', 'moved directory'];
+/** In these worlds the file of the pause is moved away, or two servers change it. */
+const PAUSELESS: readonly Oddity[] = ['removed lock', 'moved directory'];
 const START_MS = Date.UTC(2025, 11, 11, 1, 28);
 const PHASE_STEPS_MAX = 250;
 const PHASES = [
@@ -118,6 +121,8 @@ export class Simulation {
   #disk: SimulatedDisk;
   /** That of the second instance, in worlds that have one. */
   #otherDisk: SimulatedDisk | null;
+  /** Who pauses delivery, in worlds where someone does: by disk, as each has its server. */
+  readonly #pauses: { readonly main: Pauses; readonly other: Pauses } | null;
 
   constructor(options: SeedOptions, tally: Tally) {
     const random = new Random(options.seed);
@@ -142,6 +147,9 @@ export class Simulation {
     this.#ledger.isOnDisk = (line) => this.#isOnDisk(line);
     for (const oddity of world) tally.count('worlds', oddity);
     this.#sink = new SinkMemory(world, this.#ledger);
+    const pauses = (): Pauses => new Pauses(this.#around, this.#ledger);
+    const isPaused = world.has('pauses') && !PAUSELESS.some((oddity) => world.has(oddity));
+    this.#pauses = isPaused ? { main: pauses(), other: pauses() } : null;
     this.#otherDisk = world.has('two instances') ? new SimulatedDisk(this.#around) : null;
   }
 
@@ -241,6 +249,7 @@ export class Simulation {
       clientNames,
       sharesDisk,
       window: this.#window,
+      pauses: this.#pauses?.[disk === this.#otherDisk ? 'other' : 'main'] ?? null,
     });
     if (beside !== null) life.beside.push(beside);
     return life;
@@ -386,6 +395,7 @@ export class Simulation {
     // what went with a directory that someone has moved is not where a server looks
     if (this.#has('moved directory'))
       this.#ledger.isElsewhere(this.#movedTexts(), readSurvivingLog(this.#disk.tree, this.#logDir).texts);
+    if (this.#pauses !== null && !this.#has('full at the end')) await this.#stopWhilePaused();
     const unread = this.#has('unreadable files') ? this.#makeUnreadable(disks) : new Set<string>();
     const isKept = this.#has('retention') && !SHORT.some((oddity) => this.#has(oddity));
     // a line without a mark that fits is damaged, and may still be an event
@@ -417,6 +427,9 @@ export class Simulation {
       each.start();
     }
     await finish('start() does not end', () => lives.every(({ phase }) => phase === 'running'));
+    let resumed = 0;
+    for (const each of lives) void each.resume().then((isWell) => (resumed += Number(isWell)));
+    await finish('resume() does not end well', () => resumed === lives.length);
     const isFull = this.#has('full at the end');
     const probe = async (): Promise<void> => {
       let probed = 0;
@@ -472,6 +485,36 @@ export class Simulation {
         this.#ledger.violated(`${text} was delivered at the end, and is not kept`);
     this.#checkIds();
     tally.count('checks', 'runs that ended with everything delivered and no file left');
+  }
+
+  /** What waits for the end of a pause is not waited for. */
+  async #stopWhilePaused(): Promise<void> {
+    const { time } = this.#around;
+    const life = this.#life(
+      this.#disk,
+      { ...plainSettings(this.#logDir, this.#has('compression')), batchSize: 1, fileEvents: 1 },
+      WELL,
+      null,
+    );
+    const finish = async (what: string, until: () => boolean): Promise<void> => {
+      const deadlineMs = time.nowMs + CATCH_UP_MS;
+      const isOver = (): boolean => until() || time.nowMs > deadlineMs;
+      await life.live({ steps: CATCH_UP_STEPS, during: null, until: isOver });
+      if (!until() && this.#ledger.violation === null) this.#ledger.violated(`hangs: ${what}`);
+    };
+    life.start();
+    await finish('start() does not end', () => life.phase === 'running');
+    let done = 0;
+    void life.pause().then((isWell) => (done += Number(isWell)));
+    await finish('pause() does not end well', () => done === 1);
+    void life.clients.probe(30).then(() => done++); // more than are read ahead
+    await finish('events are not answered while delivery is paused', () => done === 2);
+    life.stop();
+    await finish('stop() does not end while delivery is paused', () => life.phase === 'stopped');
+    this.#disk = this.#disk.kill();
+    life.ended();
+    time.forgetAll();
+    this.#ledger.processEnded();
   }
 
   /**

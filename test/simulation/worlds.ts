@@ -42,13 +42,15 @@ export const ODDITIES = [
   'compression',
   /** Requests have a `traceparent`, or are replays. */
   'contexts',
+  /** An operator pauses delivery and lets it go on, at any time. */
+  'pauses',
   /** Delivered batches are kept for a while. */
   'retention',
 ] as const;
 export type Oddity = (typeof ODDITIES)[number];
 
 /** Came later: drawn apart, so that the worlds of a seed are otherwise the same as before. */
-const LATER: readonly Oddity[] = ['ids', 'compression'];
+const LATER: readonly Oddity[] = ['ids', 'compression', 'pauses'];
 /** Came after that. */
 const LATEST: readonly Oddity[] = ['contexts', 'retention'];
 

@@ -38,7 +38,7 @@ export type StreamState = Pick<
 
 export interface StreamFacts {
   readonly created: string;
-  readonly config: Pick<StreamInfo['config'], 'name' | 'num_replicas'>;
+  readonly config: Pick<StreamInfo['config'], 'name' | 'num_replicas' | 'metadata'>;
   readonly state: StreamState;
   readonly cluster?: StreamInfo['cluster'];
 }
@@ -49,6 +49,7 @@ export type ConsumerFacts = Pick<ConsumerInfo, 'num_ack_pending' | 'num_redelive
 export interface StreamManager {
   readonly streams: {
     info(stream: string, options?: { subjects_filter: string }): Promise<StreamFacts>;
+    update(stream: string, changed: { metadata: Record<string, string> }): Promise<unknown>;
     purge(stream: string, options: { filter: string }): Promise<unknown>;
     getMessage(
       stream: string,

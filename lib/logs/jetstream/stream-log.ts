@@ -23,6 +23,7 @@ import { pendingOf, StreamBacklog } from './stream-backlog.js';
 import { compareStreamBatches } from './stream-batch.js';
 import { StreamCounts } from './stream-counts.js';
 import { StreamLetters } from './stream-letters.js';
+import { StreamPauses } from './stream-pauses.js';
 import { storedBytes } from './stream-message.js';
 import { eventsSubject } from './stream-names.js';
 import type { StreamNames } from './stream-names.js';
@@ -56,6 +57,7 @@ export class StreamLog extends StreamCounts implements EventLog {
   readonly bytesOf = blockBytes;
   readonly compare = compareStreamBatches;
   readonly deadLetters: StreamLetters;
+  readonly pauses: StreamPauses;
   readonly sealedBy: Record<BatchEnd | 'failure', number> = {
     size: 0,
     bytes: 0,
@@ -108,6 +110,7 @@ export class StreamLog extends StreamCounts implements EventLog {
         return batch === null ? [] : this.#reader.placesOf(batch);
       },
     });
+    this.pauses = new StreamPauses(jsm, names.events);
     this.#watch = new StreamWatch(jsm, names);
   }
 
@@ -119,6 +122,7 @@ export class StreamLog extends StreamCounts implements EventLog {
       look = await this.#watch.look().catch(() => null);
     }
     this.see(look);
+    this.pauses.saw(look.metadata);
     if (look.pendingEvents > 0) {
       const { messages, pendingEvents } = look;
       const text = `${count(pendingEvents, 'event')} in ${count(messages, 'message')} wait in the ${this.place}`;
@@ -127,9 +131,11 @@ export class StreamLog extends StreamCounts implements EventLog {
     this.#watch.start(look.created, {
       begins: () => {
         this.lookStarts();
+        this.pauses.lookStarts();
       },
       seen: (seen) => {
         this.see(seen);
+        this.pauses.saw(seen.metadata);
       },
       unseen: () => {
         this.lostSight();

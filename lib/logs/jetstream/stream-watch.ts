@@ -32,6 +32,8 @@ export interface Look {
   /** When the stream was made. */
   readonly created: string;
   readonly state: LogReplicas;
+  /** Of the stream. */
+  readonly metadata: Readonly<Record<string, string>> | undefined;
   /** As of this look. */
   readonly pendingEvents: number;
   readonly pendingBytes: number;
@@ -103,6 +105,7 @@ function lookOf({ created, config, state, cluster }: StreamFacts, delivery: Cons
       handedOut: delivery.num_ack_pending,
       redelivered: delivery.num_redelivered,
     },
+    metadata: config.metadata,
     pendingEvents,
     pendingBytes: state.bytes,
     lastSeq: state.last_seq,

@@ -6,6 +6,7 @@ import { counter, gauge, histogram, labelled } from './family.js';
 import type { Family } from './family.js';
 import { idFamilies } from './id-families.js';
 import { keyFamilies } from './key-families.js';
+import { pauseFamilies } from './pause-families.js';
 import { processFamilies, workerFamilies } from './process-families.js';
 import type { ProcessStatistics } from './process-statistics.js';
 import { eventLogFamilies } from './event-log-families.js';
@@ -37,7 +38,7 @@ export function families(sources: Sources): Family[] {
     ...doorFamilies(sources),
     ...logFamilies(sources),
     ...sinkFamilies(sources),
-    ...eventLogFamilies(sources.statistics),
+    ...[pauseFamilies, eventLogFamilies].flatMap((familiesOf) => familiesOf(sources.statistics)),
     ...spanFamilies(sources.door.counts.spans),
     ...processFamilies(sources.process),
     ...workerFamilies(1, 1, 0),
@@ -141,9 +142,8 @@ function doorFamilies({ forebay, door, statistics }: Sources): Family[] {
   ];
 }
 
-function logFamilies({ forebay, statistics, disk }: LogSources): Family[] {
+function logFamilies({ forebay: { settings }, statistics, disk }: LogSources): Family[] {
   const { accepted, delivered, deadLettered, quarantined, pending, unreadBatches } = statistics.events;
-  const { settings } = forebay;
   return [
     counter(
       'events_accepted',

@@ -38,7 +38,7 @@ export interface Snapshot {
   /** Where events wait on disk (`--log-dir`). */
   readonly logDir: string;
   /** How the programs are called that look into it. */
-  readonly tools: { readonly log: string; readonly deadLetters: string };
+  readonly tools: { readonly log: string; readonly deadLetters: string; readonly control: string };
   /** The error that a client would get now; `null`: its event would be taken. */
   readonly refusal: { readonly code: string; readonly reason: string } | null;
   readonly events: EventCounts;
@@ -108,6 +108,8 @@ export interface Snapshot {
     readonly failuresInARow: number;
     readonly failedAttempts: number;
     readonly lastError: { readonly text: string; readonly agoSeconds: number } | null;
+    /** `null`: delivery goes on. */
+    readonly paused: PauseState | null;
   };
   /** Newest first. */
   readonly batches: readonly BatchState[];
@@ -115,6 +117,16 @@ export interface Snapshot {
   readonly sources: SourceStates;
   /** What the history gets from this second. */
   readonly point: Point;
+}
+
+/** Why nothing is delivered: an operator has paused it. */
+export interface PauseState {
+  readonly forSeconds: number;
+  readonly by: string;
+  /** '': none was given. */
+  readonly reason: string;
+  /** Until it ends by itself; `null`: when someone resumes. */
+  readonly leftSeconds: number | null;
 }
 
 /** The worker processes of a server. */
@@ -127,7 +139,7 @@ export interface WorkerStates {
 export type BatchStage =
   | 'waiting' // on disk, its turn has not come
   | 'at the sink'
-  | 'held back' // by the breaker
+  | 'held back' // by the breaker or a pause
   | 'trying again'
   | 'aside' // its refused events have no room among the dead letters
   | 'confirmed' // by the sink, and its file is not deleted yet

@@ -41,6 +41,7 @@ export function mergeStatistics(all: NonEmpty<Statistics>): Statistics {
     deliveryFailures: sum((each) => each.deliveryFailures),
     sink: mergeSinks(all.map(({ sink }) => sink)),
     retained: mergeRetained(all.flatMap(({ retained }) => retained ?? [])),
+    paused: all.find(({ paused }) => paused !== null)?.paused ?? null,
     replicas: all.find(({ replicas }) => replicas !== null)?.replicas ?? null,
     doubtful: sum((each) => each.doubtful),
   };

@@ -126,4 +126,12 @@ export const STREAM_MUTANTS: readonly Mutant[] = [
     ],
     violates: /came out of order/,
   },
+  {
+    name: 'keeps a pause to the instance that was asked for it',
+    breaks: 'N15',
+    edits: [
+      { file: 'lib/logs/jetstream/stream-pauses.ts', find: 'this.#changed(this.#pause);', replace: '' },
+    ],
+    violates: /hangs: an instance does not hear of (a|the end of a) pause/,
+  },
 ];

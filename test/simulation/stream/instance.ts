@@ -8,6 +8,7 @@ import { Clients } from '../clients.js';
 import type { Ledger } from '../ledger.js';
 import type { Phase } from '../life.js';
 import { moodySink } from '../moody-sink.js';
+import type { Sink } from '../../../lib/seams/sink.js';
 import type { Moods, SinkMemory } from '../moody-sink.js';
 import type { RunSettings } from '../run-settings.js';
 import type { Surroundings } from '../simulated-disk.js';
@@ -39,6 +40,8 @@ export class Instance {
   readonly #options: InstanceOptions;
   readonly #forebay: Forebay;
   #broken: string | null = null;
+  /** Whether it has answered a pause, and nobody has asked for its end. */
+  #isPaused = false;
 
   constructor(options: InstanceOptions) {
     const { name, around, ledger, servers, settings, sink: memory, moods, slowness } = options;
@@ -46,7 +49,13 @@ export class Instance {
     this.owner = { name, state: 'runs', kept: [] };
     this.connection = new SimulatedConnection(servers, this.owner);
     const { inOrder } = servers.options;
-    const sink = moodySink(around, ledger, memory, moods, inOrder && settings.sinkConcurrency === 1);
+    const moody = moodySink(around, ledger, memory, moods, inOrder && settings.sinkConcurrency === 1);
+    const deliver: Sink['deliver'] = async (batch, signal) => {
+      if (this.#isPaused)
+        ledger.violated(`${name} has paused delivery, and an attempt starts: ${batch.name}`);
+      return moody.deliver(batch, signal);
+    };
+    const sink = { ...moody, deliver };
     const openLog = async (context: LogContext): Promise<StreamLog> => this.#openLog(context);
     this.#forebay = new Forebay({ ...settings, sink, logger: this.#logger(), openLog });
     const isOpen = (): boolean => this.phase === 'running';
@@ -85,6 +94,35 @@ export class Instance {
         },
       );
     });
+  }
+
+  get knowsOfPause(): boolean {
+    return this.#forebay.paused !== null;
+  }
+
+  /** Asks it to pause the delivery of all instances. @param isCertain whether nobody's wish to go on is still on its way */
+  pause(isCertain: boolean): void {
+    this.#within('is asked for a pause', () => {
+      this.#forebay.pause({ by: this.name }).then(
+        () => {
+          this.#options.around.tally.count('stream', 'pauses answered');
+          this.#isPaused = isCertain;
+        },
+        () => undefined,
+      );
+    });
+  }
+
+  /** Asks it to let delivery go on. */
+  resume(answered: () => void = () => undefined): void {
+    this.#within('is asked to go on', () => {
+      this.#forebay.resume({ by: this.name }).then(answered, () => undefined);
+    });
+  }
+
+  /** Someone asks for the end of any pause, here or elsewhere. */
+  mayGoOn(): void {
+    this.#isPaused = false;
   }
 
   startSending(): void {

@@ -59,6 +59,10 @@ export class SimulatedConnection implements LogConnection, Holder, Servers {
     return {
       streams: {
         info: async (name) => this.#ask(() => servers.facts(name)),
+        update: async (name, { metadata }) =>
+          this.#ask(() => {
+            servers.update(name, metadata);
+          }),
         purge: async (name, { filter }) =>
           this.#ask(() => {
             servers.purge(name, filter);

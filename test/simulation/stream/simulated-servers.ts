@@ -193,6 +193,10 @@ export class SimulatedServers {
     return this.consumer.facts;
   }
 
+  update(name: string, metadata: Record<string, string>): void {
+    this.#stream(name).metadata = metadata;
+  }
+
   purge(name: string, filter: string): void {
     this.#stream(name).purge(filter);
   }

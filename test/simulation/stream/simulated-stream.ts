@@ -63,6 +63,9 @@ export class SimulatedStream {
     return { seq, isKnown: false };
   }
 
+  /** As last changed. */
+  metadata: Record<string, string> = {};
+
   remove(seq: number): void {
     const message = this.messages.get(seq);
     if (message === undefined) return;
@@ -83,7 +86,7 @@ export class SimulatedStream {
     const [first] = this.messages.values();
     return {
       created: '2026-01-01T00:00:00Z',
-      config: { name: this.name, num_replicas: 1 },
+      config: { name: this.name, num_replicas: 1, metadata: this.metadata },
       state: {
         messages: this.messages.size,
         bytes: this.bytes,

@@ -23,6 +23,10 @@ import type { NetworkMoods } from './simulated-servers.js';
 import { BatchesAside, readSurvivingStream, seqOfSubject } from './surviving-stream.js';
 
 const START_MS = Date.UTC(2025, 11, 11, 1, 28);
+/** A request may be on its way for this long, as its instance is frozen, or it is late. */
+const LATE_MS = 200_000;
+/** Mixed into a seed for what is drawn apart. */
+const APART = 0x1d5;
 const LINE_FEED = 10;
 const BITS = 8;
 /** How long it may take to deliver everything once the faults are off. */
@@ -50,10 +54,17 @@ export class StreamSimulation {
   readonly #moods: Moods = { ...WELL };
   readonly #instances: Instance[] = [];
   readonly #slowness: number;
+  /** Draws what came later, so that a seed is otherwise the same as before. */
+  readonly #apart: Random;
+  readonly #isPausing: boolean;
   #started = 0;
+  /** When someone has last asked for the end of a pause. */
+  #resumedAtMs = -Infinity;
 
   constructor(options: SeedOptions, tally: Tally) {
     const random = new Random(options.seed);
+    this.#apart = new Random(options.seed ^ APART);
+    this.#isPausing = this.#apart.chance(0.3);
     const time = new VirtualTime(START_MS);
     this.#around = { random, time, tally, trace: new Trace(options.traced) };
     this.#options = options;
@@ -84,6 +95,7 @@ export class StreamSimulation {
     for (let round = random.whole(6, 16); round > 0 && this.#ledger.violation === null; round--) {
       await this.#live({ steps: 1500, untilMs: time.nowMs + random.spread(20, 40_000) });
       if (this.#ledger.violation === null) this.#somethingHappens();
+      if (this.#ledger.violation === null) this.#pauseOrResume();
     }
     if (this.#ledger.violation === null) await this.#catchUp();
     time.forgetAll();
@@ -155,6 +167,24 @@ export class StreamSimulation {
     else if (what === 'flip') this.#flipBit();
     else if (what === 'letters') this.#dropLetters();
     else if (what === 'start' && this.#instances.length < 3) this.#startInstance(null);
+  }
+
+  /** An operator pauses the delivery of all, or lets it go on, at any instance. */
+  #pauseOrResume(): void {
+    if (!this.#isPausing || !this.#apart.chance(0.4)) return;
+    const alive = this.#instances.filter(({ isAlive }) => isAlive);
+    if (alive.length === 0) return;
+    const instance = this.#apart.pick(alive);
+    const isPause = this.#apart.chance(0.5);
+    this.#around.trace.add(`=== ${isPause ? 'pause' : 'resume'} (${instance.name})`);
+    const { nowMs } = this.#around.time;
+    if (isPause) {
+      instance.pause(nowMs - this.#resumedAtMs > LATE_MS);
+      return;
+    }
+    this.#resumedAtMs = nowMs;
+    for (const each of this.#instances) each.mayGoOn();
+    instance.resume();
   }
 
   #kill(instance: Instance): void {
@@ -309,6 +339,15 @@ export class StreamSimulation {
     const settings = plainSettings('/unused', false);
     const all = [this.#startInstance(settings), this.#startInstance(settings)];
     await finish('an instance does not start', () => all.every(({ phase }) => phase === 'running'));
+    if (this.#isPausing) {
+      let resumed = 0;
+      for (const each of all) each.resume(() => resumed++);
+      await finish('resume() does not end well', () => resumed === all.length);
+      await finish('an instance does not hear of the end of a pause', () =>
+        all.every(({ knowsOfPause }) => !knowsOfPause),
+      );
+      await this.#pauseAll(all, finish);
+    }
     const { events } = this.#servers;
     const isEmpty = (): boolean => !this.#ledger.owes && events.messages.size === 0;
     await finish('what waits is not delivered', isEmpty);
@@ -324,6 +363,27 @@ export class StreamSimulation {
     await finish('stop() does not end', () => all.every(({ phase }) => phase === 'stopped'));
     this.#checkSurvivors('at the end');
     tally.count('checks', 'runs that ended with everything delivered and no message left');
+  }
+
+  /** With no fault left: all instances pause, events are taken, nobody delivers any, and all go on. */
+  async #pauseAll(
+    all: readonly Instance[],
+    finish: (what: string, until: () => boolean) => Promise<void>,
+  ): Promise<void> {
+    const [one, other] = all;
+    if (one === undefined || other === undefined) return;
+    await this.#live({ steps: CATCH_UP_STEPS, untilMs: this.#around.time.nowMs + LATE_MS });
+    one.pause(true);
+    await finish('an instance does not hear of a pause', () => all.every(({ knowsOfPause }) => knowsOfPause));
+    other.pause(true); // it knows already, and from now on is held to it
+    let probed = 0;
+    for (const each of all) void each.probe(3).then(() => probed++);
+    await finish('events are not answered while delivery is paused', () => probed === all.length);
+    await this.#live({ steps: CATCH_UP_STEPS, untilMs: this.#around.time.nowMs + LATE_MS });
+    for (const each of all) each.mayGoOn();
+    let isAnswered = false;
+    other.resume(() => (isAnswered = true));
+    await finish('resume() does not end well', () => isAnswered);
   }
 
   #checkSurvivors(when: string): void {
