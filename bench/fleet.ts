@@ -31,7 +31,7 @@ const LEADER_MS = 10_000;
  */
 export async function fleet(bench: Workbench, rounds: number, seconds: number): Promise<void> {
   await requireWrk();
-  const cluster = await servers(bench, join(bench.dir, 'fleet-nats'));
+  const cluster = await natsServers(bench, join(bench.dir, 'fleet-nats'));
   if (typeof cluster === 'string') {
     console.log(`\nfleet is left out: ${cluster}`);
     return;
@@ -85,7 +85,7 @@ async function turns(
 }
 
 /** Three servers that know each other; in words why there are none. */
-async function servers(bench: Workbench, dir: string): Promise<readonly StoreProcess[] | string> {
+export async function natsServers(bench: Workbench, dir: string): Promise<readonly StoreProcess[] | string> {
   if ((await outputOf('nats-server', ['--version'])) === null) return 'nats-server is not on the PATH';
   mkdirSync(dir);
   const routes = await Promise.all(Array.from({ length: SERVERS }, freePort));

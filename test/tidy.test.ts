@@ -16,7 +16,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   client: [],
   seams: ['base', 'event', 'settings'],
   'logs/file': ['base', 'event', 'seams'],
-  'logs/jetstream': ['base', 'logs/file', 'seams', 'settings'],
+  'logs/jetstream': ['base', 'event', 'logs/file', 'seams', 'settings'],
   delivery: ['base', 'seams'],
   intake: ['base', 'event', 'seams'],
   core: ['base', 'delivery', 'event', 'intake', 'seams'],

@@ -148,8 +148,9 @@ export interface EventLog extends LogUsage {
   bytesOf(block: EventBlock, from: number, to: number): number;
 
   /**
-   * Appends the parts of a group. Calls `ended` once for each that has events, as soon as its outcome is known: without an error only if
-   * its events are durable; with `LOG_FAILED` if they left no trace and are never delivered; with `IN_DOUBT` if they may.
+   * Appends the parts of a group. Calls `ended` once for each that has events, or for shares of it, as soon as the outcome is
+   * known: without an error only if its events are durable, or are known by their ids and marked so (`EventIds.found`), which
+   * do not count among those of the share; with `LOG_FAILED` if they left no trace and are never delivered; with `IN_DOUBT` if they may.
    * Resolves when the next group may come. Groups come one at a time. Must not reject: a rejection destroys the
    * pipeline.
    */

@@ -492,7 +492,7 @@ export class Simulation {
     const { time } = this.#around;
     const life = this.#life(
       this.#disk,
-      { ...plainSettings(this.#logDir, this.#has('compression')), batchSize: 1, fileEvents: 1 },
+      { ...plainSettings(this.#logDir, false), batchSize: 1, fileEvents: 1 },
       WELL,
       null,
     );

@@ -219,14 +219,7 @@ export class BatchReader {
     const found = await inspectLarge(view, isWhole(batch), this.#options.bounds, setAside);
     this.#tell(batch, found, view.size, acknowledgedBytes);
     const { events, runId, pieces, damagedLines, tornBytes } = found;
-    return {
-      ...NO_LINES,
-      pieces,
-      events,
-      runId,
-      quarantined: damagedLines,
-      torn: tornBytes > 0,
-    };
+    return { ...NO_LINES, pieces, events, runId, quarantined: damagedLines, torn: tornBytes > 0 };
   }
 
   /** @returns where they are now */

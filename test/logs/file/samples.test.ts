@@ -129,3 +129,20 @@ void t.test('a server without windows delivers it as well, and stores what comes
   t.same(readdirSync(join(dir, 'id-window')), before, 'the window is left alone');
   t.notMatch(said.map(({ text }) => text).join('\n'), /not a batch file|id.window/i);
 });
+
+void t.test('a compressed file of several batches has the batches and keys that it had', async (t) => {
+  const dir = tempDir(t);
+  cpSync(join(SAMPLES, 'compressed'), dir, { recursive: true });
+  const log = await AppendLog.open({ dir, fsync: 'never', reporter: new Reporter() });
+  t.teardown(() => log.close());
+  const [pending] = await log.list(null, 1);
+  if (pending === undefined) throw new Error('no file');
+  const stored = await log.read(pending);
+  const keys = await Promise.all(stored.pieces.map(async (piece) => (await piece.read()).key));
+  t.same(keys, [
+    '0123456789abcdef-batch_20261201_050000_1.jsonl#1-20@e51f0df11fc887d3',
+    '0123456789abcdef-batch_20261201_050000_1.jsonl#21-40@7137b4cd467bf612',
+    '0123456789abcdef-batch_20261201_050000_1.jsonl#41-60@0a086f5a3f74bd1a',
+  ]);
+  t.match(log, { pendingEvents: 60, quarantined: 0 });
+});

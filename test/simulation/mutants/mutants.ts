@@ -679,7 +679,7 @@ export const MUTANTS: readonly Mutant[] = [
     edits: [
       {
         file: 'lib/intake/id-intake.ts',
-        find: 'if (error === null) table.keep(place, nowS);',
+        find: "if (error === null && fresh.findingOf(index) !== 'conflict') table.keep(place, nowS);",
         replace: 'if (error !== undefined) table.keep(place, nowS);',
       },
     ],

@@ -3,6 +3,8 @@
  * what comes again. It knows which messages an instance holds as it promised, and says so if it has to take one away.
  */
 import { ACK_WAIT_MS } from '../../../lib/logs/jetstream/held-messages.js';
+import type { ConsumerFacts } from '../../../lib/logs/jetstream/servers.js';
+import { hasEvents } from '../../../lib/logs/jetstream/stream-names.js';
 import type { Ledger } from '../ledger.js';
 import type { Surroundings } from '../simulated-disk.js';
 import type { Happening } from '../virtual-time.js';
@@ -24,6 +26,7 @@ export interface Holder {
   readonly troubleMs: number;
   takeMessage(inbox: string, message: StoredMessage, reply: string, pin: string | null): void;
   takeStatus(inbox: string, status: number): void;
+  takeFound(inbox: string, found: readonly StoredMessage[]): void;
 }
 
 export interface PullRequest {
@@ -85,9 +88,16 @@ export class SimulatedConsumer {
     this.#options = options;
   }
 
-  get facts(): { num_ack_pending: number; num_redelivered: number } {
+  get facts(): ConsumerFacts {
+    const { stream } = this.#options;
     const again = [...this.#handedOut.values()].filter(({ deliveries }) => deliveries > 1).length;
-    return { num_ack_pending: this.#handedOut.size, num_redelivered: again };
+    const oldest = [...stream.messages.values()].find(({ subject }) => hasEvents(stream.name, subject));
+    return {
+      num_ack_pending: this.#handedOut.size,
+      num_redelivered: again,
+      delivered: { consumer_seq: this.#dealt },
+      ack_floor: { stream_seq: (oldest?.seq ?? this.#nextSeq) - 1 },
+    };
   }
 
   /** How many messages an instance was handed and has not confirmed. */
@@ -255,7 +265,7 @@ export class SimulatedConsumer {
     }
     for (; this.#nextSeq <= stream.lastSeq; this.#nextSeq++) {
       const message = stream.messages.get(this.#nextSeq);
-      if (message !== undefined) return message;
+      if (message !== undefined && hasEvents(stream.name, message.subject)) return message;
     }
     return null;
   }

@@ -3,7 +3,10 @@
  * servers lose their leader, connections lose what is on them; the ledger knows what each client was answered.
  */
 import { nuid } from '@nats-io/nats-core';
+import { idsRoom } from '../../../lib/logs/jetstream/ids/id-message.js';
 import { lineDamaged } from '../flips.js';
+import { drawWindow } from '../id-clients.js';
+import type { WindowSettings } from '../known-ids.js';
 import { Ledger } from '../ledger.js';
 import { SinkMemory, WELL } from '../moody-sink.js';
 import type { Moods } from '../moody-sink.js';
@@ -17,10 +20,10 @@ import type { Tally } from '../tally.js';
 import { Trace } from '../trace.js';
 import { afterDrain, enterWorld } from '../virtual-process.js';
 import { VirtualTime } from '../virtual-time.js';
-import { Instance } from './instance.js';
-import { QUIET, SimulatedServers } from './simulated-servers.js';
+import { idsMaxOf, Instance } from './instance.js';
+import { NAMES, QUIET, SimulatedServers } from './simulated-servers.js';
 import type { NetworkMoods } from './simulated-servers.js';
-import { BatchesAside, readSurvivingStream, seqOfSubject } from './surviving-stream.js';
+import { BatchesAside, eventMessages, readSurvivingStream, seqOfSubject } from './surviving-stream.js';
 
 const START_MS = Date.UTC(2025, 11, 11, 1, 28);
 /** A request may be on its way for this long, as its instance is frozen, or it is late. */
@@ -28,6 +31,10 @@ const LATE_MS = 200_000;
 /** Mixed into a seed for what is drawn apart. */
 const APART = 0x1d5;
 const LINE_FEED = 10;
+/** Draws the id windows, so that a seed is otherwise the same as before. */
+const IDS_APART = 0x1d5;
+/** So many ids are never sent. */
+const IDS_MANY = 1000;
 const BITS = 8;
 /** How long it may take to deliver everything once the faults are off. */
 const CATCH_UP_MS = 20 * 60_000;
@@ -54,6 +61,8 @@ export class StreamSimulation {
   readonly #moods: Moods = { ...WELL };
   readonly #instances: Instance[] = [];
   readonly #slowness: number;
+  /** The id windows of all instances; `null`: there are none. */
+  readonly #window: WindowSettings | null;
   /** Draws what came later, so that a seed is otherwise the same as before. */
   readonly #apart: Random;
   readonly #isPausing: boolean;
@@ -75,7 +84,15 @@ export class StreamSimulation {
     this.#slowness = random.pick([1, 20, 200]);
     this.#backlogBytesMax = random.pick([40_000, 100_000, 64 * 2 ** 20]);
     this.#deadLettersBytesMax = random.pick([1024, 4096, 2 ** 20, 2 ** 20]);
+    const apart = new Random(options.seed ^ IDS_APART);
+    this.#window = apart.chance(0.4) ? drawWindow(apart) : null;
+    this.#ledger.ids.windowMs = this.#window?.windowMs ?? Infinity;
+    this.#ledger.ids.isShared = true;
+    const idsMax = idsMaxOf(this.#window);
+    if (this.#window !== null && this.#window.idsMax < IDS_MANY)
+      this.#ledger.ids.excuseAll('there are more ids than are kept');
     this.#servers = new SimulatedServers({
+      idsBytesMax: idsRoom(NAMES.events, idsMax),
       around: this.#around,
       ledger: this.#ledger,
       inOrder: this.#inOrder,
@@ -83,6 +100,7 @@ export class StreamSimulation {
       deadLettersBytesMax: this.#deadLettersBytesMax,
       payloadMax: random.pick([16_384, 65_536]),
     });
+    this.#ledger.isOnDisk = (line) => this.#servers.hasStored(line);
     this.#ledger.mayBeBoth = (line) => this.#hadSeveralHolders(line);
   }
 
@@ -119,6 +137,7 @@ export class StreamSimulation {
       sink: this.#sink,
       moods: this.#moods,
       slowness: this.#slowness,
+      window: this.#window,
     });
     this.#around.trace.add(`=== ${name}: ${JSON.stringify(settings)}`);
     tally.count('starts', 'starts');
@@ -250,7 +269,7 @@ export class StreamSimulation {
   /** Turns one bit of a stored message. */
   #flipBit(): void {
     const { random, trace, tally } = this.#around;
-    const messages = [...this.#servers.events.messages.values()];
+    const messages = eventMessages(this.#servers.events);
     if (!this.#options.flips || messages.length === 0) return;
     const { seq, data } = random.pick(messages);
     if (this.#ledger.hasDamage(String(seq))) return;
@@ -349,7 +368,7 @@ export class StreamSimulation {
       await this.#pauseAll(all, finish);
     }
     const { events } = this.#servers;
-    const isEmpty = (): boolean => !this.#ledger.owes && events.messages.size === 0;
+    const isEmpty = (): boolean => !this.#ledger.owes && eventMessages(events).length === 0;
     await finish('what waits is not delivered', isEmpty);
     // the servers are asked once a second
     const knowsIt = (): boolean => all.every(({ isReady, pending }) => isReady && pending === 0);
@@ -357,6 +376,9 @@ export class StreamSimulation {
     let probed = 0;
     for (const each of all) void each.probe(3).then(() => probed++);
     await finish('events are not answered', () => probed === all.length);
+    let again = 0;
+    for (const each of all) void each.sendAgain().then(() => again++);
+    await finish('events that come again are not answered', () => again === all.length);
     await finish('what was sent last is not delivered', isEmpty);
     await finish('what was delivered last still counts as waiting', knowsIt);
     for (const each of all) each.stop();

@@ -57,7 +57,7 @@ export class CompressedView implements FileView {
     const { foreignMax } = options;
     const index = options.index ?? (await readIndex(codec, read, size));
     if (index !== null) return new CompressedView(codec, read, index, options);
-    if (size > foreignMax) throw tooLarge(size);
+    if (size > foreignMax || !codec.readsForeign) throw unreadable(codec, size);
     const file = await read(0, size);
     const { lines, isDamaged } = await expanded(codec, file, foreignMax, true);
     if (isDamaged) await options.setAside(file, 0);
@@ -169,9 +169,13 @@ function isTooMuch(error: unknown): boolean {
   return error instanceof Error && 'code' in error && error.code === 'ERR_BUFFER_TOO_LARGE';
 }
 
+function unreadable(codec: Codec, bytes: number): Error {
+  return codec.isKnown ? tooLarge(bytes) : new NoZstd();
+}
+
 function tooLarge(bytes: number): Error {
   return new Error(
-    `its ${bytes} compressed bytes hold too much, and Forebay did not write them: decompress it by hand, or move it away`,
+    `its ${bytes} compressed bytes hold too much or are of a foreign form, as Forebay did not write them: decompress it by hand, or move it away`,
   );
 }
 

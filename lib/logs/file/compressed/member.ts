@@ -16,13 +16,13 @@
  * starts with `FB`.
  */
 import { crc32 } from 'node:zlib';
+import { DATA_BYTES } from './codec.js';
 import type { Codec } from './codec.js';
 
 /** Lines of at most this size share a member; it is also about what compressing holds in memory. */
 export const MEMBER_BYTES = 256 * 1024;
 /** A line that is longer is in a member by itself. A file with a line longer than this is not compressed. */
 export const MEMBER_BYTES_MAX = 16 * 1024 * 1024;
-const DATA_BYTES = 32;
 
 /** Where a member is in its file, and what it has. */
 export interface Member {

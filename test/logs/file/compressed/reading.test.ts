@@ -163,7 +163,7 @@ void t.test(
     t.same(keysAndLines(await read(t, dir, bounds)), keysAndLines(await read(t, plain, bounds)));
     const large = memoryDir(t);
     writeFileSync(join(large, `${NAME}.gz`), gzipSync(Buffer.alloc(100 * lines.length, 'x')));
-    await t.rejects(read(t, large, bounds), { message: /hold too much, and Forebay did not write them/ });
+    await t.rejects(read(t, large, bounds), { message: /hold too much .* as Forebay did not write them/ });
     t.same(
       readdirSync(large).filter((name) => name.startsWith('batch')),
       [`${NAME}.gz`],
@@ -205,8 +205,9 @@ void t.test('with zstd a file is compressed and read as with gzip', { skip: noZs
   const flipped = readFileSync(path);
   const [first] = membersOf(path, '.zst');
   flipped[100] = (flipped[100] ?? 0) ^ 0x10;
-  writeFileSync(path, flipped);
-  const found = await read(t, dir);
+  const damaged = memoryDir(t);
+  writeFileSync(join(damaged, `${NAME}.zst`), flipped);
+  const found = await read(t, damaged);
   t.ok(found.events >= 800 - (first?.lines ?? 0) && found.events < 800);
   t.equal(found.events + found.log.quarantined, 800);
 });
