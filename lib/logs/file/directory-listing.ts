@@ -17,12 +17,16 @@ import { isCopyName } from './ids/copy-name.js';
 import { ID_WINDOW } from './ids/segment-name.js';
 import { NEW_PAUSE_FILE, PAUSE_FILE } from './pause-file.js';
 import { RESERVE_FILE } from './reserve.js';
+import { RETAINED } from './retained/retained-name.js';
 import { count } from '../../base/words.js';
 import { isWorkerDirectory } from './worker-name.js';
 
 /** The file where the tools record changes by hand, and its predecessor, which grew too large. */
 export const OPERATIONS = 'operations.jsonl';
 export const EARLIER_OPERATIONS = 'operations.1.jsonl';
+
+/** How far a replay of retained files has come. */
+export const REPLAY_FILE = 'replay.jsonl';
 
 /** Forebay's own names in a log directory, besides batch files. */
 const OURS: ReadonlySet<string> = new Set([
@@ -34,8 +38,10 @@ const OURS: ReadonlySet<string> = new Set([
   QUARANTINE,
   DEAD_LETTERS,
   ID_WINDOW,
+  RETAINED,
   OPERATIONS,
   EARLIER_OPERATIONS,
+  REPLAY_FILE,
   '.gitignore',
 ]);
 
