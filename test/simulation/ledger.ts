@@ -354,9 +354,9 @@ export class Ledger {
     return this.#damagedBatches.has(batch);
   }
 
-  /** Looks for ids that are on a disk twice. */
-  checkIds(tree: DiskTree, dir: string): void {
-    this.ids.checkSurvivors(tree, dir, (line) => this.#events.get(idOf(line) ?? ''));
+  /** Looks for ids that are on the disks twice. */
+  checkIds(trees: readonly DiskTree[], dir: string): void {
+    this.ids.checkSurvivors(trees, dir, (line) => this.#events.get(idOf(line) ?? ''));
   }
 
   /** Every acknowledged event is at the sink, or on the disk, or, where it was damaged on purpose, set aside. */
