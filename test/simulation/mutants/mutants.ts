@@ -818,7 +818,7 @@ export const MUTANTS: readonly Mutant[] = [
         replace: 'void source;\n      const table = [...window.#sources.values()][0]?.table;',
       },
     ],
-    violates: /and was not stored before|is stored twice/,
+    violates: /and was not stored before|is stored twice|has the id of another event/,
     worlds: ['ids'],
   },
   {
