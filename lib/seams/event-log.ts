@@ -127,6 +127,8 @@ export interface EventLog extends LogUsage {
   readonly deadLetters: DeadLetterStore;
   /** The largest part of a batch that it takes, in bytes. A log without it takes any. */
   readonly partBytesMost?: number;
+  /** Set for a log that decides itself where batches end, as it gives them: it is best off with few parts. */
+  readonly cutsBatches?: true;
   /** Set for a log that several instances share: how fast they take off it, together. */
   readonly drain?: Pick<DrainRate, 'msFor'>;
   /** Set for a replicated log; `null`: nobody has answered yet. */

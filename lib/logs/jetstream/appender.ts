@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { asError, ForebayError } from '../../base/errors.js';
 import type { Reporter } from '../../base/reporter.js';
 import type { BatchPart, Group, PartEnded } from '../../seams/event-log.js';
@@ -14,6 +15,11 @@ import type { StreamNames } from './stream-names.js';
 import { duplicatesMs } from './stream-setup.js';
 
 const RETRY_AFTER_MS = 5000;
+/**
+ * How long the next group gathers, in milliseconds. Clients that send again once they have their answer come together
+ * then; otherwise two halves of them take turns, and a message takes the servers about the same time whatever is in it.
+ */
+const GATHER_MS = 1;
 
 export interface AppenderOptions {
   readonly connection: LogConnection;
@@ -61,6 +67,8 @@ export class Appender {
     // in order, a message that is retried must not come after the next one
     if (this.#options.inOrder) for (const step of steps) await step();
     else await Promise.all(steps.map(async (step) => step()));
+    // a lone client would only wait
+    if (parts.reduce((sum, { events }) => sum + events, 0) > 1) await sleep(GATHER_MS);
   }
 
   async #append(part: BatchPart, ended: PartEnded, endMs: number): Promise<void> {

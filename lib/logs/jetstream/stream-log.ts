@@ -55,6 +55,7 @@ export class StreamLog extends StreamCounts implements EventLog {
   readonly place: string;
   readonly batchBytesMost = MESSAGE_BYTES;
   readonly partBytesMost: number;
+  readonly cutsBatches = true;
   readonly bytesOf = blockBytes;
   readonly compare = compareStreamBatches;
   readonly deadLetters: StreamLetters;

@@ -800,7 +800,7 @@ export const MUTANTS: readonly Mutant[] = [
     breaks: 'N14',
     edits: [
       {
-        file: 'lib/event/event-ids.ts',
+        file: 'lib/event/id-scope.ts',
         find: 'return [hash.a, hash.b, hash.c];',
         replace: 'return [0, 0, 0];',
       },

@@ -115,7 +115,7 @@ export const STREAM_MUTANTS: readonly Mutant[] = [
       },
     ],
     violates: /was damaged, and its line is lost/,
-    from: 3050,
+    from: 9320,
   },
   {
     name: 'lets messages pass in the order in which they come',

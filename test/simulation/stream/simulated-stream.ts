@@ -43,6 +43,8 @@ export class SimulatedStream {
   readonly messages = new Map<number, StoredMessage>();
   readonly name: string;
   lastSeq = 0;
+  /** How often ids went for want of room. */
+  purges = 0;
   bytes = 0;
   readonly #bounds: StreamBounds;
   readonly #time: VirtualTime;
@@ -118,6 +120,7 @@ export class SimulatedStream {
 
   /** Removes all with a subject like this, but for the newest. */
   purge(filter: string, keep: number): void {
+    this.purges++;
     const found = [...this.messages.values()].filter(({ subject }) => matches(subject, filter));
     for (const { seq } of found.slice(0, Math.max(0, found.length - keep))) this.remove(seq);
   }

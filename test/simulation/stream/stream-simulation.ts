@@ -32,7 +32,7 @@ const LATE_MS = 200_000;
 const APART = 0x1d5;
 const LINE_FEED = 10;
 /** Draws the id windows, so that a seed is otherwise the same as before. */
-const IDS_APART = 0x1d5;
+const IDS_APART = 0x2b7;
 /** So many ids are never sent. */
 const IDS_MANY = 1000;
 const BITS = 8;
