@@ -1,8 +1,10 @@
+import { promisify } from 'node:util';
 import type { FileSystem } from './logs/file/file-system.js';
 import { asError, ForebayError } from './base/errors.js';
 import { blockOf } from './event/event-ids.js';
 import type { Event } from './event/event.js';
 import type { EventBlock } from './event/event-block.js';
+import { contextOf } from './event/event-context.js';
 import type { EventIds } from './event/event-ids.js';
 import { Reporter } from './base/reporter.js';
 import type { Logger } from './base/reporter.js';
@@ -29,7 +31,7 @@ import { EVENTS_SOURCE, idRuleOf } from './seams/id-store.js';
 import type { IdRule } from './seams/id-store.js';
 import type { IdWindow } from './intake/id-window.js';
 import type { IdUsage } from './intake/ids-of-source.js';
-import type { Answer, Intake } from './seams/intake.js';
+import type { Answer, Intake, Written } from './seams/intake.js';
 
 /** The options of `createForebay`: the sink, and any of the pipeline's settings. */
 export interface ForebayOptions extends Partial<PipelineSettings> {
@@ -118,18 +120,17 @@ export class Forebay implements Intake {
    * `idWindowMs`, and nothing was stored.
    *
    * @param event an object, or its JSON text, which is kept as it is
+   * @param context goes on to the sink with it; a `traceparent` that is invalid is ignored
    * @throws ForebayError `EVENT_NOT_JSON`, `EVENT_TOO_DEEP`, `EVENT_NOT_OBJECT`, `EVENT_FIELD`; `BODY_TOO_LARGE` if it
    *   could never fit; `QUEUE_FULL`, `BACKLOG_FULL` with `retryAfterMs`; `LOG_FAILED` if the disk did not take it;
    *   `IN_DOUBT` if the disk does not say whether it has it, also after `ackTimeoutMs`; `NOT_RUNNING`
    */
-  async write(event: Event | string): Promise<{ readonly duplicate: boolean }> {
+  async write(event: Event | string, context: Parameters<typeof contextOf>[0] = {}): Promise<Written> {
     const block = blockOf(event, this.settings.depthMax, this.idsFor(EVENTS_SOURCE, null, null));
-    await new Promise<void>((resolve, reject) => {
-      this.take(block, (error) => {
-        if (error === null) resolve();
-        else reject(error);
-      });
-    });
+    block.context = contextOf(context);
+    await promisify((answer: Answer) => {
+      this.take(block, answer);
+    })();
     return { duplicate: (block.ids?.duplicates ?? 0) > 0 };
   }
 

@@ -7,6 +7,7 @@ export type { Statistics } from './statistics.js';
 export { ERRORS, ForebayError } from './base/errors.js';
 export type { ErrorCode, ErrorDetail } from './base/errors.js';
 export type { Event } from './event/event.js';
+export type { EventContext } from './event/event-context.js';
 export { Batch } from './seams/batch.js';
 export type { Sink, SinkDescription } from './seams/sink.js';
 export type { SinkState } from './delivery/settler.js';

@@ -46,7 +46,17 @@ export async function openAppendLog(
     throw invalid(`The sources ${same.join(' and ')} cannot both have an id window: give one another name`);
   const windowMs = Math.max(...idRules.map((rule) => rule.windowMs));
   const ids = sources.length > 0 ? { sources, windowMs, idsMax: settings.idWindowMax } : null;
-  const bounds = { recentBytesMax, deadLettersBytesMax, fileEvents, fileBytes, ids };
+  const retention = { ageMs: settings.retainMs, bytesMax: settings.retainBytesMax };
+  const compressAfterMs = settings.logCompress === 'on' ? settings.logCompressAfterMs : null;
+  const bounds = {
+    recentBytesMax,
+    deadLettersBytesMax,
+    fileEvents,
+    fileBytes,
+    ids,
+    retention,
+    compressAfterMs,
+  };
   return openForSink({ dir, fsync, reporter, ...bounds, ...(fs && { fs }) }, sink, discardBacklog);
 }
 

@@ -67,6 +67,13 @@ export async function openPipelines(options: PipelinesOptions): Promise<Running>
     ledger.gone(batch);
     admission.freed();
   });
+  log.compression?.begin({
+    drainMs: () => delivery.drain.msFor(log.pendingBytes),
+    shrunk: (batch, fromBytes, toBytes) => {
+      ledger.shrunk(batch, fromBytes, toBytes);
+      admission.freed();
+    },
+  });
   const queue = new QueueIntake({ log, admission, batcher, waiting });
   const intake = clients.around(ids?.around(queue) ?? queue, batcher, admission);
   const ingesting = pipeline(batcher, committer);

@@ -3,6 +3,7 @@ import type { Histogram } from './base/histogram.js';
 import type { SinkState } from './delivery/settler.js';
 import type { Stages } from './core/stages.js';
 import type { LogReplicas } from './seams/event-log.js';
+import type { RetainedUsage } from './seams/retention.js';
 
 /** The counts of the pipeline, as of now. Times are in seconds, sizes in bytes. */
 export interface Statistics {
@@ -37,6 +38,8 @@ export interface Statistics {
   readonly sink: SinkState;
   /** The state of a replicated log, as of its last look; `null` if the log is not replicated, or nobody has answered. */
   readonly replicas: LogReplicas | null;
+  /** What the log keeps of settled batches; `null`: it keeps none. */
+  readonly retained: RetainedUsage | null;
   /** Attempts to append to it after which it was unknown for a while whether the events are in it. */
   readonly doubtful: number;
 }
@@ -90,6 +93,7 @@ export function statistics(stages: Counting, ackSeconds: Histogram): Statistics 
     deliveryFailures: delivery.failures,
     sink: delivery.sinkState,
     replicas: log.replicas ?? null,
+    retained: log.retained ?? null,
     doubtful: log.doubtful ?? 0,
   };
 }

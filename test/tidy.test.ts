@@ -113,7 +113,17 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     'sources/registry.ts',
   ],
   'tools/producer': ['base', 'settings'],
-  'tools/log': ['base', 'event', 'logs/file', 'logs/jetstream', 'settings'],
+  // replay delivers to a sink without a server
+  'tools/log': [
+    'base',
+    'event',
+    'forebay.ts',
+    'logs/file',
+    'logs/jetstream',
+    'seams',
+    'settings',
+    'sinks/registry.ts',
+  ],
   'tools/keys': ['base', 'keys', 'logs/file', 'seams', 'settings', 'tools/log'],
   'tools/dead-letters': ['base', 'logs/file', 'logs/jetstream', 'seams', 'settings', 'tools/log'],
 };

@@ -46,7 +46,7 @@ export class ReadAhead {
   /** Adds a batch at the end, and starts to read it unless it is in memory anyway. */
   add(pending: PendingBatch): void {
     const isRead = !this.#log.remembers(pending);
-    const bytes = isRead ? pending.logBytes : 0;
+    const bytes = isRead ? (pending.compressed?.readBytes ?? pending.logBytes) : 0;
     // an error is not lost: it counts as the first attempt once the batch has its place
     const read = isRead ? this.#log.read(pending).catch(asError) : null;
     this.#bytes += bytes;

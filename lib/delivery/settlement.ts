@@ -1,5 +1,6 @@
 import { Batch } from '../seams/batch.js';
 import { partKey } from '../seams/batch-key.js';
+import { contextsBetween } from '../seams/event-contexts.js';
 import { rangeText } from '../base/batch-range.js';
 import { SinkError } from '../seams/sink-error.js';
 import type { Refusal } from '../seams/sink-error.js';
@@ -199,6 +200,7 @@ function partOf(batch: Batch, { from, to }: Part, starts: () => readonly number[
     key: () => partKey(batch.key, range, bytes),
     events: to - from,
     bytes,
+    contexts: contextsBetween(batch.contexts, from, to),
   });
 }
 

@@ -1,6 +1,6 @@
 import type { ErrorCode } from '../base/errors.js';
 import type { KeyHolder } from '../keys/keys.js';
-import type { Source } from '../seams/source.js';
+import type { EventReader, Source } from '../seams/source.js';
 
 /** Status of a request whose connection broke before its answer was sent. */
 export const ABORTED = 0;
@@ -76,4 +76,11 @@ export class RequestCounts {
     for (const codes of this.refusedEvents.values()) events += codes.get(code) ?? 0;
     return events;
   }
+}
+
+/** How many events of a refused body count as refused: usually the event after those that were read is at fault. */
+export function eventsAtFault(reader: EventReader | null): number {
+  let events = 1 + (reader?.block.length ?? 0);
+  for (const [, alone] of reader?.refused ?? []) events += alone;
+  return events;
 }

@@ -17,10 +17,14 @@ const PLAIN = new RegExp(
 /** Headers that change how a request is framed, read or answered. */
 const NOT_PLAIN =
   'transfer-encoding content-encoding connection proxy-connection expect upgrade prefer trailer origin sec-fetch-site';
-/** Headers of which `node:http` keeps the first, or that it joins by something other than a comma. */
+/**
+ * Headers of which `node:http` keeps the first, or that it joins by something other than a comma; and `traceparent`, which
+ * each head is asked for.
+ */
 const SINGLE =
   'host content-type content-length x-request-id authorization proxy-authorization cookie set-cookie user-agent referer ' +
-  'from age etag expires if-modified-since if-unmodified-since last-modified location max-forwards retry-after server';
+  'from age etag expires if-modified-since if-unmodified-since last-modified location max-forwards retry-after server ' +
+  'traceparent';
 /** Index of the value of a header that may occur once; -1: the request is not plain. */
 const PLACES = new Map<string, number>([
   ...NOT_PLAIN.split(' ').map((name): [string, number] => [name, -1]),
@@ -96,6 +100,10 @@ export function headOf(req: IncomingMessage, isOfPage: boolean = false): Request
       return new Map(named.map(([name, value = '']) => [name, value.toString()]));
     },
   };
+}
+
+export function codingOf({ headers: { 'content-encoding': coding = 'identity' } }: IncomingMessage): string {
+  return coding.trim().toLowerCase();
 }
 
 function linesOf(names: string): RegExp {

@@ -7,6 +7,7 @@ import type { Keys } from '../keys/keys.js';
 import { asksForKey } from '../keys/open-sources.js';
 import type { HttpAnswer } from '../seams/http-answer.js';
 import type { Logger } from '../base/reporter.js';
+import type { EventContext } from '../event/event-context.js';
 import type { EventIds } from '../event/event-ids.js';
 import type { Client } from '../seams/client.js';
 import type { EventReader, Limits, NewReader, RequestHead, Source } from '../seams/source.js';
@@ -17,9 +18,11 @@ import { CrossOrigin } from './cross-origin.js';
 import type { IncomingBodies } from './incoming-bodies.js';
 import type { NewestEvents } from './newest-events.js';
 import type { Peer, Peers } from './peers.js';
+import { eventsAtFault } from './request-counts.js';
 import type { RequestCounts } from './request-counts.js';
 import { idsOfRequests } from './request-ids.js';
-import { headOf } from './request-head.js';
+import { contextOfHead } from './request-context.js';
+import { codingOf, headOf } from './request-head.js';
 import { guard } from './router.js';
 import type { Route } from './router.js';
 
@@ -33,6 +36,8 @@ export interface SourceRouteOptions {
   readonly bodyBytesMax: number;
   /** The largest event, in bytes. */
   readonly eventBytesMax: number;
+  /** Whether the `traceparent` of a request is kept. */
+  readonly traceparent: 'keep' | 'ignore';
   /** Origins of web pages that may send. */
   readonly corsOrigins: readonly string[];
   /** Keys of clients; `null`: the server has none. */
@@ -53,6 +58,7 @@ interface Ways {
   readonly clientsOf: ClientOf;
   readonly newReader: NewReader;
   readonly idsOf: (holder: KeyHolder | null) => EventIds | null;
+  readonly context: EventContext | null;
 }
 
 /** Takes a whole body, and answers once. */
@@ -147,6 +153,7 @@ export class SourceRoute implements Route {
           return;
         }
         if (isAnswered(res)) return; // with 408, while the rest of the body came
+        reader.block.context = this.#contextOf(head);
         this.#take(reader, client, (error) => {
           void guard(req, res, this.#options.logger, () => {
             if (error === null) sendAnswer(res, this.#accepted(reader, client));
@@ -165,7 +172,7 @@ export class SourceRoute implements Route {
       const clientsOf = this.#clientsOf(head);
       const newReader = this.#source.readerFor(head, this.#limits);
       const idsOf = idsOfRequests(this.#forebay, this.#source, head);
-      const ways = { head, clientsOf, newReader, idsOf };
+      const ways = { head, clientsOf, newReader, idsOf, context: this.#contextOf(head) };
       return (body, answer, peer) => this.#takeWhole(ways, body, answer, peer);
     } catch {
       return null; // `node:http`'s way refuses it with a message
@@ -178,7 +185,7 @@ export class SourceRoute implements Route {
   }
 
   #takeWhole(ways: Ways, body: Buffer, answer: Answer, peer: Peer): void {
-    const { head, clientsOf, newReader, idsOf } = ways;
+    const { head, clientsOf, newReader, idsOf, context } = ways;
     let known: Client | null = null;
     let reader: EventReader | null = null;
     let client: Client;
@@ -195,6 +202,7 @@ export class SourceRoute implements Route {
       return;
     }
     const whole = reader;
+    whole.block.context = context;
     this.#take(whole, client, (error) => {
       try {
         answer(
@@ -228,6 +236,10 @@ export class SourceRoute implements Route {
     if (length > this.#bodyBytesMax) throw bodyTooLarge(this.#bodyBytesMax);
     const refusal = this.#forebay.refusal(1, length, bodies.bytes, client, bodies.bytesOf(client));
     if (refusal !== null) throw refusal;
+  }
+
+  #contextOf(head: RequestHead): EventContext | null {
+    return contextOfHead(head, this.#options.traceparent === 'keep');
   }
 
   #take({ block }: EventReader, client: Client, answer: (error: Error | null) => void): void {
@@ -283,15 +295,4 @@ export class SourceRoute implements Route {
 
 function holderIn(client: Client | null): KeyHolder | null {
   return client instanceof KeyHolder ? client : null;
-}
-
-/** How many events of a refused body count as refused: usually the event after those that were read is at fault. */
-function eventsAtFault(reader: EventReader | null): number {
-  let events = 1 + (reader?.block.length ?? 0);
-  for (const [, alone] of reader?.refused ?? []) events += alone;
-  return events;
-}
-
-function codingOf({ headers: { 'content-encoding': coding = 'identity' } }: IncomingMessage): string {
-  return coding.trim().toLowerCase();
 }

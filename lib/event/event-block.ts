@@ -1,3 +1,4 @@
+import type { EventContext } from './event-context.js';
 import type { EventIds } from './event-ids.js';
 
 const EMPTY = Buffer.alloc(0);
@@ -9,6 +10,8 @@ const BLOCK_BYTES_MAX = 65_536;
 export class EventBlock {
   /** What an id window keeps of its events; `null`: there is none for them. */
   ids: EventIds | null = null;
+  /** What its request says beside its events; `null`: nothing. */
+  context: EventContext | null = null;
   /** The used part of each full block. The block in use is not among them. */
   #full: Buffer[] = [];
   #block = EMPTY;

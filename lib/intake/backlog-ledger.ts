@@ -86,6 +86,12 @@ export class BacklogLedger implements Blame {
     if (entry.batches <= 0) this.#remove(at);
   }
 
+  /** A batch takes less of the log than before: each client has less of it. */
+  shrunk(batch: string, fromBytes: number, toBytes: number): void {
+    const entry = this.#entries[this.#indexOf(batch)];
+    if (entry !== undefined) this.#bytes -= entry.shrink(fromBytes - toBytes);
+  }
+
   refused(batch: Batch, letters: readonly { readonly index: number; readonly event: Buffer }[]): void {
     const sizes = letters.map(({ event }) => event.length + LETTER_BYTES);
     const places = letters.map(({ index }) => index);

@@ -235,5 +235,6 @@ function withoutKnown(block: EventBlock, ids: EventIds): EventBlock {
       fresh.add(bytes, block.startOf(index), block.startOf(index + 1), NOTHING);
   }
   fresh.ids = ids.onlyNew();
+  fresh.context = block.context;
   return fresh;
 }

@@ -83,6 +83,22 @@ export class LedgerEntry {
   }
 
   /**
+   * The batches take this many bytes less of the log, and all events stay.
+   *
+   * @returns how many bytes less that is for all
+   */
+  shrink(bytes: number): number {
+    const { bytes: before } = this;
+    const part = Math.min(1, bytes / Math.max(1, before));
+    for (const run of this.#runs) {
+      const less = Math.floor(run.bytes * part);
+      move(run, -less);
+      this.bytes -= less;
+    }
+    return before - this.bytes;
+  }
+
+  /**
    * These events became dead letters.
    *
    * @param letterBytes the size of each

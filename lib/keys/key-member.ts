@@ -24,6 +24,7 @@ export function withKeyMember(block: EventBlock, member: string, name: string): 
     marked.add(bytes, start, bytes.lastIndexOf(CLOSING_BRACE, after - 1), end);
   }
   marked.ids = block.ids;
+  marked.context = block.context;
   marked.ids?.dropLines();
   return marked;
 }

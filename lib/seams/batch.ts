@@ -1,4 +1,6 @@
 import type { Event } from '../event/event.js';
+import { NO_CONTEXTS } from './event-contexts.js';
+import type { EventContexts } from './event-contexts.js';
 
 /** A batch that is in the log and not settled, or several that leave it together. */
 export interface PendingBatch {
@@ -18,6 +20,16 @@ export interface PendingBatch {
    * place. `null`: nothing.
    */
   readonly past: 'read' | 'offered' | null;
+  /** Set if the log keeps it compressed. */
+  readonly compressed?: Compressed | undefined;
+}
+
+/** How a log keeps a batch compressed. */
+export interface Compressed {
+  /** What the name of its file has after that of the batch. */
+  readonly ending: string;
+  /** What it takes in memory when it is read, in bytes; about, if that is not known before. */
+  readonly readBytes: number;
 }
 
 const LINE_FEED = 0x0a;
@@ -28,6 +40,8 @@ export interface BatchContent {
   readonly key: string | (() => string);
   readonly events: number;
   readonly bytes: Buffer<ArrayBuffer>;
+  /** Without: none of its events has one. */
+  readonly contexts?: EventContexts;
 }
 
 /** A batch as a sink gets it. Iterating over it parses its events one by one. */
@@ -46,6 +60,8 @@ export class Batch implements Iterable<Event> {
   readonly events: number;
   /** NDJSON: one event per line, each ended by LF. Numbers have all their digits, as they were sent. */
   readonly bytes: Buffer<ArrayBuffer>;
+  /** What came beside each event, by its place in the batch; empty if none has a context. */
+  readonly contexts: EventContexts;
   #key: BatchContent['key'];
 
   /**
@@ -60,12 +76,13 @@ export class Batch implements Iterable<Event> {
     },
   };
 
-  constructor({ name, key, events, bytes }: BatchContent) {
+  constructor({ name, key, events, bytes, contexts = NO_CONTEXTS }: BatchContent) {
     this.name = name;
     this.#key = key;
     Object.defineProperty(this, 'key', Batch.#KEY);
     this.events = events;
     this.bytes = bytes;
+    this.contexts = contexts;
   }
 
   /** As `JSON.parse` reads them: an integer of more than 15 digits may lose precision. */

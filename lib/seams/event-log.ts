@@ -4,8 +4,10 @@ import type { ForebayError } from '../base/errors.js';
 import type { EventBlock } from '../event/event-block.js';
 import type { PendingBatch, SettledBatch, StoredBatch } from './batch.js';
 import type { Client } from './client.js';
+import type { Compression } from './compression.js';
 import type { DeadLetterStore, LetterLook } from './dead-letters.js';
 import type { IdStore } from './id-store.js';
+import type { RetainedUsage } from './retention.js';
 
 /** The events of a request on their way to the log, as one chunk of the queue. */
 export interface QueuedEvents {
@@ -134,6 +136,10 @@ export interface EventLog extends LogUsage {
   readonly doubtful?: number;
   /** Keeps the ids of sources with a window; `null`: none has one. A log that never keeps ids has none. */
   readonly ids?: IdStore | null;
+  /** What it keeps of settled batches. A log that keeps none has none. */
+  readonly retained?: RetainedUsage;
+  /** Compresses what waits. A log that does not has none, or `null`. */
+  readonly compression?: Compression | null;
 
   /** The size of events in the log, in bytes: those of a request from number `from` to before `to`. */
   bytesOf(block: EventBlock, from: number, to: number): number;

@@ -5,6 +5,11 @@ import type { Client } from './client.js';
 /** Gets the outcome of a request, once: `null` if all of its events are durable. */
 export type Answer = (error: Error | null) => void;
 
+/** What became of an event that a program writes. */
+export interface Written {
+  readonly duplicate: boolean;
+}
+
 /**
  * Takes the events of a request, all or none. A rule, such as an id window, wraps another intake with its own
  * signature. Each must pass test/helpers/intake-contract.ts.

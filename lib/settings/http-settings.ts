@@ -1,4 +1,14 @@
-import { bytes, isNetwork, listOf, milliseconds, optional, ratio, text, wholeNumber } from './checks.js';
+import {
+  bytes,
+  isNetwork,
+  listOf,
+  milliseconds,
+  oneOf,
+  optional,
+  ratio,
+  text,
+  wholeNumber,
+} from './checks.js';
 import type { OptionTable, Values } from './option-table.js';
 
 /** The settings of the HTTP door: what `IngestionServer` takes. */
@@ -52,6 +62,13 @@ export const HTTP_SETTINGS = {
     unit: '0..1',
     help: 'the share of requests that get a log line; 1: each',
     check: ratio,
+  },
+  traceparent: {
+    flag: 'traceparent',
+    initial: 'keep',
+    unit: 'keep|ignore',
+    help: 'whether the traceparent of a request is kept with its events and goes on to the sink',
+    check: oneOf('keep', 'ignore'),
   },
   bodyBytesMax: {
     flag: 'body-max',

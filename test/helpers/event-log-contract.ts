@@ -4,9 +4,17 @@ import t from 'tap';
 import type { Test } from 'tap';
 import type { ForebayError } from '../../lib/base/errors.js';
 import { EventBlock } from '../../lib/event/event-block.js';
+import type { EventContext } from '../../lib/event/event-context.js';
 import { DeadLettersFull } from '../../lib/seams/dead-letters.js';
 import type { PendingBatch, StoredBatch } from '../../lib/seams/batch.js';
-import type { BatchEnd, BatchPart, EventLog, Group } from '../../lib/seams/event-log.js';
+import type {
+  BatchEnd,
+  BatchPart,
+  EventLog,
+  EventRange,
+  Group,
+  QueuedEvents,
+} from '../../lib/seams/event-log.js';
 import { SinkError } from '../../lib/seams/sink-error.js';
 import { addsUp, buildWith, eventText, idsOf, until } from './running-forebay.js';
 import { CollectingSink } from './collecting-sink.js';
@@ -98,6 +106,46 @@ export function eventLogContract(name: string, bench: LogBench): void {
     t.same(linesOf(await log.read(await reader.next())), ['c']);
     t.match(log.sealedBy, { size: 1, time: 1 });
     await log.close();
+  });
+
+  claim('each event comes with the context of its request, also in the next run', async (t, place) => {
+    const traced: EventContext = { traceparent: traceOf(1), isReplay: false };
+    const replayed: EventContext = { traceparent: traceOf(2), isReplay: true };
+    const again: EventContext = { traceparent: null, isReplay: true };
+    const log = await place.open();
+    read(t, log);
+    const [three, two] = [request(['a', 'b', 'c'], traced), request(['d', 'e'], replayed)];
+    await append(log, [
+      partOf([{ request: three, from: 0, to: 2 }], 'size'),
+      partOf([{ request: three, from: 2, to: 3 }, allOf(request(['f'], null))], 'size'),
+      partOf([allOf(two)], 'size'),
+      partOf([allOf(request(['g'], again)), allOf(request(['h'], null))], 'size'),
+      partOf([allOf(request(['i', 'j'], null))], 'size'),
+    ]);
+    const expected = [[traced, traced], [traced, null], [replayed, replayed], [again, null], []];
+    const stored = await readAll(log, await found(log, 5));
+    t.same(stored.map(linesOf), [
+      ['a', 'b'],
+      ['c', 'f'],
+      ['d', 'e'],
+      ['g', 'h'],
+      ['i', 'j'],
+    ]);
+    t.same(
+      stored.map(({ contexts }) => contexts),
+      expected,
+    );
+    await log.close();
+    const next = await place.open();
+    read(t, next);
+    const left = (await readAll(next, await found(next, 5))).toSorted((a, b) => next.compare(a.name, b.name));
+    t.same(
+      left.map(({ contexts }) => contexts),
+      expected,
+    );
+    for (const batch of left) await next.delete(batch);
+    t.match(next, { pendingEvents: 0, pendingBytes: 0 });
+    await next.close();
   });
 
   claim('what a run has left comes first in the next, under the same names and keys', async (t, place) => {
@@ -299,11 +347,25 @@ export function eventLogContract(name: string, bench: LogBench): void {
 }
 
 function part(texts: readonly string[], end: BatchEnd | null): BatchPart {
+  return partOf(texts.length === 0 ? [] : [allOf(request(texts, null))], end);
+}
+
+function partOf(ranges: readonly EventRange[], end: BatchEnd | null): BatchPart {
+  return { ranges, events: ranges.reduce((sum, { from, to }) => sum + to - from, 0), bytes: 0, end };
+}
+
+function request(texts: readonly string[], context: EventContext | null): QueuedEvents {
   const block = EventBlock.of(...texts);
-  const { length } = texts;
-  const request = { block, withdrawn: false, acknowledge: () => undefined };
-  const ranges = length === 0 ? [] : [{ request, from: 0, to: length }];
-  return { ranges, events: length, bytes: 0, end };
+  block.context = context;
+  return { block, withdrawn: false, acknowledge: () => undefined };
+}
+
+function allOf(all: QueuedEvents): EventRange {
+  return { request: all, from: 0, to: all.block.length };
+}
+
+function traceOf(n: number): string {
+  return `00-${String(n).repeat(32)}-${String(n).repeat(16)}-01`;
 }
 
 /** @returns the codes of the parts that were not taken */
@@ -321,8 +383,8 @@ async function append(log: EventLog, group: Group): Promise<string[]> {
 
 function sized(log: EventLog, group: Group): Group {
   return group.map((each) => {
-    const { block } = each.ranges[0]?.request ?? { block: new EventBlock() };
-    return { ...each, bytes: log.bytesOf(block, 0, each.events) };
+    const sizes = each.ranges.map(({ request: { block }, from, to }) => log.bytesOf(block, from, to));
+    return { ...each, bytes: sizes.reduce((sum, bytes) => sum + bytes, 0) };
   });
 }
 

@@ -1,4 +1,5 @@
 import type { EventBlock } from '../../lib/event/event-block.js';
+import type { EventContext } from '../../lib/event/event-context.js';
 import { Readable } from 'node:stream';
 import { ForebayError } from '../../lib/base/errors.js';
 import { keyOf } from '../../lib/seams/batch-key.js';
@@ -6,18 +7,24 @@ import { StoredBatch } from '../../lib/seams/batch.js';
 import type { Batch, PendingBatch, SettledBatch } from '../../lib/seams/batch.js';
 import { DeadLettersFull } from '../../lib/seams/dead-letters.js';
 import type { DeadLetter, DeadLetterStore, LettersSize } from '../../lib/seams/dead-letters.js';
+import { contextsBetween } from '../../lib/seams/event-contexts.js';
 import type { BatchEnd, BatchPart, EventLog, Group, LogSpace, PartEnded } from '../../lib/seams/event-log.js';
 
 /** What becomes of an append: lost without a trace, or in doubt: then the next run finds it (`late`), or not (`doubtful`). */
 export type AppendFault = 'lost' | 'late' | 'doubtful';
 
+interface KeptEvent {
+  readonly text: Buffer;
+  readonly context: EventContext | null;
+}
+
 interface Kept {
   readonly name: string;
   readonly runId: string;
   readonly bornMs: number;
-  readonly texts: Buffer[];
+  readonly kept: KeptEvent[];
   /** Events in doubt, which the next run finds. */
-  readonly late: Buffer[];
+  readonly late: KeptEvent[];
   isSealed: boolean;
 }
 
@@ -88,7 +95,7 @@ export class MemoryLog implements EventLog {
     this.#runId = `run-${++store.runs}`;
     for (const batch of store.batches.values()) {
       batch.isSealed = true; // its run has ended
-      batch.texts.push(...batch.late.splice(0));
+      batch.kept.push(...batch.late.splice(0));
       this.pendingBytes += bytesIn(batch);
     }
     this.leftoverBatches = store.batches.size;
@@ -158,16 +165,21 @@ export class MemoryLog implements EventLog {
   async read(batch: PendingBatch): Promise<StoredBatch> {
     const { name, past, leftover, logBytes } = batch;
     const kept = this.#store.batches.get(name);
-    const texts = kept?.texts ?? [];
-    const bytes = Buffer.concat(texts.flatMap((text) => [text, LINE_FEED]));
-    const events = texts.length;
+    const all = kept?.kept ?? [];
+    const bytes = Buffer.concat(all.flatMap(({ text }) => [text, LINE_FEED]));
+    const events = all.length;
+    const given = all.map(({ context }) => context);
+    const contexts = contextsBetween(given, 0, events);
     if (past === null && leftover) {
       this.recoveredEvents += events;
       this.pendingEvents += events;
       this.unreadBatches--;
     }
     return Promise.resolve(
-      new StoredBatch({ name, key: keyOf(kept?.runId ?? null, name, bytes), events, bytes }, logBytes),
+      new StoredBatch(
+        { name, key: keyOf(kept?.runId ?? null, name, bytes), events, bytes, contexts },
+        logBytes,
+      ),
     );
   }
 
@@ -218,12 +230,13 @@ export class MemoryLog implements EventLog {
     if (fault === 'lost') return new ForebayError('LOG_FAILED', { retryAfterMs: 1000 });
     if (fault === 'doubtful') return new ForebayError('IN_DOUBT', { retryAfterMs: 1000 });
     this.#open ??= this.#create();
-    const texts = ranges.flatMap(({ request: { block }, from, to }) =>
-      Array.from({ length: to - from }, (_each, index) =>
-        Buffer.from(block.bytes.subarray(block.startOf(from + index), block.startOf(from + index + 1))),
-      ),
+    const all = ranges.flatMap(({ request: { block }, from, to }) =>
+      Array.from({ length: to - from }, (_each, index) => {
+        const [start, end] = [block.startOf(from + index), block.startOf(from + index + 1)];
+        return { text: Buffer.from(block.bytes.subarray(start, end)), context: block.context };
+      }),
     );
-    this.#open[fault === 'late' ? 'late' : 'texts'].push(...texts);
+    this.#open[fault === 'late' ? 'late' : 'kept'].push(...all);
     if (fault === 'late') return new ForebayError('IN_DOUBT', { retryAfterMs: 1000 });
     this.pendingBytes += bytes;
     this.pendingEvents += events;
@@ -234,7 +247,7 @@ export class MemoryLog implements EventLog {
     const number = String(++this.#names).padStart(6, '0');
     const name = `${String(this.#store.runs).padStart(4, '0')}-${number}`;
     const bornMs = performance.now();
-    const kept = { name, runId: this.#runId, bornMs, texts: [], late: [], isSealed: false };
+    const kept = { name, runId: this.#runId, bornMs, kept: [], late: [], isSealed: false };
     this.#store.batches.set(name, kept);
     return kept;
   }
@@ -242,16 +255,16 @@ export class MemoryLog implements EventLog {
   #seal(end: BatchEnd): void {
     const batch = this.#open;
     this.#open = null;
-    if (batch === null || batch.texts.length === 0) return; // what is late in it comes in the next run
+    if (batch === null || batch.kept.length === 0) return; // what is late in it comes in the next run
     batch.isSealed = true;
     this.sealedBy[end]++;
     this.#wake();
   }
 
   #pendingOf(kept: Kept): PendingBatch {
-    const { name, bornMs, texts, runId } = kept;
+    const { name, bornMs, runId } = kept;
     const leftover = runId !== this.#runId;
-    const events = leftover ? null : texts.length;
+    const events = leftover ? null : kept.kept.length;
     return { name, events, logBytes: bytesIn(kept), isAcknowledged: true, bornMs, leftover, past: null };
   }
 }
@@ -296,6 +309,6 @@ function sizeOf(letters: readonly DeadLetter[]): number {
   return letters.reduce((sum, { event, reason }) => sum + event.length + reason.length, 0);
 }
 
-function bytesIn({ texts }: Kept): number {
-  return texts.reduce((sum, text) => sum + text.length + 1, 0);
+function bytesIn({ kept }: Kept): number {
+  return kept.reduce((sum, { text }) => sum + text.length + 1, 0);
 }

@@ -5,6 +5,8 @@
 import { syncBuiltinESMExports } from 'node:module';
 import timers from 'node:timers';
 import timersPromises from 'node:timers/promises';
+import zlib from 'node:zlib';
+import type { ZlibOptions } from 'node:zlib';
 import type { Random } from './random.js';
 import type { Happening, VirtualTime } from './virtual-time.js';
 
@@ -113,6 +115,24 @@ function sleep(
   });
 }
 
+/** A call that answers later, without a thread: when that would be done, nobody decides. */
+function inTurn(
+  now: (bytes: Buffer, options: ZlibOptions) => Buffer,
+): (bytes: Buffer, options: ZlibOptions, done: (error: unknown, result?: Buffer) => void) => void {
+  return (bytes, options, done) => {
+    current().time.after(0.1 + current().random.next(), 'compression', () => {
+      let result: Buffer;
+      try {
+        result = now(bytes, options);
+      } catch (error) {
+        done(error);
+        return;
+      }
+      done(null, result);
+    });
+  };
+}
+
 /** Replaces every source of time and chance in this process. */
 export function installVirtualProcess(): void {
   const globals: Record<string, unknown> = {
@@ -139,6 +159,7 @@ export function installVirtualProcess(): void {
   Object.assign(globalThis, globals);
   Object.assign(timers, globals);
   Object.assign(timersPromises, { setTimeout: sleep });
+  Object.assign(zlib, { gzip: inTurn(zlib.gzipSync), gunzip: inTurn(zlib.gunzipSync) });
   syncBuiltinESMExports();
   Date.now = () => Math.floor(current().time.wallMs);
   Object.defineProperty(performance, 'now', { value: () => current().time.nowMs });

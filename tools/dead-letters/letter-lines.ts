@@ -1,6 +1,7 @@
 import { aboutLetter } from '../../lib/logs/file/aside/dead-letters.js';
 import type { LetterAbout } from '../../lib/seams/dead-letters.js';
 import type { FileSystem } from '../../lib/logs/file/file-system.js';
+import { plainView } from '../../lib/logs/file/file-view.js';
 import { partsOf } from '../../lib/logs/file/large-file.js';
 import type { FileBounds } from '../../lib/logs/file/large-file.js';
 import { linesIn } from '../log/lines.js';
@@ -45,7 +46,7 @@ export async function* lettersIn(
 ): AsyncGenerator<LetterPart, void, undefined> {
   const { size } = await statsOfOpen(fs, fd);
   let number = 1;
-  for await (const { at, bytes, isPartOfLine } of partsOf(fs, fd, size, bounds)) {
+  for await (const { at, bytes, isPartOfLine } of partsOf(plainView(fs, fd, size), bounds)) {
     const letters: Letter[] = [];
     const strange: Line[] = [];
     const blanks: Line[] = [];

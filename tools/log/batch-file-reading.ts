@@ -1,6 +1,13 @@
 import { join } from 'node:path';
+import { batchOf } from '../../lib/logs/file/aside/letter-files.js';
+import { ENDINGS } from '../../lib/logs/file/compressed/batch-file-name.js';
+import type { Ending } from '../../lib/logs/file/compressed/batch-file-name.js';
+import { CompressedView } from '../../lib/logs/file/compressed/compressed-view.js';
+import { inAnyForm } from '../../lib/logs/file/compressed/forms.js';
 import { withOpen } from '../../lib/logs/file/file-system.js';
 import type { FileSystem } from '../../lib/logs/file/file-system.js';
+import { plainView } from '../../lib/logs/file/file-view.js';
+import type { FileView } from '../../lib/logs/file/file-view.js';
 import { FILE_BOUNDS } from '../../lib/logs/file/large-file.js';
 import type { FileBounds } from '../../lib/logs/file/large-file.js';
 import { asError, systemCode } from '../../lib/base/errors.js';
@@ -40,6 +47,44 @@ export async function elsewhere<T>(work: Promise<T>): Promise<T> {
   }
 }
 
+/** The file of a batch. */
+export interface BatchFileForm {
+  /** Of a compressed file; empty: it has its lines as they were appended. */
+  readonly ending: Ending | '';
+  /** Its size, in bytes. */
+  readonly fileBytes: number;
+}
+
+/** Reads the lines of a batch file, compressed or not. In the place of those that are damaged there are lost lines. */
+export async function tryView<T>(
+  fs: FileSystem,
+  dir: string,
+  name: string,
+  { wholeMax }: FileBounds,
+  read: (view: FileView, form: BatchFileForm) => Promise<T>,
+): Promise<FileReading<T>> {
+  const file = batchOf(name);
+  const setAside = async (): Promise<void> => undefined; // a tool changes nothing
+  const inForm = async (ending: Ending | ''): Promise<FileReading<T>> => {
+    const reading = await tryRead(fs, dir, `${file}${ending}`, async (fd, size) => {
+      const view =
+        ending === ''
+          ? plainView(fs, fd, size)
+          : await CompressedView.open(fs, fd, size, ending, { foreignMax: wholeMax, setAside });
+      return read(view, { ending, fileBytes: size });
+    });
+    if ('gone' in reading) throw Object.assign(new Error('gone'), { code: 'ENOENT' });
+    return reading;
+  };
+  const known = ENDINGS.find((ending) => name.startsWith(`${file}${ending}`)) ?? '';
+  try {
+    return await inAnyForm(known, inForm);
+  } catch (error) {
+    if (systemCode(error) === 'ENOENT') return { gone: true };
+    throw error;
+  }
+}
+
 /**
  * Inspects a batch file. At most a part of it is in memory.
  *
@@ -52,9 +97,9 @@ export async function tryInspect(
   bounds: FileBounds = FILE_BOUNDS,
   use?: (events: Buffer) => Promise<boolean>,
 ): Promise<FileReading<BatchInspection>> {
-  return tryRead(fs, dir, name, async (fd, size) => {
-    const inspection = new BatchInspection();
-    for await (const events of inspectParts(fs, fd, size, bounds, inspection)) {
+  return tryView(fs, dir, name, bounds, async (view, about) => {
+    const inspection = new BatchInspection(about);
+    for await (const events of inspectParts(view, bounds, inspection)) {
       if (use !== undefined && !(await elsewhere(use(events)))) break;
     }
     return inspection;

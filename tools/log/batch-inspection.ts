@@ -1,13 +1,17 @@
 import type { BatchLines } from '../../lib/logs/file/batch-lines.js';
-import type { FileSystem } from '../../lib/logs/file/file-system.js';
+import { isLostLine } from '../../lib/logs/file/compressed/compressed-view.js';
+import type { FileView } from '../../lib/logs/file/file-view.js';
 import { readInParts } from '../../lib/logs/file/large-file.js';
 import type { FileBounds, ReadPart } from '../../lib/logs/file/large-file.js';
+import type { BatchFileForm } from './batch-file-reading.js';
 import { DamagedLines, wrongMark } from './damaged-lines.js';
 import type { Place } from './damaged-lines.js';
 import { linesIn } from './lines.js';
 
 /** Collects the sound and damaged lines of a batch file, as a server would read it. */
 export class BatchInspection {
+  readonly form: BatchFileForm;
+  /** The size of its lines. */
   bytes = 0;
   events = 0;
   /** Batches that start in it; 0 if it holds only one. */
@@ -19,6 +23,10 @@ export class BatchInspection {
   torn: Place | null = null;
   /** The last line, if its event is sound and only its line feed is missing or damaged. */
   breakLost: Place | null = null;
+
+  constructor(form: BatchFileForm = { ending: '', fileBytes: 0 }) {
+    this.form = form;
+  }
 
   /** Adds the next part of the file. @returns its sound events: NDJSON without marks */
   add({ at, bytes, read }: Omit<ReadPart, 'lines'>): Buffer {
@@ -41,7 +49,7 @@ export class BatchInspection {
       // damage depends only on the bytes of a line, and damaged lines come in the order of the file
       if (read.damaged[damagedLines]?.equals(bytes) === true) {
         damagedLines++;
-        this.damaged.add({ ...place, what: read.hasMarks ? wrongMark(bytes) : 'no event' });
+        this.damaged.add({ ...place, what: this.#whatIsWrong(read, bytes) });
       } else if (!isEnded) {
         if (read.tornBytes > 0) this.torn = place;
         else if (read.lastBreakLost) this.breakLost = place;
@@ -49,21 +57,24 @@ export class BatchInspection {
       if (isEnded) this.damaged.line++;
     }
   }
+
+  #whatIsWrong({ hasMarks }: BatchLines, line: Buffer): string {
+    if (this.form.ending !== '' && isLostLine(line)) return 'lost with damaged compressed bytes';
+    return hasMarks ? wrongMark(line) : 'no event';
+  }
 }
 
 /**
- * Inspects an open batch file, a part at a time, and records its findings in `inspection`. Damage never throws.
+ * Inspects a batch file, a part at a time, and records its findings in `inspection`. Damage never throws.
  *
  * @returns the sound events of each part
  */
 export async function* inspectParts(
-  fs: FileSystem,
-  fd: number,
-  size: number,
+  view: FileView,
   bounds: FileBounds,
   inspection: BatchInspection,
 ): AsyncGenerator<Buffer, void, undefined> {
   const { wholeMax } = bounds;
-  const own = size > wholeMax ? bounds : { ...bounds, piece: wholeMax };
-  for await (const part of readInParts(fs, fd, size, false, own)) yield inspection.add(part);
+  const own = view.size > wholeMax ? bounds : { ...bounds, piece: wholeMax };
+  for await (const part of readInParts(view, false, own)) yield inspection.add(part);
 }

@@ -7,6 +7,7 @@ import { readAll, statsOf } from '../../lib/logs/file/file-system.js';
 import type { FileSystem } from '../../lib/logs/file/file-system.js';
 import type { IdRecord } from '../../lib/logs/file/ids/id-record.js';
 import { checkOf, SECRET_FILE, secretIn } from '../../lib/logs/file/ids/id-secret.js';
+import { plainView } from '../../lib/logs/file/file-view.js';
 import { ID_WINDOW, isSegmentName } from '../../lib/logs/file/ids/segment-name.js';
 import { FILE_BOUNDS, partsOf } from '../../lib/logs/file/large-file.js';
 import type { FileBounds } from '../../lib/logs/file/large-file.js';
@@ -82,7 +83,7 @@ export async function tryInspectSegment(
 ): Promise<FileReading<SegmentInspection>> {
   return tryRead(fs, logDir, path, async (fd, size) => {
     const inspection = new SegmentInspection(mayBeWritten);
-    for await (const part of partsOf(fs, fd, size, bounds)) {
+    for await (const part of partsOf(plainView(fs, fd, size), bounds)) {
       const records = inspection.add(part);
       if (use !== undefined && !(await elsewhere(use(records)))) break;
     }

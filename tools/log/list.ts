@@ -16,7 +16,11 @@ import { duration } from './words.js';
 
 interface BatchRow {
   readonly name: string;
+  /** The size of the file; of a compressed one also that of its lines. */
   readonly bytes: number | null;
+  readonly lineBytes: number | null;
+  /** The ending of a compressed file. */
+  readonly compressed: string | null;
   readonly events: number | null;
   readonly batches: number | null;
   readonly damagedLines: number;
@@ -101,15 +105,17 @@ async function rowOf(
   const reading = await tryInspect(fs, dir, name, bounds);
   if ('gone' in reading) return null;
   const ageSeconds = Math.max(0, Math.floor(Date.now() / 1000 - secondOf(name)));
-  const nothing = { name, ageSeconds, damagedLines: 0, tornBytes: 0, lastBreakLost: false };
-  if ('unreadable' in reading)
-    return { ...nothing, bytes: null, events: null, batches: null, unreadable: reading.unreadable };
+  const nothing = { name, ageSeconds, damagedLines: 0, tornBytes: 0, lastBreakLost: false, compressed: null };
+  const unknown = { bytes: null, lineBytes: null, events: null, batches: null };
+  if ('unreadable' in reading) return { ...nothing, ...unknown, unreadable: reading.unreadable };
   const inspection = reading.content;
-  const { bytes, events, starts, damaged, torn, breakLost } = inspection;
+  const { form, bytes: lineBytes, events, starts, damaged, torn, breakLost } = inspection;
   const isWritten = mayBeWritten(lock, inspection);
   return {
     ...nothing,
-    bytes,
+    bytes: form.fileBytes,
+    lineBytes,
+    compressed: form.ending === '' ? null : form.ending,
     events,
     batches: Math.max(1, starts),
     damagedLines: damaged.count,
@@ -179,9 +185,11 @@ function table(dir: string, { batches }: LogDirectory, deadLettersTool: string):
   };
 }
 
-function noteOf({ batches, damagedLines, tornBytes, lastBreakLost, unreadable }: BatchRow): string {
+function noteOf(row: BatchRow): string {
+  const { batches, damagedLines, tornBytes, lastBreakLost, unreadable, compressed, lineBytes } = row;
   if (unreadable !== null) return `unreadable: ${unreadable}`;
   const notes: string[] = [];
+  if (compressed !== null) notes.push(`${compressed}, ${count(lineBytes ?? 0, 'byte')} of lines`);
   if (batches !== null && batches > 1) notes.push(`${batches} batches`);
   if (damagedLines > 0) notes.push(count(damagedLines, 'damaged line'));
   if (tornBytes > 0) notes.push(`torn end of ${count(tornBytes, 'byte')}`);

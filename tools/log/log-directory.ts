@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { isBatchName } from '../../lib/logs/file/batch-name.js';
+import { batchFileName } from '../../lib/logs/file/compressed/batch-file-name.js';
 import { lookThrough } from '../../lib/logs/file/directory-entries.js';
 import { statsOf } from '../../lib/logs/file/file-system.js';
 import type { FileSystem } from '../../lib/logs/file/file-system.js';
@@ -12,7 +12,7 @@ import { asError, ForebayError, systemCode } from '../../lib/base/errors.js';
 
 /** The names in a log directory, sorted by kind. */
 export interface LogDirectory {
-  /** Batch files, in the order of delivery. */
+  /** Batches, by the name of their file without the ending of a compressed one, in the order of delivery. */
   readonly batches: readonly string[];
   /** Directories, links and other things with the name of a batch file. */
   readonly notPlain: readonly string[];
@@ -29,18 +29,20 @@ export interface LogDirectory {
  */
 export async function listDirectory(fs: FileSystem, dir: string): Promise<LogDirectory> {
   const look = lookThrough(fs, dir, async (entries) => {
-    const batches: string[] = [];
+    const batches = new Set<string>();
     const notPlain: string[] = [];
     const operations: string[] = [];
     const foreign: string[] = [];
     for await (const entry of entries) {
       const { name } = entry;
-      if (isBatchName(name)) (entry.isFile() ? batches : notPlain).push(name);
+      const file = batchFileName(name);
+      if (file !== null && entry.isFile()) batches.add(file.name);
+      else if (file !== null) notPlain.push(name);
       else if (name === OPERATIONS || name === EARLIER_OPERATIONS) operations.push(name);
       else if (!isOurs(name) && !isWorkerDirectory(entry)) foreign.push(name);
     }
     return {
-      batches: inOrder(batches),
+      batches: inOrder([...batches]),
       notPlain: inOrder(notPlain),
       operations: operations.toSorted(),
       foreign: foreign.toSorted(),
@@ -96,7 +98,7 @@ export function secondOf(batchName: string): number {
 /** Sorts names by the order of delivery. Parses each name once: there may be a million. */
 function inOrder(batchNames: readonly string[]): string[] {
   return batchNames
-    .map((name) => ({ name, second: secondOf(name), n: Number(/(\d+)\.jsonl$/.exec(name)?.[1]) }))
+    .map((name) => ({ name, second: secondOf(name), n: Number(/(\d+)\.jsonl/.exec(name)?.[1]) }))
     .toSorted((a, b) => a.second - b.second || a.n - b.n)
     .map(({ name }) => name);
 }

@@ -1,13 +1,15 @@
-import { readAt } from '../../lib/logs/file/file-system.js';
+import { isBatchName } from '../../lib/logs/file/batch-name.js';
 import type { FileSystem } from '../../lib/logs/file/file-system.js';
+import { plainView } from '../../lib/logs/file/file-view.js';
+import type { FileView } from '../../lib/logs/file/file-view.js';
+import { FILE_BOUNDS } from '../../lib/logs/file/large-file.js';
 import type { FileBounds } from '../../lib/logs/file/large-file.js';
-import { elsewhere, tryInspect, tryRead } from './batch-file-reading.js';
+import { elsewhere, tryInspect, tryRead, tryView } from './batch-file-reading.js';
 import type { FileReading } from './batch-file-reading.js';
 import { EXIT } from './exit-code.js';
 import type { ExitCode } from './exit-code.js';
 import { isSegmentPath } from './id-window.js';
 import { listDirectory } from './log-directory.js';
-import { batchOf } from '../../lib/logs/file/aside/letter-files.js';
 import { rangeIn } from '../../lib/base/batch-range.js';
 import { linesIn } from './lines.js';
 import { mayBeWritten, reportLock } from './lock-report.js';
@@ -62,17 +64,19 @@ export async function print(options: PrintOptions): Promise<ExitCode> {
   return code;
 }
 
-/** Prints the bytes of a file unchanged. */
-async function copy({ fs, dir, output }: PrintOptions, name: string): Promise<FileReading<string>> {
-  return tryRead(fs, dir, name, async (fd, size) => {
-    for (let at = 0; at < size && !output.closed;) {
-      const bytes = await readAt(fs, fd, at, Math.min(COPY_BYTES, size - at));
+/** Prints the bytes of a file unchanged; of a compressed batch file its lines. */
+async function copy({ fs, dir, output, bounds }: PrintOptions, name: string): Promise<FileReading<string>> {
+  const read = async (view: FileView): Promise<string> => {
+    for (let at = 0; at < view.size && !output.closed;) {
+      const bytes = await view.readAt(at, COPY_BYTES);
       if (bytes.length === 0) break;
       await elsewhere(output.write(bytes));
       at += bytes.length;
     }
     return '';
-  });
+  };
+  if (isBatchName(name)) return tryView(fs, dir, name, bounds ?? FILE_BOUNDS, read);
+  return tryRead(fs, dir, name, async (fd, size) => read(plainView(fs, fd, size)));
 }
 
 /** Prints the events of a file. Returns a text about damage that is not printed, if there is any. */
@@ -83,7 +87,7 @@ async function printEvents(
 ): Promise<FileReading<string>> {
   const range = rangeIn(name);
   let line = 0;
-  const reading = await tryInspect(fs, dir, batchOf(name), bounds, async (events) => {
+  const reading = await tryInspect(fs, dir, name, bounds, async (events) => {
     const wanted = range === null ? events : linesBetween(events, range.from - line, range.to - line);
     if (range !== null) line += [...linesIn(events)].length;
     if (wanted.length > 0) await output.write(wanted);

@@ -7,53 +7,50 @@
  */
 import { join, sep } from 'node:path';
 import type { Readable } from 'node:stream';
-import type { Batch, PendingBatch, SettledBatch } from '../../seams/batch.js';
-import { StoredBatch } from '../../seams/batch.js';
-import { keyOf } from '../../seams/batch-key.js';
+import type { PendingBatch, SettledBatch, StoredBatch } from '../../seams/batch.js';
 import type { BatchEnd, EventLog, Group, LogSpace, PartEnded } from '../../seams/event-log.js';
+import type { RetainedUsage } from '../../seams/retention.js';
 import type { AppendLogOptions } from './append-log-options.js';
 import { DeadLetters } from './aside/dead-letters.js';
 import { Quarantine } from './aside/quarantine.js';
 import { Backlog } from './backlog.js';
 import { BatchNames, compareBatchNames } from './batch-name.js';
 import { BatchReader } from './batch-reader.js';
-import { batchesBetween, heldBatches } from './batches-in-file.js';
+import { cachedBatch, readBatch } from './cached-file.js';
 import type { BatchSums } from './batch-sums.js';
-import { blockBytes, unmarkedLines } from './checksum.js';
-import { unlink } from './closing.js';
+import { blockBytes } from './checksum.js';
+import { BacklogCompression } from './compressed/backlog-compression.js';
+import { Compressor } from './compressed/compressor.js';
+import { settlePairs } from './compressed/pairs.js';
+import { CONTEXT_BYTES_MORE } from './context-mark.js';
 import { BLOCK_BYTES, diskBytes } from './disk-blocks.js';
 import { PROBE_FILE, probeDisk } from './disk-probe.js';
 import { DiskUsageReader } from './disk-usage.js';
-import { oldestBatchNames } from './directory-listing.js';
 import type { Survey } from './directory-listing.js';
 import type { DirectoryLock } from './directory-lock.js';
 import { openDirectory } from './directory-opening.js';
 import { DirectorySync } from './directory-sync.js';
 import { nodeFileSystem } from './file-system.js';
 import type { FileSystem } from './file-system.js';
+import { FileListing } from './file-listing.js';
 import { FilePace } from './file-pace.js';
 import { GroupWriter } from './group-writer.js';
 import { IdSegments } from './ids/id-segments.js';
 import { openIds } from './ids/left-ids.js';
 import { FILE_BOUNDS } from './large-file.js';
-import type { FilePiece } from './large-file.js';
 import { LogCounts } from './log-counts.js';
 import { Reserve } from './reserve.js';
+import { RetainedFiles } from './retained/retained-files.js';
 import { BATCH_MARK_BYTES, newRunId } from './run-mark.js';
-import { sealedFiles, sumsOfBatches } from './sealed-files.js';
-import type { KnownFiles } from './sealed-files.js';
-import { linesBetween, WriteCache } from './write-cache.js';
-import type { CachedFile } from './write-cache.js';
-
-const NONE = Buffer.alloc(0);
+import { WriteCache } from './write-cache.js';
 
 export class AppendLog extends LogCounts implements EventLog {
   readonly dir: string;
   /** The directory, as set. */
   readonly place: string;
   readonly #prefix: string;
-  /** The mark of the run, and the rest of the last block. */
-  readonly batchBytesMost = BATCH_MARK_BYTES + BLOCK_BYTES - 1;
+  /** The mark of the run, that of a context, and the rest of the last block. */
+  readonly batchBytesMost = BATCH_MARK_BYTES + CONTEXT_BYTES_MORE + BLOCK_BYTES - 1;
   readonly bytesOf = blockBytes;
   readonly compare = compareBatchNames;
   /** The random id of this run. */
@@ -69,12 +66,15 @@ export class AppendLog extends LogCounts implements EventLog {
   readonly #quarantine: Quarantine;
   readonly #reader: BatchReader;
   readonly #reserve: Reserve;
+  readonly #retained: RetainedFiles;
   readonly #space: DiskUsageReader;
-  /** Includes the sizes of leftover files that were not listed yet. */
-  readonly #known: KnownFiles;
+  readonly #files: FileListing;
   readonly #uncut = new Map<string, number>();
   /** `null`: no source has a window. */
   readonly ids: IdSegments | null;
+  readonly #compressor: Compressor;
+  /** `null`: nothing is compressed. */
+  readonly compression: BacklogCompression | null;
   #backlog: Backlog | null = null;
   #closed: Promise<void> | null = null;
 
@@ -89,6 +89,8 @@ export class AppendLog extends LogCounts implements EventLog {
     for (const { code, text } of found.remarks) reporter.warn(code, text);
     const log = new AppendLog(options, fs, lock, found);
     await log.#reserve.tryToHold();
+    const ofPairs = { fs, dir, reporter, lock, quarantine: log.#quarantine };
+    log.pendingBytes += await settlePairs(ofPairs, found.pairs, log.#files.pairs);
     if (options.ids && log.ids !== null) {
       const ofLog = { names: log.#names, logNames: log.#directorySync, segments: log.ids };
       await openIds({ ...options.ids, ...ofLog, fs, dir, reporter });
@@ -108,16 +110,28 @@ export class AppendLog extends LogCounts implements EventLog {
     this.#cache = new WriteCache(options.recentBytesMax ?? 0, bounds.wholeMax);
     this.#names = new BatchNames(found.newest);
     this.#directorySync = new DirectorySync(async () => lock.flushNames());
-    this.#reserve = new Reserve(fs, dir, this.#directorySync);
     this.#space = new DiskUsageReader(fs, dir);
     const confirmLock = async (): Promise<void> => lock.confirm();
-    const parties = { fs, logDir: dir, logNames: this.#directorySync, reserve: this.#reserve, confirmLock };
+    const ofDir = { fs, logDir: dir, logNames: this.#directorySync, confirmLock };
+    const { retention, compressAfterMs: afterMs = null } = options;
+    this.#compressor = new Compressor({ fs, reporter });
+    const compressor = afterMs === null ? null : this.#compressor;
+    const retained = new RetainedFiles({ ...ofDir, reporter, retention, compressor });
+    this.#retained = retained;
+    this.#reserve = new Reserve(fs, dir, this.#directorySync, async (work) => retained.withRoom(work));
+    const parties = { ...ofDir, reserve: this.#reserve };
     this.#quarantine = new Quarantine(parties);
     const reading = { bounds, quarantine: this.#quarantine, confirmGone: confirmLock };
     this.#reader = new BatchReader({ fs, dir, reporter, ...reading });
     this.deadLetters = new DeadLetters(parties, options.deadLettersBytesMax ?? Infinity);
     const { sizes, newest: newestLeftover } = found;
-    this.#known = { sizes, uncut: this.#uncut, newestLeftover, openedMs: performance.now() };
+    this.#files = new FileListing({
+      fs,
+      dir,
+      known: { sizes, uncut: this.#uncut, newestLeftover, openedMs: performance.now() },
+      unsealed: () => this.writer.unsealed,
+      newest: () => this.#names.last,
+    });
     this.ids = options.ids ? new IdSegments({ ...parties, ...options.ids, reporter, fsync }) : null;
     this.writer = new GroupWriter({
       fs,
@@ -127,6 +141,7 @@ export class AppendLog extends LogCounts implements EventLog {
       names: this.#names,
       directorySync: this.#directorySync,
       reserve: this.#reserve,
+      retained,
       cache: this.#cache,
       ids: this.ids,
       runId: this.runId,
@@ -137,8 +152,21 @@ export class AppendLog extends LogCounts implements EventLog {
         this.pendingEvents += events;
         this.pendingBytes += diskBytes(file.bytes) - diskBytes(file.bytes - bytes);
       },
-      sealed: (batch) => this.#backlog?.offer(batch),
+      sealed: (batch) => {
+        this.#backlog?.offer(batch);
+        this.compression?.offer(batch);
+      },
     });
+    const shrunk = (fromBytes: number, toBytes: number): void => {
+      this.pendingBytes -= fromBytes - toBytes;
+      void this.#reserve.tryToHold();
+    };
+    const compressing = { ...parties, compressor: this.#compressor, lock, files: this.#files, shrunk };
+    const backlog = (): Backlog | null => this.#backlog;
+    this.compression =
+      afterMs === null
+        ? null
+        : new BacklogCompression({ ...compressing, afterMs, backlog }, found.batches > 0);
   }
 
   get sealedBy(): Readonly<Record<BatchEnd | 'failure', number>> {
@@ -147,6 +175,10 @@ export class AppendLog extends LogCounts implements EventLog {
 
   get oldestBornMs(): number | null {
     return this.#backlog?.oldestBornMs ?? this.writer.openBornMs;
+  }
+
+  get retained(): RetainedUsage {
+    return this.#retained.usage;
   }
 
   path(name: string): string {
@@ -159,9 +191,11 @@ export class AppendLog extends LogCounts implements EventLog {
 
   async probe(bytes: number): Promise<void> {
     await this.lock.confirm();
-    await this.#reserve.hold();
     const flushes = this.#options.fsync === 'always';
-    await probeDisk(this.#fs, this.path(PROBE_FILE), this.writer.confirmName(), flushes, bytes);
+    await this.#retained.withRoom(async () => {
+      await this.#reserve.hold();
+      await probeDisk(this.#fs, this.path(PROBE_FILE), this.writer.confirmName(), flushes, bytes);
+    });
   }
 
   async space(): Promise<LogSpace> {
@@ -177,35 +211,17 @@ export class AppendLog extends LogCounts implements EventLog {
     return backlog;
   }
 
-  /** Sealed batch files, oldest first, at most `most`: only names after this one, and only those that are asked for. */
-  async list(
-    after: string | null,
-    most: number,
-    isAskedFor = (_name: string): boolean => true,
-  ): Promise<PendingBatch[]> {
-    const isSealed = this.#sealedAfter(after);
-    const wanted = (name: string): boolean => isSealed(name) && isAskedFor(name);
-    const names = await oldestBatchNames(this.#fs, this.dir, wanted, most);
-    return sealedFiles(this.#fs, this.dir, names, this.#known);
+  /** Sealed batch files, oldest first, at most `most`, only names after this one. */
+  async list(after: string | null, most: number): Promise<PendingBatch[]> {
+    return this.#files.oldest(after, most, () => true);
   }
 
   async find(isAskedFor: (name: string) => boolean, most: number): Promise<PendingBatch[]> {
-    return this.list(null, most, isAskedFor);
+    return this.#files.oldest(null, most, isAskedFor);
   }
 
-  /** The number of sealed batch files after this name, and their size. */
   async sums(after: string | null): Promise<BatchSums> {
-    return sumsOfBatches(this.#fs, this.dir, this.#sealedAfter(after), this.#known);
-  }
-
-  /** As of now: a file that is created while the directory is read may appear in it. */
-  #sealedAfter(after: string | null): (name: string) => boolean {
-    const unsealed = new Set(this.writer.unsealed);
-    const newest = this.#names.last;
-    return (name) =>
-      !unsealed.has(name) &&
-      compareBatchNames(name, newest) <= 0 &&
-      (after === null || compareBatchNames(name, after) > 0);
+    return this.#files.sums(after);
   }
 
   pendingBytesOf({ logBytes }: Pick<PendingBatch, 'logBytes'>): number {
@@ -226,27 +242,17 @@ export class AppendLog extends LogCounts implements EventLog {
     const recent = this.#cache.read(name);
     if (recent !== null) {
       this.countRead(batch, { events: recent.events, quarantined: 0, torn: false });
-      return cached(this.runId, name, recent);
+      // its file may be longer than what is acknowledged
+      const size = batch.compressed === undefined ? recent.bytes : logBytes;
+      return cachedBatch(this.runId, name, recent, size);
     }
     await this.lock.confirmIfLost();
     const read = await this.#reader.read(batch);
-    const { runId, events, bytes } = read;
     this.countRead(batch, read);
-    const about = { name, key: keyOf(runId, name, NONE) };
-    const held = heldBatches(about, read.batches, ({ start, end }) =>
-      bytes.subarray(start.textAt, end.textAt),
-    );
-    const pieces = read.pieces.map((piece) => ({
-      events: piece.events,
-      read: async () => this.#readPiece(about, piece),
-    }));
-    const key = (): string => keyOf(runId, name, bytes);
-    return new StoredBatch({ name, key, events, bytes }, logBytes, [...held, ...pieces]);
-  }
-
-  async #readPiece(batch: Pick<Batch, 'name' | 'key'>, piece: FilePiece): Promise<Batch> {
-    await this.lock.confirmIfLost();
-    return this.#reader.readPiece(batch, piece);
+    return readBatch(batch, read, async (about, piece) => {
+      await this.lock.confirmIfLost();
+      return this.#reader.readPiece(about, piece);
+    });
   }
 
   forget({ name }: PendingBatch): void {
@@ -259,7 +265,9 @@ export class AppendLog extends LogCounts implements EventLog {
     // a server with the lock may have a file of this name, or have left letters of this one to be written again (new-copy.ts)
     await this.lock.confirm();
     this.#cache.delete(name);
-    if (!(await unlink(this.#fs, this.path(name)))) await this.lock.confirm();
+    const { pairs } = this.#files;
+    if (!(await this.#retained.take(name, events, logBytes, pairs.counting(name)))) await this.lock.confirm();
+    pairs.delete(name);
     this.#uncut.delete(name);
     this.deadLetters.settled(name);
     this.pendingEvents -= events;
@@ -273,26 +281,11 @@ export class AppendLog extends LogCounts implements EventLog {
   }
 
   async #close(): Promise<void> {
+    await this.#compressor.close();
     await this.writer.close();
-    const parts = [this.ids, this.#quarantine, this.deadLetters, this.#reserve];
+    const parts = [this.ids, this.#quarantine, this.deadLetters, this.#reserve, this.#retained];
     await Promise.all(parts.map(async (part) => part?.close()));
     await this.#directorySync.ended();
     await this.lock.release();
   }
-}
-
-/** A file of this run in memory, which says how long it is, as the directory may not. A batch is copied when its turn comes. */
-function cached(runId: string, name: string, file: CachedFile): StoredBatch {
-  const { events, bytes: logBytes, starts } = file;
-  const parts = [...file.parts]; // the cache empties its own
-  const end = { line: events, events, at: logBytes, textAt: 0 };
-  const batches = file.isShared ? batchesBetween(starts, end) : [];
-  const bytes = file.isShared ? NONE : unmarkedLines(parts).bytes;
-  const about = { name, key: keyOf(runId, name, NONE) };
-  const pieces = heldBatches(
-    about,
-    batches,
-    (batch) => unmarkedLines(linesBetween(parts, batch.start.at, batch.end.at)).bytes,
-  );
-  return new StoredBatch({ name, key: () => keyOf(runId, name, bytes), events, bytes }, logBytes, pieces);
 }

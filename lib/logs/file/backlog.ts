@@ -1,5 +1,6 @@
 import { Readable } from 'node:stream';
 import type { PendingBatch } from '../../seams/batch.js';
+import { compareBatchNames } from './batch-name.js';
 import { NOTHING, minus } from './batch-sums.js';
 import type { BatchSums } from './batch-sums.js';
 import { diskBytes } from './disk-blocks.js';
@@ -51,6 +52,8 @@ export class Backlog extends Readable {
   #listTimer: NodeJS.Timeout | undefined;
   #wanted = false;
   #stopped = false;
+  /** A batch whose file is being replaced: it is not passed on. */
+  #held: string | null = null;
 
   constructor(log: ListedLog, reporter: Reporter, namesMax: number = NAMES_MAX, countMs: number = COUNT_MS) {
     super({ objectMode: true, highWaterMark: 1 });
@@ -84,6 +87,54 @@ export class Backlog extends Readable {
     if (this.#wanted) this.#give();
   }
 
+  /** Whether a batch is still here: delivery was not given it. */
+  has(name: string): boolean {
+    return !this.#stopped && (this.#last === null || compareBatchNames(name, this.#last) > 0);
+  }
+
+  /** Passes a batch on only after `release`. @returns whether it is still here */
+  hold(name: string): boolean {
+    if (!this.has(name)) return false;
+    this.#held = name;
+    return true;
+  }
+
+  /** @param replaced the batch that was held, if its file is another one now, and its size before */
+  release(
+    replaced: Pick<PendingBatch, 'name' | 'logBytes' | 'compressed'> | null,
+    logBytesBefore: number,
+  ): void {
+    this.#held = null;
+    if (replaced !== null) this.#replace(replaced, logBytesBefore);
+    if (this.#wanted) this.#give();
+  }
+
+  #replace(
+    { name, logBytes, compressed }: Pick<PendingBatch, 'name' | 'logBytes' | 'compressed'>,
+    before: number,
+  ): void {
+    const at = this.#indexOf(name);
+    const batch = this.#batches[at];
+    if (batch?.name === name) {
+      this.#batches[at] = { ...batch, logBytes, compressed, isAcknowledged: true };
+      return;
+    }
+    const { batches, leftovers, bytes } = this.#beyond;
+    this.#beyond = { batches, leftovers, bytes: bytes + diskBytes(logBytes) - diskBytes(before) };
+  }
+
+  /** Where a batch is among those in memory, or would be. */
+  #indexOf(name: string): number {
+    let [low, high] = [0, this.#batches.length];
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      const other = this.#batches[middle];
+      if (other !== undefined && compareBatchNames(other.name, name) < 0) low = middle + 1;
+      else high = middle;
+    }
+    return low;
+  }
+
   /** Passes nothing more on: the rest stays on disk for the next run. */
   stop(): void {
     if (this.#stopped) return;
@@ -107,6 +158,7 @@ export class Backlog extends Readable {
 
   #give(): void {
     if (this.#stopped || this.#listing) return;
+    if (this.#held !== null && this.#batches[0]?.name === this.#held) return;
     const batch = this.#batches.shift();
     if (batch !== undefined) {
       this.#last = batch.name;

@@ -1,8 +1,10 @@
 import { isUtf8 } from 'node:buffer';
 import { isEventLine } from '../../event/event.js';
+import type { EventContexts } from '../../seams/event-contexts.js';
 import { beginsMarked, checkedText, looksMarked, withoutMarkBegin } from './checksum.js';
 import type { BatchStart } from './batches-in-file.js';
-import { BATCH_MARK_BYTES, marksAt, runIdAt } from './run-mark.js';
+import { ContextReader } from './context-mark.js';
+import { BATCH_MARK_BYTES, marksAt, NO_MARKS, runIdAt } from './run-mark.js';
 
 const LINE_FEED = 10;
 const OPENING_BRACE = 0x7b;
@@ -13,6 +15,9 @@ export interface BatchLines {
   /** The events: NDJSON, each line ended by a line feed, without marks. */
   readonly bytes: Buffer<ArrayBuffer>;
   readonly events: number;
+  readonly contexts: EventContexts;
+  /** The last `traceparent`, to which the next line may refer. */
+  readonly traceAfter: string | null;
   /** Where a batch starts, if it is a file of several, and where one may start: at each damaged line. */
   readonly starts: readonly BatchStart[];
   /** The run that wrote the file; `null` if it is of an earlier version, or if its first line is damaged. */
@@ -33,6 +38,8 @@ export interface LinesPart {
   readonly hasMarks: boolean;
   /** Whether they are the first lines of the file. */
   readonly isFirst: boolean;
+  /** The last `traceparent` before them, to which the first one may refer. */
+  readonly traceBefore: string | null;
 }
 
 /**
@@ -47,7 +54,11 @@ export interface LinesPart {
 export function readBatchLines(
   file: Buffer<ArrayBuffer>,
   isAcknowledged: boolean,
-  { hasMarks, isFirst }: LinesPart = { hasMarks: wholeHasMarks(file), isFirst: true },
+  { hasMarks, isFirst, traceBefore }: LinesPart = {
+    hasMarks: wholeHasMarks(file),
+    isFirst: true,
+    traceBefore: null,
+  },
 ): BatchLines {
   const textOf = hasMarks ? checkedText : eventText;
   const bytes = Buffer.allocUnsafe(file.length + 1);
@@ -60,18 +71,21 @@ export function readBatchLines(
   let runId: string | null = null;
   let lineStart = start;
   const starts: BatchStart[] = [];
+  const contexts = new ContextReader(traceBefore);
   const addStart = (isMarked: boolean): void => {
     starts.push({ line: events + damaged.length, events, at: lineStart, textAt: written, isMarked });
   };
   const add = (text: Buffer<ArrayBuffer>): void => {
-    const marks = hasMarks ? marksAt(text, 0, text.length) : { run: 0, id: 0 };
+    const marks = hasMarks ? marksAt(text, 0, text.length) : NO_MARKS;
     let ofRun = marks.run;
     const isMarked = ofRun === BATCH_MARK_BYTES;
     if (isMarked) addStart(true);
     // only the first line of a batch may name the run
     else if (!isFirst || events + damaged.length > 0) ofRun = 0;
     if (ofRun > 0) runId ??= runIdAt(text, text.length);
-    written += text.copy(bytes, written, 0, text.length - ofRun - marks.id);
+    const contextAt = text.length - ofRun - marks.context;
+    if (marks.context > 0) contexts.add(events, text, contextAt, contextAt + marks.context);
+    written += text.copy(bytes, written, 0, contextAt - marks.id);
     bytes[written++] = LINE_FEED;
     events++;
   };
@@ -107,6 +121,8 @@ export function readBatchLines(
   return {
     bytes: bytes.subarray(0, written),
     events,
+    contexts: contexts.contexts(events),
+    traceAfter: contexts.last,
     starts,
     runId,
     tornBytes: isTorn ? tail.length : 0,

@@ -58,7 +58,7 @@ export function timeOf(name: string): number {
 
 const TIME_END = 'batch_YYYYMMDD_HHMMSS'.length;
 
-/** The order of delivery: time, then N as a number. Both names must be batch names. */
+/** The order of delivery: time, then N as a number. Both must be batch names; what files have after that does not count. */
 export function compareBatchNames(a: string, b: string): number {
   const [left, right] = [a.slice(0, TIME_END), b.slice(0, TIME_END)];
   if (left !== right) return left < right ? -1 : 1;
@@ -66,7 +66,7 @@ export function compareBatchNames(a: string, b: string): number {
 }
 
 function numberOf(name: string): number {
-  return Number(name.slice(TIME_END + 1, name.lastIndexOf('.')));
+  return Number(name.slice(TIME_END + 1, name.indexOf('.', TIME_END)));
 }
 
 /**

@@ -1,5 +1,6 @@
 import { Batch } from '../../seams/batch.js';
-import type { Piece } from '../../seams/batch.js';
+import type { BatchContent, Piece } from '../../seams/batch.js';
+import { contextsBetween } from '../../seams/event-contexts.js';
 import { partKey } from '../../seams/batch-key.js';
 import { rangeText } from '../../base/batch-range.js';
 import type { Range } from '../../base/batch-range.js';
@@ -48,19 +49,29 @@ export function batchesBetween(
     .filter(({ events }) => events > 0);
 }
 
+type Lines = Required<Pick<BatchContent, 'bytes' | 'contexts'>>;
+
+/** The events of a batch, of those of its file. */
+export function linesIn({ bytes, contexts }: Lines, { start, end }: BatchInFile): Lines {
+  return {
+    bytes: bytes.subarray(start.textAt, end.textAt),
+    contexts: contextsBetween(contexts, start.events, end.events),
+  };
+}
+
 /** @param linesOf the events of a batch, without marks, from memory */
 export function heldBatches(
   { name, key }: { readonly name: string; readonly key: string },
   batches: readonly BatchInFile[],
-  linesOf: (batch: BatchInFile) => Buffer<ArrayBuffer>,
+  linesOf: (batch: BatchInFile) => Lines,
 ): Piece[] {
   return batches.map((batch) => ({
     events: batch.events,
     read: async () => {
-      const bytes = linesOf(batch);
+      const lines = linesOf(batch);
       const range = rangeText(batch);
-      const about = { name: `${name}${range}`, key: () => partKey(key, range, bytes) };
-      return Promise.resolve(new Batch({ ...about, events: batch.events, bytes }));
+      const about = { name: `${name}${range}`, key: () => partKey(key, range, lines.bytes) };
+      return Promise.resolve(new Batch({ ...about, ...lines, events: batch.events }));
     },
   }));
 }

@@ -9,6 +9,8 @@
 import { crc32 } from 'node:zlib';
 import type { BatchStart } from './batches-in-file.js';
 import type { EventBlock } from '../../event/event-block.js';
+import type { EventContexts } from '../../seams/event-contexts.js';
+import { ContextReader, contextMarksBytes } from './context-mark.js';
 import { idMarkBytes } from './ids/id-mark.js';
 import type { IdMark } from './ids/id-mark.js';
 import { BATCH_MARK_BYTES, marksAt, runIdAt, runMark } from './run-mark.js';
@@ -34,10 +36,15 @@ export function markedBytes(lines: number, textBytes: number): number {
   return textBytes + lines * (MARK_BYTES + 1);
 }
 
-/** The size of events in the log, in bytes: their lines, without the marks of runs. */
+/**
+ * The size of events in the log, in bytes: their lines, without the marks of runs, and without `CONTEXT_BYTES_MORE` for events
+ * in the middle of a request that start a batch. So the sizes of parts of a request add up to its size.
+ */
 export function blockBytes(block: EventBlock, from: number, to: number): number {
-  const ofIds = block.ids === null ? 0 : (to - from) * idMarkBytes(block.ids);
-  return markedBytes(to - from, block.startOf(to) - block.startOf(from)) + ofIds;
+  const { ids, context } = block;
+  const ofIds = ids === null ? 0 : (to - from) * idMarkBytes(ids);
+  const ofContext = context === null ? 0 : contextMarksBytes(context, from, to);
+  return markedBytes(to - from, block.startOf(to) - block.startOf(from)) + ofIds + ofContext;
 }
 
 /**
@@ -46,6 +53,7 @@ export function blockBytes(block: EventBlock, from: number, to: number): number 
  * @param source holds the text, from `start` to before `end`
  * @param run the mark of the run, for the first line of a file
  * @param id the mark of its id, if its source has a window
+ * @param context the mark of its context, if it has one
  * @param textSum the CRC-32 of the text, if it is known
  * @returns the position after the line
  */
@@ -57,6 +65,7 @@ export function writeMarkedLine(
   end: number,
   run: Uint8Array | null = null,
   id: IdMark | null = null,
+  context: Uint8Array | null = null,
   textSum?: number,
 ): number {
   // a plain view: Buffer's subarray takes three times as long, a large share of the whole
@@ -69,6 +78,11 @@ export function writeMarkedLine(
     // a call takes longer for so few bytes
     for (let index = 0; index < bytes.length; index++) target[next++] = bytes[index] ?? 0;
     sum = id.sumAfter(sum);
+  }
+  if (context !== null) {
+    target.set(context, next);
+    sum = crc32(context, sum >>> 0);
+    next += context.length;
   }
   if (run !== null) {
     target.set(run, next);
@@ -94,6 +108,7 @@ export interface UnmarkedLines {
   readonly bytes: Buffer<ArrayBuffer>;
   readonly runId: string | null;
   readonly events: number;
+  readonly contexts: EventContexts;
   /** If it is a file of several batches: where each starts. */
   readonly starts: readonly BatchStart[];
 }
@@ -104,12 +119,19 @@ export interface UnmarkedLines {
  * by one.
  */
 export function soundLines(file: Buffer<ArrayBuffer>): UnmarkedLines | null {
+  return countSound(file) === null ? null : withoutMarks(file);
+}
+
+/** How many lines these are; `null` unless all marks fit and a line feed ends them. */
+export function countSound(lines: Buffer): number | null {
   let start = 0;
-  for (let end = file.indexOf(LINE_FEED); end !== -1; end = file.indexOf(LINE_FEED, start)) {
-    if (!isSound(file, start, end)) return null;
+  let count = 0;
+  for (let end = lines.indexOf(LINE_FEED); end !== -1; end = lines.indexOf(LINE_FEED, start)) {
+    if (!isSound(lines, start, end)) return null;
     start = end + 1;
+    count++;
   }
-  return start === file.length ? withoutMarks(file) : null;
+  return start === lines.length ? count : null;
 }
 
 /** Sound lines from the start of a file, without their marks. */
@@ -124,16 +146,19 @@ function withoutMarks(lines: Buffer<ArrayBuffer>): UnmarkedLines {
   let runId: string | null = null;
   let events = 0;
   const starts: BatchStart[] = [];
+  const contexts = new ContextReader();
   for (let end = lines.indexOf(LINE_FEED); end !== -1; end = lines.indexOf(LINE_FEED, start)) {
     let textEnd = end - MARK_BYTES;
     if ((lines[textEnd - 1] ?? 0) <= SPACE) {
-      const { run, id } = marksAt(lines, start, textEnd);
+      const { run, context, id } = marksAt(lines, start, textEnd);
       if (run === BATCH_MARK_BYTES)
         starts.push({ line: events, events, at: start, textAt: written, isMarked: true });
-      if (start === 0 || run === BATCH_MARK_BYTES) {
+      if (run > 0 && (start === 0 || run === BATCH_MARK_BYTES)) {
         runId ??= runIdAt(lines, textEnd);
         textEnd -= run;
       }
+      textEnd -= context;
+      if (context > 0) contexts.add(events, lines, textEnd, textEnd + context);
       textEnd -= id;
     }
     lines.copyWithin(written, start, textEnd);
@@ -142,7 +167,7 @@ function withoutMarks(lines: Buffer<ArrayBuffer>): UnmarkedLines {
     start = end + 1;
     events++;
   }
-  return { bytes: lines.subarray(0, written), runId, events, starts };
+  return { bytes: lines.subarray(0, written), runId, events, contexts: contexts.contexts(events), starts };
 }
 
 /**

@@ -1,8 +1,10 @@
 import { join } from 'node:path';
 import { compareBatchNames, isBatchName } from './batch-name.js';
+import { batchFileName } from './compressed/batch-file-name.js';
+import type { BatchFileName } from './compressed/batch-file-name.js';
 import { batchOf, DEAD_LETTERS, deadLetterFiles } from './aside/letter-files.js';
 import { lookThrough } from './directory-entries.js';
-import { namesOf, SIZES_AT_ONCE, sizesOf } from './plain-files.js';
+import { SIZES_AT_ONCE, sizesOf } from './plain-files.js';
 import type { Entry } from './directory-entries.js';
 import { LOCK_FILE } from './directory-lock.js';
 import { PROBE_FILE } from './disk-probe.js';
@@ -14,12 +16,16 @@ import { QUARANTINE } from './aside/quarantine.js';
 import { isCopyName } from './ids/copy-name.js';
 import { ID_WINDOW } from './ids/segment-name.js';
 import { RESERVE_FILE } from './reserve.js';
+import { RETAINED } from './retained/retained-name.js';
 import { count } from '../../base/words.js';
 import { isWorkerDirectory } from './worker-name.js';
 
 /** The file where the tools record changes by hand, and its predecessor, which grew too large. */
 export const OPERATIONS = 'operations.jsonl';
 export const EARLIER_OPERATIONS = 'operations.1.jsonl';
+
+/** How far a replay of retained files has come. */
+export const REPLAY_FILE = 'replay.jsonl';
 
 /** Forebay's own names in a log directory, besides batch files. */
 const OURS: ReadonlySet<string> = new Set([
@@ -29,8 +35,10 @@ const OURS: ReadonlySet<string> = new Set([
   QUARANTINE,
   DEAD_LETTERS,
   ID_WINDOW,
+  RETAINED,
   OPERATIONS,
   EARLIER_OPERATIONS,
+  REPLAY_FILE,
   '.gitignore',
 ]);
 
@@ -57,6 +65,8 @@ export interface Survey {
   readonly sizes: Map<string, number>;
   /** Copies that killed runs have left. */
   readonly copies: readonly string[];
+  /** Compressed files of which the file as it was appended is still there. They count nowhere. */
+  readonly pairs: readonly BatchFileName[];
   /** Remarks for the operator, in words. */
   readonly remarks: readonly { readonly code: ErrorCode; readonly text: string }[];
 }
@@ -96,8 +106,10 @@ async function batchesIn(
     let batches = 0;
     let bytes = 0;
     let names: string[] = [];
+    let compressed: BatchFileName[] = [];
     const sizes = new Map<string, number>();
     const copies: string[] = [];
+    const pairs: BatchFileName[] = [];
     const foreign: Foreign = { files: 0, some: [] };
     const measure = async (): Promise<void> => {
       for (const [index, size] of (await sizesOf(fs, dir, names)).entries()) {
@@ -107,21 +119,40 @@ async function batchesIn(
       }
       names = [];
     };
+    const add = async (file: string): Promise<void> => {
+      batches++;
+      if (names.push(file) >= SIZES_AT_ONCE) await measure();
+    };
+    // how many there may be, memory does not know: each is looked for by its name
+    const findPairs = async (): Promise<void> => {
+      const others = await sizesOf(
+        fs,
+        dir,
+        compressed.map(({ name }) => name),
+      );
+      for (const [index, file] of compressed.entries()) {
+        if (others[index] === null) await add(`${file.name}${file.ending}`);
+        else pairs.push(file);
+      }
+      compressed = [];
+    };
     for await (const entry of entries) {
       const { name } = entry;
       if (isCopyName(name) && entry.isFile()) copies.push(name);
       if (isOurs(name) || isWorkerDirectory(entry)) continue;
-      if (!isBatch(entry)) {
+      const file = batchFileOf(entry);
+      if (file === null) {
         foreign.files++;
         if (foreign.some.length < FOREIGN_NAMED) foreign.some.push(join(dir, name));
         continue;
       }
-      batches++;
-      if (newest === null || compareBatchNames(name, newest) > 0) newest = name;
-      if (names.push(name) >= SIZES_AT_ONCE) await measure();
+      if (newest === null || compareBatchNames(file.name, newest) > 0) newest = file.name;
+      if (file.ending === '') await add(name);
+      else if (compressed.push(file) >= SIZES_AT_ONCE) await findPairs();
     }
+    await findPairs();
     await measure();
-    return { newest, batches, bytes, sizes, copies, foreign };
+    return { newest, batches, bytes, sizes, copies, pairs, foreign };
   });
 }
 
@@ -132,43 +163,71 @@ function foreignText({ files, some }: Foreign): string {
 }
 
 /**
- * The oldest batch names, in the order of delivery. Its memory does not grow with the directory.
+ * The oldest batch files, in the order of delivery. Its memory does not grow with the directory.
  *
- * @param wanted which names count
+ * @param wanted which count
  * @param most their maximum number
  */
-export async function oldestBatchNames(
+export async function oldestBatches(
   fs: FileSystem,
   dir: string,
-  wanted: (name: string) => boolean,
+  wanted: (file: BatchFileName) => boolean,
   most: number,
-): Promise<string[]> {
+): Promise<BatchFileName[]> {
+  return firstBatches(fs, dir, wanted, most, (a, b) => compareBatchNames(a.name, b.name));
+}
+
+/** The newest ones, newest first. */
+export async function newestBatches(
+  fs: FileSystem,
+  dir: string,
+  wanted: (file: BatchFileName) => boolean,
+  most: number,
+): Promise<BatchFileName[]> {
+  return firstBatches(fs, dir, wanted, most, (a, b) => compareBatchNames(b.name, a.name));
+}
+
+async function firstBatches(
+  fs: FileSystem,
+  dir: string,
+  wanted: (file: BatchFileName) => boolean,
+  most: number,
+  order: (a: BatchFileName, b: BatchFileName) => number,
+): Promise<BatchFileName[]> {
   return lookAtBatches(fs, dir, async (batches) => {
-    let names: string[] = [];
-    const keepOldest = (): void => {
-      names = names.toSorted(compareBatchNames).slice(0, most);
+    let files: BatchFileName[] = [];
+    const keepFirst = (): void => {
+      files = files.toSorted(order).slice(0, most);
     };
-    for await (const name of batches) {
-      if (wanted(name) && names.push(name) >= 2 * most) keepOldest();
+    for await (const file of batches) {
+      if (wanted(file) && files.push(file) >= 2 * most) keepFirst();
     }
-    keepOldest();
-    return names;
+    keepFirst();
+    return files;
   });
 }
 
 /**
- * Goes through the batch files of a log directory, in no order.
+ * Goes through the batch files of a log directory, in no order. One that is being compressed may be missing, or there twice.
  *
  * @param look must start from nothing at each call
  */
 export async function lookAtBatches<T>(
   fs: FileSystem,
   dir: string,
-  look: (names: AsyncIterable<string>) => Promise<T>,
+  look: (files: AsyncIterable<BatchFileName>) => Promise<T>,
 ): Promise<T> {
-  return lookThrough(fs, dir, async (entries) => look(namesOf(entries, isBatch)));
+  return lookThrough(fs, dir, async (entries) => look(batchFilesOf(entries)));
 }
 
-function isBatch(entry: Entry): boolean {
-  return isBatchName(entry.name) && entry.isFile();
+async function* batchFilesOf(entries: AsyncIterable<Entry>): AsyncGenerator<BatchFileName, void, undefined> {
+  for await (const entry of entries) {
+    const file = batchFileOf(entry);
+    if (file !== null) yield file;
+  }
+}
+
+function batchFileOf(entry: Entry): BatchFileName | null {
+  const file = batchFileName(entry.name);
+  return file !== null && entry.isFile() ? file : null;
 }

@@ -2,6 +2,7 @@ import type { BatchPart, EventRange, Group } from '../../seams/event-log.js';
 import type { BatchFile } from './batch-file.js';
 import type { BatchStart } from './batches-in-file.js';
 import { writeMarkedLine } from './checksum.js';
+import { CONTEXT_BYTES_MORE, contextMarks } from './context-mark.js';
 import type { FilePace } from './file-pace.js';
 import { idMark } from './ids/id-mark.js';
 
@@ -54,7 +55,7 @@ export function linesOf(
   file: BatchFile,
   mark: Buffer,
 ): { readonly lines: Buffer; readonly starts: readonly BatchStart[] } {
-  const lines = Buffer.allocUnsafe(part.bytes + part.parts.length * mark.length);
+  const lines = Buffer.allocUnsafe(part.bytes + part.parts.length * (mark.length + CONTEXT_BYTES_MORE));
   const starts: BatchStart[] = [];
   let isStart = file.openEvents === 0 && (file.isShared || file.bytes === 0);
   let [at, line] = [0, file.events];
@@ -68,8 +69,8 @@ export function linesOf(
   return { lines: lines.subarray(0, at), starts };
 }
 
-/** @param mark goes into the first line @returns the position after the lines */
-function writeLines(
+/** @param mark goes into the first line; `null`: none does @returns the position after the lines */
+export function writeLines(
   target: Buffer,
   start: number,
   ranges: readonly EventRange[],
@@ -78,12 +79,15 @@ function writeLines(
   let at = start;
   for (const { request, from, to } of ranges) {
     const { block } = request;
-    const { bytes, ids } = block;
+    const { bytes, ids, context } = block;
+    const ofContext = context === null ? null : contextMarks(context);
     for (let index = from; index < to; index++) {
       const [textAt, textEnd] = [block.startOf(index), block.startOf(index + 1)];
       const ofId = ids === null ? null : idMark(ids, index);
       const ofRun = at === start ? mark : null;
-      at = writeMarkedLine(target, at, bytes, textAt, textEnd, ofRun, ofId, ids?.lineSum(index));
+      const ofTrace = index === from ? ofContext?.first : ofContext?.again;
+      const sum = ids?.lineSum(index);
+      at = writeMarkedLine(target, at, bytes, textAt, textEnd, ofRun, ofId, ofTrace ?? null, sum);
     }
   }
   return at;

@@ -11,8 +11,8 @@ import { batchesBetween } from './batches-in-file.js';
 import type { BatchInFile, BatchStart } from './batches-in-file.js';
 import { MarksSearch, readBatchLines } from './batch-lines.js';
 import type { BatchLines, LinesPart } from './batch-lines.js';
-import { readAt } from './file-system.js';
-import type { FileSystem } from './file-system.js';
+import type { MemberIndex } from './compressed/member-index.js';
+import type { FileView } from './file-view.js';
 
 const LINE_FEED = 10;
 
@@ -41,6 +41,8 @@ export interface FilePiece extends LinesPart, Range {
   readonly at: number;
   readonly length: number;
   readonly events: number;
+  /** If the file is compressed: where its members are. */
+  readonly index?: MemberIndex | undefined;
 }
 
 /** The content of a large file: counts, and where its events are. */
@@ -52,16 +54,13 @@ export interface LargeFile extends Pick<BatchLines, 'events' | 'runId' | 'tornBy
 }
 
 /**
- * Reads an open file twice: to see whether its lines have marks, and for its events.
+ * Reads a file twice: to see whether its lines have marks, and for its events.
  *
- * @param size how much of it counts, in bytes
  * @param isAcknowledged whether its end cannot be torn
  * @param setAside keeps damaged lines of the part at a position; returns the path
  */
 export async function inspectLarge(
-  fs: FileSystem,
-  fd: number,
-  size: number,
+  view: FileView,
   isAcknowledged: boolean,
   bounds: FileBounds,
   setAside: (damaged: readonly Buffer[], at: number) => Promise<string>,
@@ -71,7 +70,7 @@ export async function inspectLarge(
   let isForSeveral = false;
   const sum = { events: 0, damagedLines: 0, tornBytes: 0, lastBreakLost: false, aside: '' };
   let runId: string | null = null;
-  for await (const { at, bytes, read, lines } of readInParts(fs, fd, size, isAcknowledged, bounds)) {
+  for await (const { at, bytes, read, lines } of readInParts(view, isAcknowledged, bounds)) {
     const damaged = read?.damaged ?? [bytes];
     if (damaged.length > 0) sum.aside = await setAside(damaged, at);
     const { events: from, damagedLines } = sum;
@@ -94,7 +93,7 @@ export async function inspectLarge(
   const batches = batchesBetween(starts, {
     line: events + damagedLines,
     events,
-    at: size - tornBytes,
+    at: view.size - tornBytes,
     textAt: 0,
   });
   return { ...sum, runId, pieces: batches.length > 0 ? batches.map(pieceOf) : pieces };
@@ -103,7 +102,8 @@ export async function inspectLarge(
 /** A batch of a file of several, as a piece that is read by itself. */
 export function pieceOf({ from, to, events, start, end }: BatchInFile): FilePiece {
   const isFirst = start.at === 0;
-  return { hasMarks: true, isFirst, at: start.at, length: end.at - start.at, from, to, events };
+  const lines = { hasMarks: true, isFirst, traceBefore: null };
+  return { ...lines, at: start.at, length: end.at - start.at, from, to, events };
 }
 
 /** A part of a file, and what it holds. */
@@ -118,41 +118,41 @@ export interface ReadPart {
 }
 
 /**
- * Reads an open file in parts of whole lines: once to see whether its lines have marks, and once for their content.
+ * Reads a file in parts of whole lines: once to see whether its lines have marks, and once for their content.
  *
- * @param size how much of it counts, in bytes
  * @param isAcknowledged whether its end cannot be torn
  */
 export async function* readInParts(
-  fs: FileSystem,
-  fd: number,
-  size: number,
+  view: FileView,
   isAcknowledged: boolean,
   bounds: FileBounds,
 ): AsyncGenerator<ReadPart, void, undefined> {
   const search = new MarksSearch();
-  for await (const { bytes } of partsOf(fs, fd, size, bounds)) {
+  for await (const { bytes } of partsOf(view, bounds)) {
     search.look(bytes);
     if (search.isSure) break;
   }
   const { hasMarks } = search;
-  for await (const { at, bytes, isPartOfLine } of partsOf(fs, fd, size, bounds)) {
-    const lines = { hasMarks, isFirst: at === 0 };
-    yield { at, bytes, lines, read: isPartOfLine ? null : readBatchLines(bytes, isAcknowledged, lines) };
+  let traceBefore: string | null = null;
+  for await (const { at, bytes, isPartOfLine } of partsOf(view, bounds)) {
+    const lines: LinesPart = { hasMarks, isFirst: at === 0, traceBefore };
+    const read = isPartOfLine ? null : readBatchLines(bytes, isAcknowledged, lines);
+    traceBefore = read?.traceAfter ?? traceBefore;
+    yield { at, bytes, lines, read };
   }
 }
 
-/** The events of a piece of an open file, its damaged lines, and how many of its bytes are missing. */
+/** The events of a piece of a file, its damaged lines, and how many of its bytes are missing. */
 export async function readPiece(
-  fs: FileSystem,
-  fd: number,
+  view: FileView,
   { name, key }: Pick<Batch, 'name' | 'key'>,
   piece: FilePiece,
 ): Promise<PieceContent> {
-  const lines = await readAt(fs, fd, piece.at, piece.length);
-  const { bytes, events, damaged } = readBatchLines(lines, true, piece);
+  const lines = await view.readAt(piece.at, piece.length);
+  const { bytes, events, contexts, damaged } = readBatchLines(lines, true, piece);
   const range = rangeText(piece);
-  const batch = new Batch({ name: `${name}${range}`, key: partKey(key, range, bytes), events, bytes });
+  const about = { name: `${name}${range}`, key: partKey(key, range, bytes) };
+  const batch = new Batch({ ...about, events, bytes, contexts });
   return { batch, damaged, missing: piece.length - lines.length };
 }
 
@@ -169,17 +169,16 @@ export interface Part {
   readonly isPartOfLine: boolean;
 }
 
-/** Whole lines of an open file, one piece at a time. */
+/** Whole lines of a file, one piece at a time. */
 export async function* partsOf(
-  fs: FileSystem,
-  fd: number,
-  size: number,
+  view: FileView,
   { piece, lineMax }: FileBounds,
 ): AsyncGenerator<Part, void, undefined> {
   let isInLine = false;
   let length = piece;
+  const { size } = view;
   for (let at = 0; at < size;) {
-    const bytes = await readAt(fs, fd, at, Math.min(length, size - at));
+    const bytes = await view.readAt(at, length);
     if (bytes.length === 0) return; // someone has cut it
     const isEnd = at + bytes.length >= size;
     const feed: number = isInLine ? bytes.indexOf(LINE_FEED) : bytes.lastIndexOf(LINE_FEED);

@@ -24,8 +24,8 @@ export async function leftInLog(dir: string, fs: FileSystem = nodeFileSystem): P
   };
 }
 
-async function numberOf(names: AsyncIterable<string>): Promise<number> {
+async function numberOf(files: AsyncIterable<unknown>): Promise<number> {
   let number = 0;
-  for await (const name of names) if (name !== '') number++;
+  for await (const file of files) if (file !== null) number++;
   return number;
 }

@@ -10,6 +10,7 @@
  * In a file of several batches the first line of each has the run, with one more space before it. So where a batch
  * starts is durable with its first event, whatever happens to the rest of the file.
  */
+import { CONTEXT_MARKS_BYTES } from './context-mark.js';
 import { ID_MARKS_BYTES } from './ids/id-mark.js';
 
 const SPACE = 0x20;
@@ -39,15 +40,22 @@ export function batchMark(runId: string): Buffer {
 export interface LineMarks {
   /** `RUN_MARK_BYTES` or `BATCH_MARK_BYTES`. */
   readonly run: number;
-  /** One of `ID_MARKS_BYTES`, before the mark of the run. */
+  /** One of `CONTEXT_MARKS_BYTES`, before the mark of the run. */
+  readonly context: number;
+  /** One of `ID_MARKS_BYTES`, before both. */
   readonly id: number;
 }
 
-const NO_MARKS: LineMarks = { run: 0, id: 0 };
+export const NO_MARKS: LineMarks = { run: 0, context: 0, id: 0 };
 /** Marks by their size. A text does not end in white space, so all white space is marks. */
-const MARKS: ReadonlyMap<number, LineMarks> = new Map(
+export const MARKS: ReadonlyMap<number, LineMarks> = new Map(
   [0, ...ID_MARKS_BYTES].flatMap((id) =>
-    [0, RUN_MARK_BYTES, BATCH_MARK_BYTES].map((run): [number, LineMarks] => [id + run, { run, id }]),
+    [0, ...CONTEXT_MARKS_BYTES].flatMap((context) =>
+      [0, RUN_MARK_BYTES, BATCH_MARK_BYTES].map((run): [number, LineMarks] => [
+        id + context + run,
+        { run, context, id },
+      ]),
+    ),
   ),
 );
 

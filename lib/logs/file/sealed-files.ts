@@ -1,6 +1,7 @@
 import { compareBatchNames, timeOf } from './batch-name.js';
 import type { PendingBatch } from '../../seams/batch.js';
 import type { BatchSums } from './batch-sums.js';
+import type { BatchFileName } from './compressed/batch-file-name.js';
 import { lookAtBatches } from './directory-listing.js';
 import { SIZES_AT_ONCE, sizesOf } from './plain-files.js';
 import { diskBytes } from './disk-blocks.js';
@@ -18,6 +19,8 @@ export interface KnownFiles {
   readonly openedMs: number;
 }
 
+/** The lines of a compressed file take about this many times its size, as far as is known before it is read. */
+const READ_SHARE = 16;
 /** No file is older than this. */
 const FIRST_MS = Date.UTC(2020, 0, 1);
 
@@ -34,13 +37,14 @@ function bornAt(timeMs: number, openedMs: number): number {
 export async function sealedFiles(
   fs: FileSystem,
   dir: string,
-  names: readonly string[],
+  files: readonly BatchFileName[],
   { sizes: knownSizes, uncut, newestLeftover, openedMs }: KnownFiles,
 ): Promise<PendingBatch[]> {
+  const names = files.map(({ name, ending }) => `${name}${ending}`);
   const acknowledged = acknowledgedBytesOf(names, uncut);
   const sizes = await sizesOf(fs, dir, names, knownSizes);
   for (const name of names) knownSizes.delete(name);
-  return names.flatMap((name, index) => {
+  return files.flatMap(({ name, ending }, index) => {
     const size = sizes[index] ?? null;
     if (size === null) return [];
     const acknowledgedBytes = acknowledged[index] ?? null;
@@ -48,7 +52,8 @@ export async function sealedFiles(
     const isAcknowledged = acknowledgedBytes !== null;
     const leftover = isLeftover(name, newestLeftover);
     const bornMs = bornAt(timeOf(name), openedMs);
-    return { name, events: null, logBytes, isAcknowledged, bornMs, leftover, past: null };
+    const compressed = ending === '' ? undefined : { ending, readBytes: READ_SHARE * logBytes };
+    return { name, events: null, logBytes, isAcknowledged, bornMs, leftover, past: null, compressed };
   });
 }
 
@@ -56,10 +61,10 @@ export async function sealedFiles(
 export async function sumsOfBatches(
   fs: FileSystem,
   dir: string,
-  wanted: (name: string) => boolean,
+  wanted: (file: BatchFileName) => boolean,
   { sizes: known, uncut, newestLeftover }: KnownFiles,
 ): Promise<BatchSums> {
-  return lookAtBatches(fs, dir, async (batchNames) => {
+  return lookAtBatches(fs, dir, async (files) => {
     let [batches, leftovers, bytes] = [0, 0, 0];
     let names: string[] = [];
     const measure = async (): Promise<void> => {
@@ -73,8 +78,8 @@ export async function sumsOfBatches(
       }
       names = [];
     };
-    for await (const name of batchNames) {
-      if (wanted(name) && names.push(name) >= SIZES_AT_ONCE) await measure();
+    for await (const file of files) {
+      if (wanted(file) && names.push(`${file.name}${file.ending}`) >= SIZES_AT_ONCE) await measure();
     }
     await measure();
     return { batches, leftovers, bytes };

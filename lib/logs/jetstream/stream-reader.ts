@@ -2,7 +2,9 @@ import type { Reporter } from '../../base/reporter.js';
 import { count } from '../../base/words.js';
 import { StoredBatch } from '../../seams/batch.js';
 import { keyOf } from '../../seams/batch-key.js';
+import { contextsOfAll } from '../../seams/event-contexts.js';
 import { linesOfMessage } from './message.js';
+import type { BatchLines } from '../file/batch-lines.js';
 import type { Publisher } from './publisher.js';
 import type { StreamBatch } from './stream-batch.js';
 import type { EventPlace } from './stream-letters.js';
@@ -35,8 +37,7 @@ export class StreamReader {
   /** @throws ForebayError if damaged lines cannot be set aside */
   async read(batch: StreamBatch): Promise<StoredBatch> {
     const { name } = batch;
-    const texts: Buffer[] = [];
-    let events = 0;
+    const read: BatchLines[] = [];
     for (const { seq, data, events: all } of batch.messages) {
       const lines = linesOfMessage(data);
       if (lines.damaged.length > 0) await this.#setAside(seq, lines.damaged);
@@ -45,12 +46,13 @@ export class StreamReader {
         this.#damaged.set(seq, lost);
         this.#options.missed(lost);
       }
-      texts.push(lines.bytes);
-      events += lines.events;
+      read.push(lines);
     }
-    const bytes = Buffer.concat(texts);
+    const bytes = Buffer.concat(read.map((lines) => lines.bytes));
+    const events = read.reduce((sum, lines) => sum + lines.events, 0);
+    const contexts = contextsOfAll(read);
     const key = (): string => keyOf(this.#options.streamId, name, bytes);
-    return new StoredBatch({ name, key, events, bytes }, batch.bytes);
+    return new StoredBatch({ name, key, events, bytes, contexts }, batch.bytes);
   }
 
   /** Where the events of a batch are. */

@@ -441,7 +441,9 @@ void t.test('a failed end does not count, if it is cut off while its file is mea
   const fs = Object.create(nodeFileSystem, { lstat: { value } }) as FileSystem;
   const known = { sizes: new Map<string, number>(), uncut, newestLeftover: null, openedMs: 0 };
   uncut.set(name, 10);
-  t.match(await sealedFiles(fs, dir, [name], known), [{ name, logBytes: 10, isAcknowledged: true }]);
+  t.match(await sealedFiles(fs, dir, [{ name, ending: '' }], known), [
+    { name, logBytes: 10, isAcknowledged: true },
+  ]);
   uncut.set(name, 10);
   t.match(await sumsOfBatches(fs, dir, () => true, known), { batches: 1, bytes: BLOCK_BYTES });
 });

@@ -17,7 +17,7 @@ import {
   isDeadLetterFile,
   newestDeadLetterFiles,
 } from '../../../lib/logs/file/aside/letter-files.js';
-import { oldestBatchNames, survey } from '../../../lib/logs/file/directory-listing.js';
+import { oldestBatches, survey } from '../../../lib/logs/file/directory-listing.js';
 import { filesIn } from '../../../lib/logs/file/plain-files.js';
 import { BLOCK_BYTES } from '../../../lib/logs/file/disk-blocks.js';
 import type { FileSystem } from '../../../lib/logs/file/file-system.js';
@@ -132,7 +132,11 @@ void t.test('a file that goes hides no other from a start', async (t) => {
 void t.test('nor from delivery', async (t) => {
   for (const most of [1000, 10]) {
     const { dir, left, fs } = filled(t);
-    t.same(await oldestBatchNames(fs, dir, all, most), left.slice(0, most));
+    const oldest = await oldestBatches(fs, dir, all, most);
+    t.same(
+      oldest.map(({ name }) => name),
+      left.slice(0, most),
+    );
   }
   const summed = filled(t);
   t.match(await sumsOfBatches(summed.fs, summed.dir, all, RUN), {
@@ -228,7 +232,7 @@ void t.test(
     };
     const fs = Object.create(toolFileSystem, { opendir: { value: opendir } }) as FileSystem;
     const there = [...left, ...readdirSync(dir).filter((name) => !left.includes(name))].toSorted();
-    t.same((await oldestBatchNames(fs, dir, all, 1000)).toSorted(), there);
+    t.same((await oldestBatches(fs, dir, all, 1000)).map(({ name }) => name).toSorted(), there);
     t.equal((await survey(fs, dir)).batches, FILES);
   },
 );

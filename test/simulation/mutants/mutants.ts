@@ -412,8 +412,8 @@ export const MUTANTS: readonly Mutant[] = [
     edits: [
       {
         file: 'lib/logs/file/append-log.ts',
-        find: 'const { runId, events, bytes } = read;',
-        replace: 'const { runId } = this;\n    const { events, bytes } = read;',
+        find: 'const { runId, events, bytes, contexts } = read;',
+        replace: 'const { runId } = this;\n    const { events, bytes, contexts } = read;',
       },
     ],
     violates: /came under two keys/,
@@ -585,8 +585,8 @@ export const MUTANTS: readonly Mutant[] = [
     edits: [
       {
         file: 'lib/logs/file/batch-reader.ts',
-        find: 'return { bytes, batches, pieces: [] };',
-        replace: 'return { bytes, batches: batches.length === 1 ? [] : batches, pieces: [] };',
+        find: 'return { bytes, contexts, batches, pieces: [] };',
+        replace: 'return { bytes, contexts, batches: batches.length === 1 ? [] : batches, pieces: [] };',
       },
     ],
     violates: /came under two keys/,

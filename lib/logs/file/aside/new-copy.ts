@@ -1,5 +1,5 @@
-import { join } from 'node:path';
 import { unlink } from '../closing.js';
+import { hasBatchFile } from '../compressed/forms.js';
 import { statsOf } from '../file-system.js';
 import type { FileSystem } from '../file-system.js';
 import { writeNewFile } from '../new-file.js';
@@ -52,7 +52,7 @@ export async function writeNewCopy(options: NewCopyOptions): Promise<string> {
     await writeNewFile(fs, path, bytes);
   } catch (error) {
     if (fullest === undefined || !isFull(error)) throw error;
-    if ((await statsOf(fs, join(logDir, batchName))) === null) throw error;
+    if (!(await hasBatchFile(fs, logDir, batchName))) throw error;
     isWritten = false;
   }
   if (fullest === undefined) return path;

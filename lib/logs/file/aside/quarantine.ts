@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import { batchOf } from './letter-files.js';
 import { readAll } from '../file-system.js';
 import type { FileSystem } from '../file-system.js';
 import { copies, writeNewCopy } from './new-copy.js';
@@ -43,8 +44,8 @@ export class Quarantine {
     const earlier: EarlierCopy[] = [];
     for await (const copy of copies(this.#fs, first))
       if (await holdsStartOf(this.#fs, copy.path, bytes)) earlier.push(copy);
-    // a part of a large file has its position after the name
-    return writeNewCopy({ ...this.#owner, first, bytes, earlier, batchName: batchName.replace(/#.*$/, '') });
+    // a part of a large file has its position after the name, and one of a compressed file its ending
+    return writeNewCopy({ ...this.#owner, first, bytes, earlier, batchName: batchOf(batchName) });
   }
 
   async close(): Promise<void> {

@@ -12,6 +12,7 @@ import { unlink } from '../closing.js';
 import { identityAt, identityOf, isSame } from '../file-identity.js';
 import { call, callVoid, flushDirectory, withOpen, writeAll } from '../file-system.js';
 import type { FileSystem } from '../file-system.js';
+import { plainView } from '../file-view.js';
 import { FILE_BOUNDS, partsOf } from '../large-file.js';
 import type { Part } from '../large-file.js';
 import { newCopyName } from './copy-name.js';
@@ -75,7 +76,7 @@ export class LeftCopies {
     });
     try {
       let copied = 0;
-      for await (const part of partsOf(fs, fd, size, FILE_BOUNDS)) {
+      for await (const part of partsOf(plainView(fs, fd, size), FILE_BOUNDS)) {
         await writeAll(fs, copyFd, part.bytes, part.at);
         look(part);
         copied += part.bytes.length;

@@ -6,10 +6,13 @@ import { SipHash } from '../../../event/sip-hash.js';
 import { isBatchName, timeOf } from '../batch-name.js';
 import type { BatchNames } from '../batch-name.js';
 import { checkedText } from '../checksum.js';
+import type { BatchFileName, Ending } from '../compressed/batch-file-name.js';
+import { CompressedView } from '../compressed/compressed-view.js';
 import { lookAtBatches } from '../directory-listing.js';
 import type { DirectorySync } from '../directory-sync.js';
 import { BeingWritten, withOpen } from '../file-system.js';
 import type { FileSystem } from '../file-system.js';
+import { plainView } from '../file-view.js';
 import { FILE_BOUNDS, partsOf } from '../large-file.js';
 import type { Part } from '../large-file.js';
 import { marksAt } from '../run-mark.js';
@@ -51,14 +54,20 @@ export async function openIds(options: LeftIdsOptions): Promise<void> {
   const oldestMs = Date.now() - windowMs;
   try {
     const names = await lookAtBatches(fs, dir, async (files) => {
-      const left: string[] = [];
-      for await (const name of files) if (!recorded.has(name) && timeOf(name) > oldestMs) left.push(name);
+      const left: BatchFileName[] = [];
+      for await (const file of files)
+        if (!recorded.has(file.name) && timeOf(file.name) > oldestMs) left.push(file);
       return left;
     });
     const found = new Map<string, FileIds>();
     const flushNames = logNames.forNewName();
-    for (const name of names) {
-      const ids = await idsIn(fs, join(dir, name), tags, hash, copies).catch((error: unknown) => {
+    for (const { name, ending } of names) {
+      const path = join(dir, `${name}${ending}`);
+      const read =
+        ending === ''
+          ? idsIn(fs, path, tags, hash, copies)
+          : idsInCompressed(fs, path, ending, (part, ids) => addIds(ids, part, tags, hash));
+      const ids = await read.catch((error: unknown) => {
         const text = `The ids in ${name} are forgotten: it cannot be read or made durable`;
         reporter.error('ID_WINDOW_FAILED', text, asError(error));
         return new FileIds();
@@ -88,12 +97,30 @@ async function idsIn(
     // another server may yet cut off what it cannot make durable
     if (!fs.tryLock(fd, true)) throw new BeingWritten(path);
     const ids = new FileIds();
-    for await (const part of partsOf(fs, fd, stats.size, FILE_BOUNDS)) addTo(ids)(part);
+    for await (const part of partsOf(plainView(fs, fd, stats.size), FILE_BOUNDS)) addTo(ids)(part);
     if (copies === null || ids.length === 0) return ids;
     // of what is in the copy: memory of the system may have let go of what is not on the device
     const durable = new FileIds();
     await copies.replace({ path, fd, stats }, addTo(durable));
     return durable;
+  });
+}
+
+/** What is compressed is on the device, and so is its name: the file as it was appended was deleted after that. */
+async function idsInCompressed(
+  fs: FileSystem,
+  path: string,
+  ending: Ending,
+  add: (part: Buffer<ArrayBuffer>, ids: FileIds) => void,
+): Promise<FileIds> {
+  return withOpen(fs, path, async (fd, { size }) => {
+    const ids = new FileIds();
+    const setAside = async (): Promise<void> => undefined; // it is when the batch is read
+    const foreignMax = FILE_BOUNDS.wholeMax;
+    const view = await CompressedView.open(fs, fd, size, ending, { foreignMax, setAside });
+    for await (const { bytes, isPartOfLine } of partsOf(view, FILE_BOUNDS))
+      if (!isPartOfLine) add(bytes, ids);
+    return ids;
   });
 }
 
@@ -111,7 +138,7 @@ function addIds(
   const add = (line: Buffer<ArrayBuffer> | null): void => {
     const marks = line === null ? null : marksAt(line, 0, line.length);
     if (line === null || marks === null || marks.id === 0) return;
-    const markAt = line.length - marks.run - marks.id;
+    const markAt = line.length - marks.run - marks.context - marks.id;
     const mark = line.subarray(markAt, markAt + marks.id);
     const source = tags.get(readIdMark(line.subarray(0, markAt), mark, hash, words));
     if (source !== undefined) ids.addWords(source, words);
