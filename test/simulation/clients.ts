@@ -1,5 +1,6 @@
 import type { Forebay } from '../../lib/forebay.js';
 import { eventLine } from '../../lib/event/event.js';
+import type { EventContext } from '../../lib/event/event-context.js';
 import { EventBlock } from '../../lib/event/event-block.js';
 import { fromKeys } from '../../lib/settings/option-table.js';
 import { webhookSettings } from '../../lib/sources/webhook/webhook-settings.js';
@@ -127,12 +128,12 @@ export class Clients {
     const { time, random, trace } = this.#around;
     const number = this.#ledger.nextNumber();
     const id = `${client === null ? 'burst' : client.replace(' ', '')}-${number}`;
-    const text = eventText(random, id);
+    const text = eventText(random, id, this.#around.areEventsLarge);
     const event = this.#ledger.sent(id, expectedLine(text, Math.floor(time.wallMs)), client, number);
     trace.add(`  write ${id}, ${text.length} characters`);
     this.waiting.add(event);
     try {
-      await this.#write(text, addressOf(number));
+      await this.#write(text, addressOf(number), this.#ledger.contexts.next([event]));
       trace.add(`  acknowledged ${id}`);
       this.#ledger.acknowledged(event);
       const refusal = this.#forebay.unready();
@@ -157,7 +158,7 @@ export class Clients {
     const events = Array.from({ length: count }, () => {
       const number = this.#ledger.nextNumber();
       const id = `bulk-${number}`;
-      const text = eventText(random, id);
+      const text = eventText(random, id, this.#around.areEventsLarge);
       const line =
         number % WEBHOOKS_EVERY === 0 ? webhookLine(id, text) : expectedLine(text, Math.floor(time.wallMs));
       return this.#ledger.sent(id, line, null, number);
@@ -165,7 +166,9 @@ export class Clients {
     trace.add(`  write ${count} events from ${events[0]?.id} on`);
     for (const event of events) this.waiting.add(event);
     const error = await new Promise<Error | null>((answer) => {
-      this.#forebay.take(EventBlock.of(...events.map(({ line }) => line)), answer, addressOf(count));
+      const block = EventBlock.of(...events.map(({ line }) => line));
+      block.context = this.#ledger.contexts.next(events);
+      this.#forebay.take(block, answer, addressOf(count));
     });
     for (const event of events) this.waiting.delete(event);
     const code = error === null ? '' : codeOf(error);
@@ -180,12 +183,13 @@ export class Clients {
   }
 
   /** As `Forebay.write` does it, but from an address. */
-  async #write(text: string, address: Client | undefined): Promise<void> {
+  async #write(text: string, address: Client | undefined, context: EventContext | null): Promise<void> {
     if (address === undefined) {
-      await this.#forebay.write(text);
+      await this.#forebay.write(text, context ?? {});
       return;
     }
     const block = EventBlock.of(eventLine(text, Date.now(), this.#forebay.settings.depthMax));
+    block.context = context;
     return new Promise<void>((resolve, reject) => {
       const answer = (error: Error | null): void => {
         if (error === null) resolve();

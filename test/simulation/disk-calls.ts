@@ -34,9 +34,10 @@ export function phaseOf({
   path,
   adds,
 }: Pick<DiskCall<unknown>, 'method' | 'path' | 'adds'>): string | null {
-  const isBatch = /batch_[^/]*\.jsonl$/.test(path) && !path.includes('/quarantine/');
+  const isBatch = /batch_[^/]*\.jsonl(\.gz)?$/.test(path) && !path.includes('/quarantine/');
   if (path.includes('/quarantine')) return 'setting damaged lines aside';
   if (path.includes('/id-window') && method !== 'close') return 'keeping ids';
+  if (path.includes('/forebay.copy-') && method !== 'close' && method !== 'unlink') return 'compressing';
   switch (method) {
     case 'write':
       return isBatch ? 'writing events' : 'noting in the lock file';

@@ -16,8 +16,12 @@ const PIECES = [
   'a\u0000b',
 ];
 
-/** The text of a valid event, as a client may write it: of 60 bytes to some 10 KB. */
-export function eventText(random: Random, id: string): string {
+/** The text of a valid event, as a client may write it: of 60 bytes to some 10 KB, or more than a block of the disk. */
+export function eventText(random: Random, id: string, isLarge = false): string {
+  if (isLarge && random.chance(0.7)) {
+    const data = random.pick(LETTERS).repeat(Math.floor(random.spread(4096, 12_000)));
+    return JSON.stringify({ id, type: 'large', data });
+  }
   const data: unknown = random.chance(0.2) ? { nested: [padding(random), null, 1.5e300] } : padding(random);
   const event: Record<string, unknown> = { id, type: random.pick(['click', 'order', 'größe 📦']), data };
   if (random.chance(0.2)) event['timestamp'] = random.pick([1765416480000, 'yesterday', null]);

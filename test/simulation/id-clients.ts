@@ -186,8 +186,9 @@ export class IdClients {
 
   async #take({ source, holder }: Scope, events: readonly SentEvent[]): Promise<readonly IdFinding[]> {
     const [first] = events;
+    const context = this.#ledger.contexts.next(events);
     if (events.length === 1 && first !== undefined && source === EVENTS_SOURCE && holder === null) {
-      const { duplicate } = await this.#forebay.write(first.line);
+      const { duplicate } = await this.#forebay.write(first.line, context ?? {});
       // it does not say whether the content is another
       if (!duplicate) return ['new'];
       return [first.known !== null && first.known.events.length > 1 ? 'conflict' : 'duplicate'];
@@ -196,6 +197,7 @@ export class IdClients {
     const block = EventBlock.of(...events.map(({ line }) => line));
     for (const { known, line } of events) ids?.addText(known?.id ?? '', contentOfText(line));
     block.ids = ids;
+    block.context = context;
     await new Promise<void>((resolve, reject) => {
       this.#forebay.take(block, (error) => {
         if (error === null) resolve();

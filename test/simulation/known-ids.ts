@@ -1,4 +1,4 @@
-import { isBatchFile, validTexts } from './surviving-log.js';
+import { batchIn, isBatchFile, linesIn, validTexts } from './surviving-log.js';
 import type { DiskTree } from './disk-tree.js';
 import type { SentEvent } from './ledger.js';
 import type { Tally } from './tally.js';
@@ -128,12 +128,12 @@ export class KnownIds {
     for (const [name, file] of tree.files(dir)) {
       if (!isBatchFile(name)) continue;
       const seen = new Set<KnownId>();
-      for (const text of validTexts(file.content())) {
+      for (const text of validTexts(linesIn(name, file.content()))) {
         const known = eventOf(text)?.known ?? null;
         if (known === null) continue;
         if (seen.has(known)) this.#twice(known, `twice in ${name}`);
         seen.add(known);
-        this.#isAt(known, { name, run: null, start: null });
+        this.#isAt(known, { name: batchIn(name), run: null, start: null });
       }
     }
   }

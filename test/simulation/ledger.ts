@@ -1,5 +1,7 @@
+import type { EventContext } from '../../lib/event/event-context.js';
 import type { IdFinding } from '../../lib/event/event-ids.js';
 import type { Batch } from '../../lib/seams/batch.js';
+import { SentContexts, textOf } from './sent-contexts.js';
 import { SentIds } from './id-clients.js';
 import { KnownIds } from './known-ids.js';
 import type { KnownId } from './known-ids.js';
@@ -70,6 +72,7 @@ export class Ledger {
   /** The highest number of each client that has come to the sink. */
   readonly #reached = new Map<string, number>();
   readonly ids: KnownIds;
+  readonly contexts = new SentContexts();
   readonly sentIds = new SentIds();
   /** Events with remembered ids that had no answer when the last process ended. */
   cutOff: readonly SentEvent[] = [];
@@ -239,18 +242,21 @@ export class Ledger {
   }
 
   /** A batch comes to the sink. Gives its events. */
-  appeared({ name, key, bytes, events: count }: Batch, inOrder: boolean): SentEvent[] {
+  appeared({ name, key, bytes, events: count, contexts }: Batch, inOrder: boolean): SentEvent[] {
     const batch = fileOf(name);
     const lines = bytes.toString('utf8').split('\n');
     if (lines.pop() !== '') this.violated(`${batch} does not end with a line feed at the sink`);
     if (lines.length !== count) this.violated(`${batch} has ${lines.length} lines at the sink, not ${count}`);
     const events: SentEvent[] = [];
-    for (const line of lines) {
+    for (const [index, line] of lines.entries()) {
       const event = this.#events.get(idOf(line) ?? '');
       if (event === undefined)
         this.violated(`the sink got a line that nobody sent, in ${batch}: ${short(line)}`);
       else if (event.line !== line) this.violated(`${event.id} came out changed in ${batch}: ${short(line)}`);
-      else events.push(event);
+      else {
+        events.push(event);
+        this.#checkContext(event, contexts[index] ?? null, batch);
+      }
     }
     const isDamaged = this.#damagedBatches.has(batch);
     this.ids.appeared(key, events, isDamaged);
@@ -372,6 +378,12 @@ export class Ledger {
     }
     this.#tally.count('checks', 'dead letters looked at after a cut', log.deadLetters.size);
     this.#tally.count('checks', 'acknowledged events looked for on the disk after a cut', this.#owed.size);
+  }
+
+  #checkContext(event: SentEvent, context: EventContext | null, batch: string): void {
+    const fault = this.contexts.fault(event, context);
+    if (fault !== null) this.violated(`${event.id} came with ${textOf(context)}, in ${batch}: ${fault}`);
+    if (context !== null) this.#tally.count('checks', 'contexts held against what was sent');
   }
 
   #appears(event: SentEvent, batch: string, inOrder: boolean): void {

@@ -1,7 +1,7 @@
 import type { Ledger } from './ledger.js';
 import type { SimulatedDisk, Surroundings } from './simulated-disk.js';
 import { SimulatedDirectory } from './simulated-directory.js';
-import { isBatchFile, lettersOf } from './surviving-log.js';
+import { batchIn, isBatchFile, lettersOf, linesIn } from './surviving-log.js';
 
 /**
  * Someone who drops dead letters now and then, file by file as the tool does: none of a batch that is still there. So
@@ -16,7 +16,7 @@ export function dropLettersNowAndThen(
   const { random, trace, tally } = around;
   const dir = `${logDir}/dead-letters`;
   nowAndThen(around, 'someone makes room', () => {
-    const batches = new Set([...disk.tree.files(logDir).keys()].filter(isBatchFile));
+    const batches = new Set([...disk.tree.files(logDir).keys()].filter(isBatchFile).map(batchIn));
     for (const [name, file] of disk.tree.files(dir)) {
       if (batches.has(name.replace(/(?<=\.jsonl)\..*$/, '')) || random.chance(0.3)) continue;
       trace.add(`  dead letters are dropped: ${name}`);
@@ -50,7 +50,7 @@ export function removeBatches(
     if (!isBatchFile(name) || disk.hasOpen(file) || !random.chance(0.2)) continue;
     trace.add(`  someone removes ${name}`);
     tally.count('worlds', 'batch files removed');
-    ledger.removed(name, file.content());
+    ledger.removed(batchIn(name), linesIn(name, file.content()));
     disk.tree.parent(`${logDir}/${name}`, 'unlink').set(name, null);
   }
 }

@@ -10,6 +10,7 @@ const SECTIONS: readonly (readonly [group: string, title: string])[] = [
   ['kills', 'What was going on at the kills'],
   ['events', 'Events'],
   ['ids', 'Events with ids that are remembered'],
+  ['compression', 'Files that wait'],
   ['refusals', 'Answers that were errors'],
   ['sink', 'The sink'],
   ['stream', 'What the servers of the stream met'],

@@ -5,7 +5,12 @@ import type { Random } from './random.js';
 export type RunSettings = Omit<ForebayOptions, 'sink' | 'logger' | 'fs'>;
 
 /** Settings for one life: small bounds, so that each of them is met. */
-export function randomSettings(random: Random, logDir: string, fsync: RunSettings['fsync']): RunSettings {
+export function randomSettings(
+  random: Random,
+  logDir: string,
+  fsync: RunSettings['fsync'],
+  compresses: boolean,
+): RunSettings {
   const settings: Record<string, unknown> = {
     logDir,
     fsync,
@@ -26,10 +31,23 @@ export function randomSettings(random: Random, logDir: string, fsync: RunSetting
   };
   if (random.chance(0.5)) settings['deadLettersBytesMax'] = random.pick([1024, 1024, 4096]);
   for (const [name, value] of Object.entries(later)) if (name in PIPELINE_SETTINGS) settings[name] = value();
-  return settings;
+  return compresses ? { ...settings, ...compressing(random) } : { ...settings, logCompress: 'off' };
+}
+
+/** Files must be larger than a block to become smaller. */
+function compressing(random: Random): RunSettings {
+  return {
+    logCompressAfterMs: random.pick([0, 0, 0, 20, 300]),
+    batchSize: 10,
+    batchWaitMs: random.pick([20, 200, 1000]),
+    fileEvents: random.pick([1, 20, 5000]),
+    fileBytes: 4 * 1024 * 1024,
+    batchBytes: 4 * 1024 * 1024,
+  };
 }
 
 /** Settings that let everything out at the end of a run. */
-export function plainSettings(logDir: string): RunSettings {
-  return { logDir, batchSize: 5, batchWaitMs: 20, replayWaitMs: 1000 };
+export function plainSettings(logDir: string, compresses: boolean): RunSettings {
+  const ofCompression = compresses ? { logCompressAfterMs: 0 } : { logCompress: 'off' as const };
+  return { logDir, ...ofCompression, batchSize: 5, batchWaitMs: 20, replayWaitMs: 1000 };
 }

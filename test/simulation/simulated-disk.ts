@@ -25,6 +25,8 @@ export interface Surroundings {
    * harsher.
    */
   killsLeaveDirty?: boolean;
+  /** Whether most events take more than a block of the disk: only their files get smaller. */
+  areEventsLarge?: boolean;
 }
 
 const SPIKE = 0.02;
@@ -251,6 +253,7 @@ export class SimulatedDisk {
       if (node === undefined) throw systemError('ENOENT', 'rename', from);
       this.tree.parent(to, 'rename').set(this.tree.nameOf(to), node);
       parent.set(this.tree.nameOf(from), null);
+      if (to.endsWith('.gz')) this.#around.tally.count('compression', 'files that were compressed');
     };
     this.#submit({ method: 'rename', path: to, adds: true, apply, done });
   }

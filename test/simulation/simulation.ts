@@ -19,7 +19,7 @@ import type { RunSettings } from './run-settings.js';
 import { SimulatedDisk } from './simulated-disk.js';
 import type { DiskTree } from './disk-tree.js';
 import type { Surroundings } from './simulated-disk.js';
-import { batchesIn, isBatchFile, readSurvivingLog, textsIn, together } from './surviving-log.js';
+import { batchesIn, isBatchFile, linesIn, readSurvivingLog, textsIn, together } from './surviving-log.js';
 import type { SurvivingLog } from './surviving-log.js';
 import type { Tally } from './tally.js';
 import { Trace } from './trace.js';
@@ -48,6 +48,7 @@ export interface SeedResult {
 
 /** Mixed into a seed for what is drawn apart. */
 const APART = 0x1d5;
+const LAST = 0x7c7;
 /** No world has more ids. */
 const IDS_MANY = 100_000;
 /** In these worlds an id may be forgotten, and its event stored twice. */
@@ -69,6 +70,13 @@ const PHASES = [
   'replaying',
   'stopping',
 ] as const;
+const PHASES_OF_COMPRESSION = [
+  'compressing',
+  'compressing',
+  'replacing a file',
+  'replacing a file',
+  'deleting a file',
+];
 const PHASES_OF_IDS = Array.from({ length: 6 }, () => 'keeping ids');
 /** How long everything may take to be delivered once nothing goes wrong any more. */
 const CATCH_UP_MS = 20 * 60_000;
@@ -99,8 +107,11 @@ export class Simulation {
     this.#logDir = random.pick(['/log', '/log', '/data/forebay/log']);
     this.#disk = new SimulatedDisk(this.#around);
     const apart = new Random(options.seed ^ APART);
-    const world = drawWorld(random, apart, options.oddities, options.only);
+    const last = new Random(options.seed ^ LAST);
+    const world = drawWorld(random, apart, last, options.oddities, options.only);
+    this.#ledger.contexts.areSent = world.has('contexts');
     this.#window = world.has('ids') ? drawWindow(apart) : null;
+    this.#around.areEventsLarge = world.has('compression');
     this.#around.killsLeaveDirty = this.#window !== null;
     this.#ledger.ids.windowMs = this.#window?.windowMs ?? Infinity;
     const odd = FORGETFUL.find((oddity) => world.has(oddity));
@@ -132,7 +143,7 @@ export class Simulation {
 
   async #live(fsync: 'always' | 'never' | number): Promise<void> {
     const { random, tally, trace } = this.#around;
-    const settings = randomSettings(random, this.#logDir, fsync);
+    const settings = randomSettings(random, this.#logDir, fsync, this.#has('compression'));
     trace.add(`=== a life begins: ${JSON.stringify(settings)}`);
     tally.count('starts', 'starts');
     this.#prepare(this.#disk);
@@ -180,7 +191,8 @@ export class Simulation {
   #moods(): Moods {
     const { random } = this.#around;
     return {
-      failing: random.pick([0, 0, 0, 0.2, 0.9]),
+      // files must wait for being compressed
+      failing: random.pick(this.#has('compression') ? [0, 0.9, 0.97, 0.99] : [0, 0, 0, 0.2, 0.9]),
       answerLost: random.pick([0, 0, 0.2]),
       silent: random.pick([0, 0, 0, 0, 0, 0.1]),
       cutOff: this.#has('cut off') ? random.pick([0, 0.1, 0.5]) : 0,
@@ -217,7 +229,7 @@ export class Simulation {
       if (life.phase !== 'running') return;
       tally.count('worlds', 'second starts on a directory whose lock was removed');
       removeLock(this.#around, this.#disk, this.#logDir);
-      const settings = randomSettings(random, this.#logDir, fsync);
+      const settings = randomSettings(random, this.#logDir, fsync, this.#has('compression'));
       const second = this.#life(this.#disk, settings, moods, null);
       life.beside.push(second);
       second.start();
@@ -230,7 +242,7 @@ export class Simulation {
   #otherLife(fsync: 'always' | 'never' | number, moods: Moods): Life | null {
     if (this.#otherDisk === null) return null;
     this.#prepare(this.#otherDisk);
-    const settings = randomSettings(this.#around.random, this.#logDir, fsync);
+    const settings = randomSettings(this.#around.random, this.#logDir, fsync, this.#has('compression'));
     return this.#life(this.#otherDisk, settings, moods, null);
   }
 
@@ -249,11 +261,13 @@ export class Simulation {
   #bound(): Bound {
     const { random } = this.#around;
     // what two do to each other takes its time
-    const steps = Math.floor(random.spread(2, 300)) + (this.#has('removed lock') ? PHASE_STEPS_MAX * 4 : 0);
+    const isLong = this.#has('removed lock') || this.#has('compression');
+    const steps = Math.floor(random.spread(2, 300)) + (isLong ? PHASE_STEPS_MAX * 4 : 0);
     if (random.chance(0.5)) return { steps, during: null };
-    const phases = this.#window === null ? PHASES : [...PHASES, ...PHASES_OF_IDS];
+    const ofIds = this.#window === null ? [] : PHASES_OF_IDS;
+    const phases = [...PHASES, ...ofIds, ...(this.#has('compression') ? PHASES_OF_COMPRESSION : [])];
     return {
-      steps: PHASE_STEPS_MAX,
+      steps: PHASE_STEPS_MAX * (this.#has('compression') ? 4 : 1),
       during: { phase: random.pick(phases), times: Math.floor(random.spread(1, 12)) },
     };
   }
@@ -319,7 +333,9 @@ export class Simulation {
     return this.#disks().some(({ tree }) =>
       dirs
         .flatMap((dir) => [dir, `${dir}/dead-letters`, `${dir}/quarantine`])
-        .some((dir) => [...tree.files(dir).values()].some((file) => file.content().includes(line))),
+        .some((dir) =>
+          [...tree.files(dir)].some(([name, file]) => linesIn(name, file.content()).includes(line)),
+        ),
     );
   }
 
@@ -342,7 +358,7 @@ export class Simulation {
     if (this.#has('moved directory'))
       this.#ledger.isElsewhere(this.#movedTexts(), readSurvivingLog(this.#disk.tree, this.#logDir).texts);
     const unread = this.#has('unreadable files') ? this.#makeUnreadable(disks) : new Set<string>();
-    const settings = plainSettings(this.#logDir);
+    const settings = plainSettings(this.#logDir, this.#has('compression'));
     const other = this.#otherDisk && this.#life(this.#otherDisk, settings, WELL, null);
     const life = this.#life(this.#disk, settings, WELL, other);
     const lives = other === null ? [life] : [life, other];
@@ -446,7 +462,7 @@ export class Simulation {
     const files = disks
       .flatMap(({ tree }) => [...tree.files(this.#logDir)])
       .filter(([name]) => isBatchFile(name));
-    return files.reduce((sum, [, file]) => sum + batchesIn(file.content()), 0);
+    return files.reduce((sum, [name, file]) => sum + batchesIn(linesIn(name, file.content())), 0);
   }
 
   #batchFiles(): number {

@@ -1,4 +1,4 @@
-import { crc32 } from 'node:zlib';
+import { crc32, gunzipSync } from 'node:zlib';
 import type { DiskTree } from './disk-tree.js';
 
 const LINE_FEED = 10;
@@ -8,12 +8,14 @@ const MARK_BYTES = 32;
 const RUN_MARK_BYTES = 64;
 /** Of an id, in one of its forms: before the mark of the run, if the source of the event has a window. */
 const ID_MARK = `(?:${[28, 68, 24 + 96 + 32].map((bytes) => `[ \\t]{${bytes}}`).join('|')})?`;
+/** Of a context, in one of its forms: after that of an id. */
+const CONTEXT_MARK = `(?:${[6, 6 + 32, 6 + 25 * 8].map((bytes) => `[ \\t]{${bytes}}`).join('|')})?`;
 /** With one more space before it, in a file of several batches. */
 const RUN_MARK = ` ?[ \\t]{${RUN_MARK_BYTES}}`;
 /** A text ends with a brace, so all white space after it is marks. */
-const MARKS = new RegExp(`(?<=\\})${ID_MARK}(?:${RUN_MARK})?$`);
-const MARKS_OF_START = new RegExp(`(?<=\\})${ID_MARK}${RUN_MARK}$`);
-const BATCH_NAME = /^batch_\d{8}_\d{6}_\d+\.jsonl$/;
+const MARKS = new RegExp(`(?<=\\})${ID_MARK}${CONTEXT_MARK}(?:${RUN_MARK})?$`);
+const MARKS_OF_START = new RegExp(`(?<=\\})${ID_MARK}${CONTEXT_MARK}${RUN_MARK}$`);
+const BATCH_NAME = /^batch_\d{8}_\d{6}_\d+\.jsonl(\.gz)?$/;
 
 /** What a log directory holds, read by the rules of docs/append-log.md and not by the code of lib/. */
 export interface SurvivingLog {
@@ -31,8 +33,10 @@ export function readSurvivingLog(tree: DiskTree, dir: string): SurvivingLog {
   const batches = new Map<string, Buffer>();
   for (const [name, file] of tree.files(dir)) {
     if (!isBatchFile(name)) continue;
-    batches.set(name, file.content());
-    for (const text of validTexts(file.content())) texts.add(text);
+    const batch = batchIn(name);
+    const lines = linesIn(name, file.content());
+    batches.set(batch, Buffer.concat([batches.get(batch) ?? Buffer.alloc(0), lines]));
+    for (const text of validTexts(lines)) texts.add(text);
   }
   const quarantine = new Map<string, Buffer>();
   for (const [name, file] of tree.files(`${dir}/quarantine`)) {
@@ -52,7 +56,7 @@ export function textsIn(tree: DiskTree, dir: string, names: readonly string[]): 
   const files = tree.files(dir);
   return names
     .filter(isBatchFile)
-    .flatMap((name) => validTexts(files.get(name)?.content() ?? Buffer.alloc(0)));
+    .flatMap((name) => validTexts(linesIn(name, files.get(name)?.content() ?? Buffer.alloc(0))));
 }
 
 /** What several log directories hold together. Names of batches may be the same: nothing in them may be damaged. */
@@ -70,6 +74,21 @@ export function lettersOf(file: Buffer): string[] {
   // a line that is cut off is written again, as its batch file is still there
   const lines = String(file).split('\n').slice(0, -1).filter(isJson);
   return lines.map((line) => line.slice(line.indexOf(',"event":') + ',"event":'.length, -1));
+}
+
+/** The batch in a file: its name is the same if the file is compressed. */
+export function batchIn(file: string): string {
+  return file.replace(/\.gz$/, '');
+}
+
+/** The lines of a batch file, as `zcat` reads them if it is compressed. */
+export function linesIn(name: string, content: Buffer): Buffer {
+  if (!name.endsWith('.gz')) return content;
+  try {
+    return gunzipSync(content);
+  } catch {
+    return Buffer.alloc(0); // nothing of it is sound
+  }
 }
 
 export function isBatchFile(name: string): boolean {

@@ -38,11 +38,17 @@ export const ODDITIES = [
   'end of time',
   /** Events have ids that are remembered, and come again: at once, later, after restarts, with other content. */
   'ids',
+  /** Files that wait are compressed, soon. */
+  'compression',
+  /** Requests have a `traceparent`, or are replays. */
+  'contexts',
 ] as const;
 export type Oddity = (typeof ODDITIES)[number];
 
 /** Came later: drawn apart, so that the worlds of a seed are otherwise the same as before. */
-const LATER: readonly Oddity[] = ['ids'];
+const LATER: readonly Oddity[] = ['ids', 'compression'];
+/** Came after that. */
+const LATEST: readonly Oddity[] = ['contexts'];
 
 /** How likely a world has an oddity. */
 const SHARE = 0.2;
@@ -51,17 +57,22 @@ const SHARE = 0.2;
  * What is odd about the next world.
  *
  * @param apart draws what came later
+ * @param last draws what came after that
  * @param asked these are, in each world
  * @param only and nothing else is
  */
 export function drawWorld(
   random: Random,
   apart: Random,
+  last: Random,
   asked: readonly Oddity[],
   only: boolean,
 ): ReadonlySet<Oddity> {
   if (only) return new Set(asked);
-  const drawn = ODDITIES.filter((oddity) => (LATER.includes(oddity) ? apart : random).chance(SHARE));
+  const drawn = ODDITIES.filter((oddity) => {
+    const drawer = LATEST.includes(oddity) ? last : apart;
+    return (LATER.includes(oddity) || LATEST.includes(oddity) ? drawer : random).chance(SHARE);
+  });
   return new Set([...drawn, ...asked]);
 }
 

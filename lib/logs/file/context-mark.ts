@@ -19,39 +19,60 @@ import type { EventContexts } from '../../seams/event-contexts.js';
 
 const SPACE = 0x20;
 const TAB = 0x09;
+const HYPHEN = 0x2d;
 const FLAG_BITS = 6;
-const TRACE_BYTES = 25;
 const SUM_BITS = 32;
-const TRACE_MARK_BYTES = FLAG_BITS + 8 * TRACE_BYTES;
+const NIBBLE_BITS = 4;
+/** `00-`, and where the hyphens of a `traceparent` are. */
+const VERSION = '00-';
+const HYPHENS = new Set([35, 52]);
+const TRACEPARENT_CHARS = 55;
+const TRACE_MARK_BYTES = FLAG_BITS + 8 * 25;
 const AGAIN_MARK_BYTES = FLAG_BITS + SUM_BITS;
 export const CONTEXT_MARKS_BYTES: readonly number[] = [FLAG_BITS, AGAIN_MARK_BYTES, TRACE_MARK_BYTES];
 /** What the first line of a request has more than its others, at most; also the first that goes into another batch. */
 export const CONTEXT_BYTES_MORE = TRACE_MARK_BYTES - AGAIN_MARK_BYTES;
-const VERSION = '00';
+
+const HEX = Buffer.from('0123456789abcdef');
+/** Where the bits of each digit go. */
+const DIGITS = Array.from({ length: TRACEPARENT_CHARS }, (_each, at) => at).filter(
+  (at) => at >= VERSION.length && !HYPHENS.has(at),
+);
+const written = new Uint8Array(TRACE_MARK_BYTES);
+const traceparent = Buffer.alloc(TRACEPARENT_CHARS, HYPHEN);
+traceparent.write(VERSION);
 
 /** The size of the marks of a request's events, from number `from` to before `to`. */
-export function contextMarksBytes({ traceparent }: EventContext, from: number, to: number): number {
-  if (traceparent === null) return FLAG_BITS * (to - from);
+export function contextMarksBytes(context: EventContext, from: number, to: number): number {
+  if (context.traceparent === null) return FLAG_BITS * (to - from);
   const first = from === 0 && to > 0 ? CONTEXT_BYTES_MORE : 0;
   return AGAIN_MARK_BYTES * (to - from) + first;
 }
 
-/** The marks of consecutive events of a request. */
-export interface ContextMarks {
-  readonly first: Uint8Array;
-  /** For each event after the first. */
-  readonly again: Uint8Array;
+/** The mark of the first of consecutive events of a request. The next call overwrites it. */
+export function firstContextMark(context: EventContext): Uint8Array {
+  written.fill(SPACE, 0, FLAG_BITS);
+  if (context.isReplay) written[FLAG_BITS - 1] = TAB;
+  if (context.traceparent === null) return written.subarray(0, FLAG_BITS);
+  let at = FLAG_BITS;
+  for (const digit of DIGITS) {
+    const code = context.traceparent.charCodeAt(digit);
+    // digits are at 0x30, letters at 0x61
+    const nibble = (code & 15) + 9 * (code >>> 6);
+    for (let bit = NIBBLE_BITS - 1; bit >= 0; bit--)
+      written[at++] = SPACE - (SPACE - TAB) * ((nibble >>> bit) & 1);
+  }
+  return written;
 }
 
-export function contextMarks({ traceparent, isReplay }: EventContext): ContextMarks {
-  const trace = traceparent === null ? null : traceOf(traceparent);
-  const first = new Uint8Array(trace === null ? FLAG_BITS : TRACE_MARK_BYTES).fill(SPACE);
-  if (isReplay) first[FLAG_BITS - 1] = TAB;
-  if (trace === null) return { first, again: first };
-  for (const [index, byte] of trace.entries()) setBits(first, FLAG_BITS + 8 * index, byte, 8);
-  const again = first.slice(0, AGAIN_MARK_BYTES);
-  setBits(again, FLAG_BITS, crc32(trace), SUM_BITS);
-  return { first, again };
+/** The mark of each event after it. */
+export function furtherContextMark({ traceparent: trace, isReplay }: EventContext): Uint8Array {
+  const mark = new Uint8Array(trace === null ? FLAG_BITS : AGAIN_MARK_BYTES).fill(SPACE);
+  if (isReplay) mark[FLAG_BITS - 1] = TAB;
+  const sum = trace === null ? 0 : sumOf(trace);
+  for (let at = FLAG_BITS; at < mark.length; at++)
+    if (((sum >>> (AGAIN_MARK_BYTES - 1 - at)) & 1) === 1) mark[at] = TAB;
+  return mark;
 }
 
 /** Reads the contexts of the lines of a batch, or of several, in their order. */
@@ -68,16 +89,16 @@ export class ContextReader {
   }
 
   /**
-   * Reads the mark of an event.
+   * Reads the mark of an event (N7).
    *
    * @param index of the event
    */
   add(index: number, lines: Uint8Array, start: number, end: number): void {
     const isReplay = lines[start + FLAG_BITS - 1] === TAB;
-    const traceparent = this.#traceparent(lines, start, end);
+    const trace = this.#trace(lines, start, end);
     const contexts = (this.#contexts ??= []);
     while (contexts.length < index) contexts.push(null);
-    contexts.push(traceparent === null && !isReplay ? null : { traceparent, isReplay });
+    contexts.push(trace === null && !isReplay ? null : { traceparent: trace, isReplay });
   }
 
   /** @param events how many were read */
@@ -88,36 +109,35 @@ export class ContextReader {
     return contexts;
   }
 
-  #traceparent(lines: Uint8Array, start: number, end: number): string | null {
+  #trace(lines: Uint8Array, start: number, end: number): string | null {
     const at = start + FLAG_BITS;
     if (end - start === TRACE_MARK_BYTES) {
-      const trace = Buffer.allocUnsafe(TRACE_BYTES);
-      for (let index = 0; index < TRACE_BYTES; index++) trace[index] = bitsAt(lines, at + 8 * index, 8);
-      this.#sum = crc32(trace);
-      return (this.last = traceparentOf(trace));
+      this.#sum = null;
+      return (this.last = traceAt(lines, at));
     }
     if (end - start === FLAG_BITS || this.last === null) return null;
-    this.#sum ??= crc32(traceOf(this.last));
-    return this.#sum === bitsAt(lines, at, SUM_BITS) ? this.last : null;
+    this.#sum ??= sumOf(this.last);
+    return this.#sum === sumAt(lines, at) ? this.last : null;
   }
 }
 
-function traceOf(traceparent: string): Buffer {
-  return Buffer.from(traceparent.slice(VERSION.length).replaceAll('-', ''), 'hex');
+function sumOf(trace: string): number {
+  return crc32(Buffer.from(trace.slice(VERSION.length).replaceAll('-', ''), 'hex'));
 }
 
-function traceparentOf(trace: Buffer): string {
-  const hex = trace.toString('hex');
-  return `${VERSION}-${hex.slice(0, 32)}-${hex.slice(32, 48)}-${hex.slice(48)}`;
+/** A tab is odd, a space is even. */
+function traceAt(lines: Uint8Array, start: number): string {
+  let at = start;
+  for (const digit of DIGITS) {
+    let nibble = 0;
+    for (let bit = 0; bit < NIBBLE_BITS; bit++) nibble = (nibble << 1) | ((lines[at++] ?? 0) & 1);
+    traceparent[digit] = HEX[nibble] ?? 0;
+  }
+  return traceparent.toString('latin1');
 }
 
-function setBits(mark: Uint8Array, at: number, value: number, bits: number): void {
-  for (let bit = 0; bit < bits; bit++)
-    mark[at + bit] = ((value >>> (bits - 1 - bit)) & 1) === 1 ? TAB : SPACE;
-}
-
-function bitsAt(lines: Uint8Array, at: number, bits: number): number {
-  let value = 0;
-  for (let bit = 0; bit < bits; bit++) value = value * 2 + (lines[at + bit] === TAB ? 1 : 0);
-  return value;
+function sumAt(lines: Uint8Array, start: number): number {
+  let sum = 0;
+  for (let at = start; at < start + SUM_BITS; at++) sum = (sum << 1) | ((lines[at] ?? 0) & 1);
+  return sum >>> 0;
 }

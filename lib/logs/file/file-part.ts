@@ -2,7 +2,7 @@ import type { BatchPart, EventRange, Group } from '../../seams/event-log.js';
 import type { BatchFile } from './batch-file.js';
 import type { BatchStart } from './batches-in-file.js';
 import { writeMarkedLine } from './checksum.js';
-import { CONTEXT_BYTES_MORE, contextMarks } from './context-mark.js';
+import { CONTEXT_BYTES_MORE, firstContextMark, furtherContextMark } from './context-mark.js';
 import type { FilePace } from './file-pace.js';
 import { idMark } from './ids/id-mark.js';
 
@@ -80,14 +80,14 @@ export function writeLines(
   for (const { request, from, to } of ranges) {
     const { block } = request;
     const { bytes, ids, context } = block;
-    const ofContext = context === null ? null : contextMarks(context);
+    let ofContext = context === null ? null : firstContextMark(context);
     for (let index = from; index < to; index++) {
       const [textAt, textEnd] = [block.startOf(index), block.startOf(index + 1)];
       const ofId = ids === null ? null : idMark(ids, index);
       const ofRun = at === start ? mark : null;
-      const ofTrace = index === from ? ofContext?.first : ofContext?.again;
       const sum = ids?.lineSum(index);
-      at = writeMarkedLine(target, at, bytes, textAt, textEnd, ofRun, ofId, ofTrace ?? null, sum);
+      at = writeMarkedLine(target, at, bytes, textAt, textEnd, ofRun, ofId, ofContext, sum);
+      if (context !== null && index === from && index + 1 < to) ofContext = furtherContextMark(context);
     }
   }
   return at;

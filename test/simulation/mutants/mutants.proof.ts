@@ -6,6 +6,7 @@ import { join, resolve } from 'node:path';
 import pLimit from 'p-limit';
 import t from 'tap';
 import { ModuleKind, ScriptTarget, transpileModule } from 'typescript';
+import { COMPRESSION_MUTANTS } from './compression-mutants.js';
 import { MUTANTS } from './mutants.js';
 import { STREAM_MUTANTS } from './stream-mutants.js';
 import type { Edit } from './mutants.js';
@@ -81,7 +82,7 @@ void t.test('without a fault such a copy breaks no promise', { timeout: 120_000 
 });
 
 const runs = [
-  ...MUTANTS.map((mutant) => ({
+  ...[...MUTANTS, ...COMPRESSION_MUTANTS].map((mutant) => ({
     ...mutant,
     cuts: CUTS,
     unit: 'power cuts',

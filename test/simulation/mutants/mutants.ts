@@ -26,6 +26,7 @@ const LOST = /was acknowledged and is lost/;
 const NOT_STORED =
   /was answered as a (duplicate|conflict), and was not stored before|was acknowledged and is lost/;
 const STORED_TWICE = /^VIOLATED: the id \S+ of \S+ is stored twice/;
+const CAME_WITH = /came with .*: it was sent with/;
 const REFUSED_BUT_SENT =
   /was refused with LOG_FAILED (and came to the sink all the same|after the sink got it)/;
 
@@ -545,6 +546,45 @@ export const MUTANTS: readonly Mutant[] = [
     ],
     violates: /is lost/,
     worlds: ['removed lock'],
+  },
+  {
+    name: 'gives an event the trace of the last line that has one, whosever it is',
+    breaks: 'N7',
+    edits: [
+      {
+        file: 'lib/logs/file/context-mark.ts',
+        find: 'this.#sum === sumAt(lines, at) ? this.last : null',
+        replace: 'this.last',
+      },
+    ],
+    violates: CAME_WITH,
+    worlds: ['contexts'],
+  },
+  {
+    name: 'writes a trace only where a request starts, not in its further batches',
+    breaks: 'N7',
+    edits: [
+      {
+        file: 'lib/logs/file/file-part.ts',
+        find: 'context === null ? null : firstContextMark(context)',
+        replace: 'context === null ? null : (from > 0 ? furtherContextMark : firstContextMark)(context)',
+      },
+    ],
+    violates: CAME_WITH,
+    worlds: ['contexts'],
+  },
+  {
+    name: 'sends the parts of a batch without their contexts',
+    breaks: 'N8',
+    edits: [
+      {
+        file: 'lib/delivery/settlement.ts',
+        find: '    contexts: contextsBetween(batch.contexts, from, to),\n',
+        replace: '',
+      },
+    ],
+    violates: CAME_WITH,
+    worlds: ['contexts'],
   },
   {
     name: 'flushes the name of the reserve beside those of batch files',

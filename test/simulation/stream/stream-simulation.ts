@@ -58,6 +58,7 @@ export class StreamSimulation {
     this.#around = { random, time, tally, trace: new Trace(options.traced) };
     this.#options = options;
     this.#ledger = new Ledger(tally, false, false, new BatchesAside());
+    this.#ledger.contexts.areSent = options.seed % 3 === 0;
     this.#sink = new SinkMemory(new Set(), this.#ledger);
     this.#inOrder = random.chance(0.3);
     this.#slowness = random.pick([1, 20, 200]);
@@ -96,7 +97,7 @@ export class StreamSimulation {
       backlogBytesMax: this.#backlogBytesMax,
       deadLettersBytesMax: this.#deadLettersBytesMax,
     };
-    const settings = { ...(plain ?? randomSettings(random, '/unused', 'always')), ...bounds };
+    const settings = { ...(plain ?? randomSettings(random, '/unused', 'always', false)), ...bounds };
     const instance = new Instance({
       name,
       around: this.#around,
@@ -305,7 +306,7 @@ export class StreamSimulation {
     const { length } = this.#instances;
     await finish('an instance does not stop', () => this.#instances.every(({ isAlive }) => !isAlive));
     this.#instances.splice(0, length);
-    const settings = plainSettings('/unused');
+    const settings = plainSettings('/unused', false);
     const all = [this.#startInstance(settings), this.#startInstance(settings)];
     await finish('an instance does not start', () => all.every(({ phase }) => phase === 'running'));
     const { events } = this.#servers;

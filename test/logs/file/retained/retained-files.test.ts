@@ -181,7 +181,7 @@ void t.test('what cannot be kept is deleted, counted and reported, and holds up 
 
 void t.test('retained files are compressed one after the other, also those of an earlier run', async (t) => {
   const dir = tempDir(t);
-  const options = { logDir: dir, retainMs: HOUR_MS, batchSize: 200, batchWaitMs: 5 } as const;
+  const options = { logDir: dir, retainMs: HOUR_MS, batchSize: 200, batchWaitMs: 60_000 } as const;
   const write = async ({ forebay }: RunningForebay, name: string): Promise<void> => {
     const before = forebay.counts().delivered;
     await Promise.all(
