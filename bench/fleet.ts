@@ -2,10 +2,11 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import { join } from 'node:path';
 import { BULK_QUEUE_SIZE, bulkBody, bulkLoad } from './bulk-load.js';
-import { asItIs, contest, contestRows, rateRatios } from './contest.js';
+import { asItIs, contest, contestRows, rateRatios, withCosts } from './contest.js';
 import type { Contestant } from './contest.js';
 import { spread } from './numbers.js';
 import { ROOT } from './paths.js';
+import { KNOWS_TIME } from './process-time.js';
 import { requirement } from './requirement.js';
 import { bareServer, forebay } from './server-under-test.js';
 import type { ServerCommand, Target } from './server-under-test.js';
@@ -27,11 +28,12 @@ const LEADER_MS = 10_000;
 
 /**
  * The door on files, on a stream with one copy and with three, and `node:http` with a publish of its own for each request
- * on a stream with three. The servers flush before they answer.
+ * on a stream with three. The servers flush before they answer. Forebay delivers all the while and takes what is delivered
+ * off the stream; the rival delivers nothing.
  */
 export async function fleet(bench: Workbench, rounds: number, seconds: number): Promise<void> {
   await requireWrk();
-  const cluster = await servers(bench, join(bench.dir, 'fleet-nats'));
+  const cluster = await natsServers(bench, join(bench.dir, 'fleet-nats'));
   if (typeof cluster === 'string') {
     console.log(`\nfleet is left out: ${cluster}`);
     return;
@@ -49,7 +51,8 @@ export async function fleet(bench: Workbench, rounds: number, seconds: number): 
   const onFiles = { ...forebay(join(bench.dir, 'fleet-files'), queue), name: 'Forebay, files' };
   const rivalArgs = [join(ROOT, 'dist/bench/rivals/jetstream.js'), String(cluster[0]?.port), String(SERVERS)];
   const rival: ServerCommand = { name: 'http + publish, 3 copies', books: 'stored', args: rivalArgs };
-  const targets = await bench.start([bareServer(), onFiles, onStream(1), onStream(SERVERS), rival]);
+  const started = await bench.start([bareServer(), onFiles, onStream(1), onStream(SERVERS), rival]);
+  const targets = started.map((target, index) => (index < 2 ? target : withServers(target, cluster)));
   for (const connections of CONNECTIONS) {
     const load = `one event of ${EVENT_BYTES} bytes a request, ${connections} connections`;
     const newLoad = (): Load => singleEvents(connections, EVENT_BYTES);
@@ -76,16 +79,28 @@ async function turns(
   seconds: number,
   what: string,
 ): Promise<readonly Contestant[]> {
-  const contestants = await contest(targets.map(asItIs), newLoad, rounds, seconds, bench.signal);
+  const { sides, costs } = KNOWS_TIME
+    ? withCosts(targets.map(asItIs))
+    : { sides: targets.map(asItIs), costs: [] };
+  const contestants = await contest(sides, newLoad, rounds, seconds, bench.signal);
   const [first] = contestants;
   if (first === undefined) throw new Error('nobody takes part');
   console.log(`\nfleet: ${what}, ${rounds} rounds of ${seconds} s; median (min–max)\n`);
-  console.log(`${table(contestRows(contestants, first))}\n`);
+  const [heading = [], ...rows] = contestRows(contestants, first);
+  const withCpu = rows.map((row, index) => [...row, costs.length > 0 ? spread(costs[index] ?? [], 1) : '-']);
+  console.log(`${table([[...heading, 'CPU µs'], ...withCpu])}\n`);
   return contestants;
 }
 
+/** A server whose processor time is also that of the NATS servers. */
+function withServers(target: Target, cluster: readonly StoreProcess[]): Target {
+  const { name, books, port, adminPort } = target;
+  const cpuMs = (): number => cluster.reduce((sum, each) => sum + each.cpuMs(), target.cpuMs());
+  return { name, books, port, adminPort, cpuMs };
+}
+
 /** Three servers that know each other; in words why there are none. */
-async function servers(bench: Workbench, dir: string): Promise<readonly StoreProcess[] | string> {
+export async function natsServers(bench: Workbench, dir: string): Promise<readonly StoreProcess[] | string> {
   if ((await outputOf('nats-server', ['--version'])) === null) return 'nats-server is not on the PATH';
   mkdirSync(dir);
   const routes = await Promise.all(Array.from({ length: SERVERS }, freePort));

@@ -104,20 +104,20 @@ async function started(bench: Workbench, dir: string): Promise<{ ms: number; rss
 }
 
 /** NDJSON events of about 200 bytes with `@` in the place of what changes in their ids. */
-function freshBody(): string {
+export function freshBody(events: number = BULK_EVENTS): string {
   const data = { order: 'A-20417', amount: '129.90', currency: 'EUR', customer: { name: 'Ada Example' } };
-  return Array.from({ length: BULK_EVENTS }, (_, index) => {
+  return Array.from({ length: events }, (_, index) => {
     const id = `${String(index).padStart(4, '0')}-@`;
     return `${JSON.stringify({ id, type: 'order.paid', data, timestamp: Date.now() })}\n`;
   }).join('');
 }
 
-function freshBodies(bodyPath: string): Load {
+export function freshBodies(bodyPath: string, events: number = BULK_EVENTS): Load {
   const args = [bodyPath, randomBytes(6).toString('hex')];
   return {
     connections: BULK_CONNECTIONS,
     script: 'post-fresh-body.lua',
     args,
-    eventsPerRequest: BULK_EVENTS,
+    eventsPerRequest: events,
   };
 }

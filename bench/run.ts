@@ -1,8 +1,10 @@
 import minimist from 'minimist';
 import { backlogMemory } from './backlog-memory.js';
 import { bulk, BULK_SIZES } from './bulk.js';
+import { compress } from './compress.js';
 import { delivery } from './delivery.js';
 import { fleet } from './fleet.js';
+import { fleetIds } from './fleet-ids.js';
 import { halfRate } from './half-rate.js';
 import { ids } from './ids.js';
 import { latency } from './latency.js';
@@ -43,6 +45,7 @@ const CASES: ReadonlyMap<string, Case> = new Map<string, Case>([
   ['replay', async (bench, { rounds, events }) => replay(bench, rounds, events)],
   ['replay-http', async (bench, { rounds, events }) => replayHttp(bench, rounds, events)],
   ['delivery', async (bench, { rounds, seconds }) => delivery(bench, rounds, seconds)],
+  ['compress', async (bench, { rounds, seconds }) => compress(bench, rounds, seconds)],
   ['sources', async (bench, { rounds, seconds }) => sources(bench, rounds, seconds)],
   ['ids', async (bench, { rounds, seconds }) => ids(bench, rounds, seconds)],
   ['workers', async (bench, { rounds, seconds }) => workers(bench, rounds, seconds)],
@@ -50,6 +53,7 @@ const CASES: ReadonlyMap<string, Case> = new Map<string, Case>([
   ['survivors', async (bench, { rounds, seconds }) => survivors(bench, rounds, seconds)],
   ['rivals', async (bench, { rounds, seconds }) => rivals(bench, rounds, seconds)],
   ['fleet', async (bench, { rounds, seconds }) => fleet(bench, rounds, seconds)],
+  ['fleet-ids', async (bench, { rounds, seconds }) => fleetIds(bench, rounds, seconds)],
   ['latency', async (bench, { rounds }) => latency(bench, rounds)],
   ['half-rate', async (bench, { rounds, seconds }) => halfRate(bench, rounds, seconds)],
   ['start', async (bench, { rounds }) => start(bench, rounds)],

@@ -14,13 +14,13 @@ export async function endIntake(
   waiting.close();
 }
 
-/** Resolves when nothing in the log waits for the sink, or after this many milliseconds. */
+/** Resolves when nothing in the log waits for the sink, when nothing is delivered, or after this many milliseconds. */
 export async function allDelivered(
-  { log, delivery }: Pick<Running, 'log' | 'delivery'>,
+  { log, delivery, gate }: Pick<Running, 'log' | 'delivery' | 'gate'>,
   waitMs: number,
 ): Promise<void> {
   const endMs = performance.now() + waitMs;
-  while (performance.now() < endMs && !delivery.destroyed) {
+  while (performance.now() < endMs && !delivery.destroyed && !gate.isClosed) {
     if (log.pendingEvents === 0 && log.unreadBatches === 0) return;
     await sleep(LOOK_MS);
   }

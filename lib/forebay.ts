@@ -1,5 +1,4 @@
 import { promisify } from 'node:util';
-import type { FileSystem } from './logs/file/file-system.js';
 import { asError, ForebayError } from './base/errors.js';
 import { blockOf } from './event/event-ids.js';
 import type { Event } from './event/event.js';
@@ -7,12 +6,13 @@ import type { EventBlock } from './event/event-block.js';
 import { contextOf } from './event/event-context.js';
 import type { EventIds } from './event/event-ids.js';
 import { Reporter } from './base/reporter.js';
-import type { Logger } from './base/reporter.js';
 import { allDelivered, endDelivery, endIntake } from './ending.js';
 import { openAppendLog } from './open-log.js';
+import type { ForebayOptions } from './forebay-options.js';
 import { openPipelines } from './pipelines.js';
 import type { Running } from './pipelines.js';
 import type { LogContext } from './open-log.js';
+import { IN_MEMORY, Pausable } from './pausing.js';
 import { Replay } from './replay.js';
 import { fromObject } from './settings/option-table.js';
 import { PIPELINE_SETTINGS } from './settings/pipeline-settings.js';
@@ -32,26 +32,14 @@ import type { IdRule } from './seams/id-store.js';
 import type { IdWindow } from './intake/id-window.js';
 import type { IdUsage } from './intake/ids-of-source.js';
 import type { Answer, Intake, Written } from './seams/intake.js';
+import type { PauseStore } from './seams/pause.js';
 
-/** The options of `createForebay`: the sink, and any of the pipeline's settings. */
-export interface ForebayOptions extends Partial<PipelineSettings> {
-  readonly sink: Sink;
-  /** Where log lines go; `pino` fits. Nowhere by default. If it throws, the process gets a warning and goes on. */
-  readonly logger?: Logger;
-  /** The file system of the append log; `node:fs` by default. */
-  readonly fs?: FileSystem;
-  /** The id windows of sources; by default that of `idWindowMs`, for events that are written in process. */
-  readonly idRules?: readonly IdRule[];
-  /** Opens the event log; the append log by default. For tests. */
-  readonly openLog?: (context: LogContext) => Promise<EventLog>;
-  /** Called when the log is open. Until it resolves no event is taken: more is replayed elsewhere. */
-  readonly besideReplay?: () => Promise<void>;
-}
+export type { ForebayOptions } from './forebay-options.js';
 
 type State = 'new' | 'starting' | 'running' | 'stopping' | 'stopped' | 'failed';
 
 /** A durable front door for events, in process. The server is this with HTTP around it. */
-export class Forebay implements Intake {
+export class Forebay extends Pausable implements Intake {
   readonly settings: PipelineSettings;
   /** The id windows of sources. */
   readonly idRules: readonly IdRule[];
@@ -62,6 +50,7 @@ export class Forebay implements Intake {
   readonly #reporter: Reporter;
   readonly #openLog: (context: LogContext) => Promise<EventLog>;
   readonly #besideReplay: () => Promise<void>;
+  readonly #pauses: PauseStore | undefined;
   /** Aborted to give delivery no further batch. */
   readonly #stopping = new AbortController();
   readonly #waiting: WaitingRequests;
@@ -74,14 +63,16 @@ export class Forebay implements Intake {
 
   /** @throws ForebayError `SETTING_INVALID` */
   constructor(options: ForebayOptions) {
-    const { sink, logger, fs, idRules, openLog, besideReplay, ...settings } = options;
+    super(new Reporter(options.logger));
+    const { sink, logger: _, fs, idRules, openLog, besideReplay, pauses, ...settings } = options;
     this.settings = fromObject(PIPELINE_SETTINGS, settings);
     if (typeof sink?.deliver !== 'function') {
       throw new ForebayError('SETTING_INVALID', { message: 'sink must be an object with a method deliver' });
     }
     this.#sink = sink;
     this.sink = sink.description ?? CUSTOM_SINK;
-    this.#reporter = new Reporter(logger);
+    this.#reporter = this.reporter;
+    this.#pauses = pauses;
     this.#openLog = openLog ?? (async (context) => openAppendLog(context, fs));
     this.#besideReplay = besideReplay ?? (async () => undefined);
     this.idRules = (idRules ?? [idRuleOf(this.settings)]).filter(({ windowMs }) => windowMs > 0);
@@ -108,6 +99,7 @@ export class Forebay implements Intake {
     this.#replay = new Replay({
       log,
       delivery,
+      gate: this.pausing.gate,
       reporter: this.#reporter,
       waitMs: this.settings.replayWaitMs,
     });
@@ -175,7 +167,7 @@ export class Forebay implements Intake {
 
   /** The counts of the pipeline; `null` before the start. */
   statistics(): Statistics | null {
-    return this.#stages === null ? null : statistics(this.#stages, this.#waiting.ackSeconds);
+    return this.#stages === null ? null : statistics(this.#stages, this.#waiting.ackSeconds, this.paused);
   }
 
   /** What clients take; `null` before the start. */
@@ -236,6 +228,7 @@ export class Forebay implements Intake {
     } catch (error) {
       this.#reporter.error('SINK_UNUSABLE', 'The sink could not be closed', asError(error));
     }
+    await this.pausing.close();
     await stages?.log.close();
     this.#reporter.sumUp();
     this.#state = 'stopped';
@@ -246,7 +239,9 @@ export class Forebay implements Intake {
     const reporter = this.#reporter;
     const log = await this.#openLog({ settings, sink, reporter, idRules });
     reporter.info(`AppendLog initialized: ${log.place}`);
+    await this.pausing.open(this.#pauses ?? log.pauses ?? IN_MEMORY);
     const running = await openPipelines({
+      gate: this.pausing.gate,
       settings,
       log,
       sink: this.#sink,

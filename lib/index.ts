@@ -1,6 +1,7 @@
 /// <reference types="node" preserve="true" />
 export { createForebay, Forebay } from './forebay.js';
 export type { ForebayOptions } from './forebay.js';
+export type { Pause, PauseOutcome, PauseRequest } from './seams/pause.js';
 export { Histogram } from './base/histogram.js';
 export type { EventCounts } from './event-counts.js';
 export type { Statistics } from './statistics.js';

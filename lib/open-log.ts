@@ -40,10 +40,7 @@ export async function openAppendLog(
   const eventsMax = Math.floor(settings.fileEvents / settings.sinkConcurrency);
   const fileEvents = eventsMax > settings.batchSize ? eventsMax : 0;
   const recentBytesMax = queueBytes * RECENT_SHARE;
-  const sources = idRules.map(({ source }) => source);
-  const same = sameTag(sources);
-  if (same !== null)
-    throw invalid(`The sources ${same.join(' and ')} cannot both have an id window: give one another name`);
+  const sources = checkSources(idRules);
   const windowMs = Math.max(...idRules.map((rule) => rule.windowMs));
   const ids = sources.length > 0 ? { sources, windowMs, idsMax: settings.idWindowMax } : null;
   const retention = { ageMs: settings.retainMs, bytesMax: settings.retainBytesMax };
@@ -60,14 +57,23 @@ export async function openAppendLog(
   return openForSink({ dir, fsync, reporter, ...bounds, ...(fs && { fs }) }, sink, discardBacklog);
 }
 
+/** @returns the names of sources whose ids are kept @throws ForebayError `SETTING_INVALID` */
+function checkSources(idRules: readonly IdRule[]): readonly string[] {
+  const sources = idRules.map(({ source }) => source);
+  const same = sameTag(sources);
+  if (same === null) return sources;
+  throw invalid(`The sources ${same.join(' and ')} cannot both have an id window: give one another name`);
+}
+
 /** Opens the log in a stream. What it needs is loaded only if it is asked for. @throws ForebayError `LOG_UNUSABLE` */
 export async function openStreamLog(
-  { settings, reporter }: LogContext,
+  { settings, reporter, idRules }: LogContext,
   ofLog: LogSettings,
   stopping: AbortSignal,
 ): Promise<EventLog> {
   const jetstream = await import('./logs/jetstream/open-stream-log.js');
-  return jetstream.openStreamLog({ ...settings, ...ofLog }, reporter, stopping);
+  checkSources(idRules);
+  return jetstream.openStreamLog({ ...settings, ...ofLog }, reporter, stopping, idRules);
 }
 
 /** The log directory of a worker, within that of the server. */

@@ -10,6 +10,7 @@ import type { ClientIntake } from './intake/client-intake.js';
 import { Clients } from './intake/clients.js';
 import { DiskWatch } from './intake/disk-watch.js';
 import { IdWindow } from './intake/id-window.js';
+import type { PauseGate } from './delivery/pause-gate.js';
 import type { WaitingRequests } from './intake/waiting-requests.js';
 import type { PendingBatch } from './seams/batch.js';
 import type { EventLog } from './seams/event-log.js';
@@ -25,6 +26,7 @@ export interface Running extends Stages {
   /** `null`: no source has a window. */
   readonly ids: IdWindow | null;
   readonly disk: DiskWatch;
+  readonly gate: PauseGate;
   /** Settle when the stages have ended. */
   readonly ingesting: Promise<void>;
   readonly delivering: Promise<void>;
@@ -36,6 +38,8 @@ export interface PipelinesOptions {
   readonly sink: Sink;
   readonly idRules: readonly IdRule[];
   readonly waiting: WaitingRequests;
+  /** Closed while delivery is paused. */
+  readonly gate: PauseGate;
   readonly reporter: Reporter;
   /** Aborted to give delivery no further batch. */
   readonly stopping: AbortSignal;
@@ -43,7 +47,7 @@ export interface PipelinesOptions {
 
 /** Joins the stages: the two pipelines with the log between them, and the rules at their start. */
 export async function openPipelines(options: PipelinesOptions): Promise<Running> {
-  const { settings, log, sink, idRules, waiting, reporter, stopping } = options;
+  const { settings, log, sink, idRules, waiting, gate, reporter, stopping } = options;
   const ids = log.ids ? await IdWindow.open(idRules, log.ids, settings.idWindowMax, reporter) : null;
   const batchBytes = Math.min(settings.batchBytes, log.partBytesMost ?? Infinity);
   const batcher = new Batcher({ ...settings, batchBytes }, log);
@@ -51,8 +55,10 @@ export async function openPipelines(options: PipelinesOptions): Promise<Running>
   const clients = new Clients({ ...settings, log, reporter });
   const { ledger } = clients;
   const committer = new Committer({ log, disk, ledger, reporter });
-  const delivery = new Delivery({ ...settings, log, sink, reporter, blame: ledger });
-  const drain = log.drain ?? delivery.drain;
+  const delivery = new Delivery({ ...settings, log, sink, reporter, gate, blame: ledger });
+  const rate = log.drain ?? delivery.drain;
+  // while delivery is paused the rate is that of before, and nothing gets less
+  const drain = { msFor: (bytes: number): number => (gate.isClosed ? gate.waitMs : rate.msFor(bytes)) };
   const admission = new Admission({
     ...settings,
     batchBytes,
@@ -78,5 +84,6 @@ export async function openPipelines(options: PipelinesOptions): Promise<Running>
   const intake = clients.around(ids?.around(queue) ?? queue, batcher, admission);
   const ingesting = pipeline(batcher, committer);
   const delivering = pipeline(log.backlog(stopping), delivery);
-  return { batcher, committer, log, delivery, intake, admission, clients, ids, disk, ingesting, delivering };
+  const rules = { intake, admission, clients, ids, disk, gate };
+  return { batcher, committer, log, delivery, ...rules, ingesting, delivering };
 }

@@ -3,11 +3,14 @@ import type { EventLog } from './seams/event-log.js';
 import { ForebayError } from './base/errors.js';
 import type { Reporter } from './base/reporter.js';
 import type { Delivery } from './core/delivery.js';
+import type { PauseGate } from './delivery/pause-gate.js';
 import { count } from './base/words.js';
 
 export interface ReplayOptions {
   readonly log: EventLog;
   readonly delivery: Delivery;
+  /** Closed while delivery is paused: that must not keep the door shut either. */
+  readonly gate: PauseGate;
   readonly reporter: Reporter;
   /** In milliseconds. */
   readonly waitMs: number;
@@ -36,7 +39,7 @@ export class Replay {
 
   /** Resolves when the door may open. */
   async run(): Promise<void> {
-    const { delivery, reporter, waitMs } = this.#options;
+    const { delivery, gate, reporter, waitMs } = this.#options;
     reporter.info('Replaying pending batches...');
     if (this.#left === 0) {
       reporter.info('No pending batches to replay');
@@ -47,6 +50,7 @@ export class Replay {
       const openDoor = (): void => {
         clearTimeout(timer);
         delivery.off('failure', onFailure).off('close', onClose);
+        gate.off('turn', onTurn);
         resolve();
       };
       const background = (why: string): void => {
@@ -58,6 +62,9 @@ export class Replay {
       };
       const onFailure = (): void => {
         background('Delivery fails');
+      };
+      const onTurn = (): void => {
+        background('Delivery is paused');
       };
       const onClose = (): void => {
         background('The server stops');
@@ -85,6 +92,8 @@ export class Replay {
         background(`Replay takes longer than ${waitMs} ms`);
       }, waitMs);
       delivery.on('failure', onFailure).on('gone', onGone).on('left', onLeft).on('close', onClose);
+      gate.on('turn', onTurn);
+      if (gate.isClosed) onTurn();
     });
   }
 

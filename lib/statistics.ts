@@ -2,7 +2,9 @@ import type { EventCounts } from './event-counts.js';
 import type { Histogram } from './base/histogram.js';
 import type { SinkState } from './delivery/settler.js';
 import type { Stages } from './core/stages.js';
+import type { Compression } from './seams/compression.js';
 import type { LogReplicas } from './seams/event-log.js';
+import type { Pause } from './seams/pause.js';
 import type { RetainedUsage } from './seams/retention.js';
 
 /** The counts of the pipeline, as of now. Times are in seconds, sizes in bytes. */
@@ -14,6 +16,8 @@ export interface Statistics {
   readonly tornFiles: number;
   /** How often ids of an id window could not be kept: their events may be stored again after a restart. */
   readonly idFailures: number;
+  /** What compression has done since the start; `null`: nothing is compressed. */
+  readonly compression: Pick<Compression, 'files' | 'savedBytes' | 'failures'> | null;
   readonly queuedEvents: number;
   readonly queuedBytes: number;
   /** Approximate time that the disk needs for the queue, in seconds. */
@@ -21,7 +25,10 @@ export interface Statistics {
   readonly pendingBytes: number;
   /** How long the oldest pending event has been on disk; 0 if there is none. */
   readonly oldestPendingSeconds: number;
-  /** Time to deliver everything pending at the rate of the last half minute; `Infinity` if nothing is delivered. */
+  /**
+   * Time to deliver everything pending at the rate of the last half minute; `Infinity` if nothing is delivered. While
+   * delivery is paused, at the rate of before.
+   */
   readonly drainSeconds: number;
   /** Batches sealed, by the limit that ended them. */
   readonly sealedBy: Readonly<Record<string, number>>;
@@ -36,6 +43,8 @@ export interface Statistics {
   /** Failed attempts to read, deliver or delete a batch, at the sink or at the disk. */
   readonly deliveryFailures: number;
   readonly sink: SinkState;
+  /** The pause of delivery; `null`: it goes on. */
+  readonly paused: Pause | null;
   /** The state of a replicated log, as of its last look; `null` if the log is not replicated, or nobody has answered. */
   readonly replicas: LogReplicas | null;
   /** What the log keeps of settled batches; `null`: it keeps none. */
@@ -71,7 +80,11 @@ export function eventCounts({ log, committer, delivery, ids }: Counting): EventC
   };
 }
 
-export function statistics(stages: Counting, ackSeconds: Histogram): Statistics {
+function compressed({ files, savedBytes, failures }: Compression): Statistics['compression'] {
+  return { files, savedBytes, failures };
+}
+
+export function statistics(stages: Counting, ackSeconds: Histogram, paused: Pause | null): Statistics {
   const { log, batcher, committer, delivery } = stages;
   const bornMs = delivery.oldestBornMs ?? log.oldestBornMs;
   return {
@@ -79,6 +92,7 @@ export function statistics(stages: Counting, ackSeconds: Histogram): Statistics 
     failedEvents: committer.failed,
     tornFiles: log.torn,
     idFailures: log.ids?.failures ?? 0,
+    compression: log.compression ? compressed(log.compression) : null,
     queuedEvents: batcher.queuedEvents,
     queuedBytes: batcher.queuedBytes,
     queueDrainSeconds: batcher.drainMs / 1000,
@@ -92,6 +106,7 @@ export function statistics(stages: Counting, ackSeconds: Histogram): Statistics 
     deliverySeconds: delivery.deliverySeconds,
     deliveryFailures: delivery.failures,
     sink: delivery.sinkState,
+    paused,
     replicas: log.replicas ?? null,
     retained: log.retained ?? null,
     doubtful: log.doubtful ?? 0,

@@ -16,7 +16,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   client: [],
   seams: ['base', 'event', 'settings'],
   'logs/file': ['base', 'event', 'seams'],
-  'logs/jetstream': ['base', 'logs/file', 'seams', 'settings'],
+  'logs/jetstream': ['base', 'event', 'logs/file', 'seams', 'settings'],
   delivery: ['base', 'seams'],
   intake: ['base', 'event', 'seams'],
   core: ['base', 'delivery', 'event', 'intake', 'seams'],
@@ -42,12 +42,14 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     'sinks/simulated',
     'sinks/stdout',
   ],
-  'replay.ts': ['base', 'core', 'seams'],
+  'replay.ts': ['base', 'core', 'delivery', 'seams'],
   'event-counts.ts': [],
   'statistics.ts': ['base', 'core', 'delivery', 'event-counts.ts', 'seams'],
   'open-log.ts': ['base', 'logs/file', 'logs/jetstream', 'seams', 'settings'],
-  'pipelines.ts': ['base', 'core', 'intake', 'seams', 'settings'],
+  'pipelines.ts': ['base', 'core', 'delivery', 'intake', 'seams', 'settings'],
   'ending.ts': ['intake', 'pipelines.ts'],
+  'pausing.ts': ['base', 'delivery', 'seams'],
+  'forebay-options.ts': ['base', 'logs/file', 'open-log.ts', 'seams', 'settings'],
   'forebay.ts': [
     'base',
     'core',
@@ -55,9 +57,10 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     'ending.ts',
     'event',
     'event-counts.ts',
+    'forebay-options.ts',
     'intake',
-    'logs/file',
     'open-log.ts',
+    'pausing.ts',
     'pipelines.ts',
     'replay.ts',
     'seams',
@@ -65,6 +68,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     'statistics.ts',
   ],
   keys: ['base', 'event', 'seams', 'settings'],
+  traces: ['base', 'event', 'seams', 'settings'],
   door: ['base', 'event', 'forebay.ts', 'keys', 'seams', 'settings', 'sources', 'sources/registry.ts'],
   'observe/metrics': ['base', 'door', 'forebay.ts', 'keys', 'seams', 'statistics.ts'],
   'observe/page': ['base', 'door', 'event-counts.ts', 'forebay.ts', 'logs/file', 'seams', 'statistics.ts'],
@@ -107,10 +111,12 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     'observe/page',
     'observe/together',
     'open-log.ts',
+    'pausing.ts',
     'seams',
     'settings',
     'sinks/registry.ts',
     'sources/registry.ts',
+    'traces',
   ],
   'tools/producer': ['base', 'settings'],
   // replay delivers to a sink without a server
@@ -124,6 +130,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     'settings',
     'sinks/registry.ts',
   ],
+  'tools/control': ['base', 'logs/file', 'settings', 'tools/log'],
   'tools/keys': ['base', 'keys', 'logs/file', 'seams', 'settings', 'tools/log'],
   'tools/dead-letters': ['base', 'logs/file', 'logs/jetstream', 'seams', 'settings', 'tools/log'],
 };
@@ -201,6 +208,21 @@ void t.test('only the rooms that own files use node:fs', (t) => {
   for (const { path, text } of files) {
     if (imports(text).some((name) => name.startsWith('node:fs')))
       t.ok(MAY_USE_FILES.includes(room(path)), path);
+  }
+  t.end();
+});
+
+void t.test('spans and their packages are loaded only where they are wanted', (t) => {
+  const loadable = ['lib/traces/otlp-tracer.ts', 'lib/traces/bounded-spans.ts'];
+  for (const { path, text } of files) {
+    const names = imports(text.replaceAll(/import type [^;]*;|typeof import\([^)]*\)/g, ''));
+    const isFree = names.some(
+      (name) => name.startsWith('@opentelemetry/') || /otlp-tracer|bounded-spans/.test(name),
+    );
+    if (!isFree) continue;
+    t.ok(loadable.includes(path) || path === 'lib/traces/open-tracer.ts', path);
+    if (path === 'lib/traces/open-tracer.ts')
+      t.notMatch(text, /^import .*otlp-tracer/m, 'not before it is asked to');
   }
   t.end();
 });

@@ -4,6 +4,7 @@ import type { Forebay } from '../forebay.js';
 import { unthrowing } from '../base/reporter.js';
 import type { Logger } from '../base/reporter.js';
 import type { IdRule } from '../seams/id-store.js';
+import type { PauseStore } from '../seams/pause.js';
 import type { Sink } from '../seams/sink.js';
 import { PIPELINE_SETTINGS } from '../settings/pipeline-settings.js';
 import type { PipelineSettings } from '../settings/pipeline-settings.js';
@@ -16,6 +17,8 @@ export interface LeftDirs {
   readonly adopted: readonly string[];
   /** Their ids stay in their directories, for whoever starts on these again. */
   readonly idRules: readonly IdRule[];
+  /** That of the server, whatever is in these directories. */
+  readonly pauses: PauseStore;
 }
 
 /**
@@ -26,11 +29,17 @@ export class Leftovers {
   readonly forebays: readonly Forebay[];
 
   /** @param sink is shared with others, and closed by them after `stop()` */
-  constructor({ left, adopted, idRules }: LeftDirs, settings: PipelineSettings, sink: Sink, logger: Logger) {
+  constructor(
+    { left, adopted, idRules, pauses }: LeftDirs,
+    settings: PipelineSettings,
+    sink: Sink,
+    logger: Logger,
+  ) {
     const open = (logDir: string, name: string, rules: readonly IdRule[]): Forebay =>
       createForebay({
         ...ofTable(PIPELINE_SETTINGS, settings),
         logDir,
+        pauses,
         idRules: rules,
         sink: withoutClose(sink),
         logger: namedLogger(logger, name),
@@ -56,7 +65,7 @@ function withoutClose(sink: Sink): Sink {
   const { description } = sink;
   return {
     ...(description && { description }),
-    deliver: async (batch, signal) => sink.deliver(batch, signal),
+    deliver: async (...attempt) => sink.deliver(...attempt),
   };
 }
 

@@ -3,6 +3,7 @@ import { asError, ForebayError } from '../base/errors.js';
 import type { Logger } from '../base/reporter.js';
 import { VERSION } from '../base/version.js';
 import { AdminServer } from '../door/admin-server.js';
+import { controlRoutes } from '../door/control-routes.js';
 import { isLoopback } from '../door/host-rules.js';
 import { IngestionServer } from '../door/ingestion-server.js';
 import { health } from '../door/probes.js';
@@ -16,6 +17,7 @@ import { pageRoutes } from '../observe/page/page-routes.js';
 import { withLeftovers } from '../observe/together/with-leftovers.js';
 import { adoptedLogDirs, allLogDirs, leftLogDirs, openAppendLog, openStreamLog } from '../open-log.js';
 import type { LogContext } from '../open-log.js';
+import { pauseOfOther } from '../pausing.js';
 import type { EventLog } from '../seams/event-log.js';
 import { kindNamed } from '../seams/sink-kind.js';
 import { HTTP_SETTINGS } from '../settings/http-settings.js';
@@ -23,14 +25,17 @@ import { ofTable } from '../settings/option-table.js';
 import { PIPELINE_SETTINGS } from '../settings/pipeline-settings.js';
 import { declaredSources } from '../settings/source-settings.js';
 import { SINK_KINDS } from '../sinks/registry.js';
+import { openTracer } from '../traces/open-tracer.js';
+import { tracedSink } from '../traces/traced-sink.js';
 import { openSources } from '../sources/registry.js';
 import { idRulesOf } from './id-rules.js';
 import { tellLeft } from './left-behind.js';
 import { Leftovers } from './leftovers.js';
 import { boundConnections, openFilesMax } from './open-files.js';
 import { openKeys } from './open-keys.js';
+import { pauseOnSignal } from './pause-signal.js';
 import type { ServerSettings } from './server-settings.js';
-import { endAtOnce, endServing, Stopping, tellStopped } from './stopping.js';
+import { CLOSING_MS, endAtOnce, endServing, Stopping, tellStopped } from './stopping.js';
 import type { SupervisorLink } from './workers/supervisor-link.js';
 import { workerReports } from './workers/worker-reports.js';
 
@@ -39,6 +44,8 @@ const LOOPBACK = '127.0.0.1';
 /** Workers whose supervisor was killed hold their directories for a moment, in milliseconds. */
 const ORPHANS_MS = 5000;
 const ORPHAN_LOOK_MS = 50;
+/** How long a stop sends the last spans, in milliseconds, within --shutdown-timeout. */
+const SPANS_MS = 2000;
 
 /** A server in this process: the whole one, or a worker. @param supervisor `null`: it is the whole one */
 export async function serve(
@@ -57,17 +64,21 @@ export async function serve(
   // each directory has as many batches at the sink
   const sinkConcurrency = settings.sinkConcurrency * (1 + leftDirs.length + adopted.length);
   const bounds = boundConnections(openFilesMax(), { ...settings, sinkConcurrency }, logger);
-  const sink = await kindNamed(SINK_KINDS, settings.sink).open(settings, {
+  const tracer = await openTracer(settings, logger);
+  const opened = await kindNamed(SINK_KINDS, settings.sink).open(settings, {
     connections: sinkConcurrency,
     logger,
   });
-  const leftovers = new Leftovers({ left: leftDirs, adopted, idRules }, settings, sink, logger);
+  const sink = tracer === null ? opened : tracedSink(opened, tracer);
+  const pauses = pauseOfOther(() => forebay);
+  const leftovers = new Leftovers({ left: leftDirs, adopted, idRules, pauses }, settings, sink, logger);
   const starting = new AbortController();
   const forebay = createForebay({
     ...ofTable(PIPELINE_SETTINGS, settings),
     sink,
     logger,
     idRules,
+    ...(supervisor !== null && { pauses: supervisor.pauses }),
     openLog: logOpener(settings, supervisor, starting.signal),
     besideReplay: async () => (supervisor === null ? leftovers.start() : supervisor.leftoversDelivered()),
   });
@@ -88,6 +99,7 @@ export async function serve(
     hasHealth,
     others: supervisor?.doors ?? null,
     wholeProbe,
+    tracer,
     forebay,
     logger,
   });
@@ -98,12 +110,14 @@ export async function serve(
           ['/metrics', metricsAt(async (isOpen) => supervisor.metrics(isOpen))],
           ...(shown.page ? pageRoutes({ forebay, door: server, feed: supervisor }) : []),
         ]);
+  const control = controlRoutes({ control: supervisor ?? forebay, keys, isForOperators: adminPort !== null });
+  const all = [...routes, ...control];
   const address = { host: adminHost ?? LOOPBACK, port: adminPort ?? 0 };
   const admin =
     adminPort === null
       ? null
-      : new AdminServer({ ...http, ...address, forebay, door: server, routes, logger, wholeProbe });
-  if (admin === null) server.addRoutes(routes);
+      : new AdminServer({ ...http, ...address, forebay, door: server, routes: all, logger, wholeProbe });
+  if (admin === null) server.addRoutes(all);
   const stopping = new Stopping({
     ...settings,
     logger,
@@ -113,7 +127,9 @@ export async function serve(
     },
     end: async () => {
       starting.abort();
+      const endMs = performance.now() + deliverAllMs + settings.shutdownTimeoutMs - CLOSING_MS / 2;
       const counts = await endServing({ forebay, server, leftovers }, settings);
+      await tracer?.close(Math.min(SPANS_MS, endMs - performance.now()));
       tellStopped(counts, logger);
       await supervisor?.tell({ kind: 'stopped', counts });
       if (supervisor !== null || deliverAllMs === 0 || isStream) return 0;
@@ -124,6 +140,7 @@ export async function serve(
   if (supervisor === null) {
     stopping.onSignals();
     process.on('SIGHUP', reload);
+    pauseOnSignal(forebay, logger);
   } else {
     supervisor.onStop(() => void stopping.stop('The supervisor stops'));
     supervisor.on('reload', reload);

@@ -16,6 +16,7 @@ import type { OptionTable, Values } from '../settings/option-table.js';
 import { PIPELINE_SETTINGS } from '../settings/pipeline-settings.js';
 import { PROGRAM_SETTINGS } from '../settings/program-settings.js';
 import { SOURCE_FLAGS } from '../settings/source-settings.js';
+import { TRACE_SETTINGS } from '../settings/trace-settings.js';
 import { invalid } from '../settings/setting-error.js';
 import { SINK_KINDS, SINK_SETTINGS } from '../sinks/registry.js';
 import { checkSinkSettings, kindNamed } from '../seams/sink-kind.js';
@@ -53,6 +54,7 @@ export const SERVER_SETTINGS = {
   ...PIPELINE_SETTINGS,
   ...LOG_SETTINGS,
   ...SINK_SETTINGS,
+  ...TRACE_SETTINGS,
   workers: {
     flag: 'workers',
     initial: 1,
@@ -142,6 +144,8 @@ export function checkRelations(settings: ServerSettings): void {
   if (number > 1 && oneProcess !== undefined)
     throw invalid(`--sink ${name} needs --workers 1: ${oneProcess}`);
   checkLogSettings(settings);
+  if (settings.traceUrl === null && settings.traceSample !== 1)
+    throw invalid('--trace-sample needs --trace-url');
   if (adminHost !== null && adminPort === null) throw invalid('--admin-host needs --admin-port');
   for (const [flag, bound, besideBytes, shares] of [
     ['queue-bytes', queueBytes, 0, 1],

@@ -45,7 +45,7 @@ export class Batcher extends Transform {
   /** Their bytes. */
   queuedBytes = 0;
   readonly #options: BatcherOptions;
-  readonly #log: Pick<EventLog, 'bytesOf'>;
+  readonly #log: Pick<EventLog, 'bytesOf' | 'cutsBatches'>;
   /** Events that left the stream's buffer and are in no group yet, from `#next` on. */
   #ranges: EventRange[] = [];
   #next = 0;
@@ -61,7 +61,7 @@ export class Batcher extends Transform {
   #givenAtMs: number | null = null;
   #groupMs = 0;
 
-  constructor(options: BatcherOptions, log: Pick<EventLog, 'bytesOf'>) {
+  constructor(options: BatcherOptions, log: Pick<EventLog, 'bytesOf' | 'cutsBatches'>) {
     // a chunk holds an event at least, so the bound of the stream itself is never below that of the queue
     super({ objectMode: true, writableHighWaterMark: options.queueSize, readableHighWaterMark: 0 });
     this.#options = options;
@@ -182,6 +182,8 @@ export class Batcher extends Transform {
     const group: BatchPart[] = [];
     if (this.#timeIsUp) group.push(this.#emptyPart('time'));
     while (this.#next < this.#ranges.length && group.length < GROUP_PARTS_MAX) group.push(this.#nextPart());
+    // where it ends has no meaning: the next group starts one of its own
+    if (this.#log.cutsBatches === true && this.#batch !== null) this.#endBatch('size');
     return group;
   }
 

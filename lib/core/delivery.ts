@@ -9,14 +9,16 @@ import { FileCourse } from '../delivery/file-course.js';
 import { settleFile } from '../delivery/file-settlement.js';
 import type { Settling } from '../delivery/file-settlement.js';
 import { PatientReads } from '../delivery/patient-reads.js';
+import { PauseGate } from '../delivery/pause-gate.js';
 import { ReadAhead } from '../delivery/read-ahead.js';
 import type { Waiting } from '../delivery/read-ahead.js';
 import { RestingBatches } from '../delivery/resting-batches.js';
 import { Retries } from '../delivery/retries.js';
 import { Settler } from '../delivery/settler.js';
-import type { SettlerOptions, SinkState } from '../delivery/settler.js';
+import type { SinkState } from '../delivery/settler.js';
 import type { PendingBatch, SettledBatch } from '../seams/batch.js';
 import type { EventLog } from '../seams/event-log.js';
+import type { DeliveryOptions } from './delivery-options.js';
 
 /**
  * During catch-up, at most this many settled batches wait for their deletion before delivery pauses: a crash redelivers
@@ -30,16 +32,6 @@ type Done = (error?: Error | null) => void;
 interface Settled extends SettledBatch {
   readonly pending: PendingBatch;
   readonly deadLettered: number;
-}
-
-export interface DeliveryOptions extends Pick<SettlerOptions, 'log' | 'sink' | 'reporter' | 'blame'> {
-  /** Batches on their way to the sink at the same time; with 1 they arrive in order. */
-  readonly sinkConcurrency: number;
-  /** Failures at an event, while the sink takes others, after which it counts as refused; `null`: never. */
-  readonly sinkTriesMax: number | null;
-  readonly random?: () => number;
-  /** Memory for batches aside, in bytes. */
-  readonly asideBytesMax?: number;
 }
 
 /**
@@ -70,6 +62,7 @@ export class Delivery extends Writable {
   readonly #lingering = new Set<Settled>();
   /** Aborted to start no further attempt. */
   readonly #stopping = new AbortController();
+  readonly #gate: PauseGate;
   readonly #settler: Settler;
   readonly #settling: Settling;
   readonly #ahead: ReadAhead;
@@ -87,6 +80,7 @@ export class Delivery extends Writable {
   constructor(options: DeliveryOptions) {
     super({ objectMode: true, highWaterMark: 1 });
     const { log, reporter, random = Math.random, asideBytesMax: memoryBytesMax } = options;
+    const { gate = new PauseGate() } = options;
     this.#log = log;
     this.#reporter = reporter;
     this.#ahead = new ReadAhead(log);
@@ -95,7 +89,7 @@ export class Delivery extends Writable {
     const failed = (error: Error): void => void this.emit('failure', error);
     const retries = new Retries({ reporter, stopping, random, failed });
     const othersWait = (): boolean => !this.#ahead.isEmpty || this.#resting.isAnyOpen;
-    const settler = new Settler({ ...options, random, stopping, retries, othersWait });
+    const settler = new Settler({ ...options, gate, random, stopping, retries, othersWait });
     this.#settler = settler;
     this.#settling = { log, retries, settler };
     const rests = (): void => this.#goOn();
@@ -117,6 +111,11 @@ export class Delivery extends Writable {
       newest: () => this.#newest,
       broke: (error) => void this.destroy(error),
     });
+    this.#gate = gate.on('turn', () => {
+      this.drain.hold(gate.isClosed);
+      this.#goOn();
+    });
+    this.drain.hold(gate.isClosed);
   }
 
   /** Attempts that failed, at the sink or at the log. */
@@ -155,6 +154,7 @@ export class Delivery extends Writable {
   /** Starts no further attempt; those that run may end. What is not confirmed stays in the log. */
   stop(): void {
     this.#stopping.abort();
+    this.#goOn(); // what waits for the end of a pause has no attempt to wait for
   }
 
   /** Waits no longer for the attempts that run either. */
@@ -204,6 +204,7 @@ export class Delivery extends Writable {
 
   /** With few after it, a batch is off the log before the next goes out; with many, the disk is not waited for. */
   get #hasPlace(): boolean {
+    if (this.#gate.isClosed && !this.#stopping.signal.aborted) return false; // (N15)
     const isFree = this.#placesTaken + this.#lingering.size < this.#settler.concurrency;
     return isFree && this.#deleting < DELETIONS_MAX;
   }

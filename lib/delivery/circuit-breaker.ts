@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Reporter } from '../base/reporter.js';
 import { SinkError } from '../seams/sink-error.js';
 import { backoffMs, setupBackoffMs } from './backoff.js';
+import type { PauseGate } from './pause-gate.js';
 import { Stopping } from './retries.js';
 
 /** The breaker opens after this many failed attempts in a row, of any batches. */
@@ -38,6 +39,7 @@ export class CircuitBreaker {
   readonly #reporter: Reporter;
   readonly #stopping: AbortSignal;
   readonly #random: () => number;
+  readonly #gate: PauseGate;
   readonly #turns = new EventEmitter();
   #period: Period = 0;
   /** Openings since it was last closed: the wait depends on them. */
@@ -48,10 +50,11 @@ export class CircuitBreaker {
   /** Whether the sink asked for the wait itself. */
   #isAskedFor = false;
 
-  constructor(reporter: Reporter, stopping: AbortSignal, random: () => number) {
+  constructor(reporter: Reporter, stopping: AbortSignal, random: () => number, gate: PauseGate) {
     this.#reporter = reporter;
     this.#stopping = stopping;
     this.#random = random;
+    this.#gate = gate;
     // one listener for each waiting batch
     setMaxListeners(0, this.#turns);
   }
@@ -67,12 +70,12 @@ export class CircuitBreaker {
   }
 
   /**
-   * Waits until an attempt may start. Returns no promise if it may start at once.
+   * Waits until an attempt may start; while delivery is paused none may (N15). Returns no promise if it may start at once.
    *
    * @throws Stopping
    */
   admit(): Period | Promise<Period> {
-    return this.state === 'closed' ? this.#period : this.#admitLater();
+    return this.state === 'closed' && !this.#gate.isClosed ? this.#period : this.#admitLater();
   }
 
   /** Ends the wait: an operator has corrected the setup. A wait that the sink asked for stays. */
@@ -178,8 +181,9 @@ export class CircuitBreaker {
   async #admitLater(): Promise<Period> {
     const signal = this.#stopping;
     try {
-      while (this.state !== 'closed') {
-        if (this.state === 'half-open') await once(this.#turns, 'turn', { signal });
+      while (this.#gate.isClosed || this.state !== 'closed') {
+        if (this.#gate.isClosed) await this.#gate.opened(signal);
+        else if (this.state === 'half-open') await once(this.#turns, 'turn', { signal });
         else if (this.waitMs > 0) await this.#sleep();
         else {
           this.#turn('half-open');

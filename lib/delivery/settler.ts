@@ -12,6 +12,7 @@ import { withoutEvents } from './redaction.js';
 import type { Retries, Wait } from './retries.js';
 import { settle } from './settlement.js';
 import { Isolation } from './isolation.js';
+import type { PauseGate } from './pause-gate.js';
 import type { Course, Failed, Outcome, Part, RefusedEvent } from './settlement.js';
 import { SinkAttempts } from './sink-attempts.js';
 
@@ -60,6 +61,8 @@ export interface SettlerOptions {
   readonly retries: Retries;
   /** Aborted when no further attempt may start. */
   readonly stopping: AbortSignal;
+  /** Closed while delivery is paused. */
+  readonly gate: PauseGate;
   readonly random: () => number;
   /** Batches that may be at the sink at once. */
   readonly sinkConcurrency: number;
@@ -100,7 +103,7 @@ export class Settler {
     this.#stopping = stopping;
     this.#random = random;
     this.#blame = options.blame;
-    this.#breaker = new CircuitBreaker(reporter, stopping, random);
+    this.#breaker = new CircuitBreaker(reporter, stopping, random, options.gate);
     this.concurrency = sinkConcurrency;
     this.#attempts = new SinkAttempts({ ...options, breaker: this.#breaker });
     const { othersWait, sinkTriesMax } = options;

@@ -12,7 +12,8 @@ import type { RequestCounts } from './request-counts.js';
 import { plainHead } from './request-head.js';
 import { requestId } from './request-id.js';
 import type { PlainHead } from './request-head.js';
-import type { SourceRoute, TakeWhole } from './source-route.js';
+import type { SourceRoute } from './source-route.js';
+import type { TakeWhole } from './ways.js';
 
 /** How often connections are checked, in milliseconds: a timeout is late by at most twice this. */
 const CHECK_MS = 500;

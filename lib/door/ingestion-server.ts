@@ -14,6 +14,7 @@ import { fromObject } from '../settings/option-table.js';
 import { SOURCES } from '../sources/registry.js';
 import type { Client } from '../seams/client.js';
 import type { Source } from '../seams/source.js';
+import type { Tracer } from '../seams/tracer.js';
 import { AccessLog } from './access-log.js';
 import { ConnectionGate, REFUSED_MAX } from './connection-gate.js';
 import { Departures } from './departures.js';
@@ -60,6 +61,8 @@ export interface IngestionServerOptions extends Partial<HttpSettings> {
   readonly others?: DoorsTogether | null;
   /** Asks all workers of a server; by default it is this process. */
   readonly wholeProbe?: WholeProbe | null;
+  /** Makes spans of requests (docs/traces.md); none by default. */
+  readonly tracer?: Tracer | null;
   /** Where faults of the server are logged; `pino` fits. Nowhere by default. */
   readonly logger?: Logger;
 }
@@ -94,6 +97,7 @@ export class IngestionServer implements Door {
     hasHealth = true,
     others = null,
     wholeProbe = null,
+    tracer = null,
     logger: givenLogger = silentLogger,
     ...given
   }: IngestionServerOptions) {
@@ -105,21 +109,19 @@ export class IngestionServer implements Door {
     const logger = unthrowing(givenLogger);
     this.#logger = logger;
     const hosts = new HostRules(settings.host, settings.allowedHosts);
-    const counts = new RequestCounts(sources);
+    const counts = new RequestCounts(sources, tracer);
     this.counts = counts;
     const { bodyBytesMax, bodyRateMin } = settings;
     const bodiesMax = Math.max(forebay.settings.queueBytes * BODIES_SHARE, bodyBytesMax + BODY_ROOM);
     const bodies = new IncomingBodies(bodiesMax, bodyRateMin);
     this.#bodies = bodies;
     const peers = new Peers(settings);
+    const shared = { forebay, bodies, keys, peers, logger, counts, tracer };
     const routes = new Map<string, SourceRoute>();
     this.sources = sources.map((source) => {
       const { name, path } = source;
       const newest = new NewestEvents();
-      routes.set(
-        path,
-        new SourceRoute({ ...settings, source, forebay, bodies, keys, peers, logger, counts, newest }),
-      );
+      routes.set(path, new SourceRoute({ ...settings, ...shared, source, newest }));
       return { name, path, newest };
     });
     const http = { ...serverOptions(settings) };
@@ -135,15 +137,7 @@ export class IngestionServer implements Door {
     this.#router.add([...routes, ['/ready', probes['/ready']]]);
     if (hasHealth) this.#router.add([['/health', probes['/health']]]);
     const handOver = takeConnections(this.#server);
-    this.#fastPath = new FastPath({
-      ...settings,
-      hosts,
-      peers,
-      accessLog,
-      routes,
-      counts,
-      handOver,
-    });
+    this.#fastPath = new FastPath({ ...settings, hosts, peers, accessLog, routes, counts, handOver });
     const { exchanges } = this.#router;
     this.#departures = new Departures({
       gate: () => this.#gate,

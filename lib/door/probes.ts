@@ -2,8 +2,11 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { systemCode } from '../base/errors.js';
 import type { ErrorCode, ForebayError } from '../base/errors.js';
 import type { LogReplicas } from '../seams/event-log.js';
+import type { RetainedUsage } from '../seams/retention.js';
 import type { Forebay } from '../forebay.js';
 import { jsonAnswer, retryAfter } from '../seams/http-answer.js';
+import { pauseFacts } from '../seams/pause.js';
+import type { Pause, PauseFacts } from '../seams/pause.js';
 import { sendAnswer } from './answers.js';
 import type { Route } from './router.js';
 
@@ -23,9 +26,20 @@ export interface ProbeAnswer {
 /** What `/health` says. */
 export interface HealthBody {
   readonly status: 'ok' | 'draining' | 'failed';
-  readonly log: { readonly writable: boolean; readonly reason?: string; readonly replicas?: LogReplicas };
+  readonly log: {
+    readonly writable: boolean;
+    readonly reason?: string;
+    readonly replicas?: LogReplicas;
+    readonly retained?: RetainedUsage;
+  };
   readonly events: ReturnType<Forebay['counts']>;
+  readonly delivery: DeliveryFacts;
   readonly sink: ReturnType<Forebay['sinkState']>;
+}
+
+/** Whether delivery is paused, and how long it takes to deliver what is pending; `null`: nothing is delivered. */
+export interface DeliveryFacts extends PauseFacts {
+  readonly drainSeconds: number | null;
 }
 
 export interface HealthAnswer extends ProbeAnswer {
@@ -43,7 +57,9 @@ export function health(
   isDraining: boolean = false,
 ): HealthAnswer {
   const failure = forebay.logFailure();
-  const replicas = forebay.statistics()?.replicas ?? null;
+  const statistics = forebay.statistics();
+  const replicas = statistics?.replicas ?? null;
+  const retained = statistics?.retained ?? null;
   const isFull = IS_FULL.includes(systemCode(failure?.cause));
   const isWell = forebay.healthy && (failure === null || isFull);
   const body: HealthBody = {
@@ -51,11 +67,21 @@ export function health(
     log: {
       ...(failure === null ? { writable: true } : { writable: false, reason: reasonOf(failure) }),
       ...(replicas !== null && { replicas }),
+      ...(retained !== null && retained.files !== null && retained.files > 0 && { retained }),
     },
     events: forebay.counts(),
+    delivery: deliveryFacts(statistics?.paused ?? null, statistics?.drainSeconds ?? Infinity),
     sink: forebay.sinkState(),
   };
   return { status: isWell ? 200 : 503, body, headers: {} };
+}
+
+/** @param drainSeconds `Infinity`: nothing is delivered */
+export function deliveryFacts(pause: Pause | null, drainSeconds: number): DeliveryFacts {
+  return {
+    ...pauseFacts(pause),
+    drainSeconds: Number.isFinite(drainSeconds) ? Math.ceil(drainSeconds) : null,
+  };
 }
 
 function wellWord(isDraining: boolean): 'ok' | 'draining' {

@@ -1,6 +1,7 @@
 import type { ErrorCode } from '../base/errors.js';
 import type { KeyHolder } from '../keys/keys.js';
 import type { EventReader, Source } from '../seams/source.js';
+import type { SpanCounts, Tracer } from '../seams/tracer.js';
 
 /** Status of a request whose connection broke before its answer was sent. */
 export const ABORTED = 0;
@@ -32,14 +33,28 @@ export class RequestCounts {
   /** Requests that were refused before they came to a source, by reason: not counted as events. */
   readonly strayRequests = new Map<ErrorCode, number>();
 
-  /** @param sources are counted from 0 on */
-  constructor(sources: readonly Pick<Source, 'name' | 'path'>[]) {
+  readonly #tracer: Pick<Tracer, 'counts'> | null;
+
+  /**
+   * @param sources are counted from 0 on
+   * @param tracer counts spans
+   */
+  constructor(
+    sources: readonly Pick<Source, 'name' | 'path'>[],
+    tracer: Pick<Tracer, 'counts'> | null = null,
+  ) {
+    this.#tracer = tracer;
     const none = (): [number, number][] => WATCHED_STATUSES.map((status) => [status, 0]);
     this.answered = new Map(sources.map(({ path }) => [path, new Map(none())]));
     this.acceptedEvents = new Map(sources.map(({ name }) => [name, 0]));
     this.idsMade = new Map(this.acceptedEvents);
     const unrefused = (): [ErrorCode, number][] => WATCHED_CODES.map((code) => [code, 0]);
     this.refusedEvents = new Map(sources.map(({ name }) => [name, new Map(unrefused())]));
+  }
+
+  /** Spans of requests and of attempts at the sink; `null`: there are none. */
+  get spans(): SpanCounts | null {
+    return this.#tracer?.counts ?? null;
   }
 
   /** @param path one of the server's own, or `other` */

@@ -8,9 +8,9 @@ import { asksForKey } from '../keys/open-sources.js';
 import type { HttpAnswer } from '../seams/http-answer.js';
 import type { Logger } from '../base/reporter.js';
 import type { EventContext } from '../event/event-context.js';
-import type { EventIds } from '../event/event-ids.js';
 import type { Client } from '../seams/client.js';
-import type { EventReader, Limits, NewReader, RequestHead, Source } from '../seams/source.js';
+import type { EventReader, Limits, RequestHead, Source } from '../seams/source.js';
+import type { TracedRequest, Tracer } from '../seams/tracer.js';
 import { answerRefused, isAnswered, sendAnswer } from './answers.js';
 import { BodyReading, bodyTooLarge } from './body-reading.js';
 import { CODINGS, isCoding } from './content-decoder.js';
@@ -25,6 +25,8 @@ import { contextOfHead } from './request-context.js';
 import { codingOf, headOf } from './request-head.js';
 import { guard } from './router.js';
 import type { Route } from './router.js';
+import { spanOf, tracedTake } from './traced-requests.js';
+import type { Answer, ClientOf, TakeWhole, Ways } from './ways.js';
 
 export interface SourceRouteOptions {
   readonly source: Source;
@@ -45,24 +47,11 @@ export interface SourceRouteOptions {
   readonly logger: Logger;
   readonly counts: RequestCounts;
   readonly newest: NewestEvents;
+  /** `null`: there are no spans. */
+  readonly tracer: Tracer | null;
+  /** `null`: it takes no TLS. */
+  readonly tlsCert: string | null;
 }
-
-type Answer = (answer: HttpAnswer) => void;
-
-/** Says who sends a request: the holder of its key, or its address. Throws a `KeyRefusal` if the key is no longer good. */
-type ClientOf = (peer: Peer) => Client;
-
-/** What is the same for all requests with one head. */
-interface Ways {
-  readonly head: RequestHead;
-  readonly clientsOf: ClientOf;
-  readonly newReader: NewReader;
-  readonly idsOf: (holder: KeyHolder | null) => EventIds | null;
-  readonly context: EventContext | null;
-}
-
-/** Takes a whole body, and answers once. */
-export type TakeWhole = (body: Buffer, answer: Answer, peer: Peer) => void;
 
 /**
  * Takes the events of a source. Answers `202`, or the answer of the source, when all are on disk.
@@ -121,6 +110,8 @@ export class SourceRoute implements Route {
     };
     const head = headOf(req, this.#crossOrigin.allows(req));
     const coding = codingOf(req);
+    const context = this.#contextOf(head);
+    const span = spanOf(this.#options.tracer, this.#traced(context), res);
     let client: Client;
     let reader: EventReader;
     try {
@@ -153,7 +144,8 @@ export class SourceRoute implements Route {
           return;
         }
         if (isAnswered(res)) return; // with 408, while the rest of the body came
-        reader.block.context = this.#contextOf(head);
+        reader.block.context = context;
+        span?.took(reader.block);
         this.#take(reader, client, (error) => {
           void guard(req, res, this.#options.logger, () => {
             if (error === null) sendAnswer(res, this.#accepted(reader, client));
@@ -172,8 +164,10 @@ export class SourceRoute implements Route {
       const clientsOf = this.#clientsOf(head);
       const newReader = this.#source.readerFor(head, this.#limits);
       const idsOf = idsOfRequests(this.#forebay, this.#source, head);
-      const ways = { head, clientsOf, newReader, idsOf, context: this.#contextOf(head) };
-      return (body, answer, peer) => this.#takeWhole(ways, body, answer, peer);
+      const context = this.#contextOf(head);
+      const ways = { head, clientsOf, newReader, idsOf, context, span: null };
+      const take = this.#takeWhole.bind(this);
+      return tracedTake(this.#options.tracer, this.#traced(context), ways, take);
     } catch {
       return null; // `node:http`'s way refuses it with a message
     }
@@ -185,7 +179,7 @@ export class SourceRoute implements Route {
   }
 
   #takeWhole(ways: Ways, body: Buffer, answer: Answer, peer: Peer): void {
-    const { head, clientsOf, newReader, idsOf, context } = ways;
+    const { head, clientsOf, newReader, idsOf, context, span } = ways;
     let known: Client | null = null;
     let reader: EventReader | null = null;
     let client: Client;
@@ -203,6 +197,7 @@ export class SourceRoute implements Route {
     }
     const whole = reader;
     whole.block.context = context;
+    if (span !== null) span.took(whole.block);
     this.#take(whole, client, (error) => {
       try {
         answer(
@@ -240,6 +235,11 @@ export class SourceRoute implements Route {
 
   #contextOf(head: RequestHead): EventContext | null {
     return contextOfHead(head, this.#options.traceparent === 'keep');
+  }
+
+  #traced(context: EventContext | null): TracedRequest {
+    const { name, path } = this.#source;
+    return { source: name, path, isTls: this.#options.tlsCert !== null, context };
   }
 
   #take({ block }: EventReader, client: Client, answer: (error: Error | null) => void): void {

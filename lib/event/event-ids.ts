@@ -50,8 +50,9 @@ export class EventIds {
   conflicts = 0;
   /** The first event with other content. */
   firstConflict = 0;
-  /** Whether an event with other content may be refused while the others are taken. */
+  /** Whether an event with other content may be refused while the others are taken, or is with all of them. */
   refusesAlone = false;
+  refusesWhole = false;
   /** The words of all events, from `at(0)` on. */
   words = pool;
   #start: number;

@@ -18,6 +18,8 @@ export class Account {
   /** In the log, in events and in bytes of it. */
   backlogEvents = 0;
   backlogBytes = 0;
+  /** How much less that is as files are compressed: dead letters are not. */
+  savedBytes = 0;
   /** Among the dead letters, about. */
   letterBytes = 0;
   /** The account that this one is part of since clients became too many. */
@@ -43,7 +45,7 @@ export class Account {
   /** What its dead letters take, with those that are to be expected, in bytes. */
   get likelyLetterBytes(): number {
     if (this.#refused < EVIDENCE) return this.letterBytes;
-    const waiting = this.backlogBytes + this.queueBytes;
+    const waiting = this.backlogBytes + this.savedBytes + this.queueBytes;
     return this.letterBytes + waiting + (this.backlogEvents + this.queueEvents) * LETTER_BYTES;
   }
 
@@ -103,10 +105,17 @@ export class Account {
     this.backlogBytes += bytes;
   }
 
-  /** Events are off the log. */
-  settle(events: number, bytes: number): void {
+  /** Its events take this many bytes less of the log. */
+  shrink(bytes: number): void {
+    this.backlogBytes -= bytes;
+    this.savedBytes += bytes;
+  }
+
+  /** Events are off the log. @param savedBytes what compressing them had saved */
+  settle(events: number, bytes: number, savedBytes = 0): void {
     this.backlogEvents -= events;
     this.backlogBytes -= bytes;
+    this.savedBytes -= savedBytes;
     this.#drain.add(bytes);
   }
 
@@ -126,6 +135,7 @@ export class Account {
     other.queueBytes += this.queueBytes;
     other.backlogEvents += this.backlogEvents;
     other.backlogBytes += this.backlogBytes;
+    other.savedBytes += this.savedBytes;
     other.letterBytes += this.letterBytes;
   }
 }

@@ -10,6 +10,12 @@ import type { IdsOfSource } from './ids-of-source.js';
 import { tell } from './waiting-requests.js';
 
 const NOTHING = new Uint8Array(0);
+const LATE_CONFLICTS: ReadonlySet<string> = new Set(['ID_CONFLICT', 'IDEMPOTENCY_KEY_REUSED']);
+/** What was wrong with another request may be right with this one. */
+const REFUSED_OTHER = {
+  message: 'The request that brought an event of this one before was refused, and nothing is stored',
+  retryAfterMs: 1000,
+};
 /** Ids whose buckets are read ahead: more than processors read at once, and few enough for their nearest memory. */
 const FETCHED = 32;
 
@@ -109,6 +115,7 @@ class Request implements IdKeeper {
     const fresh = ids.duplicates === 0 ? block : withoutKnown(block, ids);
     if (fresh.ids !== null) this.#fresh = fresh.ids;
     this.#fresh.keeper = this;
+    this.#fresh.refusesWhole = ids.isKeyed || (ids.scope.refusesConflicts && !ids.refusesAlone);
     inner.take(
       fresh,
       (error) => {
@@ -163,7 +170,7 @@ class Request implements IdKeeper {
   #waitFor(other: Request): void {
     this.#waitsFor++;
     const told: Answer = (error) => {
-      this.#othersError ??= error;
+      this.#othersError ??= isConflict(error) ? new ForebayError('LOG_FAILED', REFUSED_OTHER) : error;
       this.#finish();
     };
     if (other.#outcome === undefined) (other.#twins ??= []).push(told);
@@ -178,7 +185,8 @@ class Request implements IdKeeper {
     for (let index = from; index < to; index++) {
       const place = fresh.placeOf(index);
       if (place === NONE) continue;
-      if (error === null) table.keep(place, nowS);
+      // of one that another instance has stored, with other content, this one does not know the content
+      if (error === null && fresh.findingOf(index) !== 'conflict') table.keep(place, nowS);
       else table.drop(place);
       fresh.setPlace(index, NONE);
       this.#unsettled--;
@@ -188,13 +196,29 @@ class Request implements IdKeeper {
 
   /** @param why set if its events are not on their way, unless nobody knows */
   #ended(error: Error | null, why: Error | null): void {
-    this.#outcome = error;
+    this.#hearOfLog();
+    this.#outcome = isConflict(error)
+      ? (this.#source.refusalOf(this.#ids, this.#block.length) ?? error)
+      : error;
     if (why !== null && !isInDoubt(why)) this.ended(0, this.#fresh.length, why);
     const twins = this.#twins;
     this.#twins = null;
     this.#leave();
     this.#finish();
     for (const told of twins ?? []) told(error);
+  }
+
+  /** Of the events that are new here, the log may know some: other instances have stored them. */
+  #hearOfLog(): void {
+    const ids = this.#ids;
+    const fresh = this.#fresh;
+    if (fresh === ids || fresh.duplicates === 0) return;
+    let at = 0;
+    for (let index = 0; index < ids.length; index++) {
+      if (ids.findingOf(index) !== 'new') continue;
+      const finding = fresh.findingOf(at++);
+      if (finding !== 'new') ids.found(index, finding);
+    }
   }
 
   /** Nobody refers to it any longer by its number. */
@@ -220,6 +244,11 @@ class Request implements IdKeeper {
       'Some of the events are on disk and will be delivered; others came with another request, which failed';
     return new ForebayError('IN_DOUBT', { message, retryAfterMs: 1000, cause });
   }
+}
+
+/** Only a log that instances share knows it so late. */
+function isConflict(error: Error | null): boolean {
+  return error instanceof ForebayError && LATE_CONFLICTS.has(error.code);
 }
 
 function isInDoubt(error: Error): boolean {

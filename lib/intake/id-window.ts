@@ -14,9 +14,11 @@ import type { IdUsage } from './ids-of-source.js';
 export class IdWindow {
   readonly #hash: SipHash;
   readonly #sources = new Map<string, IdsOfSource>();
+  readonly #store: IdStore;
 
   private constructor(rules: readonly IdRule[], store: IdStore, max: number, reporter: Reporter) {
     this.#hash = new SipHash(store.secret);
+    this.#store = store;
     for (const rule of rules) this.#sources.set(rule.source, new IdsOfSource(rule, max, reporter));
   }
 
@@ -72,7 +74,11 @@ export class IdWindow {
   }
 
   get usage(): readonly IdUsage[] {
-    return [...this.#sources.values()].map(({ usage }) => usage);
+    const keptSeconds = this.#store.keptSeconds ?? Infinity;
+    return [...this.#sources.values()].map(({ usage }) => ({
+      ...usage,
+      effectiveSeconds: Math.min(usage.effectiveSeconds, keptSeconds),
+    }));
   }
 }
 

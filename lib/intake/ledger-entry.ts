@@ -8,6 +8,8 @@ interface Run {
   account: Account | null;
   events: number;
   bytes: number;
+  /** How much less that is as their file is compressed. */
+  saved: number;
 }
 
 /** Events by their place in a file, from 0. */
@@ -73,7 +75,9 @@ export class LedgerEntry {
     for (const run of this.#runs) {
       const settled = Math.floor(run.bytes * part);
       const events = Math.floor(run.events * part);
-      run.account?.settle(events, settled);
+      const saved = Math.floor(run.saved * part);
+      run.account?.settle(events, settled, saved);
+      run.saved -= saved;
       run.bytes -= settled;
       run.events -= events;
       this.bytes -= settled;
@@ -92,7 +96,9 @@ export class LedgerEntry {
     const part = Math.min(1, bytes / Math.max(1, before));
     for (const run of this.#runs) {
       const less = Math.floor(run.bytes * part);
-      move(run, -less);
+      run.account?.shrink(less);
+      run.bytes -= less;
+      run.saved += less;
       this.bytes -= less;
     }
     return before - this.bytes;
@@ -173,20 +179,21 @@ export class LedgerEntry {
       if (account !== null) see(account, events / Math.max(1, this.events));
   }
 
-  #addRun({ account, events, bytes }: Run): void {
-    this.#add(account, events, bytes);
+  #addRun({ account, events, bytes, saved }: Run): void {
+    this.#add(account, events, bytes, saved);
   }
 
-  #add(account: Account | null, events: number, bytes: number): void {
+  #add(account: Account | null, events: number, bytes: number, saved = 0): void {
     this.events += events;
     this.bytes += bytes;
     const last = this.#byAccount === null ? this.#runs.at(-1) : this.#byAccount.get(account);
     if (last?.account === account) {
       last.events += events;
       last.bytes += bytes;
+      last.saved += saved;
       return;
     }
-    const run = { account, events, bytes };
+    const run = { account, events, bytes, saved };
     this.#runs.push(run);
     this.#byAccount?.set(account, run);
   }

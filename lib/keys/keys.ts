@@ -8,6 +8,7 @@ import type { Client, ClientLimits } from '../seams/client.js';
 import type { HttpAnswer } from '../seams/http-answer.js';
 import type { RequestHead } from '../seams/source.js';
 import { SettingFile } from '../settings/setting-file.js';
+import { CONTROL } from '../settings/source-settings.js';
 import { KEYS_MAX, parseKeys } from './key-line.js';
 import type { KeyLine } from './key-line.js';
 import { digestOf, keyIn } from './secret.js';
@@ -15,6 +16,8 @@ import { digestOf, keyIn } from './secret.js';
 /** What a client can send instead (RFC 9110, 11.6.1). */
 const CHALLENGES = 'Bearer realm="forebay", Basic realm="forebay", charset="UTF-8"';
 const FORMS = 'the header Authorization must be Bearer KEY, or Basic with the key as the password';
+
+export { CONTROL };
 
 /** Who has keys, under one name. */
 export class KeyHolder implements Client {
@@ -112,6 +115,15 @@ export class Keys {
     };
   }
 
+  /**
+   * Finds who may pause delivery: a key for all sources is none for that.
+   *
+   * @throws KeyRefusal
+   */
+  controllerOf(head: RequestHead): KeyHolder {
+    return find(this.#file.value, presented(head.header('authorization')), CONTROL).holder;
+  }
+
   #tableOf(lines: readonly KeyLine[]): Table {
     const table = new Map<string, Key>();
     const names = new Set<string>();
@@ -151,9 +163,13 @@ function find(table: Table, digest: Buffer, source: string): Key {
     const when = new Date(expiresMs).toISOString();
     throw new KeyRefusal('KEY_WRONG', `The key ${holder.name} expired at ${when}`, holder);
   }
-  if (sources !== null && !sources.has(source)) {
-    const message = `The key ${holder.name} may not send to the source ${source}`;
-    throw new KeyRefusal('KEY_NOT_FOR_SOURCE', message, holder);
+  const isAllowed = source === CONTROL ? sources?.has(source) === true : sources?.has(source) !== false;
+  if (!isAllowed) {
+    const what =
+      source === CONTROL
+        ? `pause or resume delivery: that takes one with ${CONTROL} among its sources`
+        : `send to the source ${source}`;
+    throw new KeyRefusal('KEY_NOT_FOR_SOURCE', `The key ${holder.name} may not ${what}`, holder);
   }
   return key;
 }

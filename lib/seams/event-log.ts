@@ -7,6 +7,7 @@ import type { Client } from './client.js';
 import type { Compression } from './compression.js';
 import type { DeadLetterStore, LetterLook } from './dead-letters.js';
 import type { IdStore } from './id-store.js';
+import type { PauseStore } from './pause.js';
 import type { RetainedUsage } from './retention.js';
 
 /** The events of a request on their way to the log, as one chunk of the queue. */
@@ -126,6 +127,8 @@ export interface EventLog extends LogUsage {
   readonly deadLetters: DeadLetterStore;
   /** The largest part of a batch that it takes, in bytes. A log without it takes any. */
   readonly partBytesMost?: number;
+  /** Set for a log that decides itself where batches end, as it gives them: it is best off with few parts. */
+  readonly cutsBatches?: true;
   /** Set for a log that several instances share: how fast they take off it, together. */
   readonly drain?: Pick<DrainRate, 'msFor'>;
   /** Set for a replicated log; `null`: nobody has answered yet. */
@@ -140,13 +143,16 @@ export interface EventLog extends LogUsage {
   readonly retained?: RetainedUsage;
   /** Compresses what waits. A log that does not has none, or `null`. */
   readonly compression?: Compression | null;
+  /** Keeps the pause of delivery. Without it a pause ends with the process. */
+  readonly pauses?: PauseStore;
 
   /** The size of events in the log, in bytes: those of a request from number `from` to before `to`. */
   bytesOf(block: EventBlock, from: number, to: number): number;
 
   /**
-   * Appends the parts of a group. Calls `ended` once for each that has events, as soon as its outcome is known: without an error only if
-   * its events are durable; with `LOG_FAILED` if they left no trace and are never delivered; with `IN_DOUBT` if they may.
+   * Appends the parts of a group. Calls `ended` once for each that has events, or for shares of it, as soon as the outcome is
+   * known: without an error only if its events are durable, or are known by their ids and marked so (`EventIds.found`), which
+   * do not count among those of the share; with `LOG_FAILED` if they left no trace and are never delivered; with `IN_DOUBT` if they may.
    * Resolves when the next group may come. Groups come one at a time. Must not reject: a rejection destroys the
    * pipeline.
    */

@@ -6,6 +6,8 @@ export interface IdStore {
   readonly secret: Uint8Array;
   /** How often ids could not be kept: their events may be stored again after a restart. */
   readonly failures: number;
+  /** How long ids are kept in fact, in seconds; `null`, or without it: as long as they are to be. */
+  readonly keptSeconds?: number | null;
   /**
    * Calls `each` with the ids that earlier runs left, oldest first. Called once, before the first append. Never rejects:
    * ids that cannot be read are reported and missing, so their events may be stored again.

@@ -27,8 +27,9 @@ export interface Sink {
   /**
    * @param batch its `bytes` are NDJSON, one event per line
    * @param signal aborts when the server stops and no longer waits for the answer
+   * @param traceparent of the span of this attempt, if there are spans (`--trace-url`)
    */
-  deliver(batch: Batch, signal: AbortSignal): Promise<void>;
+  deliver(batch: Batch, signal: AbortSignal, traceparent?: string): Promise<void>;
   /** Reads its setup again, and opens its own files again, if it has any. Called at a `SIGHUP`. */
   reload?(): Promise<void>;
   /** Called once, after the last `deliver` has settled or was aborted. */

@@ -117,14 +117,13 @@ export function checkLogSettings(
   settings: LogSettings & {
     readonly sinkConcurrency: number;
     readonly workers: number;
-    readonly idWindowMs: number | null;
     readonly deliverAllMs: number;
     readonly retainMs: number | null;
     readonly retainBytesMax: number | null;
   },
 ): void {
   checkLogPlace(settings);
-  const { log, logOrder, sinkConcurrency, workers, idWindowMs, deliverAllMs } = settings;
+  const { log, logOrder, sinkConcurrency, workers, deliverAllMs } = settings;
   const { retainMs, retainBytesMax } = settings;
   if (log !== 'jetstream') {
     if (logOrder) throw invalid('--log-order needs --log jetstream: files are delivered in their order');
@@ -132,7 +131,6 @@ export function checkLogSettings(
   }
   if (workers > 1) throw invalid('--log jetstream needs --workers 1: start more instances instead');
   if (logOrder && sinkConcurrency > 1) throw invalid('--log-order needs --sink-concurrency 1');
-  if (idWindowMs !== null && idWindowMs > 0) throw invalid('--id-window needs --log file');
   if (retainMs !== null || retainBytesMax !== null)
     throw invalid(
       `--${retainMs === null ? 'retain-max' : 'retain'} needs --log file: what is delivered leaves a stream`,

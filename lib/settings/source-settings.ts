@@ -10,6 +10,8 @@ export interface DeclaredSource {
 
 /** The name of a source, also a label of metrics. */
 export const SOURCE_NAME = /^[a-z][a-z\d-]{0,31}$/;
+/** Among the sources of a key: its holder may pause delivery. No source is called so. */
+export const CONTROL = 'control';
 const OFF = 'off';
 
 /** Where sources are declared. A source of a flag adds to the one of the same name in the file. */
@@ -84,6 +86,8 @@ function declaredByObject(given: unknown): readonly DeclaredSource[] {
 function checkName(name: string): void {
   if (!SOURCE_NAME.test(name))
     throw new CheckError('must name each source in at most 32 characters of a-z, 0-9 and -, a letter first');
+  if (name === CONTROL)
+    throw new CheckError(`must not name a source ${CONTROL}: a key with that name may pause delivery`);
 }
 
 /** At the first `=`. */

@@ -42,6 +42,7 @@ function slotOf(t: Test, fork: () => FakeWorker): { readonly slot: WorkerSlot; r
     reached: nothing,
     held: nothing,
     asks: nothing,
+    paused: () => null,
     ended: (_slot, { how }) => void ends.push(how),
   });
   return { slot, ends };

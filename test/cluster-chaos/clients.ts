@@ -12,6 +12,8 @@ export interface ClientsOptions {
   readonly seed: number;
   /** Whether a client may go on to other events when it was not answered with 202. */
   readonly givesUp: boolean;
+  /** Whether a client may send again what was answered with 202. */
+  readonly hasIds: boolean;
 }
 
 /** Above `--ack-timeout` and below what a user would bear. */
@@ -115,7 +117,9 @@ export class Clients {
       this.#options.ledger.answered(sending, answer.outcome, answer.status);
       if (answer.outcome === 'acknowledged') {
         instance.lastAcknowledgedMs = performance.now();
-        return;
+        if (!this.#options.hasIds || !random.chance(0.2)) return;
+        await sleep(RETRY_MS * random.next());
+        continue;
       }
       instance.failedMs = performance.now();
       if (this.#options.givesUp && random.chance(0.2)) return;

@@ -8,13 +8,13 @@ const skip = NatsCluster.missing();
 /** The same each time: these take under two minutes. */
 const SEED = 1;
 
-for (const [isOrdered, faults] of [
-  [false, ['kill-leader', 'kill-instance', 'cut-leader', 'kill-all']],
-  [true, ['kill-servers-behind', 'stop-instance']],
-] as const satisfies readonly (readonly [boolean, readonly FaultName[]])[]) {
-  const order = isOrdered ? ', and keeps the order with --log-order' : '';
+for (const [hasIds, isOrdered, faults] of [
+  [true, false, ['kill-leader', 'kill-instance', 'cut-leader', 'kill-all']],
+  [false, true, ['kill-servers-behind', 'stop-instance']],
+] as const satisfies readonly (readonly [boolean, boolean, readonly FaultName[]])[]) {
+  const order = isOrdered ? ', and keeps the order with --log-order' : ', and stores no id twice';
   void t.test(`a cluster loses nothing through ${faults.join(', ')}${order}`, { skip }, async (t) => {
-    const options = { rounds: faults.length, faults, seed: SEED, isOrdered, usesProxies: false };
+    const options = { rounds: faults.length, faults, seed: SEED, isOrdered, hasIds, usesProxies: false };
     const report = (line: string): void => t.comment(line);
     const { rounds, acknowledged, violations } = await clusterChaos(t, {
       ...options,

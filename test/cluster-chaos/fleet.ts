@@ -1,6 +1,8 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { jetstreamManager } from '@nats-io/jetstream';
+import { connect } from '@nats-io/transport-node';
 import { lowPort } from '../helpers/low-port.js';
 import { NatsCluster } from '../helpers/nats-cluster.js';
 import type { NatsServer } from '../helpers/nats-cluster.js';
@@ -22,6 +24,8 @@ export interface FleetOptions {
   readonly isOrdered: boolean;
   /** Whether cuts are made by proxies even if network namespaces could be had. */
   readonly usesProxies: boolean;
+  /** Whether the sources have an id window: then what clients send again is stored once. */
+  readonly hasIds: boolean;
 }
 
 const CLIENTS = 32;
@@ -47,19 +51,22 @@ export class Fleet {
   readonly ledger: Ledger;
   readonly network: Network;
   readonly #isOrdered: boolean;
+  readonly #hasIds: boolean;
 
   static async start(scope: Scope, options: FleetOptions): Promise<Fleet> {
-    const { dir, seed, isOrdered, usesProxies } = options;
+    const { dir, seed, isOrdered, usesProxies, hasIds } = options;
     const network = usesProxies ? new ProxyNetwork() : openNetwork([...SERVERS, ...INSTANCES]);
     scope.teardown(async () => network.close());
     const ledger = new Ledger(seed, CLIENTS);
-    const sink = new MoodySink(network.hostOf('sink'), new Random(seed + 1), (body) => ledger.deliver(body));
+    const sink = new MoodySink(network.hostOf('sink'), new Random(seed + 1), (body, key) =>
+      ledger.deliver(body, key),
+    );
     await sink.start();
     scope.teardown(async () => sink.kill());
     const cluster = await NatsCluster.start(scope, { servers: 3, network, dir });
     const instances: Instance[] = [];
     for (const name of INSTANCES) {
-      const flags = await instanceFlags(name, dir, cluster, sink, isOrdered);
+      const flags = await instanceFlags(name, dir, cluster, sink, options);
       const file = join(dir, `${name}.log`);
       const [host, around] = [network.hostOf(name), network.around(name)];
       instances.push(new Instance(name, host, await lowPort(), flags, around, file));
@@ -68,9 +75,9 @@ export class Fleet {
     for (const instance of instances) instance.start();
     await until(async () => isEach(instances), 'all instances are ready', START_MS_MAX);
     const origins = instances.map(({ origin }) => origin);
-    const clients = new Clients({ ledger, origins, clients: CLIENTS, seed, givesUp: !isOrdered });
+    const clients = new Clients({ ledger, origins, clients: CLIENTS, seed, givesUp: !isOrdered, hasIds });
     scope.teardown(async () => clients.end());
-    const fleet = new Fleet(cluster, instances, sink, clients, ledger, network, isOrdered);
+    const fleet = new Fleet(cluster, instances, sink, clients, ledger, network, options);
     await fleet.leader();
     return fleet;
   }
@@ -82,7 +89,7 @@ export class Fleet {
     clients: Clients,
     ledger: Ledger,
     network: Network,
-    isOrdered: boolean,
+    { isOrdered, hasIds }: FleetOptions,
   ) {
     this.cluster = cluster;
     this.instances = instances;
@@ -91,6 +98,7 @@ export class Fleet {
     this.ledger = ledger;
     this.network = network;
     this.#isOrdered = isOrdered;
+    this.#hasIds = hasIds;
   }
 
   /** The server that leads the stream of events, once there is one. */
@@ -155,7 +163,7 @@ export class Fleet {
     await until(isDelivered, 'delivered', DELIVER_MS_MAX).catch(async () => {
       found.push(`not delivered within ${DELIVER_MS_MAX} ms; messages left: ${await this.#messages()}`);
     });
-    found.push(...(await this.#replicasDiffer()), ...this.ledger.check(this.#isOrdered));
+    found.push(...(await this.#replicasDiffer()), ...this.ledger.check(this.#isOrdered, this.#hasIds));
     for (const { name, falls } of this.instances)
       for (const fall of falls.splice(0)) found.push(`${name} ended by itself: ${fall}`);
     this.clients.resume();
@@ -170,7 +178,19 @@ export class Fleet {
       const leader = replicas.find(({ server, leader }) => server === leader);
       messages += leader?.messages ?? NaN;
     }
-    return messages;
+    return this.#hasIds && messages > 0 ? messages - (await this.#ids()) : messages;
+  }
+
+  /** Ids that are remembered, and their secret: they stay where their events were. */
+  async #ids(): Promise<number> {
+    const nc = await connect({ servers: (await this.cluster.urls()).replaceAll('nats://', '').split(',') });
+    try {
+      const jsm = await jetstreamManager(nc, { checkAPI: false });
+      const { state } = await jsm.streams.info(EVENTS_STREAM, { subjects_filter: `${EVENTS_STREAM}.*.*` });
+      return Object.keys(state.subjects ?? {}).length;
+    } finally {
+      await nc.close();
+    }
   }
 
   async #replicasDiffer(): Promise<readonly string[]> {
@@ -212,7 +232,7 @@ async function instanceFlags(
   dir: string,
   cluster: NatsCluster,
   sink: MoodySink,
-  isOrdered: boolean,
+  { isOrdered, hasIds }: FleetOptions,
 ): Promise<readonly string[]> {
   const logDir = join(dir, name);
   mkdirSync(logDir, { recursive: true });
@@ -229,6 +249,7 @@ async function instanceFlags(
     sink: 'http',
     'sink-url': sink.url,
     'sink-timeout': '5000',
+    ...(hasIds && { 'id-window': '1h' }),
   };
   const flags = Object.entries(settings).flatMap(([flag, value]) => [`--${flag}`, value]);
   return isOrdered ? [...flags, '--log-order'] : [...flags, '--sink-concurrency', '4'];

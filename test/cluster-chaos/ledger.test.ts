@@ -23,6 +23,20 @@ void t.test('an acknowledged event that is not delivered is found', (t) => {
   t.end();
 });
 
+void t.test('an event that is in two messages is found, not one that comes again with others', (t) => {
+  const ledger = new Ledger(SEED, 1);
+  const [one, other] = [ledger.next(0, 1), ledger.next(0, 1)];
+  for (const sending of [one, other]) ledger.answered(sending, 'acknowledged', 202);
+  ledger.deliver(`${one.body}\n${other.body}`, 'a-events_3-9@0');
+  ledger.deliver(one.body, 'a-events_2-4#1-1@0');
+  ledger.deliver(one.body, 'a-events_4@0');
+  t.same(ledger.check(false, true), []);
+  ledger.deliver(other.body, 'a-events_10@0');
+  t.match(ledger.check(false, true), [/^stored twice: 1 \(c0-1\)$/]);
+  t.same(ledger.check(false), [], 'without ids it may be');
+  t.end();
+});
+
 void t.test('a delivered event that was only refused is found, not one in doubt', (t) => {
   const ledger = new Ledger(SEED, 1);
   const [refused, doubtful] = [ledger.next(0, 1), ledger.next(0, 1)];

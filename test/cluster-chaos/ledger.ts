@@ -32,6 +32,8 @@ export interface Tally {
 const [SENT, REFUSED, DOUBTFUL, ACKNOWLEDGED] = [0, 1, 2, 3] as const;
 const RANKS = { refused: REFUSED, doubtful: DOUBTFUL, acknowledged: ACKNOWLEDGED } as const;
 const ID = /^\{"id":"c(\d+)-(\d+)"/;
+/** In the key of a batch. */
+const MESSAGES = /events_(\d+)(?:-(\d+))?/;
 const EXAMPLES_MAX = 5;
 
 interface Account {
@@ -40,6 +42,8 @@ interface Account {
   readonly requests: number[];
   /** When it was first delivered, counted in deliveries; 0: it was not. */
   readonly delivered: number[];
+  /** The messages that it may be in, by the batches that it came in: the first and the last one. */
+  readonly messages: (readonly [number, number])[];
   sendings: number;
 }
 
@@ -49,6 +53,8 @@ export class Ledger {
   readonly violations: string[] = [];
   readonly #seed: number;
   readonly #accounts: readonly Account[];
+  /** Events that are in two messages. */
+  readonly #twice = new Set<string>();
   #acknowledged = 0;
   #undelivered = 0;
   #deliveries = 0;
@@ -64,6 +70,7 @@ export class Ledger {
       states: [],
       requests: [],
       delivered: [],
+      messages: [],
       sendings: 0,
     }));
   }
@@ -119,9 +126,15 @@ export class Ledger {
     else this.#tally.refused++;
   }
 
-  /** The body of a request to the sink that it has taken: events, one a line. */
-  deliver(body: string): void {
-    for (const line of body.split('\n')) if (line !== '') this.#deliverOne(line);
+  /**
+   * The body of a request to the sink that it has taken: events, one a line.
+   *
+   * @param key of the batch, which names its first and last message
+   */
+  deliver(body: string, key: string = ''): void {
+    const [, first, last = first] = MESSAGES.exec(key) ?? [];
+    const messages = first === undefined ? null : ([Number(first), Number(last)] as const);
+    for (const line of body.split('\n')) if (line !== '') this.#deliverOne(line, messages);
   }
 
   /** Whether clients got a 429 in this round. */
@@ -144,8 +157,9 @@ export class Ledger {
   }
 
   /** What must not be, once all that waits is delivered. */
-  check(isOrdered: boolean): string[] {
+  check(isOrdered: boolean, hasIds: boolean = false): string[] {
     const found = [...this.violations];
+    if (hasIds && this.#twice.size > 0) found.push(`stored twice: ${sample([...this.#twice])}`);
     const lost = this.#where((account, number) => {
       return account.states[number] === ACKNOWLEDGED && account.delivered[number] === 0;
     });
@@ -175,7 +189,7 @@ export class Ledger {
     return wrong.length > 0 ? [`delivered before what was acknowledged earlier: ${sample(wrong)}`] : [];
   }
 
-  #deliverOne(line: string): void {
+  #deliverOne(line: string, messages: readonly [number, number] | null): void {
     const [, client, number] = (ID.exec(line) ?? []).map(Number);
     const account = this.#accounts[client ?? -1];
     const before = account?.delivered[number ?? -1];
@@ -186,6 +200,7 @@ export class Ledger {
     // the log may leave white space at the end of a line
     if (line.trimEnd() !== eventText(this.#seed, client, number))
       this.violations.push(`delivered with other content: ${line.slice(0, 200)}`);
+    if (messages !== null) this.#isIn(account, `c${client}-${number}`, number, messages);
     this.#deliveries++;
     if (before !== 0) {
       this.#duplicates++;
@@ -194,6 +209,14 @@ export class Ledger {
     }
     account.delivered[number] = this.#deliveries;
     if (account.states[number] === ACKNOWLEDGED) this.#undelivered--;
+  }
+
+  /** An event that comes again is in the same message, unless it is stored twice. */
+  #isIn(account: Account, name: string, number: number, [first, last]: readonly [number, number]): void {
+    const [from, to] = account.messages[number] ?? [first, last];
+    const [least, most] = [Math.max(from, first), Math.min(to, last)];
+    if (least > most) this.#twice.add(name);
+    else account.messages[number] = [least, most];
   }
 
   #noteGap(): void {

@@ -12,15 +12,15 @@ export type Mood = 'well' | 'slow' | 'failing' | 'frozen';
 /** An HTTP API that events are delivered to. What it takes counts, whether its answer arrives or not. */
 export class MoodySink {
   readonly #host: string;
-  readonly #take: (body: string) => void;
+  readonly #take: (body: string, key: string) => void;
   readonly #random: Random;
   readonly #frozen: (() => void)[] = [];
   #server: Server | null = null;
   #port = 0;
   #mood: Mood = 'well';
 
-  /** @param take gets each body that the sink has taken */
-  constructor(host: string, random: Random, take: (body: string) => void) {
+  /** @param take gets each body that the sink has taken, and the key that it came under */
+  constructor(host: string, random: Random, take: (body: string, key: string) => void) {
     this.#host = host;
     this.#random = random;
     this.#take = take;
@@ -72,7 +72,7 @@ export class MoodySink {
       res.destroy();
       return;
     }
-    this.#take(body);
+    this.#take(body, String(req.headers['idempotency-key']));
     if (share < 0.5) res.destroy();
     else res.writeHead(204).end();
   }

@@ -10,7 +10,7 @@ import { FAULT_NAMES, isFaultName } from './faults.js';
 
 const flags = minimist(process.argv.slice(2), {
   string: ['rounds', 'seed', 'faults'],
-  boolean: ['order', 'proxies'],
+  boolean: ['order', 'proxies', 'ids'],
   default: { rounds: '20' },
 });
 const rounds = Number(flags['rounds']);
@@ -19,11 +19,16 @@ const given = String(flags['faults'] ?? '')
   .split(',')
   .filter((name) => name !== '');
 const faults = given.filter(isFaultName);
-const [isOrdered, usesProxies] = [flags['order'] === true, flags['proxies'] === true];
+const [isOrdered, usesProxies, hasIds] = ['order', 'proxies', 'ids'].map((flag) => flags[flag] === true) as [
+  boolean,
+  boolean,
+  boolean,
+];
 if (!Number.isInteger(rounds) || rounds < 1 || !Number.isInteger(seed) || faults.length !== given.length) {
-  console.error(`npm run cluster-chaos -- --rounds N [--seed N] [--order] [--proxies] [--faults NAME,…]
+  console.error(`npm run cluster-chaos -- --rounds N [--seed N] [--order] [--ids] [--proxies] [--faults NAME,…]
 
   --order    with --log-order, and what is delivered must be in order
+  --ids      with an id window: what clients send again must be stored once
   --proxies  cut by proxies, not by network namespaces
   --faults   of these: ${FAULT_NAMES.join(', ')}`);
   process.exit(2);
@@ -53,6 +58,7 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
 
 const words = [
   isOrdered ? '--order' : '',
+  hasIds ? '--ids' : '',
   usesProxies ? '--proxies' : '',
   given.length > 0 ? `--faults ${given.join()}` : '',
 ];
@@ -61,7 +67,7 @@ const command = ['npm run cluster-chaos -- --rounds', rounds, '--seed', seed, ..
 );
 console.log(`${rounds} faults in a cluster under load (seed ${seed}). Files: ${dir}`);
 const scope = { teardown: (end: () => unknown) => ends.push(end) };
-const options = { rounds, seed, faults, isOrdered, usesProxies, dir };
+const options = { rounds, seed, faults, isOrdered, usesProxies, hasIds, dir };
 let result;
 try {
   result = await clusterChaos(scope, { ...options, report: console.log });

@@ -52,12 +52,13 @@ class Writer extends Writable {
 function start(
   t: Test,
   options: Partial<BatcherOptions> = {},
+  log: { readonly cutsBatches?: true } = {},
 ): {
   batcher: Batcher;
   writer: Writer;
   ended: Promise<void>;
 } {
-  const batcher = new Batcher({ ...OPTIONS, ...options }, { bytesOf: blockBytes });
+  const batcher = new Batcher({ ...OPTIONS, ...options }, { bytesOf: blockBytes, ...log });
   const writer = new Writer();
   const ended = pipeline(batcher, writer);
   ended.catch(() => undefined);
@@ -118,6 +119,28 @@ void t.test('a batch ends at its size, and the next begins in the same group', a
     ['ghi', 'size'],
     ['j', null],
   ]);
+});
+
+void t.test('for a log that cuts batches itself, a group goes on with no batch before it', async (t) => {
+  const { batcher, writer, ended } = start(t, { batchSize: 3, batchWaitMs: 5 }, { cutsBatches: true });
+  await turn();
+  queue(batcher, 'a');
+  queue(batcher, 'bcdefg');
+  const late = performance.now() + 30;
+  while (performance.now() < late) await turn();
+  await writer.next();
+  t.same(
+    writer.last.map(([events]) => events),
+    ['bcd', 'efg'],
+    'in two parts, not in three',
+  );
+  queue(batcher, 'h');
+  batcher.end();
+  await writer.next();
+  t.same(writer.last, [['h', null]]);
+  await writer.next();
+  await ended;
+  t.equal(writer.groups.length, 3, 'and no batch is left to end');
 });
 
 void t.test('a group holds at most 64 batches; the rest follows', async (t) => {

@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
 import { Reporter } from '../../lib/base/reporter.js';
 import { SinkError } from '../../lib/seams/sink-error.js';
+import { PauseGate } from '../../lib/delivery/pause-gate.js';
 import { CircuitBreaker } from '../../lib/delivery/circuit-breaker.js';
 import { Stopping } from '../../lib/delivery/retries.js';
 import { CollectingSink } from '../helpers/collecting-sink.js';
@@ -18,7 +19,7 @@ function breakerWith(random: () => number = () => 0.01): {
   const say = (_fields: object, text: string): void => void said.push(text);
   const stopping = new AbortController();
   const reporter = new Reporter({ debug: say, info: say, warn: say, error: say });
-  return { breaker: new CircuitBreaker(reporter, stopping.signal, random), stopping, said };
+  return { breaker: new CircuitBreaker(reporter, stopping.signal, random, new PauseGate()), stopping, said };
 }
 
 /** Lets attempts fail one after the other. */

@@ -1,6 +1,7 @@
 import { setImmediate as turn } from 'node:timers/promises';
 import t from 'tap';
 import { Reporter } from '../../lib/base/reporter.js';
+import { PauseGate } from '../../lib/delivery/pause-gate.js';
 import { CircuitBreaker } from '../../lib/delivery/circuit-breaker.js';
 import { Stopping } from '../../lib/delivery/retries.js';
 import { SinkAttempts } from '../../lib/delivery/sink-attempts.js';
@@ -12,7 +13,7 @@ void t.test('how long the sink had a batch does not count the wait until it was 
   let nowMs = 0;
   t.intercept(performance, 'now', { value: () => nowMs });
   const reporter = new Reporter();
-  const breaker = new CircuitBreaker(reporter, new AbortController().signal, () => 0.001);
+  const breaker = new CircuitBreaker(reporter, new AbortController().signal, () => 0.001, new PauseGate());
   const sink = {
     async deliver() {
       nowMs += 7;
@@ -32,7 +33,7 @@ void t.test('how long the sink had a batch does not count the wait until it was 
 void t.test('an attempt that waits while the server stops is not made', async (t) => {
   const reporter = new Reporter();
   const stopping = new AbortController();
-  const breaker = new CircuitBreaker(reporter, stopping.signal, () => 1);
+  const breaker = new CircuitBreaker(reporter, stopping.signal, () => 1, new PauseGate());
   for (let n = 0; n < 5; n++) breaker.failed(new Error('down'), await breaker.admit());
   const waiting = Promise.resolve(breaker.admit());
   stopping.abort();

@@ -3,7 +3,7 @@ import { pipeline } from 'node:stream/promises';
 import type { Logger } from '../../lib/base/reporter.js';
 import { Reporter } from '../../lib/base/reporter.js';
 import { Delivery } from '../../lib/core/delivery.js';
-import type { DeliveryOptions } from '../../lib/core/delivery.js';
+import type { DeliveryOptions } from '../../lib/core/delivery-options.js';
 import { AppendLog } from '../../lib/logs/file/append-log.js';
 import type { AppendLogOptions } from '../../lib/logs/file/append-log-options.js';
 import { nodeFileSystem } from '../../lib/logs/file/file-system.js';

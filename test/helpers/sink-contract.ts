@@ -1,6 +1,6 @@
 import t from 'tap';
 import type { Test } from 'tap';
-import type { Batch } from '../../lib/seams/batch.js';
+import { Batch } from '../../lib/seams/batch.js';
 import { SinkError } from '../../lib/seams/sink-error.js';
 import type { Sink } from '../../lib/seams/sink.js';
 import { asRefusal, settle } from '../../lib/delivery/settlement.js';
@@ -21,6 +21,8 @@ export interface SinkBench {
   readonly kept: (() => Promise<readonly string[]>) | Cannot;
   /** Whether a line that it keeps is the one it got, character by character. */
   readonly keepsText: { readonly can: true } | Cannot;
+  /** The trace of each event that the target has kept, in their order. */
+  readonly traces: (() => Promise<readonly (string | null)[]>) | Cannot;
   /** It takes everything: so it begins. */
   readonly confirm: Told;
   /** It takes nothing, and says so; later it may. */
@@ -51,6 +53,8 @@ const line = (id: string, data: unknown = null): string =>
 function batchOf(...lines: readonly string[]): Batch {
   return batchOfLines(lines, `batch_20250101_000000_${++batches}.jsonl`);
 }
+
+const traceOf = (n: number): string => `00-${String(n).repeat(32)}-${String(n).repeat(16)}-01`;
 
 const idOf = (text: string): string => (JSON.parse(text) as { id: string }).id;
 
@@ -112,6 +116,22 @@ export function sinkContract(name: string, open: (t: Test) => Promise<SinkBench>
     ];
     await bench.sink.deliver(batchOf(...texts), never);
     t.same(await bench.kept(), texts);
+  });
+
+  claim('passes the trace of each event on', ['traces'], async (t, bench) => {
+    const traces = [1, 1, null, 2].map((n) => (n === null ? null : traceOf(n)));
+    const traced = (...some: readonly (string | null)[]): Batch => {
+      const { name, key, events, bytes } = batchOf(...some.map((_trace, index) => line(`e${index}`)));
+      const contexts = some.map((traceparent) =>
+        traceparent === null ? null : { traceparent, isReplay: false },
+      );
+      return new Batch({ name, key, events, bytes, contexts });
+    };
+    await bench.sink.deliver(traced(...traces), never);
+    await bench.sink.deliver(traced(traceOf(3), traceOf(3)), never);
+    await bench.sink.deliver(batchOf(line('none')), never);
+    await bench.sink.deliver(traced(traceOf(4), null), never, traceOf(5));
+    t.same(await bench.traces(), [...traces, traceOf(3), traceOf(3), null, traceOf(4), null]);
   });
 
   claim('takes batches side by side', ['kept'], async (t, bench) => {

@@ -25,7 +25,7 @@ const WELL: Snapshot = {
   isHealthy: true,
   workers: null,
   logDir: './append-log',
-  tools: { log: 'node bin/log.js', deadLetters: 'node bin/dead-letters.js' },
+  tools: { log: 'node bin/log.js', deadLetters: 'node bin/dead-letters.js', control: 'node bin/control.js' },
   refusal: null,
   events: {
     accepted: 10,
@@ -56,6 +56,7 @@ const WELL: Snapshot = {
     freeBytes: 2 ** 36,
     sizeBytes: 2 ** 37,
     replicas: null,
+    retained: null,
     quarantineFiles: 0,
   },
   sink: {
@@ -69,6 +70,7 @@ const WELL: Snapshot = {
     troubleSeconds: null,
     running: 0,
     concurrency: 1,
+    paused: null,
     failuresInARow: 0,
     failedAttempts: 0,
     lastError: null,
@@ -119,6 +121,8 @@ function refusing(retry: boolean, acceptedAgoSeconds: number | null, agoSeconds:
   return { sources: { shown: [bank], more: 0, stray: [], codes } };
 }
 
+const PAUSED = { forSeconds: 300, by: 'ann@in-1', reason: 'the database moves', leftSeconds: 3600 };
+
 /** Changes of some parts, worst first: each also has all that stand below it. */
 const CASES: readonly [Record<string, unknown>, string, string, string | null][] = [
   [{ isHealthy: false }, 'trouble', 'The pipeline broke', null],
@@ -167,6 +171,8 @@ const CASES: readonly [Record<string, unknown>, string, string, string | null][]
     'disk',
   ],
   [{ disk: { freeBytes: 2 ** 29 } }, 'attention', 'The disk is nearly full', 'disk'],
+  [{ sink: { paused: PAUSED } }, 'attention', 'Delivery is paused', 'sink'],
+  [{ sink: { paused: PAUSED, breaker: 'open' } }, 'attention', 'Delivery is paused', 'sink'],
   [{ sink: { failuresInARow: 2 } }, 'attention', 'The sink fails now and then', 'sink'],
   [
     { disk: { oldestSeconds: 11, drainSeconds: null }, sink: { running: 1 } },
@@ -259,6 +265,28 @@ void t.test('the page says whether all is well, and what the bottleneck is', (t)
     verdict(changed({ events: { pending: 2, unreadBatches: 3 }, sink: { breaker: 'open' } })).detail,
     '2 events and 3 batches of an earlier run wait safely on disk',
   );
+  t.end();
+});
+
+void t.test('of a pause the page says since when, by whom, why, and how it ends', (t) => {
+  const change = {
+    sink: { paused: PAUSED },
+    events: { pending: 2 },
+    disk: { bytes: 2 ** 20, roomSeconds: 7200 },
+  };
+  t.match(verdict(changed(change)), {
+    detail:
+      'Delivery was paused 5 min ago by ann@in-1 (the database moves). The pause ends by itself in 60 min. Events are taken: 2 events wait safely on disk, 1 MiB of 1 GiB. At this rate there is room for 2 h.',
+    command: 'node bin/control.js resume',
+  });
+  const open = { ...PAUSED, reason: '', leftSeconds: null };
+  const full = verdict(
+    changed({ sink: { paused: open, breaker: 'open' }, refusal: refused('BACKLOG_FULL') }),
+  );
+  t.equal(full.headline, 'The backlog is full: clients get 429');
+  t.match(full.detail, 'Delivery was paused 5 min ago by ann@in-1. The pause lasts until someone resumes. ');
+  const rare = verdict(changed({ sink: { paused: PAUSED }, disk: { freeBytes: 2 ** 29 } }));
+  t.equal(rare.headline, 'The disk is nearly full', 'what a pause leads to is worse than it');
   t.end();
 });
 
@@ -369,8 +397,11 @@ void t.test('what the page says to run can be run as it stands', async (t) => {
       t.doesNotThrow(() => readOptions(SERVER_SETTINGS, command.split(' ')), command);
       continue;
     }
-    const { status, stderr } = spawnSync('sh', ['-c', command], { encoding: 'utf8' });
-    t.equal(status, 0, `${command}: ${stderr}`);
+    // nobody listens there: what it finds at its own address is not this test's
+    const env = { ...process.env, CONTROL_URL_OF_FOREBAY: 'http://127.0.0.1:1' };
+    const { status, stderr } = spawnSync('sh', ['-c', command], { encoding: 'utf8', env });
+    const isOfServer = stderr.startsWith('forebay-control: http://127.0.0.1:1 does not answer: ');
+    t.equal(status, isOfServer ? 2 : 0, `${command}: ${stderr}`);
   }
 });
 

@@ -4,11 +4,11 @@ import { join } from 'node:path';
 import t from 'tap';
 import type { Test } from 'tap';
 import { metricsRoute } from '../../lib/observe/metrics/metrics-route.js';
-import { openHttpServer } from '../helpers/http-door.js';
 import { madeKey, openKeys } from '../helpers/keys-file.js';
 import { noPromtool, promtool } from '../helpers/promtool.js';
 import type { Sample } from '../../lib/observe/metrics/family.js';
 import { replicaFamilies } from '../../lib/observe/metrics/replica-families.js';
+import { IngestionServer } from '../../lib/door/ingestion-server.js';
 import { startForebay } from '../helpers/running-forebay.js';
 import { scrape } from '../helpers/scrape.js';
 import type { Scrape } from '../helpers/scrape.js';
@@ -50,7 +50,15 @@ const replicated = new Map(
 async function served(t: Test): Promise<Scrape> {
   const { forebay } = await startForebay(t, { idWindowMs: 3_600_000 }); // or its metrics would not be there
   const { keys } = openKeys(t, [madeKey('meter').line]); // nor those of keys
-  const server = await openHttpServer(t, forebay, keys);
+  const tracer = {
+    counts: { sent: 1, lost: 0 },
+    accept: () => null,
+    deliver: () => null,
+    close: async () => undefined,
+  };
+  const server = new IngestionServer({ forebay, keys, port: 0, tracer }); // nor those of spans
+  await server.start();
+  t.teardown(() => server.stop(0));
   server.addRoutes([['/metrics', metricsRoute({ forebay, door: server, sharedMs: 0 })]]);
   return scrape(server.port);
 }

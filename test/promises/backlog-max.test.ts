@@ -7,7 +7,8 @@ import type { Batch } from '../../lib/seams/batch.js';
 import { isBatchName } from '../../lib/logs/file/batch-name.js';
 import { BLOCK_BYTES } from '../../lib/logs/file/disk-blocks.js';
 import { markedLine } from '../../lib/logs/file/checksum.js';
-import { RUN_MARK_BYTES } from '../../lib/logs/file/run-mark.js';
+import { CONTEXT_BYTES_MORE } from '../../lib/logs/file/context-mark.js';
+import { BATCH_MARK_BYTES, RUN_MARK_BYTES } from '../../lib/logs/file/run-mark.js';
 import { CollectingSink } from '../helpers/collecting-sink.js';
 import { heldDisk } from '../helpers/held-disk.js';
 import { clientsOf, openHttp } from '../helpers/http-door.js';
@@ -30,7 +31,7 @@ const LINE_BYTES = markedLine(numbered(0)).length;
 /** A batch of ten such events takes a block. */
 const FULL = 20 * BLOCK_BYTES;
 /** What an event leaves free for the files that it may begin: beside its own, one that ends by time meanwhile. */
-const BEGUN_BYTES = 2 * (RUN_MARK_BYTES + BLOCK_BYTES - 1);
+const BEGUN_BYTES = 2 * (BATCH_MARK_BYTES + CONTEXT_BYTES_MORE + BLOCK_BYTES - 1);
 
 function heldSink(): CollectingSink {
   return Object.assign(new CollectingSink(), { held: true });

@@ -60,6 +60,8 @@ export class SentIds {
 export class IdClients {
   /** Events that were sent and have no answer yet. */
   unanswered = 0;
+  /** The same, one by one. */
+  readonly waiting = new Set<SentEvent>();
   readonly #around: Surroundings;
   readonly #ledger: Ledger;
   readonly #forebay: Forebay;
@@ -96,7 +98,9 @@ export class IdClients {
       const error = await this.#send(known.scope, [event]);
       // with other content than what is remembered
       const isConflict = error === 'ID_CONFLICT' && known.events.length > 1;
-      if (error !== null && !isConflict)
+      // a small stream may be full of what others send again, whose ids were too many
+      const isFull = error === 'BACKLOG_FULL' && this.#ledger.ids.isShared;
+      if (error !== null && !isConflict && !isFull)
         this.#ledger.violated(`${event.id} was answered with ${error}, and nothing is wrong`);
     }
   }
@@ -160,6 +164,7 @@ export class IdClients {
     const names = events.map(({ id }) => id).join(', ');
     trace.add(`  write ${names}`);
     this.unanswered += events.length;
+    for (const event of events) this.waiting.add(event);
     let findings: readonly IdFinding[] = [];
     let error: string | null = null;
     try {
@@ -170,6 +175,7 @@ export class IdClients {
         ledger.violated(`${names} was refused with ${String(thrown)}`);
     }
     this.unanswered -= events.length;
+    for (const event of events) this.waiting.delete(event);
     trace.add(
       `  ${error === null ? `acknowledged, ${findings.join(', ')}` : `refused with ${error}`}: ${names}`,
     );

@@ -30,6 +30,8 @@ export interface KnownId {
   /** When it was sent for the first and the last time, in milliseconds. */
   readonly firstSentMs: number;
   lastSentMs: number;
+  /** How often it was sent. */
+  sends: number;
   /** Whether it was acknowledged. */
   acknowledged: boolean;
   /** Why it may be stored twice; '': it may not. */
@@ -61,6 +63,11 @@ export class KnownIds {
   /** Why any id may be stored twice in this world; '': it may not. */
   #excuseOfAll = '';
   #windowMs = Infinity;
+  /**
+   * Whether instances share the window: then a doubt excuses nothing. And what comes at the same time as an event that turns
+   * out to have other content is the duplicate of that one.
+   */
+  isShared = false;
 
   constructor(tally: Tally, violated: (what: string) => void) {
     this.#tally = tally;
@@ -82,6 +89,7 @@ export class KnownIds {
         events: [],
         firstSentMs: nowMs,
         lastSentMs: nowMs,
+        sends: 0,
         acknowledged: false,
         excuse: this.#excuseOfAll,
         isTwice: false,
@@ -136,6 +144,11 @@ export class KnownIds {
         this.#isAt(known, { name: batchIn(name), run: null, start: null });
       }
     }
+  }
+
+  /** An event is in a message of a stream. */
+  storedIn(known: KnownId, message: string): void {
+    this.#isAt(known, { name: message, run: null, start: null });
   }
 
   #isAt(known: KnownId, place: Place): void {

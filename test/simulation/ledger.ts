@@ -161,7 +161,10 @@ export class Ledger {
   }
 
   idSends(event: SentEvent, nowMs: number): void {
-    if (event.known !== null) event.known.lastSentMs = nowMs;
+    if (event.known !== null) {
+      event.known.lastSentMs = nowMs;
+      event.known.sends++;
+    }
     event.pending++;
     if (event.answer === 'refused') event.answer = 'none';
     this.#unanswered.add(event);
@@ -174,15 +177,18 @@ export class Ledger {
     this.#idAnswered(event);
     this.#tally.count('ids', `acknowledged: ${finding}`);
     known.acknowledged = true;
+    const mayBeOther = finding === 'conflict' || (this.ids.isShared && finding !== 'new');
     if (
       finding !== 'new' &&
-      !known.events.some((each) => (finding === 'conflict' || each === event) && this.#isStored(each))
+      !known.events.some((each) => (mayBeOther || each === event) && this.#isStored(each))
     )
       this.violated(`${event.id} was answered as a ${finding}, and was not stored before`);
+    if (finding !== 'new' && known.sends === 1)
+      this.violated(`${event.id} came once, and was answered as a ${finding}`);
     if (finding === 'conflict' && known.events.length === 1)
       this.violated(`${event.id} was answered as a conflict, and has no other content`);
     // of other content nothing is owed but what was stored before
-    if (finding === 'conflict' && !this.#isStored(event)) event.answer = 'in doubt';
+    if (mayBeOther && !this.#isStored(event)) event.answer = 'in doubt';
     else {
       event.answer = 'acknowledged';
       if (!event.taken && !event.removed && !event.dropped) this.#owed.add(event);
@@ -195,12 +201,20 @@ export class Ledger {
     this.#tally.count('ids', inDoubt ? 'answered "in doubt"' : 'refused');
     this.#tally.count('refusals', code);
     event.code = code;
-    if (inDoubt && event.known !== null) event.known.excuse ||= 'an answer was in doubt';
+    if (inDoubt && event.known !== null && !this.ids.isShared)
+      event.known.excuse ||= 'an answer was in doubt';
     if (event.answer === 'acknowledged') return;
     if (inDoubt) event.answer = 'in doubt';
     if (event.answer !== 'none' || event.pending > 0) return;
     event.answer = 'refused';
     if (event.appearances > 0) this.violated(`${event.id} was refused with ${code} after the sink got it`);
+  }
+
+  /** An event is in a message of a stream. @returns whether its id is one that is remembered */
+  idStored(line: string, message: string): boolean {
+    const known = this.#events.get(idOf(line) ?? '')?.known ?? null;
+    if (known !== null) this.ids.storedIn(known, message);
+    return known !== null;
   }
 
   #idAnswered(event: SentEvent): void {
@@ -259,7 +273,7 @@ export class Ledger {
       }
     }
     const isDamaged = this.#damagedBatches.has(batch);
-    this.ids.appeared(key, events, isDamaged);
+    if (this.#hasOneKey) this.ids.appeared(key, events, isDamaged);
     this.#checkKey(key, events, isDamaged);
     for (const event of events) this.#appears(event, batch, inOrder && !this.steppedAside.has(batch));
     return events;

@@ -1,11 +1,13 @@
 import type { Logger } from '../../lib/base/reporter.js';
 import { Forebay } from '../../lib/forebay.js';
+import type { Sink } from '../../lib/seams/sink.js';
 import { Clients } from './clients.js';
 import { IdClients, rulesOf } from './id-clients.js';
 import type { WindowSettings } from './known-ids.js';
 import type { Ledger } from './ledger.js';
 import { moodySink } from './moody-sink.js';
 import type { Moods, SinkMemory } from './moody-sink.js';
+import type { Pauses } from './pauses.js';
 import type { RunSettings } from './run-settings.js';
 import type { SimulatedDisk, Surroundings } from './simulated-disk.js';
 import { dropLettersNowAndThen } from './operator.js';
@@ -36,6 +38,8 @@ export interface LifeOptions {
   readonly clientNames?: string;
   /** Whether ids are remembered, and how. */
   readonly window: WindowSettings | null;
+  /** Who pauses delivery; `null`: nobody does. */
+  readonly pauses: Pauses | null;
 }
 
 /** One run of Forebay on a simulated disk, from its start until it stops or someone cuts it off. */
@@ -57,12 +61,17 @@ export class Life {
   readonly #options: LifeOptions;
 
   constructor(options: LifeOptions) {
-    const { around, ledger, disk, settings, moods, window, clientNames = 'client' } = options;
+    const { around, ledger, disk, settings, moods, window, pauses, clientNames = 'client' } = options;
     this.#options = options;
     this.#faultsBefore = disk.faults.happened;
     this.#movedBefore = ledger.moved.length;
     const inOrder = settings.sinkConcurrency === 1 && options.sharesDisk !== true;
-    const sink = moodySink(around, ledger, options.sink, moods, inOrder);
+    const moody = moodySink(around, ledger, options.sink, moods, inOrder);
+    const deliver: Sink['deliver'] = async (batch, signal) => {
+      pauses?.attempt(batch.name);
+      return moody.deliver(batch, signal);
+    };
+    const sink = pauses === null ? moody : { ...moody, deliver };
     const ofIds = window === null ? {} : { idRules: rulesOf(window), idWindowMax: window.idsMax };
     this.#forebay = new Forebay({ ...settings, ...ofIds, sink, fs: disk.fs, logger: this.#logger() });
     const isOpen = (): boolean => this.phase === 'running';
@@ -71,13 +80,18 @@ export class Life {
     disk.heardFailedFlush = (path) => {
       if (path.includes('/id-window')) this.#mayForget('a flush failed');
     };
+    disk.heardReplaced = (from, to) => {
+      // a compressed copy of the same file is no other one
+      if (to.includes('/retained/') && !from.includes('.copy-'))
+        ledger.violated(`a file that was kept is overwritten: ${to}`);
+    };
     this.#forebay.broken.catch((error: unknown) => {
       this.#broken = String(error);
     });
   }
 
   start(): void {
-    const { around, ledger, disk, settings } = this.#options;
+    const { around, ledger, disk, settings, pauses } = this.#options;
     if (settings.deadLettersBytesMax !== undefined) {
       dropLettersNowAndThen(around, ledger, disk, settings.logDir ?? '');
     }
@@ -85,6 +99,7 @@ export class Life {
       () => {
         this.#options.around.trace.add('  started');
         if (this.phase === 'starting') this.phase = 'running';
+        pauses?.started(this.#forebay);
       },
       (error: unknown) => {
         this.#startFailed(error);
@@ -96,6 +111,16 @@ export class Life {
   beginSending(): void {
     this.clients.begin();
     this.idClients?.begin();
+    this.#options.pauses?.changeNowAndThen(this.#forebay);
+  }
+
+  /** Whether the operator was answered well; also if there is none. */
+  async pause(): Promise<boolean> {
+    return this.#options.pauses?.pause(this.#forebay) ?? true;
+  }
+
+  async resume(): Promise<boolean> {
+    return this.#options.pauses?.resume(this.#forebay) ?? true;
   }
 
   /** It is over: what it said of its id window holds for all that came since. */

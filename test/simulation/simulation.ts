@@ -12,14 +12,23 @@ import { Life } from './life.js';
 import type { Bound } from './life.js';
 import { isToxic, SinkMemory, WELL } from './moody-sink.js';
 import type { Moods } from './moody-sink.js';
+import { Pauses } from './pauses.js';
 import { moveDirectory, removeBatches, removeBatchesNowAndThen, removeLock } from './operator.js';
 import { Random } from './random.js';
-import { plainSettings, randomSettings } from './run-settings.js';
+import { plainSettings, randomSettings, retaining } from './run-settings.js';
 import type { RunSettings } from './run-settings.js';
 import { SimulatedDisk } from './simulated-disk.js';
 import type { DiskTree } from './disk-tree.js';
 import type { Surroundings } from './simulated-disk.js';
-import { batchesIn, isBatchFile, linesIn, readSurvivingLog, textsIn, together } from './surviving-log.js';
+import {
+  batchesIn,
+  isBatchFile,
+  linesIn,
+  readSurvivingLog,
+  retainedTexts,
+  textsIn,
+  together,
+} from './surviving-log.js';
 import type { SurvivingLog } from './surviving-log.js';
 import type { Tally } from './tally.js';
 import { Trace } from './trace.js';
@@ -53,6 +62,8 @@ const LAST = 0x7c7;
 const IDS_MANY = 100_000;
 /** In these worlds an id may be forgotten, and its event stored twice. */
 const FORGETFUL: readonly Oddity[] = ['clock', 'end of time', 'removed lock', 'moved directory'];
+/** In these worlds the file of the pause is moved away, or two servers change it. */
+const PAUSELESS: readonly Oddity[] = ['removed lock', 'moved directory'];
 const START_MS = Date.UTC(2025, 11, 11, 1, 28);
 const PHASE_STEPS_MAX = 250;
 const PHASES = [
@@ -77,6 +88,16 @@ const PHASES_OF_COMPRESSION = [
   'replacing a file',
   'deleting a file',
 ];
+const PHASES_OF_RETENTION = ['retaining a file', 'retaining a file', 'deleting a retained file'];
+/** In these worlds files go that were to be kept. */
+const SHORT: readonly Oddity[] = [
+  'small disk',
+  'full at the end',
+  'removed files',
+  'removed lock',
+  'moved directory',
+  'unreadable files',
+];
 const PHASES_OF_IDS = Array.from({ length: 6 }, () => 'keeping ids');
 /** How long everything may take to be delivered once nothing goes wrong any more. */
 const CATCH_UP_MS = 20 * 60_000;
@@ -93,11 +114,15 @@ export class Simulation {
   readonly #options: SeedOptions;
   readonly #logDir: string;
   readonly #sink: SinkMemory;
+  /** Draws what came last. */
+  readonly #last: Random;
   /** Whether ids are remembered, and how. */
   readonly #window: WindowSettings | null;
   #disk: SimulatedDisk;
   /** That of the second instance, in worlds that have one. */
   #otherDisk: SimulatedDisk | null;
+  /** Who pauses delivery, in worlds where someone does: by disk, as each has its server. */
+  readonly #pauses: { readonly main: Pauses; readonly other: Pauses } | null;
 
   constructor(options: SeedOptions, tally: Tally) {
     const random = new Random(options.seed);
@@ -108,6 +133,7 @@ export class Simulation {
     this.#disk = new SimulatedDisk(this.#around);
     const apart = new Random(options.seed ^ APART);
     const last = new Random(options.seed ^ LAST);
+    this.#last = last;
     const world = drawWorld(random, apart, last, options.oddities, options.only);
     this.#ledger.contexts.areSent = world.has('contexts');
     this.#window = world.has('ids') ? drawWindow(apart) : null;
@@ -121,6 +147,9 @@ export class Simulation {
     this.#ledger.isOnDisk = (line) => this.#isOnDisk(line);
     for (const oddity of world) tally.count('worlds', oddity);
     this.#sink = new SinkMemory(world, this.#ledger);
+    const pauses = (): Pauses => new Pauses(this.#around, this.#ledger);
+    const isPaused = world.has('pauses') && !PAUSELESS.some((oddity) => world.has(oddity));
+    this.#pauses = isPaused ? { main: pauses(), other: pauses() } : null;
     this.#otherDisk = world.has('two instances') ? new SimulatedDisk(this.#around) : null;
   }
 
@@ -143,7 +172,7 @@ export class Simulation {
 
   async #live(fsync: 'always' | 'never' | number): Promise<void> {
     const { random, tally, trace } = this.#around;
-    const settings = randomSettings(random, this.#logDir, fsync, this.#has('compression'));
+    const settings = this.#settings(fsync);
     trace.add(`=== a life begins: ${JSON.stringify(settings)}`);
     tally.count('starts', 'starts');
     this.#prepare(this.#disk);
@@ -176,6 +205,12 @@ export class Simulation {
       );
     }
     this.#end(life, fsync);
+  }
+
+  #settings(fsync: 'always' | 'never' | number): RunSettings {
+    const { random } = this.#around;
+    const settings = randomSettings(random, this.#logDir, fsync, this.#has('compression'));
+    return this.#has('retention') ? { ...settings, ...retaining(this.#last) } : settings;
   }
 
   /** A disk for one life, with what goes wrong on it. */
@@ -214,6 +249,7 @@ export class Simulation {
       clientNames,
       sharesDisk,
       window: this.#window,
+      pauses: this.#pauses?.[disk === this.#otherDisk ? 'other' : 'main'] ?? null,
     });
     if (beside !== null) life.beside.push(beside);
     return life;
@@ -229,7 +265,7 @@ export class Simulation {
       if (life.phase !== 'running') return;
       tally.count('worlds', 'second starts on a directory whose lock was removed');
       removeLock(this.#around, this.#disk, this.#logDir);
-      const settings = randomSettings(random, this.#logDir, fsync, this.#has('compression'));
+      const settings = this.#settings(fsync);
       const second = this.#life(this.#disk, settings, moods, null);
       life.beside.push(second);
       second.start();
@@ -242,7 +278,7 @@ export class Simulation {
   #otherLife(fsync: 'always' | 'never' | number, moods: Moods): Life | null {
     if (this.#otherDisk === null) return null;
     this.#prepare(this.#otherDisk);
-    const settings = randomSettings(this.#around.random, this.#logDir, fsync, this.#has('compression'));
+    const settings = this.#settings(fsync);
     return this.#life(this.#otherDisk, settings, moods, null);
   }
 
@@ -265,7 +301,9 @@ export class Simulation {
     const steps = Math.floor(random.spread(2, 300)) + (isLong ? PHASE_STEPS_MAX * 4 : 0);
     if (random.chance(0.5)) return { steps, during: null };
     const ofIds = this.#window === null ? [] : PHASES_OF_IDS;
-    const phases = [...PHASES, ...ofIds, ...(this.#has('compression') ? PHASES_OF_COMPRESSION : [])];
+    const ofRetention = this.#has('retention') ? PHASES_OF_RETENTION : [];
+    const ofCompression = this.#has('compression') ? PHASES_OF_COMPRESSION : [];
+    const phases = [...PHASES, ...ofIds, ...ofCompression, ...ofRetention];
     return {
       steps: PHASE_STEPS_MAX * (this.#has('compression') ? 4 : 1),
       during: { phase: random.pick(phases), times: Math.floor(random.spread(1, 12)) },
@@ -357,8 +395,14 @@ export class Simulation {
     // what went with a directory that someone has moved is not where a server looks
     if (this.#has('moved directory'))
       this.#ledger.isElsewhere(this.#movedTexts(), readSurvivingLog(this.#disk.tree, this.#logDir).texts);
+    if (this.#pauses !== null && !this.#has('full at the end')) await this.#stopWhilePaused();
     const unread = this.#has('unreadable files') ? this.#makeUnreadable(disks) : new Set<string>();
-    const settings = plainSettings(this.#logDir, this.#has('compression'));
+    const isKept = this.#has('retention') && !SHORT.some((oddity) => this.#has(oddity));
+    // a line without a mark that fits is damaged, and may still be an event
+    const sound = [...this.#survivors().texts].filter((text) => text.endsWith('}'));
+    const waiting = isKept ? sound : [];
+    const ofRetention = this.#has('retention') ? { retainMs: 3_600_000 } : {};
+    const settings = { ...plainSettings(this.#logDir, this.#has('compression')), ...ofRetention };
     const other = this.#otherDisk && this.#life(this.#otherDisk, settings, WELL, null);
     const life = this.#life(this.#disk, settings, WELL, other);
     const lives = other === null ? [life] : [life, other];
@@ -383,6 +427,9 @@ export class Simulation {
       each.start();
     }
     await finish('start() does not end', () => lives.every(({ phase }) => phase === 'running'));
+    let resumed = 0;
+    for (const each of lives) void each.resume().then((isWell) => (resumed += Number(isWell)));
+    await finish('resume() does not end well', () => resumed === lives.length);
     const isFull = this.#has('full at the end');
     const probe = async (): Promise<void> => {
       let probed = 0;
@@ -431,8 +478,43 @@ export class Simulation {
     life.stop();
     await finish('stop() does not end', () => life.phase === 'stopped');
     this.#ledger.checkSurvivors(this.#survivors(), 'at the end');
+    const kept = this.#disks().map(({ tree }) => retainedTexts(tree, this.#logDir));
+    tally.count('checks', 'events that are kept after their delivery', waiting.length);
+    for (const text of waiting)
+      if (!kept.some((texts) => texts.has(text)))
+        this.#ledger.violated(`${text} was delivered at the end, and is not kept`);
     this.#checkIds();
     tally.count('checks', 'runs that ended with everything delivered and no file left');
+  }
+
+  /** What waits for the end of a pause is not waited for. */
+  async #stopWhilePaused(): Promise<void> {
+    const { time } = this.#around;
+    const life = this.#life(
+      this.#disk,
+      { ...plainSettings(this.#logDir, false), batchSize: 1, fileEvents: 1 },
+      WELL,
+      null,
+    );
+    const finish = async (what: string, until: () => boolean): Promise<void> => {
+      const deadlineMs = time.nowMs + CATCH_UP_MS;
+      const isOver = (): boolean => until() || time.nowMs > deadlineMs;
+      await life.live({ steps: CATCH_UP_STEPS, during: null, until: isOver });
+      if (!until() && this.#ledger.violation === null) this.#ledger.violated(`hangs: ${what}`);
+    };
+    life.start();
+    await finish('start() does not end', () => life.phase === 'running');
+    let done = 0;
+    void life.pause().then((isWell) => (done += Number(isWell)));
+    await finish('pause() does not end well', () => done === 1);
+    void life.clients.probe(30).then(() => done++); // more than are read ahead
+    await finish('events are not answered while delivery is paused', () => done === 2);
+    life.stop();
+    await finish('stop() does not end while delivery is paused', () => life.phase === 'stopped');
+    this.#disk = this.#disk.kill();
+    life.ended();
+    time.forgetAll();
+    this.#ledger.processEnded();
   }
 
   /**

@@ -38,17 +38,21 @@ export const ODDITIES = [
   'end of time',
   /** Events have ids that are remembered, and come again: at once, later, after restarts, with other content. */
   'ids',
-  /** Files that wait are compressed, soon. */
-  'compression',
   /** Requests have a `traceparent`, or are replays. */
   'contexts',
+  /** An operator pauses delivery and lets it go on, at any time. */
+  'pauses',
+  /** Files that wait are compressed, soon. */
+  'compression',
+  /** Delivered batches are kept for a while. */
+  'retention',
 ] as const;
 export type Oddity = (typeof ODDITIES)[number];
 
 /** Came later: drawn apart, so that the worlds of a seed are otherwise the same as before. */
-const LATER: readonly Oddity[] = ['ids', 'compression'];
+const LATER: readonly Oddity[] = ['ids', 'pauses'];
 /** Came after that. */
-const LATEST: readonly Oddity[] = ['contexts'];
+const LATEST: readonly Oddity[] = ['contexts', 'compression', 'retention'];
 
 /** How likely a world has an oddity. */
 const SHARE = 0.2;

@@ -1,6 +1,6 @@
 import { existsSync, mkdirSync, readFileSync, renameSync } from 'node:fs';
 import { createServer } from 'node:http';
-import type { Server } from 'node:http';
+import type { IncomingHttpHeaders, Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import pg from 'pg';
@@ -56,6 +56,7 @@ async function simulatedBench(): Promise<SinkBench> {
     sink: { deliver: (batch, signal) => sink.deliver(batch, signal) },
     kept: { cannot: 'it keeps nothing' },
     keepsText: { cannot: 'it keeps nothing' },
+    traces: { cannot: 'it keeps nothing' },
     confirm: tell(),
     fail: tell('--sink-failure-rate', '1'),
     refuseAll: { cannot: 'it does not look at events' },
@@ -89,6 +90,7 @@ async function fileBench(t: Test): Promise<SinkBench> {
     sink: await fileKind.open(settings, { ...contextOf(settings), fs }),
     kept: async () => readFileSync(path, 'utf8').split('\n').slice(0, -1),
     keepsText: { can: true },
+    traces: { cannot: 'a line is the event, byte for byte, and has nothing beside it' },
     confirm: () => {
       tell(() => undefined)();
       if (existsSync(gone)) renameSync(gone, dir);
@@ -116,6 +118,7 @@ async function stdoutBench(t: Test): Promise<SinkBench> {
     sink: await stdoutKind.open(settings, { ...contextOf(settings), fd: pipe.fd }),
     kept: () => pipe.lines(),
     keepsText: { can: true },
+    traces: { cannot: 'a line is the event, byte for byte, and has nothing beside it' },
     confirm: () => {
       pipe.read();
     },
@@ -137,6 +140,7 @@ async function httpBench(t: Test): Promise<SinkBench> {
     sink: await openSink(['--sink', 'http', '--sink-url', `http://127.0.0.1:${target.port}/`]),
     kept: async () => target.kept,
     keepsText: { can: true },
+    traces: async () => target.traces,
     confirm: async () => {
       target.mode = 'confirm';
       await target.listen();
@@ -192,6 +196,7 @@ async function postgresBench(t: Test, server: PostgresServer): Promise<SinkBench
         .map(([id, type, data, timestamp]) => JSON.stringify({ id, type, data, timestamp }));
     },
     keepsText: { cannot: 'jsonb keeps values, not texts' },
+    traces: { cannot: 'its columns are the members of the event, in whatever table there is' },
     confirm: async () => {
       await release();
       await server.start();
@@ -218,6 +223,8 @@ class HttpTarget {
   mode: 'confirm' | 'fail' | 'refuseAll' | 'refuse' | 'hang' | 'answerNothing' = 'confirm';
   refused: readonly string[] = [];
   readonly kept: string[] = [];
+  /** The trace of each event that was kept. */
+  readonly traces: (string | null)[] = [];
   port = 0;
   #server: Server | null = null;
 
@@ -237,7 +244,9 @@ class HttpTarget {
       const pieces: Buffer[] = [];
       req.on('data', (piece: Buffer) => pieces.push(piece));
       req.on('end', () => {
-        const { status, body } = this.#answer(Buffer.concat(pieces).toString().split('\n').slice(0, -1));
+        const lines = Buffer.concat(pieces).toString().split('\n').slice(0, -1);
+        const { status, body } = this.#answer(lines);
+        if (status === 200) this.traces.push(...tracesOf(req.headers, lines.length));
         if (this.mode === 'answerNothing') res.destroy();
         else if (this.mode !== 'hang') res.writeHead(status).end(body);
       });
@@ -269,4 +278,18 @@ class HttpTarget {
     this.kept.push(...lines.filter((text) => !isRefused(text)));
     return { status: 200, body: refused.length === 0 ? '' : JSON.stringify({ refused }) };
   }
+}
+
+/** The trace of each event of a request, as docs/sinks.md has it. */
+function tracesOf(headers: IncomingHttpHeaders, events: number): (string | null)[] {
+  const named = headers['forebay-traces'];
+  if (named === undefined)
+    return Array.from({ length: events }, () => headers['traceparent']?.toString() ?? null);
+  const traces = Array.from({ length: events }, (): string | null => null);
+  for (const entry of named.toString().split(', ')) {
+    const [range = '', trace = ''] = entry.split(' ');
+    const [from = NaN, to = from] = range.split('-').map(Number);
+    traces.fill(trace, from, to + 1);
+  }
+  return traces;
 }

@@ -105,6 +105,23 @@ void t.test('verify reads what rests, and takes nothing from delivery', { skip }
   t.equal(await streams.messagesOf(names.events), 11);
 });
 
+void t.test('ids are counted, and are neither events nor damage', { skip }, async (t) => {
+  const streams = await made(t);
+  const { names } = streams;
+  await streams.put(`${names.events}.secret.id`, 'x'.repeat(16));
+  for (let n = 1; n <= 100; n++) {
+    await streams.put(`${names.events}.id.number-${n}`, 'x'.repeat(16));
+    if (n % 40 === 0) await put(streams, lines(`event-${n}`), 1);
+  }
+  const { out } = await tool(streams, 'ls');
+  t.match(out, /^100 ids of events that were stored within an id window$/m);
+  t.match(out, new RegExp(`^${names.events} +2 +2 +[0-9]+ +[0-9]+s +1 of 1 +n1$`, 'm'));
+  const [first] = (await tool(streams, 'ls', '--json')).out.split('\n');
+  t.match(JSON.parse(first ?? ''), { messages: 2, events: 2, ids: 100 });
+  t.match((await tool(streams, 'verify')).out, /^Read 2 messages with 2 sound events/);
+  t.equal((await tool(streams, 'cat')).out, ndjson('event-40', 'event-80'));
+});
+
 void t.test('verify names each damage with its message, line and byte', { skip }, async (t) => {
   const streams = await made(t);
   const { names } = streams;

@@ -4,6 +4,7 @@ import type { ErrorCode } from '../../base/errors.js';
 import type { Exposition } from '../../observe/metrics/metrics-route.js';
 import type { Depth, Report } from '../../observe/together/report.js';
 import type { ProbeAnswer } from '../../door/probes.js';
+import type { Pause, PauseOutcome, PauseRequest } from '../../seams/pause.js';
 
 /** What a worker asks for, on behalf of someone who looks: metrics, of OpenMetrics if asked for, a probe, the page. */
 export type Question =
@@ -11,11 +12,19 @@ export type Question =
   | { readonly about: 'health' | 'ready' }
   | { readonly about: 'page' };
 
+/** What a worker asks for, on behalf of an operator. */
+export interface Order {
+  readonly about: 'pause' | 'resume';
+  readonly request: PauseRequest;
+}
+
 /** The answer to each, or why there is none. */
 export type Reply =
   | { readonly exposition: Exposition }
   | { readonly probe: ProbeAnswer }
   | { readonly text: string }
+  | { readonly outcome: PauseOutcome }
+  | { readonly refused: { readonly code: ErrorCode; readonly message: string } }
   | { readonly failure: string };
 
 export type FromWorker =
@@ -29,7 +38,7 @@ export type FromWorker =
   | { readonly kind: 'held'; readonly port: number }
   | { readonly kind: 'stopped'; readonly counts: EventCounts }
   | { readonly kind: 'report'; readonly id: number; readonly report: Report }
-  | { readonly kind: 'question'; readonly id: number; readonly question: Question };
+  | { readonly kind: 'question'; readonly id: number; readonly question: Question | Order };
 
 export type FromSupervisor =
   | { readonly kind: 'leftovers delivered' }
@@ -37,6 +46,8 @@ export type FromSupervisor =
   /** All have come as far. */
   | { readonly kind: 'go on'; readonly step: ClosingStep }
   | { readonly kind: 'reload' }
+  /** Delivery is paused from now on, or goes on. */
+  | { readonly kind: 'pause'; readonly pause: Pause | null }
   | { readonly kind: 'report'; readonly id: number; readonly depth: Depth }
   | { readonly kind: 'reply'; readonly id: number; readonly reply: Reply }
   /** A text for open pages. */
@@ -58,4 +69,6 @@ export interface Task {
   readonly adminPort: number | null;
   /** Whether it takes the place of one that has ended: others take events meanwhile. */
   readonly isRestart: boolean;
+  /** As of the start of its process. */
+  readonly pause: Pause | null;
 }

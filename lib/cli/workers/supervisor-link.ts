@@ -1,6 +1,7 @@
 import cluster from 'node:cluster';
 import { EventEmitter } from 'node:events';
-import { asError, ForebayError } from '../../base/errors.js';
+import { asError, ERRORS, ForebayError } from '../../base/errors.js';
+import type { DeliveryControl } from '../../door/control-routes.js';
 import type { DoorsTogether } from '../../door/departures.js';
 import type { ProbeAnswer } from '../../door/probes.js';
 import type { LiveFeed } from '../../observe/page/live-feed.js';
@@ -9,8 +10,9 @@ import type { Exposition } from '../../observe/metrics/metrics-route.js';
 import { mergeProbes } from '../../observe/together/merge-probes.js';
 import type { OwnReports } from '../../observe/together/own-reports.js';
 import type { Depth } from '../../observe/together/report.js';
+import type { Pause, PauseOutcome, PauseRequest, PauseStore } from '../../seams/pause.js';
 import { TASK_VARIABLE } from './messages.js';
-import type { ClosingStep, FromSupervisor, FromWorker, Question, Reply, Task } from './messages.js';
+import type { ClosingStep, FromSupervisor, FromWorker, Order, Question, Reply, Task } from './messages.js';
 
 /** How long the supervisor may take to ask all workers, in milliseconds. */
 const REPLY_MS = 5000;
@@ -18,13 +20,20 @@ const REPLY_MS = 5000;
 interface Events {
   stop: [];
   reload: [];
+  pause: [pause: Pause | null];
   'leftovers delivered': [];
   'go on': [step: ClosingStep];
 }
 
 /** What a worker has of its supervisor. */
-export class SupervisorLink extends EventEmitter<Events> implements LiveFeed {
+export class SupervisorLink extends EventEmitter<Events> implements LiveFeed, DeliveryControl {
   readonly task: Task;
+  /** The pause of all workers: the supervisor keeps it. */
+  readonly pauses: PauseStore = {
+    read: async () => Promise.resolve(this.#pause),
+    write: async () => Promise.reject(new Error('the supervisor keeps the pause')),
+    watch: (changed) => void this.on('pause', changed),
+  };
   /** Those of all workers. */
   readonly doors: DoorsTogether = {
     ended: async (waitMs) => this.#reached('ended', waitMs),
@@ -35,6 +44,7 @@ export class SupervisorLink extends EventEmitter<Events> implements LiveFeed {
   readonly #waiting = new Map<number, (reply: Reply) => void>();
   readonly #asked = new Map<string, Promise<Reply>>();
   #questions = 0;
+  #pause: Pause | null;
   #reports: OwnReports | null = null;
   #stream: LiveStream | null = null;
   #areLeftoversDelivered = false;
@@ -43,11 +53,13 @@ export class SupervisorLink extends EventEmitter<Events> implements LiveFeed {
   private constructor(task: Task) {
     super();
     this.task = task;
+    this.#pause = task.pause;
     process.on('message', (message: FromSupervisor) => {
       this.#take(message);
     });
     // signals of a terminal or of systemd come to all processes: what to do, the supervisor says
-    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => undefined);
+    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGUSR2'] as const)
+      process.on(signal, () => undefined);
     // without its supervisor a worker would hold its directory, and nobody would restart it
     process.prependListener('disconnect', () => process.kill(process.pid, 'SIGKILL'));
   }
@@ -125,6 +137,23 @@ export class SupervisorLink extends EventEmitter<Events> implements LiveFeed {
     return mergeProbes(which, [], [{ worker, why: `got no answer: ${silent(reply).message}` }]);
   }
 
+  /** Of all workers. @throws ForebayError */
+  async pause(request: PauseRequest): Promise<PauseOutcome> {
+    return this.#order({ about: 'pause', request });
+  }
+
+  async resume(request: PauseRequest): Promise<PauseOutcome> {
+    return this.#order({ about: 'resume', request });
+  }
+
+  async #order(order: Order): Promise<PauseOutcome> {
+    const reply = await this.#ask(order);
+    if ('outcome' in reply) return reply.outcome;
+    if (!('refused' in reply)) throw silent(reply);
+    const { code, message } = reply.refused;
+    throw new ForebayError(code, { message, ...(ERRORS[code].retry && { retryAfterMs: 1000 }) });
+  }
+
   start(stream: LiveStream): void {
     this.#stream = stream;
   }
@@ -140,14 +169,14 @@ export class SupervisorLink extends EventEmitter<Events> implements LiveFeed {
   }
 
   /** Those who ask the same at the same time share an answer: there is one question of a kind on its way. */
-  async #ask(question: Question): Promise<Reply> {
+  async #ask(question: Question | Order): Promise<Reply> {
     const kind = JSON.stringify(question);
     const asked = this.#asked.get(kind) ?? this.#send(question).finally(() => this.#asked.delete(kind));
     this.#asked.set(kind, asked);
     return asked;
   }
 
-  async #send(question: Question): Promise<Reply> {
+  async #send(question: Question | Order): Promise<Reply> {
     const id = ++this.#questions;
     const reply = await new Promise<Reply>((resolve) => {
       const timer = setTimeout(() => {
@@ -178,6 +207,10 @@ export class SupervisorLink extends EventEmitter<Events> implements LiveFeed {
         break;
       case 'reload':
         this.emit('reload');
+        break;
+      case 'pause':
+        this.#pause = message.pause;
+        this.emit('pause', message.pause);
         break;
       case 'report':
         this.#report(message.id, message.depth).catch((error: unknown) => {

@@ -7,6 +7,7 @@ import { createForebay } from '../../forebay.js';
 import type { Forebay } from '../../forebay.js';
 import { mergeCounts } from '../../observe/together/merge-statistics.js';
 import { adoptedLogDirs, allLogDirs, leftLogDirs } from '../../open-log.js';
+import { pauseOfOther } from '../../pausing.js';
 import { kindNamed } from '../../seams/sink-kind.js';
 import { ofTable } from '../../settings/option-table.js';
 import { declaredSources } from '../../settings/source-settings.js';
@@ -16,17 +17,18 @@ import { SINK_KINDS } from '../../sinks/registry.js';
 import { idRulesOf } from '../id-rules.js';
 import { tellLeft } from '../left-behind.js';
 import { Leftovers } from '../leftovers.js';
+import { pauseOnSignal } from '../pause-signal.js';
 import { tellListening, tellStart } from '../serve.js';
 import type { ServerSettings } from '../server-settings.js';
 import { CLOSING_MS, deliverAll, endAtOnce, Stopping, tellStopped } from '../stopping.js';
 import { claimedPort } from './claimed-port.js';
 import { ClosingTogether } from './closing-together.js';
-import type { Task } from './messages.js';
+import { PauseTogether } from './pause-together.js';
 import { WholeView } from './whole-view.js';
 import { leftoverReports } from './worker-reports.js';
 import { diskShare } from './worker-settings.js';
 import { WorkerSlot } from './worker-slot.js';
-import type { WorkerEnd } from './worker-slot.js';
+import type { GivenTask, SlotEvents, WorkerEnd } from './worker-slot.js';
 
 /**
  * Starts the workers, and those again that end by themselves; passes signals on; answers operators for all. It holds
@@ -50,7 +52,8 @@ export async function supervise(settings: ServerSettings, logger: Logger): Promi
       ? []
       : idRulesOf(openSources(declaredSources(settings), { logger: silentLogger }), settings);
   const shared = { ...settings, ...diskShare(settings, workers) };
-  const leftovers = new Leftovers({ left: leftDirs, adopted, idRules }, shared, sink, logger);
+  const pauses = pauseOfOther(() => forebay);
+  const leftovers = new Leftovers({ left: leftDirs, adopted, idRules, pauses }, shared, sink, logger);
   const supervisor = new Supervisor({ ...settings }, ports, logger);
   // it has the lock of the directory, and delivers what a run without workers has left in it
   const forebay = createForebay({
@@ -77,10 +80,11 @@ class Supervisor {
   readonly slots: readonly WorkerSlot[];
   readonly #settings: ServerSettings;
   readonly #logger: Logger;
-  readonly #task: Omit<Task, 'worker'>;
+  readonly #task: GivenTask;
   readonly #ports: { readonly port: number; readonly adminPort: number | null };
   #stopping: Stopping | null = null;
   #view: WholeView | null = null;
+  #pause: PauseTogether | null = null;
   #isTls = false;
   #areLeftoversDelivered = false;
   /** Whether all workers have listened once. */
@@ -105,15 +109,18 @@ class Supervisor {
     this.#logger = logger;
     this.#ports = ports;
     this.#task = { ...ports, workers, isRestart: false };
-    const events = {
+    const events: SlotEvents = {
       listening: (_slot: WorkerSlot, isTls: boolean): void => {
         this.#listening(isTls);
       },
       ended: (slot: WorkerSlot, end: WorkerEnd): void => {
         this.#ended(slot, end);
       },
-      asks: (slot: WorkerSlot, id: number, question: Parameters<WholeView['reply']>[0]): void => {
-        void this.#view?.reply(question).then((reply) => {
+      paused: () => this.#pause?.paused ?? null,
+      asks: (slot, id, question) => {
+        const replying = 'request' in question ? this.#pause?.reply(question) : this.#view?.reply(question);
+        void replying?.then((reply) => {
+          if ('outcome' in reply) this.#view?.changed();
           slot.tell({ kind: 'reply', id, reply });
         });
       },
@@ -147,6 +154,7 @@ class Supervisor {
   ): Promise<void> {
     const logger = this.#logger;
     this.#view = view;
+    this.#pause = new PauseTogether(forebay, this.slots, logger);
     const stopping = new Stopping({
       ...this.#settings,
       logger,
@@ -159,6 +167,7 @@ class Supervisor {
     });
     this.#stopping = stopping;
     stopping.onSignals();
+    pauseOnSignal(this.#pause, logger);
     process.on('SIGHUP', () => {
       for (const slot of this.slots) slot.tell({ kind: 'reload' });
       forebay.reloadSink().catch((error: unknown) => {

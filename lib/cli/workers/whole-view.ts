@@ -92,6 +92,11 @@ export class WholeView {
     }
   }
 
+  /** What was just asked for is old. */
+  changed(): void {
+    this.#probes = null;
+  }
+
   /** Keeps what a worker has counted until now, as it has ended. */
   ended(slot: WorkerSlot): void {
     const last = this.#last.get(slot);

@@ -4,8 +4,12 @@ import type { EventCounts } from '../../event-counts.js';
 import { asError } from '../../base/errors.js';
 import type { ErrorCode } from '../../base/errors.js';
 import type { Depth, Report } from '../../observe/together/report.js';
+import type { Pause } from '../../seams/pause.js';
 import { TASK_VARIABLE } from './messages.js';
-import type { ClosingStep, FromSupervisor, FromWorker, Question, Task } from './messages.js';
+import type { ClosingStep, FromSupervisor, FromWorker, Order, Question, Task } from './messages.js';
+
+/** What the processes of a slot get at each start; the slot adds who they are, and what holds then. */
+export type GivenTask = Omit<Task, 'worker' | 'pause'>;
 
 /** How long a worker may take to say how it is, in milliseconds. */
 const REPORT_MS = 2000;
@@ -38,7 +42,9 @@ export interface SlotEvents {
   reporting(slot: WorkerSlot): void;
   reached(slot: WorkerSlot): void;
   held(port: number): void;
-  asks(slot: WorkerSlot, id: number, question: Question): void;
+  asks(slot: WorkerSlot, id: number, question: Question | Order): void;
+  /** The pause as of now. */
+  paused(): Pause | null;
 }
 
 /** The place of one worker: its process, and the next one if that ends. */
@@ -70,12 +76,16 @@ export class WorkerSlot {
   }
 
   /** Starts the process. */
-  start(task: Omit<Task, 'worker'>): void {
+  start(task: GivenTask): void {
     this.state = 'starting';
     this.#failure = null;
     this.#startedMs = performance.now();
     this.#unsent = 0;
-    const whole = JSON.stringify({ ...task, worker: this.number } satisfies Task);
+    const whole = JSON.stringify({
+      ...task,
+      worker: this.number,
+      pause: this.#events.paused(),
+    } satisfies Task);
     let worker: Worker;
     try {
       worker = cluster.fork({ [TASK_VARIABLE]: whole });
@@ -97,7 +107,7 @@ export class WorkerSlot {
   }
 
   /** Starts it again after a while. @returns how long that is, in milliseconds */
-  startLater(task: Omit<Task, 'worker'>): number {
+  startLater(task: GivenTask): number {
     if (performance.now() - this.#startedMs > SOUND_MS) this.#waitMs = RESTART_MS_MIN;
     const waitMs = this.#waitMs;
     this.#waitMs = Math.min(RESTART_MS_MAX, 2 * waitMs);
@@ -112,7 +122,7 @@ export class WorkerSlot {
   tell(message: FromSupervisor): void {
     const worker = this.#worker;
     if (worker?.isConnected() !== true) return;
-    if (this.#unsent >= UNSENT_MAX && message.kind !== 'stop') return;
+    if (this.#unsent >= UNSENT_MAX && message.kind !== 'stop' && message.kind !== 'pause') return;
     this.#unsent++;
     worker.send(message, () => {
       if (this.#worker === worker) this.#unsent--;

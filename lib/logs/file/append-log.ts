@@ -39,6 +39,7 @@ import { IdSegments } from './ids/id-segments.js';
 import { openIds } from './ids/left-ids.js';
 import { FILE_BOUNDS } from './large-file.js';
 import { LogCounts } from './log-counts.js';
+import { PauseFile } from './pause-file.js';
 import { Reserve } from './reserve.js';
 import { RetainedFiles } from './retained/retained-files.js';
 import { BATCH_MARK_BYTES, newRunId } from './run-mark.js';
@@ -46,16 +47,15 @@ import { WriteCache } from './write-cache.js';
 
 export class AppendLog extends LogCounts implements EventLog {
   readonly dir: string;
-  /** The directory, as set. */
   readonly place: string;
   readonly #prefix: string;
   /** The mark of the run, that of a context, and the rest of the last block. */
   readonly batchBytesMost = BATCH_MARK_BYTES + CONTEXT_BYTES_MORE + BLOCK_BYTES - 1;
   readonly bytesOf = blockBytes;
   readonly compare = compareBatchNames;
-  /** The random id of this run. */
   readonly runId = newRunId();
   readonly deadLetters: DeadLetters;
+  readonly pauses: PauseFile;
   readonly lock: DirectoryLock;
   readonly writer: GroupWriter;
   readonly #options: AppendLogOptions;
@@ -121,6 +121,7 @@ export class AppendLog extends LogCounts implements EventLog {
     this.#reserve = new Reserve(fs, dir, this.#directorySync, async (work) => retained.withRoom(work));
     const parties = { ...ofDir, reserve: this.#reserve };
     this.#quarantine = new Quarantine(parties);
+    this.pauses = new PauseFile(parties, reporter);
     const reading = { bounds, quarantine: this.#quarantine, confirmGone: confirmLock };
     this.#reader = new BatchReader({ fs, dir, reporter, ...reading });
     this.deadLetters = new DeadLetters(parties, options.deadLettersBytesMax ?? Infinity);
@@ -145,7 +146,9 @@ export class AppendLog extends LogCounts implements EventLog {
       cache: this.#cache,
       ids: this.ids,
       runId: this.runId,
-      pace: new FilePace(options.fileEvents ?? 0, options.fileBytes ?? Infinity),
+      pace: new FilePace(options.fileEvents ?? 0, options.fileBytes ?? Infinity, undefined, () =>
+        Boolean(this.compression?.isBehind),
+      ),
       uncut: this.#uncut,
       path: (name) => this.path(name),
       appended: (file, events, bytes) => {

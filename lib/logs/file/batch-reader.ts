@@ -219,14 +219,7 @@ export class BatchReader {
     const found = await inspectLarge(view, isWhole(batch), this.#options.bounds, setAside);
     this.#tell(batch, found, view.size, acknowledgedBytes);
     const { events, runId, pieces, damagedLines, tornBytes } = found;
-    return {
-      ...NO_LINES,
-      pieces,
-      events,
-      runId,
-      quarantined: damagedLines,
-      torn: tornBytes > 0,
-    };
+    return { ...NO_LINES, pieces, events, runId, quarantined: damagedLines, torn: tornBytes > 0 };
   }
 
   /** @returns where they are now */
@@ -294,10 +287,4 @@ function acknowledgedOf({ isAcknowledged, logBytes, compressed }: PendingBatch):
 /** Whether a file of this run was acknowledged to its end, or its failed end was cut off. */
 function isWhole({ isAcknowledged, leftover }: PendingBatch): boolean {
   return isAcknowledged || !leftover;
-}
-
-/** How many events of a batch are newly missing, according to its file. */
-export function newlyGone(batch: PendingBatch, { events, quarantined }: ReadCounts): number {
-  if (batch.events !== null) return batch.events - events;
-  return batch.past === null ? quarantined : 0;
 }

@@ -10,6 +10,7 @@ import type { FileSystem } from './file-system.js';
 import { QUARANTINE } from './aside/quarantine.js';
 import { isCopyName } from './ids/copy-name.js';
 import { ID_WINDOW } from './ids/segment-name.js';
+import { NEW_PAUSE_FILE, PAUSE_FILE } from './pause-file.js';
 import { RESERVE_FILE } from './reserve.js';
 import { RETAINED } from './retained/retained-name.js';
 
@@ -25,6 +26,8 @@ const OURS: ReadonlySet<string> = new Set([
   LOCK_FILE,
   PROBE_FILE,
   RESERVE_FILE,
+  PAUSE_FILE,
+  NEW_PAUSE_FILE,
   QUARANTINE,
   DEAD_LETTERS,
   ID_WINDOW,

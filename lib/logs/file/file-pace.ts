@@ -4,6 +4,8 @@ import type { BatchFile } from './batch-file.js';
 const FAST_MS = 50;
 /** A file of several batches is sealed after this time, as delivery waits for that, in milliseconds. */
 const AGE_MS = 100;
+/** Both take this many times as long while delivery is behind: it waits for no file, and a larger one compresses better. */
+const BEHIND = 20;
 
 /**
  * Decides which batches share a file. A file costs its creation, a flush of the directory and a deletion, so it holds
@@ -13,6 +15,7 @@ export class FilePace {
   readonly #eventsMax: number;
   readonly #bytesMax: number;
   readonly #nowMs: () => number;
+  readonly #isBehind: () => boolean;
   #endedMs = -Infinity;
   #isFast = false;
   #isSlow = false;
@@ -20,11 +23,18 @@ export class FilePace {
   /**
    * @param eventsMax a file ends with the batch that reaches this many events (0: with each batch),
    * @param bytesMax or this many bytes
+   * @param isBehind whether delivery is so far behind that it waits for no file
    */
-  constructor(eventsMax: number, bytesMax: number, nowMs: () => number = () => performance.now()) {
+  constructor(
+    eventsMax: number,
+    bytesMax: number,
+    nowMs: () => number = () => performance.now(),
+    isBehind: () => boolean = () => false,
+  ) {
     this.#eventsMax = eventsMax;
     this.#bytesMax = bytesMax;
     this.#nowMs = nowMs;
+    this.#isBehind = isBehind;
   }
 
   /** Whether a new file is for several batches. @param isFollowed whether another batch is at hand */
@@ -50,7 +60,7 @@ export class FilePace {
     bytes: number,
     isFollowed: boolean,
   ): boolean {
-    const isYoung = file === null || this.#nowMs() - file.bornMs < AGE_MS;
+    const isYoung = file === null || this.#nowMs() - file.bornMs < AGE_MS * this.#patience;
     return (
       ((this.#isFast && !this.#isSlow) || isFollowed) &&
       isYoung &&
@@ -64,7 +74,11 @@ export class FilePace {
     return Math.max(0, this.#restMs);
   }
 
+  get #patience(): number {
+    return this.#isBehind() ? BEHIND : 1;
+  }
+
   get #restMs(): number {
-    return this.#endedMs + FAST_MS - this.#nowMs();
+    return this.#endedMs + FAST_MS * this.#patience - this.#nowMs();
   }
 }

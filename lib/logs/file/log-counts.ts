@@ -1,6 +1,5 @@
 import type { PendingBatch } from '../../seams/batch.js';
 import type { BatchSums } from './batch-sums.js';
-import { newlyGone } from './batch-reader.js';
 import type { ReadCounts } from './batch-reader.js';
 import type { Survey } from './survey.js';
 
@@ -73,4 +72,10 @@ export class LogCounts {
     this.pendingEvents += batch.leftover && isNew ? events : -gone;
     if (isNew && !batch.leftover && batch.events === null) this.#found(1, events + gone);
   }
+}
+
+/** How many events of a batch are newly missing, according to its file. */
+function newlyGone(batch: PendingBatch, { events, quarantined }: ReadCounts): number {
+  if (batch.events !== null) return batch.events - events;
+  return batch.past === null ? quarantined : 0;
 }

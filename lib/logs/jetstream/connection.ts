@@ -94,6 +94,7 @@ export function clientOptions(settings: LogPlaceSettings): NodeConnectionOptions
     maxReconnectAttempts: -1,
     reconnectTimeWait: RECONNECT_MS,
     ignoreAuthErrorAbort: true,
+    noAsyncTraces: true, // two errors with their stacks for each request, in case that it fails
     ...(user !== '' && (pass === '' ? { token: user } : { user, pass })),
     ...(creds !== null && { authenticator: credsAuthenticator(creds) }),
     ...(hasTls && {

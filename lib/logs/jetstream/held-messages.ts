@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { asError, ForebayError } from '../../base/errors.js';
 import type { LogConnection } from './servers.js';
 import type { StreamMessage } from './stream-message.js';
@@ -7,6 +8,8 @@ export const ACK_WAIT_MS = 10_000;
 /** How often they hear that it is being worked on. */
 const WORKING_MS = ACK_WAIT_MS / 3;
 const CONFIRM_MS = 5000;
+/** What is confirmed within this time goes out together, in milliseconds: the servers replicate it together, too. */
+const GATHER_MS = 10;
 /** Handed back, and not handed out for a second, in nanoseconds. */
 const LATER = '-NAK {"delay": 1000000000}';
 
@@ -19,6 +22,8 @@ export class HeldMessages {
   readonly #connection: LogConnection;
   readonly #held = new Map<number, StreamMessage>();
   readonly #timer: NodeJS.Timeout;
+  /** When what is confirmed now goes out; `null`: nothing is. */
+  #gathered: Promise<unknown> | null = null;
 
   constructor(connection: LogConnection) {
     this.#connection = connection;
@@ -54,6 +59,7 @@ export class HeldMessages {
 
   /** Takes them off the stream, for certain. May be called again after an error. @throws ForebayError `LOG_SERVERS` */
   async confirm(messages: readonly StreamMessage[]): Promise<void> {
+    await (this.#gathered ??= sleep(GATHER_MS).then(() => (this.#gathered = null)));
     try {
       await Promise.all(
         messages.map(async (message) => {

@@ -1,6 +1,19 @@
 import type { BatchEnd } from '../../seams/event-log.js';
 import type { StreamMessage } from './stream-message.js';
 
+/**
+ * While a batch gathers, the servers are asked this often for what has come, in its time and in milliseconds at most. They
+ * replicate and flush what they hand out, each time: for small messages, one by one, that was more work than to store
+ * them.
+ */
+const PULLS_A_BATCH = 5;
+const PAUSE_MS_MAX = 200;
+
+/** How long messages gather at the servers before they are asked for, in milliseconds. */
+export function pullPauseMs({ batchWaitMs }: Pick<MergeBounds, 'batchWaitMs'>): number {
+  return Math.min(PAUSE_MS_MAX, batchWaitMs / PULLS_A_BATCH);
+}
+
 export interface MergeBounds {
   readonly batchSize: number;
   readonly batchBytes: number;
@@ -40,11 +53,16 @@ export class Merge {
     this.#bytes += data.length;
     if (this.#events >= batchSize) this.end('size');
     else {
+      // what is old was stored with others, which another request brings
+      const leastMs = 2 * pullPauseMs(this.#bounds);
       // clocks of machines differ
-      const ageMs = Math.min(batchWaitMs, Math.max(0, Date.now() - storedAtMs));
-      this.#timer ??= setTimeout(() => {
-        this.end('time');
-      }, batchWaitMs - ageMs);
+      const ageMs = Math.max(0, Date.now() - storedAtMs);
+      this.#timer ??= setTimeout(
+        () => {
+          this.end('time');
+        },
+        Math.max(leastMs, batchWaitMs - ageMs),
+      );
     }
   }
 

@@ -1,10 +1,12 @@
 import { jetstreamManager } from '@nats-io/jetstream';
 import type { Reporter } from '../../base/reporter.js';
+import type { IdRule } from '../../seams/id-store.js';
 import type { LogSettings } from '../../settings/log-settings.js';
 import type { PipelineSettings } from '../../settings/pipeline-settings.js';
 import { Connection } from './connection.js';
 import { Puller } from './puller.js';
-import { checkFlushing, checkVersion } from './server-checks.js';
+import { openStreamSecret } from './ids/id-secret.js';
+import { checkFlushing, checkVersion, checkVersionForIds } from './server-checks.js';
 import { StreamLog } from './stream-log.js';
 import { streamNames } from './stream-names.js';
 import { GROUP, openStreams } from './stream-setup.js';
@@ -20,6 +22,7 @@ export async function openStreamLog(
   settings: PipelineSettings & LogSettings,
   reporter: Reporter,
   stopping: AbortSignal,
+  idRules: readonly IdRule[] = [],
 ): Promise<StreamLog> {
   const { logName, logOrder: inOrder, logReplicas: replicas, ackTimeoutMs } = settings;
   const { backlogBytesMax, deadLettersBytesMax } = settings;
@@ -27,13 +30,21 @@ export async function openStreamLog(
   try {
     const { info } = connection.nc;
     checkVersion(info?.version ?? '0', reporter);
+    if (idRules.length > 0) checkVersionForIds(info?.version ?? '0');
     await checkFlushing(settings.logMonitorUrl, reporter);
     const jsm = await jetstreamManager(connection.nc, { checkAPI: false, timeout: API_MS });
     const payloadMax = info?.max_payload ?? 0;
-    const sizes = { replicas, backlogBytesMax, deadLettersBytesMax, ackTimeoutMs, inOrder, payloadMax };
+    // all instances share it, and each table of a source has as many
+    const idsMax = idRules.length * settings.idWindowMax;
+    const bytesMax = { backlogBytesMax, deadLettersBytesMax };
+    const sizes = { replicas, ...bytesMax, ackTimeoutMs, inOrder, payloadMax, idsMax };
     const { names, streamId } = await openStreams(jsm, streamNames(logName), sizes, reporter, stopping);
+    const ids =
+      idsMax === 0
+        ? null
+        : { secret: await openStreamSecret(connection, jsm, names.events, stopping), idsMax };
     const puller = new Puller(connection, names.events, names.consumer, inOrder ? GROUP : null);
-    const about = { connection, jsm, puller, names, streamId, backlogBytesMax, deadLettersBytesMax };
+    const about = { connection, jsm, puller, names, streamId, ids, ...bytesMax };
     const log = new StreamLog({ ...about, bounds: settings, ackTimeoutMs, inOrder, reporter });
     await log.open(stopping);
     return log;

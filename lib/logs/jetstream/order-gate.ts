@@ -51,7 +51,7 @@ export class OrderGate {
   #letPass(oldestSeq: number): void {
     for (;;) {
       const [first] = this.#waiting;
-      if (first === undefined || first.seq > Math.max(this.#nextSeq, oldestSeq)) return;
+      if (first === undefined || (first.fromSeq > this.#nextSeq && first.seq > oldestSeq)) return;
       this.#waiting.shift();
       // one that has passed before may come again, if the word that confirms it was lost
       this.#nextSeq = Math.max(this.#nextSeq, first.seq + 1);

@@ -23,7 +23,11 @@ export interface Stored {
   readonly isDuplicate: boolean;
 }
 
-type Attempt = Stored | { readonly fate: Fate; readonly why: string };
+/** An attempt after which a message is not stored, or nobody knows. */
+export interface Failed {
+  readonly fate: Fate;
+  readonly why: string;
+}
 
 /** Puts messages into streams, each once, and finds out what became of them. */
 export class Publisher {
@@ -56,12 +60,21 @@ export class Publisher {
       const message = `A message of ${data.length} bytes is larger than the NATS servers take (max_payload)`;
       throw new ForebayError('LOG_FAILED', { message, retryAfterMs: RETRY_AFTER_MS });
     }
+    return this.untilKnown(async () => this.#attempt(subject, data, id, endMs), endMs);
+  }
+
+  /**
+   * Attempts something until it is known what became of it. An attempt must find out whether one before it has succeeded.
+   *
+   * @throws ForebayError as `store`
+   */
+  async untilKnown<T extends object>(attemptOnce: () => Promise<T | Failed>, endMs: number): Promise<T> {
     let isDoubtful = false;
     let why = 'no connection to a NATS server';
     for (let attempts = 0; performance.now() < endMs; attempts++) {
       if (attempts > 0) await sleep(PAUSE_MS);
       if (!(await this.#connection.up(endMs))) continue;
-      const attempt = await this.#attempt(subject, data, id, endMs);
+      const attempt = await attemptOnce();
       if (!('fate' in attempt)) return attempt;
       why = attempt.why;
       // a full stream says so before it looks whether it has the id
@@ -79,7 +92,7 @@ export class Publisher {
     throw new ForebayError(code, { message, retryAfterMs: RETRY_AFTER_MS });
   }
 
-  async #attempt(subject: string, data: Uint8Array, id: string, endMs: number): Promise<Attempt> {
+  async #attempt(subject: string, data: Uint8Array, id: string, endMs: number): Promise<Stored | Failed> {
     const head = headers();
     head.set(MESSAGE_ID, id);
     const timeout = Math.max(1, Math.min(ATTEMPT_MS, endMs - performance.now()));

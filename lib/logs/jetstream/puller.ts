@@ -9,7 +9,8 @@ const HEARTBEAT_MS = 2000;
 /** A request is given up after two heartbeats that did not come. */
 const SILENT_MS = 2.5 * HEARTBEAT_MS;
 const HEARTBEAT = 100;
-const EXPIRED = 408;
+/** It has expired, or there is no further message. */
+const NO_MORE: ReadonlySet<number> = new Set([404, 408]);
 /** The instance is not the one that the servers hand messages to. */
 const NOT_PINNED = 423;
 const PIN_ID = 'Nats-Pin-Id';
@@ -21,9 +22,17 @@ export interface Room {
   readonly bytes: number;
 }
 
+/** How a request ended: there may be more; that was all; or the consumer has not answered, not even that it lives. */
+export type PullEnd = 'more' | 'all' | 'none';
+
 /**
  * Asks the servers for messages (ADR-13 of NATS), one request at a time. All come to one subject: a request may be over
  * before its last messages are here, as a server sends words and messages on different ways.
+ *
+ * The servers replicate and flush each time that they hand out something. A request that stays open gets each message by
+ * itself, as it is stored; so one is over with what is there (`no_wait`, and `expires` if nothing is). The servers refuse
+ * such a request while others wait for more than there is, also if these are not pinned and get nothing: so who has got
+ * nothing asks for the next message only.
  */
 export class Puller {
   readonly #connection: LogConnection;
@@ -38,7 +47,9 @@ export class Puller {
   #each: (message: StreamMessage) => void = () => undefined;
   /** How many messages the running request may still get. */
   #left = 0;
-  #isAnswered = false;
+  #answer: PullEnd = 'none';
+  /** Whether the last request brought something. */
+  #hasCome = false;
   #end: () => void = () => undefined;
   #timer: NodeJS.Timeout | undefined;
 
@@ -65,22 +76,24 @@ export class Puller {
   }
 
   /**
-   * Asks for messages. Resolves when the request is over: it is answered in full, has expired, or the servers or the
-   * connection are gone. Never rejects.
-   *
-   * @returns whether the consumer has answered: with a message, or a word that it lives
+   * Asks for messages. Resolves when the request is over: it is answered, has expired, or the servers or the connection
+   * are gone. Never rejects.
    */
-  async pull(room: Room, stopping: AbortSignal): Promise<boolean> {
+  async pull(room: Room, stopping: AbortSignal): Promise<PullEnd> {
     // what is sent while there is no server is sent later, all of it
-    if (!this.#connection.isUp) return false;
-    this.#left = room.messages;
+    if (!this.#connection.isUp) return 'none';
+    const isForNext = !this.#hasCome;
+    this.#hasCome = false;
+    this.#left = isForNext ? 1 : room.messages;
     this.#reply = `${this.#inbox}.${++this.#requests}`;
-    this.#isAnswered = false;
+    this.#answer = 'none';
     const ended = new Promise<void>((resolve) => (this.#end = resolve));
     stopping.addEventListener('abort', this.#end);
     this.#wait();
     try {
-      this.#connection.nc.publish(this.#subject, JSON.stringify(this.#request(room)), { reply: this.#reply });
+      this.#connection.nc.publish(this.#subject, JSON.stringify(this.#request(room.bytes, isForNext)), {
+        reply: this.#reply,
+      });
       await ended;
     } catch {
       // the connection is closed
@@ -88,7 +101,7 @@ export class Puller {
       clearTimeout(this.#timer);
       stopping.removeEventListener('abort', this.#end);
     }
-    return this.#isAnswered;
+    return this.#ending(isForNext);
   }
 
   close(): void {
@@ -100,7 +113,8 @@ export class Puller {
     if (message === null && msg.subject !== this.#reply) return;
     this.#wait();
     if (message !== null) {
-      this.#isAnswered = true;
+      this.#answer = 'more';
+      this.#hasCome = true;
       this.#pin = msg.headers?.get(PIN_ID) || this.#pin;
       this.#each(message);
       if (--this.#left <= 0) this.#end();
@@ -109,8 +123,13 @@ export class Puller {
     const status = msg.headers?.code ?? 0;
     if (status === NOT_PINNED) this.#pin = null;
     // others say that there is no consumer, or no leader of it
-    if (status === HEARTBEAT || status === EXPIRED) this.#isAnswered = true;
+    if (status === HEARTBEAT || NO_MORE.has(status)) this.#answer = 'all';
     if (status !== HEARTBEAT) this.#end();
+  }
+
+  #ending(isForNext: boolean): PullEnd {
+    // more will be there once it has gathered
+    return isForNext && this.#answer === 'more' ? 'all' : this.#answer;
   }
 
   #wait(): void {
@@ -118,10 +137,11 @@ export class Puller {
     this.#timer = setTimeout(this.#end, SILENT_MS);
   }
 
-  #request({ messages, bytes }: Room): object {
+  #request(bytes: number, isForNext: boolean): object {
     return {
-      batch: messages,
+      batch: this.#left,
       max_bytes: bytes,
+      ...(!isForNext && { no_wait: true }),
       expires: EXPIRES_MS * NANOSECONDS,
       idle_heartbeat: HEARTBEAT_MS * NANOSECONDS,
       ...(this.#group !== null && { group: this.#group, ...(this.#pin !== null && { id: this.#pin }) }),

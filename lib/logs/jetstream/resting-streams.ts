@@ -7,7 +7,14 @@ import { asError, ForebayError } from '../../base/errors.js';
 import type { LogReplica } from '../../seams/event-log.js';
 import type { LogPlaceSettings } from '../../settings/log-settings.js';
 import { clientOptions } from './connection.js';
-import { allSubjects, namesOfStream, streamIdOf, streamNames } from './stream-names.js';
+import {
+  allSubjects,
+  eventSubjects,
+  hasEvents,
+  namesOfStream,
+  streamIdOf,
+  streamNames,
+} from './stream-names.js';
 import type { StreamNames } from './stream-names.js';
 import { serversOf, StreamWatch } from './stream-watch.js';
 
@@ -36,6 +43,8 @@ export interface StreamSums {
   readonly bytes: number;
   /** `null`: unknown without reading them. */
   readonly events: number | null;
+  /** Ids that are remembered, which are in the stream of events; `null`: not of this stream. */
+  readonly ids: number | null;
   /** When the oldest message was stored, in milliseconds since 1970; `null`: there is none. */
   readonly oldestAtMs: number | null;
   readonly replicas: number;
@@ -92,6 +101,7 @@ export class RestingStreams {
       messages: look.messages,
       bytes: look.pendingBytes,
       events: look.pendingEvents,
+      ids: look.ids,
       oldestAtMs: look.oldestAtMs,
       replicas: state.replicas,
       servers: state.servers,
@@ -117,15 +127,20 @@ export class RestingStreams {
   ): AsyncGenerator<RestingMessage, void, undefined> {
     const { first_seq: first, last_seq: newest } = (await this.#info(stream)).state;
     const last = Math.min(to, newest);
+    const isOfEvents = stream === this.names.events;
+    const all = isOfEvents ? eventSubjects(stream) : allSubjects(stream);
     const atOnce = subject === undefined ? this.#atOnce : 0;
     for (let seq = Math.max(from, first); seq <= last;) {
       const seqs = Array.from({ length: Math.min(atOnce, last + 1 - seq) }, (_each, index) => seq + index);
       const found = await Promise.all(seqs.map(async (each) => this.#message(stream, { seq: each })));
-      for (const message of found) if (message !== null) yield message;
+      const wanted = found.filter(
+        (message) => message !== null && (!isOfEvents || hasEvents(stream, message.subject)),
+      );
+      for (const message of wanted) if (message !== null) yield message;
       seq += seqs.length;
-      if (found.some((message) => message !== null)) continue;
-      // a gap may be long: what was confirmed is gone
-      const next = await this.#message(stream, { seq, next_by_subj: subject ?? allSubjects(stream) });
+      if (wanted.length > 0) continue;
+      // a gap may be long: what was confirmed is gone, and ids are no events
+      const next = await this.#message(stream, { seq, next_by_subj: subject ?? all });
       if (next === null || next.seq > last) return;
       yield next;
       seq = next.seq + 1;
@@ -190,6 +205,7 @@ function sumsOf({ config, state, cluster }: StreamInfo, isOneEach: boolean): Str
     messages: state.messages,
     bytes: state.bytes,
     events: isOneEach ? state.messages : null,
+    ids: null,
     oldestAtMs: state.messages === 0 ? null : Date.parse(state.first_ts),
     replicas: config.num_replicas,
     servers: serversOf(cluster),

@@ -5,6 +5,8 @@ import type { Reporter } from '../../base/reporter.js';
 const LEAST = [2, 10, 23] as const;
 /** From this on it flushes once for each entry of its replication log, not once for each message. */
 const FAST = [2, 15, 0] as const;
+/** From this on messages can be stored together or not at all, also when a leader goes. */
+const LEAST_FOR_IDS = [2, 12, 2] as const;
 const MONITOR_MS = 3000;
 
 /** @throws ForebayError `LOG_UNUSABLE` */
@@ -18,6 +20,13 @@ export function checkVersion(version: string, reporter: Reporter): void {
       'LOG_WEAK',
       `The NATS server is version ${version}: flushing is slow below ${FAST.join('.')}`,
     );
+}
+
+/** @throws ForebayError `LOG_UNUSABLE` */
+export function checkVersionForIds(version: string): void {
+  if (!isBelow(version, LEAST_FOR_IDS)) return;
+  const message = `The NATS server is version ${version}: an id window needs at least ${LEAST_FOR_IDS.join('.')} (--id-window 0, or "id-window": "0" of the source, is none)`;
+  throw new ForebayError('LOG_UNUSABLE', { message });
 }
 
 /** Says so if the servers may acknowledge what is not on a disk, as far as that can be found out. */

@@ -5,7 +5,7 @@ import type { PendingBatch } from '../../seams/batch.js';
 import type { BatchEnd } from '../../seams/event-log.js';
 import { ACK_WAIT_MS } from './held-messages.js';
 import type { HeldMessages } from './held-messages.js';
-import { Merge } from './merge.js';
+import { Merge, pullPauseMs } from './merge.js';
 import type { MergeBounds } from './merge.js';
 import { OrderGate } from './order-gate.js';
 import type { Puller } from './puller.js';
@@ -105,13 +105,19 @@ export class StreamBacklog extends Readable {
   async #pull(): Promise<void> {
     const { puller, held, messageBytesMost } = this.#options;
     const stopping = this.#stopping.signal;
+    const pause = async (ms: number): Promise<void> =>
+      sleep(ms, undefined, { signal: stopping }).catch(() => undefined);
     while (!stopping.aborted) {
       const bytes = Math.max(messageBytesMost, HELD_BYTES_MAX - held.bytes);
       const messages = Math.min(PULL_MESSAGES, HELD_MAX - held.size);
       const isFull = messages <= 0 || held.bytes >= HELD_BYTES_MAX || this.#ready.length >= READY_MAX;
-      if (isFull) await this.#makeRoom();
-      else if (await puller.pull({ messages, bytes }, stopping)) continue;
-      else await sleep(PAUSE_MS, undefined, { signal: stopping }).catch(() => undefined);
+      if (isFull) {
+        await this.#makeRoom();
+        continue;
+      }
+      const answer = await puller.pull({ messages, bytes }, stopping);
+      if (answer === 'all') await pause(pullPauseMs(this.#options));
+      else if (answer === 'none') await pause(PAUSE_MS);
     }
   }
 

@@ -68,7 +68,7 @@ export class StreamCounts {
       this.pendingBytes = look.pendingBytes;
     }
     if (last === null || last.messages === 0) return;
-    const gone = last.messages + (look.lastSeq - last.lastSeq) - look.messages;
+    const gone = last.messages + (look.storedMessages - last.storedMessages) - look.messages;
     if (gone > 0) this.drain.add((gone * last.pendingBytes) / last.messages);
   }
 }

@@ -5,16 +5,17 @@
  */
 import type { Readable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { asError, ForebayError } from '../../base/errors.js';
+import { ForebayError } from '../../base/errors.js';
 import type { Reporter } from '../../base/reporter.js';
 import { count } from '../../base/words.js';
 import { StoredBatch } from '../../seams/batch.js';
 import type { PendingBatch, SettledBatch } from '../../seams/batch.js';
-import type { BatchEnd, BatchPart, EventLog, Group, LogSpace, PartEnded } from '../../seams/event-log.js';
+import type { BatchEnd, EventLog, Group, LogSpace, PartEnded } from '../../seams/event-log.js';
 import { blockBytes } from '../file/checksum.js';
-import { newRunId } from '../file/run-mark.js';
+import { Appender } from './appender.js';
 import { HeldMessages } from './held-messages.js';
-import { MESSAGE_BYTES, messageOf } from './message.js';
+import type { StreamIdBounds, StreamIds } from './ids/stream-ids.js';
+import { MESSAGE_BYTES } from './message.js';
 import type { MergeBounds } from './merge.js';
 import { Publisher } from './publisher.js';
 import type { Puller } from './puller.js';
@@ -23,8 +24,7 @@ import { pendingOf, StreamBacklog } from './stream-backlog.js';
 import { compareStreamBatches } from './stream-batch.js';
 import { StreamCounts } from './stream-counts.js';
 import { StreamLetters } from './stream-letters.js';
-import { storedBytes } from './stream-message.js';
-import { eventsSubject } from './stream-names.js';
+import { StreamPauses } from './stream-pauses.js';
 import type { StreamNames } from './stream-names.js';
 import { StreamReader } from './stream-reader.js';
 import { GROUP } from './stream-setup.js';
@@ -41,6 +41,8 @@ export interface StreamLogOptions {
   readonly names: StreamNames;
   /** Identifies the stream: another one of the same name has other events under the same numbers. */
   readonly streamId: string;
+  /** `null`: no source has an id window. */
+  readonly ids: StreamIdBounds | null;
   readonly bounds: MergeBounds;
   readonly backlogBytesMax: number;
   readonly deadLettersBytesMax: number;
@@ -53,9 +55,12 @@ export class StreamLog extends StreamCounts implements EventLog {
   readonly place: string;
   readonly batchBytesMost = MESSAGE_BYTES;
   readonly partBytesMost: number;
+  readonly cutsBatches = true;
   readonly bytesOf = blockBytes;
   readonly compare = compareStreamBatches;
   readonly deadLetters: StreamLetters;
+  readonly ids: StreamIds | null;
+  readonly pauses: StreamPauses;
   readonly sealedBy: Record<BatchEnd | 'failure', number> = {
     size: 0,
     bytes: 0,
@@ -65,13 +70,11 @@ export class StreamLog extends StreamCounts implements EventLog {
   };
   readonly #options: StreamLogOptions;
   readonly #publisher: Publisher;
+  readonly #appender: Appender;
   readonly #held: HeldMessages;
   readonly #backlog: StreamBacklog;
   readonly #reader: StreamReader;
   readonly #watch: StreamWatch;
-  readonly #runId = newRunId();
-  /** Messages that this run has made. */
-  #messages = 0;
 
   constructor(options: StreamLogOptions) {
     super();
@@ -85,7 +88,8 @@ export class StreamLog extends StreamCounts implements EventLog {
     const sealed = (end: BatchEnd): void => void this.sealedBy[end]++;
     this.#publisher = publisher;
     this.#held = held;
-    const oldestSeq = async (): Promise<number> => (await jsm.streams.info(names.events)).state.first_seq;
+    const watch = new StreamWatch(jsm, names);
+    const oldestSeq = async (): Promise<number> => watch.oldestSeq();
     this.#backlog = new StreamBacklog({
       ...bounds,
       puller,
@@ -108,7 +112,21 @@ export class StreamLog extends StreamCounts implements EventLog {
         return batch === null ? [] : this.#reader.placesOf(batch);
       },
     });
-    this.#watch = new StreamWatch(jsm, names);
+    this.#watch = watch;
+    const { partBytesMost } = this;
+    this.#appender = new Appender({
+      ...options,
+      publisher,
+      partBytesMost,
+      stored: (events, bytes) => {
+        this.changed(events, bytes);
+      },
+      full: () => {
+        this.#isFull();
+      },
+    });
+    this.ids = this.#appender.ids;
+    this.pauses = new StreamPauses(jsm, names.events);
   }
 
   /** Looks once, so that the bounds hold from the first event on. Waits for a leader. @throws AbortError at a stop */
@@ -119,6 +137,7 @@ export class StreamLog extends StreamCounts implements EventLog {
       look = await this.#watch.look().catch(() => null);
     }
     this.see(look);
+    this.pauses.saw(look.metadata);
     if (look.pendingEvents > 0) {
       const { messages, pendingEvents } = look;
       const text = `${count(pendingEvents, 'event')} in ${count(messages, 'message')} wait in the ${this.place}`;
@@ -127,9 +146,12 @@ export class StreamLog extends StreamCounts implements EventLog {
     this.#watch.start(look.created, {
       begins: () => {
         this.lookStarts();
+        this.pauses.lookStarts();
       },
       seen: (seen) => {
         this.see(seen);
+        this.ids?.seen(seen.ids);
+        this.pauses.saw(seen.metadata);
       },
       unseen: () => {
         this.lostSight();
@@ -157,33 +179,7 @@ export class StreamLog extends StreamCounts implements EventLog {
   }
 
   async append(group: Group, ended: PartEnded): Promise<void> {
-    const parts = group.filter(({ events }) => events > 0);
-    // in order, a message that is retried must not come after the next one
-    const endMs = this.#publisher.endMs();
-    if (this.#options.inOrder) for (const part of parts) await this.#append(part, ended, endMs);
-    else await Promise.all(parts.map(async (part) => this.#append(part, ended, endMs)));
-  }
-
-  async #append(part: BatchPart, ended: PartEnded, endMs: number): Promise<void> {
-    const { events, bytes } = part;
-    const id = `${this.#runId}-${++this.#messages}`;
-    if (bytes > this.partBytesMost) {
-      const message = `The event is larger than a message of the NATS servers may be (max_payload): ${this.partBytesMost} bytes`;
-      ended(part, new ForebayError('EVENT_TOO_LARGE', { message }), null);
-      return;
-    }
-    const data = messageOf(part, this.#runId);
-    const subject = eventsSubject(this.#options.names, events);
-    try {
-      await this.#publisher.store(subject, data, id, endMs);
-    } catch (thrown) {
-      const error = thrown instanceof ForebayError ? thrown : failed(thrown);
-      if (error.code === 'BACKLOG_FULL') this.#isFull();
-      ended(part, error, null);
-      return;
-    }
-    this.changed(events, storedBytes(subject, id, data));
-    ended(part, null, null);
+    return this.#appender.append(group, ended);
   }
 
   /** @throws ForebayError `LOG_FAILED` if no leader answers, or too few replicas do */
@@ -260,6 +256,7 @@ export class StreamLog extends StreamCounts implements EventLog {
 
   async close(): Promise<void> {
     this.#watch.close();
+    this.ids?.close();
     await this.#backlog.stop();
     await this.#held.handBack().catch(() => undefined);
     await this.#unpin().catch(() => undefined);
@@ -276,8 +273,4 @@ export class StreamLog extends StreamCounts implements EventLog {
   #isFull(): void {
     this.pendingBytes = Math.max(this.pendingBytes, this.#options.backlogBytesMax);
   }
-}
-
-function failed(error: unknown): ForebayError {
-  return new ForebayError('IN_DOUBT', { cause: asError(error), retryAfterMs: RETRY_AFTER_MS });
 }

@@ -35,6 +35,26 @@ export function allSubjects(stream: string): string {
   return `${stream}.>`;
 }
 
+/** The subjects of messages with events: those of ids, which are in the same stream, have a token more. */
+export function eventSubjects(stream: string): string {
+  return `${stream}.*`;
+}
+
+/** The subjects of ids. */
+export function idSubjects(stream: string): string {
+  return `${stream}.id.>`;
+}
+
+/** The subject of the secret that ids are hashed with. */
+export function secretSubject(stream: string): string {
+  return `${stream}.secret.id`;
+}
+
+/** Whether a message of the stream of events has events. */
+export function hasEvents(stream: string, subject: string): boolean {
+  return !subject.includes('.', stream.length + 1);
+}
+
 /** The subject of a message names how many events it has: the servers count messages by subject, so they count events. */
 export function eventsSubject({ events }: StreamNames, count: number): string {
   return `${events}.${count}`;

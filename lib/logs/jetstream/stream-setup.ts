@@ -4,7 +4,8 @@ import type { ConsumerConfig, JetStreamManager, StreamConfig, StreamInfo } from 
 import { asError, ForebayError } from '../../base/errors.js';
 import type { Reporter } from '../../base/reporter.js';
 import { ACK_WAIT_MS } from './held-messages.js';
-import { allSubjects, namesOfStream, streamIdOf } from './stream-names.js';
+import { idsRoom } from './ids/id-message.js';
+import { allSubjects, eventSubjects, namesOfStream, streamIdOf } from './stream-names.js';
 import type { StreamNames } from './stream-names.js';
 
 export interface StreamBounds {
@@ -16,6 +17,8 @@ export interface StreamBounds {
   readonly inOrder: boolean;
   /** The largest message, in bytes. */
   readonly payloadMax: number;
+  /** Ids that are remembered, at most; 0: no source has an id window. */
+  readonly idsMax: number;
 }
 
 /** What they are called, and what identifies the stream of events. */
@@ -41,6 +44,15 @@ const PEERS_MS = 30_000;
 const NO_PEERS = 10005;
 /** A server that is no part of a cluster is asked for more than one replica. */
 const NO_CLUSTER = 10074;
+const CHANGEABLE = [
+  'max_bytes',
+  'num_replicas',
+  'duplicate_window',
+  'max_msgs_per_subject',
+  'allow_atomic',
+  'allow_msg_ttl',
+  'allow_direct',
+] as const;
 const NO_ROOM = new Set([10023, 10028, 10047]);
 const INVALID = new Set([10052, 10025, 10012]);
 
@@ -78,13 +90,14 @@ function finalError(error: unknown, bounds: StreamBounds, isLate: boolean): Fore
   if (error instanceof ForebayError) return error;
   if (!(error instanceof JetStreamApiError)) return null;
   const { code, message } = error;
-  const { replicas, backlogBytesMax } = bounds;
+  const { replicas, backlogBytesMax, idsMax } = bounds;
+  const ids = idsMax === 0 ? '' : ` and ${idsMax} ids (--id-window-max)`;
   if (code === NO_CLUSTER || (code === NO_PEERS && isLate))
     return unusable(
-      `${replicas} servers with room for --backlog-max ${backlogBytesMax} are needed (--log-replicas): ${message}`,
+      `${replicas} servers with room for --backlog-max ${backlogBytesMax}${ids} are needed (--log-replicas): ${message}`,
     );
   if (NO_ROOM.has(code) && isLate)
-    return unusable(`The servers have no room for --backlog-max ${backlogBytesMax}: ${message}`);
+    return unusable(`The servers have no room for --backlog-max ${backlogBytesMax}${ids}: ${message}`);
   return INVALID.has(code) ? unusable(`The servers refuse the stream: ${message}`) : null;
 }
 
@@ -109,9 +122,7 @@ async function openStream(
         `The stream ${config.name} has ${key} ${there[key]}, which can lose events: it must be ${config[key]}`,
       );
   }
-  const changed = (['max_bytes', 'num_replicas', 'duplicate_window', 'max_msgs_per_subject'] as const).filter(
-    (key) => config[key] !== undefined && there[key] !== config[key],
-  );
+  const changed = CHANGEABLE.filter((key) => config[key] !== undefined && there[key] !== config[key]);
   const wrong = droppingSetting(there, config);
   if (wrong !== null) throw unusable(`The stream ${config.name} has ${wrong}`);
   if (changed.length === 0) return info;
@@ -155,9 +166,9 @@ async function openConsumer(
     throw unusable(
       `The stream ${events} is delivered ${config.priority_policy === undefined ? 'in order' : 'without an order'} by other instances: for another --log-order stop all of them, and remove its consumer ${consumer}`,
     );
-  const changed = (['ack_wait', 'max_ack_pending', 'max_deliver', 'priority_timeout'] as const).filter(
-    (key) => config[key] !== undefined && there[key] !== config[key],
-  );
+  const changed = (
+    ['ack_wait', 'max_ack_pending', 'max_deliver', 'priority_timeout', 'filter_subject'] as const
+  ).filter((key) => config[key] !== undefined && there[key] !== config[key]);
   if (changed.length === 0) return;
   await jsm.consumers.update(events, consumer, config);
   reporter.info(`Changed the consumer ${consumer}: ${changed.join(', ')}`);
@@ -171,8 +182,19 @@ function eventsConfig(
     ...common(events, bounds),
     retention: 'workqueue',
     max_bytes: bounds.backlogBytesMax,
-    duplicate_window: Math.max(DUPLICATES_MS, 3 * bounds.ackTimeoutMs) * NANOSECONDS,
+    duplicate_window: duplicatesMs(bounds.ackTimeoutMs) * NANOSECONDS,
+    ...(bounds.idsMax > 0 && {
+      max_bytes: bounds.backlogBytesMax + idsRoom(events, bounds.idsMax),
+      allow_atomic: true,
+      allow_msg_ttl: true,
+      allow_direct: true,
+    }),
   };
+}
+
+/** How long the servers know what they have stored, in milliseconds: longer than a doubt lasts. */
+export function duplicatesMs(ackTimeoutMs: number): number {
+  return Math.max(DUPLICATES_MS, 3 * ackTimeoutMs);
 }
 
 /** The bound that counts is that of stream-letters.ts; the servers' own lets the letters of one batch pass. */
@@ -196,9 +218,14 @@ function common(name: string, { replicas }: StreamBounds): Partial<StreamConfig>
   return { name, subjects: [allSubjects(name)], storage: 'file', discard: 'new', num_replicas: replicas };
 }
 
-function consumerConfig({ consumer }: StreamNames, { inOrder }: StreamBounds): Partial<ConsumerConfig> {
+function consumerConfig(
+  { events, consumer }: StreamNames,
+  { inOrder }: StreamBounds,
+): Partial<ConsumerConfig> {
   return {
     name: consumer,
+    // ids stay where they are
+    filter_subject: eventSubjects(events),
     ack_policy: 'explicit',
     deliver_policy: 'all',
     ack_wait: ACK_WAIT_MS * NANOSECONDS,

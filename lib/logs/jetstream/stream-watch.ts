@@ -1,8 +1,9 @@
 import { JetStreamApiCodes, JetStreamApiError } from '@nats-io/jetstream';
 import { asError } from '../../base/errors.js';
 import type { LogReplica, LogReplicas } from '../../seams/event-log.js';
-import type { ConsumerFacts, StreamFacts, StreamManager } from './servers.js';
-import { allSubjects, eventsIn } from './stream-names.js';
+import { idBytes, secretBytes } from './ids/id-message.js';
+import type { ConsumerFacts, FoundMessage, StreamFacts, StreamManager, StreamState } from './servers.js';
+import { eventSubjects, eventsIn } from './stream-names.js';
 import type { StreamNames } from './stream-names.js';
 
 const LOOK_MS = 1000;
@@ -32,12 +33,16 @@ export interface Look {
   /** When the stream was made. */
   readonly created: string;
   readonly state: LogReplicas;
+  /** Of the stream. */
+  readonly metadata: Readonly<Record<string, string>> | undefined;
   /** As of this look. */
   readonly pendingEvents: number;
   readonly pendingBytes: number;
-  /** Messages that came and went since the streams were made. */
-  readonly lastSeq: number;
+  /** Messages with events that were stored since the streams were made, and those that are there. */
+  readonly storedMessages: number;
   readonly messages: number;
+  /** Ids that are remembered. */
+  readonly ids: number;
   /** When the oldest message was stored, in milliseconds since 1970; `null`: there is none. */
   readonly oldestAtMs: number | null;
 }
@@ -79,10 +84,31 @@ export class StreamWatch {
     const { streams, consumers } = this.#jsm;
     const { events, consumer } = this.#names;
     const [info, delivery] = await Promise.all([
-      streams.info(events, { subjects_filter: allSubjects(events) }),
+      streams.info(events, { subjects_filter: eventSubjects(events) }),
       consumers.info(events, consumer),
     ]);
-    return lookOf(info, delivery);
+    const look = lookOf(info, delivery);
+    if (look.messages === 0 || look.messages === info.state.messages) return look;
+    const oldest = await this.#oldest(delivery);
+    return { ...look, oldestAtMs: oldest?.time.getTime() ?? look.oldestAtMs };
+  }
+
+  /** The number of the oldest message with events; of the next one if there is none. @throws Error if no leader answers */
+  async oldestSeq(): Promise<number> {
+    const { streams, consumers } = this.#jsm;
+    const { events, consumer } = this.#names;
+    const { state } = await streams.info(events, { subjects_filter: eventSubjects(events) });
+    const messages = messagesOf(state);
+    if (messages === 0) return state.last_seq + 1;
+    if (messages === state.messages) return state.first_seq;
+    // ids are between them, and may be many
+    return (await this.#oldest(await consumers.info(events, consumer)))?.seq ?? 0;
+  }
+
+  async #oldest({ ack_floor }: ConsumerFacts): Promise<FoundMessage | null> {
+    const { events } = this.#names;
+    const query = { seq: ack_floor.stream_seq + 1, next_by_subj: eventSubjects(events) };
+    return this.#jsm.streams.getMessage(events, query);
   }
 
   close(): void {
@@ -94,21 +120,33 @@ export class StreamWatch {
 function lookOf({ created, config, state, cluster }: StreamFacts, delivery: ConsumerFacts): Look {
   const subjects = Object.entries(state.subjects ?? {});
   const pendingEvents = subjects.reduce((sum, [subject, count]) => sum + eventsIn(subject) * count, 0);
+  const messages = messagesOf(state);
+  // what is no event is an id, or their secret
+  const others = state.messages - messages;
+  const ids = Math.max(0, others - 1);
+  const idsBytes = others === 0 ? 0 : secretBytes(config.name) + ids * idBytes(config.name);
+  const { num_ack_pending: handedOut, num_redelivered: redelivered, delivered } = delivery;
   return {
     created,
     state: {
       stream: config.name,
       replicas: config.num_replicas,
       servers: serversOf(cluster),
-      handedOut: delivery.num_ack_pending,
-      redelivered: delivery.num_redelivered,
+      handedOut,
+      redelivered,
     },
+    metadata: config.metadata,
     pendingEvents,
-    pendingBytes: state.bytes,
-    lastSeq: state.last_seq,
-    messages: state.messages,
-    oldestAtMs: state.messages === 0 ? null : Date.parse(state.first_ts),
+    pendingBytes: messages === 0 ? 0 : Math.max(0, state.bytes - idsBytes),
+    storedMessages: others === 0 ? state.last_seq : messages + delivered.consumer_seq - handedOut,
+    messages,
+    ids,
+    oldestAtMs: messages === 0 ? null : Date.parse(state.first_ts),
   };
+}
+
+function messagesOf({ subjects }: StreamState): number {
+  return Object.values(subjects ?? {}).reduce((sum, count) => sum + count, 0);
 }
 
 /** The copies of a stream, the leader first. */

@@ -1,5 +1,4 @@
 import type { LogSpace } from '../../seams/event-log.js';
-import type { ErrorCode } from '../../base/errors.js';
 import type { Forebay } from '../../forebay.js';
 import type { Door } from '../../door/door.js';
 import type { Statistics } from '../../statistics.js';
@@ -7,10 +6,12 @@ import { counter, gauge, histogram, labelled } from './family.js';
 import type { Family } from './family.js';
 import { idFamilies } from './id-families.js';
 import { keyFamilies } from './key-families.js';
+import { pauseFamilies } from './pause-families.js';
 import { processFamilies, workerFamilies } from './process-families.js';
 import type { ProcessStatistics } from './process-statistics.js';
-import { replicaFamilies } from './replica-families.js';
-import { retainedFamilies } from './retained-families.js';
+import { eventLogFamilies } from './event-log-families.js';
+import { REFUSALS } from './refusals.js';
+import { spanFamilies } from './span-families.js';
 
 export interface Sources {
   readonly forebay: Forebay;
@@ -20,18 +21,6 @@ export interface Sources {
   readonly process: ProcessStatistics;
 }
 
-/** What can keep events out. */
-const REFUSALS: readonly ErrorCode[] = [
-  'QUEUE_FULL',
-  'BACKLOG_FULL',
-  'CONNECTIONS_MAX',
-  'LOG_FAILED',
-  'IN_DOUBT',
-  'LOG_DIR_LOST',
-  'NOT_RUNNING',
-  'DRAINING',
-];
-
 /** Bounds that are set, not counted: those of a log that takes no events are no part of the sums. */
 const BOUND = /_max$|^forebay_sink_concurrency$/;
 
@@ -39,7 +28,7 @@ type LogSources = Pick<Sources, 'forebay' | 'statistics' | 'disk'>;
 
 /** The metrics of a log directory whose leftovers are delivered beside a door. */
 export function leftoverFamilies(sources: LogSources): Family[] {
-  const all = [...logFamilies(sources), ...sinkFamilies(sources), ...retainedFamilies(sources.statistics)];
+  const all = [...logFamilies(sources), ...sinkFamilies(sources), ...eventLogFamilies(sources.statistics)];
   return all.filter(({ name }) => !BOUND.test(name));
 }
 
@@ -49,8 +38,8 @@ export function families(sources: Sources): Family[] {
     ...doorFamilies(sources),
     ...logFamilies(sources),
     ...sinkFamilies(sources),
-    ...retainedFamilies(sources.statistics),
-    ...replicaFamilies(sources.statistics),
+    ...[pauseFamilies, eventLogFamilies].flatMap((familiesOf) => familiesOf(sources.statistics)),
+    ...spanFamilies(sources.door.counts.spans),
     ...processFamilies(sources.process),
     ...workerFamilies(1, 1, 0),
   ];
@@ -153,9 +142,8 @@ function doorFamilies({ forebay, door, statistics }: Sources): Family[] {
   ];
 }
 
-function logFamilies({ forebay, statistics, disk }: LogSources): Family[] {
+function logFamilies({ forebay: { settings }, statistics, disk }: LogSources): Family[] {
   const { accepted, delivered, deadLettered, quarantined, pending, unreadBatches } = statistics.events;
-  const { settings } = forebay;
   return [
     counter(
       'events_accepted',

@@ -15,7 +15,7 @@ type State = { -readonly [Key in keyof BatchState]: BatchState[Key] };
  * The state of the newest batches, newest first, from what happened to them last.
  *
  * @param active those that have had a place at the sink and are not off the disk
- * @param isHeldBack whether the breaker lets none through
+ * @param isHeldBack whether the breaker or a pause lets none through
  */
 export function batchStates(
   happened: readonly BatchEvent[],

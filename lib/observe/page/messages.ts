@@ -38,7 +38,7 @@ export interface Snapshot {
   /** Where events wait on disk (`--log-dir`). */
   readonly logDir: string;
   /** How the programs are called that look into it. */
-  readonly tools: { readonly log: string; readonly deadLetters: string };
+  readonly tools: { readonly log: string; readonly deadLetters: string; readonly control: string };
   /** The error that a client would get now; `null`: its event would be taken. */
   readonly refusal: { readonly code: string; readonly reason: string } | null;
   readonly events: EventCounts;
@@ -77,6 +77,8 @@ export interface Snapshot {
     readonly freeBytes: number | null;
     readonly sizeBytes: number | null;
     readonly quarantineFiles: number | null;
+    /** Delivered batches that are kept; `null`: there are none. */
+    readonly retained: { readonly bytes: number; readonly oldestSeconds: number } | null;
     /** Of a log with copies on several servers; `null`: it is in files. */
     readonly replicas: {
       readonly stream: string;
@@ -106,6 +108,8 @@ export interface Snapshot {
     readonly failuresInARow: number;
     readonly failedAttempts: number;
     readonly lastError: { readonly text: string; readonly agoSeconds: number } | null;
+    /** `null`: delivery goes on. */
+    readonly paused: PauseState | null;
   };
   /** Newest first. */
   readonly batches: readonly BatchState[];
@@ -113,6 +117,16 @@ export interface Snapshot {
   readonly sources: SourceStates;
   /** What the history gets from this second. */
   readonly point: Point;
+}
+
+/** Why nothing is delivered: an operator has paused it. */
+export interface PauseState {
+  readonly forSeconds: number;
+  readonly by: string;
+  /** '': none was given. */
+  readonly reason: string;
+  /** Until it ends by itself; `null`: when someone resumes. */
+  readonly leftSeconds: number | null;
 }
 
 /** The worker processes of a server. */
@@ -125,7 +139,7 @@ export interface WorkerStates {
 export type BatchStage =
   | 'waiting' // on disk, its turn has not come
   | 'at the sink'
-  | 'held back' // by the breaker
+  | 'held back' // by the breaker or a pause
   | 'trying again'
   | 'aside' // its refused events have no room among the dead letters
   | 'confirmed' // by the sink, and its file is not deleted yet

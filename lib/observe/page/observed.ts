@@ -47,7 +47,7 @@ export interface ObservedDoor extends Pick<Door, 'counts' | 'connections'> {
   refusal(): Pick<NonNullable<ReturnType<Door['refusal']>>, 'code' | 'message'> | null;
 }
 
-/** @param isHeldBack whether the breaker lets none through */
+/** @param isHeldBack whether the breaker or a pause lets none through */
 export function batchesOf(
   forebay: Pick<ObservedForebay, 'recentBatches'>,
   isHeldBack: boolean,

@@ -1,5 +1,7 @@
 import { calledAs } from '../../base/called-as.js';
 import type { LogReplicas, LogSpace } from '../../seams/event-log.js';
+import type { Pause } from '../../seams/pause.js';
+import type { RetainedUsage } from '../../seams/retention.js';
 import { ERRORS } from '../../base/errors.js';
 import type { ErrorCode } from '../../base/errors.js';
 import { SECONDS } from '../../base/histogram.js';
@@ -141,7 +143,7 @@ export class Observer {
       isHealthy: forebay.healthy,
       workers: this.#options.workers?.() ?? null,
       logDir,
-      tools: { log: calledAs('log'), deadLetters: calledAs('dead-letters') },
+      tools: { log: calledAs('log'), deadLetters: calledAs('dead-letters'), control: calledAs('control') },
       refusal: refusal && { code: refusal.code, reason: refusal.message },
       events,
       door: {
@@ -169,6 +171,7 @@ export class Observer {
         freeBytes: this.#usage?.freeBytes ?? null,
         sizeBytes: this.#usage?.sizeBytes ?? null,
         quarantineFiles: this.#usage?.quarantineFiles ?? null,
+        retained: statistics.retained && retainedOf(statistics.retained),
         replicas: statistics.replicas && replicasOf(statistics.replicas),
       },
       sink: {
@@ -185,6 +188,7 @@ export class Observer {
         nextAttemptSeconds: sink.nextAttemptMs === null ? null : Math.ceil(sink.nextAttemptMs / 1000),
         running: sink.attempts.running,
         concurrency: sink.concurrency,
+        paused: pauseState(statistics.paused),
         failuresInARow: sink.failuresInARow,
         failedAttempts: sink.attempts.failed,
         lastError: failure && {
@@ -192,7 +196,7 @@ export class Observer {
           agoSeconds: Math.max(0, Math.round((Date.now() - failure.atMs) / 1000)),
         },
       },
-      batches: batchesOf(forebay, sink.breaker !== 'closed'),
+      batches: batchesOf(forebay, sink.breaker !== 'closed' || statistics.paused !== null),
       deadLetters: {
         isFull: sink.deadLettersFull,
         batchesAside: sink.batchesAside,
@@ -227,10 +231,23 @@ export class Observer {
   }
 }
 
+function retainedOf({ files, bytes, oldestMs }: RetainedUsage): Snapshot['disk']['retained'] {
+  if (files === null || files === 0 || bytes === null || oldestMs === null) return null;
+  return { bytes, oldestSeconds: Math.max(0, Math.round((Date.now() - oldestMs) / 1000)) };
+}
+
 function replicasOf({ stream, replicas: wanted, servers }: LogReplicas): Snapshot['disk']['replicas'] {
   const missing = servers.filter(({ isCurrent }) => !isCurrent).map(({ name }) => name);
   const leader = servers.find(({ isLeader }) => isLeader)?.name ?? null;
   return { stream, wanted, current: servers.length - missing.length, leader, missing };
+}
+
+function pauseState(pause: Pause | null): Snapshot['sink']['paused'] {
+  if (pause === null) return null;
+  const { sinceMs, untilMs, by, reason } = pause;
+  const secondsTo = (ms: number): number => Math.max(0, Math.round((ms - Date.now()) / 1000));
+  const forSeconds = Math.max(0, Math.round((Date.now() - sinceMs) / 1000));
+  return { forSeconds, by, reason, leftSeconds: untilMs === null ? null : secondsTo(untilMs) };
 }
 
 /** For whatever reason: a bound of the server, or of the client. */

@@ -29,6 +29,7 @@ const FILES = [
   'format.js',
   'letters.js',
   'live.js',
+  'pause-words.js',
   'pipeline.js',
   'sink.js',
   'source-words.js',

@@ -1,5 +1,5 @@
 import { readiness } from '../../door/probes.js';
-import type { ProbeAnswer } from '../../door/probes.js';
+import type { DeliveryFacts, ProbeAnswer } from '../../door/probes.js';
 import { mergeCounts, mergeSinks } from './merge-statistics.js';
 import { sinkOf } from './whole.js';
 import type { Probes, ReportOf } from './report.js';
@@ -10,6 +10,8 @@ export interface Missing {
   readonly why: string;
 }
 
+/** Nobody has said anything. */
+const NO_DELIVERY: DeliveryFacts = { paused: false, drainSeconds: null };
 /** How soon to ask again, in seconds. */
 const RETRY_AFTER = { 'Retry-After': '1' };
 
@@ -53,6 +55,23 @@ export function mergeProbes(
   const worse = bad === undefined ? why : { worker: bad.worker };
   const drains = reports.some(({ report }) => report.probes.health.body.status === 'draining');
   const well = drains ? 'draining' : 'ok';
-  const body = { status: worse === undefined ? well : 'failed', ...worse, log, events, sink, workers };
+  const deliveries = reports.map(({ report }) => report.probes.health.body.delivery);
+  const delivery = deliveries.reduce((one, other) => together(one, other), deliveries[0] ?? NO_DELIVERY);
+  const body = {
+    status: worse === undefined ? well : 'failed',
+    ...worse,
+    log,
+    events,
+    delivery,
+    sink,
+    workers,
+  };
   return { status: worse === undefined ? 200 : 503, body, headers: {} };
+}
+
+/** Paused if either is, and done when both are. */
+function together(one: DeliveryFacts, other: DeliveryFacts): DeliveryFacts {
+  const known = one.drainSeconds !== null && other.drainSeconds !== null;
+  const drainSeconds = known ? Math.max(one.drainSeconds, other.drainSeconds) : null;
+  return { ...(one.paused ? one : other), drainSeconds };
 }

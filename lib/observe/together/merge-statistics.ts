@@ -24,6 +24,7 @@ export function mergeStatistics(all: NonEmpty<Statistics>): Statistics {
     failedEvents: sum((each) => each.failedEvents),
     tornFiles: sum((each) => each.tornFiles),
     idFailures: sum((each) => each.idFailures),
+    compression: mergeCompression(all.flatMap(({ compression }) => compression ?? [])),
     queuedEvents: sum((each) => each.queuedEvents),
     queuedBytes: sum((each) => each.queuedBytes),
     queueDrainSeconds: most((each) => each.queueDrainSeconds),
@@ -40,8 +41,18 @@ export function mergeStatistics(all: NonEmpty<Statistics>): Statistics {
     deliveryFailures: sum((each) => each.deliveryFailures),
     sink: mergeSinks(all.map(({ sink }) => sink)),
     retained: mergeRetained(all.flatMap(({ retained }) => retained ?? [])),
+    paused: all.find(({ paused }) => paused !== null)?.paused ?? null,
     replicas: all.find(({ replicas }) => replicas !== null)?.replicas ?? null,
     doubtful: sum((each) => each.doubtful),
+  };
+}
+
+function mergeCompression(all: readonly NonNullable<Statistics['compression']>[]): Statistics['compression'] {
+  if (all.length === 0) return null;
+  return {
+    files: added(all.map(({ files }) => files)),
+    savedBytes: added(all.map(({ savedBytes }) => savedBytes)),
+    failures: added(all.map(({ failures }) => failures)),
   };
 }
 

@@ -50,13 +50,14 @@ export class OwnReports {
     const { acceptedEvents, refusedEvents, strayRequests } = this.#door.counts;
     const { queueSize, queueBytes, backlogBytesMax } = this.#forebay.settings;
     const refusal = this.#door.refusal();
+    const isHeldBack = statistics.sink.breaker !== 'closed' || statistics.paused !== null;
     return {
       statistics,
       healthy: this.#forebay.healthy,
       bounds: { queueSize, queueBytes, backlogBytesMax },
       disk,
       batches: {
-        states: looks ? batchesOf(this.#forebay, statistics.sink.breaker !== 'closed') : [],
+        states: looks ? batchesOf(this.#forebay, isHeldBack) : [],
         lastFailure: failureOf(this.#forebay),
       },
       peak,

@@ -37,7 +37,7 @@ export function withLeftovers(
     },
     recentBatches() {
       const states = all
-        .flatMap((each) => batchesOf(each, each.sinkState()?.breaker !== 'closed'))
+        .flatMap((each) => batchesOf(each, each.sinkState()?.breaker !== 'closed' || each.paused !== null))
         .toSorted((a, b) => compareBatchNames(b.name, a.name));
       const failures = all.flatMap((each) => failureOf(each) ?? []).toSorted((a, b) => b.atMs - a.atMs);
       return { states: states.slice(0, BATCHES_SHOWN_MAX), lastFailure: failures[0] ?? null };

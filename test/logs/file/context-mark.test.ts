@@ -52,7 +52,7 @@ function contextOf({ trace, isReplay }: Request): EventContext | null {
 function idsFor(form: IdForm, texts: readonly string[]): EventIds | null {
   if (form === 'none') return null;
   const holder = form === 'of a holder' ? 5 : null;
-  const about = { source: 'events', hash: HASH, windowMs: 1, refusesConflicts: false, lastEvents: 0 };
+  const about = { source: 'events', hash: HASH, windowMs: 1, refusesConflicts: false, lastEvents: 1 };
   const ids = new EventIds({ ...about, holder, mask: [0, 0, 0] }, null, texts.length);
   for (const text of texts) {
     const bytes = Buffer.from(text);

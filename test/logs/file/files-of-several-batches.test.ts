@@ -166,6 +166,28 @@ void t.test('slow batches have a file each, and fast ones share one that does no
   t.end();
 });
 
+void t.test('while delivery is far behind, slower batches share a file as well, for longer', (t) => {
+  let nowMs = 1000;
+  let isBehind = true;
+  const pace = new FilePace(
+    100,
+    1000,
+    () => nowMs,
+    () => isBehind,
+  );
+  pace.ended();
+  nowMs += 999;
+  pace.ended();
+  t.ok(pace.isShared(false));
+  t.equal(pace.restMs, 1000);
+  t.ok(pace.goesOn({ bornMs: nowMs - 1999 }, 1, 1, false));
+  t.notOk(pace.goesOn({ bornMs: nowMs - 2000 }, 1, 1, false));
+  isBehind = false;
+  t.notOk(pace.goesOn({ bornMs: nowMs - 100 }, 1, 1, false), 'it catches up');
+  t.equal(pace.restMs, 50);
+  t.end();
+});
+
 void t.test('complete batches are not kept waiting for one that comes slowly', async (t) => {
   const { log, sealed, append } = await open(t, tempDir(t));
   const first = await append(part(['a']), part(['b']), part(['c'], null));

@@ -10,6 +10,7 @@ const SAMPLES = 'test/logs/file/samples';
 /** A log directory with an id window: a segment has the id `j`, whose file is gone; a file that is in no segment has `k` and `l`. */
 const WITH_IDS = join(SAMPLES, 'with-ids');
 const FILE_WITH_IDS = 'batch_20261130_224053_1.jsonl';
+const FILE_WITH_CONTEXTS = 'batch_20261201_000000_1.jsonl';
 
 /** A file of each version that wrote another format, and the batches that a sink gets of it: their keys, and their ids. */
 const VERSIONS: readonly (readonly [
@@ -45,6 +46,20 @@ const VERSIONS: readonly (readonly [
     join('with-ids', FILE_WITH_IDS),
     { '878ce44c08dca9f4-batch_20261130_224053_1.jsonl@36a86e134ad5cc8f': 'k l' },
   ],
+  [
+    'with marks of contexts',
+    FILE_WITH_CONTEXTS,
+    {
+      '0f1e2d3c4b5a6978-batch_20261201_000000_1.jsonl#1-2@cb0400858a409dc6': 'm n',
+      '0f1e2d3c4b5a6978-batch_20261201_000000_1.jsonl#3-5@4b852254aa385ea8': 'o p q',
+    },
+  ],
+];
+/** In each of its batches: `m` to `o` are of one request, `p` is a replay. */
+const TRACED = { traceparent: '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01', isReplay: false };
+const CONTEXTS = [
+  [TRACED, TRACED],
+  [TRACED, { traceparent: null, isReplay: true }, null],
 ];
 
 for (const [about, file, expected] of VERSIONS) {
@@ -61,7 +76,8 @@ for (const [about, file, expected] of VERSIONS) {
       const stored = await log.read(pending);
       const batches: Record<string, string> = {};
       for (let index = 0; index < Math.max(1, stored.pieces.length); index++) {
-        const { key, bytes } = await stored.piece(index);
+        const { key, bytes, contexts } = await stored.piece(index);
+        t.strictSame(contexts, file === FILE_WITH_CONTEXTS ? CONTEXTS[index] : []);
         const lines = bytes.toString('utf8').split('\n').slice(0, -1);
         batches[key] = idsOf(lines).join(' ');
         for (const line of lines)
@@ -112,4 +128,21 @@ void t.test('a server without windows delivers it as well, and stores what comes
   t.equal(forebay.counts().quarantined, 0);
   t.same(readdirSync(join(dir, 'id-window')), before, 'the window is left alone');
   t.notMatch(said.map(({ text }) => text).join('\n'), /not a batch file|id.window/i);
+});
+
+void t.test('a compressed file of several batches has the batches and keys that it had', async (t) => {
+  const dir = tempDir(t);
+  cpSync(join(SAMPLES, 'compressed'), dir, { recursive: true });
+  const log = await AppendLog.open({ dir, fsync: 'never', reporter: new Reporter() });
+  t.teardown(() => log.close());
+  const [pending] = await log.list(null, 1);
+  if (pending === undefined) throw new Error('no file');
+  const stored = await log.read(pending);
+  const keys = await Promise.all(stored.pieces.map(async (piece) => (await piece.read()).key));
+  t.same(keys, [
+    '0123456789abcdef-batch_20261201_050000_1.jsonl#1-20@e51f0df11fc887d3',
+    '0123456789abcdef-batch_20261201_050000_1.jsonl#21-40@7137b4cd467bf612',
+    '0123456789abcdef-batch_20261201_050000_1.jsonl#41-60@0a086f5a3f74bd1a',
+  ]);
+  t.match(log, { pendingEvents: 60, quarantined: 0 });
 });

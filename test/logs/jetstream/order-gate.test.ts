@@ -34,6 +34,7 @@ const message = (seq: number): StreamMessage => ({
   reply: `reply-${seq}`,
   deliveries: 1,
   storedAtMs: 0,
+  fromSeq: seq,
 });
 
 void t.test('what follows on what has passed passes at once, and nobody is asked', async (t) => {

@@ -58,7 +58,7 @@ void t.test('more replicas than servers stop a start, with one line', { skip }, 
   t.match(alone.stderr, /^forebay-server: 3 servers .* are needed \(--log-replicas\)[^\n]*\n$/);
   const { names, jsm } = await LogStreams.at(t, await NatsCluster.start(t, { servers: 3 }));
   const bounds = { replicas: 5, backlogBytesMax: 2 ** 20, deadLettersBytesMax: 2 ** 20, payloadMax: 2 ** 20 };
-  const all = { ...bounds, ackTimeoutMs: 10_000, inOrder: false };
+  const all = { ...bounds, ackTimeoutMs: 10_000, inOrder: false, idsMax: 0 };
   // servers that start find each other
   const said: string[] = [];
   const logger = { ...silentLogger, warn: (_fields: object, text: string) => said.push(text) };

@@ -27,7 +27,16 @@ function storing() {
 }
 
 const message = (seq: number, events: number, data: Buffer) => {
-  return { seq, events, data, storedBytes: data.length, reply: '', deliveries: 1, storedAtMs: 0 };
+  return {
+    seq,
+    events,
+    data,
+    storedBytes: data.length,
+    reply: '',
+    deliveries: 1,
+    storedAtMs: 0,
+    fromSeq: seq,
+  };
 };
 
 void t.test(

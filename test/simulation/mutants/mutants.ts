@@ -412,9 +412,9 @@ export const MUTANTS: readonly Mutant[] = [
     breaks: 'N8',
     edits: [
       {
-        file: 'lib/logs/file/append-log.ts',
+        file: 'lib/logs/file/cached-file.ts',
         find: 'const { runId, events, bytes, contexts } = read;',
-        replace: 'const { runId } = this;\n    const { events, bytes, contexts } = read;',
+        replace: "const runId = '0'.repeat(15) + '1';\n  const { events, bytes, contexts } = read;",
       },
     ],
     violates: /came under two keys/,
@@ -679,7 +679,7 @@ export const MUTANTS: readonly Mutant[] = [
     edits: [
       {
         file: 'lib/intake/id-intake.ts',
-        find: 'if (error === null) table.keep(place, nowS);',
+        find: "if (error === null && fresh.findingOf(index) !== 'conflict') table.keep(place, nowS);",
         replace: 'if (error !== undefined) table.keep(place, nowS);',
       },
     ],
@@ -800,7 +800,7 @@ export const MUTANTS: readonly Mutant[] = [
     breaks: 'N14',
     edits: [
       {
-        file: 'lib/event/event-ids.ts',
+        file: 'lib/event/id-scope.ts',
         find: 'return [hash.a, hash.b, hash.c];',
         replace: 'return [0, 0, 0];',
       },
@@ -838,5 +838,72 @@ export const MUTANTS: readonly Mutant[] = [
     ],
     violates: new RegExp(`${NOT_STORED.source}|is stored twice`),
     worlds: ['ids'],
+  },
+  {
+    name: 'forgets at a start that delivery is paused',
+    breaks: 'N15',
+    edits: [
+      {
+        file: 'lib/pausing.ts',
+        find: 'if (!hasChanged) this.#hold(pause);',
+        replace: 'void [hasChanged, pause];',
+      },
+    ],
+    violates:
+      /a pause was answered, and the next start does not know of it|delivery is paused, and an attempt starts/,
+    worlds: ['pauses'],
+  },
+  {
+    name: 'answers a pause before its name is durable',
+    breaks: 'N15',
+    edits: [
+      {
+        file: 'lib/logs/file/pause-file.ts',
+        find: 'await flushName();',
+        replace: 'void flushName().catch(() => undefined);',
+      },
+    ],
+    violates:
+      /a pause was answered, and the next start does not know of it|delivery is paused, and an attempt starts/,
+    worlds: ['pauses'],
+  },
+  {
+    name: 'goes on with retries while delivery is paused',
+    breaks: 'N15',
+    edits: [
+      {
+        file: 'lib/delivery/circuit-breaker.ts',
+        find: "this.state === 'closed' && !this.#gate.isClosed ?",
+        replace: "this.state === 'closed' ?",
+      },
+    ],
+    violates: /delivery is paused, and an attempt starts/,
+    worlds: ['pauses'],
+  },
+  {
+    name: 'waits at a stop for batches that wait for the end of a pause',
+    breaks: 'N13',
+    edits: [
+      {
+        file: 'lib/core/delivery.ts',
+        find: 'if (this.#gate.isClosed && !this.#stopping.signal.aborted) return false;',
+        replace: 'if (this.#gate.isClosed) return false;',
+      },
+    ],
+    violates: /hangs: stop\(\) does not end while delivery is paused/,
+    worlds: ['pauses'],
+  },
+  {
+    name: 'lets attempts wait for ever that a pause has held back',
+    breaks: 'N15',
+    edits: [
+      {
+        file: 'lib/core/delivery.ts',
+        find: 'this.drain.hold(gate.isClosed);\n      this.#goOn();',
+        replace: 'this.drain.hold(gate.isClosed);',
+      },
+    ],
+    violates: /hangs: /,
+    worlds: ['pauses'],
   },
 ];

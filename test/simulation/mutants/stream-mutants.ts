@@ -1,6 +1,8 @@
 import type { Mutant } from './mutants.js';
 
 const LOST = /was acknowledged and is lost/;
+const NOT_STORED = /was acknowledged and is lost|was answered as a \w+, and was not stored before/;
+const ID_TWICE = /^VIOLATED: the id .* is stored twice/;
 
 /** Faults in the log in a stream, and what the simulation must say about them. */
 export const STREAM_MUTANTS: readonly Mutant[] = [
@@ -9,9 +11,9 @@ export const STREAM_MUTANTS: readonly Mutant[] = [
     breaks: 'N3',
     edits: [
       {
-        file: 'lib/logs/jetstream/stream-log.ts',
-        find: 'await this.#publisher.store(subject, data, id, endMs);',
-        replace: 'this.#publisher.store(subject, data, id, endMs).catch(() => undefined);',
+        file: 'lib/logs/jetstream/appender.ts',
+        find: 'await publisher.store(subject, data, id, endMs);',
+        replace: 'publisher.store(subject, data, id, endMs).catch(() => undefined);',
       },
     ],
     violates: LOST,
@@ -39,6 +41,7 @@ export const STREAM_MUTANTS: readonly Mutant[] = [
       },
     ],
     violates: /was refused with BACKLOG_FULL (and came to the sink all the same|after the sink got it)/,
+    from: 505,
   },
   {
     name: 'says that nobody took an event that a server may have',
@@ -112,7 +115,7 @@ export const STREAM_MUTANTS: readonly Mutant[] = [
       },
     ],
     violates: /was damaged, and its line is lost/,
-    from: 3050,
+    from: 9320,
   },
   {
     name: 'lets messages pass in the order in which they come',
@@ -120,10 +123,91 @@ export const STREAM_MUTANTS: readonly Mutant[] = [
     edits: [
       {
         file: 'lib/logs/jetstream/order-gate.ts',
-        find: 'first === undefined || first.seq > Math.max(this.#nextSeq, oldestSeq)',
+        find: 'first === undefined || (first.fromSeq > this.#nextSeq && first.seq > oldestSeq)',
         replace: 'first === undefined',
       },
     ],
     violates: /came out of order/,
+  },
+  {
+    name: 'remembers an id whose event nobody has stored',
+    breaks: 'N14',
+    edits: [
+      {
+        file: 'lib/intake/id-intake.ts',
+        find: "if (error === null && fresh.findingOf(index) !== 'conflict') table.keep(place, nowS);",
+        replace: 'if (error !== undefined) table.keep(place, nowS);',
+      },
+    ],
+    violates: NOT_STORED,
+  },
+  {
+    name: 'takes an id that another instance is about to store for one that is stored',
+    breaks: 'N14',
+    from: 22,
+    edits: [
+      {
+        file: 'lib/logs/jetstream/ids/id-commits.ts',
+        find: "if (known.size === 0) return { ...answer, fate: answer.fate === 'full' ? 'full' : 'refused' };",
+        replace: 'if (known.size === 0) return { bytes: 0 };',
+      },
+    ],
+    violates: NOT_STORED,
+  },
+  {
+    name: 'stores an id whether or not it is stored already',
+    breaks: 'N14',
+    edits: [
+      {
+        file: 'lib/logs/jetstream/ids/id-message.ts',
+        find: "[EXPECTED_LAST, '0'],\n    [KEPT, kept],",
+        replace: '[KEPT, kept],',
+      },
+    ],
+    violates: ID_TWICE,
+  },
+  {
+    name: 'lets ids go soon after their events were stored',
+    breaks: 'N14',
+    edits: [
+      {
+        file: 'lib/logs/jetstream/ids/id-commits.ts',
+        find: 'keptFor(Math.max(ids.scope.windowMs, keptMsLeast))',
+        replace: 'keptFor(1000)',
+      },
+    ],
+    violates: ID_TWICE,
+  },
+  {
+    name: 'lets an id of one source swallow that of another',
+    breaks: 'N14',
+    edits: [
+      {
+        file: 'lib/logs/jetstream/ids/id-message.ts',
+        find: 'bytes.writeUIntBE(tagOf(source), 0, TAG_BYTES);',
+        replace: 'bytes.writeUIntBE(tagOf(source.slice(0, 0)), 0, TAG_BYTES);',
+      },
+    ],
+    violates: NOT_STORED,
+  },
+  {
+    name: 'hashes ids with a secret of its own',
+    breaks: 'N14',
+    edits: [
+      {
+        file: 'lib/logs/jetstream/ids/id-secret.ts',
+        find: 'if (found?.data.length === SIP_KEY_BYTES) return found.data;',
+        replace: 'if (found?.data.length === SIP_KEY_BYTES) return newSecret();',
+      },
+    ],
+    violates: ID_TWICE,
+  },
+  {
+    name: 'keeps a pause to the instance that was asked for it',
+    breaks: 'N15',
+    edits: [
+      { file: 'lib/logs/jetstream/stream-pauses.ts', find: 'this.#changed(this.#pause);', replace: '' },
+    ],
+    violates: /hangs: an instance does not hear of (a|the end of a) pause/,
   },
 ];

@@ -1,6 +1,6 @@
 import { errors, headers } from '@nats-io/nats-core';
 import type { Msg, MsgHdrs } from '@nats-io/nats-core';
-import { MESSAGE_ID } from '../../../lib/logs/jetstream/stream-message.js';
+import { BATCH_ID } from '../../../lib/logs/jetstream/stream-message.js';
 import type {
   LogConnection,
   Servers,
@@ -10,7 +10,8 @@ import type {
 import type { Owner } from '../virtual-time.js';
 import type { Holder } from './simulated-consumer.js';
 import type { ServersAnswer, SimulatedServers } from './simulated-servers.js';
-import type { StoredMessage } from './simulated-stream.js';
+import { headOf, linesOf } from './simulated-stream.js';
+import type { NewMessage, StoredMessage } from './simulated-stream.js';
 
 const API_MS = 5000;
 /** What comes late comes within the window in which the servers know an id. */
@@ -33,6 +34,8 @@ export class SimulatedConnection implements LogConnection, Holder, Servers {
   #waiting: (() => void)[] = [];
   /** Requests that were made while it was known to be down: the client sends them as soon as it can. */
   #unsent: (() => void)[] = [];
+  /** Messages that are to be stored with a later one, by their batch. */
+  readonly #unfinished = new Map<string, readonly NewMessage[]>();
   #flushes: ((error: Error) => void)[] = [];
   readonly #callbacks = new Map<string, Callback>();
   readonly #servers: SimulatedServers;
@@ -58,10 +61,15 @@ export class SimulatedConnection implements LogConnection, Holder, Servers {
     const servers = this.#servers;
     return {
       streams: {
-        info: async (name) => this.#ask(() => servers.facts(name)),
-        purge: async (name, { filter }) =>
+        info: async (name, options) =>
+          this.#ask(() => servers.facts(name, options?.subjects_filter ?? `${name}.>`)),
+        update: async (name, { metadata }) =>
           this.#ask(() => {
-            servers.purge(name, filter);
+            servers.update(name, metadata);
+          }),
+        purge: async (name, { filter, keep = 0 }) =>
+          this.#ask(() => {
+            servers.purge(name, filter, keep);
           }),
         getMessage: async (name, query) => this.#ask(() => servers.message(name, query)),
       },
@@ -92,18 +100,29 @@ export class SimulatedConnection implements LogConnection, Holder, Servers {
     data: Uint8Array | string,
     { timeout, headers: head }: { timeout: number; headers?: MsgHdrs },
   ): Promise<Pick<Msg, 'string'>> {
-    const id = head?.get(MESSAGE_ID) ?? '';
-    const answer = await this.#sent(timeout, () => this.#servers.ask(this.name, subject, data, id));
+    const message = { subject, data: Buffer.from(data), head: head ?? headers() };
+    const before = this.#unfinished.get(message.head.get(BATCH_ID)) ?? [];
+    this.#unfinished.clear();
+    const answer = await this.#sent(timeout, () => this.#servers.ask(this.name, message, before));
     if (answer === 'nobody')
       throw new errors.RequestError('no responders', { cause: new errors.NoRespondersError(subject) });
     return { string: () => JSON.stringify(answer.json) };
   }
 
-  publish(subject: string, data: string, options?: { reply: string }): void {
+  publish(
+    subject: string,
+    content: Uint8Array | string,
+    options: { readonly reply?: string; readonly headers?: MsgHdrs } = {},
+  ): void {
     if (this.#isClosed) throw new errors.ClosedConnectionError();
+    if (options.headers !== undefined) {
+      this.#publishFirst({ subject, data: Buffer.from(content), head: options.headers });
+      return;
+    }
+    const data = String(content);
     const { network, options: ofServers } = this.#servers;
     const { random, tally } = ofServers.around;
-    const reply = options?.reply;
+    const { reply } = options;
     if (random.chance(network.wordLost)) {
       tally.count('stream', 'words lost');
       this.#hasTrouble();
@@ -113,6 +132,14 @@ export class SimulatedConnection implements LogConnection, Holder, Servers {
       if (reply === undefined) this.#servers.word(subject, data);
       else this.#servers.pull(this, subject, reply, data);
     });
+  }
+
+  /** A message that goes with the next request, on the same way and in the same order. */
+  #publishFirst(message: NewMessage): void {
+    const { network, options } = this.#servers;
+    if (options.around.random.chance(network.wordLost / 10)) return;
+    const batch = message.head.get(BATCH_ID);
+    this.#unfinished.set(batch, [...(this.#unfinished.get(batch) ?? []), message]);
   }
 
   subscribe(subject: string, { callback }: { callback: Callback }): { unsubscribe(): void } {
@@ -177,15 +204,31 @@ export class SimulatedConnection implements LogConnection, Holder, Servers {
       this.#hasTrouble();
       return;
     }
-    const { subject, id, seq } = message;
+    const { subject, seq } = message;
     const data = Buffer.from(message.data);
-    const head = headers();
-    head.set(MESSAGE_ID, id);
+    const head = headOf(linesOf(message.head));
     if (pin !== null) head.set(PIN_ID, pin);
     this.#toInstance(this.#latencyMs(), `${this.name} is handed message ${seq}`, () => {
       const callback = this.#callbacks.get(subscriptionOf(inbox));
       if (callback === undefined) this.#hasTrouble();
       else callback(null, { subject, reply, data, headers: head });
+    });
+  }
+
+  /** The messages that were asked for, and the last word, in this order. */
+  takeFound(inbox: string, found: readonly StoredMessage[]): void {
+    this.#toInstance(this.#latencyMs(), `${this.name} hears what is known`, () => {
+      const take = this.#callbacks.get(subscriptionOf(inbox));
+      for (const { subject, data } of found) {
+        const message = {
+          subject: inbox,
+          data: Buffer.from(data),
+          headers: headOf([['Nats-Subject', subject]]),
+        };
+        take?.(null, message);
+      }
+      const last = headers(found.length > 0 ? 204 : 404, 'as it is');
+      take?.(null, { subject: inbox, data: new Uint8Array(), headers: last });
     });
   }
 

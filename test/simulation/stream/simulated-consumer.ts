@@ -3,6 +3,8 @@
  * what comes again. It knows which messages an instance holds as it promised, and says so if it has to take one away.
  */
 import { ACK_WAIT_MS } from '../../../lib/logs/jetstream/held-messages.js';
+import type { ConsumerFacts } from '../../../lib/logs/jetstream/servers.js';
+import { hasEvents } from '../../../lib/logs/jetstream/stream-names.js';
 import type { Ledger } from '../ledger.js';
 import type { Surroundings } from '../simulated-disk.js';
 import type { Happening } from '../virtual-time.js';
@@ -10,6 +12,7 @@ import type { SimulatedStream, StoredMessage } from './simulated-stream.js';
 
 /** Words of the protocol that are no messages (ADR-13 of NATS). */
 export const HEARTBEAT = 100;
+const NO_MESSAGES = 404;
 const EXPIRED = 408;
 const ENDED = 409;
 const NOT_PINNED = 423;
@@ -24,11 +27,13 @@ export interface Holder {
   readonly troubleMs: number;
   takeMessage(inbox: string, message: StoredMessage, reply: string, pin: string | null): void;
   takeStatus(inbox: string, status: number): void;
+  takeFound(inbox: string, found: readonly StoredMessage[]): void;
 }
 
 export interface PullRequest {
   readonly batch: number;
   readonly max_bytes: number;
+  readonly no_wait?: boolean;
   readonly expires: number;
   readonly idle_heartbeat: number;
   readonly group?: string;
@@ -41,6 +46,9 @@ interface Pull {
   pin: string | null;
   messages: number;
   bytes: number;
+  /** Over with what is there. */
+  readonly isOneShot: boolean;
+  hasGot: boolean;
   readonly timers: Happening[];
 }
 
@@ -85,9 +93,16 @@ export class SimulatedConsumer {
     this.#options = options;
   }
 
-  get facts(): { num_ack_pending: number; num_redelivered: number } {
+  get facts(): ConsumerFacts {
+    const { stream } = this.#options;
     const again = [...this.#handedOut.values()].filter(({ deliveries }) => deliveries > 1).length;
-    return { num_ack_pending: this.#handedOut.size, num_redelivered: again };
+    const oldest = [...stream.messages.values()].find(({ subject }) => hasEvents(stream.name, subject));
+    return {
+      num_ack_pending: this.#handedOut.size,
+      num_redelivered: again,
+      delivered: { consumer_seq: this.#dealt },
+      ack_floor: { stream_seq: (oldest?.seq ?? this.#nextSeq) - 1 },
+    };
   }
 
   /** How many messages an instance was handed and has not confirmed. */
@@ -100,15 +115,32 @@ export class SimulatedConsumer {
   }
 
   pull(holder: Holder, inbox: string, request: PullRequest): void {
-    const { inOrder } = this.#options;
-    const { time } = this.#options.around;
-    const { batch, max_bytes: bytes, expires, idle_heartbeat: every, id = null } = request;
+    const { inOrder, around } = this.#options;
+    const { time } = around;
+    const { batch, max_bytes: bytes, no_wait: isOneShot = false, expires, idle_heartbeat: every } = request;
+    const { id = null } = request;
     if (inOrder && id !== null && id !== this.#pin) {
       holder.takeStatus(inbox, NOT_PINNED);
       return;
     }
     if (id !== null) this.#keepPin();
-    const pull: Pull = { holder, inbox, pin: id, messages: batch, bytes, timers: [] };
+    const there = this.#there;
+    // `processNextMsgRequest` of nats-server: it does not look who of them may get something
+    if (isOneShot && there > 0 && there < this.#pulls.reduce((sum, { messages }) => sum + messages, 0)) {
+      around.tally.count('stream', 'pulls that were refused as others wait for more than there is');
+      holder.takeStatus(inbox, EXPIRED);
+      return;
+    }
+    const pull: Pull = {
+      holder,
+      inbox,
+      pin: id,
+      messages: batch,
+      bytes,
+      isOneShot,
+      hasGot: false,
+      timers: [],
+    };
     const beat = (): void => {
       pull.timers[1] = time.after(every / NANOSECONDS, 'the servers show that they live', () => {
         holder.takeStatus(inbox, HEARTBEAT);
@@ -172,9 +204,9 @@ export class SimulatedConsumer {
     for (;;) {
       if (this.#handedOut.size >= handedOutMax) return;
       const pull = this.#nextPull();
-      if (pull === null) return;
+      if (pull === null) break;
       const message = this.#nextMessage();
-      if (message === null) return;
+      if (message === null) break;
       if (message.data.length > pull.bytes) {
         this.#end(pull, ENDED);
         continue;
@@ -183,6 +215,8 @@ export class SimulatedConsumer {
       else this.#nextSeq = message.seq + 1;
       this.#handOut(message, pull, stream.name);
     }
+    for (const pull of this.#pulls.filter(({ isOneShot, hasGot }) => isOneShot && hasGot))
+      this.#end(pull, NO_MESSAGES);
   }
 
   #handOut(message: StoredMessage, pull: Pull, stream: string): void {
@@ -198,6 +232,7 @@ export class SimulatedConsumer {
     const at = `${BigInt(Math.floor(atMs)) * BigInt(NANOSECONDS)}`;
     const reply = `$JS.ACK.${stream}.delivery.${deliveries}.${seq}.${++this.#dealt}.${at}.0`;
     holder.takeMessage(inbox, message, reply, pull.pin);
+    pull.hasGot = true;
     pull.messages--;
     pull.bytes -= data.length;
     if (pull.messages === 0) this.#end(pull, null);
@@ -255,9 +290,16 @@ export class SimulatedConsumer {
     }
     for (; this.#nextSeq <= stream.lastSeq; this.#nextSeq++) {
       const message = stream.messages.get(this.#nextSeq);
-      if (message !== undefined) return message;
+      if (message !== undefined && hasEvents(stream.name, message.subject)) return message;
     }
     return null;
+  }
+
+  /** How many messages could be handed out. */
+  get #there(): number {
+    const { messages } = this.#options.stream;
+    const again = this.#again.filter((seq) => messages.has(seq)).length;
+    return again + [...messages.keys()].filter((seq) => seq >= this.#nextSeq).length;
   }
 
   #nextPull(): Pull | null {

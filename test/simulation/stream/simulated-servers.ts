@@ -1,19 +1,30 @@
 import { GROUP } from '../../../lib/logs/jetstream/stream-setup.js';
 import { streamNames } from '../../../lib/logs/jetstream/stream-names.js';
-import type { ConsumerFacts, StreamFacts } from '../../../lib/logs/jetstream/servers.js';
+import { BATCH_PLACE } from '../../../lib/logs/jetstream/stream-message.js';
+import type {
+  ConsumerFacts,
+  FoundMessage,
+  MessageQuery,
+  StreamFacts,
+} from '../../../lib/logs/jetstream/servers.js';
 import type { Ledger } from '../ledger.js';
 import type { Surroundings } from '../simulated-disk.js';
 import { lettersOf, validTexts } from '../surviving-log.js';
 import { SimulatedConsumer } from './simulated-consumer.js';
 import type { Holder, PullRequest } from './simulated-consumer.js';
 import { SimulatedStream } from './simulated-stream.js';
+import type { NewMessage } from './simulated-stream.js';
 
 export const NAMES = streamNames('forebay');
 const NO_BOUND = Infinity;
 const PULL = `$JS.API.CONSUMER.MSG.NEXT.${NAMES.events}.${NAMES.consumer}`;
+const DIRECT = `$JS.API.DIRECT.GET.${NAMES.events}`;
 /** In an answer of the servers that is an error. */
 const STORE_FAILED = 10077;
 const UNAVAILABLE = 10008;
+const SUBJECT_TAKEN = 10071;
+const SUBJECT_UNDER_WAY = 10164;
+const INCOMPLETE = 10176;
 /** An instance looks for dead letters at most this seldom. */
 const LOOK_MS = 1000;
 
@@ -54,6 +65,8 @@ export interface ServersOptions {
   readonly ledger: Ledger;
   readonly inOrder: boolean;
   readonly backlogBytesMax: number;
+  /** Beside the events. */
+  readonly idsBytesMax: number;
   readonly deadLettersBytesMax: number;
   readonly payloadMax: number;
 }
@@ -71,16 +84,18 @@ export class SimulatedServers {
   /** How requests fail while no leader is there; `null`: one is. */
   outage: 'nobody' | 'silence' | null = null;
   /** The events that were ever stored, by their lines. */
-  readonly #lines = new Set<string>();
+  /** Each with the purges of ids before it was stored. */
+  readonly #lines = new Map<string, number>();
   #troubleMs = -Infinity;
 
   constructor(options: ServersOptions) {
     const { around, ledger, inOrder, backlogBytesMax, deadLettersBytesMax, payloadMax } = options;
+    const { idsBytesMax } = options;
     const { time } = around;
     this.options = options;
     const stream = (name: string, bytesMax: number, onePerSubject: boolean): SimulatedStream =>
       new SimulatedStream({ name, bytesMax, onePerSubject }, time);
-    this.events = stream(NAMES.events, backlogBytesMax, false);
+    this.events = stream(NAMES.events, backlogBytesMax + idsBytesMax, false);
     this.letters = stream(NAMES.letters, deadLettersBytesMax + 16 * payloadMax, true);
     this.quarantine = stream(NAMES.quarantine, NO_BOUND, false);
     const troubleMs = (): number => (this.outage === null ? this.#troubleMs : Infinity);
@@ -106,35 +121,53 @@ export class SimulatedServers {
     this.consumer.newLeader();
   }
 
-  /** A request that waits for an answer. */
-  ask(from: string, subject: string, data: Uint8Array | string, id: string): ServersAnswer {
+  /**
+   * A request that waits for an answer.
+   *
+   * @param before messages that are to be stored with it, or not at all
+   */
+  ask(from: string, { subject, data, head }: NewMessage, before: readonly NewMessage[]): ServersAnswer {
     if (this.outage !== null) return this.outage;
     if (subject.startsWith('$JS.ACK.')) {
-      this.word(subject, String(data));
+      this.word(subject, String(Buffer.from(data)));
       return { json: {} };
     }
-    const { random, tally, trace } = this.options.around;
+    const { random, tally } = this.options.around;
     const stream = this.#streams().find(({ name }) => subject.startsWith(`${name}.`));
     if (stream === undefined) return 'nobody';
-    const bytes = Buffer.from(data);
+    const all = [...before, { subject, data, head }];
     if (random.chance(this.network.unavailable)) {
       tally.count('stream', 'requests refused for want of resources');
-      return {
-        json: { error: { code: 503, err_code: UNAVAILABLE, description: 'JetStream system unavailable' } },
-      };
+      // with ids there is so much room that it is hardly ever full by itself
+      if (this.options.idsBytesMax > 0 && random.chance(0.3))
+        return failed(STORE_FAILED, 'maximum bytes exceeded');
+      if (before.length > 0 && random.chance(0.5)) return failed(SUBJECT_UNDER_WAY, 'wrong last sequence');
+      return failed(UNAVAILABLE, 'JetStream system unavailable');
     }
-    if (!stream.hasRoom(subject, id, bytes)) {
+    if (head.has(BATCH_PLACE) && Number(head.get(BATCH_PLACE)) !== all.length) {
+      tally.count('stream', 'messages of which not all arrived');
+      return failed(INCOMPLETE, 'atomic publish batch is incomplete');
+    }
+    if (!stream.hasRoom(all)) {
       tally.count('stream', 'messages without room');
-      return {
-        json: { error: { code: 503, err_code: STORE_FAILED, description: 'maximum bytes exceeded' } },
-      };
+      return failed(STORE_FAILED, 'maximum bytes exceeded');
     }
-    const { seq, isKnown } = stream.store(subject, id, bytes);
-    trace.add(`  ${isKnown ? 'known' : 'stored'}: ${subject} ${seq}`);
+    if (!stream.areExpected(all)) {
+      tally.count('stream', 'messages with an id that was known');
+      return failed(SUBJECT_TAKEN, 'wrong last sequence: 1');
+    }
+    for (const message of before) stream.store(message);
+    return this.#store(from, stream, { subject, data, head });
+  }
+
+  #store(from: string, stream: SimulatedStream, message: NewMessage): ServersAnswer {
+    const { tally, trace } = this.options.around;
+    const { seq, isKnown } = stream.store(message);
+    trace.add(`  ${isKnown ? 'known' : 'stored'}: ${message.subject} ${seq}`);
     tally.count('stream', isKnown ? 'messages that were known by their id' : 'messages stored');
     if (stream === this.letters) this.keptLetter(from);
     if (stream !== this.events) return this.#stored(stream.name, seq, isKnown);
-    if (!isKnown) this.#checkOnce(bytes);
+    if (!isKnown) this.#checkOnce(message, seq);
     this.consumer.deal();
     return this.#stored(stream.name, seq, isKnown);
   }
@@ -158,12 +191,25 @@ export class SimulatedServers {
     }
   }
 
-  /** An event whose answer was lost is stored once all the same. */
-  #checkOnce(message: Buffer): void {
-    for (const line of validTexts(message)) {
-      if (this.#lines.has(line)) this.options.ledger.violated(`stored twice: ${line.slice(0, 100)}`);
-      this.#lines.add(line);
+  /**
+   * An event whose answer was lost is stored once all the same, unless it came with an id that went for want of room
+   * (`--id-window-max`) before a late request brought it again.
+   */
+  #checkOnce({ data, head }: NewMessage, seq: number): void {
+    const { ledger } = this.options;
+    const { purges } = this.events;
+    for (const line of validTexts(Buffer.from(data))) {
+      const purgesBefore = this.#lines.get(line);
+      const isForgotten = head.has(BATCH_PLACE) && purgesBefore !== purges;
+      if (!ledger.idStored(line, String(seq)) && purgesBefore !== undefined && !isForgotten)
+        ledger.violated(`stored twice: ${line.slice(0, 100)}`);
+      this.#lines.set(line, purges);
     }
+  }
+
+  /** Whether an event was stored, ever. */
+  hasStored(line: string): boolean {
+    return this.#lines.has(line);
   }
 
   /** What is said about a message that was handed out. */
@@ -181,26 +227,41 @@ export class SimulatedServers {
 
   /** A request for messages. */
   pull(holder: Holder, subject: string, inbox: string, data: string): void {
-    if (this.outage !== null || subject !== PULL) return;
+    if (this.outage !== null) return;
+    if (subject === DIRECT) this.#lookUp(holder, inbox, JSON.parse(data) as { multi_last: string[] });
+    if (subject !== PULL) return;
     this.consumer.pull(holder, inbox, JSON.parse(data) as PullRequest);
   }
 
-  facts(name: string): StreamFacts {
-    return this.#stream(name).facts();
+  /** A server that is asked may not have what was stored a moment ago. */
+  #lookUp(holder: Holder, inbox: string, { multi_last: subjects }: { multi_last: string[] }): void {
+    const { random } = this.options.around;
+    const found = subjects.flatMap((subject) => {
+      const message = this.events.last(subject);
+      return message === null || random.chance(this.network.unavailable) ? [] : [message];
+    });
+    holder.takeFound(inbox, found);
+  }
+
+  facts(name: string, filter: string): StreamFacts {
+    return this.#stream(name).facts(filter);
   }
 
   consumerFacts(): ConsumerFacts {
     return this.consumer.facts;
   }
 
-  purge(name: string, filter: string): void {
-    this.#stream(name).purge(filter);
+  update(name: string, metadata: Record<string, string>): void {
+    this.#stream(name).metadata = metadata;
   }
 
-  message(name: string, query: { seq: number } | { last_by_subj: string }): { data: Uint8Array } | null {
-    const { messages } = this.#stream(name);
-    if ('seq' in query) return messages.get(query.seq) ?? null;
-    return [...messages.values()].findLast(({ subject }) => subject === query.last_by_subj) ?? null;
+  purge(name: string, filter: string, keep: number): void {
+    this.#stream(name).purge(filter, keep);
+  }
+
+  message(name: string, query: MessageQuery): FoundMessage | null {
+    const message = this.#stream(name).find(query);
+    return message && { ...message, time: new Date(message.atMs) };
   }
 
   unpin(group: string): void {
@@ -216,4 +277,8 @@ export class SimulatedServers {
   #streams(): SimulatedStream[] {
     return [this.events, this.letters, this.quarantine];
   }
+}
+
+function failed(code: number, description: string): ServersAnswer {
+  return { json: { error: { code: 503, err_code: code, description } } };
 }

@@ -3,7 +3,10 @@
  * servers lose their leader, connections lose what is on them; the ledger knows what each client was answered.
  */
 import { nuid } from '@nats-io/nats-core';
+import { idsRoom } from '../../../lib/logs/jetstream/ids/id-message.js';
 import { lineDamaged } from '../flips.js';
+import { drawWindow } from '../id-clients.js';
+import type { WindowSettings } from '../known-ids.js';
 import { Ledger } from '../ledger.js';
 import { SinkMemory, WELL } from '../moody-sink.js';
 import type { Moods } from '../moody-sink.js';
@@ -17,13 +20,21 @@ import type { Tally } from '../tally.js';
 import { Trace } from '../trace.js';
 import { afterDrain, enterWorld } from '../virtual-process.js';
 import { VirtualTime } from '../virtual-time.js';
-import { Instance } from './instance.js';
-import { QUIET, SimulatedServers } from './simulated-servers.js';
+import { idsMaxOf, Instance } from './instance.js';
+import { NAMES, QUIET, SimulatedServers } from './simulated-servers.js';
 import type { NetworkMoods } from './simulated-servers.js';
-import { BatchesAside, readSurvivingStream, seqOfSubject } from './surviving-stream.js';
+import { BatchesAside, eventMessages, readSurvivingStream, seqOfSubject } from './surviving-stream.js';
 
 const START_MS = Date.UTC(2025, 11, 11, 1, 28);
+/** A request may be on its way for this long, as its instance is frozen, or it is late. */
+const LATE_MS = 200_000;
+/** Mixed into a seed for what is drawn apart. */
+const APART = 0x1d5;
 const LINE_FEED = 10;
+/** Draws the id windows, so that a seed is otherwise the same as before. */
+const IDS_APART = 0x2b7;
+/** So many ids are never sent. */
+const IDS_MANY = 1000;
 const BITS = 8;
 /** How long it may take to deliver everything once the faults are off. */
 const CATCH_UP_MS = 20 * 60_000;
@@ -50,10 +61,19 @@ export class StreamSimulation {
   readonly #moods: Moods = { ...WELL };
   readonly #instances: Instance[] = [];
   readonly #slowness: number;
+  /** The id windows of all instances; `null`: there are none. */
+  readonly #window: WindowSettings | null;
+  /** Draws what came later, so that a seed is otherwise the same as before. */
+  readonly #apart: Random;
+  readonly #isPausing: boolean;
   #started = 0;
+  /** When someone has last asked for the end of a pause. */
+  #resumedAtMs = -Infinity;
 
   constructor(options: SeedOptions, tally: Tally) {
     const random = new Random(options.seed);
+    this.#apart = new Random(options.seed ^ APART);
+    this.#isPausing = this.#apart.chance(0.3);
     const time = new VirtualTime(START_MS);
     this.#around = { random, time, tally, trace: new Trace(options.traced) };
     this.#options = options;
@@ -64,7 +84,15 @@ export class StreamSimulation {
     this.#slowness = random.pick([1, 20, 200]);
     this.#backlogBytesMax = random.pick([40_000, 100_000, 64 * 2 ** 20]);
     this.#deadLettersBytesMax = random.pick([1024, 4096, 2 ** 20, 2 ** 20]);
+    const apart = new Random(options.seed ^ IDS_APART);
+    this.#window = apart.chance(0.4) ? drawWindow(apart) : null;
+    this.#ledger.ids.windowMs = this.#window?.windowMs ?? Infinity;
+    this.#ledger.ids.isShared = true;
+    const idsMax = idsMaxOf(this.#window);
+    if (this.#window !== null && this.#window.idsMax < IDS_MANY)
+      this.#ledger.ids.excuseAll('there are more ids than are kept');
     this.#servers = new SimulatedServers({
+      idsBytesMax: idsRoom(NAMES.events, idsMax),
       around: this.#around,
       ledger: this.#ledger,
       inOrder: this.#inOrder,
@@ -72,6 +100,7 @@ export class StreamSimulation {
       deadLettersBytesMax: this.#deadLettersBytesMax,
       payloadMax: random.pick([16_384, 65_536]),
     });
+    this.#ledger.isOnDisk = (line) => this.#servers.hasStored(line);
     this.#ledger.mayBeBoth = (line) => this.#hadSeveralHolders(line);
   }
 
@@ -84,6 +113,7 @@ export class StreamSimulation {
     for (let round = random.whole(6, 16); round > 0 && this.#ledger.violation === null; round--) {
       await this.#live({ steps: 1500, untilMs: time.nowMs + random.spread(20, 40_000) });
       if (this.#ledger.violation === null) this.#somethingHappens();
+      if (this.#ledger.violation === null) this.#pauseOrResume();
     }
     if (this.#ledger.violation === null) await this.#catchUp();
     time.forgetAll();
@@ -107,6 +137,7 @@ export class StreamSimulation {
       sink: this.#sink,
       moods: this.#moods,
       slowness: this.#slowness,
+      window: this.#window,
     });
     this.#around.trace.add(`=== ${name}: ${JSON.stringify(settings)}`);
     tally.count('starts', 'starts');
@@ -155,6 +186,24 @@ export class StreamSimulation {
     else if (what === 'flip') this.#flipBit();
     else if (what === 'letters') this.#dropLetters();
     else if (what === 'start' && this.#instances.length < 3) this.#startInstance(null);
+  }
+
+  /** An operator pauses the delivery of all, or lets it go on, at any instance. */
+  #pauseOrResume(): void {
+    if (!this.#isPausing || !this.#apart.chance(0.4)) return;
+    const alive = this.#instances.filter(({ isAlive }) => isAlive);
+    if (alive.length === 0) return;
+    const instance = this.#apart.pick(alive);
+    const isPause = this.#apart.chance(0.5);
+    this.#around.trace.add(`=== ${isPause ? 'pause' : 'resume'} (${instance.name})`);
+    const { nowMs } = this.#around.time;
+    if (isPause) {
+      instance.pause(nowMs - this.#resumedAtMs > LATE_MS);
+      return;
+    }
+    this.#resumedAtMs = nowMs;
+    for (const each of this.#instances) each.mayGoOn();
+    instance.resume();
   }
 
   #kill(instance: Instance): void {
@@ -220,7 +269,7 @@ export class StreamSimulation {
   /** Turns one bit of a stored message. */
   #flipBit(): void {
     const { random, trace, tally } = this.#around;
-    const messages = [...this.#servers.events.messages.values()];
+    const messages = eventMessages(this.#servers.events);
     if (!this.#options.flips || messages.length === 0) return;
     const { seq, data } = random.pick(messages);
     if (this.#ledger.hasDamage(String(seq))) return;
@@ -309,8 +358,17 @@ export class StreamSimulation {
     const settings = plainSettings('/unused', false);
     const all = [this.#startInstance(settings), this.#startInstance(settings)];
     await finish('an instance does not start', () => all.every(({ phase }) => phase === 'running'));
+    if (this.#isPausing) {
+      let resumed = 0;
+      for (const each of all) each.resume(() => resumed++);
+      await finish('resume() does not end well', () => resumed === all.length);
+      await finish('an instance does not hear of the end of a pause', () =>
+        all.every(({ knowsOfPause }) => !knowsOfPause),
+      );
+      await this.#pauseAll(all, finish);
+    }
     const { events } = this.#servers;
-    const isEmpty = (): boolean => !this.#ledger.owes && events.messages.size === 0;
+    const isEmpty = (): boolean => !this.#ledger.owes && eventMessages(events).length === 0;
     await finish('what waits is not delivered', isEmpty);
     // the servers are asked once a second
     const knowsIt = (): boolean => all.every(({ isReady, pending }) => isReady && pending === 0);
@@ -318,12 +376,36 @@ export class StreamSimulation {
     let probed = 0;
     for (const each of all) void each.probe(3).then(() => probed++);
     await finish('events are not answered', () => probed === all.length);
+    let again = 0;
+    for (const each of all) void each.sendAgain().then(() => again++);
+    await finish('events that come again are not answered', () => again === all.length);
     await finish('what was sent last is not delivered', isEmpty);
     await finish('what was delivered last still counts as waiting', knowsIt);
     for (const each of all) each.stop();
     await finish('stop() does not end', () => all.every(({ phase }) => phase === 'stopped'));
     this.#checkSurvivors('at the end');
     tally.count('checks', 'runs that ended with everything delivered and no message left');
+  }
+
+  /** With no fault left: all instances pause, events are taken, nobody delivers any, and all go on. */
+  async #pauseAll(
+    all: readonly Instance[],
+    finish: (what: string, until: () => boolean) => Promise<void>,
+  ): Promise<void> {
+    const [one, other] = all;
+    if (one === undefined || other === undefined) return;
+    await this.#live({ steps: CATCH_UP_STEPS, untilMs: this.#around.time.nowMs + LATE_MS });
+    one.pause(true);
+    await finish('an instance does not hear of a pause', () => all.every(({ knowsOfPause }) => knowsOfPause));
+    other.pause(true); // it knows already, and from now on is held to it
+    let probed = 0;
+    for (const each of all) void each.probe(3).then(() => probed++);
+    await finish('events are not answered while delivery is paused', () => probed === all.length);
+    await this.#live({ steps: CATCH_UP_STEPS, untilMs: this.#around.time.nowMs + LATE_MS });
+    for (const each of all) each.mayGoOn();
+    let isAnswered = false;
+    other.resume(() => (isAnswered = true));
+    await finish('resume() does not end well', () => isAnswered);
   }
 
   #checkSurvivors(when: string): void {

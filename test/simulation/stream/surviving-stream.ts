@@ -1,10 +1,12 @@
+import { hasEvents } from '../../../lib/logs/jetstream/stream-names.js';
 import { lettersOf, validTexts } from '../surviving-log.js';
 import type { SurvivingLog } from '../surviving-log.js';
 import type { SimulatedServers } from './simulated-servers.js';
+import type { SimulatedStream, StoredMessage } from './simulated-stream.js';
 
 /** What the streams hold. A message is what a file of one batch is, under the number that it has in the stream. */
 export function readSurvivingStream({ events, letters, quarantine }: SimulatedServers): SurvivingLog {
-  const messages = [...events.messages.values()];
+  const messages = eventMessages(events);
   return {
     texts: new Set(messages.flatMap(({ data }) => validTexts(data))),
     batches: new Map(messages.map(({ seq, data }) => [String(seq), data])),
@@ -13,6 +15,11 @@ export function readSurvivingStream({ events, letters, quarantine }: SimulatedSe
     ),
     deadLetters: new Set([...letters.messages.values()].flatMap(({ data }) => lettersOf(data))),
   };
+}
+
+/** Those with events; the others are ids. */
+export function eventMessages({ name, messages }: SimulatedStream): StoredMessage[] {
+  return [...messages.values()].filter(({ subject }) => hasEvents(name, subject));
 }
 
 /** The message that something set aside comes from: `forebay-dead-letters.STREAM.SEQ.INDEX`, `forebay-quarantine.SEQ`. */

@@ -1,6 +1,7 @@
+import { isDeepStrictEqual } from 'node:util';
 import type { LogPlaceSettings } from '../../../lib/settings/log-settings.js';
 import { invalid } from '../../../lib/settings/setting-error.js';
-import type { Values } from '../../../lib/settings/option-table.js';
+import type { OptionTable, Values } from '../../../lib/settings/option-table.js';
 import { checkSinkSettings } from '../../../lib/seams/sink-kind.js';
 import { SINK_KINDS } from '../../../lib/sinks/registry.js';
 import type { SinkSettings } from '../../../lib/sinks/registry.js';
@@ -10,7 +11,8 @@ import type { Surroundings } from '../program.js';
 import { runningServer } from './destination.js';
 import type { Destination } from './destination.js';
 import { Replay } from './replay.js';
-import type { REPLAY_SETTINGS, REPLAY_SINK_SETTINGS } from './replay-settings.js';
+import { REPLAY_SINK_SETTINGS } from './replay-settings.js';
+import type { REPLAY_SETTINGS } from './replay-settings.js';
 
 type Settings = Values<typeof REPLAY_SETTINGS & typeof REPLAY_SINK_SETTINGS> &
   Pick<LogPlaceSettings, 'log'> & { readonly logDir: string };
@@ -23,7 +25,12 @@ export function checkReplay(settings: Settings): void {
     throw invalid('replay needs --from TIME: a time like 2026-11-01T08:00:00Z, or 2h for 2 hours ago');
   if (to !== null && to.ms <= from.ms) throw invalid('--to must be after --from');
   if (!yes && !dryRun) throw invalid('replay sends events again: say --yes, or --dry-run to count them');
-  if (sink === null) return;
+  if (sink === null) {
+    for (const [key, { flag, initial, check }] of Object.entries<OptionTable[string]>(REPLAY_SINK_SETTINGS))
+      if (!isDeepStrictEqual(settings[key as keyof Settings], check(initial)))
+        throw invalid(`--${flag} needs --sink`);
+    return;
+  }
   if (idWindow === 'pass' || keyFile !== null)
     throw invalid(
       `--${keyFile === null ? 'id-window' : 'key-file'} is for a server that runs, not for --sink`,

@@ -82,10 +82,12 @@ function notes(looks: readonly StreamSums[], deadLettersTool: string): string[] 
   );
   const [events, letters] = looks;
   const { handedOut, redelivered } = events?.delivery ?? { handedOut: 0, redelivered: 0 };
+  const ids = events?.ids ?? 0;
   const hasLetters = (letters?.messages ?? 0) > 0;
   return [
     ...lagging,
     `${count(handedOut, 'message')} handed out, ${redelivered} of them redelivered`,
+    ...(ids > 0 ? [`${count(ids, 'id')} of events that were stored within an id window`] : []),
     ...(hasLetters ? [`${count(letters?.messages ?? 0, 'dead letter')}: see ${deadLettersTool} ls`] : []),
   ];
 }

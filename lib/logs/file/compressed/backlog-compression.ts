@@ -20,6 +20,8 @@ const NAMES_MAX = 1000;
 /** How often to look whether delivery still does not come on, and for files to try again, in milliseconds. */
 const LOOK_MS = 1000;
 const AGAIN_MS = 60_000;
+/** Delivery is behind if what waits takes it this long, in milliseconds. */
+const BEHIND_MS = 60_000;
 
 export interface BacklogCompressionOptions {
   readonly fs: FileSystem;
@@ -80,6 +82,13 @@ export class BacklogCompression implements Compression, CompressionSource {
   begin(use: CompressionUse): void {
     this.#use = use;
     this.#options.compressor.look();
+  }
+
+  /** Whether batches wait, and those that come now will for a while. */
+  get isBehind(): boolean {
+    const { afterMs, backlog } = this.#options;
+    const oldestMs = backlog()?.oldestBornMs ?? Infinity;
+    return performance.now() - oldestMs >= afterMs && (this.#use?.drainMs() ?? 0) >= BEHIND_MS;
   }
 
   /** A batch was sealed. */
@@ -171,7 +180,7 @@ export class BacklogCompression implements Compression, CompressionSource {
 
   /**
    * At each moment one of the two is there, whole and durable. The file as it was appended goes last, and nobody reads the
-   * batch meanwhile.
+   * batch meanwhile (N9).
    */
   async #place(name: string, copy: string, made: CompressedCopy, ending: Ending): Promise<boolean> {
     const { fs, logDir, lock, logNames, files, backlog } = this.#options;

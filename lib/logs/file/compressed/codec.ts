@@ -17,9 +17,16 @@ const GZIP_START_BYTES = GZIP_START.length;
 /** A frame that every reader of zstd skips. */
 const ZSTD_SKIPPED = Buffer.of(0x5e, 0x2a, 0x4d, 0x18);
 
+/** The size of the data in the head of a member (member.ts). */
+export const DATA_BYTES = 32;
+
 /** How a file is compressed. */
 export interface Codec {
   readonly ending: Ending;
+  /** Whether a file that Forebay did not write is read to its end. */
+  readonly readsForeign: boolean;
+  /** Whether this runtime has it. */
+  readonly isKnown: boolean;
   /** What a member starts with, before `dataBytes` of our own: readers of the format pass over both. */
   start(dataBytes: number): Buffer;
   /** A member with `head`, which is what `start` returned and the data. */
@@ -39,6 +46,8 @@ function uint(value: number, bytes: number): Buffer {
 
 const GZIP: Codec = {
   ending: '.gz',
+  readsForeign: true,
+  isKnown: true,
   start: (dataBytes) =>
     Buffer.concat([GZIP_START, uint(dataBytes + 4, 2), Buffer.from('FB'), uint(dataBytes, 2)]),
   compress: async (head, lines) => {
@@ -66,6 +75,8 @@ export class NoZstd extends Error {
 
 const ZSTD: Codec = {
   ending: '.zst',
+  readsForeign: false, // Node.js ends with the first frame, and does not say that more follow
+  isKnown: zlib.zstdCompress !== undefined,
   start: (dataBytes) => Buffer.concat([ZSTD_SKIPPED, uint(dataBytes + 2, 4), Buffer.from('FB')]),
   compress: async (head, lines) => {
     const compress = zlib.zstdCompress;
@@ -78,9 +89,11 @@ const ZSTD: Codec = {
   expand: async (member, bytesMax, isCut) => {
     const expand = zlib.zstdDecompress;
     if (expand === undefined) throw new NoZstd();
+    // it would end with the frame that is to be passed over
+    const frame = member.subarray(ZSTD.start(DATA_BYTES).length + DATA_BYTES);
     const options = { maxOutputLength: Math.max(1, bytesMax), ...(isCut && { finishFlush: ZSTD_FLUSH }) };
     return call<Buffer<ArrayBuffer>>((done) => {
-      expand(member, options, done);
+      expand(frame, options, done);
     });
   },
 };

@@ -70,15 +70,20 @@ async function writeMembers(
 ): Promise<number | null> {
   let bytes = 0;
   let [linesAt, linesBefore] = [0, 0];
-  for await (const { bytes: part, isPartOfLine } of partsOf(plainView(fs, fd, size), BOUNDS)) {
-    const lines = isPartOfLine ? null : countSound(part);
-    if (lines === null || !isWanted()) return null;
+  /** @returns whether the copy is still smaller */
+  const add = async (part: Buffer, lines: number): Promise<boolean> => {
     const member = await writeMember(codec, part, { linesAt, fileBytes: size, lines, linesBefore });
-    if (diskBytes(bytes + member.length) >= diskBytes(size)) return null;
+    if (diskBytes(bytes + member.length) >= diskBytes(size)) return false;
     await writeAll(fs, to, member, bytes);
     bytes += member.length;
     linesAt += part.length;
     linesBefore += lines;
+    return true;
+  };
+  for await (const { bytes: part, isPartOfLine } of partsOf(plainView(fs, fd, size), BOUNDS)) {
+    const lines = isPartOfLine ? null : countSound(part);
+    if (lines === null || !isWanted()) return null;
+    if (!(await add(part, lines))) return null;
   }
-  return linesAt === size ? bytes : null;
+  return linesAt === size && (await add(Buffer.alloc(0), 0)) ? bytes : null;
 }

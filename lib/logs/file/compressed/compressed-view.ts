@@ -1,3 +1,4 @@
+import { checkedText } from '../checksum.js';
 import { readAt } from '../file-system.js';
 import type { FileSystem } from '../file-system.js';
 import type { FileView } from '../file-view.js';
@@ -56,11 +57,11 @@ export class CompressedView implements FileView {
     const { foreignMax } = options;
     const index = options.index ?? (await readIndex(codec, read, size));
     if (index !== null) return new CompressedView(codec, read, index, options);
-    if (size > foreignMax) throw tooLarge(size);
+    if (size > foreignMax || !codec.readsForeign) throw unreadable(codec, size);
     const file = await read(0, size);
     const { lines, isDamaged } = await expanded(codec, file, foreignMax, true);
     if (isDamaged) await options.setAside(file, 0);
-    const all = isDamaged ? withLost(lines, linesIn(lines) + 1, null) : lines;
+    const all = isDamaged ? withLost(lines, 0, null) : lines;
     const section = {
       at: 0,
       bytes: size,
@@ -168,18 +169,57 @@ function isTooMuch(error: unknown): boolean {
   return error instanceof Error && 'code' in error && error.code === 'ERR_BUFFER_TOO_LARGE';
 }
 
+function unreadable(codec: Codec, bytes: number): Error {
+  return codec.isKnown ? tooLarge(bytes) : new NoZstd();
+}
+
 function tooLarge(bytes: number): Error {
   return new Error(
-    `its ${bytes} compressed bytes hold too much, and Forebay did not write them: decompress it by hand, or move it away`,
+    `its ${bytes} compressed bytes hold too much or are of a foreign form, as Forebay did not write them: decompress it by hand, or move it away`,
   );
 }
 
-/** Whole lines from the start of a damaged member, with lost lines in the place of the others. @param size of the result */
+/**
+ * What of a damaged member can be used, with lost lines in the place of the others.
+ *
+ * @param lines how many it had, and their `size`; `null`: nobody knows
+ */
 function withLost(read: Buffer<ArrayBuffer>, lines: number, size: number | null): Buffer<ArrayBuffer> {
   const whole = read.subarray(0, read.lastIndexOf(LINE_FEED) + 1);
-  const rest = size === null ? LOST_LINE_BYTES : size - whole.length;
-  if (rest <= 0) return whole;
-  return Buffer.concat([whole, lostLines(Math.max(1, lines - linesIn(whole)), rest)]);
+  if (size === null) return Buffer.concat([whole, lostLines(1, LOST_LINE_BYTES)]);
+  const isAll = read.length === size;
+  if (isAll && linesIn(read) === lines) return read;
+  // a line feed may be wrong: the lines before and after it have their numbers if they are counted from the ends
+  const before = soundStart(whole);
+  const after = isAll ? soundEnd(whole.subarray(before.bytes)) : NOTHING;
+  const number = Math.max(1, lines - before.lines - after.lines);
+  const lost = lostLines(number, Math.max(0, size - before.bytes - after.bytes));
+  return Buffer.concat([whole.subarray(0, before.bytes), lost, whole.subarray(whole.length - after.bytes)]);
+}
+
+const NOTHING = { bytes: 0, lines: 0 };
+
+/** The sound lines at the start of some lines. */
+function soundStart(lines: Buffer<ArrayBuffer>): { readonly bytes: number; readonly lines: number } {
+  let [bytes, count] = [0, 0];
+  for (let end = lines.indexOf(LINE_FEED); end !== -1; end = lines.indexOf(LINE_FEED, bytes)) {
+    if (checkedText(lines.subarray(bytes, end)) === null) break;
+    bytes = end + 1;
+    count++;
+  }
+  return { bytes, lines: count };
+}
+
+/** The sound lines at the end of some lines. */
+function soundEnd(lines: Buffer<ArrayBuffer>): { readonly bytes: number; readonly lines: number } {
+  let [start, count] = [lines.length, 0];
+  while (start > 0) {
+    const next = start < 2 ? 0 : lines.lastIndexOf(LINE_FEED, start - 2) + 1;
+    if (checkedText(lines.subarray(next, start - 1)) === null) break;
+    start = next;
+    count++;
+  }
+  return { bytes: lines.length - start, lines: count };
 }
 
 /** This number of lines, of this size together, without anything in them. */

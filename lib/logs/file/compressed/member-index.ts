@@ -68,15 +68,17 @@ export async function readIndex(codec: Codec, read: ReadBytes, size: number): Pr
     if (member.linesAt > linesAt || lostAt !== null) addLost(at, member.linesBefore - lines);
     // of the last one, the end may be missing
     const bytes = Math.min(member.bytes, size - at);
-    add({ at, bytes, viewBytes: member.lineBytes, lines: member.lines, isLost: false });
+    // the last one has no lines: it says how many there are
+    if (member.lineBytes > 0)
+      add({ at, bytes, viewBytes: member.lineBytes, lines: member.lines, isLost: false });
     linesAt = member.linesAt + member.lineBytes;
     lines = member.linesBefore + member.lines;
     ({ fileBytes } = member);
     at += bytes;
   }
   if (!sections.some(({ isLost }) => !isLost)) return null;
-  // how many lines its end had, nobody knows
-  if (lostAt !== null || linesAt < fileBytes) addLost(size, 1);
+  // without its last member, nobody knows how many lines its end had
+  if (linesAt < fileBytes) addLost(size, 1);
   return { ending: codec.ending, sections, viewBytes };
 }
 

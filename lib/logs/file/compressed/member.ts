@@ -1,7 +1,8 @@
 /**
  * A compressed batch file is a row of members, each of whole lines: gzip members, or frames of zstd. Readers of these formats
  * (`zcat`, `zstdcat`) take them for one file. Each member has a head with 32 bytes of Forebay's own, in a field that they pass
- * over, so that a member is found without those before it, and damage costs one member at most:
+ * over, so that a member is found without those before it, and damage costs one member at most. The last member has no lines:
+ * it says how many there are in the others.
  *
  *     size of the member, its head included   4 bytes
  *     size of its lines                       4
@@ -15,13 +16,13 @@
  * starts with `FB`.
  */
 import { crc32 } from 'node:zlib';
+import { DATA_BYTES } from './codec.js';
 import type { Codec } from './codec.js';
 
 /** Lines of at most this size share a member; it is also about what compressing holds in memory. */
 export const MEMBER_BYTES = 256 * 1024;
 /** A line that is longer is in a member by itself. A file with a line longer than this is not compressed. */
 export const MEMBER_BYTES_MAX = 16 * 1024 * 1024;
-const DATA_BYTES = 32;
 
 /** Where a member is in its file, and what it has. */
 export interface Member {

@@ -36,7 +36,7 @@ export function showPipeline(snapshot: Snapshot, { bottleneck, level }: Verdict)
   const { door: at, sink: to, events } = snapshot;
   const flows = [at.inPerSecond > 0, at.inPerSecond > 0, to.outPerSecond > 0];
   for (const [index, pipe] of [...document.querySelectorAll('.pipe')].entries()) {
-    const isCut = index === 2 && to.breaker !== 'closed';
+    const isCut = index === 2 && (to.breaker !== 'closed' || to.paused !== null);
     pipe.className = `pipe${flows[index] === true ? ' flows' : ''}${isCut ? ' cut' : ''}`;
   }
   const { accepted, delivered, deadLettered, quarantined, pending, duplicates } = events;
@@ -104,6 +104,14 @@ function disk({ disk: at, events }: Snapshot): Stage {
       ...(at.roomSeconds === null ? [] : [{ name: 'room for', value: duration(at.roomSeconds) }]),
       { name: 'oldest', value: at.oldestSeconds === 0 ? NOTHING.value : duration(at.oldestSeconds) },
       ...replicas(at.replicas),
+      ...(at.retained === null
+        ? []
+        : [
+            {
+              name: 'retained',
+              value: `${plain(bytes(at.retained.bytes))}, ${duration(at.retained.oldestSeconds)} back`,
+            },
+          ]),
       ...(at.replicas === null
         ? [{ name: 'disk free', value: at.freeBytes === null ? NOTHING.value : plain(bytes(at.freeBytes)) }]
         : []),
@@ -125,10 +133,12 @@ function replicas(at: Snapshot['disk']['replicas']): Stage['rows'] {
 
 function sink({ sink: at, events: { deadLettered } }: Snapshot): Stage {
   const level: Level = at.breaker !== 'closed' ? 'trouble' : at.failuresInARow > 0 ? 'attention' : 'well';
+  const isPaused = at.paused !== null;
   return {
     big: { value: rate(at.outPerSecond), unit: 'events/s out' },
     rows: [
       { name: 'kind', value: at.keepsNothing ? `${at.kind}, keeps nothing` : at.kind },
+      ...(isPaused ? [{ name: 'delivery', value: 'paused', level: 'attention' as const }] : []),
       { name: 'breaker', value: at.breaker, level },
       ...(at.nextAttemptSeconds === null
         ? []
@@ -142,7 +152,7 @@ function sink({ sink: at, events: { deadLettered } }: Snapshot): Stage {
       { name: 'failed attempts', value: count(at.failedAttempts) },
       ...(deadLettered > 0 ? [{ name: 'dead letters', value: count(deadLettered) }] : []),
     ],
-    level,
+    level: isPaused && level === 'well' ? 'attention' : level,
   };
 }
 

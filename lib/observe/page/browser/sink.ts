@@ -1,12 +1,13 @@
 import type { Snapshot } from '../messages.js';
 import { byId, setText } from './dom.js';
 import { duration, plural } from './format.js';
+import { pauseWords } from './pause-words.js';
 
 /** The breaker and the last error, in words. */
 export function showSink({ sink }: Snapshot): void {
   const { kind, target, keepsNothing, failuresInARow, lastError } = sink;
   setText(byId('sink-name'), [kind, target, keepsNothing ? 'keeps nothing' : ''].filter(Boolean).join(' · '));
-  setText(byId('breaker'), breakerWords(sink));
+  setText(byId('breaker'), sink.paused === null ? breakerWords(sink) : pauseWords(sink.paused));
   const isNow = failuresInARow > 0;
   setText(
     byId('error-when'),

@@ -1,5 +1,6 @@
 import type { Snapshot } from '../messages.js';
 import { bytes, duration, milliseconds, plain, plural, rate, whole } from './format.js';
+import { pauseWords } from './pause-words.js';
 import { sourceWords } from './source-words.js';
 
 export type Level = 'well' | 'attention' | 'trouble';
@@ -90,7 +91,7 @@ function trouble(snapshot: Snapshot): Verdict | null {
       `--backlog-max ${larger}`,
     );
   }
-  if (sink.breaker !== 'closed') {
+  if (sink.breaker !== 'closed' && sink.paused === null) {
     const mend = sink.misconfigured
       ? 'Nothing is delivered until a token, a right, a path or a table is corrected. '
       : '';
@@ -159,6 +160,11 @@ function attention(snapshot: Snapshot): Verdict | null {
       'disk',
       `df -h ${quoted(logDir)}`,
     );
+  }
+  if (sink.paused !== null) {
+    const waits = `Events are taken: ${waiting(events)} safely on disk, ${plain(bytes(disk.bytes))} of ${plain(bytes(disk.bytesMax))}.`;
+    const words = `${pauseWords(sink.paused)} ${waits}${roomWords(disk.roomSeconds)}`;
+    return say('Delivery is paused', words, 'sink', `${snapshot.tools.control} resume`);
   }
   if (sink.failuresInARow > 0) {
     return say(
@@ -248,6 +254,7 @@ function aside({ deadLetters: { batchesAside, isFull } }: Snapshot): string {
 
 /** How the sink does, in a sentence or two. */
 function sinkDoes({ sink, disk }: Snapshot): string {
+  if (sink.paused !== null) return pauseWords(sink.paused);
   if (sink.breaker === 'closed') return drains(disk.drainSeconds);
   const name = nameOf(sink);
   const since = sink.troubleSeconds === null ? '' : ` for ${duration(sink.troubleSeconds)}`;

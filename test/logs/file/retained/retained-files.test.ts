@@ -12,6 +12,7 @@ import {
   retainedName,
 } from '../../../../lib/logs/file/retained/retained-name.js';
 import { firstRetained } from '../../../../lib/logs/file/retained/retained-listing.js';
+import { health } from '../../../../lib/door/probes.js';
 import { SinkError } from '../../../../lib/seams/sink-error.js';
 import { clientsOf, openHttp } from '../../../helpers/http-door.js';
 import { batchFiles, leftName } from '../../../helpers/left-files.js';
@@ -73,6 +74,7 @@ void t.test(
       [],
     );
     await until(() => second.forebay.statistics()?.retained?.files === 2, 'the start counts them later');
+    t.match(health(second.forebay).body.log, { retained: { files: 2, bytes: 2 * 4096 } });
     t.match(second.forebay.statistics()?.retained, {
       bytes: 2 * 4096,
       deleted: { age: 0, size: 0, disk: 0 },

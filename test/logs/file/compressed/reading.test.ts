@@ -1,0 +1,285 @@
+import { execFileSync } from 'node:child_process';
+import { copyFileSync, existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import zlib, { gzipSync } from 'node:zlib';
+import t from 'tap';
+import type { Test } from 'tap';
+import { AppendLog } from '../../../../lib/logs/file/append-log.js';
+import { Reporter } from '../../../../lib/base/reporter.js';
+import { markedLine } from '../../../../lib/logs/file/checksum.js';
+import { ZSTD_NODE } from '../../../../lib/logs/file/compressed/codec.js';
+import { FILE_BOUNDS } from '../../../../lib/logs/file/large-file.js';
+import type { FileBounds } from '../../../../lib/logs/file/large-file.js';
+import type { Batch } from '../../../../lib/seams/batch.js';
+import { toolFileSystem } from '../../../../tools/log/tool-file-system.js';
+import { LOG_TOOL } from '../../../../tools/log/tool.js';
+import { compressed, membersOf, RUN, severalBatches } from '../../../helpers/compressed-files.js';
+import { leftName, memoryDir, readQuarantine } from '../../../helpers/left-files.js';
+import { eventText, idsOf, startForebay, until } from '../../../helpers/running-forebay.js';
+import { runHere } from '../../../helpers/tool-run.js';
+
+const NAME = leftName(1);
+/** Without it, `.zst` files cannot be made here. */
+const noZstd = zlib.zstdCompress === undefined ? `zstd needs Node.js ${ZSTD_NODE}` : false;
+
+interface Read {
+  readonly log: AppendLog;
+  readonly events: number;
+  /** By their keys. */
+  readonly batches: ReadonlyMap<string, Batch>;
+}
+
+async function read(t: Test, dir: string, fileBounds: FileBounds = FILE_BOUNDS): Promise<Read> {
+  const log = await AppendLog.open({ dir, fsync: 'never', reporter: new Reporter(), fileBounds });
+  t.teardown(() => log.close());
+  const pending = await log.list(null, 10);
+  t.equal(pending.length, 1, 'it is one batch file');
+  const [first] = pending;
+  if (first === undefined) throw new Error('no file');
+  const stored = await log.read(first);
+  const batches = new Map<string, Batch>();
+  for (let index = 0; index < Math.max(1, stored.pieces.length); index++) {
+    const batch = await stored.piece(index);
+    batches.set(batch.key, batch);
+  }
+  return { log, events: stored.events, batches };
+}
+
+const linesOf = ({ bytes }: Batch): string[] => bytes.toString().split('\n').slice(0, -1);
+const keysAndLines = ({ batches }: Read): unknown =>
+  [...batches].map(([key, batch]) => [key, batch.name, ...linesOf(batch)]);
+const allIds = ({ batches }: Read): string[] =>
+  [...batches.values()].flatMap((batch) => idsOf(linesOf(batch)));
+
+const FILES: Readonly<Record<string, string>> = {
+  'one batch': Array.from({ length: 300 }, (_, n) =>
+    markedLine(eventText(`e${n}`, 'x'.repeat(100)), n === 0 ? RUN : null),
+  ).join(''),
+  'several batches': severalBatches(30, 20, 100),
+  'several batches and members': severalBatches(40, 20, 1000),
+};
+const BOUNDS: Readonly<Record<string, FileBounds>> = {
+  whole: FILE_BOUNDS,
+  'in pieces': { wholeMax: 20_000, piece: 5000, lineMax: 10_000 },
+};
+
+for (const [what, lines] of Object.entries(FILES)) {
+  for (const [how, bounds] of Object.entries(BOUNDS)) {
+    void t.test(
+      `a compressed file of ${what}, read ${how}, has the batches and keys of the file that it was`,
+      async (t) => {
+        const [dir, plain] = [memoryDir(t), memoryDir(t)];
+        for (const each of [dir, plain]) writeFileSync(join(each, NAME), lines);
+        const path = await compressed(join(dir, NAME));
+        t.equal(execFileSync('gzip', ['-dc', path], { maxBuffer: 1e9 }).toString(), lines, 'zcat reads it');
+        if (what.includes('members')) t.ok(membersOf(path).length > 2);
+        t.same(keysAndLines(await read(t, dir, bounds)), keysAndLines(await read(t, plain, bounds)));
+      },
+    );
+  }
+}
+
+void t.test(
+  'damage in a compressed file costs what it meets: the rest is delivered, and its bytes are set aside',
+  async (t) => {
+    const lines = severalBatches(40, 20, 1000);
+    const all = idsOf(
+      lines
+        .split('\n')
+        .slice(0, -1)
+        .map((line) => line.replace(/\s*$/, '')),
+    );
+    const sound = memoryDir(t);
+    writeFileSync(join(sound, NAME), lines);
+    await compressed(join(sound, NAME));
+    const file = readFileSync(join(sound, `${NAME}.gz`));
+    const members = membersOf(join(sound, `${NAME}.gz`));
+    const keys = new Set((await read(t, sound)).batches.keys());
+    const places = members.flatMap(({ at, bytes }) => [
+      at,
+      at + 2,
+      at + 13,
+      at + 20,
+      at + 46,
+      at + 60,
+      at + (bytes >> 1),
+      at + bytes - 6,
+      at + bytes - 1,
+    ]);
+    for (const place of places) {
+      const dir = memoryDir(t);
+      const flipped = Buffer.from(file);
+      flipped[place] = (flipped[place] ?? 0) ^ 0x10;
+      writeFileSync(join(dir, `${NAME}.gz`), flipped);
+      const found = await read(t, dir);
+      const index = members.findLastIndex(({ at }) => at <= place);
+      const { at, bytes, lines: hit } = members[index] ?? { at: 0, bytes: 0, lines: 0 };
+      t.ok(found.events >= all.length - hit, `byte ${place}: at most a member is lost`);
+      t.equal(found.events + found.log.quarantined, all.length, `byte ${place}: the counts add up`);
+      const ids = allIds(found);
+      t.same(
+        ids,
+        all.filter((id) => ids.includes(id)),
+        `byte ${place}: in order, and each once`,
+      );
+      const isMet = found.events < all.length;
+      const aside = Buffer.concat([...readQuarantine(dir).values()]);
+      if (isMet)
+        t.ok(aside.includes(flipped.subarray(at, at + bytes)), `byte ${place}: the member is set aside`);
+      const own = [...found.batches].filter(([key]) => !keys.has(key));
+      const others = own.filter(([, batch]) => batch.events === 20);
+      t.same(others, [], `byte ${place}: whole batches keep their keys`);
+    }
+  },
+);
+
+void t.test('of a compressed file that someone has cut, what is left is delivered', async (t) => {
+  const lines = severalBatches(40, 20, 1000);
+  const sound = memoryDir(t);
+  writeFileSync(join(sound, NAME), lines);
+  const file = readFileSync(await compressed(join(sound, NAME)));
+  const members = membersOf(join(sound, `${NAME}.gz`));
+  for (const size of [1, 40, 1000, members[1]?.at ?? 0, (members[1]?.at ?? 0) + 20, file.length - 1]) {
+    const dir = memoryDir(t);
+    writeFileSync(join(dir, `${NAME}.gz`), file.subarray(0, size));
+    const found = await read(t, dir);
+    const whole = members
+      .filter(({ at, bytes }) => at + bytes <= size)
+      .reduce((sum, each) => sum + each.lines, 0);
+    t.ok(found.events >= whole, `${size} bytes: ${found.events} events, at least ${whole}`);
+    t.ok(found.events === 800 || found.log.quarantined > 0, `${size} bytes: it is damage`);
+  }
+});
+
+void t.test(
+  'a file that someone has compressed by hand is read; one that holds too much stays, and is named',
+  async (t) => {
+    const dir = memoryDir(t);
+    const lines = FILES['one batch'] ?? '';
+    writeFileSync(join(dir, `${NAME}.gz`), gzipSync(lines));
+    const bounds = { wholeMax: lines.length, piece: 5000, lineMax: 10_000 };
+    const plain = memoryDir(t);
+    writeFileSync(join(plain, NAME), lines);
+    t.same(keysAndLines(await read(t, dir, bounds)), keysAndLines(await read(t, plain, bounds)));
+    const large = memoryDir(t);
+    writeFileSync(join(large, `${NAME}.gz`), gzipSync(Buffer.alloc(100 * lines.length, 'x')));
+    await t.rejects(read(t, large, bounds), { message: /hold too much .* as Forebay did not write them/ });
+    t.same(
+      readdirSync(large).filter((name) => name.startsWith('batch')),
+      [`${NAME}.gz`],
+    );
+  },
+);
+
+void t.test(
+  'without zstd a .zst file stays, is named with what reads it, and holds up no other',
+  async (t) => {
+    if (noZstd === false) return t.end();
+    const dir = memoryDir(t);
+    writeFileSync(join(dir, `${leftName(1)}.zst`), Buffer.from('28b52ffd', 'hex'));
+    writeFileSync(join(dir, leftName(2)), markedLine(eventText('other')));
+    const { forebay, sink, said } = await startForebay(t, { logDir: dir, replayWaitMs: 1 });
+    await sink.received(1);
+    const isSaid = (): boolean => said.some(({ text }) => text.includes('cannot be read: others go first'));
+    await until(isSaid, 'it has left its place');
+    const line = said.find(({ text }) => text.includes('zstd'))?.text ?? '';
+    t.match(line, leftName(1));
+    t.match(line, ZSTD_NODE);
+    t.ok((forebay.statistics()?.deliveryFailures ?? 0) > 0);
+    await until(() => forebay.counts().pending === 0, 'the other is off the log');
+    t.match(forebay.counts(), { unreadBatches: 1, quarantined: 0 });
+    t.ok(existsSync(join(dir, `${leftName(1)}.zst`)));
+    t.notOk(existsSync(join(dir, 'quarantine')));
+    const { code, out } = await runHere(LOG_TOOL, ['ls', '--log-dir', dir]);
+    t.equal(code, 1);
+    t.match(out, ZSTD_NODE);
+  },
+);
+
+void t.test('with zstd a file is compressed and read as with gzip', { skip: noZstd }, async (t) => {
+  const lines = FILES['several batches and members'] ?? '';
+  const [dir, plain] = [memoryDir(t), memoryDir(t)];
+  for (const each of [dir, plain]) writeFileSync(join(each, NAME), lines);
+  const path = await compressed(join(dir, NAME), '.zst');
+  t.same(keysAndLines(await read(t, dir)), keysAndLines(await read(t, plain)));
+  const flipped = readFileSync(path);
+  const [first] = membersOf(path, '.zst');
+  flipped[100] = (flipped[100] ?? 0) ^ 0x10;
+  const damaged = memoryDir(t);
+  writeFileSync(join(damaged, `${NAME}.zst`), flipped);
+  const found = await read(t, damaged);
+  t.ok(found.events >= 800 - (first?.lines ?? 0) && found.events < 800);
+  t.equal(found.events + found.log.quarantined, 800);
+});
+
+void t.test(
+  'of a batch whose file is there twice one counts, and both are gone with the batch',
+  async (t) => {
+    const lines = FILES['several batches'] ?? '';
+    const both = async (): Promise<{ dir: string; path: string }> => {
+      const dir = memoryDir(t);
+      const path = join(dir, NAME);
+      writeFileSync(path, lines);
+      copyFileSync(path, `${path}.kept`);
+      await compressed(path);
+      copyFileSync(`${path}.kept`, path);
+      rmSync(`${path}.kept`);
+      return { dir, path };
+    };
+    await t.test('the one as it was appended, if it is sound: the other goes at once', async (t) => {
+      const { dir, path } = await both();
+      const { log } = await read(t, dir);
+      t.notOk(existsSync(`${path}.gz`));
+      t.match(log, { leftoverBatches: 1, pendingEvents: 600, quarantined: 0 });
+    });
+    await t.test('the compressed one, if the other is not sound', async (t) => {
+      const { dir, path } = await both();
+      writeFileSync(path, '');
+      const { forebay, sink } = await startForebay(t, { logDir: dir, replayWaitMs: 600_000 });
+      t.equal(sink.lines.length, 600);
+      t.match(forebay.counts(), { accepted: 600, delivered: 600, quarantined: 0, pending: 0 });
+      t.equal(forebay.statistics()?.pendingBytes, 0);
+      t.notOk(existsSync(path) || existsSync(`${path}.gz`), 'both are gone');
+    });
+    await t.test('if neither is, the compressed one is set aside byte for byte', async (t) => {
+      const { dir, path } = await both();
+      const file = readFileSync(`${path}.gz`);
+      file[file.length >> 1] = (file[file.length >> 1] ?? 0) ^ 1;
+      writeFileSync(`${path}.gz`, file);
+      writeFileSync(path, lines.replace('e7', 'e_'));
+      const { log } = await read(t, dir);
+      t.equal(log.quarantined, 1);
+      t.same(readQuarantine(dir).get(`${NAME}.gz`), file);
+      t.notOk(existsSync(`${path}.gz`));
+    });
+  },
+);
+
+void t.test('the log tool reads compressed files, and says what is wrong in them', async (t) => {
+  const dir = memoryDir(t);
+  const lines = severalBatches(40, 20, 1000);
+  writeFileSync(join(dir, NAME), lines);
+  const path = await compressed(join(dir, NAME));
+  const tool = async (...argv: string[]) =>
+    runHere(LOG_TOOL, [...argv, '--log-dir', dir], { fs: toolFileSystem });
+  const ls = await tool('ls', '--json');
+  const row = JSON.parse(ls.out.split('\n')[0] ?? '') as object;
+  t.match(row, { name: NAME, events: 800, batches: 40, compressed: '.gz', lineBytes: lines.length });
+  t.match((await tool('ls')).out, /\.gz, \d+ bytes of lines, 40 batches/);
+  const texts = lines
+    .split('\n')
+    .map((line) => line.replace(/\s*$/, ''))
+    .join('\n');
+  t.equal((await tool('cat')).out, texts);
+  t.equal((await tool('cat', `${NAME}#21-40`)).out, `${texts.split('\n').slice(20, 40).join('\n')}\n`);
+  t.equal((await tool('cat', '--raw', NAME)).out, lines);
+  t.match(await tool('verify'), { code: 0, out: /800 sound events, .*all are sound/ });
+  const file = readFileSync(path);
+  const [, second] = membersOf(path);
+  file.fill(0, (second?.at ?? 0) + 60, (second?.at ?? 0) + 70);
+  writeFileSync(path, file);
+  const verify = await tool('verify');
+  t.equal(verify.code, 1);
+  t.match(verify.out, /lost with damaged compressed bytes/);
+  t.notOk(existsSync(join(dir, 'quarantine')), 'it changes nothing');
+});
