@@ -838,6 +838,7 @@ export const MUTANTS: readonly Mutant[] = [
     ],
     violates: new RegExp(`${NOT_STORED.source}|is stored twice`),
     worlds: ['ids'],
+    from: 200,
   },
   {
     name: 'forgets at a start that delivery is paused',
