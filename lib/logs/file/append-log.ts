@@ -26,7 +26,7 @@ import { CONTEXT_BYTES_MORE } from './context-mark.js';
 import { BLOCK_BYTES, diskBytes } from './disk-blocks.js';
 import { PROBE_FILE, probeDisk } from './disk-probe.js';
 import { DiskUsageReader } from './disk-usage.js';
-import type { Survey } from './directory-listing.js';
+import type { Survey } from './survey.js';
 import type { DirectoryLock } from './directory-lock.js';
 import { openDirectory } from './directory-opening.js';
 import { DirectorySync } from './directory-sync.js';
