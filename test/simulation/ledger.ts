@@ -288,9 +288,13 @@ export class Ledger {
     }
   }
 
-  /** Whether the sink has the event of a line. */
-  isTaken(line: string): boolean {
-    return this.#events.get(idOf(line) ?? '')?.taken === true;
+  /**
+   * Whether the sink has the event of a line. Of one that was damaged after its dead letter was kept, whoever comes next cannot
+   * know that: the letter may be all that is left of it, and stays.
+   */
+  isSeenAsTaken(line: string): boolean {
+    const event = this.#events.get(idOf(line) ?? '');
+    return event?.taken === true && event.damaged === null;
   }
 
   /** Someone has looked at these dead letters, and dropped them. */
