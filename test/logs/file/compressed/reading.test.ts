@@ -285,6 +285,13 @@ void t.test(
       t.notOk(existsSync(`${path}.gz`));
       t.match(log, { leftoverBatches: 1, pendingEvents: 600, quarantined: 0 });
     });
+    await t.test('the compressed one, if a power cut has taken the end of the other', async (t) => {
+      const { dir, path } = await both();
+      writeFileSync(path, lines.slice(0, lines.indexOf('\n', lines.length / 2) + 1));
+      const { log, events } = await read(t, dir);
+      t.equal(events, 600);
+      t.match(log, { leftoverBatches: 1, pendingEvents: 600, quarantined: 0 });
+    });
     await t.test('the compressed one, if the other is not sound', async (t) => {
       const { dir, path } = await both();
       writeFileSync(path, '');
