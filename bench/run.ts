@@ -17,6 +17,7 @@ import { rivals } from './rivals.js';
 import { single, SINGLE_CASES } from './single.js';
 import { sources } from './sources.js';
 import { start } from './start.js';
+import { startMillion } from './start-million.js';
 import { survivors } from './survivors.js';
 import { Workbench } from './workbench.js';
 import { workers } from './workers.js';
@@ -56,6 +57,7 @@ const CASES: ReadonlyMap<string, Case> = new Map<string, Case>([
   ['latency', async (bench, { rounds }) => latency(bench, rounds)],
   ['half-rate', async (bench, { rounds, seconds }) => halfRate(bench, rounds, seconds)],
   ['start', async (bench, { rounds }) => start(bench, rounds)],
+  ['start-million', async (bench, { rounds, events }) => startMillion(bench, rounds, events)],
   ['memory', async (bench, { seconds, events }) => memory(bench, seconds, events)],
   ['backlog-memory', async (bench) => backlogMemory(bench)],
 ]);

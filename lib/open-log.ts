@@ -43,8 +43,17 @@ export async function openAppendLog(
   const sources = checkSources(idRules);
   const windowMs = Math.max(...idRules.map((rule) => rule.windowMs));
   const ids = sources.length > 0 ? { sources, windowMs, idsMax: settings.idWindowMax } : null;
+  const retention = { ageMs: settings.retainMs, bytesMax: settings.retainBytesMax };
   const compressAfterMs = settings.logCompress === 'on' ? settings.logCompressAfterMs : null;
-  const bounds = { recentBytesMax, deadLettersBytesMax, fileEvents, fileBytes, ids, compressAfterMs };
+  const bounds = {
+    recentBytesMax,
+    deadLettersBytesMax,
+    fileEvents,
+    fileBytes,
+    ids,
+    retention,
+    compressAfterMs,
+  };
   return openForSink({ dir, fsync, reporter, ...bounds, ...(fs && { fs }) }, sink, discardBacklog);
 }
 

@@ -5,6 +5,7 @@ import type { Stages } from './core/stages.js';
 import type { Compression } from './seams/compression.js';
 import type { LogReplicas } from './seams/event-log.js';
 import type { Pause } from './seams/pause.js';
+import type { RetainedUsage } from './seams/retention.js';
 
 /** The counts of the pipeline, as of now. Times are in seconds, sizes in bytes. */
 export interface Statistics {
@@ -46,6 +47,8 @@ export interface Statistics {
   readonly paused: Pause | null;
   /** The state of a replicated log, as of its last look; `null` if the log is not replicated, or nobody has answered. */
   readonly replicas: LogReplicas | null;
+  /** What the log keeps of settled batches; `null`: it keeps none. */
+  readonly retained: RetainedUsage | null;
   /** Attempts to append to it after which it was unknown for a while whether the events are in it. */
   readonly doubtful: number;
 }
@@ -105,6 +108,7 @@ export function statistics(stages: Counting, ackSeconds: Histogram, paused: Paus
     sink: delivery.sinkState,
     paused,
     replicas: log.replicas ?? null,
+    retained: log.retained ?? null,
     doubtful: log.doubtful ?? 0,
   };
 }

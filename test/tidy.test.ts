@@ -119,7 +119,17 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     'traces',
   ],
   'tools/producer': ['base', 'settings'],
-  'tools/log': ['base', 'event', 'logs/file', 'logs/jetstream', 'settings'],
+  // replay delivers to a sink without a server
+  'tools/log': [
+    'base',
+    'event',
+    'forebay.ts',
+    'logs/file',
+    'logs/jetstream',
+    'seams',
+    'settings',
+    'sinks/registry.ts',
+  ],
   'tools/control': ['base', 'logs/file', 'settings', 'tools/log'],
   'tools/keys': ['base', 'keys', 'logs/file', 'seams', 'settings', 'tools/log'],
   'tools/dead-letters': ['base', 'logs/file', 'logs/jetstream', 'seams', 'settings', 'tools/log'],

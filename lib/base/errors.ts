@@ -120,6 +120,16 @@ export const ERRORS = {
   ID_WINDOW_FAILED: { status: null, retry: true, message: 'The id window cannot be written or read' },
   ID_WINDOW_DAMAGED: { status: null, retry: false, message: 'A file of the id window is damaged' },
   ID_WINDOW_SHORT: { status: null, retry: false, message: 'Ids are kept for less than --id-window' },
+  RETENTION_FAILED: {
+    status: null,
+    retry: true,
+    message: 'A delivered batch could not be kept, or one that was kept could not be deleted',
+  },
+  RETENTION_SHORT: {
+    status: null,
+    retry: false,
+    message: 'The disk has no room: retained files went before their time',
+  },
   FOREIGN_FILE: { status: null, retry: false, message: 'There is a foreign file in the log directory' },
   DEAD_LETTERS: { status: null, retry: false, message: 'There are dead letters' },
   DEAD_LETTERS_FULL: { status: null, retry: true, message: 'The dead letters have reached their bound' },

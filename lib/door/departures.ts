@@ -6,6 +6,8 @@ import type { Opener } from './tls-door.js';
 
 /** How long a connection without a request is read before it is closed: one may be on its way, in milliseconds. */
 const IDLE_MS = 250;
+/** The same for one that has not sent anything yet: whoever connects has a request. */
+const FIRST_MS = 1000;
 const LOOK_MS = 10;
 /** Turns of the event loop without a new connection after which none waits: libuv accepts one a turn. */
 const QUIET_TURNS = 3;
@@ -108,9 +110,11 @@ export class Departures {
     while (waiting.size > 0 && performance.now() - startMs < waitMs) {
       await sleep(LOOK_MS);
       await turn(); // what has arrived is read first
-      const isOver = performance.now() - startMs >= IDLE_MS;
-      for (const connection of waiting)
+      const waitedMs = performance.now() - startMs;
+      for (const connection of waiting) {
+        const isOver = waitedMs >= (connection.bytesRead === 0 ? FIRST_MS : IDLE_MS);
         if (this.#isGone(connection, isOver, streams)) waiting.delete(connection);
+      }
     }
     for (const connection of waiting) connection.destroy();
   }

@@ -2,6 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { systemCode } from '../base/errors.js';
 import type { ErrorCode, ForebayError } from '../base/errors.js';
 import type { LogReplicas } from '../seams/event-log.js';
+import type { RetainedUsage } from '../seams/retention.js';
 import type { Forebay } from '../forebay.js';
 import { jsonAnswer, retryAfter } from '../seams/http-answer.js';
 import { pauseFacts } from '../seams/pause.js';
@@ -25,7 +26,12 @@ export interface ProbeAnswer {
 /** What `/health` says. */
 export interface HealthBody {
   readonly status: 'ok' | 'draining' | 'failed';
-  readonly log: { readonly writable: boolean; readonly reason?: string; readonly replicas?: LogReplicas };
+  readonly log: {
+    readonly writable: boolean;
+    readonly reason?: string;
+    readonly replicas?: LogReplicas;
+    readonly retained?: RetainedUsage;
+  };
   readonly events: ReturnType<Forebay['counts']>;
   readonly delivery: DeliveryFacts;
   readonly sink: ReturnType<Forebay['sinkState']>;
@@ -53,6 +59,7 @@ export function health(
   const failure = forebay.logFailure();
   const statistics = forebay.statistics();
   const replicas = statistics?.replicas ?? null;
+  const retained = statistics?.retained ?? null;
   const isFull = IS_FULL.includes(systemCode(failure?.cause));
   const isWell = forebay.healthy && (failure === null || isFull);
   const body: HealthBody = {
@@ -60,6 +67,7 @@ export function health(
     log: {
       ...(failure === null ? { writable: true } : { writable: false, reason: reasonOf(failure) }),
       ...(replicas !== null && { replicas }),
+      ...(retained !== null && retained.files !== null && retained.files > 0 && { retained }),
     },
     events: forebay.counts(),
     delivery: deliveryFacts(statistics?.paused ?? null, statistics?.drainSeconds ?? Infinity),

@@ -8,6 +8,7 @@ import type { Compression } from './compression.js';
 import type { DeadLetterStore, LetterLook } from './dead-letters.js';
 import type { IdStore } from './id-store.js';
 import type { PauseStore } from './pause.js';
+import type { RetainedUsage } from './retention.js';
 
 /** The events of a request on their way to the log, as one chunk of the queue. */
 export interface QueuedEvents {
@@ -138,6 +139,8 @@ export interface EventLog extends LogUsage {
   readonly doubtful?: number;
   /** Keeps the ids of sources with a window; `null`: none has one. A log that never keeps ids has none. */
   readonly ids?: IdStore | null;
+  /** What it keeps of settled batches. A log that keeps none has none. */
+  readonly retained?: RetainedUsage;
   /** Compresses what waits. A log that does not has none, or `null`. */
   readonly compression?: Compression | null;
   /** Keeps the pause of delivery. Without it a pause ends with the process. */

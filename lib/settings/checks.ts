@@ -46,6 +46,26 @@ export function spanMs(given: string): number {
   return parts === null ? NaN : Number(parts[1]) * TIME_UNITS[(parts[2] ?? 'ms') as keyof typeof TIME_UNITS];
 }
 
+/** A moment, and how it was given. */
+export interface Moment {
+  readonly text: string;
+  /** In milliseconds since 1970. */
+  readonly ms: number;
+}
+
+const MOMENT = /^\d{4}-\d\d-\d\d(?:T\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|[+-]\d\d:\d\d))?$/;
+
+/** A date and time with its zone, a date (its start in UTC), or a span of time before now: `2h`. */
+export const moment: Check<Moment> = (given) => {
+  const said = String(given);
+  const span = /^-?(\d+[a-z]+)$/.exec(said)?.[1] ?? '';
+  const ms = MOMENT.test(said) ? Date.parse(said) : Date.now() - spanMs(span);
+  if (!Number.isNaN(ms)) return { text: said, ms };
+  throw new CheckError(
+    'must be a time like 2026-11-01T08:00:00Z, a date like 2026-11-01, or 2h for 2 hours ago',
+  );
+};
+
 const ID_WINDOW_DAYS_MAX = 366;
 
 /** A window for ids; 0: none. It may be longer than a timer. */
@@ -55,6 +75,15 @@ export const idWindow: Check<number> = (given) => {
   throw new CheckError(
     `must be a time like 30min, 24h or 7d, from 1s to ${ID_WINDOW_DAYS_MAX}d, or 0 for none`,
   );
+};
+
+const RETENTION_DAYS_MAX = 3660;
+
+/** How long something is kept. It may be longer than a timer. */
+export const retention: Check<number> = (given) => {
+  const ms = spanMs(String(given));
+  if (ms >= 1000 && ms <= RETENTION_DAYS_MAX * 86_400_000) return ms;
+  throw new CheckError(`must be a time like 30min, 24h or 7d, from 1s to ${RETENTION_DAYS_MAX}d`);
 };
 
 const UNITS = { B: 1, KiB: 2 ** 10, MiB: 2 ** 20, GiB: 2 ** 30 } as const;

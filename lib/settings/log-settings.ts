@@ -118,16 +118,23 @@ export function checkLogSettings(
     readonly sinkConcurrency: number;
     readonly workers: number;
     readonly deliverAllMs: number;
+    readonly retainMs: number | null;
+    readonly retainBytesMax: number | null;
   },
 ): void {
   checkLogPlace(settings);
   const { log, logOrder, sinkConcurrency, workers, deliverAllMs } = settings;
+  const { retainMs, retainBytesMax } = settings;
   if (log !== 'jetstream') {
     if (logOrder) throw invalid('--log-order needs --log jetstream: files are delivered in their order');
     return;
   }
   if (workers > 1) throw invalid('--log jetstream needs --workers 1: start more instances instead');
   if (logOrder && sinkConcurrency > 1) throw invalid('--log-order needs --sink-concurrency 1');
+  if (retainMs !== null || retainBytesMax !== null)
+    throw invalid(
+      `--${retainMs === null ? 'retain-max' : 'retain'} needs --log file: what is delivered leaves a stream`,
+    );
   if (deliverAllMs > 0)
     throw invalid('--deliver-all needs --log file: other instances deliver what is in a stream');
 }

@@ -7,6 +7,7 @@ import {
   oneOf,
   onOff,
   optional,
+  retention,
   share,
   wholeNumber,
 } from './checks.js';
@@ -103,7 +104,7 @@ export const PIPELINE_SETTINGS = {
     flag: 'log-compress',
     initial: 'on',
     unit: 'on|off',
-    help: 'compress files in the log directory that wait for the sink: --backlog-max counts what they take then',
+    help: 'compress files in the log directory that wait for the sink: --backlog-max counts what they take then; servers of a stream compress what they keep',
     check: oneOf('on', 'off'),
   },
   logCompressAfterMs: {
@@ -154,6 +155,20 @@ export const PIPELINE_SETTINGS = {
     unit: 'BYTES',
     help: 'events that the sink refused; beyond it refused batches wait on disk',
     check: bytes(1024),
+  },
+  retainMs: {
+    flag: 'retain',
+    initial: null,
+    unit: 'TIME',
+    help: 'how long delivered batches are kept, compressed, so that they can be sent again (forebay-log replay); without: not at all',
+    check: optional(retention),
+  },
+  retainBytesMax: {
+    flag: 'retain-max',
+    initial: null,
+    unit: 'BYTES',
+    help: 'what they may take of the disk; beyond it the oldest go first. Alone: they are kept until then',
+    check: optional(bytes(1024)),
   },
   clientShare: {
     flag: 'client-share',

@@ -4,7 +4,7 @@ import t from 'tap';
 import type { Test } from 'tap';
 import { drop } from '../../tools/dead-letters/drop.js';
 import { LetterFiles } from '../../tools/dead-letters/letter-files.js';
-import { redrive } from '../../tools/dead-letters/redrive.js';
+import { doorForLetters, redrive } from '../../tools/dead-letters/redrive.js';
 import { find, Selection } from '../../tools/dead-letters/selection.js';
 import { toolFileSystem } from '../../tools/log/tool-file-system.js';
 import type { ToolFileSystem } from '../../tools/log/tool-file-system.js';
@@ -14,7 +14,8 @@ import { tempDir } from '../helpers/temp-dir.js';
 
 const NAME = leftName(1);
 const BOUNDS = { wholeMax: 1000, piece: 2000, lineMax: 10_000 };
-const ALL = new Selection(null, []);
+const NOTHING = { reason: null, from: null, to: null, batch: null, source: null, names: [] };
+const ALL = new Selection(NOTHING);
 
 /** A log directory with one file of dead letters. */
 function filled(
@@ -49,10 +50,10 @@ void t.test('a large file is sent again a part at a time; what is refused or not
     taken.push(...ids);
     return 202;
   });
-  const selection = new Selection('too old', []);
+  const selection = new Selection({ ...NOTHING, reason: 'too old' });
   const { events, names, failures } = await find(files, await files.names([]), selection);
   t.same([events, names, failures.length], [55, [NAME], 1], 'the file is named once');
-  const done = await redrive(files, names, selection.has, url);
+  const done = await redrive(files, names, selection.has, doorForLetters(url));
   const expected = [...letters.slice(0, 30), long, ...letters.slice(30)]
     .filter((each) => each.includes('too old'))
     .flatMap(idsIn)
@@ -85,7 +86,7 @@ void t.test('a line of spaces, of a redrive that was killed, is no letter and go
   t.same(ids, ['n1', 'n2']);
   t.match(failures, [/: line 5 cannot be read/]);
   const url = await frontDoor(t, (some) => (some.includes('n2') ? 400 : 202));
-  const done = await redrive(files, [NAME], ALL.has, url);
+  const done = await redrive(files, [NAME], ALL.has, doorForLetters(url));
   t.match(done.failures, [/\.taken, line 1: .* answered 400/], 'the line as it is then');
   t.equal(readFileSync(join(folder, `${NAME}.taken`), 'utf8'), `${letter(2)}\n`);
 });
@@ -93,7 +94,7 @@ void t.test('a line of spaces, of a redrive that was killed, is no letter and go
 void t.test('a large file is dropped from a part at a time', async (t) => {
   const letters = Array.from({ length: 60 }, (_each, n) => letter(n, n % 10 === 3 ? 'too new' : 'too old'));
   const { folder, files, largest } = filled(t, `${letters.join('')}{"half`);
-  const done = await drop(files, [NAME], new Selection('too old', []).has);
+  const done = await drop(files, [NAME], new Selection({ ...NOTHING, reason: 'too old' }).has);
   t.match(done, { counts: { events: 54, files: 1 }, failures: [] });
   const left = letters.filter((each) => each.includes('too new'));
   t.equal(readFileSync(join(folder, `${NAME}.taken`), 'utf8'), `${left.join('')}{"half`);
@@ -112,10 +113,15 @@ void t.test('without room for the letters that are left none is lost, and nothin
   Object.defineProperty(fs, 'write', { value: write });
   const files = new LetterFiles(fs, dir);
   const url = await frontDoor(t, (ids) => (ids.includes('n2') ? 400 : 202));
-  const done = await redrive(files, [NAME], ALL.has, url);
+  const done = await redrive(files, [NAME], ALL.has, doorForLetters(url));
   t.match(done, { counts: { events: 1 }, failures: [/answered 400/, /ENOSPC/] });
   t.same(readdirSync(folder), [`${NAME}.taken`]);
   t.same(idsIn(readFileSync(join(folder, `${NAME}.taken`), 'utf8')), ['n2']);
-  const again = await redrive(new LetterFiles(toolFileSystem, dir), [`${NAME}.taken`], ALL.has, url);
+  const again = await redrive(
+    new LetterFiles(toolFileSystem, dir),
+    [`${NAME}.taken`],
+    ALL.has,
+    doorForLetters(url),
+  );
   t.match(again.failures, [/, line 1: /]);
 });

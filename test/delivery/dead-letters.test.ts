@@ -1,5 +1,5 @@
 import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import type { Dir } from 'node:fs';
+import type { Dir, OpenDirOptions } from 'node:fs';
 import { join } from 'node:path';
 import { inspect } from 'node:util';
 import fc from 'fast-check';
@@ -253,9 +253,9 @@ void t.test(
     let looks = 0;
     const fs = Object.create(nodeFileSystem, {
       opendir: {
-        value: (path: string, done: (error: Error | null, handle: Dir) => void) => {
+        value: (path: string, options: OpenDirOptions, done: (error: Error | null, handle: Dir) => void) => {
           if (path.endsWith('dead-letters')) looks++;
-          nodeFileSystem.opendir(path, done);
+          nodeFileSystem.opendir(path, options, done);
         },
       },
     }) as FileSystem;

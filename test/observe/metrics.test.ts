@@ -1,6 +1,6 @@
 import { statfs } from 'node:fs/promises';
 import { writeFileSync } from 'node:fs';
-import type { Dir } from 'node:fs';
+import type { Dir, OpenDirOptions } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
@@ -76,10 +76,14 @@ type Listing = (goOn: () => void, fail: (error: Error) => void) => void;
 
 /** `node:fs`, where someone else decides when a directory is listed. */
 function listedBy(list: Listing): FileSystem {
-  const opendir = (path: string, done: (error: Error | null, dir: Dir) => void): void => {
+  const opendir = (
+    path: string,
+    options: OpenDirOptions,
+    done: (error: Error | null, dir: Dir) => void,
+  ): void => {
     list(
       () => {
-        (nodeFileSystem.opendir as typeof opendir)(path, done);
+        (nodeFileSystem.opendir as typeof opendir)(path, options, done);
       },
       (error) => setImmediate(done as (failure: Error) => void, error),
     );

@@ -56,6 +56,7 @@ const WELL: Snapshot = {
     freeBytes: 2 ** 36,
     sizeBytes: 2 ** 37,
     replicas: null,
+    retained: null,
     quarantineFiles: 0,
   },
   sink: {

@@ -18,6 +18,7 @@ import { post as rawPost } from '../helpers/raw-door.js';
 import { RawClient } from '../helpers/raw-client.js';
 import { addsUp, eventText, idsOf, startWith, until } from '../helpers/running-forebay.js';
 import type { RunningOptions } from '../helpers/running-forebay.js';
+import { stopClock } from '../helpers/stop-clock.js';
 
 tap.jobs = 1; // each test has a door of its own, and some wait for a Retry-After
 
@@ -45,15 +46,6 @@ interface Place<S extends Sink> {
     body: string,
     path?: string,
   ) => Promise<Answer>;
-}
-
-/** Stops the clock of rates: a busy machine would give clients time. @returns moves it on */
-function stopClock(t: Test): (ms: number) => void {
-  let nowMs = performance.now();
-  t.intercept(performance, 'now', { value: () => nowMs });
-  return (ms) => {
-    nowMs += ms;
-  };
 }
 
 /** A server that trusts the proxy on this machine. */

@@ -1,4 +1,5 @@
 import nodeFs, { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
+import type { OpenDirOptions } from 'node:fs';
 import { join } from 'node:path';
 import { setImmediate as turn } from 'node:timers/promises';
 import t from 'tap';
@@ -316,9 +317,9 @@ void t.test('a file that is made while the directory is read is not taken for a 
   let surveyed = false;
   const fs = Object.create(disk.fs, {
     opendir: {
-      value: (path: string, done: () => void) => {
-        if (surveyed && path === dir) read = () => nodeFs.opendir(path, done);
-        else nodeFs.opendir(path, done);
+      value: (path: string, options: OpenDirOptions, done: () => void) => {
+        if (surveyed && path === dir) read = () => nodeFs.opendir(path, options, done);
+        else nodeFs.opendir(path, options, done);
         surveyed = true;
       },
     },

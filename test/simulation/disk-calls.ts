@@ -37,6 +37,9 @@ export function phaseOf({
   const isBatch = /batch_[^/]*\.jsonl(\.gz)?$/.test(path) && !path.includes('/quarantine/');
   if (path.includes('/quarantine')) return 'setting damaged lines aside';
   if (path.includes('/id-window') && method !== 'close') return 'keeping ids';
+  if (path.includes('/retained') && method === 'unlink') return 'deleting a retained file';
+  if (path.includes('/retained') && !path.includes('.copy-') && method !== 'close' && method !== 'lstat')
+    return 'retaining a file';
   if (path.includes('/forebay.copy-') && method !== 'close' && method !== 'unlink') return 'compressing';
   switch (method) {
     case 'write':

@@ -80,6 +80,11 @@ export class Life {
     disk.heardFailedFlush = (path) => {
       if (path.includes('/id-window')) this.#mayForget('a flush failed');
     };
+    disk.heardReplaced = (from, to) => {
+      // a compressed copy of the same file is no other one
+      if (to.includes('/retained/') && !from.includes('.copy-'))
+        ledger.violated(`a file that was kept is overwritten: ${to}`);
+    };
     this.#forebay.broken.catch((error: unknown) => {
       this.#broken = String(error);
     });

@@ -46,6 +46,14 @@ function compressing(random: Random): RunSettings {
   };
 }
 
+/** Bounds of what is kept of delivered batches: small ones, so that they are met. */
+export function retaining(random: Random): RunSettings {
+  const bytesMax = random.pick([4096, 16_384, 65_536]);
+  return random.chance(0.5)
+    ? { retainMs: random.pick([1000, 5000, 3_600_000]) }
+    : { retainBytesMax: bytesMax, retainMs: 3_600_000 };
+}
+
 /** Settings that let everything out at the end of a run. */
 export function plainSettings(logDir: string, compresses: boolean): RunSettings {
   const ofCompression = compresses ? { logCompressAfterMs: 0 } : { logCompress: 'off' as const };

@@ -5,7 +5,7 @@ import type { Tally } from './tally.js';
 export type Node = SimulatedFile | SimulatedDirectory;
 
 /** Directories in the log directory. */
-const IN_LOG = new Set(['quarantine', 'dead-letters', 'id-window']);
+const IN_LOG = new Set(['quarantine', 'dead-letters', 'id-window', 'retained']);
 
 /** How many changes of each name a flush of the directory covers. */
 export type DirectorySync = ReadonlyMap<string, number>;

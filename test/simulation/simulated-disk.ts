@@ -50,6 +50,8 @@ export class SimulatedDisk {
   #isKilled = false;
   /** Hears the path of each flush that failed. */
   heardFailedFlush: (path: string) => void = () => undefined;
+  /** Hears of each file that another one takes the place of, at a path. */
+  heardReplaced: (from: string, to: string) => void = () => undefined;
 
   constructor(around: Surroundings, tree: DiskTree = new DiskTree()) {
     this.#around = around;
@@ -251,6 +253,7 @@ export class SimulatedDisk {
       const parent = this.tree.parent(from, 'rename');
       const node = parent.names.get(this.tree.nameOf(from));
       if (node === undefined) throw systemError('ENOENT', 'rename', from);
+      if (this.tree.find(to) !== null) this.heardReplaced(from, to);
       this.tree.parent(to, 'rename').set(this.tree.nameOf(to), node);
       parent.set(this.tree.nameOf(from), null);
       if (to.endsWith('.gz')) this.#around.tally.count('compression', 'files that were compressed');

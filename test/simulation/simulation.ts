@@ -15,12 +15,20 @@ import type { Moods } from './moody-sink.js';
 import { Pauses } from './pauses.js';
 import { moveDirectory, removeBatches, removeBatchesNowAndThen, removeLock } from './operator.js';
 import { Random } from './random.js';
-import { plainSettings, randomSettings } from './run-settings.js';
+import { plainSettings, randomSettings, retaining } from './run-settings.js';
 import type { RunSettings } from './run-settings.js';
 import { SimulatedDisk } from './simulated-disk.js';
 import type { DiskTree } from './disk-tree.js';
 import type { Surroundings } from './simulated-disk.js';
-import { batchesIn, isBatchFile, linesIn, readSurvivingLog, textsIn, together } from './surviving-log.js';
+import {
+  batchesIn,
+  isBatchFile,
+  linesIn,
+  readSurvivingLog,
+  retainedTexts,
+  textsIn,
+  together,
+} from './surviving-log.js';
 import type { SurvivingLog } from './surviving-log.js';
 import type { Tally } from './tally.js';
 import { Trace } from './trace.js';
@@ -80,6 +88,16 @@ const PHASES_OF_COMPRESSION = [
   'replacing a file',
   'deleting a file',
 ];
+const PHASES_OF_RETENTION = ['retaining a file', 'retaining a file', 'deleting a retained file'];
+/** In these worlds files go that were to be kept. */
+const SHORT: readonly Oddity[] = [
+  'small disk',
+  'full at the end',
+  'removed files',
+  'removed lock',
+  'moved directory',
+  'unreadable files',
+];
 const PHASES_OF_IDS = Array.from({ length: 6 }, () => 'keeping ids');
 /** How long everything may take to be delivered once nothing goes wrong any more. */
 const CATCH_UP_MS = 20 * 60_000;
@@ -96,6 +114,8 @@ export class Simulation {
   readonly #options: SeedOptions;
   readonly #logDir: string;
   readonly #sink: SinkMemory;
+  /** Draws what came last. */
+  readonly #last: Random;
   /** Whether ids are remembered, and how. */
   readonly #window: WindowSettings | null;
   #disk: SimulatedDisk;
@@ -113,6 +133,7 @@ export class Simulation {
     this.#disk = new SimulatedDisk(this.#around);
     const apart = new Random(options.seed ^ APART);
     const last = new Random(options.seed ^ LAST);
+    this.#last = last;
     const world = drawWorld(random, apart, last, options.oddities, options.only);
     this.#ledger.contexts.areSent = world.has('contexts');
     this.#window = world.has('ids') ? drawWindow(apart) : null;
@@ -151,7 +172,7 @@ export class Simulation {
 
   async #live(fsync: 'always' | 'never' | number): Promise<void> {
     const { random, tally, trace } = this.#around;
-    const settings = randomSettings(random, this.#logDir, fsync, this.#has('compression'));
+    const settings = this.#settings(fsync);
     trace.add(`=== a life begins: ${JSON.stringify(settings)}`);
     tally.count('starts', 'starts');
     this.#prepare(this.#disk);
@@ -184,6 +205,12 @@ export class Simulation {
       );
     }
     this.#end(life, fsync);
+  }
+
+  #settings(fsync: 'always' | 'never' | number): RunSettings {
+    const { random } = this.#around;
+    const settings = randomSettings(random, this.#logDir, fsync, this.#has('compression'));
+    return this.#has('retention') ? { ...settings, ...retaining(this.#last) } : settings;
   }
 
   /** A disk for one life, with what goes wrong on it. */
@@ -238,7 +265,7 @@ export class Simulation {
       if (life.phase !== 'running') return;
       tally.count('worlds', 'second starts on a directory whose lock was removed');
       removeLock(this.#around, this.#disk, this.#logDir);
-      const settings = randomSettings(random, this.#logDir, fsync, this.#has('compression'));
+      const settings = this.#settings(fsync);
       const second = this.#life(this.#disk, settings, moods, null);
       life.beside.push(second);
       second.start();
@@ -251,7 +278,7 @@ export class Simulation {
   #otherLife(fsync: 'always' | 'never' | number, moods: Moods): Life | null {
     if (this.#otherDisk === null) return null;
     this.#prepare(this.#otherDisk);
-    const settings = randomSettings(this.#around.random, this.#logDir, fsync, this.#has('compression'));
+    const settings = this.#settings(fsync);
     return this.#life(this.#otherDisk, settings, moods, null);
   }
 
@@ -274,7 +301,9 @@ export class Simulation {
     const steps = Math.floor(random.spread(2, 300)) + (isLong ? PHASE_STEPS_MAX * 4 : 0);
     if (random.chance(0.5)) return { steps, during: null };
     const ofIds = this.#window === null ? [] : PHASES_OF_IDS;
-    const phases = [...PHASES, ...ofIds, ...(this.#has('compression') ? PHASES_OF_COMPRESSION : [])];
+    const ofRetention = this.#has('retention') ? PHASES_OF_RETENTION : [];
+    const ofCompression = this.#has('compression') ? PHASES_OF_COMPRESSION : [];
+    const phases = [...PHASES, ...ofIds, ...ofCompression, ...ofRetention];
     return {
       steps: PHASE_STEPS_MAX * (this.#has('compression') ? 4 : 1),
       during: { phase: random.pick(phases), times: Math.floor(random.spread(1, 12)) },
@@ -368,7 +397,12 @@ export class Simulation {
       this.#ledger.isElsewhere(this.#movedTexts(), readSurvivingLog(this.#disk.tree, this.#logDir).texts);
     if (this.#pauses !== null && !this.#has('full at the end')) await this.#stopWhilePaused();
     const unread = this.#has('unreadable files') ? this.#makeUnreadable(disks) : new Set<string>();
-    const settings = plainSettings(this.#logDir, this.#has('compression'));
+    const isKept = this.#has('retention') && !SHORT.some((oddity) => this.#has(oddity));
+    // a line without a mark that fits is damaged, and may still be an event
+    const sound = [...this.#survivors().texts].filter((text) => text.endsWith('}'));
+    const waiting = isKept ? sound : [];
+    const ofRetention = this.#has('retention') ? { retainMs: 3_600_000 } : {};
+    const settings = { ...plainSettings(this.#logDir, this.#has('compression')), ...ofRetention };
     const other = this.#otherDisk && this.#life(this.#otherDisk, settings, WELL, null);
     const life = this.#life(this.#disk, settings, WELL, other);
     const lives = other === null ? [life] : [life, other];
@@ -444,6 +478,11 @@ export class Simulation {
     life.stop();
     await finish('stop() does not end', () => life.phase === 'stopped');
     this.#ledger.checkSurvivors(this.#survivors(), 'at the end');
+    const kept = this.#disks().map(({ tree }) => retainedTexts(tree, this.#logDir));
+    tally.count('checks', 'events that are kept after their delivery', waiting.length);
+    for (const text of waiting)
+      if (!kept.some((texts) => texts.has(text)))
+        this.#ledger.violated(`${text} was delivered at the end, and is not kept`);
     this.#checkIds();
     tally.count('checks', 'runs that ended with everything delivered and no file left');
   }

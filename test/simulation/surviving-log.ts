@@ -16,6 +16,7 @@ const RUN_MARK = ` ?[ \\t]{${RUN_MARK_BYTES}}`;
 const MARKS = new RegExp(`(?<=\\})${ID_MARK}${CONTEXT_MARK}(?:${RUN_MARK})?$`);
 const MARKS_OF_START = new RegExp(`(?<=\\})${ID_MARK}${CONTEXT_MARK}${RUN_MARK}$`);
 const BATCH_NAME = /^batch_\d{8}_\d{6}_\d+\.jsonl(\.gz)?$/;
+const RETAINED_NAME = /^batch_\d{8}_\d{6}_\d+\.settled_\d{8}_\d{6}(_\d+)?\.jsonl(\.gz)?$/;
 
 /** What a log directory holds, read by the rules of docs/append-log.md and not by the code of lib/. */
 export interface SurvivingLog {
@@ -57,6 +58,12 @@ export function textsIn(tree: DiskTree, dir: string, names: readonly string[]): 
   return names
     .filter(isBatchFile)
     .flatMap((name) => validTexts(linesIn(name, files.get(name)?.content() ?? Buffer.alloc(0))));
+}
+
+/** The texts in the files that are kept after their delivery. */
+export function retainedTexts(tree: DiskTree, dir: string): Set<string> {
+  const files = [...tree.files(`${dir}/retained`)].filter(([name]) => RETAINED_NAME.test(name));
+  return new Set(files.flatMap(([name, file]) => validTexts(linesIn(name, file.content()))));
 }
 
 /** What several log directories hold together. Names of batches may be the same: nothing in them may be damaged. */

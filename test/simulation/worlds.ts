@@ -44,13 +44,15 @@ export const ODDITIES = [
   'pauses',
   /** Files that wait are compressed, soon. */
   'compression',
+  /** Delivered batches are kept for a while. */
+  'retention',
 ] as const;
 export type Oddity = (typeof ODDITIES)[number];
 
 /** Came later: drawn apart, so that the worlds of a seed are otherwise the same as before. */
 const LATER: readonly Oddity[] = ['ids', 'pauses'];
 /** Came after that. */
-const LATEST: readonly Oddity[] = ['contexts', 'compression'];
+const LATEST: readonly Oddity[] = ['contexts', 'compression', 'retention'];
 
 /** How likely a world has an oddity. */
 const SHARE = 0.2;

@@ -10,7 +10,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 import t from 'tap';
 import type { Test } from 'tap';
-import type { Batch } from '../../lib/seams/batch.js';
+import { Batch } from '../../lib/seams/batch.js';
 import { createForebay } from '../../lib/index.js';
 import type { Forebay, ForebayOptions } from '../../lib/index.js';
 import { SinkError } from '../../lib/seams/sink-error.js';
@@ -144,6 +144,19 @@ void t.test(
     t.equal(await server.query(`SELECT count(*) FROM ${name}`, database), '1');
   },
 );
+
+void t.test('a column says which rows a replay has written', { skip }, async (t) => {
+  const { sink, database } = await freshSink(t, '--sink-replay-column', 'is odd');
+  const { name, key, events, bytes } = batch(event('a'), event('b'), event('c'));
+  const contexts = [null, { traceparent: null, isReplay: true }, { traceparent: null, isReplay: false }];
+  await sink.deliver(new Batch({ name, key, events, bytes, contexts }), never);
+  await sink.deliver(batch(event('a'), event('d')), never);
+  t.equal(await server.query('SELECT id, "is odd" FROM events ORDER BY id', database), 'a|f\nb|t\nc|f\nd|f');
+  for (const column of ['data', 'a"b', 'x'.repeat(64)])
+    await t.rejects(openSink(['--sink', 'postgres', '--sink-replay-column', column]), {
+      code: 'SETTING_INVALID',
+    });
+});
 
 void t.test('a table that is there is used without the right to make one', { skip }, async (t) => {
   const { sink, database } = await freshSink(t);

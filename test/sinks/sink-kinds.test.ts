@@ -51,6 +51,7 @@ const EXAMPLES: Readonly<Record<string, string>> = {
   'sink-refuses': '404',
   'sink-postgres-url': 'postgres://host/database',
   'sink-table': 'others',
+  'sink-replay-column': 'replayed',
   'sink-ca': 'ca.pem',
   'sink-latency': '7',
   'sink-failure-rate': '0.5',

@@ -11,6 +11,7 @@ import {
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
+import { createServer as createHttpServer } from 'node:http';
 import { createServer as createTcpServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
 import { join, resolve } from 'node:path';
@@ -613,4 +614,63 @@ void t.test('without names, those of workers are meant as well', async (t) => {
   t.same(readdirSync(folder), ['.lock']);
   t.ok(existsSync(join(dir, 'worker-2/operations.jsonl')));
   t.match(await tool(dir, 'drop', '--yes'), { code: 0, out: /nothing to do/ });
+});
+
+void t.test('letters are found by time, batch and source, and by all of them together', async (t) => {
+  const { dir, folder } = filled(t);
+  writeFileSync(
+    join(folder, `${name(3)}.1-2`),
+    letter(`${name(3)}#1-2`, 5, 'd', 'too old').replace('"data"', '"source":"/shop","data"'),
+  );
+  const shown = async (...args: string[]): Promise<string[]> =>
+    [...(await tool(dir, 'show', ...args)).out.matchAll(/"event":\{"id":"(\w)"/g)].map(([, id = '']) => id);
+  t.same(await shown('--from', '2025-01-01T00:00:01Z'), ['b', 'c', 'd'], 'from this moment on');
+  t.same(await shown('--to', '2025-01-01T01:00:03+01:00'), ['a', 'c'], 'before this one');
+  t.same(await shown('--from', '2025-01-01T00:00:01Z', '--to', '2025-01-01T00:00:03Z'), ['c']);
+  t.same(await shown('--from', '1h'), []);
+  t.same(await shown('--to', '1h', '--batch', name(1)), ['a', 'b']);
+  t.same(await shown('--batch', name(3)), ['d'], 'a file of several batches');
+  t.same(await shown('--batch', `${name(3)}#1-2`), ['d'], 'and one of them');
+  t.same(await shown('--batch', `${name(3)}#1`), []);
+  t.same(await shown('--source', '/shop'), ['d']);
+  t.same(await shown('--source', '/shop', '--reason', 'too new'), []);
+  t.match(await tool(dir, 'ls', '--from', '2025-01-01T00:00:03Z', '--json'), {
+    out: /too new[^\n]*"letters":1[^\n]*\n[^\n]*too old[^\n]*"letters":1[^\n]*\n$/,
+  });
+  t.match(await tool(dir, 'drop', '--yes', '--to', '2025', '--batch', name(1)), {
+    code: 78,
+    err: /--to must be a time like/,
+  });
+  t.match(await tool(dir, 'drop', '--yes', '--to', '2025-01-01', '--batch', name(1)), {
+    code: 1,
+    err: /matches --to "2025-01-01" --batch "batch_20250101_000000_1.jsonl"; there are: too old \(3\)/,
+  });
+  t.match(await tool(dir, 'drop', '--yes', '--batch', name(1), '--from', '2025-01-01T00:00:03Z'), {
+    out: '1 event dropped\n',
+  });
+  t.same(idsIn(folder), ['a', 'c', 'd']);
+  const [begun] = readFileSync(join(dir, 'operations.jsonl'), 'utf8').split('\n');
+  t.match(JSON.parse(begun ?? ''), {
+    selection: { reason: null, from: '2025-01-01T00:00:03Z', batch: name(1), names: [] },
+  });
+});
+
+void t.test('redrive sends the key of a file', async (t) => {
+  const { dir } = filled(t);
+  const keyFile = join(tempDir(t), 'key');
+  const args = ['--key-file', keyFile, '--url', 'http://127.0.0.1:1/events'];
+  t.match(await tool(dir, 'redrive', ...args), { code: 78, err: /--key-file .* cannot be read: ENOENT/ });
+  writeFileSync(keyFile, 'two words\n');
+  t.match(await tool(dir, 'redrive', ...args), { code: 78, err: /must hold a key, and nothing else/ });
+  writeFileSync(keyFile, 'fbk_secret\n');
+  const keys: (string | undefined)[] = [];
+  const server = createHttpServer((req, res) => {
+    keys.push(req.headers.authorization);
+    req.resume().on('end', () => res.writeHead(202).end('{}'));
+  }).listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  t.teardown(() => server.close());
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/events`;
+  t.match(await tool(dir, 'redrive', '--key-file', keyFile, '--url', url), { code: 0 });
+  t.same(new Set(keys), new Set(['Bearer fbk_secret']));
 });

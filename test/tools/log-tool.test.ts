@@ -391,11 +391,11 @@ void t.test('wrong words are named with exit 78, wrong directories with exit 2',
   const dir = tempDir(t);
   writeFileSync(join(dir, 'file'), '');
   const cases: [string[], RegExp][] = [
-    [[], /Say what to do: one of ls, verify, cat \(--help/],
-    [['list'], /Unknown command list: it must be one of ls, verify, cat \(--help/],
+    [[], /Say what to do: one of ls, verify, cat, replay \(--help/],
+    [['list'], /Unknown command list: it must be one of ls, verify, cat, replay \(--help/],
     [['ls', '--jsn'], /Unknown flag --jsn/],
     [['ls', '--raw'], /--raw goes with cat, not with ls/],
-    [['cat', '--dry-run'], /--dry-run was removed: a start of the server sets damage aside/],
+    [['cat', '--dry-run'], /--dry-run goes with replay, not with cat/],
     [
       ['repair'],
       /^forebay-log: repair was removed: a start of the server sets damage aside in quarantine\/ and delivers/,

@@ -16,7 +16,7 @@ import { hostname, userInfo } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
 import type { Test } from 'tap';
-import { survey } from '../../lib/logs/file/directory-listing.js';
+import { survey } from '../../lib/logs/file/survey.js';
 import { nodeFileSystem } from '../../lib/logs/file/file-system.js';
 import { DEAD_LETTERS_TOOL } from '../../tools/dead-letters/tool.js';
 import { recorded } from '../../tools/log/operations.js';

@@ -4,7 +4,7 @@ import type { ExitCode } from '../log/exit-code.js';
 import type { Surroundings } from '../log/program.js';
 import { drop } from './drop.js';
 import type { LetterStore } from './letter-store.js';
-import { redrive } from './redrive.js';
+import { doorForLetters, redrive } from './redrive.js';
 import { find, noMatchText } from './selection.js';
 import type { Found, Selection } from './selection.js';
 
@@ -17,20 +17,25 @@ export interface Look extends Pick<Surroundings, 'output' | 'tell'> {
 }
 
 /** Finds the selected letters, records the operation, and does it. */
-export async function change(look: Look, what: 'drop' | 'redrive', url: URL): Promise<ExitCode> {
+export async function change(
+  look: Look,
+  what: 'drop' | 'redrive',
+  url: URL,
+  key: string | null,
+): Promise<ExitCode> {
   const { store, names, selection, output, tell } = look;
   const found = await find(store, names, selection);
   if (found.events === 0) return nothing(look, found, (line) => output.write(`${line}\n`));
   const operation = {
     what,
-    selection: { reason: selection.reason, names: selection.names },
+    selection: { reason: null, ...Object.fromEntries(selection.flags), names: selection.wanted.names },
     url: what === 'redrive' ? url : null,
     counts: { events: found.events, files: found.names.length },
   };
   const { counts, failures } = await store.recorded(operation, async () => {
     const done = await (what === 'drop'
       ? drop(store, found.names, selection.has)
-      : redrive(store, found.names, selection.has, url));
+      : redrive(store, found.names, selection.has, doorForLetters(url, key)));
     return { ...done, failures: [...found.failures, ...done.failures] };
   });
   const code = await exitCode(tell, failures);

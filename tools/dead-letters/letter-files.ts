@@ -8,6 +8,7 @@ import type { FileBounds } from '../../lib/logs/file/large-file.js';
 import { asError, ForebayError, systemCode } from '../../lib/base/errors.js';
 import { count } from '../../lib/base/words.js';
 import { recorded } from '../log/operations.js';
+import { refuseOtherUser } from '../log/other-user.js';
 import type { Done, Operation } from '../log/operations.js';
 import { flush, withFile } from '../log/tool-file-system.js';
 import type { ToolFileSystem } from '../log/tool-file-system.js';
@@ -242,18 +243,4 @@ export class LetterFiles implements LetterStore {
     });
     await flushDirectory(this.#fs, this.place);
   }
-}
-
-/**
- * Refuses to run as another user than the server's, for example root: the server could not use the files.
- *
- * @param path a path that belongs to the server's user
- * @throws ForebayError `LOG_DIR_UNUSABLE`
- */
-async function refuseOtherUser(fs: ToolFileSystem, path: string, command: string): Promise<void> {
-  const uid = (await statsOf(fs, path))?.uid ?? null;
-  const own = process.geteuid?.() ?? uid;
-  if (uid === null || own === uid) return;
-  const message = `${command} must run as the user that the server runs as, ${uid} (${path} is theirs), not as ${own}`;
-  throw new ForebayError('LOG_DIR_UNUSABLE', { message });
 }

@@ -1,27 +1,12 @@
-import { text as textOf } from 'node:stream/consumers';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { asError } from '../../lib/base/errors.js';
-import { post as request } from '../../lib/base/http-post.js';
+import { FrontDoor, keyHeader, nextBody, Unreachable } from '../log/front-door.js';
+import type { Outcome } from '../log/front-door.js';
 import type { Done } from '../log/operations.js';
-import { retryAfterMs } from '../../lib/base/retry-after.js';
-import { printable } from '../../lib/base/terminal-text.js';
 import { count } from '../../lib/base/words.js';
 import { LineNumbers } from './letter-lines.js';
 import type { Letter } from './letter-lines.js';
 import type { LetterStore } from './letter-store.js';
 
-/** A request holds at most this many bytes, besides its first event. */
-const BODY_BYTES_MAX = 2 ** 20;
-const BODY_EVENTS_MAX = 500;
-/** How long an answer may take, in milliseconds. */
-const ANSWER_MS = 300_000;
-/** A full server is asked at most this many times, each time after the wait that it names. */
-const TRIES_MAX = 20;
-/** The wait if the server names none, in milliseconds. */
-const RETRY_AFTER_MS = 1000;
-const RETRY_AFTER_MS_MAX = 60_000;
-/** Answers about the events of this request: the server may take others. */
-const REFUSALS: ReadonlySet<number> = new Set([400, 413, 422]);
 /** At most this many different answers are quoted for a file. */
 const ANSWERS_QUOTED_MAX = 5;
 
@@ -36,7 +21,7 @@ export async function redrive(
   store: LetterStore,
   names: readonly string[],
   isWanted: (letter: Letter) => boolean,
-  url: URL,
+  door: FrontDoor,
 ): Promise<Done & { readonly counts: { readonly events: number } }> {
   const failures: string[] = [];
   const changed = new Set<string>();
@@ -50,10 +35,10 @@ export async function redrive(
         let waiting = letters.filter(isWanted);
         for (let body = nextBody(waiting); body.length > 0; body = nextBody(waiting)) {
           waiting = waiting.slice(body.length);
-          const taken = new Set<Letter>();
-          const refused = new Map<Letter, string>();
+          const outcome: Outcome<Letter> = { taken: new Set(), refused: new Map(), duplicates: 0 };
+          const { taken, refused } = outcome;
           try {
-            await sendInParts(url, body, taken, refused);
+            await door.send(body, outcome);
           } finally {
             if (taken.size > 0) {
               events += taken.size;
@@ -82,46 +67,9 @@ export async function redrive(
 /** Their ids may be known: the server took them once. */
 const PASS = { 'forebay-id-window': 'pass' };
 
-/** Nothing answers, so other files would fail as well. */
-class Unreachable extends Error {}
-
-function nextBody(letters: readonly Letter[]): Letter[] {
-  const body: Letter[] = [];
-  let bytes = 0;
-  for (const letter of letters.slice(0, BODY_EVENTS_MAX)) {
-    if (body.length > 0 && bytes + letter.event.length > BODY_BYTES_MAX) break;
-    body.push(letter);
-    bytes += letter.event.length;
-  }
-  return body;
-}
-
-/**
- * Sends letters in one request, or in as few as the server takes.
- *
- * @param taken gets the letters that the server has taken
- * @param refused gets the letters that the server refuses, each with its answer in words
- */
-async function sendInParts(
-  url: URL,
-  body: readonly Letter[],
-  taken: Set<Letter>,
-  refused: Map<Letter, string>,
-): Promise<void> {
-  const parts = [body];
-  for (let part = parts.pop(); part !== undefined; part = parts.pop()) {
-    const [first, ...others] = part;
-    if (first === undefined) continue;
-    const refusal = await send(url, part);
-    if (refusal === null) {
-      for (const letter of part) taken.add(letter);
-    } else if (others.length === 0) {
-      refused.set(first, refusal);
-    } else {
-      const middle = part.length >> 1;
-      parts.push(part.slice(middle), part.slice(0, middle));
-    }
-  }
+/** The front door for dead letters. */
+export function doorForLetters(url: URL, key: string | null = null): FrontDoor {
+  return new FrontDoor({ url, headers: { ...PASS, ...keyHeader(key) } });
 }
 
 /** The letters of a file that the server refuses, grouped by answer. */
@@ -153,34 +101,5 @@ class Refusals {
     if (this.#others > 0)
       texts.push(`${path}: ${count(this.#others, `other ${this.#noun}`)} got other answers`);
     return texts;
-  }
-}
-
-/** @returns `null` if the letters were taken, or the answer in words if it is about them */
-async function send(url: URL, letters: readonly Letter[]): Promise<string | null> {
-  const body = Buffer.concat(letters.flatMap(({ event }) => [event, Buffer.from('\n')]));
-  for (let tries = 1; ; tries++) {
-    const { status, waitMs, text } = await post(url, body);
-    if (status === 202) return null;
-    const answer = `${url.origin}${url.pathname} answered ${status}: ${printable(text.slice(0, 300))}`;
-    if (REFUSALS.has(status)) return answer;
-    const isBusy = status === 429 || status === 503;
-    if (!isBusy || tries === TRIES_MAX) throw new Error(answer);
-    await sleep(waitMs);
-  }
-}
-
-async function post(url: URL, body: Buffer): Promise<{ status: number; waitMs: number; text: string }> {
-  try {
-    const headers = { 'content-type': 'application/x-ndjson', ...PASS };
-    const { answer, sent } = await request({ url, headers, body, signal: AbortSignal.timeout(ANSWER_MS) });
-    const waitMs = Math.min(RETRY_AFTER_MS_MAX, retryAfterMs(answer.headers) ?? RETRY_AFTER_MS);
-    const { statusCode: status = 0 } = answer;
-    const said = await textOf(answer);
-    if (status === 202) await sent;
-    return { status, waitMs, text: said };
-  } catch (error) {
-    const what = `${url.origin}${url.pathname} does not answer (${asError(error).message})`;
-    throw new Unreachable(`${what}: does a server run there?`, { cause: error });
   }
 }

@@ -1,5 +1,6 @@
 import { printable } from '../../lib/base/terminal-text.js';
 import { count } from '../../lib/base/words.js';
+import type { Moment } from '../../lib/settings/checks.js';
 import type { Letter } from './letter-lines.js';
 import type { LetterStore } from './letter-store.js';
 
@@ -11,23 +12,55 @@ const REASON_LENGTH_MAX = 100;
 /** A sink may give each event its own reason: at most this many are kept. */
 const REASONS_KEPT_MAX = 10_000;
 
+/** Which letters are meant; `null`: this does not matter. */
+export interface Wanted {
+  /** The reason contains this. */
+  readonly reason: string | null;
+  /** Refused at this moment or later, and before this one. */
+  readonly from: Moment | null;
+  readonly to: Moment | null;
+  /** The batch, or the file of several. */
+  readonly batch: string | null;
+  /** The `source` of the event, as CloudEvents have it. */
+  readonly source: string | null;
+  /** Groups that were requested by name; nothing: all. */
+  readonly names: readonly string[];
+}
+
 /** Selects dead letters. */
 export class Selection {
-  /** Only letters whose reason contains this; `null`: all. */
-  readonly reason: string | null;
-  /** What was requested by name; nothing: all. */
-  readonly names: readonly string[];
+  readonly wanted: Wanted;
 
-  constructor(reason: string | null, names: readonly string[]) {
-    this.reason = reason;
-    this.names = names;
+  constructor(wanted: Wanted) {
+    this.wanted = wanted;
   }
 
-  readonly has = (letter: Letter): boolean => this.reason === null || letter.reason.includes(this.reason);
+  readonly has = (letter: Letter): boolean => {
+    const { reason, from, to, batch, source } = this.wanted;
+    const timeMs = from === null && to === null ? 0 : Date.parse(letter.time);
+    return (
+      (reason === null || letter.reason.includes(reason)) &&
+      (from === null || timeMs >= from.ms) &&
+      (to === null || timeMs < to.ms) &&
+      (batch === null || letter.batch === batch || letter.batch.startsWith(`${batch}#`)) &&
+      (source === null || sourceOf(letter) === source)
+    );
+  };
 
   get isEverything(): boolean {
-    return this.reason === null && this.names.length === 0;
+    return this.wanted.names.length === 0 && this.flags.length === 0;
   }
+
+  /** The flags that select, as they were given. */
+  get flags(): readonly (readonly [name: string, text: string])[] {
+    const { reason, from, to, batch, source } = this.wanted;
+    const texts = { reason, from: from?.text ?? null, to: to?.text ?? null, batch, source };
+    return Object.entries(texts).flatMap(([name, text]) => (text === null ? [] : [[name, text] as const]));
+  }
+}
+
+function sourceOf({ event }: Letter): unknown {
+  return (JSON.parse(event.toString('utf8')) as { source?: unknown }).source;
 }
 
 /** The letters that a selection matches, before anything is done. */
@@ -65,8 +98,9 @@ export async function find(
 }
 
 /** Says that nothing is done, and which letters there are instead. */
-export function noMatchText({ reason }: Selection, { reasons }: Found, place: string): string {
-  const none = `No dead letter in ${place} matches${reason === null ? '' : ` --reason ${JSON.stringify(reason)}`}`;
+export function noMatchText({ flags }: Selection, { reasons }: Found, place: string): string {
+  const given = flags.map(([name, text]) => ` --${name} ${JSON.stringify(text)}`).join('');
+  const none = `No dead letter in ${place} matches${given}`;
   const rows = [...reasons].toSorted(([, a], [, b]) => b - a);
   const named = rows
     .slice(0, REASONS_NAMED_MAX)

@@ -1,7 +1,8 @@
 import { checkLogPlace } from '../../lib/settings/log-settings.js';
-import { httpUrl, onOff, optional, text } from '../../lib/settings/checks.js';
+import { moment, onOff, optional, text } from '../../lib/settings/checks.js';
 import { invalid } from '../../lib/settings/setting-error.js';
 import { EXIT } from '../log/exit-code.js';
+import { FRONT_DOOR_SETTINGS, readKey } from '../log/front-door.js';
 import type { ExitCode } from '../log/exit-code.js';
 import { countDeadLetters, workerDirectories } from '../log/log-directory.js';
 import { LOG_SETTINGS_OF_TOOLS, logVariables, withStreams } from '../log/log-place.js';
@@ -22,13 +23,29 @@ const SETTINGS = {
     help: 'only letters whose reason contains this',
     check: optional(text),
   },
-  url: {
-    flag: 'url',
-    initial: 'http://127.0.0.1:8081/events',
-    unit: 'URL',
-    help: 'redrive: where the server takes events',
-    check: httpUrl,
+  from: {
+    flag: 'from',
+    initial: null,
+    unit: 'TIME',
+    help: 'only letters that were refused at this time or later: 2026-11-01T08:00:00Z, 2026-11-01, or 2h for 2 hours ago',
+    check: optional(moment),
   },
+  to: { flag: 'to', initial: null, unit: 'TIME', help: 'and before this time', check: optional(moment) },
+  batch: {
+    flag: 'batch',
+    initial: null,
+    unit: 'NAME',
+    help: 'only letters of this batch, or file of several, as the log names it',
+    check: optional(text),
+  },
+  source: {
+    flag: 'source',
+    initial: null,
+    unit: 'TEXT',
+    help: 'only letters whose event has this source (a member of CloudEvents)',
+    check: optional(text),
+  },
+  ...FRONT_DOOR_SETTINGS,
   json: { flag: 'json', initial: false, unit: '', help: 'ls: one JSON object a line', check: onOff },
   yes: { flag: 'yes', initial: false, unit: '', help: 'drop: yes, these events are lost', check: onOff },
 } as const;
@@ -56,7 +73,8 @@ export const DEAD_LETTERS_TOOL: Tool<typeof SETTINGS, Command> = {
   },
   removed: {},
   about: 'looks at events that the sink refused, sends them again, or drops them.',
-  notes: `FILE is one of the names in dead-letters/; without, all are meant, those of workers (worker-1, …) too. --reason TEXT goes with each of them.
+  notes: `FILE is one of the names in dead-letters/; without, all are meant, those of workers (worker-1, …) too. --reason, --from, --to,
+--batch and --source go with each of them, and with each other.
 With --log jetstream it is 120 or 120.3: of a message of the stream, or of one of its events.
 All may run beside a server. An event leaves its file, or the stream, only after the server has stored it.
 Who redrives or drops what is written to operations.jsonl in the log directory; of a stream, nothing is written.
@@ -90,15 +108,17 @@ Exit code: 0 if all was done, 1 if nothing matched or something could not be rea
 };
 
 async function run(
-  { command, names: wanted, settings: { reason, url, json } }: Request<typeof SETTINGS, Command>,
-  { output, tell }: Surroundings,
+  { command, names: wanted, settings }: Request<typeof SETTINGS, Command>,
+  { fs, output, tell }: Surroundings,
   store: LetterStore,
 ): Promise<ExitCode> {
   const names = await store.names(wanted);
-  const look = { store, names, selection: new Selection(reason, wanted), output, tell };
+  const { url, json, keyFile } = settings;
+  const look = { store, names, selection: new Selection({ ...settings, names: wanted }), output, tell };
   if (command === 'ls') return exitCode(tell, await list(store, names, look.selection.has, json, output));
   if (command === 'show') return show(look);
-  const work = (): Promise<ExitCode> => change(look, command, url);
+  const key = await readKey(fs, keyFile);
+  const work = (): Promise<ExitCode> => change(look, command, url, key);
   // without files there may be no folder to lock
   return names.length === 0 ? work() : store.exclusively(command, work);
 }

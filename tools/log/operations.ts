@@ -24,10 +24,10 @@ const { O_RDWR, O_APPEND, O_CREAT, O_NOFOLLOW } = constants;
 
 /** A planned operation. */
 export interface Operation {
-  readonly what: 'redrive' | 'drop';
-  /** The request; a `null` reason and no names: everything. */
-  readonly selection: { readonly reason: string | null; readonly names: readonly string[] };
-  /** Where a redrive sends events. */
+  readonly what: 'redrive' | 'drop' | 'replay';
+  /** The request, by flag; what is `null` or empty was not given. */
+  readonly selection: Readonly<Record<string, string | readonly string[] | null>>;
+  /** Where a redrive or a replay sends events; `null`: nowhere, or to a sink. */
   readonly url: URL | null;
   readonly counts: Counts;
 }

@@ -1,4 +1,5 @@
 /** Shared by the tools with commands: how they read command lines, start and end. */
+import { isDeepStrictEqual } from 'node:util';
 import { calledAs } from '../../lib/base/called-as.js';
 import { asError } from '../../lib/base/errors.js';
 import { VERSION } from '../../lib/base/version.js';
@@ -116,7 +117,9 @@ export function readRequest<Table extends OptionTable, Name extends string>(
   refuseRemoved(tool.removed, words.slice(0, 1));
   const command = commandOf(tool.commands, word);
   for (const [other, { only }] of Object.entries<Command<string>>(tool.commands)) {
-    const given = only.find((key) => settings[key] !== table[key]?.initial);
+    const given = only.find(
+      (key) => !isDeepStrictEqual(settings[key], table[key]?.check(table[key].initial)),
+    );
     if (given !== undefined && other !== command)
       throw invalid(`--${table[given]?.flag} goes with ${other}, not with ${command}`);
   }

@@ -5,6 +5,9 @@ import { isBatchName } from '../../lib/logs/file/batch-name.js';
 import { ID_WINDOW, isSegmentName } from '../../lib/logs/file/ids/segment-name.js';
 import { QUARANTINE } from '../../lib/logs/file/aside/quarantine.js';
 import { onOff } from '../../lib/settings/checks.js';
+import { variableName } from '../../lib/settings/option-table.js';
+import type { OptionTable } from '../../lib/settings/option-table.js';
+import { SINK_SETTINGS } from '../../lib/sinks/registry.js';
 import { checkLogPlace } from '../../lib/settings/log-settings.js';
 import { invalid } from '../../lib/settings/setting-error.js';
 import type { ExitCode } from './exit-code.js';
@@ -14,6 +17,8 @@ import { workerDirectories } from './log-directory.js';
 import { print } from './print.js';
 import { LOG_SETTINGS_OF_TOOLS, logVariables, withStreams } from './log-place.js';
 import type { Request, Surroundings, Tool } from './program.js';
+import { checkReplay, replay } from './replay/run.js';
+import { REPLAY_SETTINGS, REPLAY_SINK_SETTINGS } from './replay/replay-settings.js';
 import { listStreams } from './stream/list-streams.js';
 import { isMessagesName, printStream } from './stream/print-stream.js';
 import { verifyStream } from './stream/verify-stream.js';
@@ -29,18 +34,30 @@ const SETTINGS = {
     help: 'cat: the bytes of the files as they are, with marks and damage',
     check: onOff,
   },
-} as const;
+  ...REPLAY_SETTINGS,
+  ...REPLAY_SINK_SETTINGS,
+} as const satisfies OptionTable;
+
+type Setting = keyof typeof SETTINGS;
+const OF_REPLAY = Object.keys({ ...REPLAY_SETTINGS, ...REPLAY_SINK_SETTINGS }) as Setting[];
+/** A sink may get its secrets from variables, as those of a server; which sink it is has to be said here. */
+const SINK_VARIABLES = Object.values(SINK_SETTINGS)
+  .map(({ flag }) => variableName(flag))
+  .filter((name) => name !== variableName(SINK_SETTINGS.sink.flag));
 
 const NO_REPAIR =
   'a start of the server sets damage aside in quarantine/ and delivers the rest; verify says before what is damaged';
 
-type Command = 'ls' | 'verify' | 'cat';
+type Command = 'ls' | 'verify' | 'cat' | 'replay';
 
-/** Inspects a log. Changes nothing. */
+/** Inspects a log, and sends again what it has kept. */
 export const LOG_TOOL: Tool<typeof SETTINGS, Command> = {
   name: 'log',
   settings: SETTINGS,
-  variables: logVariables,
+  variables: (argv) => [
+    ...logVariables(argv),
+    ...(argv.some((word) => /^--sink(?:=|$)/.test(word)) ? SINK_VARIABLES : []),
+  ],
   commands: {
     ls: {
       usage: ['ls [--json]', 'what is there, oldest first, and whether a server runs on it'],
@@ -62,24 +79,36 @@ export const LOG_TOOL: Tool<typeof SETTINGS, Command> = {
       only: ['raw'],
       takesNames: true,
     },
+    replay: {
+      usage: [
+        'replay --from TIME [--to TIME] --yes',
+        'sends the events that --retain has kept again: to a running server (--url),',
+        'or to the sink of one that does not run (--sink, with its settings)',
+      ],
+      only: OF_REPLAY,
+      takesNames: false,
+    },
   },
-  removed: { repair: NO_REPAIR, '--dry-run': NO_REPAIR },
-  about: 'looks into a log directory, or into the streams of --log jetstream.',
-  notes: `All change nothing, and may run beside a server. Without names, the directories of workers (worker-1, …) follow.
+  removed: { repair: NO_REPAIR },
+  about: 'looks into a log directory, or into the streams of --log jetstream, and sends again what was kept.',
+  notes: `All but replay change nothing, and may run beside a server. Without names, the directories of workers (worker-1, …) follow.
 With --log jetstream a NAME is events_120-163 (messages of the stream) or quarantine/120.
 Exit code: 0 if all is sound, 1 if something is damaged or cannot be read, 2 if nothing can be said,
 78 for a wrong flag or command.`,
-  check({ names, settings }) {
+  check({ command, names, settings }) {
     checkLogPlace(settings);
+    if (command === 'replay') checkReplay(settings);
     for (const name of names) {
       if (settings.log === 'jetstream') checkMessagesName(name);
       else checkName(name);
     }
   },
-  run: async (request, surroundings) =>
-    request.settings.log === 'jetstream'
+  run: async (request, surroundings) => {
+    if (request.command === 'replay') return replay(request.settings, surroundings);
+    return request.settings.log === 'jetstream'
       ? lookIntoStreams(request, surroundings)
-      : lookInto(request, surroundings),
+      : lookInto(request, surroundings);
+  },
 };
 
 type LogRequest = Request<typeof SETTINGS, Command>;

@@ -17,13 +17,14 @@ export function workerSettings(settings: ServerSettings, task: Task): ServerSett
   };
 }
 
+type DiskBounds = Pick<ServerSettings, 'backlogBytesMax' | 'deadLettersBytesMax' | 'retainBytesMax'>;
+
 /** What one of several log directories may take of the disk. */
-export function diskShare(
-  { backlogBytesMax, deadLettersBytesMax }: Pick<ServerSettings, 'backlogBytesMax' | 'deadLettersBytesMax'>,
-  workers: number,
-): Pick<ServerSettings, 'backlogBytesMax' | 'deadLettersBytesMax'> {
+export function diskShare(bounds: DiskBounds, workers: number): DiskBounds {
+  const { backlogBytesMax, deadLettersBytesMax, retainBytesMax } = bounds;
   return {
     backlogBytesMax: Math.floor(backlogBytesMax / workers),
     deadLettersBytesMax: Math.floor(deadLettersBytesMax / workers),
+    retainBytesMax: retainBytesMax === null ? null : Math.floor(retainBytesMax / workers),
   };
 }

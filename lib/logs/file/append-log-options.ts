@@ -1,6 +1,7 @@
 import type { Reporter } from '../../base/reporter.js';
 import type { Fsync } from './batch-file.js';
 import type { FileSystem } from './file-system.js';
+import type { Retention } from '../../seams/retention.js';
 import type { FileBounds } from './large-file.js';
 
 export interface KeptIds {
@@ -25,6 +26,8 @@ export interface AppendLogOptions {
   readonly fileEvents?: number;
   readonly fileBytes?: number;
   readonly fileBounds?: FileBounds;
+  /** How long settled files are kept; not at all by default. */
+  readonly retention?: Retention;
   /** Sources whose ids are kept; none by default. */
   readonly ids?: KeptIds | null;
   /** How long a batch waits before its file is compressed, in milliseconds; `null`: none is. Default: `null`. */

@@ -7,29 +7,26 @@
  */
 import { join, sep } from 'node:path';
 import type { Readable } from 'node:stream';
-import type { Batch, PendingBatch, SettledBatch } from '../../seams/batch.js';
-import { StoredBatch } from '../../seams/batch.js';
-import { keyOf } from '../../seams/batch-key.js';
+import type { PendingBatch, SettledBatch, StoredBatch } from '../../seams/batch.js';
 import type { BatchEnd, EventLog, Group, LogSpace, PartEnded } from '../../seams/event-log.js';
+import type { RetainedUsage } from '../../seams/retention.js';
 import type { AppendLogOptions } from './append-log-options.js';
 import { DeadLetters } from './aside/dead-letters.js';
 import { Quarantine } from './aside/quarantine.js';
 import { Backlog } from './backlog.js';
 import { BatchNames, compareBatchNames } from './batch-name.js';
 import { BatchReader } from './batch-reader.js';
-import { heldBatches, linesIn } from './batches-in-file.js';
-import { cachedBatch } from './cached-file.js';
+import { cachedBatch, readBatch } from './cached-file.js';
 import type { BatchSums } from './batch-sums.js';
 import { blockBytes } from './checksum.js';
 import { BacklogCompression } from './compressed/backlog-compression.js';
 import { Compressor } from './compressed/compressor.js';
-import { unlinkBatch } from './compressed/forms.js';
 import { settlePairs } from './compressed/pairs.js';
 import { CONTEXT_BYTES_MORE } from './context-mark.js';
 import { BLOCK_BYTES, diskBytes } from './disk-blocks.js';
 import { PROBE_FILE, probeDisk } from './disk-probe.js';
 import { DiskUsageReader } from './disk-usage.js';
-import type { Survey } from './directory-listing.js';
+import type { Survey } from './survey.js';
 import type { DirectoryLock } from './directory-lock.js';
 import { openDirectory } from './directory-opening.js';
 import { DirectorySync } from './directory-sync.js';
@@ -41,14 +38,12 @@ import { GroupWriter } from './group-writer.js';
 import { IdSegments } from './ids/id-segments.js';
 import { openIds } from './ids/left-ids.js';
 import { FILE_BOUNDS } from './large-file.js';
-import type { FilePiece } from './large-file.js';
 import { LogCounts } from './log-counts.js';
 import { PauseFile } from './pause-file.js';
 import { Reserve } from './reserve.js';
+import { RetainedFiles } from './retained/retained-files.js';
 import { BATCH_MARK_BYTES, newRunId } from './run-mark.js';
 import { WriteCache } from './write-cache.js';
-
-const NONE = Buffer.alloc(0);
 
 export class AppendLog extends LogCounts implements EventLog {
   readonly dir: string;
@@ -71,6 +66,7 @@ export class AppendLog extends LogCounts implements EventLog {
   readonly #quarantine: Quarantine;
   readonly #reader: BatchReader;
   readonly #reserve: Reserve;
+  readonly #retained: RetainedFiles;
   readonly #space: DiskUsageReader;
   readonly #files: FileListing;
   readonly #uncut = new Map<string, number>();
@@ -114,10 +110,16 @@ export class AppendLog extends LogCounts implements EventLog {
     this.#cache = new WriteCache(options.recentBytesMax ?? 0, bounds.wholeMax);
     this.#names = new BatchNames(found.newest);
     this.#directorySync = new DirectorySync(async () => lock.flushNames());
-    this.#reserve = new Reserve(fs, dir, this.#directorySync);
     this.#space = new DiskUsageReader(fs, dir);
     const confirmLock = async (): Promise<void> => lock.confirm();
-    const parties = { fs, logDir: dir, logNames: this.#directorySync, reserve: this.#reserve, confirmLock };
+    const ofDir = { fs, logDir: dir, logNames: this.#directorySync, confirmLock };
+    const { retention, compressAfterMs: afterMs = null } = options;
+    this.#compressor = new Compressor({ fs, reporter });
+    const compressor = afterMs === null ? null : this.#compressor;
+    const retained = new RetainedFiles({ ...ofDir, reporter, retention, compressor });
+    this.#retained = retained;
+    this.#reserve = new Reserve(fs, dir, this.#directorySync, async (work) => retained.withRoom(work));
+    const parties = { ...ofDir, reserve: this.#reserve };
     this.#quarantine = new Quarantine(parties);
     this.pauses = new PauseFile(parties, reporter);
     const reading = { bounds, quarantine: this.#quarantine, confirmGone: confirmLock };
@@ -140,6 +142,7 @@ export class AppendLog extends LogCounts implements EventLog {
       names: this.#names,
       directorySync: this.#directorySync,
       reserve: this.#reserve,
+      retained,
       cache: this.#cache,
       ids: this.ids,
       runId: this.runId,
@@ -157,14 +160,12 @@ export class AppendLog extends LogCounts implements EventLog {
         this.compression?.offer(batch);
       },
     });
-    this.#compressor = new Compressor({ fs, reporter });
     const shrunk = (fromBytes: number, toBytes: number): void => {
       this.pendingBytes -= fromBytes - toBytes;
       void this.#reserve.tryToHold();
     };
     const compressing = { ...parties, compressor: this.#compressor, lock, files: this.#files, shrunk };
     const backlog = (): Backlog | null => this.#backlog;
-    const { compressAfterMs: afterMs = null } = options;
     this.compression =
       afterMs === null
         ? null
@@ -179,6 +180,10 @@ export class AppendLog extends LogCounts implements EventLog {
     return this.#backlog?.oldestBornMs ?? this.writer.openBornMs;
   }
 
+  get retained(): RetainedUsage {
+    return this.#retained.usage;
+  }
+
   path(name: string): string {
     return `${this.#prefix}${name}`;
   }
@@ -189,9 +194,11 @@ export class AppendLog extends LogCounts implements EventLog {
 
   async probe(bytes: number): Promise<void> {
     await this.lock.confirm();
-    await this.#reserve.hold();
     const flushes = this.#options.fsync === 'always';
-    await probeDisk(this.#fs, this.path(PROBE_FILE), this.writer.confirmName(), flushes, bytes);
+    await this.#retained.withRoom(async () => {
+      await this.#reserve.hold();
+      await probeDisk(this.#fs, this.path(PROBE_FILE), this.writer.confirmName(), flushes, bytes);
+    });
   }
 
   async space(): Promise<LogSpace> {
@@ -244,21 +251,11 @@ export class AppendLog extends LogCounts implements EventLog {
     }
     await this.lock.confirmIfLost();
     const read = await this.#reader.read(batch);
-    const { runId, events, bytes, contexts } = read;
     this.countRead(batch, read);
-    const about = { name, key: keyOf(runId, name, NONE) };
-    const held = heldBatches(about, read.batches, (each) => linesIn(read, each));
-    const pieces = read.pieces.map((piece) => ({
-      events: piece.events,
-      read: async () => this.#readPiece(about, piece),
-    }));
-    const key = (): string => keyOf(runId, name, bytes);
-    return new StoredBatch({ name, key, events, bytes, contexts }, logBytes, [...held, ...pieces]);
-  }
-
-  async #readPiece(batch: Pick<Batch, 'name' | 'key'>, piece: FilePiece): Promise<Batch> {
-    await this.lock.confirmIfLost();
-    return this.#reader.readPiece(batch, piece);
+    return readBatch(batch, read, async (about, piece) => {
+      await this.lock.confirmIfLost();
+      return this.#reader.readPiece(about, piece);
+    });
   }
 
   forget({ name }: PendingBatch): void {
@@ -271,9 +268,9 @@ export class AppendLog extends LogCounts implements EventLog {
     // a server with the lock may have a file of this name, or have left letters of this one to be written again (new-copy.ts)
     await this.lock.confirm();
     this.#cache.delete(name);
-    if (!(await unlinkBatch(this.#fs, this.path(name), this.#files.pairs.has(name))))
-      await this.lock.confirm();
-    this.#files.pairs.delete(name);
+    const { pairs } = this.#files;
+    if (!(await this.#retained.take(name, events, logBytes, pairs.counting(name)))) await this.lock.confirm();
+    pairs.delete(name);
     this.#uncut.delete(name);
     this.deadLetters.settled(name);
     this.pendingEvents -= events;
@@ -289,7 +286,7 @@ export class AppendLog extends LogCounts implements EventLog {
   async #close(): Promise<void> {
     await this.#compressor.close();
     await this.writer.close();
-    const parts = [this.ids, this.#quarantine, this.deadLetters, this.#reserve];
+    const parts = [this.ids, this.#quarantine, this.deadLetters, this.#reserve, this.#retained];
     await Promise.all(parts.map(async (part) => part?.close()));
     await this.#directorySync.ended();
     await this.lock.release();

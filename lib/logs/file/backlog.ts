@@ -18,6 +18,8 @@ export interface ListedLog {
   readonly dir: string;
   readonly leftoverBatches: number;
   readonly pendingBytes: number;
+  /** Whether `pendingBytes` is an estimate until the files were counted. */
+  readonly isEstimate: boolean;
   list(after: string | null, most: number): Promise<PendingBatch[]>;
   sums(after: string | null): Promise<BatchSums>;
   dropped(batch: PendingBatch): void;
@@ -45,6 +47,8 @@ export class Backlog extends Readable {
   #moreOnDisk: boolean;
   /** The batches in the directory that are not in `#batches`. */
   #beyond: BatchSums;
+  /** Whether their size is. */
+  #isEstimate: boolean;
   readonly #pace: LookPace;
   readonly #countTimer: NodeJS.Timeout;
   #listing = false;
@@ -63,6 +67,7 @@ export class Backlog extends Readable {
     this.#moreOnDisk = log.leftoverBatches > 0;
     const { leftoverBatches, pendingBytes } = log;
     this.#beyond = { batches: leftoverBatches, leftovers: leftoverBatches, bytes: pendingBytes };
+    this.#isEstimate = log.isEstimate;
     this.#pace = new LookPace(countMs);
     this.#countTimer = setInterval(() => {
       if (this.#moreOnDisk && !this.#listing && this.#pace.isDue) void this.#count();
@@ -208,11 +213,13 @@ export class Backlog extends Readable {
     }
   }
 
-  /** Someone else has deleted these files. */
+  /** Someone else has deleted these files, or their size was estimated. */
   #miss(gone: BatchSums): void {
-    if (gone.batches <= 0) return;
+    if (gone.batches < 0 || (gone.batches === 0 && !this.#isEstimate)) return;
+    this.#isEstimate = false;
     this.#beyond = minus(this.#beyond, gone);
     this.#log.missFiles(gone);
+    if (gone.batches === 0) return;
     const files = count(gone.batches, 'batch file is', 'batch files are');
     this.#reporter.error('BATCH_GONE', `${files} gone that waited: someone else has deleted or moved them`);
   }

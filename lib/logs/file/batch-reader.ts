@@ -288,9 +288,3 @@ function acknowledgedOf({ isAcknowledged, logBytes, compressed }: PendingBatch):
 function isWhole({ isAcknowledged, leftover }: PendingBatch): boolean {
   return isAcknowledged || !leftover;
 }
-
-/** How many events of a batch are newly missing, according to its file. */
-export function newlyGone(batch: PendingBatch, { events, quarantined }: ReadCounts): number {
-  if (batch.events !== null) return batch.events - events;
-  return batch.past === null ? quarantined : 0;
-}

@@ -1,7 +1,10 @@
 import { StoredBatch } from '../../seams/batch.js';
+import type { Batch, PendingBatch } from '../../seams/batch.js';
 import { keyOf } from '../../seams/batch-key.js';
-import { batchesBetween, heldBatches } from './batches-in-file.js';
+import type { BatchContent } from './batch-reader.js';
+import { batchesBetween, heldBatches, linesIn } from './batches-in-file.js';
 import { unmarkedLines } from './checksum.js';
+import type { FilePiece } from './large-file.js';
 import { linesBetween } from './write-cache.js';
 import type { CachedFile } from './write-cache.js';
 
@@ -20,4 +23,21 @@ export function cachedBatch(runId: string, name: string, file: CachedFile, logBy
   );
   const key = (): string => keyOf(runId, name, bytes);
   return new StoredBatch({ name, key, events, bytes, contexts }, logBytes, pieces);
+}
+
+/** A file that was read. @param readPiece reads a piece of a large one */
+export function readBatch(
+  { name, logBytes }: PendingBatch,
+  read: BatchContent,
+  readPiece: (about: Pick<Batch, 'name' | 'key'>, piece: FilePiece) => Promise<Batch>,
+): StoredBatch {
+  const { runId, events, bytes, contexts } = read;
+  const about = { name, key: keyOf(runId, name, NONE) };
+  const held = heldBatches(about, read.batches, (each) => linesIn(read, each));
+  const pieces = read.pieces.map((piece) => ({
+    events: piece.events,
+    read: async () => readPiece(about, piece),
+  }));
+  const key = (): string => keyOf(runId, name, bytes);
+  return new StoredBatch({ name, key, events, bytes, contexts }, logBytes, [...held, ...pieces]);
 }

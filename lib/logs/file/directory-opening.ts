@@ -1,11 +1,11 @@
 import { asError, ForebayError } from '../../base/errors.js';
-import { survey } from './directory-listing.js';
-import type { Survey } from './directory-listing.js';
 import { lockDirectory } from './directory-lock.js';
 import type { DirectoryLock } from './directory-lock.js';
 import { makeDirectory } from './file-system.js';
 import type { FileSystem } from './file-system.js';
 import { removeCopies } from './ids/left-copies.js';
+import { survey } from './survey.js';
+import type { Survey } from './survey.js';
 
 /**
  * Locks a log directory, creating it if there is none, and finds the leftovers of earlier runs.

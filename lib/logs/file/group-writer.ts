@@ -13,7 +13,9 @@ import { linesOf, partsInFiles } from './file-part.js';
 import type { FilePart } from './file-part.js';
 import type { FileSystem } from './file-system.js';
 import type { IdSegments } from './ids/id-segments.js';
+import { isFull } from './reserve.js';
 import type { Reserve } from './reserve.js';
+import type { RetainedFiles } from './retained/retained-files.js';
 import { batchMark, runMark } from './run-mark.js';
 import type { WriteCache } from './write-cache.js';
 
@@ -25,6 +27,7 @@ export interface GroupWriterOptions {
   readonly names: BatchNames;
   readonly directorySync: DirectorySync;
   readonly reserve: Reserve;
+  readonly retained: Pick<RetainedFiles, 'giveWay'>;
   readonly cache: WriteCache;
   /** Keeps the ids of sealed files; `null`: no source has a window. */
   readonly ids: Pick<IdSegments, 'add'> | null;
@@ -98,22 +101,27 @@ export class GroupWriter {
     if (this.#file?.failed === true) this.#sealOpen('failure');
     this.#isWriting = true;
     const startMs = performance.now();
-    const inFiles = partsInFiles(group, this.#file, this.#options.pace);
-    await Promise.all(inFiles.map(async (part) => this.#writePart(part, ended)));
+    let inFiles = partsInFiles(group, this.#file, this.#options.pace);
+    while (inFiles.length > 0) {
+      const again = await Promise.all(inFiles.map(async (part) => this.#writePart(part, ended)));
+      const left = again.filter((part) => part !== null);
+      this.#file = null;
+      for (const { file, parts, isLast } of inFiles) {
+        if (file === null) continue;
+        // files are sealed in the order of their names, and new ones come after this
+        if (file.failed || (!isLast && left.length > 0)) this.seal(file, 'failure');
+        else if (isLast) this.seal(file, parts.at(-1)?.end ?? 'time');
+        else this.#file = file;
+      }
+      inFiles = left;
+    }
     this.#isWriting = false;
     this.#options.pace.took(performance.now() - startMs);
-    this.#file = null;
-    for (const { file, parts, isLast } of inFiles) {
-      if (file === null) continue;
-      if (file.failed) this.seal(file, 'failure');
-      else if (isLast) this.seal(file, parts.at(-1)?.end ?? 'time');
-      else this.#file = file;
-    }
     this.#watchRest();
   }
 
-  /** Never throws: an error goes to `ended`. */
-  async #writePart(part: FilePart, ended: PartEnded): Promise<void> {
+  /** Never throws: an error goes to `ended`. @returns what is to be written again, as a full disk has room now */
+  async #writePart(part: FilePart, ended: PartEnded): Promise<FilePart | null> {
     const tell = (error: ForebayError | null, batch: string | null): void => {
       for (const each of part.parts) if (each.events > 0) ended(each, error, batch);
     };
@@ -128,12 +136,19 @@ export class GroupWriter {
       } catch (thrown) {
         const cause = asError(thrown);
         const isKnown = cause instanceof ForebayError;
-        tell(isKnown ? cause : new ForebayError('LOG_FAILED', { cause, retryAfterMs: RETRY_AFTER_MS }), null);
-        return;
+        const error = isKnown
+          ? cause
+          : new ForebayError('LOG_FAILED', { cause, retryAfterMs: RETRY_AFTER_MS });
+        const hasTrace = error.code !== 'LOG_FAILED';
+        if (!hasTrace && isFull(error.cause) && (await this.#options.retained.giveWay()))
+          return { ...part, file: null };
+        tell(error, null);
+        return null;
       }
     }
     if (part.file !== null) this.#countBatches(part.file, part.parts);
     tell(null, part.file?.name ?? null);
+    return null;
   }
 
   #countBatches(file: BatchFile, parts: readonly BatchPart[]): void {

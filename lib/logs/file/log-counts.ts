@@ -1,18 +1,19 @@
 import type { PendingBatch } from '../../seams/batch.js';
 import type { BatchSums } from './batch-sums.js';
-import { newlyGone } from './batch-reader.js';
 import type { ReadCounts } from './batch-reader.js';
-import type { Survey } from './directory-listing.js';
+import type { Survey } from './survey.js';
 
 /** The counts of the log (N12). A file of an earlier run is counted when it is read. */
 export class LogCounts {
   /** Leftover files, counted at start. */
   readonly leftoverBatches: number;
+  /** Whether the size of leftover files was estimated at the start. */
+  readonly isEstimate: boolean;
   /** Leftover files that are not read yet, so that their events are not counted. */
   unreadBatches: number;
   /** Events in the directory: appended, or found in a file of an earlier run, and not deleted. */
   pendingEvents = 0;
-  /** The size of the batch files on disk, as far as they are acknowledged, in bytes: whole blocks. */
+  /** The size of the batch files on disk, as far as they are acknowledged, in bytes: whole blocks. At a start it may be an estimate. */
   pendingBytes: number;
   /** Events of earlier runs, counted when their file is read. */
   recoveredEvents = 0;
@@ -24,7 +25,8 @@ export class LogCounts {
   /** Batches of this run whose names are not in memory, and their events, until they are read. */
   #dropped = { batches: 0, events: 0 };
 
-  constructor({ batches, bytes }: Survey) {
+  constructor({ batches, bytes, isEstimate }: Survey) {
+    this.isEstimate = isEstimate;
     this.leftoverBatches = batches;
     this.unreadBatches = batches;
     this.pendingBytes = bytes;
@@ -70,4 +72,10 @@ export class LogCounts {
     this.pendingEvents += batch.leftover && isNew ? events : -gone;
     if (isNew && !batch.leftover && batch.events === null) this.#found(1, events + gone);
   }
+}
+
+/** How many events of a batch are newly missing, according to its file. */
+function newlyGone(batch: PendingBatch, { events, quarantined }: ReadCounts): number {
+  if (batch.events !== null) return batch.events - events;
+  return batch.past === null ? quarantined : 0;
 }

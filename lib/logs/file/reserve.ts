@@ -12,6 +12,9 @@ export const RESERVE_FILE = 'forebay.reserve';
 export const RESERVE_BYTES = 131_072;
 const FULL = new Set(['ENOSPC', 'EDQUOT']);
 
+/** Runs work on the disk, and again as long as something less important can make room on a full one. */
+export type WithRoom = <T>(work: () => Promise<T>) => Promise<T>;
+
 /**
  * A file that reserves room on the disk of the log. A batch can leave a full disk only if there is room for what it
  * leaves: dead letters and damaged lines. The file is deleted to make room for these, and put back when there is room
@@ -21,6 +24,7 @@ export class Reserve {
   readonly #fs: FileSystem;
   readonly #path: string;
   readonly #logNames: DirectorySync;
+  readonly #withRoom: WithRoom;
   #isHeld = false;
   /** Whether the disk is full, as far as is known: its only room is that of the reserve. */
   isOut = false;
@@ -31,10 +35,19 @@ export class Reserve {
   /** The disk's error for which the room is lent now; `null` if it is not lent. */
   #lentFor: Error | null = null;
 
-  /** @param logNames makes names in the log directory durable, for everyone who creates files there */
-  constructor(fs: FileSystem, dir: string, logNames: DirectorySync) {
+  /**
+   * @param logNames makes names in the log directory durable, for everyone who creates files there
+   * @param withRoom makes room on a full disk before the reserve is lent
+   */
+  constructor(
+    fs: FileSystem,
+    dir: string,
+    logNames: DirectorySync,
+    withRoom: WithRoom = async (work) => work(),
+  ) {
     this.#fs = fs;
     this.#logNames = logNames;
+    this.#withRoom = withRoom;
     this.#path = join(dir, RESERVE_FILE);
   }
 
@@ -58,7 +71,7 @@ export class Reserve {
   async lend<T>(work: () => Promise<T>): Promise<T> {
     const holds = this.#holding === null ? this.#holds : this.#holds - 1;
     try {
-      return await work();
+      return await this.#withRoom(work);
     } catch (error) {
       if (!isFull(error)) throw error;
       await this.#holding?.catch(() => undefined);

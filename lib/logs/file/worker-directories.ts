@@ -5,6 +5,7 @@ import { deadLetterFiles } from './aside/letter-files.js';
 import { lookAtBatches } from './directory-listing.js';
 import { nodeFileSystem } from './file-system.js';
 import type { FileSystem } from './file-system.js';
+import { lookAtRetained } from './retained/retained-listing.js';
 import { isWorkerDirectory, workerDirectory, workerOf } from './worker-name.js';
 
 /** The numbers of the workers that have a directory here, ascending; none if there is no log directory. */
@@ -25,13 +26,17 @@ export async function workersWithDirectory(
   }
 }
 
-/** Whether a log directory holds batches or dead letters. */
+/** Whether a log directory holds batches, dead letters or retained files: someone has to look after these. */
 export async function holdsEvents(dir: string, fs: FileSystem = nodeFileSystem): Promise<boolean> {
   const hasBatches = await lookAtBatches(fs, dir, async (files) => {
     for await (const file of files) return file.name !== '';
     return false;
   });
-  return hasBatches || (await deadLetterFiles(fs, dir)).length > 0;
+  if (hasBatches || (await deadLetterFiles(fs, dir)).length > 0) return true;
+  return lookAtRetained(fs, dir, async (files) => {
+    for await (const { file } of files) return file !== '';
+    return false;
+  });
 }
 
 /**

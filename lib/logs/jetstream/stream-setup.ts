@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { JetStreamApiCodes, JetStreamApiError } from '@nats-io/jetstream';
+import { JetStreamApiCodes, JetStreamApiError, StoreCompression } from '@nats-io/jetstream';
 import type { ConsumerConfig, JetStreamManager, StreamConfig, StreamInfo } from '@nats-io/jetstream';
 import { asError, ForebayError } from '../../base/errors.js';
 import type { Reporter } from '../../base/reporter.js';
@@ -19,6 +19,8 @@ export interface StreamBounds {
   readonly payloadMax: number;
   /** Ids that are remembered, at most; 0: no source has an id window. */
   readonly idsMax: number;
+  /** Whether the servers compress what they keep: full blocks of their files, beside their work. It makes no room below `max_bytes`. */
+  readonly compresses: boolean;
 }
 
 /** What they are called, and what identifies the stream of events. */
@@ -52,6 +54,7 @@ const CHANGEABLE = [
   'allow_atomic',
   'allow_msg_ttl',
   'allow_direct',
+  'compression',
 ] as const;
 const NO_ROOM = new Set([10023, 10028, 10047]);
 const INVALID = new Set([10052, 10025, 10012]);
@@ -214,8 +217,18 @@ function quarantineConfig(
   return { ...common(quarantine, bounds), retention: 'limits' };
 }
 
-function common(name: string, { replicas }: StreamBounds): Partial<StreamConfig> & { name: string } {
-  return { name, subjects: [allSubjects(name)], storage: 'file', discard: 'new', num_replicas: replicas };
+function common(
+  name: string,
+  { replicas, compresses }: StreamBounds,
+): Partial<StreamConfig> & { name: string } {
+  return {
+    name,
+    subjects: [allSubjects(name)],
+    storage: 'file',
+    discard: 'new',
+    num_replicas: replicas,
+    compression: compresses ? StoreCompression.S2 : StoreCompression.None,
+  };
 }
 
 function consumerConfig(

@@ -2,12 +2,17 @@ import type { Statistics } from '../../statistics.js';
 import { counter } from './family.js';
 import type { Family } from './family.js';
 import { replicaFamilies } from './replica-families.js';
+import { retainedFamilies } from './retained-families.js';
 
-/** What only some logs have: servers with copies, files that are compressed. */
+/** What only some logs have: servers with copies, files that are compressed or retained. */
 export function eventLogFamilies(
-  statistics: Pick<Statistics, 'replicas' | 'doubtful' | 'compression'>,
+  statistics: Pick<Statistics, 'replicas' | 'doubtful' | 'compression' | 'retained'>,
 ): Family[] {
-  return [...replicaFamilies(statistics), ...compressionFamilies(statistics)];
+  return [
+    ...replicaFamilies(statistics),
+    ...compressionFamilies(statistics),
+    ...retainedFamilies(statistics),
+  ];
 }
 
 /** They have no samples if nothing is compressed. */

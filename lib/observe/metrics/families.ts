@@ -28,7 +28,8 @@ type LogSources = Pick<Sources, 'forebay' | 'statistics' | 'disk'>;
 
 /** The metrics of a log directory whose leftovers are delivered beside a door. */
 export function leftoverFamilies(sources: LogSources): Family[] {
-  return [...logFamilies(sources), ...sinkFamilies(sources)].filter(({ name }) => !BOUND.test(name));
+  const all = [...logFamilies(sources), ...sinkFamilies(sources), ...eventLogFamilies(sources.statistics)];
+  return all.filter(({ name }) => !BOUND.test(name));
 }
 
 /** All metrics, read from the parts that count. */
@@ -229,11 +230,7 @@ function logFamilies({ forebay: { settings }, statistics, disk }: LogSources): F
       'Events that the sink fails at while it takes others. They wait apart, on disk, and are tried on.',
       statistics.sink.isolatedEvents,
     ),
-    gauge(
-      'quarantine_files',
-      'Files in quarantine/: damage that someone should look at.',
-      disk.quarantineFiles,
-    ),
+    gauge('quarantine_files', 'Files in quarantine/: damage to look at.', disk.quarantineFiles),
     gauge('disk_free_bytes', 'What the disk of the log directory still takes.', disk.freeBytes, 'min'),
     gauge('disk_size_bytes', 'The size of that disk.', disk.sizeBytes, 'min'),
     gauge('disk_free_inodes', 'Files that can still be created on that disk.', disk.freeInodes, 'min'),

@@ -77,6 +77,8 @@ export interface Snapshot {
     readonly freeBytes: number | null;
     readonly sizeBytes: number | null;
     readonly quarantineFiles: number | null;
+    /** Delivered batches that are kept; `null`: there are none. */
+    readonly retained: { readonly bytes: number; readonly oldestSeconds: number } | null;
     /** Of a log with copies on several servers; `null`: it is in files. */
     readonly replicas: {
       readonly stream: string;

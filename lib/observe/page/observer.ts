@@ -1,6 +1,7 @@
 import { calledAs } from '../../base/called-as.js';
 import type { LogReplicas, LogSpace } from '../../seams/event-log.js';
 import type { Pause } from '../../seams/pause.js';
+import type { RetainedUsage } from '../../seams/retention.js';
 import { ERRORS } from '../../base/errors.js';
 import type { ErrorCode } from '../../base/errors.js';
 import { SECONDS } from '../../base/histogram.js';
@@ -170,6 +171,7 @@ export class Observer {
         freeBytes: this.#usage?.freeBytes ?? null,
         sizeBytes: this.#usage?.sizeBytes ?? null,
         quarantineFiles: this.#usage?.quarantineFiles ?? null,
+        retained: statistics.retained && retainedOf(statistics.retained),
         replicas: statistics.replicas && replicasOf(statistics.replicas),
       },
       sink: {
@@ -227,6 +229,11 @@ export class Observer {
       this.#isAsking = false;
     });
   }
+}
+
+function retainedOf({ files, bytes, oldestMs }: RetainedUsage): Snapshot['disk']['retained'] {
+  if (files === null || files === 0 || bytes === null || oldestMs === null) return null;
+  return { bytes, oldestSeconds: Math.max(0, Math.round((Date.now() - oldestMs) / 1000)) };
 }
 
 function replicasOf({ stream, replicas: wanted, servers }: LogReplicas): Snapshot['disk']['replicas'] {

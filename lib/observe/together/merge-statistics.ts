@@ -1,5 +1,6 @@
 import type { LetterLook } from '../../seams/dead-letters.js';
 import type { LogSpace } from '../../seams/event-log.js';
+import type { RetainedUsage } from '../../seams/retention.js';
 import type { EventCounts } from '../../event-counts.js';
 import { Histogram } from '../../base/histogram.js';
 import type { Buckets } from '../metrics/family.js';
@@ -39,6 +40,7 @@ export function mergeStatistics(all: NonEmpty<Statistics>): Statistics {
     deliverySeconds: histogram((each) => each.deliverySeconds),
     deliveryFailures: sum((each) => each.deliveryFailures),
     sink: mergeSinks(all.map(({ sink }) => sink)),
+    retained: mergeRetained(all.flatMap(({ retained }) => retained ?? [])),
     paused: all.find(({ paused }) => paused !== null)?.paused ?? null,
     replicas: all.find(({ replicas }) => replicas !== null)?.replicas ?? null,
     doubtful: sum((each) => each.doubtful),
@@ -88,6 +90,24 @@ export function mergeSinks(all: readonly SinkState[]): SinkState {
     deadLettersFull: all.some(({ deadLettersFull }) => deadLettersFull),
     batchesAside: sum(({ batchesAside }) => batchesAside),
     isolatedEvents: sum(({ isolatedEvents }) => isolatedEvents),
+  };
+}
+
+function mergeRetained(all: readonly RetainedUsage[]): RetainedUsage | null {
+  const sum = (of: (each: RetainedUsage) => number | null): number | null => {
+    const known = all.flatMap((each) => of(each) ?? []);
+    return known.length < all.length ? null : added(known);
+  };
+  const oldest = all.flatMap(({ oldestMs }) => oldestMs ?? []);
+  const deleted = (why: keyof RetainedUsage['deleted']): number =>
+    added(all.map((each) => each.deleted[why]));
+  if (all.length === 0) return null;
+  return {
+    files: sum(({ files }) => files),
+    bytes: sum(({ bytes }) => bytes),
+    oldestMs: oldest.length === 0 ? null : Math.min(...oldest),
+    deleted: { age: deleted('age'), size: deleted('size'), disk: deleted('disk') },
+    unkept: added(all.map(({ unkept }) => unkept)),
   };
 }
 

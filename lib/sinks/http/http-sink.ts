@@ -9,6 +9,7 @@ import { asError, ForebayError, systemCode } from '../../base/errors.js';
 import { post } from '../../base/http-post.js';
 import { contextHeaders } from './context-headers.js';
 import { HttpAnswers } from './http-answers.js';
+import { replayHeader } from './replay-header.js';
 import { withDeadline } from '../deadline.js';
 import type { SettingFile } from '../../settings/setting-file.js';
 import { reachedSink, SinkError } from '../../seams/sink-error.js';
@@ -83,8 +84,11 @@ export class HttpSink implements Sink {
     const plain = format === 'array' ? asArray(batch) : batch.bytes;
     const body = isGzip ? await compress(plain, { level: 1 }) : plain;
     const { agent, headers: all, answers } = this.#setup;
-    const ofTraces = contextHeaders(batch.contexts, traceparent ?? null);
-    const headers = { ...ofTraces, ...all, 'idempotency-key': batch.key };
+    const ofContexts = {
+      ...contextHeaders(batch.contexts, traceparent ?? null),
+      ...replayHeader(batch.contexts),
+    };
+    const headers = { ...ofContexts, ...all, 'idempotency-key': batch.key };
     await withDeadline(stopping, this.#timeoutMs, async (signal) => {
       try {
         const { answer, request, sent } = await post({ url: this.#url, headers, body, agent, signal });

@@ -26,6 +26,13 @@ const SETTINGS = {
     help: 'postgres: create the table if it is missing',
     check: onOff,
   },
+  sinkReplayColumn: {
+    flag: 'sink-replay-column',
+    initial: null,
+    unit: 'NAME',
+    help: 'postgres: a boolean column of the table that says whether a row was written by a replay',
+    check: optional(columnName),
+  },
 } as const satisfies OptionTable;
 
 export const postgresKind = {
@@ -40,6 +47,7 @@ export const postgresKind = {
       url: values.sinkPostgresUrl ?? '',
       table: values.sinkTable,
       createTable: values.sinkCreateTable,
+      replayColumn: values.sinkReplayColumn,
       timeoutMs: values.sinkTimeoutMs,
       connections,
       ca: sinkCa === null ? null : new SettingFile('--sink-ca', sinkCa, String, logger),
@@ -57,8 +65,19 @@ function postgresUrl(given: unknown): string {
   throw new CheckError('must be a URL like postgres://user@host/database', true);
 }
 
+const OWN_COLUMNS: ReadonlySet<string> = new Set(['id', 'type', 'data', 'timestamp', 'extra']);
+
 /** PostgreSQL cuts a longer name off, in bytes. */
 const NAME_BYTES_MAX = 63;
+
+/** The name of a column that is none of the event's own. */
+function columnName(given: unknown): string {
+  const name = text(given);
+  if (!OWN_COLUMNS.has(name) && !/["\0]/.test(name) && Buffer.byteLength(name) <= NAME_BYTES_MAX) return name;
+  throw new CheckError(
+    `must be a name of at most ${NAME_BYTES_MAX} bytes, without quotes, and none of ${[...OWN_COLUMNS].join(', ')}`,
+  );
+}
 
 /** The name of a table, with or without its schema, each as it is: in no quotes, upper and lower case as in the database. */
 function tableName(given: unknown): string {

@@ -16,6 +16,8 @@ export interface PostgresSinkOptions {
   readonly table?: string;
   /** Whether a missing table is created. */
   readonly createTable?: boolean;
+  /** A boolean column that says whether an event is a replay; `null`, the default: the table has none. */
+  readonly replayColumn?: string | null;
   /** How long an attempt may take, in milliseconds; 30,000 by default. */
   readonly timeoutMs?: number;
   /** Connections, as many as batches may be on their way (`sinkConcurrency`); 1 by default. */
@@ -54,6 +56,8 @@ export class PostgresSink implements Sink {
   readonly #cancelKeys = new WeakMap<pg.ClientBase, CancelKey>();
   readonly #host: PostgresHost;
   readonly #insert: string;
+  /** As a statement takes it; `null`: there is none. */
+  readonly #replayColumn: string | null;
   /** Whether the table has been seen to be there. */
   #hasTable = false;
 
@@ -63,7 +67,9 @@ export class PostgresSink implements Sink {
     this.#table = quoted(table);
     this.#createsTable = createTable;
     this.#timeoutMs = timeoutMs;
-    this.#insert = insertInto(this.#table);
+    const { replayColumn = null } = options;
+    this.#replayColumn = replayColumn === null ? null : pg.escapeIdentifier(replayColumn);
+    this.#insert = insertInto(this.#table, this.#replayColumn);
     const [clients, cancelKeys] = [this.#clients, this.#cancelKeys];
     class Client extends pg.Client {
       constructor(config?: pg.ClientConfig) {
@@ -169,11 +175,13 @@ export class PostgresSink implements Sink {
     ]);
     const [found] = (await untilAborted(looked, signal)).rows;
     // not IF NOT EXISTS alone: it needs the right to create even if the table is there
-    if (found?.isMissing !== false) await untilAborted(client.query(tableNamed(table)), signal);
+    if (found?.isMissing !== false)
+      await untilAborted(client.query(tableNamed(table, this.#replayColumn)), signal);
     this.#hasTable = true;
   }
 
-  async #insertRows(client: pg.PoolClient, { bytes }: Batch, signal: AbortSignal): Promise<void> {
+  async #insertRows(client: pg.PoolClient, batch: Batch, signal: AbortSignal): Promise<void> {
+    const { bytes, contexts, events } = batch;
     let warning: string | null = null;
     const heed = ({ file, message }: Notice): void => {
       if (file === SYNCHRONOUS_REPLICATION) warning = message ?? '';
@@ -181,7 +189,10 @@ export class PostgresSink implements Sink {
     client.on('notice', heed);
     try {
       // a Buffer goes over the wire as it is; the last line feed would add an empty line
-      await untilAborted(client.query(this.#insert, [bytes.subarray(0, -1)]), signal);
+      const lines = bytes.subarray(0, -1);
+      const replays = Array.from({ length: events }, (_each, index) => contexts[index]?.isReplay === true);
+      const values = this.#replayColumn === null ? [lines] : [lines, replays];
+      await untilAborted(client.query(this.#insert, values), signal);
       if (warning !== null) throw unreplicated(warning);
     } finally {
       client.off('notice', heed);
@@ -195,26 +206,36 @@ export class PostgresSink implements Sink {
  * are there already, would write none, so its commit would wait neither for the disk nor for the standby that a row of an
  * earlier attempt may still be missing on. `OFFSET 0` keeps each line from being parsed once for every column.
  */
-function insertInto(table: string): string {
+function insertInto(table: string, replayColumn: string | null): string {
+  const lines = "string_to_array($1::text, E'\\n')";
+  const [column, value, from] =
+    replayColumn === null
+      ? ['', '', `(SELECT line::jsonb AS event FROM unnest(${lines}) AS line OFFSET 0) AS lines`]
+      : [
+          `, ${replayColumn}`,
+          ', replay',
+          `(SELECT line::jsonb AS event, replay FROM unnest(${lines}, $2::boolean[]) AS l (line, replay) OFFSET 0) AS lines`,
+        ];
   return `WITH durable AS (
   SELECT CASE current_setting('synchronous_commit') WHEN 'off' THEN set_config('synchronous_commit', 'on', true) END,
     pg_logical_emit_message(true, 'forebay', '')
 )
-INSERT INTO ${table} (id, type, data, "timestamp", extra)
+INSERT INTO ${table} (id, type, data, "timestamp", extra${column})
 SELECT event ->> 'id', event ->> 'type', event -> 'data', event -> 'timestamp',
-  nullif(event - '{id,type,data,timestamp}'::text[], '{}')
-FROM durable, (SELECT line::jsonb AS event FROM unnest(string_to_array($1::text, E'\\n')) AS line OFFSET 0) AS lines
+  nullif(event - '{id,type,data,timestamp}'::text[], '{}')${value}
+FROM durable, ${from}
 ON CONFLICT (id) DO NOTHING`;
 }
 
-function tableNamed(table: string): string {
+function tableNamed(table: string, replayColumn: string | null): string {
+  const replay = replayColumn === null ? '' : `,\n  ${replayColumn} boolean`;
   return `CREATE TABLE IF NOT EXISTS ${table} (
   id text PRIMARY KEY,
   type text NOT NULL,
   data jsonb NOT NULL,
   "timestamp" jsonb NOT NULL,
   extra jsonb,
-  received_at timestamptz NOT NULL DEFAULT now()
+  received_at timestamptz NOT NULL DEFAULT now()${replay}
 )`;
 }
 

@@ -1,5 +1,6 @@
 import { once } from 'node:events';
 import nodeFs, { readdirSync, rmSync, writeFileSync } from 'node:fs';
+import type { OpenDirOptions } from 'node:fs';
 import { join } from 'node:path';
 import { setImmediate as turn } from 'node:timers/promises';
 import t from 'tap';
@@ -124,9 +125,9 @@ void t.test('names beyond those it may hold are not kept', async (t) => {
   let reads = 0;
   const fs = Object.create(heldDisk().fs, {
     opendir: {
-      value: (dir: string, done: () => void) => {
+      value: (dir: string, options: OpenDirOptions, done: () => void) => {
         reads++;
-        nodeFs.opendir(dir, done);
+        nodeFs.opendir(dir, options, done);
       },
     },
   }) as FileSystem;
@@ -145,7 +146,7 @@ void t.test('a batch sealed while the directory is read is not missed', async (t
   // the directory is read before the batch is sealed, the answer comes after
   const fs = Object.create(disk.fs, {
     opendir: {
-      value: (dir: string, done: (error: Error | null, handle: unknown) => void) => {
+      value: (dir: string, _options: object, done: (error: Error | null, handle: unknown) => void) => {
         const names = readdirSync(dir);
         const answer = (): void => {
           done(
@@ -177,9 +178,9 @@ void t.test('a directory that cannot be read is tried again, and said', async (t
   const disk = heldDisk();
   const fs = Object.create(disk.fs, {
     opendir: {
-      value: (dir: string, done: (error: Error | null, handle?: unknown) => void) => {
+      value: (dir: string, options: object, done: (error: Error | null, handle?: unknown) => void) => {
         if (fail) done(Object.assign(new Error('EMFILE'), { code: 'EMFILE' }));
-        else (disk.fs.opendir as (...args: unknown[]) => void)(dir, done);
+        else (disk.fs.opendir as (...args: unknown[]) => void)(dir, options, done);
       },
     },
   }) as FileSystem;

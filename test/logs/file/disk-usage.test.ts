@@ -1,5 +1,5 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
-import type { Dir } from 'node:fs';
+import type { Dir, OpenDirOptions } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import type { Test } from 'tap';
@@ -64,12 +64,12 @@ void t.test('where a look takes long, the next one comes much later', async (t) 
   let tookMs = 0;
   const fs = Object.create(nodeFileSystem, {
     opendir: {
-      value: (path: string, done: (error: Error | null, handle: Dir) => void) => {
+      value: (path: string, options: OpenDirOptions, done: (error: Error | null, handle: Dir) => void) => {
         if (path.endsWith('dead-letters')) {
           looks++;
           clock.aheadMs += tookMs;
         }
-        nodeFileSystem.opendir(path, done);
+        nodeFileSystem.opendir(path, options, done);
       },
     },
   }) as FileSystem;

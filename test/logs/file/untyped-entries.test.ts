@@ -17,7 +17,8 @@ import {
   isDeadLetterFile,
   newestDeadLetterFiles,
 } from '../../../lib/logs/file/aside/letter-files.js';
-import { oldestBatches, survey } from '../../../lib/logs/file/directory-listing.js';
+import { oldestBatches } from '../../../lib/logs/file/directory-listing.js';
+import { survey } from '../../../lib/logs/file/survey.js';
 import { filesIn } from '../../../lib/logs/file/plain-files.js';
 import { BLOCK_BYTES } from '../../../lib/logs/file/disk-blocks.js';
 import type { FileSystem } from '../../../lib/logs/file/file-system.js';

@@ -58,7 +58,7 @@ void t.test('more replicas than servers stop a start, with one line', { skip }, 
   t.match(alone.stderr, /^forebay-server: 3 servers .* are needed \(--log-replicas\)[^\n]*\n$/);
   const { names, jsm } = await LogStreams.at(t, await NatsCluster.start(t, { servers: 3 }));
   const bounds = { replicas: 5, backlogBytesMax: 2 ** 20, deadLettersBytesMax: 2 ** 20, payloadMax: 2 ** 20 };
-  const all = { ...bounds, ackTimeoutMs: 10_000, inOrder: false, idsMax: 0 };
+  const all = { ...bounds, ackTimeoutMs: 10_000, inOrder: false, idsMax: 0, compresses: true };
   // servers that start find each other
   const said: string[] = [];
   const logger = { ...silentLogger, warn: (_fields: object, text: string) => said.push(text) };
@@ -66,6 +66,20 @@ void t.test('more replicas than servers stop a start, with one line', { skip }, 
   await t.rejects(opening, { code: 'LOG_UNUSABLE', message: /^5 servers .*\(--log-replicas\)[^\n]*$/ });
   t.match(said, [/^The NATS servers are not ready: .*; waiting for them$/], 'once');
   t.equal(said.length, 1);
+});
+
+void t.test('the servers compress streams, and no longer if that is switched off', { skip }, async (t) => {
+  const { names, jsm, flags } = await streamsOf(t);
+  for (const [setting, compression] of [
+    ['on', 's2'],
+    ['off', 'none'],
+  ] as const) {
+    const one = server(t, [...flags, '--log-compress', setting]);
+    await one.listening();
+    t.equal(await one.stop('SIGTERM'), 0);
+    for (const name of [names.events, names.letters, names.quarantine])
+      t.match(await jsm.streams.info(name), { config: { compression } }, `${name} with ${setting}`);
+  }
 });
 
 void t.test('a server waits for NATS servers, says so once, and can be stopped', { skip }, async (t) => {

@@ -8,6 +8,7 @@ import t from 'tap';
 import { ModuleKind, ScriptTarget, transpileModule } from 'typescript';
 import { COMPRESSION_MUTANTS } from './compression-mutants.js';
 import { MUTANTS } from './mutants.js';
+import { RETENTION_MUTANTS } from './retention-mutants.js';
 import { STREAM_MUTANTS } from './stream-mutants.js';
 import type { Edit } from './mutants.js';
 import type { Oddity } from '../worlds.js';
@@ -82,7 +83,7 @@ void t.test('without a fault such a copy breaks no promise', { timeout: 120_000 
 });
 
 const runs = [
-  ...[...MUTANTS, ...COMPRESSION_MUTANTS].map((mutant) => ({
+  ...[...MUTANTS, ...COMPRESSION_MUTANTS, ...RETENTION_MUTANTS].map((mutant) => ({
     ...mutant,
     cuts: CUTS,
     unit: 'power cuts',

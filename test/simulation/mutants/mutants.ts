@@ -412,9 +412,9 @@ export const MUTANTS: readonly Mutant[] = [
     breaks: 'N8',
     edits: [
       {
-        file: 'lib/logs/file/append-log.ts',
+        file: 'lib/logs/file/cached-file.ts',
         find: 'const { runId, events, bytes, contexts } = read;',
-        replace: 'const { runId } = this;\n    const { events, bytes, contexts } = read;',
+        replace: "const runId = '0'.repeat(15) + '1';\n  const { events, bytes, contexts } = read;",
       },
     ],
     violates: /came under two keys/,

@@ -35,7 +35,7 @@ export class Subdirectory {
   /** One call at a time: the directory must not go while another call puts a file into it. */
   #turn: Promise<void> = Promise.resolve();
 
-  constructor({ fs, logDir, logNames, confirmLock }: SubdirectoryOwner, name: string) {
+  constructor({ fs, logDir, logNames, confirmLock }: Omit<SubdirectoryOwner, 'reserve'>, name: string) {
     this.#fs = fs;
     this.path = join(logDir, name);
     this.#logNames = logNames;

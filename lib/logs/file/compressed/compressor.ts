@@ -72,6 +72,8 @@ export class Compressor {
   readonly #copyName = newCopyName();
   #timer: NodeJS.Timeout | null = null;
   #running: Promise<void> | null = null;
+  /** Whether `look` was called during the running work. */
+  #isAsked = false;
   #isClosed = false;
   #retryMs = RETRY_MS;
   #saidAtMs = -Infinity;
@@ -89,7 +91,8 @@ export class Compressor {
 
   /** A source may have a file. */
   look(): void {
-    if (this.#timer === null && this.#running === null) this.#wait(0);
+    if (this.#running !== null) this.#isAsked = true;
+    else if (this.#timer === null) this.#wait(0);
   }
 
   /** Starts no more, and waits for what runs. */
@@ -105,7 +108,9 @@ export class Compressor {
       this.#timer = null;
       this.#running = this.#work().then((waitMs) => {
         this.#running = null;
-        if (waitMs !== null) this.#wait(Math.ceil(waitMs));
+        const nextMs = waitMs ?? (this.#isAsked ? 0 : null);
+        this.#isAsked = false;
+        if (nextMs !== null) this.#wait(Math.ceil(nextMs));
       });
     }, ms).unref();
   }

@@ -32,6 +32,11 @@ export class Pairs {
     return this.#counting.has(name);
   }
 
+  /** The ending of the file that counts; `null`: the batch has only one. */
+  counting(name: string): Ending | '' | null {
+    return this.#counting.get(name) ?? null;
+  }
+
   /** Whether a file that is there counts. */
   counts({ name, ending }: BatchFileName): boolean {
     return (this.#counting.get(name) ?? ending) === ending;

@@ -54,6 +54,14 @@ export function sourceTag(source: string): number {
     .readUIntBE(0, SOURCE_BITS / 8);
 }
 
+/** The number of the source in a mark; of the other forms it is at the start, after some flags. */
+export function sourceTagIn(mark: Uint8Array): number {
+  let tag = 0;
+  const start = mark.length === LONG_BYTES ? 0 : FLAG_BITS;
+  for (let at = start; at < start + SOURCE_BITS; at++) tag = tag * 2 + (mark[at] === TAB ? 1 : 0);
+  return tag;
+}
+
 /** The first two sources with the same number; `null`: there are none. */
 export function sameTag(sources: readonly string[]): readonly [string, string] | null {
   const known = new Map<number, string>();

@@ -104,6 +104,14 @@ function disk({ disk: at, events }: Snapshot): Stage {
       ...(at.roomSeconds === null ? [] : [{ name: 'room for', value: duration(at.roomSeconds) }]),
       { name: 'oldest', value: at.oldestSeconds === 0 ? NOTHING.value : duration(at.oldestSeconds) },
       ...replicas(at.replicas),
+      ...(at.retained === null
+        ? []
+        : [
+            {
+              name: 'retained',
+              value: `${plain(bytes(at.retained.bytes))}, ${duration(at.retained.oldestSeconds)} back`,
+            },
+          ]),
       ...(at.replicas === null
         ? [{ name: 'disk free', value: at.freeBytes === null ? NOTHING.value : plain(bytes(at.freeBytes)) }]
         : []),

@@ -186,6 +186,7 @@ void t.test('a batch is not passed on while its file changes its form, and is wh
   const log: ListedLog = {
     dir: '/log',
     leftoverBatches: 0,
+    isEstimate: false,
     pendingBytes: 0,
     list: async () => [],
     sums: async () => ({ batches: 0, leftovers: 0, bytes: 0 }),

@@ -1,0 +1,88 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { asError, ForebayError } from '../../../lib/base/errors.js';
+import { count } from '../../../lib/base/words.js';
+import { createForebay } from '../../../lib/forebay.js';
+import { checkSinkSettings, kindNamed } from '../../../lib/seams/sink-kind.js';
+import { SINK_KINDS } from '../../../lib/sinks/registry.js';
+import type { SinkSettings } from '../../../lib/sinks/registry.js';
+import type { Outcome, WithEvent } from '../front-door.js';
+import type { Destination } from './destination.js';
+
+/** How often to say what waits for the sink, in milliseconds. */
+const SAY_MS = 10_000;
+/** The wait for room if nobody names one, in milliseconds. */
+const RETRY_AFTER_MS = 1000;
+
+export interface StoppedServerOptions {
+  readonly logDir: string;
+  readonly sink: SinkSettings;
+  readonly tell: (line: string) => Promise<void>;
+}
+
+/**
+ * The sink of a server that does not run: events go through the log of that server and its delivery, in this process and with
+ * a closed door. So it has the lock of the directory, what the server has left is delivered as well, and what this leaves is
+ * delivered by the next start.
+ *
+ * @throws ForebayError `SETTING_INVALID`, `SINK_UNUSABLE`, `LOG_DIR_LOCKED`, `LOG_DIR_UNUSABLE`, `SINK_DISCARDS`
+ */
+export async function stoppedServer({
+  logDir,
+  sink: settings,
+  tell,
+}: StoppedServerOptions): Promise<Destination> {
+  checkSinkSettings(SINK_KINDS, settings, []);
+  const say = (_fields: object, line: string): void => void tell(line);
+  const quiet = (): void => undefined;
+  const logger = { debug: quiet, info: quiet, warn: say, error: say };
+  const sink = await kindNamed(SINK_KINDS, settings.sink).open(settings, { connections: 1, logger });
+  const forebay = createForebay({ logDir, sink, logger });
+  try {
+    await forebay.start();
+  } catch (error) {
+    await forebay.stop(0);
+    if (!(error instanceof ForebayError) || error.code !== 'LOG_DIR_LOCKED') throw error;
+    const message = `${error.message}: without --sink events go to a server that runs (--url)`;
+    throw new ForebayError('LOG_DIR_LOCKED', { message, cause: error });
+  }
+  const before = forebay.counts();
+  return {
+    name: `the sink ${settings.sink}`,
+    async send<T extends WithEvent>(body: readonly T[], outcome: Outcome<T>): Promise<void> {
+      for (let waiting = body; waiting.length > 0;) {
+        let waitMs = 0;
+        const left: T[] = [];
+        const write = async (each: T): Promise<void> => {
+          try {
+            await forebay.write(each.event.toString('utf8'), { isReplay: true });
+            outcome.taken.add(each);
+          } catch (thrown) {
+            const error = asError(thrown);
+            const { status, retryAfterMs } = error instanceof ForebayError ? error : {};
+            if (status === 400 || status === 413) outcome.refused.set(each, error.message);
+            else if (status === 429 || status === 503) left.push(each);
+            else throw error;
+            waitMs = Math.max(
+              waitMs,
+              status === 400 || status === 413 ? 0 : (retryAfterMs ?? RETRY_AFTER_MS),
+            );
+          }
+        };
+        await Promise.all(waiting.map(write));
+        waiting = left;
+        if (left.length > 0) await sleep(waitMs);
+      }
+    },
+    async finish(): Promise<readonly string[]> {
+      for (let left = forebay.counts(); left.pending + left.unreadBatches > 0; left = forebay.counts()) {
+        await forebay.deliverAll(SAY_MS);
+        const { pending } = forebay.counts();
+        if (pending > 0) await tell(`${count(pending, 'event waits', 'events wait')} for the sink`);
+      }
+      const { deadLettered } = forebay.counts();
+      const refused = deadLettered - before.deadLettered;
+      return refused === 0 ? [] : [`the sink refused ${count(refused, 'event')}: see its dead letters`];
+    },
+    close: async () => forebay.stop(),
+  };
+}
