@@ -63,13 +63,14 @@ export class Pausing {
     });
   }
 
-  /** @throws ForebayError `NOT_RUNNING`, `PAUSE_FAILED` */
+  /** @throws ForebayError `BAD_REQUEST`, `NOT_RUNNING`, `PAUSE_FAILED` */
   async end({ by = 'unknown' }: Pick<PauseRequest, 'by'>): Promise<PauseOutcome> {
     return this.#next(async () => {
+      const who = pauseOf({ by }, 0).by;
       const pause = this.#pause;
       if (pause !== null || !this.#isKept) await this.#write(null);
       if (pause === null) return { changed: false, pause };
-      this.#hold(null, pauseOf({ by }, 0).by);
+      this.#hold(null, who);
       return { changed: true, pause };
     });
   }
@@ -178,7 +179,7 @@ export class Pausable {
     return this.pausing.start(request);
   }
 
-  /** Lets delivery go on. @throws ForebayError `NOT_RUNNING`, `PAUSE_FAILED`: it is paused as before */
+  /** Lets delivery go on. @throws ForebayError `BAD_REQUEST`, `NOT_RUNNING`, `PAUSE_FAILED`: it is paused as before */
   async resume(request: Pick<PauseRequest, 'by'> = {}): Promise<PauseOutcome> {
     return this.pausing.end(request);
   }

@@ -3,7 +3,7 @@ import { asError, ForebayError } from '../base/errors.js';
 import { CONTROL, KeyRefusal } from '../keys/keys.js';
 import type { Keys } from '../keys/keys.js';
 import { errorAnswer, jsonAnswer } from '../seams/http-answer.js';
-import { pauseFacts } from '../seams/pause.js';
+import { BY_LENGTH_MAX, pauseFacts } from '../seams/pause.js';
 import type { PauseOutcome, PauseRequest } from '../seams/pause.js';
 import { answerRefused, sendAnswer } from './answers.js';
 import { headOf } from './request-head.js';
@@ -13,6 +13,15 @@ import type { Route } from './router.js';
 const BODY_BYTES_MAX = 8192;
 const LOOPBACK = /^(?:(?:::ffff:)?127(?:\.\d{1,3}){3}|::1)$/;
 const MEMBERS = new Set(['by', 'reason', 'forSeconds']);
+/** What proxies say of a client. One that says nothing looks like this machine. */
+const OF_PROXIES = [
+  'forwarded',
+  'via',
+  'x-forwarded-for',
+  'x-forwarded-host',
+  'x-forwarded-proto',
+  'x-real-ip',
+];
 
 /** What pauses delivery and lets it go on: a `Forebay`, or all workers of a server. */
 export interface DeliveryControl {
@@ -36,14 +45,17 @@ export function controlRoutes({ control, keys, isForOperators }: ControlOptions)
       try {
         const holder = holderOf(req, keys, isForOperators);
         checkType(req);
+        checkLength(Number(req.headers['content-length'] ?? 0));
         if (waits) res.writeContinue();
         const request = requestOf(await bodyOf(req));
-        const { by = `someone at ${req.socket.remoteAddress}` } = request;
-        const who = { ...request, by: holder === null ? by : `${holder}${request.by ? ` (${by})` : ''}` };
+        const who = { ...request, by: callerOf(req, holder, request.by) };
         const outcome = name === 'pause' ? await control.pause(who) : await control.resume(who);
         sendAnswer(res, jsonAnswer(200, answerTo(name, outcome)));
       } catch (error) {
-        if (!(error instanceof ForebayError)) throw error;
+        if (!(error instanceof ForebayError)) {
+          if (req.destroyed && !req.complete) return; // its client has gone in the middle of the body
+          throw error;
+        }
         refuse(req, res, error);
       }
     },
@@ -64,11 +76,17 @@ function holderOf(req: IncomingMessage, keys: Keys | null, isForOperators: boole
     throw new ForebayError('ORIGIN_NOT_ALLOWED', { message: 'No web page may pause or resume delivery' });
   if (keys !== null) return keys.controllerOf(headOf(req)).name;
   // whoever comes through a proxy on this machine may be a stranger
-  const isForwarded = headers.forwarded !== undefined || headers['x-forwarded-for'] !== undefined;
+  const isForwarded = OF_PROXIES.some((name) => headers[name] !== undefined);
   if (isForOperators && !isForwarded && LOOPBACK.test(socket.remoteAddress ?? '')) return null;
   const from = isForOperators ? 'from this machine' : `on the operators' address (--admin-port)`;
   const message = `Without keys delivery is paused and resumed only ${from}, or by the signal SIGUSR2; with --keys-file by whoever has a key for "${CONTROL}"`;
   throw new ForebayError('CONTROL_CLOSED', { message });
+}
+
+/** The holder of a key is certain, the name beside it is what the client says: it is cut if both are too long. */
+function callerOf({ socket }: IncomingMessage, holder: string | null, by: string | undefined): string {
+  if (holder === null) return by ?? `someone at ${socket.remoteAddress}`;
+  return by ? `${holder} (${by})`.slice(0, BY_LENGTH_MAX) : holder;
 }
 
 /** What a form or a script of another page can send without asking has another type. */
@@ -81,15 +99,20 @@ function checkType({ headers }: IncomingMessage): void {
 async function bodyOf(req: IncomingMessage): Promise<string> {
   const pieces: Buffer[] = [];
   let bytes = 0;
-  for await (const piece of req as AsyncIterable<Buffer>) {
+  // a request that is destroyed takes its connection along, before the answer has left
+  const body: AsyncIterable<Buffer> = req.iterator({ destroyOnReturn: false });
+  for await (const piece of body) {
     bytes += piece.length;
-    if (bytes > BODY_BYTES_MAX)
-      throw new ForebayError('BODY_TOO_LARGE', {
-        message: `The body is larger than ${BODY_BYTES_MAX} bytes`,
-      });
+    checkLength(bytes);
     pieces.push(piece);
   }
   return Buffer.concat(pieces).toString();
+}
+
+/** @throws ForebayError `BODY_TOO_LARGE` */
+function checkLength(bytes: number): void {
+  if (bytes > BODY_BYTES_MAX)
+    throw new ForebayError('BODY_TOO_LARGE', { message: `The body is larger than ${BODY_BYTES_MAX} bytes` });
 }
 
 /** @throws ForebayError `BAD_REQUEST` */

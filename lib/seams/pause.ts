@@ -47,7 +47,7 @@ export interface PauseFacts {
   readonly until?: string;
 }
 
-const BY_LENGTH_MAX = 100;
+export const BY_LENGTH_MAX = 100;
 const REASON_LENGTH_MAX = 500;
 const FOR_MS_MIN = 1000;
 const FOR_MS_MAX = 7 * 86_400_000;

@@ -328,6 +328,14 @@ void t.test('what is refused for a full backlog is told to come back when a paus
   t.ok(waitMs > 1000 && waitMs <= 60_000, String(waitMs));
 });
 
+void t.test('a resume that is refused leaves the pause as it was, on disk as well', async (t) => {
+  const { forebay, dir } = await startForebay(t, {});
+  const { pause } = await forebay.pause({ by: 'ann' });
+  t.equal(await codeOf(forebay.resume({ by: 'x'.repeat(101) })), 'BAD_REQUEST');
+  t.same(forebay.paused, pause);
+  t.same(parsePause(readFileSync(join(dir, FILE), 'utf8')), pause, 'it outlives a crash');
+});
+
 void t.test('texts have bounds, and steer no terminal', async (t) => {
   const { forebay } = await startForebay(t, {});
   for (const request of [{ by: 'x'.repeat(101) }, { reason: 'x'.repeat(501) }])

@@ -1,3 +1,5 @@
+import { connect } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
 import type { Test } from 'tap';
 import { request } from 'undici';
@@ -5,12 +7,13 @@ import { silentLogger } from '../../lib/base/reporter.js';
 import { AdminServer } from '../../lib/door/admin-server.js';
 import { controlRoutes } from '../../lib/door/control-routes.js';
 import { IngestionServer } from '../../lib/door/ingestion-server.js';
+import { ABORTED } from '../../lib/door/request-counts.js';
 import type { Forebay } from '../../lib/forebay.js';
 import type { Keys } from '../../lib/keys/keys.js';
 import { HTTP_SETTINGS } from '../../lib/settings/http-settings.js';
 import { fromObject } from '../../lib/settings/option-table.js';
 import { basic, madeKey, openKeys } from '../helpers/keys-file.js';
-import { startForebay } from '../helpers/running-forebay.js';
+import { startForebay, until } from '../helpers/running-forebay.js';
 
 interface Answer {
   readonly status: number;
@@ -20,16 +23,26 @@ interface Answer {
 
 type Post = (path: string, body?: string, headers?: Readonly<Record<string, string>>) => Promise<Answer>;
 
+interface Opened {
+  readonly forebay: Forebay;
+  readonly atDoor: Post;
+  readonly atOperators: Post;
+  readonly operatorsPort: number;
+  /** What the operators' address says went wrong. */
+  readonly errors: readonly string[];
+  /** How many requests were aborted. */
+  readonly aborted: () => number;
+}
+
 /** The two addresses of a server. */
-async function opened(
-  t: Test,
-  keys: Keys | null,
-): Promise<{ readonly forebay: Forebay; readonly atDoor: Post; readonly atOperators: Post }> {
+async function opened(t: Test, keys: Keys | null): Promise<Opened> {
   const { forebay } = await startForebay(t, {});
+  const errors: string[] = [];
+  const logger = { ...silentLogger, error: (_about: object, text: string) => void errors.push(text) };
   const door = new IngestionServer({ forebay, keys, port: 0 });
   const http = fromObject(HTTP_SETTINGS, { port: 0 });
   const routes = controlRoutes({ control: forebay, keys, isForOperators: true });
-  const admin = new AdminServer({ ...http, forebay, door, routes, logger: silentLogger });
+  const admin = new AdminServer({ ...http, forebay, door, routes, logger });
   door.addRoutes(controlRoutes({ control: forebay, keys, isForOperators: false }));
   await Promise.all([door.start(), admin.start()]);
   t.teardown(async () => {
@@ -47,7 +60,16 @@ async function opened(
       const { statusCode: status } = answer;
       return { status, headers: answer.headers, body: (await answer.body.json()) as Answer['body'] };
     };
-  return { forebay, atDoor: post(door), atOperators: post(admin) };
+  const aborted = (): number =>
+    [...door.counts.answered.values()].reduce((sum, statuses) => sum + (statuses.get(ABORTED) ?? 0), 0);
+  return {
+    forebay,
+    atDoor: post(door),
+    atOperators: post(admin),
+    operatorsPort: admin.port,
+    errors,
+    aborted,
+  };
 }
 
 void t.test('operators pause and resume from this machine, and hear what it was before', async (t) => {
@@ -76,7 +98,15 @@ void t.test('without keys nobody does at the door of events, nor through a proxy
       status: 403,
       body: { code: 'CONTROL_CLOSED', error: /--admin-port.*SIGUSR2/ },
     });
-  for (const header of ['forwarded', 'x-forwarded-for'])
+  const ofProxies = [
+    'forwarded',
+    'via',
+    'x-forwarded-for',
+    'x-forwarded-host',
+    'x-forwarded-proto',
+    'x-real-ip',
+  ];
+  for (const header of ofProxies)
     t.match(await atOperators('/control/pause', '', { [header]: 'for=1.2.3.4' }), {
       status: 403,
       body: { code: 'CONTROL_CLOSED', error: /from this machine/ },
@@ -112,6 +142,9 @@ void t.test('with keys it takes one for control, which one for all sources is no
       { changed: true, delivery: { by: 'ops (ann@host)' } },
       'the holder is known, the rest is said',
     );
+    const long = await post('/control/resume', JSON.stringify({ by: 'x'.repeat(99) }), bearer(ops));
+    t.match(long, { status: 200, body: { changed: true } }, 'what is said is cut beside the holder');
+    await post('/control/pause', '', bearer(ops));
     t.match(await post('/control/resume', '', { authorization: basic('x', ops.key) }), { status: 200 });
     t.equal(forebay.paused, null);
   }
@@ -174,5 +207,37 @@ void t.test('only POST is taken, and what is no request is refused in words', as
   t.match(long, { status: 413, body: { code: 'BODY_TOO_LARGE' } });
   const expecting = await atOperators('/control/pause', '{"by":1}', { 'content-encoding': 'gzip' });
   t.equal(expecting.status, 415);
+  t.equal(forebay.paused, null);
+});
+
+void t.test('a long body gets its answer on a connection that its client still writes to', async (t) => {
+  const { forebay, operatorsPort } = await opened(t, null);
+  for (const length of ['content-length: 3000000', 'transfer-encoding: chunked']) {
+    const socket = connect(operatorsPort, '127.0.0.1');
+    t.teardown(() => socket.destroy());
+    const head = `POST /control/pause HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n${length}\r\n\r\n`;
+    socket.write(`${head}${length.startsWith('t') ? 'ffffff\r\n' : ''}${'x'.repeat(0x4000)}`);
+    let answer = '';
+    socket.on('error', () => undefined);
+    socket.on('data', (bytes) => (answer += bytes.toString()));
+    await until(() => /BODY_TOO_LARGE/.test(answer) || socket.destroyed, 'the answer, or an end without one');
+    socket.write('x'.repeat(1000)); // more of the body
+    await sleep(20);
+    t.match(answer, /^HTTP\/1\.1 413 /, length);
+    t.notOk(socket.destroyed, 'it is read on for a while');
+  }
+  t.equal(forebay.paused, null);
+});
+
+void t.test('a client that goes in the middle of its request is no fault of the server', async (t) => {
+  const { forebay, operatorsPort, errors, aborted } = await opened(t, null);
+  const socket = connect(operatorsPort, '127.0.0.1');
+  socket.write(
+    'POST /control/pause HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 9\r\n\r\n{',
+  );
+  await sleep(50);
+  socket.resetAndDestroy();
+  await until(() => aborted() > 0 || errors.length > 0, 'the request to count as aborted');
+  t.same(errors, []);
   t.equal(forebay.paused, null);
 });

@@ -8,6 +8,7 @@ import { BATCH_MARK_BYTES, marksAt, NO_MARKS, runIdAt } from './run-mark.js';
 
 const LINE_FEED = 10;
 const OPENING_BRACE = 0x7b;
+const CLOSING_BRACE = 0x7d;
 const BYTE_ORDER_MARK = [0xef, 0xbb, 0xbf];
 
 /** The content of a batch file. */
@@ -180,7 +181,7 @@ function startOf(file: Buffer): number {
 }
 
 function isBlank(line: Buffer): boolean {
-  return line.every((byte) => byte === 0x20 || byte === 0x09 || byte === 0x0d);
+  return line.every(isWhiteSpace);
 }
 
 /** A crash leaves the start of an event, or zeros at the start: a page that was never written. */
@@ -198,6 +199,18 @@ function isJson(bytes: Buffer): boolean {
   }
 }
 
+/** JSON that is wrong takes 20 microseconds to find out: a small compressed file can hold millions of lines without an object. */
 function eventText(line: Buffer<ArrayBuffer>): Buffer<ArrayBuffer> | null {
-  return isUtf8(line) && isEventLine(line) ? line : null;
+  return looksLikeObject(line) && isUtf8(line) && isEventLine(line) ? line : null;
+}
+
+function looksLikeObject(line: Buffer): boolean {
+  let [start, end] = [0, line.length - 1];
+  while (isWhiteSpace(line[start])) start++;
+  while (isWhiteSpace(line[end])) end--;
+  return line[start] === OPENING_BRACE && line[end] === CLOSING_BRACE;
+}
+
+function isWhiteSpace(byte: number | undefined): boolean {
+  return byte === 0x20 || byte === 0x09 || byte === 0x0d;
 }

@@ -70,6 +70,11 @@ export async function settlePairs(
     const path = join(dir, name);
     pairs.add(name, '');
     try {
+      if ((await statsOf(fs, path))?.isFile() === false) {
+        const text = `${path} is no plain file: the events of ${name}${ending} wait until it is gone and the server starts again`;
+        reporter.error('FOREIGN_FILE', text);
+        continue;
+      }
       const appended = await look(fs, path, '');
       const compressed = await look(fs, `${path}${ending}`, ending).catch(() => null);
       const isSame =

@@ -112,7 +112,10 @@ export class RetainedFiles {
         await this.withRoom(async () => inAnyForm(counting ?? '', keep));
         isKept = true;
       } catch (error) {
-        if (systemCode(error) !== 'ENOENT') this.#counts.notKept(name, asError(error));
+        // what is missing may be the folder: a link to a volume that is not mounted
+        const isGone =
+          systemCode(error) === 'ENOENT' && !(await hasBatchFile(this.#fs, this.#options.logDir, name));
+        if (!isGone) this.#counts.notKept(name, asError(error));
       }
     }
     if (isKept && counting === null) return true;

@@ -1,11 +1,19 @@
 import { execFileSync } from 'node:child_process';
-import { copyFileSync, existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import zlib, { gzipSync } from 'node:zlib';
 import t from 'tap';
 import type { Test } from 'tap';
 import { AppendLog } from '../../../../lib/logs/file/append-log.js';
-import { Reporter } from '../../../../lib/base/reporter.js';
+import { Reporter, silentLogger } from '../../../../lib/base/reporter.js';
 import { markedLine } from '../../../../lib/logs/file/checksum.js';
 import { codecOf, ZSTD_NODE } from '../../../../lib/logs/file/compressed/codec.js';
 import type { Codec } from '../../../../lib/logs/file/compressed/codec.js';
@@ -314,6 +322,37 @@ void t.test(
     });
   },
 );
+
+void t.test(
+  'a compressed file beside a directory of its name waits, and the log says for what',
+  async (t) => {
+    const dir = memoryDir(t);
+    const path = join(dir, NAME);
+    writeFileSync(path, FILES['several batches'] ?? '');
+    await compressed(path);
+    mkdirSync(path);
+    const lines: string[] = [];
+    const reporter = new Reporter({ ...silentLogger, error: (_about, text) => void lines.push(text) });
+    const log = await AppendLog.open({ dir, fsync: 'never', reporter });
+    t.teardown(() => log.close());
+    t.same(await log.list(null, 10), []);
+    t.ok(
+      lines.some((text) => text.includes(`the events of ${NAME}.gz wait`)),
+      lines.join('\n'),
+    );
+    t.ok(existsSync(`${path}.gz`));
+  },
+);
+
+void t.test('a small compressed file of millions of lines does not hold up the server', async (t) => {
+  const dir = memoryDir(t);
+  writeFileSync(join(dir, `${NAME}.gz`), gzipSync('\n x\r\n'.repeat(100_000)));
+  const parse = t.capture(JSON, 'parse', JSON.parse);
+  const { log } = await read(t, dir);
+  t.equal(log.quarantined, 200_000, 'each line');
+  const parsed = parse().filter(({ args: [text] }) => text.trim() === 'x');
+  t.equal(parsed.length, 0, 'what is no object is not parsed');
+});
 
 void t.test('the log tool reads compressed files, and says what is wrong in them', async (t) => {
   const dir = memoryDir(t);

@@ -1,4 +1,13 @@
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  readdirSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import type { StatsFs } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
@@ -161,6 +170,17 @@ void t.test('the oldest go by size on disk', async (t) => {
   await until(() => retainedFiles(dir).length === 1, 'a start trims them in the background');
   t.match(retainedText(dir), /^\{"id":"e"/);
   t.match(again.forebay.statistics()?.retained?.deleted, { size: 2 });
+});
+
+void t.test('a link to a folder that is not there is reported as well', async (t) => {
+  const dir = tempDir(t);
+  symlinkSync(join(dir, 'not', 'mounted'), join(dir, 'retained'));
+  const running = await startForebay(t, { ...ONE_EACH, logDir: dir, retainMs: HOUR_MS });
+  await deliver(running, 'a', 'b');
+  t.same(batchFiles(dir), []);
+  t.equal(running.forebay.statistics()?.retained?.unkept, 2);
+  const errors = running.said.filter(({ level }) => level === 'error');
+  t.match(errors, [{ text: /retained could not take batch_\w+\.jsonl, which is delivered and was deleted/ }]);
 });
 
 void t.test('what cannot be kept is deleted, counted and reported, and holds up nothing', async (t) => {
