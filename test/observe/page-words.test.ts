@@ -279,6 +279,12 @@ void t.test('of a pause the page says since when, by whom, why, and how it ends'
       'Delivery was paused 5 min ago by ann@in-1 (the database moves). The pause ends by itself in 60 min. Events are taken: 2 events wait safely on disk, 1 MiB of 1 GiB. At this rate there is room for 2 h.',
     command: 'node bin/control.js resume',
   });
+  for (const [origin, flag] of [
+    ['http://localhost:8081', ''],
+    ['http://127.0.0.1:8082', ' --url http://127.0.0.1:8082'],
+    ['http://[::1]:8082', " --url 'http://[::1]:8082'"],
+  ] as const)
+    t.equal(verdict(changed(change), origin).command, `node bin/control.js resume${flag}`, origin);
   const open = { ...PAUSED, reason: '', leftSeconds: null };
   const full = verdict(
     changed({ sink: { paused: open, breaker: 'open' }, refusal: refused('BACKLOG_FULL') }),
