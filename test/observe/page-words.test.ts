@@ -5,6 +5,7 @@ import t from 'tap';
 import { calledAs } from '../../lib/base/called-as.js';
 import { SERVER_SETTINGS } from '../../lib/cli/server-settings.js';
 import {
+  batchName,
   bytes,
   count,
   duration,
@@ -264,6 +265,16 @@ void t.test('the page says whether all is well, and what the bottleneck is', (t)
   t.match(
     verdict(changed({ events: { pending: 2, unreadBatches: 3 }, sink: { breaker: 'open' } })).detail,
     '2 events and 3 batches of an earlier run wait safely on disk',
+  );
+  t.end();
+});
+
+void t.test('the name of a batch is short, with and without a worker', (t) => {
+  t.same(
+    ['batch_20261201_055418_6.jsonl', 'worker-2/batch_20261201_055418_6.jsonl', 'events_120-163'].map(
+      batchName,
+    ),
+    ['20261201_055418_6', 'worker-2/20261201_055418_6', 'events_120-163'],
   );
   t.end();
 });
