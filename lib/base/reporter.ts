@@ -78,6 +78,8 @@ const LINES_PER_SECOND_MAX = 20;
 
 interface Count {
   readonly kind: string;
+  /** A file is deleted with all batches in it. */
+  readonly isOfFiles: boolean;
   lines: number;
   summedBatches: number;
   summedEvents: number;
@@ -119,7 +121,14 @@ export class Reporter {
     const key = `${kind} ${code}`;
     let counted = this.#counts.get(key);
     if (counted === undefined) {
-      counted = { kind, code, lines: 0, summedBatches: 0, summedEvents: 0 };
+      counted = {
+        kind,
+        code,
+        isOfFiles: event.what === 'deleted',
+        lines: 0,
+        summedBatches: 0,
+        summedEvents: 0,
+      };
       this.#counts.set(key, counted);
       this.#timer ??= setTimeout(() => {
         this.sumUp();
@@ -139,9 +148,16 @@ export class Reporter {
   sumUp(): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;
-    for (const { kind, code, summedBatches: batches, summedEvents: events } of this.#counts.values()) {
+    for (const {
+      kind,
+      code,
+      isOfFiles,
+      summedBatches: batches,
+      summedEvents: events,
+    } of this.#counts.values()) {
       if (batches === 0) continue;
-      const text = `${kind}: ${count(batches, 'more batch', 'more batches')} in a second (${count(events, 'event')})`;
+      const things = isOfFiles ? count(batches, 'more file') : count(batches, 'more batch', 'more batches');
+      const text = `${kind}: ${things} in a second (${count(events, 'event')})`;
       if (code === undefined) this.#logger.info({ batches, events }, text);
       else this.#logger.warn({ code, batches, events }, text);
     }

@@ -87,15 +87,18 @@ export class LedgerEntry {
   }
 
   /**
-   * The batches take this many bytes less of the log, and all events stay.
+   * The batches take this many bytes less of the log, and all events stay. What is left of each part goes to the next, so all
+   * of it is counted: of a rest the ledger would think that files are gone, and forget the oldest ones.
    *
    * @returns how many bytes less that is for all
    */
   shrink(bytes: number): number {
     const { bytes: before } = this;
-    const part = Math.min(1, bytes / Math.max(1, before));
+    let [left, of] = [Math.min(bytes, before), before];
     for (const run of this.#runs) {
-      const less = Math.floor(run.bytes * part);
+      const less = run.bytes === of ? left : Math.min(run.bytes, Math.floor((left * run.bytes) / of));
+      left -= less;
+      of -= run.bytes;
       run.account?.shrink(less);
       run.bytes -= less;
       run.saved += less;

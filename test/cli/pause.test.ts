@@ -233,6 +233,17 @@ void t.test(
   },
 );
 
+void t.test('the status of a server whose sink fails says so', async (t) => {
+  const [dir, sink] = [tempDir(t), await IdSink.open(t)];
+  sink.isDown = true;
+  const server = await Controlled.start(t, ['--log-dir', dir, ...sink.flags]);
+  await server.post(['a-1']);
+  await server.server.line(/SINK_DOWN/);
+  const { code, out } = await server.run('status');
+  t.equal(code, 0);
+  t.match(out, /^Delivery is not paused\nThe sink fails: .*503.*\n1 event pending/);
+});
+
 void t.test('with keys the tool needs one for control, from a file or a variable', async (t) => {
   const [dir, sink] = [tempDir(t), await IdSink.open(t)];
   const [ops, meter] = [madeKey('ops', { sources: ['control'] }), madeKey('meter')];
@@ -242,8 +253,8 @@ void t.test('with keys the tool needs one for control, from a file or a variable
   writeFileSync(keyFile, `${ops.key}\n`);
   const flags = ['--log-dir', join(dir, 'log'), '--keys-file', file, ...sink.flags];
   const none = await Controlled.start(t, flags);
-  t.match(await none.run('pause'), { code: 1, out: '', err: /answers A key is needed: / });
-  t.match(await none.run('status'), { code: 0, out: /^Delivery goes on\n0 events pending\n$/ });
+  t.match(await none.run('pause'), { code: 1, out: '', err: /answers: A key is needed: / });
+  t.match(await none.run('status'), { code: 0, out: /^Delivery is not paused\n0 events pending\n$/ });
   t.match(await none.run('pause', '--key-file', keyFile), { code: 0, out: / by ops \(\S+@\S+\)\n$/ });
   t.match(await none.run('pause', '--key-file', join(dir, 'nothing')), {
     code: 2,

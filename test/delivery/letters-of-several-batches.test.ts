@@ -12,8 +12,9 @@ import type { Batch } from '../../lib/seams/batch.js';
 import type { BatchPart } from '../../lib/seams/event-log.js';
 import type { Sink } from '../../lib/seams/sink.js';
 import { SinkError } from '../../lib/seams/sink-error.js';
+import { compressed, severalBatches } from '../helpers/compressed-files.js';
 import { addsUp, eventText, idsOf, startWith, until } from '../helpers/running-forebay.js';
-import { batchFiles } from '../helpers/left-files.js';
+import { batchFiles, leftName } from '../helpers/left-files.js';
 import { tempDir } from '../helpers/temp-dir.js';
 
 /** Refuses `bad…` unless it is mended, fails at `toxic…`. */
@@ -265,4 +266,35 @@ void t.test('equal events of two batches in a file have letters of their own', a
   t.same(taken, ['a', 'b', 'bad'], 'the second of them is mended');
   t.same(lettersIn(dir), ['bad'], 'and the first is still refused');
   t.match(forebay.counts(), { delivered: 3, deadLettered: 1 });
+});
+
+void t.test('a full folder of letters holds up no file that they are of, compressed or not', async (t) => {
+  for (const isCompressed of [false, true]) {
+    const dir = tempDir(t);
+    const path = join(dir, leftName(1));
+    writeFileSync(path, severalBatches(3, 20, 200));
+    const settings = { dir, reporter: new Reporter(), fsync: 'never' } as const;
+    const batchesOf = async (log: AppendLog): Promise<Batch[]> => {
+      const [pending] = await log.list(null, 1);
+      if (pending === undefined) throw new Error('no file');
+      const { pieces } = await log.read(pending);
+      return Promise.all(pieces.map(async (piece) => piece.read()));
+    };
+    const keepFirst = async (log: AppendLog, batch: Batch | undefined): Promise<void> => {
+      if (batch === undefined) throw new Error('no batch');
+      const event = batch.bytes.subarray(0, batch.bytes.indexOf('\n'));
+      await log.deadLetters.keep(batch, [{ index: 0, reason: 'no', status: 422, attempts: 1, event }]);
+    };
+    const killed = await AppendLog.open(settings);
+    await keepFirst(killed, (await batchesOf(killed))[0]);
+    await killed.close();
+    if (isCompressed) await compressed(path);
+    // nobody may take these letters away before their file is gone, and it goes once the others have theirs
+    const log = await AppendLog.open({ ...settings, deadLettersBytesMax: 1 });
+    const [, ...others] = await batchesOf(log);
+    t.equal(others.length, 2);
+    for (const batch of others) await keepFirst(log, batch);
+    t.equal(lettersIn(dir).length, 3, isCompressed ? 'compressed' : 'as it was appended');
+    await log.close();
+  }
 });

@@ -43,6 +43,13 @@ function place(entriesMax?: number) {
       ledger.gone({ name: batch, logBytes });
       sizes.delete(batch);
     },
+    /** The file takes this many bytes now. */
+    compress: (batch: string, toBytes: number): void => {
+      const fromBytes = log.pendingBytesOf({ logBytes: sizes.get(batch) ?? 0 });
+      log.pendingBytes -= fromBytes - toBytes;
+      ledger.shrunk(batch, fromBytes, toBytes);
+      sizes.set(batch, toBytes);
+    },
     of: (id: string) => accounts.find(clientAt(id)),
   };
 }
@@ -240,5 +247,21 @@ void t.test('a file that events of several of its batches keep in the log is all
   t.match(of('a'), { backlogBytes: 180 }, 'nine of the ten events that hold it');
   t.match(of('c'), { backlogBytes: 20 }, 'one of them');
   t.match(of('b'), { backlogBytes: 0 });
+  t.end();
+});
+
+void t.test('files that become smaller are not taken for files that are gone', (t) => {
+  const { log, ledger, append, compress, of } = place();
+  const clients = ['a', 'b', 'c'];
+  const batches = Array.from({ length: 40 }, (_, batch) => `${batch + 1}`);
+  for (const batch of batches)
+    append(batch, ...Array.from({ length: 70 }, (_, n) => clients[n % clients.length] ?? null));
+  for (const batch of batches.slice(1)) {
+    compress(batch, BLOCK);
+    ledger.check();
+  }
+  t.equal(ledger.entries, batches.length, 'no batch is forgotten');
+  const all = clients.reduce((sum, id) => sum + (of(id)?.backlogBytes ?? 0), 0);
+  t.equal(all, log.pendingBytes, 'all bytes count for those whose events they are');
   t.end();
 });

@@ -5,6 +5,7 @@ import t from 'tap';
 import { calledAs } from '../../lib/base/called-as.js';
 import { SERVER_SETTINGS } from '../../lib/cli/server-settings.js';
 import {
+  batchName,
   bytes,
   count,
   duration,
@@ -268,6 +269,16 @@ void t.test('the page says whether all is well, and what the bottleneck is', (t)
   t.end();
 });
 
+void t.test('the name of a batch is short, with and without a worker', (t) => {
+  t.same(
+    ['batch_20261201_055418_6.jsonl', 'worker-2/batch_20261201_055418_6.jsonl', 'events_120-163'].map(
+      batchName,
+    ),
+    ['20261201_055418_6', 'worker-2/20261201_055418_6', 'events_120-163'],
+  );
+  t.end();
+});
+
 void t.test('of a pause the page says since when, by whom, why, and how it ends', (t) => {
   const change = {
     sink: { paused: PAUSED },
@@ -279,6 +290,12 @@ void t.test('of a pause the page says since when, by whom, why, and how it ends'
       'Delivery was paused 5 min ago by ann@in-1 (the database moves). The pause ends by itself in 60 min. Events are taken: 2 events wait safely on disk, 1 MiB of 1 GiB. At this rate there is room for 2 h.',
     command: 'node bin/control.js resume',
   });
+  for (const [origin, flag] of [
+    ['http://localhost:8081', ''],
+    ['http://127.0.0.1:8082', ' --url http://127.0.0.1:8082'],
+    ['http://[::1]:8082', " --url 'http://[::1]:8082'"],
+  ] as const)
+    t.equal(verdict(changed(change), origin).command, `node bin/control.js resume${flag}`, origin);
   const open = { ...PAUSED, reason: '', leftSeconds: null };
   const full = verdict(
     changed({ sink: { paused: open, breaker: 'open' }, refusal: refused('BACKLOG_FULL') }),

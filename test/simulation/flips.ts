@@ -5,6 +5,8 @@ import { hasMarks, isBatchFile, validTexts } from './surviving-log.js';
 
 const LINE_FEED = 10;
 const BITS = 8;
+/** The mark of a trace takes this many. */
+const TRACE_BYTES = 6 + 25 * BITS;
 
 /** A line, or two, were damaged by a bit that flipped at a position; `after` is what `before` is now. */
 export function lineDamaged(
@@ -26,6 +28,19 @@ export function lineDamaged(
   if (position === end - 1 && nextEnd > 0) damage(end, nextEnd);
 }
 
+/**
+ * Where lines start and end that have more white space than without a trace: others refer to it, and rarely lose it if bits
+ * flip anywhere.
+ */
+function linesWithTrace(file: Buffer): [number, number][] {
+  const lines: [number, number][] = [];
+  for (let from = 0, end = file.indexOf(LINE_FEED); end !== -1; end = file.indexOf(LINE_FEED, from)) {
+    if (file.lastIndexOf('}', end) < end - TRACE_BYTES) lines.push([from, end + 1]);
+    from = end + 1;
+  }
+  return lines;
+}
+
 /** Turns one bit of a batch file, at random, as a bad device does. Only marks can tell. */
 export function flipBitAtRest(tree: DiskTree, dir: string, ledger: Ledger, around: Surroundings): void {
   const { random, tally, trace } = around;
@@ -34,7 +49,9 @@ export function flipBitAtRest(tree: DiskTree, dir: string, ledger: Ledger, aroun
   const [name, file] = random.pick(files);
   if (ledger.hasDamage(name)) return;
   const before = Buffer.from(file.content());
-  const position = random.whole(0, before.length - 1);
+  const lines = ledger.contexts.areSent && random.chance(0.5) ? linesWithTrace(before) : [];
+  const [from, to] = lines.length > 0 ? random.pick(lines) : [0, before.length];
+  const position = random.whole(from, to - 1);
   if (!before.includes(LINE_FEED, position)) return; // in a torn end
   file.flipBit(position, random.whole(0, BITS - 1));
   trace.add(`  a bit flips in ${name}, byte ${position}`);

@@ -131,18 +131,41 @@ export class KnownIds {
     }
   }
 
-  /** Looks at the batch files that are left. */
-  checkSurvivors(tree: DiskTree, dir: string, eventOf: (line: string) => SentEvent | undefined): void {
-    for (const [name, file] of tree.files(dir)) {
-      if (!isBatchFile(name)) continue;
-      const seen = new Set<KnownId>();
-      for (const text of validTexts(linesIn(name, file.content()))) {
-        const known = eventOf(text)?.known ?? null;
-        if (known === null) continue;
-        if (seen.has(known)) this.#twice(known, `twice in ${name}`);
-        seen.add(known);
-        this.#isAt(known, { name: batchIn(name), run: null, start: null });
+  /** Looks at the batch files that are left on all disks. */
+  checkSurvivors(
+    trees: readonly DiskTree[],
+    dir: string,
+    eventOf: (line: string) => SentEvent | undefined,
+  ): void {
+    const there = new Set<KnownId>();
+    for (const tree of trees) {
+      for (const [name, file] of tree.files(dir)) {
+        if (!isBatchFile(name)) continue;
+        const seen = new Set<KnownId>();
+        for (const text of validTexts(linesIn(name, file.content()))) {
+          const known = eventOf(text)?.known ?? null;
+          if (known === null) continue;
+          if (seen.has(known)) this.#twice(known, `twice in ${name}`);
+          seen.add(known);
+          there.add(known);
+          this.#isAt(known, { name: batchIn(name), run: null, start: null });
+        }
       }
+    }
+    this.#forgetLost(there);
+  }
+
+  /**
+   * A kill may leave a line that was not flushed, and a power cut in the next life, before a start has made it durable, may
+   * take it. Nobody was answered for it (else the ledger says that it is lost), and the sink does not have it: if its event
+   * comes again, it is stored once, in another place.
+   */
+  #forgetLost(there: ReadonlySet<KnownId>): void {
+    for (const known of this.#ids.values()) {
+      if (known.place === null || there.has(known)) continue;
+      if (known.events.some(({ appearances }) => appearances > 0)) continue;
+      known.place = null;
+      this.#tally.count('ids', 'left by a kill, and lost before anyone was answered');
     }
   }
 

@@ -288,9 +288,13 @@ export class Ledger {
     }
   }
 
-  /** Whether the sink has the event of a line. */
-  isTaken(line: string): boolean {
-    return this.#events.get(idOf(line) ?? '')?.taken === true;
+  /**
+   * Whether the sink has the event of a line. Of one that was damaged after its dead letter was kept, whoever comes next cannot
+   * know that: the letter may be all that is left of it, and stays.
+   */
+  isSeenAsTaken(line: string): boolean {
+    const event = this.#events.get(idOf(line) ?? '');
+    return event?.taken === true && event.damaged === null;
   }
 
   /** Someone has looked at these dead letters, and dropped them. */
@@ -354,9 +358,9 @@ export class Ledger {
     return this.#damagedBatches.has(batch);
   }
 
-  /** Looks for ids that are on a disk twice. */
-  checkIds(tree: DiskTree, dir: string): void {
-    this.ids.checkSurvivors(tree, dir, (line) => this.#events.get(idOf(line) ?? ''));
+  /** Looks for ids that are on the disks twice. */
+  checkIds(trees: readonly DiskTree[], dir: string): void {
+    this.ids.checkSurvivors(trees, dir, (line) => this.#events.get(idOf(line) ?? ''));
   }
 
   /** Every acknowledged event is at the sink, or on the disk, or, where it was damaged on purpose, set aside. */

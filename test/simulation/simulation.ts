@@ -362,7 +362,8 @@ export class Simulation {
 
   #checkIds(): void {
     if (this.#window === null) return;
-    for (const { tree } of this.#disks()) this.#ledger.checkIds(tree, this.#logDir);
+    const trees = this.#disks().map(({ tree }) => tree);
+    this.#ledger.checkIds(trees, this.#logDir);
   }
 
   /** Whether a line is in a batch file, or among what is set aside. */

@@ -31,7 +31,7 @@ export async function status(look: Look): Promise<ExitCode> {
   const { server, tell } = look;
   // a server that is not well says what it knows all the same
   const { status: code, body } = await server.get('/health');
-  const { delivery, events } = body;
+  const { delivery, events, sink } = body;
   if ((code !== 200 && code !== 503) || typeof delivery !== 'object') {
     const hint = code === 404 ? OTHER_ADDRESS : '';
     await tell(`${server.place} answers ${code} to /health, without a word about delivery${hint}`);
@@ -49,7 +49,8 @@ export async function status(look: Look): Promise<ExitCode> {
       ? `, about ${drainSeconds} s at the last known rate`
       : '';
   await print(look, { ...facts, pending, unreadBatches }, [
-    paused === true ? `Delivery is paused ${words(facts)}` : 'Delivery goes on',
+    paused === true ? `Delivery is paused ${words(facts)}` : 'Delivery is not paused',
+    ...failing(objectOf(sink)),
     `${count(Number(pending), 'event')}${unread} pending${takes}`,
   ]);
   return EXIT.sound;
@@ -65,9 +66,9 @@ async function change(
   const { status: code, body } = await server.post(path, request);
   if (code !== 200) {
     const { error } = body;
-    const why = typeof error === 'string' ? printable(error) : `${code} to ${path}`;
+    const why = typeof error === 'string' ? `: ${printable(error)}` : ` ${code} to ${path}`;
     const hint = code === 404 ? OTHER_ADDRESS : '';
-    await tell(`${server.place} answers ${why}${hint}`);
+    await tell(`${server.place} answers${why}${hint}`);
     // it may be well the next time, and what it has done is not known
     return code >= 500 ? EXIT.unusable : EXIT.damaged;
   }
@@ -77,6 +78,12 @@ async function change(
 
 async function print({ output, isJson }: Look, facts: object, lines: readonly string[]): Promise<void> {
   await output.write(isJson ? `${JSON.stringify(facts)}\n` : `${lines.join('\n')}\n`);
+}
+
+/** Why nothing is delivered although delivery is not paused, or will not be after it. */
+function failing({ breaker, lastError }: Facts): readonly string[] {
+  if (breaker !== 'open' && breaker !== 'half-open') return [];
+  return [`The sink fails: ${printable(shown(lastError))}`];
 }
 
 /** `since … by …: why` */

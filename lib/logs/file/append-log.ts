@@ -223,8 +223,8 @@ export class AppendLog extends LogCounts implements EventLog {
     return this.#files.oldest(null, most, isAskedFor);
   }
 
-  async sums(after: string | null): Promise<BatchSums> {
-    return this.#files.sums(after);
+  async sums(after: string | null, begins: () => void): Promise<BatchSums> {
+    return this.#files.sums(after, begins);
   }
 
   pendingBytesOf({ logBytes }: Pick<PendingBatch, 'logBytes'>): number {

@@ -21,7 +21,8 @@ export interface ListedLog {
   /** Whether `pendingBytes` is an estimate until the files were counted. */
   readonly isEstimate: boolean;
   list(after: string | null, most: number): Promise<PendingBatch[]>;
-  sums(after: string | null): Promise<BatchSums>;
+  /** @param begins called when they are looked at: what changes its form does so before, or after all of them */
+  sums(after: string | null, begins: () => void): Promise<BatchSums>;
   dropped(batch: PendingBatch): void;
   missFiles(gone: BatchSums): void;
 }
@@ -201,9 +202,9 @@ export class Backlog extends Readable {
   async #count(): Promise<void> {
     try {
       await this.#pace.look(async () => {
-        const expected = this.#beyond;
+        let expected = this.#beyond;
         const last = this.#batches.at(-1)?.name ?? this.#last;
-        const there = await this.#log.sums(last);
+        const there = await this.#log.sums(last, () => (expected = this.#beyond));
         // some have come into memory meanwhile: wait for the next count
         if (!this.#listing && last === (this.#batches.at(-1)?.name ?? this.#last))
           this.#miss(minus(expected, there));

@@ -56,9 +56,12 @@ export class FileListing {
   }
 
   /** The number of those after this name, and their size. */
-  async sums(after: string | null): Promise<BatchSums> {
+  async sums(after: string | null, begins: () => void): Promise<BatchSums> {
     const { fs, dir, known } = this.#options;
-    return this.#turns.run(async () => sumsOfBatches(fs, dir, this.sealedAfter(after), known));
+    return this.#turns.run(async () => {
+      begins();
+      return sumsOfBatches(fs, dir, this.sealedAfter(after), known);
+    });
   }
 
   /** Changes the form of a file while nobody reads the directory. */

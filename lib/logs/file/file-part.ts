@@ -1,4 +1,4 @@
-import type { BatchPart, EventRange, Group } from '../../seams/event-log.js';
+import type { BatchPart, EventRange, Group, QueuedEvents } from '../../seams/event-log.js';
 import type { BatchFile } from './batch-file.js';
 import type { BatchStart } from './batches-in-file.js';
 import { writeMarkedLine } from './checksum.js';
@@ -77,10 +77,14 @@ export function writeLines(
   mark: Buffer | null,
 ): number {
   let at = start;
+  let before: QueuedEvents | null = null;
   for (const { request, from, to } of ranges) {
     const { block } = request;
     const { bytes, ids, context } = block;
-    let ofContext = context === null ? null : firstContextMark(context);
+    // some events of a request may be left out: those after them refer to those before
+    const contextMark = request === before ? furtherContextMark : firstContextMark;
+    let ofContext = context === null ? null : contextMark(context);
+    before = request;
     for (let index = from; index < to; index++) {
       const [textAt, textEnd] = [block.startOf(index), block.startOf(index + 1)];
       const ofId = ids === null ? null : idMark(ids, index);

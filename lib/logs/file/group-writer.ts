@@ -11,6 +11,7 @@ import type { DirectorySync } from './directory-sync.js';
 import type { FilePace } from './file-pace.js';
 import { linesOf, partsInFiles } from './file-part.js';
 import type { FilePart } from './file-part.js';
+import { identityAt } from './file-identity.js';
 import type { FileSystem } from './file-system.js';
 import type { IdSegments } from './ids/id-segments.js';
 import { isFull } from './reserve.js';
@@ -187,19 +188,19 @@ export class GroupWriter {
     const { fs, fsync, lock, names, path } = this.#options;
     const name = names.next();
     this.#unsealed.set(name, null); // before the name is visible in the directory
-    let file: BatchFile | null = null;
     try {
       await lock.confirmIfLost();
       const confirm = async (): Promise<void> => lock.confirm();
       const flushes = fsync === 'always';
       const options = { name, flushName: this.confirmName(), confirm, flushes, isShared };
-      file = await BatchFile.create(fs, path(name), options);
+      const file = await BatchFile.create(fs, path(name), options);
       this.#unsealed.set(name, file);
       return file;
     } catch (error) {
-      if (file !== null) await this.#finish(file);
-      this.#unsealed.delete(name);
       const code = systemCode(error);
+      // a failed call may have left an empty file: it is no batch that this run has sealed, and is left to the next start
+      const isLeft = code !== 'EEXIST' && (await identityAt(fs, path(name)).catch(() => true)) !== null;
+      if (!isLeft) this.#unsealed.delete(name);
       if (code === 'EEXIST') return this.create(isShared); // someone else has created a file of this name
       if (code === 'ENOENT') await lock.confirm();
       throw error;

@@ -60,7 +60,7 @@ export async function survey(fs: FileSystem, dir: string): Promise<Survey> {
   for (const name of letters.map(batchOf)) {
     if (isBatchName(name) && (newest === null || compareBatchNames(name, newest) > 0)) newest = name;
   }
-  const pairs = await pairsAmong(fs, dir, maybePairs);
+  const pairs = await pairsAmong(fs, dir, [...new Set(maybePairs)]);
   const batches = files - pairs.length;
   const isEstimate = files > SIZES_MAX;
   const sizes = await sizesOfBatches(fs, dir, names, pairs);

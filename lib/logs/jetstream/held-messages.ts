@@ -57,13 +57,17 @@ export class HeldMessages {
     }
   }
 
+  /** The same messages, as they were handed out last. */
+  newest(messages: readonly StreamMessage[]): StreamMessage[] {
+    return messages.map((message) => this.#held.get(message.seq) ?? message);
+  }
+
   /** Takes them off the stream, for certain. May be called again after an error. @throws ForebayError `LOG_SERVERS` */
   async confirm(messages: readonly StreamMessage[]): Promise<void> {
     await (this.#gathered ??= sleep(GATHER_MS).then(() => (this.#gathered = null)));
     try {
       await Promise.all(
-        messages.map(async (message) => {
-          const { reply } = this.#held.get(message.seq) ?? message;
+        messages.map(async ({ reply }) => {
           await this.#connection.nc.request(reply, '+ACK', { timeout: CONFIRM_MS });
         }),
       );

@@ -14,7 +14,9 @@ export const MESSAGE_BYTES = RUN_MARK_BYTES + CONTEXT_BYTES_MORE + 960;
  */
 export function messageOf({ ranges, bytes }: BatchPart, runId: string): Buffer {
   const mark = runMark(runId);
-  const lines = Buffer.allocUnsafe(bytes + mark.length + CONTEXT_BYTES_MORE);
+  // where events with known ids were left out, several requests begin with an event in their middle
+  const inMiddle = ranges.reduce((count, { from }) => count + Number(from > 0), 0);
+  const lines = Buffer.allocUnsafe(bytes + mark.length + inMiddle * CONTEXT_BYTES_MORE);
   return lines.subarray(0, writeLines(lines, 0, ranges, mark));
 }
 

@@ -49,6 +49,8 @@ export class StreamLetters implements DeadLetterStore {
   readonly #options: StreamLettersOptions;
   #size = { bytes: 0, messages: 0, lastSeq: 0 };
   #lookedMs = -Infinity;
+  /** The subjects of what this instance has kept, by batch, until that is off the stream. */
+  readonly #kept = new Map<string, Set<string>>();
 
   constructor(options: StreamLettersOptions) {
     this.#options = options;
@@ -65,6 +67,8 @@ export class StreamLetters implements DeadLetterStore {
       earlierBytes: this.#bytesOf(earlier),
     };
     if (!this.hasRoom(size)) throw this.#full(size);
+    const kept = this.#kept.get(batch.name) ?? new Set();
+    this.#kept.set(batch.name, kept);
     try {
       await Promise.all(
         lines.map(async ({ letter: { index }, line }) => {
@@ -72,7 +76,9 @@ export class StreamLetters implements DeadLetterStore {
           if (place === undefined) throw new Error(`event ${index} of ${batch.name} is in no message`);
           // never a duplicate: the letter of a later attempt takes the place of the earlier one
           const id = `${batch.key}#${index}@${Date.now()}`;
-          await publisher.store(this.#subjectOf(place), line, id);
+          const subject = this.#subjectOf(place);
+          kept.add(subject);
+          await publisher.store(subject, line, id);
         }),
       );
       // the sink has taken, in this attempt, what an earlier one refused (N10)
@@ -97,6 +103,24 @@ export class StreamLetters implements DeadLetterStore {
       jsm.streams.purge(stream, { filter: this.#subjectOf({ seq, index: '>' }) }),
     );
     this.#lookedMs = -Infinity;
+  }
+
+  /** Withdraws what other instances have kept of a batch, of which each event is at the sink or kept by this one. */
+  async withdrawOthers(batch: string): Promise<void> {
+    const { jsm, stream, placesOf } = this.#options;
+    this.#lookedMs = -Infinity;
+    await this.#look();
+    const kept = this.#kept.get(batch);
+    for (const { place } of await this.#earlier(placesOf(batch))) {
+      const filter = this.#subjectOf(place);
+      if (kept?.has(filter) !== true) await jsm.streams.purge(stream, { filter });
+    }
+    this.#lookedMs = -Infinity;
+  }
+
+  /** A batch is off the stream. */
+  forget(batch: string): void {
+    this.#kept.delete(batch);
   }
 
   async look(): Promise<number> {

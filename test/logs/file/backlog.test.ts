@@ -261,3 +261,33 @@ void t.test(
     t.match(log, { pendingEvents: 0, pendingBytes: 0, quarantined: 1 });
   },
 );
+
+void t.test('an empty file that a failed open has left counts as no batch of this run', async (t) => {
+  const disk = heldDisk();
+  let leaves = false;
+  const fs = Object.create(disk.fs, {
+    open: {
+      value: (path: string, ...rest: [unknown, unknown, (error: Error) => void]) => {
+        if (leaves && path.includes('batch_')) writeFileSync(path, '');
+        (disk.fs.open as (...args: unknown[]) => void)(path, ...rest);
+      },
+    },
+  }) as FileSystem;
+  const { dir, log, seal, next } = await bench(t, 0, 1, fs);
+  const sealed = [await seal()];
+  disk.fail('open', 'EIO');
+  await t.rejects(log.writer.create(), { code: 'EIO' });
+  t.same([...log.writer.unsealed], [], 'nothing is left, and nothing is remembered');
+  leaves = true;
+  await t.rejects(log.writer.create(), { code: 'EIO' });
+  leaves = false;
+  disk.fail('open', null);
+  sealed.push(await seal(), await seal());
+  t.equal(readdirSync(dir).filter(isBatchName).length, 4, 'an empty file is left');
+  const batch = { isAcknowledged: false, logBytes: LINE.length, bornMs: 0, leftover: false, past: null };
+  for (const [index, name] of sealed.entries()) {
+    t.equal(await next(), name);
+    await log.delete(await log.read({ ...batch, name, events: index === 0 ? 1 : null }));
+  }
+  t.match(log, { pendingEvents: 0, quarantined: 0 });
+});

@@ -67,6 +67,19 @@ void t.test('the size of few files is exact, also with a pair', async (t) => {
   t.match(await survey(nodeFileSystem, dir), { batches: 3, bytes: 5 * BLOCK_BYTES, isEstimate: false });
 });
 
+void t.test(
+  'a file that is there three times counts once, in whichever order its forms are found',
+  async (t) => {
+    const dir = tempDir(t);
+    const forms = ['', '.gz', '.zst'];
+    for (const form of forms) writeFileSync(join(dir, `${nameOf(1)}${form}`), 'x');
+    for (const form of forms.toReversed()) writeFileSync(join(dir, `${nameOf(2)}${form}`), 'x');
+    const { batches, pairs } = await survey(nodeFileSystem, dir);
+    t.equal(batches, 2);
+    t.equal(pairs.length, 4);
+  },
+);
+
 void t.test('an estimate is made right by the first count, and no file counts as gone', async (t) => {
   const dir = filled(t);
   const errors: string[] = [];

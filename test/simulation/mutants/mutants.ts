@@ -186,7 +186,8 @@ export const MUTANTS: readonly Mutant[] = [
         replace: "for (let index = 0; index < to - from; index++) add({ index, reason: '', status: null });",
       },
     ],
-    violates: /is a dead letter, and the sink did not refuse it/,
+    // lost if someone drops the dead letters
+    violates: /is a dead letter, and the sink did not refuse it|was acknowledged and is lost/,
   },
   {
     name: 'leaves the dead letters of an event that the sink takes after a crash',
@@ -794,6 +795,7 @@ export const MUTANTS: readonly Mutant[] = [
     ],
     violates: /is stored twice|has no other content|has the id of another event/,
     worlds: ['ids'],
+    from: 150,
   },
   {
     name: 'lets the id of one holder of a key swallow that of another',
@@ -818,7 +820,7 @@ export const MUTANTS: readonly Mutant[] = [
         replace: 'void source;\n      const table = [...window.#sources.values()][0]?.table;',
       },
     ],
-    violates: /and was not stored before|is stored twice/,
+    violates: /and was not stored before|is stored twice|has the id of another event/,
     worlds: ['ids'],
   },
   {
@@ -838,6 +840,7 @@ export const MUTANTS: readonly Mutant[] = [
     ],
     violates: new RegExp(`${NOT_STORED.source}|is stored twice`),
     worlds: ['ids'],
+    from: 390,
   },
   {
     name: 'forgets at a start that delivery is paused',

@@ -41,7 +41,7 @@ export const STREAM_MUTANTS: readonly Mutant[] = [
       },
     ],
     violates: /was refused with BACKLOG_FULL (and came to the sink all the same|after the sink got it)/,
-    from: 505,
+    from: 40_130,
   },
   {
     name: 'says that nobody took an event that a server may have',
@@ -90,7 +90,7 @@ export const STREAM_MUTANTS: readonly Mutant[] = [
       },
     ],
     violates: LOST,
-    from: 3095,
+    from: 4025,
   },
   {
     name: 'leaves the dead letters of events that the sink takes after all',
@@ -181,6 +181,7 @@ export const STREAM_MUTANTS: readonly Mutant[] = [
   {
     name: 'lets an id of one source swallow that of another',
     breaks: 'N14',
+    from: 40,
     edits: [
       {
         file: 'lib/logs/jetstream/ids/id-message.ts',

@@ -56,6 +56,8 @@ export class Instance {
   #broken: string | null = null;
   /** Whether it has answered a pause, and nobody has asked for its end. */
   #isPaused = false;
+  /** How often someone has asked for the end of a pause. */
+  #ends = 0;
 
   constructor(options: InstanceOptions) {
     const { name, around, ledger, servers, settings, sink: memory, moods, slowness } = options;
@@ -119,11 +121,13 @@ export class Instance {
 
   /** Asks it to pause the delivery of all instances. @param isCertain whether nobody's wish to go on is still on its way */
   pause(isCertain: boolean): void {
+    const ends = this.#ends;
     this.#within('is asked for a pause', () => {
       this.#forebay.pause({ by: this.name }).then(
         () => {
           this.#options.around.tally.count('stream', 'pauses answered');
-          this.#isPaused = isCertain;
+          // who asks for its end before it is answered may come after it at the servers
+          this.#isPaused = isCertain && ends === this.#ends;
         },
         () => undefined,
       );
@@ -139,6 +143,7 @@ export class Instance {
 
   /** Someone asks for the end of any pause, here or elsewhere. */
   mayGoOn(): void {
+    this.#ends++;
     this.#isPaused = false;
   }
 

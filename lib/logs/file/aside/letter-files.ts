@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import { compareBatchNames, isBatchName } from '../batch-name.js';
+import { haveBatchFiles } from '../compressed/forms.js';
 import type { FileSystem } from '../file-system.js';
 import { lookAtFiles, SIZES_AT_ONCE, sizesOf } from '../plain-files.js';
 
@@ -70,7 +71,7 @@ export async function lettersThere(
     number += names.length;
     const sizes = await sizesOf(fs, join(logDir, DEAD_LETTERS), names);
     const batches = looksForUnsettled ? names.map(batchOf) : [];
-    const isThere = (await sizesOf(fs, logDir, batches)).map((size) => size !== null);
+    const isThere = await haveBatchFiles(fs, logDir, batches);
     for (const [index, name] of names.entries()) {
       const size = sizes[index] ?? 0;
       bytes += size;

@@ -187,7 +187,8 @@ function tooLarge(bytes: number): Error {
 function withLost(read: Buffer<ArrayBuffer>, lines: number, size: number | null): Buffer<ArrayBuffer> {
   const whole = read.subarray(0, read.lastIndexOf(LINE_FEED) + 1);
   if (size === null) return Buffer.concat([whole, lostLines(1, LOST_LINE_BYTES)]);
-  const isAll = read.length === size;
+  // without its last line feed its last line, and the first one after it, would be one
+  const isAll = read.length === size && read.at(-1) === LINE_FEED;
   if (isAll && linesIn(read) === lines) return read;
   // a line feed may be wrong: the lines before and after it have their numbers if they are counted from the ends
   const before = soundStart(whole);

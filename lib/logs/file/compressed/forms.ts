@@ -3,6 +3,7 @@ import { systemCode } from '../../../base/errors.js';
 import { unlink } from '../closing.js';
 import { statsOf } from '../file-system.js';
 import type { FileSystem } from '../file-system.js';
+import { sizesOf } from '../plain-files.js';
 import { ENDINGS } from './batch-file-name.js';
 import type { Ending } from './batch-file-name.js';
 
@@ -32,6 +33,25 @@ export async function inAnyForm<T>(known: string, work: (ending: Ending | '') =>
 export async function hasBatchFile(fs: FileSystem, dir: string, name: string): Promise<boolean> {
   for (const ending of FORMS) if ((await statsOf(fs, join(dir, `${name}${ending}`))) !== null) return true;
   return false;
+}
+
+/** The same for many at once. A file that cannot be looked at is there. */
+export async function haveBatchFiles(
+  fs: FileSystem,
+  dir: string,
+  names: readonly string[],
+): Promise<boolean[]> {
+  const areThere = names.map(() => false);
+  for (const ending of FORMS) {
+    const others = [...names.keys()].filter((index) => areThere[index] === false);
+    const sizes = await sizesOf(
+      fs,
+      dir,
+      others.map((index) => `${names[index]}${ending}`),
+    );
+    for (const [at, index] of others.entries()) areThere[index] = sizes[at] !== null;
+  }
+  return areThere;
 }
 
 /** Deletes the file of a batch in every form that it has. @returns whether there was one */

@@ -37,7 +37,10 @@ export const LOST_LINE_BYTES = 2;
 const LINES_LOST_MAX = 30;
 const LINES_LOST_MORE = 65_536;
 
-/** Finds the members of a file by their heads; `null`: it has none that Forebay wrote. */
+/**
+ * Finds the members of a file by their heads; `null`: it has none that Forebay wrote, or none that can be read so, and its
+ * format is read to the end without heads.
+ */
 export async function readIndex(codec: Codec, read: ReadBytes, size: number): Promise<MemberIndex | null> {
   const sections: Section[] = [];
   let viewBytes = 0;
@@ -76,7 +79,7 @@ export async function readIndex(codec: Codec, read: ReadBytes, size: number): Pr
     ({ fileBytes } = member);
     at += bytes;
   }
-  if (!sections.some(({ isLost }) => !isLost)) return null;
+  if (fileBytes === 0 || (codec.readsForeign && sections.every(({ isLost }) => isLost))) return null;
   // without its last member, nobody knows how many lines its end had
   if (linesAt < fileBytes) addLost(size, 1);
   return { ending: codec.ending, sections, viewBytes };

@@ -53,8 +53,8 @@ export interface SettlePairsOptions {
 
 /**
  * Decides which file counts, of those that a killed run left twice: the one as it was appended, as its name is durable for
- * certain, and the compressed one is deleted. If that one is sound and the other is not, the compressed one counts. If both
- * are damaged, or they are of different runs, the compressed one is set aside. Never rejects.
+ * certain, and the compressed one is deleted. If that one is sound and the other is not, or has lost its end (the compressed
+ * one was flushed, which `--fsync never` does with no other), the compressed one counts. If both are damaged, or they are of different runs, the compressed one is set aside. Never rejects.
  *
  * @returns by how much more the files that count take of the disk, in bytes
  */
@@ -76,10 +76,10 @@ export async function settlePairs(
         continue;
       }
       const appended = await look(fs, path, '');
-      const compressed = appended.isSound
-        ? null
-        : await look(fs, `${path}${ending}`, ending).catch(() => null);
-      if (compressed?.isSound === true && (appended.runId === null || appended.runId === compressed.runId)) {
+      const compressed = await look(fs, `${path}${ending}`, ending).catch(() => null);
+      const isSame =
+        compressed?.isSound === true && (appended.runId === null || appended.runId === compressed.runId);
+      if (isSame && (!appended.isSound || compressed.lineBytes > appended.lineBytes)) {
         pairs.add(name, ending);
         const [from, to] = [await statsOf(fs, path), await statsOf(fs, `${path}${ending}`)];
         more += diskBytes(to?.size ?? 0) - diskBytes(from?.size ?? 0);
@@ -101,12 +101,12 @@ export async function settlePairs(
   return more;
 }
 
-/** Whether all lines of a file are sound, and the run of its first one; `null` if that is not sound. */
+/** Whether all lines of a file are sound, their size, and the run of the first one; `null` if that is not sound. */
 async function look(
   fs: FileSystem,
   path: string,
   ending: Ending | '',
-): Promise<{ readonly isSound: boolean; readonly runId: string | null }> {
+): Promise<{ readonly isSound: boolean; readonly lineBytes: number; readonly runId: string | null }> {
   return withOpen(fs, path, async (fd, { size }) => {
     let isSound = size > 0;
     let runId: string | null = null;
@@ -121,6 +121,6 @@ async function look(
       isSound &&= countSound(bytes) !== null;
       if (!isSound) break;
     }
-    return { isSound, runId };
+    return { isSound, lineBytes: view.size, runId };
   });
 }

@@ -1,6 +1,6 @@
 import type { BatchState, Snapshot } from '../messages.js';
 import { byId, create, fill, setText, within } from './dom.js';
-import { count, plural } from './format.js';
+import { batchName, count, plural } from './format.js';
 import type { Level } from './verdict.js';
 
 /** The newest batches with their state. */
@@ -13,7 +13,7 @@ export function showBatches({ batches }: Snapshot): void {
   fill(byId('batches'), batches, makeRow, (row, batch) => {
     row.dataset['level'] = levelOf(batch);
     row.dataset['stage'] = batch.stage;
-    setText(within(row, '.name'), batch.name.replace(/^batch_|\.jsonl$/g, ''));
+    setText(within(row, '.name'), batchName(batch.name));
     within(row, '.name').title = batch.name;
     setText(within(row, '.number'), batch.events === null ? '?' : count(batch.events));
     setText(within(row, '.state'), stateWords(batch));

@@ -78,3 +78,8 @@ export function clock(seconds: number): string {
     .map((part) => String(part).padStart(2, '0'))
     .join(':');
 }
+
+/** A batch in few letters; that of a worker starts with it, `worker-2/`. */
+export function batchName(name: string): string {
+  return name.replace(/^(worker-\d+\/)?batch_/, '$1').replace(/\.jsonl$/, '');
+}

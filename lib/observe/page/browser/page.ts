@@ -28,7 +28,7 @@ function show(snapshot: Snapshot): void {
   version ??= snapshot.version;
   // another server than the one that this page came from: it may say other things
   if (version !== snapshot.version) location.reload();
-  current = verdict(snapshot);
+  current = verdict(snapshot, location.origin);
   setText(byId('headline'), current.headline);
   setText(byId('detail'), current.detail);
   setText(byId('command'), current.command);

@@ -140,7 +140,7 @@ function sink({ sink: at, events: { deadLettered } }: Snapshot): Stage {
       { name: 'kind', value: at.keepsNothing ? `${at.kind}, keeps nothing` : at.kind },
       ...(isPaused ? [{ name: 'delivery', value: 'paused', level: 'attention' as const }] : []),
       { name: 'breaker', value: at.breaker, level },
-      ...(at.nextAttemptSeconds === null
+      ...(at.nextAttemptSeconds === null || isPaused
         ? []
         : [{ name: 'next attempt in', value: duration(at.nextAttemptSeconds) }]),
       { name: 'attempts now', value: `${count(at.running)} of ${count(at.concurrency)}` },

@@ -25,10 +25,15 @@ const FREE_BYTES_MIN = 2 ** 30;
 /** A full queue that the disk empties faster than this is too small; one that takes longer shows a slow disk. */
 const QUEUE_DRAIN_MS_MIN = 100;
 const DEFAULT_LOG_DIR = './append-log';
+/** Where the control tool looks without `--url`. */
+const DEFAULT_ORIGINS = ['', 'http://127.0.0.1:8081', 'http://localhost:8081'];
 
-/** The worst thing first; the first that holds is said. */
-export function verdict(snapshot: Snapshot): Verdict {
-  return trouble(snapshot) ?? attention(snapshot) ?? well(snapshot);
+/**
+ * The worst thing first; the first that holds is said.
+ * @param origin of the page: the address of the server for operators, if it has one; '': not known
+ */
+export function verdict(snapshot: Snapshot, origin = ''): Verdict {
+  return trouble(snapshot) ?? attention(snapshot, origin) ?? well(snapshot);
 }
 
 function saying(level: Level) {
@@ -133,7 +138,7 @@ function trouble(snapshot: Snapshot): Verdict | null {
   return null;
 }
 
-function attention(snapshot: Snapshot): Verdict | null {
+function attention(snapshot: Snapshot, origin: string): Verdict | null {
   const { refusal, events, door, disk, sink, deadLetters, logDir } = snapshot;
   const say = saying('attention');
   if (refusal?.code === 'DRAINING')
@@ -164,7 +169,7 @@ function attention(snapshot: Snapshot): Verdict | null {
   if (sink.paused !== null) {
     const waits = `Events are taken: ${waiting(events)} safely on disk, ${plain(bytes(disk.bytes))} of ${plain(bytes(disk.bytesMax))}.`;
     const words = `${pauseWords(sink.paused)} ${waits}${roomWords(disk.roomSeconds)}`;
-    return say('Delivery is paused', words, 'sink', `${snapshot.tools.control} resume`);
+    return say('Delivery is paused', words, 'sink', `${snapshot.tools.control} resume${urlFlag(origin)}`);
   }
   if (sink.failuresInARow > 0) {
     return say(
@@ -278,6 +283,10 @@ function tool({ logDir, tools }: Snapshot, name: keyof Snapshot['tools'], comman
 /** A path as a shell takes it. */
 function quoted(path: string): string {
   return /^[\w./:@%+,-]+$/.test(path) ? path : `'${path.replaceAll("'", String.raw`'\''`)}'`;
+}
+
+function urlFlag(origin: string): string {
+  return DEFAULT_ORIGINS.includes(origin) ? '' : ` --url ${quoted(origin)}`;
 }
 
 function roomWords(seconds: number | null): string {

@@ -15,7 +15,11 @@ import type { Test } from 'tap';
 import { AppendLog } from '../../../../lib/logs/file/append-log.js';
 import { Reporter, silentLogger } from '../../../../lib/base/reporter.js';
 import { markedLine } from '../../../../lib/logs/file/checksum.js';
-import { ZSTD_NODE } from '../../../../lib/logs/file/compressed/codec.js';
+import { codecOf, ZSTD_NODE } from '../../../../lib/logs/file/compressed/codec.js';
+import type { Codec } from '../../../../lib/logs/file/compressed/codec.js';
+import { CompressedView } from '../../../../lib/logs/file/compressed/compressed-view.js';
+import { writeMember } from '../../../../lib/logs/file/compressed/member.js';
+import { nodeFileSystem, withOpen } from '../../../../lib/logs/file/file-system.js';
 import { FILE_BOUNDS } from '../../../../lib/logs/file/large-file.js';
 import type { FileBounds } from '../../../../lib/logs/file/large-file.js';
 import type { Batch } from '../../../../lib/seams/batch.js';
@@ -221,6 +225,55 @@ void t.test('with zstd a file is compressed and read as with gzip', { skip: noZs
 });
 
 void t.test(
+  'a head of zstd that is damaged is set aside with its lines, also if it is the only one',
+  { skip: noZstd },
+  async (t) => {
+    const dir = memoryDir(t);
+    writeFileSync(join(dir, NAME), FILES['one batch'] ?? '');
+    const path = await compressed(join(dir, NAME), '.zst');
+    t.equal(membersOf(path, '.zst').length, 2, 'one with lines, and the last one');
+    const flipped = readFileSync(path);
+    flipped[20] = (flipped[20] ?? 0) ^ 0x10;
+    writeFileSync(path, flipped);
+    const { log } = await read(t, dir);
+    t.equal(log.quarantined, 300);
+    t.same([...readQuarantine(dir).keys()], [`${NAME}.zst`]);
+  },
+);
+
+void t.test('the last line feed of a member may be damaged: the next one keeps its lines', async (t) => {
+  const { fs, path } = { fs: nodeFileSystem, path: join(memoryDir(t), `${NAME}.gz`) };
+  const gzip = codecOf('.gz');
+  // lines as they are, so that single bytes of them can be damaged
+  const compress: Codec['compress'] = async (head, lines) =>
+    Promise.resolve(Buffer.concat([head, gzipSync(lines, { level: 0 }).subarray(10)]));
+  const lines = [0, 1, 2, 3].map((n) => markedLine(eventText(`e${n}`)));
+  const halves = [lines.slice(0, 2).join(''), lines.slice(2).join('')].map((half) => Buffer.from(half));
+  const fileBytes = lines.join('').length;
+  const file: Buffer[] = [];
+  for (const [index, half] of [...halves, Buffer.alloc(0)].entries()) {
+    const linesAt = index * (halves[0]?.length ?? 0);
+    const about = { linesAt: Math.min(linesAt, fileBytes), fileBytes, linesBefore: 2 * index };
+    file.push(await writeMember({ ...gzip, compress }, half, { ...about, lines: half.length > 0 ? 2 : 0 }));
+  }
+  const bytes = Buffer.concat(file);
+  const first = bytes.indexOf('e0');
+  bytes[first] = 0x0a;
+  bytes[bytes.indexOf('\n', bytes.indexOf('e1'))] = 0x78;
+  writeFileSync(path, bytes);
+  await withOpen(fs, path, async (fd, { size }) => {
+    const setAside = async (): Promise<void> => undefined;
+    const view = await CompressedView.open(fs, fd, size, '.gz', { foreignMax: 1000, setAside });
+    const found = (await view.readAt(0, view.size)).toString().split('\n');
+    t.same(
+      found.slice(2),
+      [...lines.slice(2).map((line) => line.slice(0, -1)), ''],
+      'the lines of the second one, at their places',
+    );
+  });
+});
+
+void t.test(
   'of a batch whose file is there twice one counts, and both are gone with the batch',
   async (t) => {
     const lines = FILES['several batches'] ?? '';
@@ -238,6 +291,13 @@ void t.test(
       const { dir, path } = await both();
       const { log } = await read(t, dir);
       t.notOk(existsSync(`${path}.gz`));
+      t.match(log, { leftoverBatches: 1, pendingEvents: 600, quarantined: 0 });
+    });
+    await t.test('the compressed one, if a power cut has taken the end of the other', async (t) => {
+      const { dir, path } = await both();
+      writeFileSync(path, lines.slice(0, lines.indexOf('\n', lines.length / 2) + 1));
+      const { log, events } = await read(t, dir);
+      t.equal(events, 600);
       t.match(log, { leftoverBatches: 1, pendingEvents: 600, quarantined: 0 });
     });
     await t.test('the compressed one, if the other is not sound', async (t) => {
