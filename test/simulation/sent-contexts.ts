@@ -23,7 +23,8 @@ export class SentContexts {
 
   /**
    * Why an event cannot have come with this context; `null` if it may. Its `traceparent` may be missing if a line of its
-   * request was damaged, or if a cut has left its own without the rest of its marks, which nobody was answered for.
+   * request was damaged. Nobody was answered for what a power cut takes: it may leave a line without the rest of its marks, or
+   * one whose `traceparent` was in an earlier line of its request, on a page that is lost.
    */
   fault(event: SentEvent, context: EventContext | null): string | null {
     if (!this.areSent) return context === null ? null : 'nobody sent one';
@@ -33,7 +34,8 @@ export class SentContexts {
     const isMissing = (context?.traceparent ?? null) === null;
     const mayBeMissing = sendings.some(
       ({ context: sent, events }) =>
-        sent?.isReplay === (context?.isReplay ?? false) && events.some(({ damaged }) => damaged !== null),
+        sent?.isReplay === (context?.isReplay ?? false) &&
+        (event.answer !== 'acknowledged' || events.some(({ damaged }) => damaged !== null)),
     );
     if (isCut || (isMissing && mayBeMissing)) return null;
     return `it was sent with ${sendings.map((sending) => textOf(sending.context)).join(' or ')}`;
