@@ -359,20 +359,28 @@ export class StreamSimulation {
     const all = [this.#startInstance(settings), this.#startInstance(settings)];
     await finish('an instance does not start', () => all.every(({ phase }) => phase === 'running'));
     if (this.#isPausing) {
+      // a pause that nobody was answered for may be late, and holds then
+      await this.#live({ steps: CATCH_UP_STEPS, untilMs: time.nowMs + LATE_MS });
       let resumed = 0;
       for (const each of all) each.resume(() => resumed++);
       await finish('resume() does not end well', () => resumed === all.length);
       await finish('an instance does not hear of the end of a pause', () =>
         all.every(({ knowsOfPause }) => !knowsOfPause),
       );
-      await this.#pauseAll(all, finish);
     }
     const { events } = this.#servers;
     const isEmpty = (): boolean => !this.#ledger.owes && eventMessages(events).length === 0;
-    await finish('what waits is not delivered', isEmpty);
     // the servers are asked once a second
     const knowsIt = (): boolean => all.every(({ isReady, pending }) => isReady && pending === 0);
-    await finish('what is delivered still counts as waiting', knowsIt);
+    const empty = async (): Promise<void> => {
+      await finish('what waits is not delivered', isEmpty);
+      await finish('what is delivered still counts as waiting', knowsIt);
+    };
+    await empty();
+    if (this.#isPausing) {
+      await this.#pauseAll(all, finish);
+      await empty();
+    }
     let probed = 0;
     for (const each of all) void each.probe(3).then(() => probed++);
     await finish('events are not answered', () => probed === all.length);
@@ -394,7 +402,6 @@ export class StreamSimulation {
   ): Promise<void> {
     const [one, other] = all;
     if (one === undefined || other === undefined) return;
-    await this.#live({ steps: CATCH_UP_STEPS, untilMs: this.#around.time.nowMs + LATE_MS });
     one.pause(true);
     await finish('an instance does not hear of a pause', () => all.every(({ knowsOfPause }) => knowsOfPause));
     other.pause(true); // it knows already, and from now on is held to it
