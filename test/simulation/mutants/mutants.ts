@@ -567,8 +567,8 @@ export const MUTANTS: readonly Mutant[] = [
     edits: [
       {
         file: 'lib/logs/file/file-part.ts',
-        find: 'context === null ? null : firstContextMark(context)',
-        replace: 'context === null ? null : (from > 0 ? furtherContextMark : firstContextMark)(context)',
+        find: 'request === before ? furtherContextMark : firstContextMark',
+        replace: 'request === before || from > 0 ? furtherContextMark : firstContextMark',
       },
     ],
     violates: CAME_WITH,
