@@ -568,7 +568,7 @@ export const MUTANTS: readonly Mutant[] = [
       {
         file: 'lib/logs/file/file-part.ts',
         find: 'request === before ? furtherContextMark : firstContextMark',
-        replace: 'request === before || from > 0 ? furtherContextMark : firstContextMark',
+        replace: 'from > 0 ? furtherContextMark : firstContextMark',
       },
     ],
     violates: CAME_WITH,

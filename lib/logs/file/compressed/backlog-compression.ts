@@ -64,7 +64,7 @@ export class BacklogCompression implements Compression, CompressionSource {
   constructor(options: BacklogCompressionOptions, hasLeftovers: boolean) {
     this.#options = options;
     this.#lookAtMs = hasLeftovers ? performance.now() + options.afterMs : Infinity;
-    options.compressor.add(this);
+    options.compressor.add(this, true);
   }
 
   get files(): number {

@@ -85,8 +85,10 @@ export class Compressor {
     this.#codec = codec;
   }
 
-  add(source: CompressionSource): void {
-    this.#sources.push(source);
+  /** @param goesFirst before all that were added so far: what waits for the sink, as `--backlog-max` counts it */
+  add(source: CompressionSource, goesFirst = false): void {
+    if (goesFirst) this.#sources.unshift(source);
+    else this.#sources.push(source);
   }
 
   /** A source may have a file. */

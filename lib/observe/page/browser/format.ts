@@ -83,3 +83,8 @@ export function clock(seconds: number): string {
 export function batchName(name: string): string {
   return name.replace(/^(worker-\d+\/)?batch_/, '$1').replace(/\.jsonl$/, '');
 }
+
+/** A path as a shell takes it. */
+export function quoted(path: string): string {
+  return /^[\w./:@%+,-]+$/.test(path) ? path : `'${path.replaceAll("'", String.raw`'\''`)}'`;
+}

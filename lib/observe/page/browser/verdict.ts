@@ -1,6 +1,6 @@
 import type { Snapshot } from '../messages.js';
-import { bytes, duration, milliseconds, plain, plural, rate, whole } from './format.js';
-import { pauseWords } from './pause-words.js';
+import { bytes, duration, milliseconds, plain, plural, quoted, rate, whole } from './format.js';
+import { pauseWords, resumeCommand } from './pause-words.js';
 import { sourceWords } from './source-words.js';
 
 export type Level = 'well' | 'attention' | 'trouble';
@@ -25,8 +25,6 @@ const FREE_BYTES_MIN = 2 ** 30;
 /** A full queue that the disk empties faster than this is too small; one that takes longer shows a slow disk. */
 const QUEUE_DRAIN_MS_MIN = 100;
 const DEFAULT_LOG_DIR = './append-log';
-/** Where the control tool looks without `--url`. */
-const DEFAULT_ORIGINS = ['', 'http://127.0.0.1:8081', 'http://localhost:8081'];
 
 /**
  * The worst thing first; the first that holds is said.
@@ -169,7 +167,7 @@ function attention(snapshot: Snapshot, origin: string): Verdict | null {
   if (sink.paused !== null) {
     const waits = `Events are taken: ${waiting(events)} safely on disk, ${plain(bytes(disk.bytes))} of ${plain(bytes(disk.bytesMax))}.`;
     const words = `${pauseWords(sink.paused)} ${waits}${roomWords(disk.roomSeconds)}`;
-    return say('Delivery is paused', words, 'sink', `${snapshot.tools.control} resume${urlFlag(origin)}`);
+    return say('Delivery is paused', words, 'sink', resumeCommand(snapshot.tools.control, origin));
   }
   if (sink.failuresInARow > 0) {
     return say(
@@ -278,15 +276,6 @@ export function nameOf({ kind, target }: Snapshot['sink']): string {
 /** A command of Forebay on this log directory. */
 function tool({ logDir, tools }: Snapshot, name: keyof Snapshot['tools'], command: string): string {
   return `${tools[name]} ${command}${logDir === DEFAULT_LOG_DIR ? '' : ` --log-dir ${quoted(logDir)}`}`;
-}
-
-/** A path as a shell takes it. */
-function quoted(path: string): string {
-  return /^[\w./:@%+,-]+$/.test(path) ? path : `'${path.replaceAll("'", String.raw`'\''`)}'`;
-}
-
-function urlFlag(origin: string): string {
-  return DEFAULT_ORIGINS.includes(origin) ? '' : ` --url ${quoted(origin)}`;
 }
 
 function roomWords(seconds: number | null): string {

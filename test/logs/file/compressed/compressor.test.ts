@@ -1,0 +1,49 @@
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import t from 'tap';
+import { Reporter } from '../../../../lib/base/reporter.js';
+import { Compressor } from '../../../../lib/logs/file/compressed/compressor.js';
+import type { CompressionSource, CompressionTask } from '../../../../lib/logs/file/compressed/compressor.js';
+import { markedLine } from '../../../../lib/logs/file/checksum.js';
+import { nodeFileSystem } from '../../../../lib/logs/file/file-system.js';
+import { eventText } from '../../../helpers/running-forebay.js';
+import { tempDir } from '../../../helpers/temp-dir.js';
+import { until } from '../../../helpers/wait-for.js';
+
+const LINES = markedLine(eventText('a', 'x'.repeat(200))).repeat(500);
+
+void t.test(
+  'what waits for the sink is compressed before what is kept, however much of that comes',
+  async (t) => {
+    const dir = tempDir(t);
+    const order: string[] = [];
+    const taskOf = (name: string): CompressionTask => {
+      const path = join(dir, name);
+      writeFileSync(path, LINES);
+      return {
+        path,
+        to: path,
+        bytes: LINES.length,
+        mayBeWritten: false,
+        isWanted: () => true,
+        place: async () => {
+          order.push(name);
+          return false;
+        },
+        again: () => t.fail(`${name} failed`),
+      };
+    };
+    let [kept, waiting] = [0, 2];
+    const retained: CompressionSource = { next: async () => taskOf(`kept-${++kept}`) };
+    const backlog: CompressionSource = {
+      next: async () => (waiting > 0 ? taskOf(`waits-${waiting--}`) : null),
+    };
+    const compressor = new Compressor({ fs: nodeFileSystem, reporter: new Reporter() });
+    compressor.add(retained);
+    compressor.add(backlog, true);
+    compressor.look();
+    await until(() => order.length >= 3, 'three files were compressed');
+    await compressor.close();
+    t.same(order.slice(0, 3), ['waits-2', 'waits-1', 'kept-1']);
+  },
+);
