@@ -52,7 +52,13 @@ async function cutsOff(t: Test, network: Network): Promise<void> {
   t.teardown(async () => network.close());
   const cluster = await NatsCluster.start(t, { servers: 3, network });
   const first = await clientOf(t, await cluster.urls(), 3);
-  t.equal((await first.publish(STREAM, 'one')).seq, 1);
+  // a server may not have heard yet where the stream is
+  const isTaken = async (): Promise<boolean> =>
+    first.publish(STREAM, 'one').then(
+      ({ seq }) => seq >= 1,
+      () => false,
+    );
+  await until(isTaken, 'the stream takes a message');
   await until(async () => (await cluster.leaderOf(STREAM)) !== null, 'the stream has a leader');
   const leader = await cluster.leaderOf(STREAM);
   if (leader === null) throw new Error('no leader');

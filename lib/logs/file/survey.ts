@@ -103,6 +103,10 @@ async function entriesIn(fs: FileSystem, dir: string): Promise<Entries> {
       if (file === null) {
         foreign.files++;
         if (foreign.some.length < FOREIGN_NAMED) foreign.some.push(join(dir, entry.name));
+        if (!isBatchName(entry.name)) continue;
+        // what is no file cannot be deleted with the batch, so a compressed one of its name waits
+        appended.add(entry.name);
+        if (compressed.mayHave(entry.name)) maybePairs.push(entry.name);
         continue;
       }
       const { name, ending } = file;

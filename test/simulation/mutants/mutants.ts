@@ -588,26 +588,6 @@ export const MUTANTS: readonly Mutant[] = [
     worlds: ['contexts'],
   },
   {
-    name: 'flushes the name of the reserve beside those of batch files',
-    breaks: 'N3',
-    edits: [
-      {
-        file: 'lib/logs/file/reserve.ts',
-        find: 'await writeNewFile(this.#fs, this.#path, Buffer.alloc(RESERVE_BYTES), flushName);',
-        replace:
-          'void flushName;\n    for (let often = 0; often < 10; often++) {\n      await unlink(this.#fs, this.#path);\n      await writeNewFile(this.#fs, this.#path, Buffer.alloc(RESERVE_BYTES));\n    }',
-      },
-      // and often: by itself this breaks nothing
-      {
-        file: 'lib/logs/file/reserve.ts',
-        find: 'there === null || there.size < RESERVE_BYTES',
-        replace: 'true',
-      },
-      { file: 'lib/logs/file/reserve.ts', find: 'this.#isHeld = true;', replace: '' },
-    ],
-    violates: LOST,
-  },
-  {
     name: 'has a batch that cannot be read keep its place until it can',
     breaks: 'N11',
     edits: [

@@ -290,8 +290,11 @@ void t.test('a disk that is nearly full keeps nothing for comfort', async (t) =>
   await until(() => running.forebay.statistics()?.retained?.files === 2, 'both are counted');
   bavail = 49;
   await until(() => retainedFiles(dir).length === 0, 'both go');
-  const warned = running.said.filter(({ level }) => level === 'warn');
-  t.match(warned, [{ text: /^The disk has no room: 2 retained files of 8192 bytes went before their time/ }]);
+  const warned = (): RunningForebay['said'] => running.said.filter(({ level }) => level === 'warn');
+  await until(() => warned().length > 0, 'it is said');
+  t.match(warned(), [
+    { text: /^The disk has no room: 2 retained files of 8192 bytes went before their time/ },
+  ]);
 });
 
 for (const isOn of [true, false]) {
