@@ -138,7 +138,7 @@ export class SimulatedServers {
     const all = [...before, { subject, data, head }];
     if (random.chance(this.network.unavailable)) {
       tally.count('stream', 'requests refused for want of resources');
-      // with ids there is so much room that it is hardly ever full by itself
+      // with ids the stream has room to spare, and is hardly ever full by itself
       if (this.options.idsBytesMax > 0 && random.chance(0.3))
         return failed(STORE_FAILED, 'maximum bytes exceeded');
       if (before.length > 0 && random.chance(0.5)) return failed(SUBJECT_UNDER_WAY, 'wrong last sequence');

@@ -33,7 +33,7 @@ const APART = 0x1d5;
 const LINE_FEED = 10;
 /** Draws the id windows, so that a seed is otherwise the same as before. */
 const IDS_APART = 0x2b7;
-/** So many ids are never sent. */
+/** More ids than clients ever send. */
 const IDS_MANY = 1000;
 const BITS = 8;
 /** How long it may take to deliver everything once the faults are off. */
