@@ -54,7 +54,7 @@ export async function haveBatchFiles(
   return areThere;
 }
 
-/** Deletes the file of a batch in every form that it has. @returns whether there was one */
+/** Deletes the file of a batch, or both if it is there twice. @returns whether there was one */
 export async function unlinkBatch(fs: FileSystem, path: string, isThereTwice: boolean): Promise<boolean> {
   let isGone = false;
   for (const ending of FORMS) {
