@@ -72,8 +72,10 @@ export class Isolation {
     }
     course.isSuspect = true;
     if (course === this.#probe) this.#probed(course, part, nowMs);
-    // if the sink takes nothing else, its halves go first, down to an event: the sink may take a smaller part
-    if (part.to - part.from > 1) return { next: 'split', leaves: leaves && takesOthers };
+    // if the sink takes nothing else, its halves go first, down to an event: the sink may take a smaller part; what it took
+    // before the breaker opened says nothing about the present
+    const othersGoFirst = leaves && takesOthers && breaker.state === 'closed';
+    if (part.to - part.from > 1) return { next: 'split', leaves: othersGoFirst };
     // for an event that waits apart already, it is enough if the sink's last other answer was good
     const isKnown = part.tries !== undefined && breaker.state === 'closed' && breaker.failuresInARow === 0;
     const tries = (part.tries ?? 0) + Number(takesOthers || isKnown);

@@ -10,6 +10,7 @@ import type { Batch } from '../../lib/seams/batch.js';
 import { isBatchName } from '../../lib/logs/file/batch-name.js';
 import { readiness } from '../../lib/door/probes.js';
 import type { Forebay } from '../../lib/index.js';
+import type { BreakerState } from '../../lib/delivery/circuit-breaker.js';
 import { HttpSink } from '../../lib/sinks/http/http-sink.js';
 import { Isolation } from '../../lib/delivery/isolation.js';
 import { newCourse } from '../../lib/delivery/settlement.js';
@@ -367,6 +368,22 @@ void t.test('a batch that is being split and gets no turn keeps no other from be
   for (let failures = 0; failures < 20; failures++) t.equal(fail(second), null, 'one is enough');
   nowMs += 300_001;
   t.match(fail(second), { next: 'split' });
+  t.end();
+});
+
+void t.test('while the breaker is open, the halves of a split batch go first', (t) => {
+  const attempts = { answered: 0 };
+  const breaker = { state: 'closed' as BreakerState, failuresInARow: 3, waitMs: 0 };
+  const isolation = new Isolation({ attempts, breaker, othersWait: () => true, triesMax: Infinity });
+  const course = newCourse({ events: 4 });
+  const fail = (to: number): unknown => isolation.failed(course, { from: 0, to, attempts: 0 });
+  fail(4);
+  fail(4);
+  attempts.answered++;
+  t.match(fail(4), { next: 'split', leaves: true }, 'the sink takes others: they are next');
+  attempts.answered++;
+  breaker.state = 'open';
+  t.match(fail(2), { next: 'split', leaves: false }, 'what it took before says nothing about the present');
   t.end();
 });
 
