@@ -26,7 +26,7 @@ export async function fillLog(dir: string, events: number, signal: AbortSignal):
     const block = new EventBlock();
     for (let number = from; number < to; number++) {
       event.number = number;
-      block.add(event.bytes, 0, event.bytes.length, NOTHING);
+      block.addBytes(event.bytes, NOTHING);
     }
     const request = { block, withdrawn: false, acknowledge: () => undefined };
     const bytes = markedBytes(block.length, block.startOf(block.length));

@@ -17,7 +17,6 @@ const PLACE = 6;
 const AS_SENT = 1;
 const TIMED = 2;
 
-const BACKSLASH = 0x5c;
 /** Bytes that no UTF-8 has: they keep ids of different kinds apart. */
 const NOT_UTF8 = Buffer.of(0xff);
 const BETWEEN = Buffer.of(0xfe);
@@ -111,13 +110,19 @@ export class EventIds {
    *
    * @param start after its first quote
    * @param end before its last quote
+   * @param isPlain whether none of its characters is escaped
    * @param content the checksum of the event as it was sent
    * @param ending of its line, in place of the last brace: id and content can be found in it again
    */
-  addJson(bytes: Uint8Array, start: number, end: number, content: number, ending: Ending): void {
-    let at = start;
-    while (at < end && bytes[at] !== BACKSLASH) at++;
-    if (at === end) this.#add(bytes, start, end, content);
+  addJson(
+    bytes: Uint8Array,
+    start: number,
+    end: number,
+    isPlain: boolean,
+    content: number,
+    ending: Ending,
+  ): void {
+    if (isPlain) this.#add(bytes, start, end, content);
     else {
       const text = Buffer.from(bytes.buffer, bytes.byteOffset + start - 1, end - start + 2).toString();
       this.addText(JSON.parse(text) as string, content);

@@ -51,6 +51,8 @@ export class EventScan {
   /** Where its id starts and ends, with its quotes. */
   idStart = 0;
   idEnd = 0;
+  /** Whether it is as it is between its quotes: no character is escaped. */
+  isIdPlain = true;
   /** How deep values inside an event may be nested. */
   readonly #depthMax: number;
 
@@ -78,6 +80,7 @@ export class EventScan {
       const colon = skipSpace(bytes, nameEnd);
       if (bytes[colon] !== COLON) return NOT_CERTAIN;
       const value = skipSpace(bytes, colon + 1);
+      const escapesBefore = escapes;
       const valueEnd = endOfValue(bytes, value, this.#depthMax);
       if (valueEnd === NOT_CERTAIN) return NOT_CERTAIN;
       // like JSON.parse, take the last of members with the same name
@@ -85,6 +88,7 @@ export class EventScan {
         hasId = isText(bytes, value, valueEnd);
         this.idStart = value;
         this.idEnd = valueEnd;
+        this.isIdPlain = escapes === escapesBefore;
       } else if (isName(bytes, name, nameEnd, TYPE)) hasType = isText(bytes, value, valueEnd);
       else if (isName(bytes, name, nameEnd, DATA)) hasData = true;
       else if (isName(bytes, name, nameEnd, TIMESTAMP)) hasTimestamp = true;
@@ -172,10 +176,14 @@ function plainStringEnd(bytes: Uint8Array, start: number): number {
   return bytes[at] === QUOTE ? at + 1 : NOT_CERTAIN;
 }
 
+/** Escapes in all strings so far. */
+let escapes = 0;
+
 function endOfString(bytes: Uint8Array, start: number): number {
   if (bytes[start] !== QUOTE) return NOT_CERTAIN;
   let at = endOfPlain(bytes, start + 1);
   while (bytes[at] === BACKSLASH) {
+    escapes = (escapes + 1) | 0;
     const escaped = bytes[at + 1] ?? 0;
     if (ESCAPED.has(escaped)) at = endOfPlain(bytes, at + 2);
     else if (escaped === 0x75 && areHex(bytes, at + 2)) at = endOfPlain(bytes, at + 6);

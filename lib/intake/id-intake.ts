@@ -258,10 +258,9 @@ function isInDoubt(error: Error): boolean {
 /** The events that are not in the window. */
 function withoutKnown(block: EventBlock, ids: EventIds): EventBlock {
   const fresh = new EventBlock();
-  const { bytes, length } = block;
+  const { length } = block;
   for (let index = 0; index < length; index++) {
-    if (ids.findingOf(index) === 'new')
-      fresh.add(bytes, block.startOf(index), block.startOf(index + 1), NOTHING);
+    if (ids.findingOf(index) === 'new') fresh.addBytes(block.lineOf(index), NOTHING);
   }
   fresh.ids = ids.onlyNew();
   fresh.context = block.context;

@@ -71,7 +71,7 @@ export class IdsOfSource {
     this.#saidConflictMs = nowMs;
     const all = count(this.#conflicts, 'event');
     const at = ids.firstConflict;
-    const { id } = idOfLine(block.bytes.toString('utf8', block.startOf(at), block.startOf(at + 1)));
+    const { id } = idOfLine(block.lineOf(at).toString());
     const shown = id.length > SHOWN_MAX ? `${id.slice(0, SHOWN_MAX)}…` : id;
     const text = `${this.rule.source}: ${all} so far came with the id of another event, and other content; the last one had ${JSON.stringify(shown)}`;
     this.#reporter.warn('ID_CONFLICT', text);

@@ -12,16 +12,16 @@ const CLOSING_BRACE = 0x7d;
 export function withKeyMember(block: EventBlock, member: string, name: string): EventBlock {
   const marked = new EventBlock();
   const end = Buffer.from(`,"${member}":"${name}"}`);
-  const { bytes, length } = block;
+  const { length } = block;
   for (let index = 0; index < length; index++) {
-    const [start, after] = [block.startOf(index), block.startOf(index + 1)];
-    const event = JSON.parse(bytes.toString('utf8', start, after)) as object;
+    const line = block.lineOf(index);
+    const event = JSON.parse(line.toString()) as object;
     if (Object.hasOwn(event, member)) {
       const place = length === 1 ? 'The event' : `Event ${index}`;
       const message = `${place} must not have a member "${member}": it gets the name of the key there ("key-member")`;
       throw new ForebayError('EVENT_FIELD', { field: member, message });
     }
-    marked.add(bytes, start, bytes.lastIndexOf(CLOSING_BRACE, after - 1), end);
+    marked.addBytes(line.subarray(0, line.lastIndexOf(CLOSING_BRACE)), end);
   }
   marked.ids = block.ids;
   marked.context = block.context;

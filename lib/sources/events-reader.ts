@@ -174,7 +174,8 @@ export abstract class EventsReader implements EventReader {
     const ending = scan?.hasTimestamp === true ? BRACE : timestampEnding(Date.now());
     const text = new Uint8Array(bytes.buffer, bytes.byteOffset + start, end - 1 - start);
     if (ids !== null && scan !== null) {
-      ids.addJson(bytes, scan.idStart + 1, scan.idEnd - 1, contentOf(text), ending);
+      const { idStart, idEnd, isIdPlain } = scan;
+      ids.addJson(bytes, idStart + 1, idEnd - 1, isIdPlain, contentOf(text), ending);
       if (isPlaced) this.#places.push(line === null ? { index: this.events } : { line });
     }
     this.block.addBytes(text, ending.bytes);

@@ -79,9 +79,9 @@ function request(events: string, bytes: number): QueuedEvents & { withdrawn: boo
 }
 
 function letters(block: EventBlock): string {
-  return Array.from({ length: block.length }, (_, index) =>
-    block.bytes.toString('utf8', block.startOf(index), block.startOf(index) + 1),
-  ).join('');
+  return Array.from({ length: block.length }, (_, index) => block.lineOf(index).toString('utf8', 0, 1)).join(
+    '',
+  );
 }
 
 /** Each letter is an event, and a request by itself. */

@@ -33,12 +33,12 @@ void t.test('of a large event only its start is kept, in other memory than the b
   const newest = new NewestEvents();
   const block = EventBlock.of(`{"id":"large","data":"${'x'.repeat(2 ** 20)}"}`);
   newest.note({ block });
-  const [{ head, bytes, atMs } = { head: block.bytes, bytes: 0, atMs: 0 }] = newest.heads();
+  const [{ head, bytes, atMs } = { head: block.lineOf(0), bytes: 0, atMs: 0 }] = newest.heads();
   t.equal(head.length, 1024);
   t.equal(bytes, 2 ** 20 + 24);
   t.ok(Math.abs(Date.now() - atMs) < 10_000);
-  t.not(head.buffer, block.bytes.buffer);
-  block.bytes.fill(0);
+  t.not(head.buffer, block.lineOf(0).buffer);
+  block.lineOf(0).fill(0);
   t.match(head.toString(), /^{"id":"large"/);
   newest.note({ block: EventBlock.of('{}') });
   for (let n = 0; n < 4; n++) newest.note({ block: EventBlock.of('{"n":1}') });

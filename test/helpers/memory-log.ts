@@ -232,8 +232,7 @@ export class MemoryLog implements EventLog {
     this.#open ??= this.#create();
     const all = ranges.flatMap(({ request: { block }, from, to }) =>
       Array.from({ length: to - from }, (_each, index) => {
-        const [start, end] = [block.startOf(from + index), block.startOf(from + index + 1)];
-        return { text: Buffer.from(block.bytes.subarray(start, end)), context: block.context };
+        return { text: Buffer.from(block.lineOf(from + index)), context: block.context };
       }),
     );
     this.#open[fault === 'late' ? 'late' : 'kept'].push(...all);

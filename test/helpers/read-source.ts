@@ -38,9 +38,7 @@ export function read(
     reader.append(Buffer.from(body));
     reader.end();
     const { block } = reader;
-    const lines = Array.from({ length: block.length }, (_, index) =>
-      block.bytes.toString('utf8', block.startOf(index), block.startOf(index + 1)),
-    );
+    const lines = Array.from({ length: block.length }, (_, index) => block.lineOf(index).toString());
     return { lines, answer: reader.accepted() };
   } catch (error) {
     if (error instanceof ForebayError) return { error };

@@ -229,7 +229,7 @@ function webhookLine(id: string, body: string): string {
   reader.append(Buffer.from(body));
   reader.end();
   const { block } = reader;
-  return block.bytes.toString('utf8', 0, block.startOf(block.length));
+  return block.lineOf(0).toString();
 }
 
 function addressOf(number: number): Client | undefined {

@@ -80,17 +80,21 @@ export function writeLines(
   let before: QueuedEvents | null = null;
   for (const { request, from, to } of ranges) {
     const { block } = request;
-    const { bytes, ids, context } = block;
+    const { ids, context } = block;
     // some events of a request may be left out: those after them refer to those before
     const contextMark = request === before ? furtherContextMark : firstContextMark;
     let ofContext = context === null ? null : contextMark(context);
     before = request;
+    let piece = block.pieceOf(from);
     for (let index = from; index < to; index++) {
-      const [textAt, textEnd] = [block.startOf(index), block.startOf(index + 1)];
+      const end = block.startOf(index + 1);
+      // a piece ends before the first line that it has no room for
+      if (end - piece.start > piece.bytes.length) piece = block.pieceOf(index);
+      const [textAt, textEnd] = [block.startOf(index) - piece.start, end - piece.start];
       const ofId = ids === null ? null : idMark(ids, index);
       const ofRun = at === start ? mark : null;
       const sum = ids?.lineSum(index);
-      at = writeMarkedLine(target, at, bytes, textAt, textEnd, ofRun, ofId, ofContext, sum);
+      at = writeMarkedLine(target, at, piece.bytes, textAt, textEnd, ofRun, ofId, ofContext, sum);
       if (context !== null && index === from && index + 1 < to) ofContext = furtherContextMark(context);
     }
   }

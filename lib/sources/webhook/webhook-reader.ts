@@ -96,7 +96,7 @@ export class WebhookReader implements EventReader {
       ),
     ]);
     if (line.length > limits.eventBytesMax) throw this.#tooLarge();
-    this.block.add(line, 0, line.length, NOTHING);
+    this.block.addBytes(line, NOTHING);
     if (id === undefined) this.idsMade++;
     // an id that is made here is new each time; headers may differ when the same comes again
     if (this.#ids === null || (id === undefined && !this.#ids.isKeyed)) return;

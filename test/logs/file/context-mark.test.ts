@@ -57,7 +57,7 @@ function idsFor(form: IdForm, texts: readonly string[]): EventIds | null {
   for (const text of texts) {
     const bytes = Buffer.from(text);
     if (form === 'long') ids.addText(text, 7);
-    else ids.addJson(bytes, 0, bytes.length, contentOfText(eventText(text)), BRACE);
+    else ids.addJson(bytes, 0, bytes.length, true, contentOfText(eventText(text)), BRACE);
   }
   return ids;
 }

@@ -49,7 +49,7 @@ void t.test('events beside known ones are in a message as a whole, with their co
       // the first request may have begun in a message before
       const from = number === 0 && isCut ? names.length - 1 : 0;
       for (const [index, name] of names.entries()) {
-        ids.addJson(Buffer.from(name), 0, name.length, contentOfText(texts[index] ?? ''), BRACE);
+        ids.addJson(Buffer.from(name), 0, name.length, true, contentOfText(texts[index] ?? ''), BRACE);
         const subject = idSubject(STREAM, 'events', ids.words, ids.at(index));
         if (areKnown[index] === true) known.set(subject, { key: Buffer.alloc(12), content: 7 });
         else if (index >= from) contexts[name] = traceparent;

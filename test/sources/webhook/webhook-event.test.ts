@@ -37,7 +37,9 @@ function read(
 }
 
 function made(t: Test, ...how: Parameters<typeof read> extends [Test, ...infer Rest] ? Rest : never): Made {
-  const line = read(t, ...how).block.bytes.toString();
+  const line = read(t, ...how)
+    .block.lineOf(0)
+    .toString();
   t.ok(isEventLine(Buffer.from(line)), 'it is an event');
   t.notMatch(line, /[\n\r]/, 'it is one line');
   const [, data = ''] =
@@ -168,7 +170,7 @@ void t.test('whatever the bytes are, they come out as they came', (t) => {
     const reader = source.readerFor(head, LIMITS)(body.length);
     reader.append(Buffer.from(body));
     reader.end();
-    const line = reader.block.bytes.subarray(0, reader.block.startOf(1));
+    const line = reader.block.lineOf(0);
     const event = JSON.parse(line.toString()) as Made['event'];
     const { data_base64: base64, body: text, data } = event;
     if (line.includes('\n') || line.includes('\r') || !isEventLine(line)) return false;
@@ -188,7 +190,7 @@ void t.test('id and type: the first place of a list that has one', (t) => {
     const reader = source.readerFor(headOf(headers), LIMITS)(0);
     reader.append(Buffer.from(body));
     reader.end();
-    const { id, type } = JSON.parse(reader.block.bytes.toString()) as Made['event'];
+    const { id, type } = JSON.parse(reader.block.lineOf(0).toString()) as Made['event'];
     return [id, type, reader.idsMade];
   };
   const list = ',id=header:X-A,id=/id,id=header:x-b,type=/a/0/t,type=header:x-t';

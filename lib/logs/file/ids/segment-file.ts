@@ -72,7 +72,9 @@ export class SegmentFile extends SegmentSums {
     const fs = this.#fs;
     const fd = this.#fd;
     const isNew = this.#bytes === 0;
-    const bytes = Buffer.concat([...(isNew ? [segmentHead(secretCheck)] : []), ...records.map(recordLine)]);
+    const lines = [...(isNew ? [segmentHead(secretCheck)] : []), ...records.map(recordLine)];
+    const [only] = lines;
+    const bytes = only !== undefined && lines.length === 1 ? only : Buffer.concat(lines);
     await writeAll(fs, fd, bytes, this.#bytes);
     if (this.#flushes && fs.dsync === 0) {
       await callVoid((done) => {
