@@ -23,9 +23,7 @@ const BUCKETS_MIN = 128;
 const LOAD_MAX = 7;
 /** How much larger the index becomes when it is full. */
 const GROWTH = 4;
-/** The longest step is to the most buckets, if these are no more: 16 MiB. */
-const STEP_MAX = 32;
-const STEP_BUCKETS_MAX = 2 ** 18;
+const SMALL_BUCKETS = 2 ** 18; // 16 MiB: if it needs no more, the last step is larger
 /** An insertion lets at most this many old entries go, so that none takes long. */
 const DROPS_AT_ONCE = 4;
 
@@ -34,11 +32,11 @@ export const NONE = -1;
 
 /**
  * Ids of one source, in the order in which they came, bounded in number and age: 20 bytes for an entry and 9 to 36 for its
- * part of the index; a small index may have its last size early, of at most 16 MiB. No id costs an object.
+ * part of the index, or at most 16 MiB in all. No id costs an object.
  *
  * A place is the number of an entry in that order, in 32 bits. Entries go in the same order, so the index is not changed:
- * a cell whose place is before the first entry is free. After four billion entries a place comes again. If a cell was not
- * used that long, it costs a look at an entry that has another id.
+ * a cell whose place is before the first entry is free. After four billion entries a place comes again: then an old cell
+ * costs a look at another entry.
  */
 export class IdTable {
   /** Entries that are used. */
@@ -135,10 +133,8 @@ export class IdTable {
 
   /** The event of an entry is durable. */
   keep(place: number, nowS: number): void {
-    const chunk = this.#chunkOf(place);
-    const at = offsetOf(place) + TIME;
-    if ((chunk[at] ?? 0) < 0) this.#onTheirWay--;
-    chunk[at] = nowS;
+    if (this.requestOf(place) !== NONE) this.#onTheirWay--;
+    this.#chunkOf(place)[offsetOf(place) + TIME] = nowS;
   }
 
   /** Forgets an id. The room of the newest is used again, so refused events take none. */
@@ -248,9 +244,8 @@ export class IdTable {
   /** Makes the index larger, but no larger than the most entries need. In large steps: each entry is a wait for memory. */
   #growIndex(): void {
     const most = Math.ceil((this.#max + CHUNK_ENTRIES) / LOAD_MAX);
-    const step = most <= STEP_BUCKETS_MAX ? STEP_MAX : 2 * GROWTH;
-    const isNearMost = this.#buckets < most && step * this.#buckets > most;
-    this.#buckets = isNearMost ? most : GROWTH * this.#buckets;
+    const near = (most <= SMALL_BUCKETS ? 32 : 2 * GROWTH) * this.#buckets;
+    this.#buckets = this.#buckets < most && near > most ? most : GROWTH * this.#buckets;
     this.#index = new Int32Array(this.#buckets * BUCKET_WORDS);
     this.#tags = new Uint16Array(this.#index.buffer);
     for (let place = this.#first; place !== this.#end; place = (place + 1) | 0) {
