@@ -1,3 +1,4 @@
+import { nextTurn } from '../base/in-turns.js';
 import type { EventLog } from '../seams/event-log.js';
 import type { Batch, StoredBatch } from '../seams/batch.js';
 import type { FileCourse, NotKept } from './file-course.js';
@@ -78,10 +79,4 @@ async function readInPlace(
     if (++tries <= READS_IN_PLACE) read.push(await batch.piece(index));
   });
   return read[0] ?? null;
-}
-
-async function nextTurn(): Promise<void> {
-  await new Promise<void>((resolve) => {
-    setImmediate(resolve);
-  });
 }

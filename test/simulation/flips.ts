@@ -1,7 +1,8 @@
 import type { DiskTree } from './disk-tree.js';
 import type { Ledger } from './ledger.js';
 import type { Surroundings } from './simulated-disk.js';
-import { hasMarks, isBatchFile, validTexts } from './surviving-log.js';
+import { batchIn, hasMarks, isBatchFile, linesIn, membersIn, validTexts } from './surviving-log.js';
+import type { SimulatedFile } from './simulated-file.js';
 
 const LINE_FEED = 10;
 const BITS = 8;
@@ -41,20 +42,59 @@ function linesWithTrace(file: Buffer): [number, number][] {
   return lines;
 }
 
-/** Turns one bit of a batch file, at random, as a bad device does. Only marks can tell. */
-export function flipBitAtRest(tree: DiskTree, dir: string, ledger: Ledger, around: Surroundings): void {
+/** A member was damaged; what of its lines can still be read may be delivered. */
+function memberDamaged(before: Buffer, after: Buffer, position: number, name: string, ledger: Ledger): void {
+  const member = membersIn(before).findLast(({ at }) => at <= position);
+  if (member === undefined) return;
+  const { at, bytes, lines } = member;
+  ledger.damaged(validTexts(lines), name, Buffer.from(after.subarray(at, at + bytes.length)));
+}
+
+/**
+ * Turns one bit of a batch file, at random, as a bad device does. Only marks can tell.
+ *
+ * @param isDurable whether all that is there would survive a power cut: of a batch whose file is there twice, nothing may be
+ *   lost then, as the other file is sound
+ */
+export function flipBitAtRest(
+  tree: DiskTree,
+  dir: string,
+  ledger: Ledger,
+  around: Surroundings,
+  isDurable: boolean,
+): void {
   const { random, tally, trace } = around;
-  const files = [...tree.files(dir)].filter(([name, file]) => isBatchFile(name) && hasMarks(file.content()));
+  const all = tree.files(dir);
+  const files = [...all].filter(
+    ([name, file]) => isBatchFile(name) && (hasMarks(file.content()) || membersIn(file.content()).length > 0),
+  );
   if (files.length === 0) return;
-  const [name, file] = random.pick(files);
+  const others = files.filter(([name]) => otherOf(name, all) !== null);
+  const [name, file] = random.pick(others.length > 0 && random.chance(0.7) ? others : files);
   if (ledger.hasDamage(name)) return;
+  const isCompressed = batchIn(name) !== name;
   const before = Buffer.from(file.content());
-  const lines = ledger.contexts.areSent && random.chance(0.5) ? linesWithTrace(before) : [];
+  const lines = !isCompressed && ledger.contexts.areSent && random.chance(0.5) ? linesWithTrace(before) : [];
   const [from, to] = lines.length > 0 ? random.pick(lines) : [0, before.length];
   const position = random.whole(from, to - 1);
-  if (!before.includes(LINE_FEED, position)) return; // in a torn end
+  if (!isCompressed && !before.includes(LINE_FEED, position)) return; // in a torn end
   file.flipBit(position, random.whole(0, BITS - 1));
   trace.add(`  a bit flips in ${name}, byte ${position}`);
   tally.count('device', 'bits flipped');
-  lineDamaged(before, file.content(), position, name, ledger);
+  const after = file.content();
+  const other = isDurable ? otherOf(name, all) : null;
+  if (other !== null && other.equals(linesIn(name, before))) {
+    tally.count('compression', 'bits flipped in one of two files of a batch');
+    ledger.damaged([], name, after);
+  } else if (isCompressed) {
+    tally.count('compression', 'bits flipped in compressed files');
+    memberDamaged(before, after, position, name, ledger);
+  } else lineDamaged(before, after, position, name, ledger);
+}
+
+/** The lines of the other file of a batch; `null` if there is none. */
+function otherOf(name: string, files: ReadonlyMap<string, SimulatedFile>): Buffer | null {
+  const other = batchIn(name) === name ? `${name}.gz` : batchIn(name);
+  const file = files.get(other);
+  return file === undefined ? null : linesIn(other, file.content());
 }

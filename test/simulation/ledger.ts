@@ -5,7 +5,7 @@ import { SentContexts, textOf } from './sent-contexts.js';
 import { SentIds } from './id-clients.js';
 import { KnownIds } from './known-ids.js';
 import type { KnownId } from './known-ids.js';
-import { validTexts } from './surviving-log.js';
+import { batchIn, validTexts } from './surviving-log.js';
 import type { DiskTree } from './disk-tree.js';
 import type { SurvivingLog } from './surviving-log.js';
 import type { Tally } from './tally.js';
@@ -36,8 +36,8 @@ export interface SentEvent {
   taken: boolean;
   /** Whether someone has removed its file: then nobody owes it any more. */
   removed: boolean;
-  /** Its line with a bit flipped on purpose, and the batch file that holds it. */
-  damaged: { readonly batch: string; readonly bytes: Buffer } | null;
+  /** Its line, or the member of its line, with a bit flipped on purpose, and the batch file that holds it. */
+  damaged: { readonly file: string; readonly bytes: Buffer } | null;
   /** Its id, if that is remembered: then the event is sent several times. */
   readonly known: KnownId | null;
   /** How often it was sent and has no answer yet. */
@@ -317,10 +317,10 @@ export class Ledger {
       if (event.known !== null) event.known.excuse ||= 'its file was removed';
       this.#owed.delete(event);
     }
-    for (const event of this.#owed) if (event.damaged?.batch === batch) this.#owed.delete(event);
+    const isIn = ({ damaged }: SentEvent): boolean => damaged !== null && batchIn(damaged.file) === batch;
+    for (const event of this.#owed) if (isIn(event)) this.#owed.delete(event);
     // it may be acknowledged again
-    for (const event of this.#events.values())
-      if (event.known !== null && event.damaged?.batch === batch) event.removed = true;
+    for (const event of this.#events.values()) if (event.known !== null && isIn(event)) event.removed = true;
   }
 
   /** Someone has moved the log directory: what was owed is theirs. */
@@ -344,18 +344,18 @@ export class Ledger {
   }
 
   /** A bit was flipped in these lines of a batch file; `bytes` is what stands there now. */
-  damaged(texts: readonly string[], batch: string, bytes: Buffer): void {
-    this.#damagedBatches.add(batch);
+  damaged(texts: readonly string[], file: string, bytes: Buffer): void {
+    this.#damagedBatches.add(batchIn(file));
     for (const text of texts) {
       const event = this.#events.get(idOf(text) ?? '');
       if (event === undefined) continue;
-      event.damaged = { batch, bytes };
+      event.damaged = { file, bytes };
       if (event.known !== null) event.known.excuse ||= 'its line was damaged';
     }
   }
 
-  hasDamage(batch: string): boolean {
-    return this.#damagedBatches.has(batch);
+  hasDamage(file: string): boolean {
+    return this.#damagedBatches.has(batchIn(file));
   }
 
   /** Looks for ids that are on the disks twice. */
@@ -373,10 +373,10 @@ export class Ledger {
           `${event.id} was acknowledged and is lost ${when}: neither at the sink nor on the disk`,
         );
       } else if (
-        log.batches.get(damaged.batch)?.includes(damaged.bytes) !== true &&
-        log.quarantine.get(damaged.batch)?.includes(damaged.bytes) !== true
+        log.batches.get(damaged.file)?.includes(damaged.bytes) !== true &&
+        log.quarantine.get(damaged.file)?.includes(damaged.bytes) !== true
       ) {
-        const where = `neither in ${damaged.batch} nor in the quarantine`;
+        const where = `neither in ${damaged.file} nor in the quarantine`;
         this.violated(`${event.id} was damaged, and its line is lost ${when}: ${where}`);
       }
     }

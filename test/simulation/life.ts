@@ -10,6 +10,7 @@ import type { Moods, SinkMemory } from './moody-sink.js';
 import type { Pauses } from './pauses.js';
 import type { RunSettings } from './run-settings.js';
 import type { SimulatedDisk, Surroundings } from './simulated-disk.js';
+import { isBatchFile } from './surviving-log.js';
 import { dropLettersNowAndThen } from './operator.js';
 import { afterDrain } from './virtual-process.js';
 
@@ -213,6 +214,11 @@ export class Life {
     return this.#phaseStarts >= during.times;
   }
 
+  get #isByHand(): boolean {
+    const { world } = this.#options.sink;
+    return (['removed files', 'moved directory', 'removed lock'] as const).some((each) => world.has(each));
+  }
+
   /** What must hold at every step. */
   check(): void {
     const { ledger, around } = this.#options;
@@ -224,13 +230,11 @@ export class Life {
     around.tally.count('checks', 'counts added up');
     const { queue = 0, backlog = 0 } = this.#forebay.clientUsage()?.largest ?? {};
     // of batches that were only counted, and removed or moved by others, nobody hears
-    const { world } = this.#options.sink;
-    const isByHand = (['removed files', 'moved directory', 'removed lock'] as const).some((each) =>
-      world.has(each),
-    );
+    const isByHand = this.#isByHand;
     const isEmpty = pending === 0 && this.#unanswered === 0 && !isByHand;
     if (queue < 0 || backlog < 0 || (isEmpty && queue + backlog > 0))
       ledger.violated(`nothing waits, and clients have ${queue} of the queue and ${backlog} of the backlog`);
+    if (this.#options.sink.world.has('compression') && !isByHand) this.#checkRoom(isEmpty);
     // what is refused has its answer by the end of the step
     const { queueSize } = this.#forebay.settings;
     if (this.clients.unanswered > queueSize)
@@ -239,6 +243,16 @@ export class Life {
       );
     if (this.#broken !== null) ledger.violated(`the pipeline broke: ${this.#broken}`);
     if (around.tally.total('misuse') > 0) ledger.violated('a file was used that is not open');
+  }
+
+  /** What waits takes no less than nothing of the disk, and nothing if no file is there. */
+  #checkRoom(isEmpty: boolean): void {
+    const { ledger, disk, settings } = this.#options;
+    const pendingBytes = this.#forebay.statistics()?.pendingBytes ?? 0;
+    const isSure = isEmpty && this.phase === 'running' && disk.faults.happened === this.#faultsBefore;
+    const isGone = isSure && ![...disk.tree.files(settings.logDir ?? '').keys()].some(isBatchFile);
+    if (pendingBytes < 0 || (isGone && pendingBytes > 0))
+      ledger.violated(`${isGone ? 'no file' : 'what'} waits, and takes ${pendingBytes} bytes of the disk`);
   }
 
   #startFailed(error: unknown): void {
@@ -280,6 +294,8 @@ export class Life {
         around.tally.count('ids', `the log said ${String(fields.code)}`);
         this.#mayForget(`the log said ${String(fields.code)}`);
       }
+      if ('code' in fields && fields.code === 'BATCH_GONE' && !this.#isByHand)
+        ledger.violated(`nobody has removed a file, and the log said: ${message}`);
       if (message.startsWith('Replaying pending')) this.#replaying = true;
       if (message.startsWith('Stepped aside')) {
         around.tally.count('sink', 'batches that stepped aside, without room for their dead letters');

@@ -345,7 +345,8 @@ export class Simulation {
       this.#ledger.moved.length === 0 &&
       (!this.#sink.goesByKeys || this.#has('keys and damage'));
     if (this.#options.flips && mayFlip && random.chance(0.3)) {
-      flipBitAtRest(this.#disk.tree, this.#logDir, this.#ledger, this.#around);
+      const isDurable = ended === 'a power cut' && !this.#has('removed lock');
+      flipBitAtRest(this.#disk.tree, this.#logDir, this.#ledger, this.#around, isDurable);
     }
     this.#ledger.checkSurvivors(this.#survivors(), `after ${ended}`);
     this.#checkIds();

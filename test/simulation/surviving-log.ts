@@ -18,6 +18,10 @@ const MARKS_OF_START = new RegExp(`(?<=\\})${ID_MARK}${CONTEXT_MARK}${RUN_MARK}$
 const BATCH_NAME = /^batch_\d{8}_\d{6}_\d+\.jsonl(\.gz)?$/;
 const RETAINED_NAME = /^batch_\d{8}_\d{6}_\d+\.settled_\d{8}_\d{6}(_\d+)?\.jsonl(\.gz)?$/;
 
+/** What every member starts with, and where its size is after that. */
+const MEMBER_START = Buffer.of(0x1f, 0x8b, 8, 4, 0, 0, 0, 0, 0, 255);
+const MEMBER_SIZE_AT = 16;
+
 /** What a log directory holds, read by the rules of docs/append-log.md and not by the code of lib/. */
 export interface SurvivingLog {
   /** The text of each line that is valid, without mark. */
@@ -37,12 +41,13 @@ export function readSurvivingLog(tree: DiskTree, dir: string): SurvivingLog {
     const batch = batchIn(name);
     const lines = linesIn(name, file.content());
     batches.set(batch, Buffer.concat([batches.get(batch) ?? Buffer.alloc(0), lines]));
+    if (name !== batch) batches.set(name, file.content());
     for (const text of validTexts(lines)) texts.add(text);
   }
   const quarantine = new Map<string, Buffer>();
   for (const [name, file] of tree.files(`${dir}/quarantine`)) {
-    // a second one of a batch has a number behind its name
-    const batch = name.replace(/\.\d+$/, '');
+    // a second one of a batch has a number behind its name, and damage of a part its position
+    const batch = name.replace(/\.\d+$/, '').replace(/#\d+$/, '');
     quarantine.set(batch, Buffer.concat([quarantine.get(batch) ?? Buffer.alloc(0), file.content()]));
   }
   const deadLetters = new Set<string>();
@@ -88,13 +93,40 @@ export function batchIn(file: string): string {
   return file.replace(/\.gz$/, '');
 }
 
-/** The lines of a batch file, as `zcat` reads them if it is compressed. */
+/** The lines of a batch file; of a compressed one, those of its sound members. */
 export function linesIn(name: string, content: Buffer): Buffer {
-  if (!name.endsWith('.gz')) return content;
+  return name.endsWith('.gz') ? Buffer.concat(membersIn(content).map(({ lines }) => lines)) : content;
+}
+
+/** A member of a compressed file: where it is, and its lines; none if it is damaged. */
+export interface Member {
+  readonly at: number;
+  readonly bytes: Buffer;
+  readonly lines: Buffer;
+}
+
+export function membersIn(content: Buffer): Member[] {
+  const members: Member[] = [];
+  for (let at = content.indexOf(MEMBER_START); at !== -1;) {
+    const next = content.indexOf(MEMBER_START, at + 1);
+    // the start of the next one may be damaged: the head says where this one ends
+    const end =
+      at + (content.length >= at + MEMBER_SIZE_AT + 4 ? content.readUInt32LE(at + MEMBER_SIZE_AT) : 0);
+    const upToNext = content.subarray(at, next === -1 ? content.length : next);
+    const own = content.subarray(at, end);
+    const sound = [own, upToNext].map((bytes) => ({ at, bytes, lines: expanded(bytes) }));
+    const { bytes, lines } = sound.find((each) => each.lines !== null) ?? { bytes: upToNext, lines: null };
+    members.push({ at, bytes, lines: lines ?? Buffer.alloc(0) });
+    at = next;
+  }
+  return members;
+}
+
+function expanded(member: Buffer): Buffer | null {
   try {
-    return gunzipSync(content);
+    return gunzipSync(member);
   } catch {
-    return Buffer.alloc(0); // nothing of it is sound
+    return null;
   }
 }
 

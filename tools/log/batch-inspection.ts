@@ -43,12 +43,14 @@ export class BatchInspection {
   }
 
   #addLines(partAt: number, part: Buffer<ArrayBuffer>, read: BatchLines): void {
-    let damagedLines = 0;
+    let [run, at] = [0, 0];
     for (const { at: start, bytes, isEnded } of linesIn(part)) {
       const place = { line: this.damaged.line, at: partAt + start, length: bytes.length };
       // damage depends only on the bytes of a line, and damaged lines come in the order of the file
-      if (read.damaged[damagedLines]?.equals(bytes) === true) {
-        damagedLines++;
+      const damaged = read.damaged[run];
+      if (damaged?.subarray(at, at + bytes.length).equals(bytes) === true) {
+        at += bytes.length;
+        if (at >= damaged.length) [run, at] = [run + 1, 0];
         this.damaged.add({ ...place, what: this.#whatIsWrong(read, bytes) });
       } else if (!isEnded) {
         if (read.tornBytes > 0) this.torn = place;

@@ -1,4 +1,5 @@
 import { isUtf8 } from 'node:buffer';
+import { atOnce, inTurns } from '../../base/in-turns.js';
 import { isEventLine } from '../../event/event.js';
 import type { EventContexts } from '../../seams/event-contexts.js';
 import { beginsMarked, checkedText, looksMarked, withoutMarkBegin } from './checksum.js';
@@ -10,6 +11,10 @@ const LINE_FEED = 10;
 const OPENING_BRACE = 0x7b;
 const CLOSING_BRACE = 0x7d;
 const BYTE_ORDER_MARK = [0xef, 0xbb, 0xbf];
+/** No event is shorter. */
+const EVENT_BYTES_MIN = '{"id":"1","type":"1","data":1}'.length;
+/** After this many lines that are not sound, or may be none, others have their turn: it takes some 10 ms to parse them. */
+const TURN_LINES = 500;
 
 /** The content of a batch file. */
 export interface BatchLines {
@@ -27,7 +32,8 @@ export interface BatchLines {
   readonly tornBytes: number;
   /** Whether only the line feed of the last line is missing or damaged. Its event is one of `events`. */
   readonly lastBreakLost: boolean;
-  /** Damaged lines, byte for byte with their line feeds; also an end that no crash can have left. */
+  readonly damagedLines: number;
+  /** Damaged lines, byte for byte with their line feeds; also an end that no crash can have left. Lines side by side are one. */
   readonly damaged: readonly Buffer[];
   /** Whether the lines of the file have marks. */
   readonly hasMarks: boolean;
@@ -55,26 +61,40 @@ export interface LinesPart {
 export function readBatchLines(
   file: Buffer<ArrayBuffer>,
   isAcknowledged: boolean,
-  { hasMarks, isFirst, traceBefore }: LinesPart = {
-    hasMarks: wholeHasMarks(file),
-    isFirst: true,
-    traceBefore: null,
-  },
+  part?: LinesPart,
 ): BatchLines {
+  return atOnce(reading(file, isAcknowledged, part ?? atOnce(lookingAt(file))));
+}
+
+/** The same for lines that anyone can have made: there may be millions of them, and few events. */
+export async function readBatchLinesInTurns(
+  file: Buffer<ArrayBuffer>,
+  isAcknowledged: boolean,
+  part?: LinesPart,
+): Promise<BatchLines> {
+  return inTurns(reading(file, isAcknowledged, part ?? (await inTurns(lookingAt(file)))));
+}
+
+function* reading(
+  file: Buffer<ArrayBuffer>,
+  isAcknowledged: boolean,
+  { hasMarks, isFirst, traceBefore }: LinesPart,
+): Generator<void, BatchLines> {
   const textOf = hasMarks ? checkedText : eventText;
   const bytes = Buffer.allocUnsafe(file.length + 1);
-  const damaged: Buffer[] = [];
+  const damaged = new Runs();
   /** Includes the blank lines between them. */
-  const garbage: Buffer[] = [];
+  const garbage = new Runs();
   const start = isFirst ? startOf(file) : 0;
   let written = 0;
   let events = 0;
   let runId: string | null = null;
   let lineStart = start;
+  let unsure = 0;
   const starts: BatchStart[] = [];
   const contexts = new ContextReader(traceBefore);
   const addStart = (isMarked: boolean): void => {
-    starts.push({ line: events + damaged.length, events, at: lineStart, textAt: written, isMarked });
+    starts.push({ line: events + damaged.lines, events, at: lineStart, textAt: written, isMarked });
   };
   const add = (text: Buffer<ArrayBuffer>): void => {
     const marks = hasMarks ? marksAt(text, 0, text.length) : NO_MARKS;
@@ -82,7 +102,7 @@ export function readBatchLines(
     const isMarked = ofRun === BATCH_MARK_BYTES;
     if (isMarked) addStart(true);
     // only the first line of a batch may name the run
-    else if (!isFirst || events + damaged.length > 0) ofRun = 0;
+    else if (!isFirst || events + damaged.lines > 0) ofRun = 0;
     if (ofRun > 0) runId ??= runIdAt(text, text.length);
     const contextAt = text.length - ofRun - marks.context;
     if (marks.context > 0) contexts.add(events, text, contextAt, contextAt + marks.context);
@@ -90,17 +110,23 @@ export function readBatchLines(
     bytes[written++] = LINE_FEED;
     events++;
   };
+  const addDamaged = (line: Buffer, end: number): void => {
+    const from = lineStart === start ? 0 : lineStart;
+    // lines that are lost with compressed bytes are not set aside with others
+    const kind = file[from] === 0;
+    garbage.add(from, end, kind);
+    if (hasMarks || !isBlank(line)) damaged.add(from, end, kind);
+  };
   for (let end = file.indexOf(LINE_FEED, start); end !== -1; end = file.indexOf(LINE_FEED, lineStart)) {
     const line = file.subarray(lineStart, end);
     const text = textOf(line);
-    const whole = file.subarray(lineStart === start ? 0 : lineStart, end + 1);
     if (text !== null) add(text);
     else {
       if (hasMarks) addStart(false);
-      garbage.push(whole);
+      addDamaged(line, end + 1);
     }
-    if (text === null && (hasMarks || !isBlank(line))) damaged.push(whole);
     lineStart = end + 1;
+    if ((text === null || !hasMarks) && ++unsure % TURN_LINES === 0) yield;
   }
   const tail = file.subarray(lineStart);
   // after the last mark there may be one byte: a line feed with a flipped bit
@@ -114,11 +140,8 @@ export function readBatchLines(
     !beginsMarked(tail) &&
     (hasMarks || !isJson(tail));
   if (last !== null) add(last);
-  else if (!isTorn && tail.length > 0) {
-    const whole = lineStart === start ? file : tail;
-    garbage.push(whole);
-    if (hasMarks || !isBlank(tail)) damaged.push(whole);
-  }
+  else if (!isTorn && tail.length > 0) addDamaged(tail, file.length);
+  const aside = events === 0 && damaged.lines > 0 ? garbage : damaged;
   return {
     bytes: bytes.subarray(0, written),
     events,
@@ -128,9 +151,27 @@ export function readBatchLines(
     runId,
     tornBytes: isTorn ? tail.length : 0,
     lastBreakLost: last !== null,
-    damaged: events === 0 && damaged.length > 0 ? garbage : damaged,
+    damagedLines: aside.lines,
+    damaged: aside.of(file),
     hasMarks,
   };
+}
+
+/** Lines of a file: those that are side by side, and of a kind, are one. Millions of objects would have no room in memory. */
+class Runs {
+  lines = 0;
+  readonly #runs: { readonly from: number; to: number; readonly kind: boolean }[] = [];
+
+  add(from: number, to: number, kind: boolean): void {
+    this.lines++;
+    const last = this.#runs.at(-1);
+    if (last?.to === from && last.kind === kind) last.to = to;
+    else this.#runs.push({ from, to, kind });
+  }
+
+  of(file: Buffer): Buffer[] {
+    return this.#runs.map(({ from, to }) => file.subarray(from, to));
+  }
 }
 
 /** Finds out whether the lines of a file have marks, by looking at them in order. */
@@ -142,8 +183,13 @@ export class MarksSearch {
   /** Whether a mark fits: then it is certain. */
   isSure = false;
 
-  /** @param lines the next lines of the file; they end with a line feed unless they are its last */
-  look(lines: Buffer<ArrayBuffer>): void {
+  /**
+   * Yields when others are to have their turn.
+   *
+   * @param lines the next lines of the file; they end with a line feed unless they are its last
+   */
+  *look(lines: Buffer<ArrayBuffer>): Generator<void, void> {
+    let unsure = 0;
     let start = this.#isFirst ? startOf(lines) : 0;
     this.#isFirst = false;
     for (let end = lines.indexOf(LINE_FEED, start); end !== -1; end = lines.indexOf(LINE_FEED, start)) {
@@ -152,6 +198,7 @@ export class MarksSearch {
       this.#lookAt(line);
       if (this.isSure) return;
       this.#hasPlainEvent ||= !looksMarked(line) && eventText(line) !== null;
+      if (++unsure % TURN_LINES === 0) yield;
     }
     const tail = lines.subarray(start);
     this.#lookAt(tail);
@@ -169,10 +216,11 @@ export class MarksSearch {
   }
 }
 
-function wholeHasMarks(file: Buffer<ArrayBuffer>): boolean {
+/** A whole file. */
+function* lookingAt(file: Buffer<ArrayBuffer>): Generator<void, LinesPart> {
   const search = new MarksSearch();
-  search.look(file);
-  return search.hasMarks;
+  yield* search.look(file);
+  return { hasMarks: search.hasMarks, isFirst: true, traceBefore: null };
 }
 
 /** The position after the byte order mark. */
@@ -201,7 +249,8 @@ function isJson(bytes: Buffer): boolean {
 
 /** JSON that is wrong takes 20 microseconds to find out: a small compressed file can hold millions of lines without an object. */
 function eventText(line: Buffer<ArrayBuffer>): Buffer<ArrayBuffer> | null {
-  return looksLikeObject(line) && isUtf8(line) && isEventLine(line) ? line : null;
+  const mayBeOne = line.length >= EVENT_BYTES_MIN && looksLikeObject(line);
+  return mayBeOne && isUtf8(line) && isEventLine(line) ? line : null;
 }
 
 function looksLikeObject(line: Buffer): boolean {

@@ -5,7 +5,7 @@ import { Batch } from '../../seams/batch.js';
 import type { PendingBatch } from '../../seams/batch.js';
 import { NO_CONTEXTS } from '../../seams/event-contexts.js';
 import type { EventContexts } from '../../seams/event-contexts.js';
-import { readBatchLines } from './batch-lines.js';
+import { readBatchLinesInTurns } from './batch-lines.js';
 import type { BatchFileName, Ending } from './compressed/batch-file-name.js';
 import { inAnyForm } from './compressed/forms.js';
 import { CompressedView, isLostLine } from './compressed/compressed-view.js';
@@ -176,14 +176,17 @@ export class BatchReader {
         ...this.#inBatches(bytes, contexts, batchesBetween(starts, end)),
       };
     }
-    const { bytes, contexts, runId, damaged, starts, ...found } = readBatchLines(file, isWhole(batch));
+    const { bytes, contexts, runId, damaged, starts, ...found } = await readBatchLinesInTurns(
+      file,
+      isWhole(batch),
+    );
     const aside = await this.#setAside(name, damaged, compressed);
-    this.#tell(batch, { ...found, damagedLines: damaged.length, aside }, file.length, acknowledgedBytes);
-    const { events, tornBytes } = found;
-    const line = events + damaged.length;
+    this.#tell(batch, { ...found, aside }, file.length, acknowledgedBytes);
+    const { events, tornBytes, damagedLines } = found;
+    const line = events + damagedLines;
     const end = { line, events, at: file.length - tornBytes, textAt: bytes.length };
     const batches = this.#inBatches(bytes, contexts, batchesBetween(starts, end));
-    return { runId, events, quarantined: damaged.length, torn: tornBytes > 0, ...batches };
+    return { runId, events, quarantined: damagedLines, torn: tornBytes > 0, ...batches };
   }
 
   /** The events of a file, or its batches as pieces if memory is not to hold all of them. */

@@ -9,7 +9,8 @@ import { rangeText } from '../../base/batch-range.js';
 import type { Range } from '../../base/batch-range.js';
 import { batchesBetween } from './batches-in-file.js';
 import type { BatchInFile, BatchStart } from './batches-in-file.js';
-import { MarksSearch, readBatchLines } from './batch-lines.js';
+import { inTurns } from '../../base/in-turns.js';
+import { MarksSearch, readBatchLinesInTurns } from './batch-lines.js';
 import type { BatchLines, LinesPart } from './batch-lines.js';
 import type { MemberIndex } from './compressed/member-index.js';
 import type { FileView } from './file-view.js';
@@ -74,7 +75,7 @@ export async function inspectLarge(
     const damaged = read?.damaged ?? [bytes];
     if (damaged.length > 0) sum.aside = await setAside(damaged, at);
     const { events: from, damagedLines } = sum;
-    sum.damagedLines += damaged.length;
+    sum.damagedLines += read?.damagedLines ?? 1;
     if (read === null) continue;
     runId ??= read.runId;
     const { events } = read;
@@ -129,14 +130,14 @@ export async function* readInParts(
 ): AsyncGenerator<ReadPart, void, undefined> {
   const search = new MarksSearch();
   for await (const { bytes } of partsOf(view, bounds)) {
-    search.look(bytes);
+    await inTurns(search.look(bytes));
     if (search.isSure) break;
   }
   const { hasMarks } = search;
   let traceBefore: string | null = null;
   for await (const { at, bytes, isPartOfLine } of partsOf(view, bounds)) {
     const lines: LinesPart = { hasMarks, isFirst: at === 0, traceBefore };
-    const read = isPartOfLine ? null : readBatchLines(bytes, isAcknowledged, lines);
+    const read = isPartOfLine ? null : await readBatchLinesInTurns(bytes, isAcknowledged, lines);
     traceBefore = read?.traceAfter ?? traceBefore;
     yield { at, bytes, lines, read };
   }
@@ -149,7 +150,7 @@ export async function readPiece(
   piece: FilePiece,
 ): Promise<PieceContent> {
   const lines = await view.readAt(piece.at, piece.length);
-  const { bytes, events, contexts, damaged } = readBatchLines(lines, true, piece);
+  const { bytes, events, contexts, damaged } = await readBatchLinesInTurns(lines, true, piece);
   const range = rangeText(piece);
   const about = { name: `${name}${range}`, key: partKey(key, range, bytes) };
   const batch = new Batch({ ...about, events, bytes, contexts });

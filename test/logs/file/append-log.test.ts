@@ -1,6 +1,7 @@
 import {
   cpSync,
   existsSync,
+  fstatSync,
   lstat,
   mkdirSync,
   readdirSync,
@@ -329,6 +330,34 @@ void t.test(
     t.equal(log.quarantined, 1);
   },
 );
+
+void t.test('a failed flush for the reserve puts the name of a new batch file in doubt, too', async (t) => {
+  const dir = tempDir(t);
+  writeFileSync(join(dir, 'batch_20250101_000000_1.jsonl'), 'damaged\n');
+  const disk = heldDisk();
+  let failsNames = false;
+  const fsync = (fd: number, done: (error: Error | null) => void): void => {
+    if (failsNames && fstatSync(fd).isDirectory()) setImmediate(done, new Error('a test made it fail'));
+    else disk.fs.fsync(fd, done);
+  };
+  const fs = Object.create(disk.fs, { fsync: { value: fsync } }) as FileSystem;
+  const log = await openLog(t, dir, { fs });
+  const [damaged] = await log.list(null, 1);
+  t.ok(damaged);
+  if (damaged === undefined) return;
+  disk.fail('write', 'ENOSPC');
+  await t.rejects(log.read(damaged), { code: 'ENOSPC' }, 'the reserve is lent');
+  disk.fail('write', null);
+  const file = await log.writer.create();
+  failsNames = true;
+  await t.rejects(log.writer.append(file, lines('a'), 1), { code: 'LOG_FAILED' }, 'it is not put back');
+  failsNames = false;
+  await t.rejects(log.writer.append(file, lines('a'), 1), {
+    code: 'LOG_FAILED',
+    cause: { message: /flush of the directory failed meanwhile/ },
+  });
+  await log.writer.append(await log.writer.create(), lines('a'), 1);
+});
 
 void t.test('foreign files and folders are named and left alone', async (t) => {
   const dir = tempDir(t);

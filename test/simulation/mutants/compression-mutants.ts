@@ -2,6 +2,8 @@ import type { Mutant } from './mutants.js';
 
 const LOST = /was acknowledged and is lost/;
 const BACKLOG = 'lib/logs/file/compressed/backlog-compression.ts';
+const COMPRESS = 'lib/logs/file/compressed/compress-file.ts';
+const PAIRS = 'lib/logs/file/compressed/pairs.ts';
 
 /** Faults in the compression of files that wait. */
 export const COMPRESSION_MUTANTS: readonly Mutant[] = [
@@ -17,7 +19,7 @@ export const COMPRESSION_MUTANTS: readonly Mutant[] = [
     breaks: 'N9',
     edits: [
       {
-        file: 'lib/logs/file/compressed/compress-file.ts',
+        file: COMPRESS,
         find: 'fs.fdatasync(to, done);',
         replace: 'done(null);\n          void to;',
       },
@@ -36,6 +38,74 @@ export const COMPRESSION_MUTANTS: readonly Mutant[] = [
       },
     ],
     violates: LOST,
+    worlds: ['compression'],
+  },
+  {
+    name: 'takes a compressed copy whose flush has failed',
+    breaks: 'N9',
+    edits: [
+      { file: COMPRESS, find: 'fs.fdatasync(to, done);', replace: 'fs.fdatasync(to, () => done(null));' },
+    ],
+    violates: LOST,
+    worlds: ['compression'],
+  },
+  {
+    name: 'compresses a file as far as it is sound',
+    breaks: 'N9',
+    edits: [
+      {
+        file: COMPRESS,
+        find: 'if (lines === null || !isWanted()) return null;',
+        replace: 'if (lines === null || !isWanted()) break;',
+      },
+      { file: COMPRESS, find: 'linesAt === size && ', replace: '' },
+    ],
+    violates: LOST,
+    worlds: ['compression'],
+  },
+  {
+    name: 'takes the damaged file of a batch as it was appended, though the compressed one is sound',
+    breaks: 'N7',
+    edits: [
+      {
+        file: PAIRS,
+        find: 'isSame && (!appended.isSound || compressed.lineBytes > appended.lineBytes)',
+        replace: 'false',
+      },
+    ],
+    violates: LOST,
+    worlds: ['compression'],
+  },
+  {
+    name: 'takes the compressed file of a batch although it is damaged',
+    breaks: 'N7',
+    edits: [
+      { file: PAIRS, find: 'compressed?.isSound === true && (', replace: 'compressed !== null && (' },
+      { file: PAIRS, find: '(!appended.isSound ||', replace: '(true ||' },
+    ],
+    violates: LOST,
+    worlds: ['compression'],
+  },
+  {
+    name: 'believes what is left of a damaged member',
+    breaks: 'N7',
+    edits: [
+      {
+        file: 'lib/logs/file/compressed/compressed-view.ts',
+        find: 'if (!isDamaged && lines.length === viewBytes) return lines;',
+        replace: 'return lines;',
+      },
+    ],
+    violates: /was damaged, and its line is lost/,
+    worlds: ['compression'],
+  },
+  {
+    name: 'does not count the room that compression has made',
+    breaks: 'N1',
+    edits: [
+      { file: 'lib/logs/file/append-log.ts', find: 'this.pendingBytes -= fromBytes - toBytes;', replace: '' },
+    ],
+    violates: /no file waits, and takes \d+ bytes of the disk/,
     worlds: ['compression'],
   },
 ];

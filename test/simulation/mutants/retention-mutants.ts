@@ -14,6 +14,33 @@ export const RETENTION_MUTANTS: readonly Mutant[] = [
     worlds: ['retention'],
   },
   {
+    name: 'deletes what is kept before its time',
+    breaks: 'N9',
+    edits: [
+      {
+        file: FILES,
+        find: 'oldest.settledMs + ageMs <= Date.now()',
+        replace: 'oldest.settledMs + ageMs >= Date.now()',
+      },
+    ],
+    violates: /was delivered at the end, and is not kept/,
+    worlds: ['retention'],
+  },
+  {
+    name: 'keeps a batch that was only read',
+    breaks: 'N9',
+    edits: [
+      {
+        file: 'lib/logs/file/append-log.ts',
+        find: 'const read = await this.#reader.read(batch);',
+        replace:
+          'const read = await this.#reader.read(batch);\n    await this.#retained.take(name, read.events, logBytes, null);',
+      },
+    ],
+    violates: /was acknowledged and is lost/,
+    worlds: ['retention'],
+  },
+  {
     name: 'refuses events that it appends again once there is room',
     breaks: 'N4',
     edits: [

@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import type { Reporter } from '../../../base/reporter.js';
 import { asideName } from '../aside/quarantine.js';
 import type { Quarantine } from '../aside/quarantine.js';
-import { readBatchLines } from '../batch-lines.js';
+import { readBatchLinesInTurns } from '../batch-lines.js';
 import { countSound } from '../checksum.js';
 import { unlink } from '../closing.js';
 import { diskBytes } from '../disk-blocks.js';
@@ -116,8 +116,8 @@ async function look(
         ? plainView(fs, fd, size)
         : await CompressedView.open(fs, fd, size, ending, { foreignMax: FILE_BOUNDS.wholeMax, setAside });
     for await (const { at, bytes } of partsOf(view, FILE_BOUNDS)) {
-      if (at === 0)
-        ({ runId } = readBatchLines(bytes, false, { hasMarks: true, isFirst: true, traceBefore: null }));
+      const first = { hasMarks: true, isFirst: true, traceBefore: null };
+      if (at === 0) ({ runId } = await readBatchLinesInTurns(bytes, false, first));
       isSound &&= countSound(bytes) !== null;
       if (!isSound) break;
     }

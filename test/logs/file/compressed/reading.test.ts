@@ -183,6 +183,35 @@ void t.test(
   },
 );
 
+void t.test('a file of many lines that are no events leaves others their turns', async (t) => {
+  const lines = 5000;
+  const line = `{${'x'.repeat(40)}}\n`; // as long as an event, so that each is parsed
+  let [parsed, most] = [0, 0];
+  const { parse } = JSON;
+  JSON.parse = (text: string): unknown => {
+    most = Math.max(most, ++parsed);
+    return parse(text);
+  };
+  t.teardown(() => (JSON.parse = parse));
+  for (const [what, name] of Object.entries({ compressed: `${NAME}.gz`, 'as it is': NAME })) {
+    const dir = memoryDir(t);
+    const file = Buffer.from(line.repeat(lines) + eventText('e'));
+    writeFileSync(join(dir, name), name === NAME ? file : gzipSync(file));
+    [parsed, most] = [0, 0];
+    let isReading = true;
+    const turn = (): void => {
+      parsed = 0;
+      if (isReading) setImmediate(turn);
+    };
+    turn();
+    const { log, events } = await read(t, dir);
+    isReading = false;
+    t.match({ events, quarantined: log.quarantined }, { events: 1, quarantined: lines }, what);
+    t.ok(most > 0 && most < lines / 2, `${what}: at most ${most} lines are parsed in a turn`);
+    t.same([...readQuarantine(dir).values()], [file.subarray(0, lines * line.length)], 'each is set aside');
+  }
+});
+
 void t.test(
   'without zstd a .zst file stays, is named with what reads it, and holds up no other',
   async (t) => {
