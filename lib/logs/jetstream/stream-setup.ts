@@ -214,7 +214,16 @@ function quarantineConfig(
   { quarantine }: StreamNames,
   bounds: StreamBounds,
 ): Partial<StreamConfig> & { name: string } {
-  return { ...common(quarantine, bounds), retention: 'limits' };
+  const max_bytes = quarantineBytesMax(bounds);
+  return { ...common(quarantine, bounds), retention: 'limits', max_bytes };
+}
+
+/** As much as dead letters, and at least what is damaged of one message. */
+export function quarantineBytesMax({
+  deadLettersBytesMax,
+  payloadMax,
+}: Pick<StreamBounds, 'deadLettersBytesMax' | 'payloadMax'>): number {
+  return Math.max(deadLettersBytesMax, 2 * payloadMax);
 }
 
 function common(
