@@ -211,4 +211,16 @@ export const STREAM_MUTANTS: readonly Mutant[] = [
     ],
     violates: /hangs: an instance does not hear of (a|the end of a) pause/,
   },
+  {
+    name: 'takes a pause that a changed setting has undone for one that has ended',
+    breaks: 'N15',
+    edits: [
+      {
+        file: 'lib/logs/jetstream/stream-pauses.ts',
+        find: 'return a.changes < b.changes ||',
+        replace: 'return (a.changes > b.changes && a.changes < b.changes) ||',
+      },
+    ],
+    violates: /hangs: an instance does not hear of a pause|has paused delivery, and an attempt starts/,
+  },
 ];

@@ -195,12 +195,13 @@ export class SimulatedServers {
    * (`--id-window-max`) before a late request brought it again.
    */
   #checkOnce({ data, head }: NewMessage, seq: number): void {
-    const { ledger } = this.options;
+    const { ledger, around } = this.options;
+    const { nowMs } = around.time;
     const { purges } = this.events;
     for (const line of validTexts(Buffer.from(data))) {
       const purgesBefore = this.#lines.get(line);
       const isForgotten = head.has(BATCH_PLACE) && purgesBefore !== purges;
-      if (!ledger.idStored(line, String(seq)) && purgesBefore !== undefined && !isForgotten)
+      if (!ledger.idStored(line, String(seq), nowMs) && purgesBefore !== undefined && !isForgotten)
         ledger.violated(`stored twice: ${line.slice(0, 100)}`);
       this.#lines.set(line, purges);
     }

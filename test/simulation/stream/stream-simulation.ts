@@ -409,7 +409,11 @@ export class StreamSimulation {
   ): Promise<void> {
     const [one, other] = all;
     if (one === undefined || other === undefined) return;
+    const { metadata } = this.#servers.events;
     one.pause(true);
+    await finish('pause() does not end', () => one.knowsOfPause);
+    // someone changes a setting of the stream who has read them before
+    if (this.#apart.chance(0.5)) this.#servers.update(NAMES.events, metadata);
     await finish('an instance does not hear of a pause', () => all.every(({ knowsOfPause }) => knowsOfPause));
     other.pause(true); // it knows already, and from now on is held to it
     let probed = 0;
