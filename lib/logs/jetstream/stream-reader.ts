@@ -94,7 +94,7 @@ export class StreamReader {
         await publisher.store(subject, data, `${streamId}-${seq}-${part}`);
     } catch (error) {
       if (!(error instanceof ForebayError) || error.code !== 'BACKLOG_FULL') throw error;
-      const message = `The stream ${names.quarantine} is full (--dead-letters-max), and lines of message ${seq} are damaged: it waits until some room is made there`;
+      const message = `The stream ${names.quarantine} is full, and lines of message ${seq} are damaged: it waits until some room is made there`;
       throw new ForebayError('DISK_FAILED', { message, cause: error });
     }
   }

@@ -39,6 +39,7 @@ const DUPLICATES_MS = 120_000;
 const ACK_PENDING_MAX = 50_000;
 /** In order: fewer than one instance may hold, so that it has room for an older one that comes late. */
 const ORDERED_PENDING_MAX = 1024;
+const QUARANTINE_BYTES_MAX = 64 * 1024 * 1024;
 const RETRY_MS = 500;
 /** Servers that start one after the other find each other within this time, in milliseconds. */
 const PEERS_MS = 30_000;
@@ -218,12 +219,9 @@ function quarantineConfig(
   return { ...common(quarantine, bounds), retention: 'limits', max_bytes };
 }
 
-/** As much as dead letters, and at least what is damaged of one message. */
-export function quarantineBytesMax({
-  deadLettersBytesMax,
-  payloadMax,
-}: Pick<StreamBounds, 'deadLettersBytesMax' | 'payloadMax'>): number {
-  return Math.max(deadLettersBytesMax, 2 * payloadMax);
+/** The servers reserve it. It has room for what is damaged of a message, however large these may be. */
+export function quarantineBytesMax({ payloadMax }: Pick<StreamBounds, 'payloadMax'>): number {
+  return Math.max(QUARANTINE_BYTES_MAX, 2 * payloadMax);
 }
 
 function common(

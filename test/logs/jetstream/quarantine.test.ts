@@ -12,8 +12,11 @@ import { eventText, idsOf } from '../../helpers/running-forebay.js';
 import { until } from '../../helpers/wait-for.js';
 
 const skip = NatsCluster.missing();
-const PAYLOAD_MAX = 65_536;
-const LARGE = Buffer.alloc(60_000, 'x');
+/** The bound of a quarantine, and messages of which eight fit. */
+const BYTES_MAX = 64 * 2 ** 20;
+const PAYLOAD_MAX = 8 * 2 ** 20;
+const LARGE = Buffer.alloc(PAYLOAD_MAX - 2 ** 16, 'x');
+const FIT = 8;
 const configuration = `max_payload: ${PAYLOAD_MAX}`;
 const starting = skip === false ? NatsCluster.start(t, { configuration }) : null;
 
@@ -28,7 +31,7 @@ async function instance(t: Test, streams: LogStreams): Promise<{ sink: Collectin
     sink,
     batchWaitMs: 10,
     backlogBytesMax: 2 ** 26,
-    deadLettersBytesMax: 1024,
+    deadLettersBytesMax: 2 ** 20,
     logger: { debug: line, info: line, warn: line, error: line },
     openLog: async (context) => openStreamLog(context, ofLog, new AbortController().signal),
   });
@@ -45,12 +48,13 @@ void t.test(
     const streams = await LogStreams.at(t, await starting);
     const { names, jsm } = streams;
     const { sink, said } = await instance(t, streams);
-    t.equal((await jsm.streams.info(names.quarantine)).config.max_bytes, 2 * PAYLOAD_MAX);
-    for (let n = 1; n <= 2; n++) await streams.put(`${names.quarantine}.9`, LARGE);
+    t.equal((await jsm.streams.info(names.quarantine)).config.max_bytes, BYTES_MAX);
+    for (let n = 1; n <= FIT; n++) await streams.put(`${names.quarantine}.9`, LARGE);
     const lines = [markedLine(eventText('beside')), `${LARGE.toString()}\n`];
     const damaged = await streams.put(`${names.events}.2`, lines.join(''));
     await until(
-      () => said.some((text) => /log-\d+-quarantine is full \(--dead-letters-max\)/.test(text)),
+      () =>
+        said.some((text) => /log-\d+-quarantine is full, and lines of message \d+ are damaged/.test(text)),
       'it says why',
     );
     await until(
@@ -81,10 +85,10 @@ void t.test(
     const { names, jsm } = streams;
     const name = names.quarantine;
     await jsm.streams.add({ name, subjects: [`${name}.>`], storage: 'file', discard: 'new' });
-    for (let n = 1; n <= 4; n++) await streams.put(`${name}.9`, LARGE);
+    for (let n = 1; n <= FIT + 1; n++) await streams.put(`${name}.9`, LARGE);
     await instance(t, streams);
     const { config, state } = await jsm.streams.info(name);
-    t.equal(config.max_bytes, 2 * PAYLOAD_MAX);
-    t.equal(state.messages, 4);
+    t.equal(config.max_bytes, BYTES_MAX);
+    t.equal(state.messages, FIT + 1);
   },
 );
