@@ -145,7 +145,8 @@ export class Pausing {
 
   #forget(): void {
     void this.#next(async () => {
-      if (this.#pause === null) await this.#store?.write(null);
+      // in a store that is shared someone may have paused it again
+      if (this.#pause === null && this.#store?.watch === undefined) await this.#store?.write(null);
       return { changed: false, pause: null };
     }).catch(() => undefined);
   }

@@ -9,7 +9,7 @@ export const LEFT_EXIT = 3;
 /**
  * Says what is left on disk after a stop that was to deliver all.
  *
- * @param dirs the log directories, which nobody uses any longer
+ * @param dirs the log directories, which nobody uses any longer; none: the log is in a stream
  * @returns the exit code
  */
 export async function tellLeft(
@@ -17,6 +17,10 @@ export async function tellLeft(
   { pending, unreadBatches }: EventCounts,
   logger: Logger,
 ): Promise<number> {
+  if (dirs.length === 0) {
+    logger.info({}, 'Nothing is left on this instance: others deliver what waits in the stream');
+    return 0;
+  }
   const left = await Promise.all(dirs.map(async (dir) => leftInLog(dir)));
   const found = left.filter((each) => each.batchFiles + each.deadLetterFiles + each.quarantineFiles > 0);
   if (found.length === 0) {

@@ -14,6 +14,7 @@ import type { Keys } from '../keys/keys.js';
 import { metricsAt } from '../observe/metrics/metrics-route.js';
 import { OperatorRoutes } from '../observe/operator-routes.js';
 import { pageRoutes } from '../observe/page/page-routes.js';
+import { mergeCounts } from '../observe/together/merge-statistics.js';
 import { withLeftovers } from '../observe/together/with-leftovers.js';
 import { adoptedLogDirs, allLogDirs, leftLogDirs, openAppendLog, openStreamLog } from '../open-log.js';
 import type { LogContext } from '../open-log.js';
@@ -130,10 +131,11 @@ export async function serve(
       const endMs = performance.now() + deliverAllMs + settings.shutdownTimeoutMs - CLOSING_MS / 2;
       const counts = await endServing({ forebay, server, leftovers }, settings);
       await tracer?.close(Math.min(SPANS_MS, endMs - performance.now()));
-      tellStopped(counts, logger);
+      tellStopped(counts, logger, isStream ? 'in the stream' : 'on disk');
       await supervisor?.tell({ kind: 'stopped', counts });
-      if (supervisor !== null || deliverAllMs === 0 || isStream) return 0;
-      return tellLeft([...(await allLogDirs(logDir)), ...adopted], counts, logger);
+      if (supervisor !== null || deliverAllMs === 0) return 0;
+      if (!isStream) return tellLeft([...(await allLogDirs(logDir)), ...adopted], counts, logger);
+      return tellLeft(adopted, mergeCounts(leftovers.forebays.map((each) => each.counts())), logger);
     },
   });
   const reload = reloader(forebay, server, keys, logger);

@@ -105,14 +105,14 @@ export async function deliverAll(forebays: readonly Forebay[], waitMs: number): 
   return performance.now() - startMs;
 }
 
-/** The last line of a server. @param besides what is in no number, in words */
-export function tellStopped(counts: EventCounts, logger: Logger, besides: string = ''): void {
+/** The last line of a server. @param where what waits is, and what is in no number, in words */
+export function tellStopped(counts: EventCounts, logger: Logger, where: string = 'on disk'): void {
   const { pending, unreadBatches } = counts;
   const unread =
     unreadBatches === 0 ? '' : ` and ${count(unreadBatches, 'batch', 'batches')} of earlier runs`;
   logger.info(
     { ...counts },
-    `Stopped; ${count(pending, 'event')}${unread} ${pending + unreadBatches === 1 ? 'waits' : 'wait'} on disk${besides}`,
+    `Stopped; ${count(pending, 'event')}${unread} ${pending + unreadBatches === 1 ? 'waits' : 'wait'} ${where}`,
   );
 }
 

@@ -117,13 +117,12 @@ export function checkLogSettings(
   settings: LogSettings & {
     readonly sinkConcurrency: number;
     readonly workers: number;
-    readonly deliverAllMs: number;
     readonly retainMs: number | null;
     readonly retainBytesMax: number | null;
   },
 ): void {
   checkLogPlace(settings);
-  const { log, logOrder, sinkConcurrency, workers, deliverAllMs } = settings;
+  const { log, logOrder, sinkConcurrency, workers } = settings;
   const { retainMs, retainBytesMax } = settings;
   if (log !== 'jetstream') {
     if (logOrder) throw invalid('--log-order needs --log jetstream: files are delivered in their order');
@@ -135,6 +134,4 @@ export function checkLogSettings(
     throw invalid(
       `--${retainMs === null ? 'retain-max' : 'retain'} needs --log file: what is delivered leaves a stream`,
     );
-  if (deliverAllMs > 0)
-    throw invalid('--deliver-all needs --log file: other instances deliver what is in a stream');
 }

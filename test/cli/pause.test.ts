@@ -332,3 +332,36 @@ void t.test(
     }
   },
 );
+
+void t.test(
+  'a pause holds if whoever changes a setting of the stream has read them before it, and ends once',
+  { skip },
+  async (t) => {
+    const streams = await LogStreams.at(t, await NatsCluster.start(t));
+    const sink = await IdSink.open(t);
+    const flags = [...streams.flags, '--log-replicas', '1', ...sink.flags];
+    const [one, two] = await Promise.all([Controlled.start(t, flags), Controlled.start(t, flags)]);
+    const { jsm, names: of } = streams;
+    const known = async (paused: boolean): Promise<void> => {
+      for (const each of [one, two])
+        await until(async () => (await each.status())['paused'] === paused, `paused: ${paused}`);
+    };
+    const metadataOf = async (): Promise<Record<string, string>> =>
+      (await jsm.streams.info(of.events)).config.metadata ?? {};
+    const before = await metadataOf();
+    t.equal((await one.run('pause', '--by', 'ann')).code, 0);
+    await known(true);
+    const paused = await metadataOf();
+    await jsm.streams.update(of.events, { metadata: before });
+    await until(async () => /"by":"ann"/.test((await metadataOf())['forebay-paused'] ?? ''), 'it is back');
+    await one.post(names('a'));
+    t.equal(sink.ids.size, 0);
+    t.equal((await two.run('resume')).code, 0);
+    await known(false);
+    await jsm.streams.update(of.events, { metadata: paused });
+    await until(async () => (await metadataOf())['forebay-paused'] === undefined, 'its end is back');
+    await until(() => sink.ids.size === 30, 'all is delivered');
+    for (const { server } of [one, two]) t.equal(await server.stop('SIGTERM'), 0);
+    t.notMatch(two.server.lines.join('\n'), /Delivery is paused.*Delivery is paused/s);
+  },
+);

@@ -5,6 +5,8 @@ import type { Test } from 'tap';
 import { request } from 'undici';
 import { IdSink } from '../helpers/id-sink.js';
 import { batchFiles } from '../helpers/left-files.js';
+import { LogStreams } from '../helpers/log-streams.js';
+import { NatsCluster } from '../helpers/nats-cluster.js';
 import { eventText, until } from '../helpers/running-forebay.js';
 import { ServerProcess } from '../helpers/server-process.js';
 import { tempDir } from '../helpers/temp-dir.js';
@@ -176,3 +178,30 @@ void t.test('a directory that cannot be adopted stops the start, and is not touc
   t.same(readdirSync(empty), []);
   t.notOk(existsSync(join(dir, 'none')));
 });
+
+void t.test(
+  '--deliver-all with a stream: what waits is left to others, but for what was adopted',
+  { skip: NatsCluster.missing() },
+  async (t) => {
+    const streams = await LogStreams.at(t, await NatsCluster.start(t));
+    const sink = await IdSink.open(t);
+    const ofStream = [...streams.flags, '--log-replicas', '1', ...sink.flags];
+    const left = await leftBy(t, sink, names('left'));
+    sink.isDown = true;
+    const one = await started(t, '--deliver-all', '10min', '--shutdown-timeout', '10min', ...ofStream);
+    await post(one, names('a'));
+    t.equal(await one.stop('SIGTERM'), 0);
+    t.match(one.lines.at(-2), /Stopped; 8 events wait in the stream$/);
+    t.match(one.lines.at(-1), /Nothing is left on this instance: others deliver what waits in the stream$/);
+    const adopt = ['--adopt', left, '--replay-wait', '0', '--deliver-all'];
+    const two = await started(t, ...adopt, '300', ...ofStream);
+    t.equal(await two.stop('SIGTERM'), 3);
+    t.match(two.lines.at(-1), /EVENTS_LEFT Not delivered: 8 events; left on disk: \d+ batch files? in /);
+    t.same(sink.ids, new Set());
+    sink.isDown = false;
+    const three = await started(t, ...adopt, '60s', ...ofStream);
+    await until(() => sink.ids.size === 16, 'all is delivered');
+    t.equal(await three.stop('SIGTERM'), 0);
+    t.match(three.lines.at(-1), /All is delivered: nothing is left in /);
+  },
+);

@@ -39,6 +39,8 @@ export interface KnownId {
   /** Whether it is, and may be. */
   isTwice: boolean;
   place: Place | null;
+  /** When it was first stored in a stream; `null`: it was not. */
+  storedMs: number | null;
 }
 
 /** How the id windows of a world are set. */
@@ -52,6 +54,7 @@ export interface WindowSettings {
 
 /** Ids go this much earlier than the window says: times are whole seconds, and after a crash those of the file's name. */
 const SLACK_MS = 5000;
+const OVER = 'the window is over';
 
 const KEY = /^(?:(?<run>[0-9a-f]{16})-)?(?<name>batch_\d{8}_\d{6}_\d+\.jsonl)(?:#(?<start>\d+))?/;
 
@@ -94,6 +97,7 @@ export class KnownIds {
         excuse: this.#excuseOfAll,
         isTwice: false,
         place: null,
+        storedMs: null,
       };
       this.#ids.set(name, known);
     }
@@ -170,8 +174,11 @@ export class KnownIds {
   }
 
   /** An event is in a message of a stream. */
-  storedIn(known: KnownId, message: string): void {
+  storedIn(known: KnownId, message: string, nowMs: number): void {
+    // it may have waited for long in an instance that was frozen
+    if (nowMs - (known.storedMs ?? nowMs) > this.#windowMs) known.excuse ||= OVER;
     this.#isAt(known, { name: message, run: null, start: null });
+    known.storedMs ??= nowMs;
   }
 
   #isAt(known: KnownId, place: Place): void {
@@ -186,7 +193,7 @@ export class KnownIds {
   #twice(known: KnownId, where: string): void {
     if (known.isTwice) return;
     const isOld = known.lastSentMs - known.firstSentMs > this.#windowMs - SLACK_MS;
-    const excuse = isOld ? 'the window is over' : known.excuse;
+    const excuse = isOld ? OVER : known.excuse;
     if (excuse === '')
       this.#violated(`the id ${known.id} of ${nameOf(known.scope)} is stored twice: ${where}`);
     known.isTwice = true;

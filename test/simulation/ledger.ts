@@ -211,9 +211,9 @@ export class Ledger {
   }
 
   /** An event is in a message of a stream. @returns whether its id is one that is remembered */
-  idStored(line: string, message: string): boolean {
+  idStored(line: string, message: string, nowMs: number): boolean {
     const known = this.#events.get(idOf(line) ?? '')?.known ?? null;
-    if (known !== null) this.ids.storedIn(known, message);
+    if (known !== null) this.ids.storedIn(known, message, nowMs);
     return known !== null;
   }
 

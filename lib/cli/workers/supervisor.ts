@@ -216,7 +216,7 @@ class Supervisor {
     }
     const besides = unknown.length === 0 ? '' : `, without what worker ${unknown.join(' and ')} had`;
     const sum = mergeCounts(counts);
-    tellStopped(sum, this.#logger, besides);
+    tellStopped(sum, this.#logger, `on disk${besides}`);
     if (deliverAllMs === 0) return 0;
     return tellLeft([...(await allLogDirs(logDir)), ...adopted], sum, this.#logger);
   }

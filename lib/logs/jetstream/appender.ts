@@ -7,7 +7,7 @@ import { newRunId } from '../file/run-mark.js';
 import { StreamIds } from './ids/stream-ids.js';
 import type { StreamIdBounds } from './ids/stream-ids.js';
 import { messageOf } from './message.js';
-import type { Publisher } from './publisher.js';
+import type { Deadline, Publisher } from './publisher.js';
 import type { LogConnection, StreamManager } from './servers.js';
 import { headBytesOf, MESSAGE_ID, storedBytes } from './stream-message.js';
 import { eventsSubject } from './stream-names.js';
@@ -56,12 +56,12 @@ export class Appender {
 
   async append(group: Group, ended: PartEnded): Promise<void> {
     const parts = group.filter(({ events }) => events > 0);
-    const endMs = this.#options.publisher.endMs();
+    const deadline = this.#options.publisher.deadline();
     const { ids } = this;
     const steps = parts.flatMap((part) => {
       const { plain, chunks } = ids?.sharesOf(part) ?? { plain: part, chunks: [] };
-      const all = chunks.map((chunk) => async () => this.#appendWithIds(chunk, ended, endMs));
-      if (plain !== null) all.unshift(async () => this.#append(plain, ended, endMs));
+      const all = chunks.map((chunk) => async () => this.#appendWithIds(chunk, ended, deadline));
+      if (plain !== null) all.unshift(async () => this.#append(plain, ended, deadline));
       return all;
     });
     // in order, a message that is retried must not come after the next one
@@ -71,14 +71,14 @@ export class Appender {
     if (parts.reduce((sum, { events }) => sum + events, 0) > 1) await sleep(GATHER_MS);
   }
 
-  async #append(part: BatchPart, ended: PartEnded, endMs: number): Promise<void> {
+  async #append(part: BatchPart, ended: PartEnded, deadline: Deadline): Promise<void> {
     const { publisher, names, stored } = this.#options;
     const id = `${this.#runId}-${++this.#messages}`;
     if (this.#isTooLarge(part, ended)) return;
     const data = messageOf(part, this.#runId);
     const subject = eventsSubject(names, part.events);
     try {
-      await publisher.store(subject, data, id, endMs);
+      await publisher.store(subject, data, id, deadline);
     } catch (error) {
       this.#failed(part, error, ended);
       return;
@@ -87,12 +87,12 @@ export class Appender {
     ended(part, null, null);
   }
 
-  async #appendWithIds(part: BatchPart, ended: PartEnded, endMs: number): Promise<void> {
+  async #appendWithIds(part: BatchPart, ended: PartEnded, deadline: Deadline): Promise<void> {
     const { ids } = this;
     if (ids === null || this.#isTooLarge(part, ended)) return;
     const chunk = ids.chunkOf(part, ++this.#messages);
     try {
-      const { bytes } = await ids.commits.store(chunk, endMs);
+      const { bytes } = await ids.commits.store(chunk, deadline);
       if (bytes > 0) this.#options.stored(chunk.events.length, bytes);
     } catch (error) {
       this.#failed(part, error, ended);

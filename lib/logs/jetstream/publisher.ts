@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { headers } from '@nats-io/nats-core';
+import type { MsgHdrs } from '@nats-io/nats-core';
 import { asError, ForebayError } from '../../base/errors.js';
 import { fateOfAnswer, fateOfSilence } from './publish-error.js';
 import type { ApiError, Fate } from './publish-error.js';
@@ -29,6 +30,27 @@ export interface Failed {
   readonly why: string;
 }
 
+/** Until when something is attempted. */
+export class Deadline {
+  /** Of `performance.now()`. */
+  readonly endMs: number;
+  /** The other clock may stand still while the machine is suspended. This one may step, so it has some time more. */
+  readonly #wallEndMs: number;
+
+  constructor(forMs: number, forMsByWall: number) {
+    this.endMs = performance.now() + forMs;
+    this.#wallEndMs = Date.now() + forMsByWall;
+  }
+
+  get leftMs(): number {
+    return this.endMs - performance.now();
+  }
+
+  get isOver(): boolean {
+    return this.leftMs <= 0 || Date.now() >= this.#wallEndMs;
+  }
+}
+
 /** Puts messages into streams, each once, and finds out what became of them. */
 export class Publisher {
   /** Attempts after which nobody knew whether the message is stored. */
@@ -42,9 +64,12 @@ export class Publisher {
     this.#timeoutMs = timeoutMs;
   }
 
-  /** When a message that is stored now is given up: before the request that brought it is. */
-  endMs(): number {
-    return performance.now() + this.#timeoutMs - Math.min(ANSWER_MS, this.#timeoutMs / 4);
+  /**
+   * When a message that is stored now is given up: before the request that brought it is. By either clock that is before
+   * the servers forget its id (`duplicatesMs`).
+   */
+  deadline(): Deadline {
+    return new Deadline(this.#timeoutMs - Math.min(ANSWER_MS, this.#timeoutMs / 4), 2 * this.#timeoutMs);
   }
 
   /**
@@ -54,13 +79,15 @@ export class Publisher {
    * @param id never that of another message of the stream, as far as its window for duplicates reaches
    * @throws ForebayError `BACKLOG_FULL`, `LOG_FAILED`: it is not stored; `IN_DOUBT`: it may be
    */
-  async store(subject: string, data: Uint8Array, id: string, endMs = this.endMs()): Promise<Stored> {
+  async store(subject: string, data: Uint8Array, id: string, deadline = this.deadline()): Promise<Stored> {
     const most = (this.#connection.nc.info?.max_payload ?? Infinity) - HEAD_BYTES;
     if (data.length > most) {
       const message = `A message of ${data.length} bytes is larger than the NATS servers take (max_payload)`;
       throw new ForebayError('LOG_FAILED', { message, retryAfterMs: RETRY_AFTER_MS });
     }
-    return this.untilKnown(async () => this.#attempt(subject, data, id, endMs), endMs);
+    const head = headers();
+    head.set(MESSAGE_ID, id);
+    return this.untilKnown(async () => this.send(subject, data, head, deadline), deadline);
   }
 
   /**
@@ -68,12 +95,12 @@ export class Publisher {
    *
    * @throws ForebayError as `store`
    */
-  async untilKnown<T extends object>(attemptOnce: () => Promise<T | Failed>, endMs: number): Promise<T> {
+  async untilKnown<T extends object>(attemptOnce: () => Promise<T | Failed>, deadline: Deadline): Promise<T> {
     let isDoubtful = false;
     let why = 'no connection to a NATS server';
-    for (let attempts = 0; performance.now() < endMs; attempts++) {
+    for (let attempts = 0; !deadline.isOver; attempts++) {
       if (attempts > 0) await sleep(PAUSE_MS);
-      if (!(await this.#connection.up(endMs))) continue;
+      if (!(await this.#connection.up(deadline.endMs))) continue;
       const attempt = await attemptOnce();
       if (!('fate' in attempt)) return attempt;
       why = attempt.why;
@@ -92,11 +119,23 @@ export class Publisher {
     throw new ForebayError(code, { message, retryAfterMs: RETRY_AFTER_MS });
   }
 
-  async #attempt(subject: string, data: Uint8Array, id: string, endMs: number): Promise<Stored | Failed> {
-    const head = headers();
-    head.set(MESSAGE_ID, id);
-    const timeout = Math.max(1, Math.min(ATTEMPT_MS, endMs - performance.now()));
+  /**
+   * Attempts once to store a message.
+   *
+   * @param before sends what goes with it
+   */
+  async send(
+    subject: string,
+    data: Uint8Array,
+    head: MsgHdrs,
+    deadline: Deadline,
+    before: () => void = () => undefined,
+  ): Promise<Stored | Failed> {
+    // the process or the machine may have been suspended since the last attempt, until the servers had forgotten it
+    if (deadline.isOver) return { fate: 'refused', why: 'no time was left' };
+    const timeout = Math.max(1, Math.min(ATTEMPT_MS, deadline.leftMs));
     try {
+      before();
       const answer = await this.#connection.nc.request(subject, data, { timeout, headers: head });
       const ack = JSON.parse(answer.string()) as { seq?: number; duplicate?: boolean; error?: ApiError };
       if (ack.error !== undefined)

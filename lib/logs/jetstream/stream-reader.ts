@@ -1,3 +1,4 @@
+import { ForebayError } from '../../base/errors.js';
 import type { Reporter } from '../../base/reporter.js';
 import { count } from '../../base/words.js';
 import { StoredBatch } from '../../seams/batch.js';
@@ -6,13 +7,13 @@ import { contextsOfAll } from '../../seams/event-contexts.js';
 import { linesOfMessage } from './message.js';
 import type { BatchLines } from '../file/batch-lines.js';
 import type { Publisher } from './publisher.js';
+import type { StreamManager } from './servers.js';
 import type { StreamBatch } from './stream-batch.js';
 import type { EventPlace } from './stream-letters.js';
 import type { StreamNames } from './stream-names.js';
 
-const LINE_FEED = Buffer.from('\n');
-
 export interface StreamReaderOptions {
+  readonly jsm: StreamManager;
   readonly publisher: Publisher;
   readonly names: StreamNames;
   /** Identifies the stream: another one of the same name has other events under the same numbers. */
@@ -71,17 +72,30 @@ export class StreamReader {
   }
 
   async #setAside(seq: number, damaged: readonly Buffer[]): Promise<void> {
-    const { publisher, names, streamId, partBytesMost, reporter } = this.#options;
+    const { names, partBytesMost, reporter } = this.#options;
     if (this.#damaged.has(seq)) return;
-    const data = Buffer.concat(damaged.flatMap((line) => [line, LINE_FEED]));
+    const data = Buffer.concat(damaged);
     // somebody else may have stored a message that is as large as messages may be
-    for (let at = 0; at < data.length; at += partBytesMost)
-      await publisher.store(
-        `${names.quarantine}.${seq}`,
-        data.subarray(at, at + partBytesMost),
-        `${streamId}-${seq}-${at}`,
-      );
+    const parts: Buffer[] = [];
+    for (let at = 0; at < data.length; at += partBytesMost) parts.push(data.subarray(at, at + partBytesMost));
+    await this.#quarantine(seq, parts);
     const text = `${count(damaged.length, 'line')} of message ${seq} of the stream ${names.events} are damaged`;
     reporter.error('BATCH_DAMAGED', `${text}: set aside in the stream ${names.quarantine}`);
+  }
+
+  /** Stores what is damaged of a message, unless an instance that had it before has. */
+  async #quarantine(seq: number, parts: readonly Buffer[]): Promise<void> {
+    const { jsm, publisher, names, streamId } = this.#options;
+    const subject = `${names.quarantine}.${seq}`;
+    const last = await jsm.streams.getMessage(names.quarantine, { last_by_subj: subject });
+    if (last !== null && parts.at(-1)?.equals(last.data) === true) return;
+    try {
+      for (const [part, data] of parts.entries())
+        await publisher.store(subject, data, `${streamId}-${seq}-${part}`);
+    } catch (error) {
+      if (!(error instanceof ForebayError) || error.code !== 'BACKLOG_FULL') throw error;
+      const message = `The stream ${names.quarantine} is full, and lines of message ${seq} are damaged: it waits until some room is made there`;
+      throw new ForebayError('DISK_FAILED', { message, cause: error });
+    }
   }
 }

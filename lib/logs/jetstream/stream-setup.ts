@@ -39,6 +39,7 @@ const DUPLICATES_MS = 120_000;
 const ACK_PENDING_MAX = 50_000;
 /** In order: fewer than one instance may hold, so that it has room for an older one that comes late. */
 const ORDERED_PENDING_MAX = 1024;
+const QUARANTINE_BYTES_MAX = 64 * 1024 * 1024;
 const RETRY_MS = 500;
 /** Servers that start one after the other find each other within this time, in milliseconds. */
 const PEERS_MS = 30_000;
@@ -214,7 +215,13 @@ function quarantineConfig(
   { quarantine }: StreamNames,
   bounds: StreamBounds,
 ): Partial<StreamConfig> & { name: string } {
-  return { ...common(quarantine, bounds), retention: 'limits' };
+  const max_bytes = quarantineBytesMax(bounds);
+  return { ...common(quarantine, bounds), retention: 'limits', max_bytes };
+}
+
+/** The servers reserve it. It has room for what is damaged of a message, however large these may be. */
+export function quarantineBytesMax({ payloadMax }: Pick<StreamBounds, 'payloadMax'>): number {
+  return Math.max(QUARANTINE_BYTES_MAX, 2 * payloadMax);
 }
 
 function common(

@@ -12,8 +12,8 @@ export const STREAM_MUTANTS: readonly Mutant[] = [
     edits: [
       {
         file: 'lib/logs/jetstream/appender.ts',
-        find: 'await publisher.store(subject, data, id, endMs);',
-        replace: 'publisher.store(subject, data, id, endMs).catch(() => undefined);',
+        find: 'await publisher.store(subject, data, id, deadline);',
+        replace: 'publisher.store(subject, data, id, deadline).catch(() => undefined);',
       },
     ],
     violates: LOST,
@@ -24,8 +24,9 @@ export const STREAM_MUTANTS: readonly Mutant[] = [
     edits: [
       {
         file: 'lib/logs/jetstream/publisher.ts',
-        find: 'head.set(MESSAGE_ID, id);',
-        replace: 'head.set(MESSAGE_ID, `${id}-${performance.now()}`);',
+        find: 'this.send(subject, data, head, deadline)',
+        replace:
+          '(head.set(MESSAGE_ID, `${id}-${performance.now()}`), this.send(subject, data, head, deadline))',
       },
     ],
     violates: /stored twice/,
@@ -41,7 +42,7 @@ export const STREAM_MUTANTS: readonly Mutant[] = [
       },
     ],
     violates: /was refused with BACKLOG_FULL (and came to the sink all the same|after the sink got it)/,
-    from: 40_130,
+    from: 40_160,
   },
   {
     name: 'says that nobody took an event that a server may have',
@@ -210,5 +211,17 @@ export const STREAM_MUTANTS: readonly Mutant[] = [
       { file: 'lib/logs/jetstream/stream-pauses.ts', find: 'this.#changed(this.#pause);', replace: '' },
     ],
     violates: /hangs: an instance does not hear of (a|the end of a) pause/,
+  },
+  {
+    name: 'takes a pause that a changed setting has undone for one that has ended',
+    breaks: 'N15',
+    edits: [
+      {
+        file: 'lib/logs/jetstream/stream-pauses.ts',
+        find: 'return a.changes < b.changes ||',
+        replace: 'return (a.changes > b.changes && a.changes < b.changes) ||',
+      },
+    ],
+    violates: /hangs: an instance does not hear of a pause|has paused delivery, and an attempt starts/,
   },
 ];

@@ -1,4 +1,4 @@
-import { GROUP } from '../../../lib/logs/jetstream/stream-setup.js';
+import { GROUP, quarantineBytesMax } from '../../../lib/logs/jetstream/stream-setup.js';
 import { streamNames } from '../../../lib/logs/jetstream/stream-names.js';
 import { BATCH_PLACE } from '../../../lib/logs/jetstream/stream-message.js';
 import type {
@@ -16,7 +16,6 @@ import { SimulatedStream } from './simulated-stream.js';
 import type { NewMessage } from './simulated-stream.js';
 
 export const NAMES = streamNames('forebay');
-const NO_BOUND = Infinity;
 const PULL = `$JS.API.CONSUMER.MSG.NEXT.${NAMES.events}.${NAMES.consumer}`;
 const DIRECT = `$JS.API.DIRECT.GET.${NAMES.events}`;
 /** In an answer of the servers that is an error. */
@@ -97,7 +96,7 @@ export class SimulatedServers {
       new SimulatedStream({ name, bytesMax, onePerSubject }, time);
     this.events = stream(NAMES.events, backlogBytesMax + idsBytesMax, false);
     this.letters = stream(NAMES.letters, deadLettersBytesMax + 16 * payloadMax, true);
-    this.quarantine = stream(NAMES.quarantine, NO_BOUND, false);
+    this.quarantine = stream(NAMES.quarantine, quarantineBytesMax(options), false);
     const troubleMs = (): number => (this.outage === null ? this.#troubleMs : Infinity);
     const handedOutMax = inOrder ? 24 : 48;
     this.consumer = new SimulatedConsumer({
@@ -196,12 +195,13 @@ export class SimulatedServers {
    * (`--id-window-max`) before a late request brought it again.
    */
   #checkOnce({ data, head }: NewMessage, seq: number): void {
-    const { ledger } = this.options;
+    const { ledger, around } = this.options;
+    const { nowMs } = around.time;
     const { purges } = this.events;
     for (const line of validTexts(Buffer.from(data))) {
       const purgesBefore = this.#lines.get(line);
       const isForgotten = head.has(BATCH_PLACE) && purgesBefore !== purges;
-      if (!ledger.idStored(line, String(seq)) && purgesBefore !== undefined && !isForgotten)
+      if (!ledger.idStored(line, String(seq), nowMs) && purgesBefore !== undefined && !isForgotten)
         ledger.violated(`stored twice: ${line.slice(0, 100)}`);
       this.#lines.set(line, purges);
     }

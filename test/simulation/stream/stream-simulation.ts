@@ -41,6 +41,10 @@ const CATCH_UP_MS = 20 * 60_000;
 const CATCH_UP_STEPS = 100_000;
 /** Longer than the servers wait for a word: what is frozen for this time loses what it holds. */
 const FROZEN_MS = [500, 40_000] as const;
+/** Longer than they know what they have stored. */
+const FROZEN_LONG_MS = [121_000, 140_000] as const;
+/** Draws which freezes are long. */
+const FREEZES_APART = 0x3c1;
 
 interface Bound {
   readonly steps: number;
@@ -65,6 +69,7 @@ export class StreamSimulation {
   readonly #window: WindowSettings | null;
   /** Draws what came later, so that a seed is otherwise the same as before. */
   readonly #apart: Random;
+  readonly #freezes: Random;
   readonly #isPausing: boolean;
   #started = 0;
   /** When someone has last asked for the end of a pause. */
@@ -73,6 +78,7 @@ export class StreamSimulation {
   constructor(options: SeedOptions, tally: Tally) {
     const random = new Random(options.seed);
     this.#apart = new Random(options.seed ^ APART);
+    this.#freezes = new Random(options.seed ^ FREEZES_APART);
     this.#isPausing = this.#apart.chance(0.3);
     const time = new VirtualTime(START_MS);
     this.#around = { random, time, tally, trace: new Trace(options.traced) };
@@ -174,7 +180,8 @@ export class StreamSimulation {
     if (what === 'kill') this.#kill(instance);
     else if (what === 'kill at a letter') this.#killAtLetter();
     else if (what === 'freeze' && instance.owner.state === 'runs') {
-      instance.freeze(random.spread(...FROZEN_MS));
+      const frozenMs = random.spread(...FROZEN_MS);
+      instance.freeze(this.#freezes.chance(0.2) ? this.#freezes.spread(...FROZEN_LONG_MS) : frozenMs);
       tally.count('ends', 'freezes');
     } else if (what === 'stop') instance.stop();
     else if (what === 'outage') this.#outage();
@@ -402,7 +409,11 @@ export class StreamSimulation {
   ): Promise<void> {
     const [one, other] = all;
     if (one === undefined || other === undefined) return;
+    const { metadata } = this.#servers.events;
     one.pause(true);
+    await finish('pause() does not end', () => one.knowsOfPause);
+    // someone changes a setting of the stream who has read them before
+    if (this.#apart.chance(0.5)) this.#servers.update(NAMES.events, metadata);
     await finish('an instance does not hear of a pause', () => all.every(({ knowsOfPause }) => knowsOfPause));
     other.pause(true); // it knows already, and from now on is held to it
     let probed = 0;

@@ -1,9 +1,7 @@
 import pLimit from 'p-limit';
 import { asError } from '../../../base/errors.js';
 import type { BatchPart } from '../../../seams/event-log.js';
-import { fateOfAnswer, fateOfSilence } from '../publish-error.js';
-import type { ApiError } from '../publish-error.js';
-import type { Failed, Publisher } from '../publisher.js';
+import type { Deadline, Failed, Publisher } from '../publisher.js';
 import type { LogConnection } from '../servers.js';
 import { eventsSubject } from '../stream-names.js';
 import type { StreamNames } from '../stream-names.js';
@@ -15,7 +13,6 @@ import type { KnownId } from './id-message.js';
 
 /** The servers hold 50 unfinished batches of a stream, of all instances. */
 const AT_ONCE = 8;
-const ATTEMPT_MS = 2000;
 
 export interface IdCommitsOptions {
   readonly connection: LogConnection;
@@ -55,9 +52,9 @@ export class IdCommits {
    *
    * @throws ForebayError as `Publisher.store`
    */
-  async store(chunk: IdChunk, endMs: number): Promise<Committed> {
+  async store(chunk: IdChunk, deadline: Deadline): Promise<Committed> {
     return this.#limit(async () =>
-      this.#options.publisher.untilKnown(async () => this.#attempt(chunk, endMs), endMs),
+      this.#options.publisher.untilKnown(async () => this.#attempt(chunk, deadline), deadline),
     );
   }
 
@@ -65,9 +62,9 @@ export class IdCommits {
     this.#lookup.close();
   }
 
-  async #attempt(chunk: IdChunk, endMs: number): Promise<Committed | Failed> {
+  async #attempt(chunk: IdChunk, deadline: Deadline): Promise<Committed | Failed> {
     while (chunk.events.length > 0) {
-      const answer = await this.#publish(chunk, endMs);
+      const answer = await this.#publish(chunk, deadline);
       if (!('fate' in answer)) return answer;
       // a full stream, too, knows ids; and this message, if an earlier attempt has stored it
       if (answer.fate !== 'known' && answer.fate !== 'full') return answer;
@@ -91,9 +88,8 @@ export class IdCommits {
     return known;
   }
 
-  async #publish(chunk: IdChunk, endMs: number): Promise<Committed | (Failed & Committed)> {
-    const { connection, names, runId, keptMsLeast, messageOf } = this.#options;
-    const { nc } = connection;
+  async #publish(chunk: IdChunk, deadline: Deadline): Promise<Committed | (Failed & Committed)> {
+    const { connection, publisher, names, runId, keptMsLeast, messageOf } = this.#options;
     const { events } = chunk;
     const part = chunk.part;
     const data = messageOf(part);
@@ -101,26 +97,14 @@ export class IdCommits {
     const bytes = endBytes(subject, data);
     // never that of another attempt: what is late of that one must not become a part of this
     const batch = batchId(runId, ++this.#attempts);
-    const timeout = Math.max(1, Math.min(ATTEMPT_MS, endMs - performance.now()));
-    try {
+    const sendIds = (): void => {
       for (const [at, { ids, index, subject: of }] of events.entries()) {
         const kept = keptFor(Math.max(ids.scope.windowMs, keptMsLeast));
         const content = idContent(chunk.key, contentOf(ids, index));
-        nc.publish(of, content, { headers: idHeaders(batch, at + 1, kept) });
+        connection.nc.publish(of, content, { headers: idHeaders(batch, at + 1, kept) });
       }
-      const head = endHeaders(batch, events.length + 1);
-      const answer = await nc.request(subject, data, { timeout, headers: head });
-      const ack = JSON.parse(answer.string()) as { seq?: number; error?: ApiError };
-      if (ack.error !== undefined)
-        return {
-          fate: fateOfAnswer(ack.error),
-          why: ack.error.description ?? `error ${ack.error.code}`,
-          bytes,
-        };
-      if (typeof ack.seq === 'number') return { bytes };
-      return { fate: 'doubtful', why: 'an answer without a sequence', bytes };
-    } catch (error) {
-      return { fate: fateOfSilence(error), why: asError(error).message, bytes };
-    }
+    };
+    const sent = await publisher.send(subject, data, endHeaders(batch, events.length + 1), deadline, sendIds);
+    return 'fate' in sent ? { ...sent, bytes } : { bytes };
   }
 }
