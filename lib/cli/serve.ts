@@ -181,7 +181,7 @@ export function tellStart({ sink, fsync, workers }: ServerSettings, logger: Logg
 
 /** Says that clients and operators can come. */
 export function tellListening(
-  { host, adminHost }: ServerSettings,
+  { host, adminHost, keysFile }: ServerSettings,
   {
     port,
     adminPort,
@@ -191,7 +191,12 @@ export function tellListening(
 ): void {
   if (adminPort !== null) {
     const address = { host: adminHost ?? LOOPBACK, port: adminPort };
-    logger.info(address, `Operators' address: port ${adminPort}`);
+    // a proxy can be as silent as a program on this machine
+    const who =
+      keysFile === null
+        ? '; it asks for no key: a proxy in front of it may let anyone pause delivery (--keys-file)'
+        : '';
+    logger.info(address, `Operators' address: port ${adminPort}${who}`);
   } else if (!isLoopback(host)) {
     logger.warn(
       { code: 'ADMIN_PUBLIC' },
