@@ -445,7 +445,7 @@ function defines(text: string, name: string): boolean {
     owner === undefined
       ? '^(?:export )?(?:async )?function'
       : '^  (?:static |readonly |protected |override |async )*';
-  return new RegExp(`${definition} *${method}(?:\\(| = )`, 'm').test(part);
+  return new RegExp(`${definition} *${method}(?:<\\w+>)?(?:\\(| = )`, 'm').test(part);
 }
 
 function markdown(dir: string): string[] {

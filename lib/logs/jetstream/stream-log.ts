@@ -221,9 +221,9 @@ export class StreamLog extends StreamCounts implements EventLog {
   }
 
   /** @throws Error if the servers do not say that it is off the stream */
-  async delete({ name }: SettledBatch): Promise<void> {
+  async delete({ name }: SettledBatch): Promise<boolean> {
     const batch = this.#backlog.batch(name);
-    if (batch === null) return;
+    if (batch === null) return false;
     const newest = this.#held.newest(batch.messages);
     // whoever had them in between may have kept dead letters of what the sink has taken here (N10)
     if (newest.some(({ deliveries }, at) => deliveries !== batch.messages[at]?.deliveries))
@@ -232,6 +232,7 @@ export class StreamLog extends StreamCounts implements EventLog {
     this.deadLetters.forget(name);
     this.#backlog.settled(name);
     this.changed(this.#reader.forget(batch) - batch.events, -batch.bytes);
+    return false;
   }
 
   async find(isAskedFor: (name: string) => boolean, most: number): Promise<PendingBatch[]> {
