@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
@@ -108,6 +108,31 @@ void t.test('a window is counted, and sent oldest first with its header', async 
     out: /^0 events in 0/,
     err: /nothing was sent/,
   });
+});
+
+void t.test('ls says what a replay can send', async (t) => {
+  const dir = retained(t, [texts('a', 'b'), texts('c'), texts('d')]);
+  const { code, out } = await runHere(LOG_TOOL, ['ls', '--log-dir', dir]);
+  t.equal(code, 0);
+  const files = readdirSync(join(dir, 'retained')).map((name) => join(dir, 'retained', name));
+  const bytes = files.reduce((sum, path) => sum + statSync(path).size, 0);
+  t.match(
+    out,
+    new RegExp(
+      `^No batch files .*\nretained/: 3 delivered batch files, ${bytes} bytes, 2025-01-01T00:00:00.000Z to 2025-01-01T00:00:02.000Z\n`,
+    ),
+  );
+  const json = await runHere(LOG_TOOL, ['ls', '--json', '--log-dir', dir]);
+  const [line = ''] = json.out.split('\n').filter((each) => each.includes('"retained"'));
+  t.match(JSON.parse(line), {
+    kind: 'retained',
+    files: 3,
+    bytes,
+    first: /^2025-01-01T00:00:00/,
+    last: /:02/,
+  });
+  for (const path of files) rmSync(path);
+  t.notMatch((await runHere(LOG_TOOL, ['ls', '--log-dir', dir])).out, /retained/);
 });
 
 void t.test('types and sources select events; of what nobody knows it is said', async (t) => {
