@@ -13,6 +13,7 @@ import type { Forebay } from '../forebay.js';
 import type { Keys } from '../keys/keys.js';
 import { metricsAt } from '../observe/metrics/metrics-route.js';
 import { OperatorRoutes } from '../observe/operator-routes.js';
+import type { Resuming } from '../observe/page/messages.js';
 import { pageRoutes } from '../observe/page/page-routes.js';
 import { withLeftovers } from '../observe/together/with-leftovers.js';
 import { adoptedLogDirs, allLogDirs, leftLogDirs, openAppendLog, openStreamLog } from '../open-log.js';
@@ -84,7 +85,7 @@ export async function serve(
   });
   const http = ofTable(HTTP_SETTINGS, settings);
   const { adminPort, adminHost, page } = settings;
-  const shown = { page: page !== 'off', showsData: page === 'data' };
+  const shown = { page: page !== 'off', showsData: page === 'data', resuming: resumingOf(settings) };
   const hasHealth = adminPort === null;
   const whole = withLeftovers(forebay, leftovers.forebays);
   const wholeProbe: WholeProbe =
@@ -167,6 +168,12 @@ export async function serve(
   const { isTls } = server;
   if (supervisor !== null) await supervisor.tell({ kind: 'listening', isTls });
   else tellListening(settings, { port: server.port, adminPort: admin?.port ?? null, isTls }, logger);
+}
+
+/** What ends a pause, in this process. */
+export function resumingOf({ keysFile, adminPort }: ServerSettings): Resuming {
+  const here = adminPort === null ? 'nowhere' : 'this machine';
+  return { toolFrom: keysFile === null ? here : 'anywhere', pid: process.pid };
 }
 
 /** The first line of a server. */
