@@ -140,8 +140,9 @@ export class StreamLog extends StreamCounts implements EventLog {
     this.pauses.saw(look.metadata);
     if (look.pendingEvents > 0) {
       const { messages, pendingEvents } = look;
-      const text = `${count(pendingEvents, 'event')} in ${count(messages, 'message')} wait in the ${this.place}`;
-      this.#options.reporter.info(`${text}; all instances deliver them`);
+      const waits = pendingEvents === 1 ? 'waits' : 'wait';
+      const text = `${count(pendingEvents, 'event')} in ${count(messages, 'message')} ${waits} in the ${this.place}`;
+      this.#options.reporter.info(`${text}; all instances deliver what waits`);
     }
     this.#watch.start(look.created, {
       begins: () => {
