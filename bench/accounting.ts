@@ -30,7 +30,7 @@ export async function audited<Run extends { readonly answered: number }>(
 /**
  * A server that has begun with a log, once it has delivered it.
  *
- * @throws where it has not delivered exactly so many events
+ * @throws where it has not delivered exactly this many events
  */
 export async function deliveredAll(server: ServerUnderTest, events: number): Promise<void> {
   const { accepted, delivered } = await drained(server);

@@ -8,7 +8,7 @@ import type { Load } from './wrk.js';
  */
 export const BULK_QUEUE_SIZE = 100_000;
 
-/** NDJSON of so many events of about 200 bytes, each with an id of its own. */
+/** NDJSON of this many events of about 200 bytes, each with an id of its own. */
 export function bulkBody(events: number): Buffer {
   const event = new NumberedEvent((text) => `${text}\n`);
   const lines = Array.from({ length: events }, (_, number) => {

@@ -36,7 +36,7 @@ interface Contestant {
 }
 
 /**
- * NDJSON bodies of so many events, with small and with large batches, against the floor: the same bytes parsed line
+ * NDJSON bodies of this many events, with small and with large batches, against the floor: the same bytes parsed line
  * by line, in a process of its own.
  *
  * @param size events in a body

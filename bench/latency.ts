@@ -11,12 +11,12 @@ import type { Workbench } from './workbench.js';
 /** Measurements between two turns; five rounds make 2,000 of each kind. */
 const BLOCK = 400;
 const WARM_UP = 200;
-/** What the project requires: `202` within so many times `write` + `fdatasync` of the same line. */
+/** What the project requires: `202` within this many times `write` + `fdatasync` of the same line. */
 const RATIO_MOST = 1.4;
 
 interface Subject {
   readonly name: string;
-  /** Measures so many times, one after another; latencies in milliseconds. */
+  /** Measures this many times, one after another; latencies in milliseconds. */
   readonly measure: (times: number) => Promise<readonly number[]>;
   readonly blocks: (readonly number[])[];
 }

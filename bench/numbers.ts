@@ -15,7 +15,7 @@ export function median(values: readonly number[]): number {
   return (lower + upper) / 2;
 }
 
-/** `median (min–max)`, each with so many digits after the point. */
+/** `median (min–max)`, each with this many digits after the point. */
 export function spread(values: readonly number[], digits: number): string {
   const [middle, min, max] = [median(values), Math.min(...values), Math.max(...values)];
   return `${middle.toFixed(digits)} (${min.toFixed(digits)}–${max.toFixed(digits)})`;

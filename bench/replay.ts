@@ -11,7 +11,7 @@ import { table } from './table.js';
 import type { Workbench } from './workbench.js';
 
 const REPLAY_WAIT_MS = 600_000;
-/** What the project requires: so many events a second, or this share of reading the files. One of them is enough. */
+/** What the project requires: this many events a second, or this share of reading the files. One of them is enough. */
 const RATE_LEAST = 1_000_000;
 const RATIO_LEAST = 0.7;
 

@@ -73,7 +73,7 @@ export async function requireWrk(): Promise<void> {
 }
 
 /**
- * Requests from one thread of wrk, for so many seconds.
+ * Requests from one thread of wrk, for this many seconds.
  *
  * @throws if any request failed: by its connection, by time, or by a status that is not 2xx
  */

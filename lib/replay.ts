@@ -39,7 +39,9 @@ export class Replay {
 
   /** Resolves when the door may open. */
   async run(): Promise<void> {
-    const { delivery, gate, reporter, waitMs } = this.#options;
+    const { log, delivery, gate, reporter, waitMs } = this.#options;
+    // what waits in a log that instances share is no instance's to replay: the log has said what waits
+    if (log.drain !== undefined) return;
     reporter.info('Replaying pending batches...');
     if (this.#left === 0) {
       reporter.info('No pending batches to replay');

@@ -399,6 +399,23 @@ void t.test('so does the code, in comments, help and messages', (t) => {
   t.end();
 });
 
+void t.test('and the help of programs that only a clone has', (t) => {
+  const programs = readdirSync('test', { recursive: true, encoding: 'utf8' }).filter((path) =>
+    /(?:^|\/)run\.ts$/.test(path),
+  );
+  t.ok(programs.includes('simulation/run.ts'));
+  for (const path of programs) {
+    const text = readFileSync(join('test', path), 'utf8');
+    const [, usage = ''] = /const USAGE =\s*`([^`]*)`/.exec(text) ?? [];
+    t.same(
+      FOREIGN.filter(([word]) => word.test(usage)).map(([, better]) => better),
+      [],
+      path,
+    );
+  }
+  t.end();
+});
+
 void t.test('the lock file names no host that packages come from', (t) => {
   t.notMatch(readFileSync('package-lock.json', 'utf8'), /"resolved": "https?:/);
   t.end();
@@ -445,7 +462,7 @@ function defines(text: string, name: string): boolean {
     owner === undefined
       ? '^(?:export )?(?:async )?function'
       : '^  (?:static |readonly |protected |override |async )*';
-  return new RegExp(`${definition} *${method}(?:\\(| = )`, 'm').test(part);
+  return new RegExp(`${definition} *${method}(?:<\\w+>)?(?:\\(| = )`, 'm').test(part);
 }
 
 function markdown(dir: string): string[] {

@@ -28,7 +28,7 @@ export type BatchEvent = About &
     | { readonly what: 'dead letters'; readonly of: number; readonly path: string; readonly reason: string }
     | { readonly what: 'apart'; readonly error: Error }
     | { readonly what: 'aside'; readonly until: string }
-    | { readonly what: 'deleted'; readonly leftover: boolean }
+    | { readonly what: 'deleted'; readonly leftover: boolean; readonly retained: boolean }
   );
 
 interface About {
@@ -81,11 +81,11 @@ export function lineOf(event: BatchEvent): BatchLine {
     }
     case 'aside':
       return { kind: 'Stepped aside', text: `${batch}, until ${event.until}` };
-    case 'deleted':
-      return {
-        kind: event.leftover ? 'Successfully replayed and deleted' : 'Deleted batch file',
-        text: batch,
-      };
+    case 'deleted': {
+      const become = event.retained ? 'retained' : 'deleted';
+      const fresh = event.retained ? 'Retained batch file' : 'Deleted batch file';
+      return { kind: event.leftover ? `Successfully replayed and ${become}` : fresh, text: batch };
+    }
   }
 }
 

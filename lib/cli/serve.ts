@@ -13,6 +13,7 @@ import type { Forebay } from '../forebay.js';
 import type { Keys } from '../keys/keys.js';
 import { metricsAt } from '../observe/metrics/metrics-route.js';
 import { OperatorRoutes } from '../observe/operator-routes.js';
+import type { Resuming } from '../observe/page/messages.js';
 import { pageRoutes } from '../observe/page/page-routes.js';
 import { mergeCounts } from '../observe/together/merge-statistics.js';
 import { withLeftovers } from '../observe/together/with-leftovers.js';
@@ -85,7 +86,7 @@ export async function serve(
   });
   const http = ofTable(HTTP_SETTINGS, settings);
   const { adminPort, adminHost, page } = settings;
-  const shown = { page: page !== 'off', showsData: page === 'data' };
+  const shown = { page: page !== 'off', showsData: page === 'data', resuming: resumingOf(settings) };
   const hasHealth = adminPort === null;
   const whole = withLeftovers(forebay, leftovers.forebays);
   const wholeProbe: WholeProbe =
@@ -171,6 +172,12 @@ export async function serve(
   else tellListening(settings, { port: server.port, adminPort: admin?.port ?? null, isTls }, logger);
 }
 
+/** What ends a pause, in this process. */
+export function resumingOf({ keysFile, adminPort }: ServerSettings): Resuming {
+  const here = adminPort === null ? 'nowhere' : 'this machine';
+  return { toolFrom: keysFile === null ? here : 'anywhere', pid: process.pid };
+}
+
 /** The first line of a server. */
 export function tellStart({ sink, fsync, workers }: ServerSettings, logger: Logger): void {
   const about = { version: VERSION, node: process.versions.node, sink, fsync };
@@ -183,7 +190,7 @@ export function tellStart({ sink, fsync, workers }: ServerSettings, logger: Logg
 
 /** Says that clients and operators can come. */
 export function tellListening(
-  { host, adminHost }: ServerSettings,
+  { host, adminHost, keysFile }: ServerSettings,
   {
     port,
     adminPort,
@@ -193,7 +200,12 @@ export function tellListening(
 ): void {
   if (adminPort !== null) {
     const address = { host: adminHost ?? LOOPBACK, port: adminPort };
-    logger.info(address, `Operators' address: port ${adminPort}`);
+    // a proxy can be as silent as a program on this machine
+    const who =
+      keysFile === null
+        ? '; it asks for no key: a proxy in front of it may let anyone pause delivery (--keys-file)'
+        : '';
+    logger.info(address, `Operators' address: port ${adminPort}${who}`);
   } else if (!isLoopback(host)) {
     logger.warn(
       { code: 'ADMIN_PUBLIC' },

@@ -278,22 +278,22 @@ export class Delivery extends Writable {
   async #delete(batch: Settled, keepsPlace: boolean = true): Promise<void> {
     this.#deleting++;
     if (keepsPlace) this.#lingering.add(batch);
-    const deleting = this.#settling.retries.untilDone('delete', batch, async () => {
-      const error = await this.#log.delete(batch).then(() => null, asError);
-      if (error === null) return;
-      if (this.#lingering.delete(batch)) this.#goOn(); // once it has failed, it gives up its place
-      throw error;
-    });
+    const deleting = this.#settling.retries.untilDone('delete', batch, async () =>
+      this.#log.delete(batch).catch((error: unknown) => {
+        if (this.#lingering.delete(batch)) this.#goOn(); // once it has failed, it gives up its place
+        throw error;
+      }),
+    );
     this.#goOn();
-    const isDeleted = await deleting;
+    const retained = await deleting;
     this.#deleting--;
     this.#lingering.delete(batch);
-    if (!isDeleted) return; // the server stops: it is still pending (N12)
+    if (retained === null) return; // the server stops: it is still pending (N12)
     this.delivered += batch.events - batch.deadLettered;
     this.deadLettered += batch.deadLettered;
     const { name, events, pending } = batch;
     this.drain.add((this.#log.pendingBytesOf(batch) * batch.deadLettered) / Math.max(1, events));
-    this.#reporter.batch({ what: 'deleted', batch: name, events, leftover: pending.leftover });
+    this.#reporter.batch({ what: 'deleted', batch: name, events, leftover: pending.leftover, retained });
     this.emit('gone', pending);
   }
 }

@@ -55,19 +55,18 @@ export class Retries {
     this.#options = options;
   }
 
-  /** Tries until it succeeds. Resolves to `false` if the server stops first. */
-  async untilDone(
+  /** Tries until it succeeds. Resolves to `null` if the server stops first. */
+  async untilDone<T>(
     step: Step,
     about: About,
-    attempt: () => Promise<void>,
+    attempt: () => Promise<T>,
     waitAfter?: (failures: number) => Wait,
-  ): Promise<boolean> {
+  ): Promise<T | null> {
     for (let failures = 1; ; failures++) {
       try {
-        await attempt();
-        return true;
+        return await attempt();
       } catch (thrown) {
-        if (thrown instanceof Stopping) return false;
+        if (thrown instanceof Stopping) return null;
         const error = asError(thrown);
         const wait = waitAfter?.(failures) ?? { ms: this.backoffMs(failures), isOfAttempt: false };
         this.failed(
@@ -76,7 +75,7 @@ export class Retries {
           error,
           `attempt ${failures}: ${error.message}; next attempt in ${wait.ms} ms`,
         );
-        if (!(await this.sleep(wait.isOfAttempt ? 0 : wait.ms))) return false;
+        if (!(await this.sleep(wait.isOfAttempt ? 0 : wait.ms))) return null;
       }
     }
   }

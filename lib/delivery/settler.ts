@@ -230,7 +230,7 @@ export class Settler {
       const isOfAttempt = this.#breaker.state !== 'closed';
       return { ms: isOfAttempt ? this.#breaker.waitMs : backoffMs(failures, this.#random()), isOfAttempt };
     };
-    const isDone = await this.#retries.untilDone('deliver', part, attempt, wait);
+    const isDone = (await this.#retries.untilDone('deliver', part, attempt, wait)) !== null;
     return isDone ? { ...outcome, attempts } : null;
   }
 }

@@ -6,6 +6,7 @@ import { errorAnswer, jsonAnswer } from '../seams/http-answer.js';
 import { BY_LENGTH_MAX, pauseFacts } from '../seams/pause.js';
 import type { PauseOutcome, PauseRequest } from '../seams/pause.js';
 import { answerRefused, sendAnswer } from './answers.js';
+import { HostRules } from './host-rules.js';
 import { headOf } from './request-head.js';
 import type { Route } from './router.js';
 
@@ -13,15 +14,9 @@ import type { Route } from './router.js';
 const BODY_BYTES_MAX = 8192;
 const LOOPBACK = /^(?:(?:::ffff:)?127(?:\.\d{1,3}){3}|::1)$/;
 const MEMBERS = new Set(['by', 'reason', 'forSeconds']);
-/** What proxies say of a client. One that says nothing looks like this machine. */
-const OF_PROXIES = [
-  'forwarded',
-  'via',
-  'x-forwarded-for',
-  'x-forwarded-host',
-  'x-forwarded-proto',
-  'x-real-ip',
-];
+/** Headers in which proxies speak of a client. */
+const OF_PROXIES = /^(?:forwarded|via|x-real-ip|x-forwarded-.+)$/;
+const THIS_MACHINE = new HostRules('127.0.0.1', []);
 
 /** What pauses delivery and lets it go on: a `Forebay`, or all workers of a server. */
 export interface DeliveryControl {
@@ -70,17 +65,30 @@ function answerTo(name: 'pause' | 'resume', { changed, pause }: PauseOutcome): o
 
 /** @returns the name of the key's holder; `null`: no key is needed. @throws ForebayError */
 function holderOf(req: IncomingMessage, keys: Keys | null, isForOperators: boolean): string | null {
-  const { headers, socket } = req;
+  const { headers } = req;
   // a browser names the page, or says at least that there is one
   if (headers.origin !== undefined || headers['sec-fetch-site'] !== undefined)
     throw new ForebayError('ORIGIN_NOT_ALLOWED', { message: 'No web page may pause or resume delivery' });
   if (keys !== null) return keys.controllerOf(headOf(req)).name;
-  // whoever comes through a proxy on this machine may be a stranger
-  const isForwarded = OF_PROXIES.some((name) => headers[name] !== undefined);
-  if (isForOperators && !isForwarded && LOOPBACK.test(socket.remoteAddress ?? '')) return null;
-  const from = isForOperators ? 'from this machine' : `on the operators' address (--admin-port)`;
+  if (isForOperators && isFromHere(req)) return null;
+  const from = isForOperators
+    ? 'from this machine, by a loopback name and through no proxy'
+    : `on the operators' address (--admin-port)`;
   const message = `Without keys delivery is paused and resumed only ${from}, or by the signal SIGUSR2; with --keys-file by whoever has a key for "${CONTROL}"`;
   throw new ForebayError('CONTROL_CLOSED', { message });
+}
+
+/**
+ * Whether a program on this machine seems to have sent it. Whoever comes through a proxy here may be a stranger: most proxies
+ * say so, hand on the `Host` of their client, or speak HTTP/1.0. One that does none of that cannot be seen.
+ */
+function isFromHere({ headers, httpVersion, socket }: IncomingMessage): boolean {
+  return (
+    LOOPBACK.test(socket.remoteAddress ?? '') &&
+    THIS_MACHINE.serves(headers.host ?? '') === true &&
+    httpVersion !== '1.0' &&
+    !Object.keys(headers).some((name) => OF_PROXIES.test(name))
+  );
 }
 
 /** The holder of a key is certain, the name beside it is what the client says: it is cut if both are too long. */

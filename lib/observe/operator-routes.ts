@@ -6,6 +6,7 @@ import { guard, pathOf } from '../door/router.js';
 import type { Route } from '../door/router.js';
 import { silentLogger } from '../base/reporter.js';
 import { metricsRoute } from './metrics/metrics-route.js';
+import type { Resuming } from './page/messages.js';
 import { pageRoutes } from './page/page-routes.js';
 import { withLeftovers } from './together/with-leftovers.js';
 
@@ -19,6 +20,8 @@ export interface OperatorRoutesOptions {
   readonly showsData?: boolean;
   /** Those that deliver what is left in other log directories: they are shown as well. */
   readonly leftovers?: readonly Forebay[];
+  /** What ends a pause, for the page; by default only the program that these routes are part of does. */
+  readonly resuming?: Resuming;
 }
 
 /**
@@ -35,10 +38,18 @@ export class OperatorRoutes {
     page = true,
     showsData = false,
     leftovers = [],
+    resuming,
   }: OperatorRoutesOptions) {
     this.routes = new Map([
       ['/metrics', metricsRoute({ forebay, door, leftovers })],
-      ...(page ? pageRoutes({ forebay: withLeftovers(forebay, leftovers), door, showsData }) : []),
+      ...(page
+        ? pageRoutes({
+            forebay: withLeftovers(forebay, leftovers),
+            door,
+            showsData,
+            ...(resuming && { resuming }),
+          })
+        : []),
     ]);
   }
 

@@ -179,8 +179,12 @@ export interface EventLog extends LogUsage {
   /** @throws the system's error if it cannot be read now; it is read again later */
   read(batch: PendingBatch): Promise<StoredBatch>;
 
-  /** Takes a batch off the log once the sink or the dead letters have its events. A batch that is gone is no error. */
-  delete(batch: SettledBatch): Promise<void>;
+  /**
+   * Takes a batch off the log once the sink or the dead letters have its events. A batch that is gone is no error.
+   *
+   * @returns whether its bytes are retained
+   */
+  delete(batch: SettledBatch): Promise<boolean>;
 
   /** Finds unsettled batches by name, oldest first, at most `most`. */
   find(isAskedFor: (name: string) => boolean, most: number): Promise<PendingBatch[]>;

@@ -9,7 +9,13 @@ void t.test('a file of several batches that is deleted is summed up as one file'
   const reporter = new Reporter({ debug: write, info: write, warn: write, error: write });
   for (let file = 0; file < 22; file++) {
     reporter.batch({ what: 'sealed', batch: `batch_${file}`, events: 300, batches: 3 });
-    reporter.batch({ what: 'deleted', batch: `batch_${file}`, events: 300, leftover: false });
+    reporter.batch({
+      what: 'deleted',
+      batch: `batch_${file}`,
+      events: 300,
+      leftover: false,
+      retained: false,
+    });
   }
   reporter.sumUp();
   t.same(lines.slice(40), [

@@ -365,3 +365,22 @@ void t.test(
     t.notMatch(two.server.lines.join('\n'), /Delivery is paused.*Delivery is paused/s);
   },
 );
+
+for (const flags of [[], ['--workers', '2']])
+  void t.test(`without --admin-port and keys the page names the signal, ${flags.join(' ')}`, async (t) => {
+    const server = await ServerProcess.start('--log-dir', tempDir(t), ...flags);
+    t.teardown(() => server.stop('SIGKILL'));
+    server.signal('SIGUSR2');
+    await server.line(/DELIVERY_PAUSED/);
+    const live = await request(new URL('/page/live', server.url));
+    let pid = NaN;
+    let text = '';
+    for await (const piece of live.body) {
+      text += String(piece);
+      pid = Number(/"resuming":\{"toolFrom":"nowhere","pid":(\d+)\}/.exec(text)?.[1]);
+      if (!Number.isNaN(pid)) break;
+    }
+    t.equal(pid, server.pid);
+    process.kill(pid, 'SIGUSR2');
+    await server.line(/Delivery goes on, resumed by SIGUSR2/);
+  });

@@ -53,7 +53,7 @@ void t.test('a large file is sent again a part at a time; what is refused or not
   const selection = new Selection({ ...NOTHING, reason: 'too old' });
   const { events, names, failures } = await find(files, await files.names([]), selection);
   t.same([events, names, failures.length], [55, [NAME], 1], 'the file is named once');
-  const done = await redrive(files, names, selection.has, doorForLetters(url));
+  const done = await redrive(files, names, selection.has, doorForLetters(url, new AbortController().signal));
   const expected = [...letters.slice(0, 30), long, ...letters.slice(30)]
     .filter((each) => each.includes('too old'))
     .flatMap(idsIn)
@@ -86,7 +86,7 @@ void t.test('a line of spaces, of a redrive that was killed, is no letter and go
   t.same(ids, ['n1', 'n2']);
   t.match(failures, [/: line 5 cannot be read/]);
   const url = await frontDoor(t, (some) => (some.includes('n2') ? 400 : 202));
-  const done = await redrive(files, [NAME], ALL.has, doorForLetters(url));
+  const done = await redrive(files, [NAME], ALL.has, doorForLetters(url, new AbortController().signal));
   t.match(done.failures, [/\.taken, line 1: .* answered 400/], 'the line as it is then');
   t.equal(readFileSync(join(folder, `${NAME}.taken`), 'utf8'), `${letter(2)}\n`);
 });
@@ -113,7 +113,7 @@ void t.test('without room for the letters that are left none is lost, and nothin
   Object.defineProperty(fs, 'write', { value: write });
   const files = new LetterFiles(fs, dir);
   const url = await frontDoor(t, (ids) => (ids.includes('n2') ? 400 : 202));
-  const done = await redrive(files, [NAME], ALL.has, doorForLetters(url));
+  const done = await redrive(files, [NAME], ALL.has, doorForLetters(url, new AbortController().signal));
   t.match(done, { counts: { events: 1 }, failures: [/answered 400/, /ENOSPC/] });
   t.same(readdirSync(folder), [`${NAME}.taken`]);
   t.same(idsIn(readFileSync(join(folder, `${NAME}.taken`), 'utf8')), ['n2']);
@@ -121,7 +121,7 @@ void t.test('without room for the letters that are left none is lost, and nothin
     new LetterFiles(toolFileSystem, dir),
     [`${NAME}.taken`],
     ALL.has,
-    doorForLetters(url),
+    doorForLetters(url, new AbortController().signal),
   );
   t.match(again.failures, [/, line 1: /]);
 });

@@ -13,6 +13,7 @@ import type { Keys } from '../../lib/keys/keys.js';
 import { HTTP_SETTINGS } from '../../lib/settings/http-settings.js';
 import { fromObject } from '../../lib/settings/option-table.js';
 import { basic, madeKey, openKeys } from '../helpers/keys-file.js';
+import { RawClient } from '../helpers/raw-client.js';
 import { startForebay, until } from '../helpers/running-forebay.js';
 
 interface Answer {
@@ -35,14 +36,14 @@ interface Opened {
 }
 
 /** The two addresses of a server. */
-async function opened(t: Test, keys: Keys | null): Promise<Opened> {
+async function opened(t: Test, keys: Keys | null, allowedHosts: string[] = []): Promise<Opened> {
   const { forebay } = await startForebay(t, {});
   const errors: string[] = [];
   const logger = { ...silentLogger, error: (_about: object, text: string) => void errors.push(text) };
   const door = new IngestionServer({ forebay, keys, port: 0 });
   const http = fromObject(HTTP_SETTINGS, { port: 0 });
   const routes = controlRoutes({ control: forebay, keys, isForOperators: true });
-  const admin = new AdminServer({ ...http, forebay, door, routes, logger });
+  const admin = new AdminServer({ ...http, allowedHosts, forebay, door, routes, logger });
   door.addRoutes(controlRoutes({ control: forebay, keys, isForOperators: false }));
   await Promise.all([door.start(), admin.start()]);
   t.teardown(async () => {
@@ -104,6 +105,7 @@ void t.test('without keys nobody does at the door of events, nor through a proxy
     'x-forwarded-for',
     'x-forwarded-host',
     'x-forwarded-proto',
+    'x-forwarded-server',
     'x-real-ip',
   ];
   for (const header of ofProxies)
@@ -112,6 +114,26 @@ void t.test('without keys nobody does at the door of events, nor through a proxy
       body: { code: 'CONTROL_CLOSED', error: /from this machine/ },
     });
   t.equal(forebay.paused, null);
+});
+
+void t.test('a proxy that says nothing is known by the Host it hands on, or by HTTP/1.0', async (t) => {
+  const { forebay, operatorsPort } = await opened(t, null, ['events.example']);
+  const answerTo = async (version: string, host: string): Promise<string> => {
+    const client = await RawClient.connect(operatorsPort);
+    const head = `POST /control/pause HTTP/${version}\r\nHost: ${host}\r\nContent-Type: application/json`;
+    await client.send(`${head}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n`);
+    const { status, body } = await client.answer();
+    return `${status} ${body}`;
+  };
+  for (const [version, host] of [
+    ['1.1', 'events.example'],
+    ['1.1', `events.example:${operatorsPort}`],
+    ['1.0', `127.0.0.1:${operatorsPort}`],
+  ] as const)
+    t.match(await answerTo(version, host), /^403 .*CONTROL_CLOSED/, `HTTP/${version} for ${host}`);
+  t.equal(forebay.paused, null);
+  for (const host of ['localhost', `127.0.0.1:${operatorsPort}`, '[::1]:8082'])
+    t.match(await answerTo('1.1', host), /^200 /, host);
 });
 
 void t.test('with keys it takes one for control, which one for all sources is not', async (t) => {

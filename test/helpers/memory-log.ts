@@ -183,11 +183,12 @@ export class MemoryLog implements EventLog {
     );
   }
 
-  async delete({ name, events, logBytes }: SettledBatch): Promise<void> {
+  async delete({ name, events, logBytes }: SettledBatch): Promise<boolean> {
     await this.#store.turn();
     this.#store.batches.delete(name);
     this.pendingEvents -= events;
     this.pendingBytes -= logBytes;
+    return false;
   }
 
   async find(isAskedFor: (name: string) => boolean, most: number): Promise<PendingBatch[]> {

@@ -6,6 +6,7 @@ import type { Output } from '../../tools/log/output.js';
 import { runTool } from '../../tools/log/program.js';
 import type { Tool } from '../../tools/log/program.js';
 import { toolFileSystem } from '../../tools/log/tool-file-system.js';
+import type { ToolFileSystem } from '../../tools/log/tool-file-system.js';
 
 /** How a tool ended, and what it printed. */
 export interface Ran {
@@ -28,14 +29,21 @@ export class Collected implements Output {
   }
 }
 
+export interface RunOptions {
+  readonly environment?: Readonly<Record<string, string>>;
+  readonly fs?: ToolFileSystem;
+  /** Aborts for Ctrl-C. */
+  readonly signal?: AbortSignal;
+}
+
 /** Runs a tool for a log directory as its program does, in this process: another process takes half a second. */
 export async function runHere<Table extends OptionTable, Name extends string>(
   tool: Tool<Table, Name>,
   argv: readonly string[],
-  { environment = {}, fs = toolFileSystem } = {},
+  { environment = {}, fs = toolFileSystem, signal = new AbortController().signal }: RunOptions = {},
 ): Promise<Ran> {
   const [output, errors] = [new Collected(), new Collected()];
-  const code = await runTool(tool, argv, { environment, fs, output, errors });
+  const code = await runTool(tool, argv, { environment, fs, output, errors, interrupted: () => signal });
   return { code, out: output.text, err: errors.text };
 }
 

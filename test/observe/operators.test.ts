@@ -1,3 +1,5 @@
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import t from 'tap';
 import type { Test } from 'tap';
 import { request } from 'undici';
@@ -37,6 +39,18 @@ void t.test('with an address of their own operators have their paths there, and 
   });
   t.equal((await get(port, '/ready')).status, 200);
   t.match((await get(port, '/metrics')).text, /^forebay_events_accepted_total 0$/m);
+});
+
+void t.test('a start says who may pause delivery at the address of operators without a key', async (t) => {
+  const open = await start(t, '--admin-port', '0');
+  t.match(
+    await open.line(/Operators' address/),
+    /port \d+; it asks for no key: a proxy in front of it may let anyone pause delivery \(--keys-file\)$/,
+  );
+  const keysFile = join(tempDir(t), 'keys.jsonl');
+  writeFileSync(keysFile, '');
+  const closed = await start(t, '--admin-port', '0', '--keys-file', keysFile);
+  t.match(await closed.line(/Operators' address/), /port \d+$/);
 });
 
 void t.test('a CONNECT that is reset ends no server, on either address', async (t) => {

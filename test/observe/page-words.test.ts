@@ -27,6 +27,7 @@ const WELL: Snapshot = {
   workers: null,
   logDir: './append-log',
   tools: { log: 'node bin/log.js', deadLetters: 'node bin/dead-letters.js', control: 'node bin/control.js' },
+  resuming: { toolFrom: 'this machine', pid: 12 },
   refusal: null,
   events: {
     accepted: 10,
@@ -296,6 +297,18 @@ void t.test('of a pause the page says since when, by whom, why, and how it ends'
     ['http://[::1]:8082', " --url 'http://[::1]:8082'"],
   ] as const)
     t.equal(verdict(changed(change), origin).command, `node bin/control.js resume${flag}`, origin);
+  const far = 'http://in-1.example:8082';
+  for (const [toolFrom, pid, origin, command] of [
+    ['this machine', 12, far, 'kill -USR2 12'],
+    ['nowhere', 12, 'http://localhost:8081', 'kill -USR2 12'],
+    ['anywhere', 12, far, `node bin/control.js resume --url ${far}`],
+    ['nowhere', null, 'http://localhost:8081', ''],
+  ] as const)
+    t.equal(
+      verdict(changed({ ...change, resuming: { toolFrom, pid } }), origin).command,
+      command,
+      `${toolFrom}, ${origin}`,
+    );
   const open = { ...PAUSED, reason: '', leftSeconds: null };
   const full = verdict(
     changed({ sink: { paused: open, breaker: 'open' }, refusal: refused('BACKLOG_FULL') }),

@@ -367,7 +367,7 @@ void t.test('how a batch does follows from what happened to it last', (t) => {
   const why = { why: '', error: failed };
   const happened: BatchEvent[] = [
     { what: 'not appended', batch: '', events: 100, place: '', code: 'LOG_FAILED', error: failed },
-    { what: 'deleted', batch: BATCH(1), events: 100, leftover: false },
+    { what: 'deleted', batch: BATCH(1), events: 100, leftover: false, retained: false },
     {
       what: 'failed',
       batch: `${BATCH(2)}#1-50`,
@@ -400,7 +400,7 @@ void t.test('how a batch does follows from what happened to it last', (t) => {
     '2 null trying again 0 <b>away</b>',
     '1 100 delivered 0',
   ]);
-  t.match(of(true, [4]), ['10 100 waiting 0', '5 300 at the sink 5', '4 100 held back 0']);
+  t.match(of(true, [4]), ['10 100 held back 0', '5 300 at the sink 5', '4 100 held back 0']);
   const many = Array.from({ length: 60 }, (_each, n) => written(100 + n));
   const states = batchStates(many, [sealed(1)], false);
   t.equal(states.length, 12);

@@ -55,7 +55,7 @@ export class DiskFaults {
   fullUntilMs = 0;
   /** Nothing is answered until then. */
   hungUntilMs = 0;
-  /** So many bytes the disk holds. It is no fault that is cleared with the others. */
+  /** The disk holds at most this many bytes. It is no fault that is cleared with the others. */
   capacityBytes = Infinity;
   /** The paths of files that cannot be read. It is no fault that is cleared with the others, nor one that is counted. */
   unreadable: ReadonlySet<string> = new Set();
@@ -91,7 +91,7 @@ export class DiskFaults {
     return this.#count({ code, effect: WITHOUT_EFFECT.has(code) ? 0 : partial }, `${method}: ${code}`);
   }
 
-  /** How many of so many bytes the system moves. */
+  /** How many of these bytes the system moves. */
   moved(bytes: number, method: Method): number {
     if (bytes < 2 || this.short === 0 || !this.#random.chance(this.short)) return bytes;
     this.#tally.count('faults', `${method}: fewer bytes than asked for`);

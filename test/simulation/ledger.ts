@@ -54,7 +54,7 @@ const BATCH_SIZE_MAX = 10;
 /** The end of a key, which names what is in it. */
 const CONTENT = /(?:#\d+-\d+)*@[0-9a-f]{16}$/;
 const DIGEST = /@[0-9a-f]{16}$/;
-/** One event in so many is refused by the sink for good. */
+/** One event in this many is refused by the sink for good. */
 const POISON_EVERY = 40;
 
 /** What was promised about each event, and whether it is kept. */

@@ -18,7 +18,7 @@ export type Phase = 'starting' | 'start failed' | 'running' | 'stopping' | 'stop
 
 /** What ends the time that is given to a life. */
 export interface Bound {
-  /** After so many steps, */
+  /** After this many steps, */
   readonly steps: number;
   /** or when the disk is doing this for the n-th time, */
   readonly during: { readonly phase: string; readonly times: number } | null;

@@ -6,12 +6,12 @@ import { installVirtualProcess, realMs } from './virtual-process.js';
 import { isOddity, ODDITIES } from './worlds.js';
 
 const USAGE = `npm run simulate -- [--cuts N] [--seed N] [--from N] [--no-flips]
-  --cuts N   so many power cuts (2000)
+  --cuts N   at least this many power cuts (2000)
   --seed N   this one seed, with its last steps
-  --steps N  and so many of them (40)
-  --from N   the first of the seeds; at random without it
-  --world X  is odd in this way in each seed: ${ODDITIES.join('; ')}
-  --only     and is odd in no other way
+  --steps N  how many of its last steps (40)
+  --from N   the first seed; without it: a random one
+  --world X  each seed is odd in this way: ${ODDITIES.join('; ')}
+  --only     no other oddities
   --stream   a stream that instances share, instead of files: N kills and freezes
   --no-flips flips no bits in files at rest`;
 

@@ -239,6 +239,31 @@ void t.test(
   },
 );
 
+void t.test('after Ctrl-C the request under way is answered, and no other is sent', async (t) => {
+  const { dir, folder } = filled(t);
+  let isFull = false;
+  const interrupt = new AbortController();
+  const { signal } = interrupt;
+  const { url, bodies } = await frontDoor(t, (res) => {
+    interrupt.abort();
+    res.writeHead(isFull ? 429 : 202, { 'Retry-After': '60' }).end();
+  });
+  const argv = ['redrive', '--url', url, '--log-dir', dir];
+  t.match(await runHere(DEAD_LETTERS_TOOL, argv, { signal }), {
+    code: 130,
+    out: /^2 events sent again to http[^\n]+, and taken there\n$/,
+    err: /^forebay-dead-letters: interrupted\n.*what was not taken stays in .*dead-letters\n$/,
+  });
+  t.same(idsIn(folder), ['c']);
+  isFull = true;
+  const second = new AbortController();
+  const waiting = runHere(DEAD_LETTERS_TOOL, argv, { signal: second.signal });
+  await until(() => bodies.length === 2, 'it waits for a full server');
+  second.abort();
+  t.match(await waiting, { code: 130, out: '', err: /interrupted\n/ });
+  t.same(idsIn(folder), ['c']);
+});
+
 void t.test('a letter leaves its file only when the server has it', async (t) => {
   const { dir, folder } = filled(t);
   let statuses: number[] = [500, 500];

@@ -228,6 +228,7 @@ void t.test('a run that fails or is killed leaves the file as it was', async (t)
     fs: toolFileSystem,
     output: gone,
     errors,
+    interrupted: () => new AbortController().signal,
   });
   t.match({ code, err: errors.text }, { code: 2, err: /nobody reads the key/ });
   t.equal(text(), before, 'a key that nobody has seen is not added');

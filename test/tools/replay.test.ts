@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
@@ -86,7 +86,7 @@ void t.test('a window is counted, and sent oldest first with its header', async 
   const counted = await tool(dir, ...window, '--dry-run');
   t.match(counted, {
     code: 0,
-    out: /^3 events in 2 retained files that came from 2025-01-01T00:00:01.000Z to 2025-01-01T00:00:03.000Z\nNothing was sent/,
+    out: /^3 events in 2 retained files that came from 2025-01-01T00:00:01.000Z to 2025-01-01T00:00:03.000Z: the first of 2025-01-01T00:00:01.000Z, the last of 2025-01-01T00:00:02.000Z\nNothing was sent/,
   });
   t.same(readdirSync(dir), ['retained'], 'a dry run leaves nothing');
   const sent = await tool(dir, ...window, '--yes', '--id-window', 'pass');
@@ -108,6 +108,31 @@ void t.test('a window is counted, and sent oldest first with its header', async 
     out: /^0 events in 0/,
     err: /nothing was sent/,
   });
+});
+
+void t.test('ls says what a replay can send', async (t) => {
+  const dir = retained(t, [texts('a', 'b'), texts('c'), texts('d')]);
+  const { code, out } = await runHere(LOG_TOOL, ['ls', '--log-dir', dir]);
+  t.equal(code, 0);
+  const files = readdirSync(join(dir, 'retained')).map((name) => join(dir, 'retained', name));
+  const bytes = files.reduce((sum, path) => sum + statSync(path).size, 0);
+  t.match(
+    out,
+    new RegExp(
+      `^No batch files .*\nretained/: 3 delivered batch files, ${bytes} bytes, 2025-01-01T00:00:00.000Z to 2025-01-01T00:00:02.000Z\n`,
+    ),
+  );
+  const json = await runHere(LOG_TOOL, ['ls', '--json', '--log-dir', dir]);
+  const [line = ''] = json.out.split('\n').filter((each) => each.includes('"retained"'));
+  t.match(JSON.parse(line), {
+    kind: 'retained',
+    files: 3,
+    bytes,
+    first: /^2025-01-01T00:00:00/,
+    last: /:02/,
+  });
+  for (const path of files) rmSync(path);
+  t.notMatch((await runHere(LOG_TOOL, ['ls', '--log-dir', dir])).out, /retained/);
 });
 
 void t.test('types and sources select events; of what nobody knows it is said', async (t) => {
@@ -164,6 +189,46 @@ void t.test('a replay that ends in the middle goes on with the same command', as
   t.match(await tool(dir, '--from', '2025-01-01', '--yes', '--url', target.url, '--start-over'), {
     out: /^1200 events/,
   });
+});
+
+void t.test('after Ctrl-C it says what is sent, and the same command goes on', async (t) => {
+  const ids = Array.from({ length: 1200 }, (_, n) => `e${n}`);
+  const dir = retained(t, [texts(...ids)]);
+  let [mayBeFull, refused] = [true, 0];
+  const target = await door(t, () => (mayBeFull && target.ids.length === 500 ? (++refused, 429) : 202));
+  const args = ['--from', '2025-01-01', '--to', '2025-01-02', '--yes', '--url', target.url];
+  const child = spawn(process.execPath, ['bin/log.js', 'replay', '--log-dir', dir, ...args]);
+  t.teardown(() => child.kill('SIGKILL'));
+  let err = '';
+  child.stderr.setEncoding('utf8').on('data', (text: string) => (err += text));
+  await until(() => refused > 1, 'it waits for a full server');
+  child.kill('SIGINT');
+  t.same(await once(child, 'close'), [130, null]);
+  const said = err.split('\n').filter((line) => !line.includes('waits 0 s'));
+  t.same(said, [
+    `forebay-log: interrupted: 500 of 1200 events sent again to ${target.url}; the same command goes on where this one has ended; of what it has sent, at most one request comes twice`,
+    '',
+  ]);
+  const [, ended] = readFileSync(join(dir, 'operations.jsonl'), 'utf8').trim().split('\n');
+  t.match(JSON.parse(ended ?? ''), { state: 'ended', outcome: 'incomplete', events: 500 });
+  mayBeFull = false;
+  const signal = AbortSignal.abort();
+  t.match(
+    await runHere(LOG_TOOL, ['replay', '--log-dir', dir, ...args], { signal }),
+    { code: 130, err: /^forebay-log: interrupted: 500 events are sent; the same command goes on/ },
+    'while it counts',
+  );
+  t.match(await tool(dir, ...args), { code: 0, out: /: 500 events are sent\n700 events in 1/ });
+  t.same(target.ids, ids, 'each once, in order');
+  for (const flag of ['--yes', '--dry-run']) {
+    const early = await runHere(
+      LOG_TOOL,
+      ['replay', '--log-dir', dir, '--from', '2025-01-01', '--url', target.url, flag],
+      { signal },
+    );
+    t.match(early, { code: 130, out: '', err: /^forebay-log: interrupted: nothing was sent/ }, flag);
+  }
+  t.notOk(existsSync(join(dir, 'replay.jsonl')), 'nothing to go on with');
 });
 
 void t.test(
@@ -339,4 +404,25 @@ void t.test('20,000 events are delivered to the sink of a server that does not r
   t.notOk(existsSync(progress));
   const kept = readdirSync(join(dir, 'retained')).length;
   t.ok(kept > 0, 'what was retained is still there');
+});
+
+void t.test('after Ctrl-C what waits for the sink is left to the next start, and it is said', async (t) => {
+  const dir = retained(t, [texts('a', 'b')]);
+  const sink = createServer((_req, res) => res.writeHead(503).end()).listen(0, '127.0.0.1');
+  await once(sink, 'listening');
+  t.teardown(() => sink.close());
+  const url = `http://127.0.0.1:${(sink.address() as AddressInfo).port}/`;
+  const interrupt = new AbortController();
+  const flags = ['--from', '2025-01-01', '--yes', '--sink', 'http', '--sink-url', url];
+  const running = runHere(LOG_TOOL, ['replay', '--log-dir', dir, ...flags], { signal: interrupt.signal });
+  sink.once('request', () => {
+    interrupt.abort();
+  });
+  t.match(await running, {
+    code: 130,
+    out: /\n2 events sent again to the sink http\n$/,
+    err: /forebay-log: interrupted: 2 events wait for the sink, and the next start of the server delivers them\n$/,
+  });
+  t.equal(readdirSync(dir).filter((name) => name.startsWith('batch_')).length, 1, 'they wait');
+  t.notOk(existsSync(join(dir, 'replay.jsonl')));
 });

@@ -9,7 +9,7 @@ import { find, noMatchText } from './selection.js';
 import type { Found, Selection } from './selection.js';
 
 /** Input and output of a command. */
-export interface Look extends Pick<Surroundings, 'output' | 'tell'> {
+export interface Look extends Pick<Surroundings, 'output' | 'tell' | 'interrupted'> {
   readonly store: LetterStore;
   /** The selected groups. */
   readonly names: readonly string[];
@@ -35,7 +35,7 @@ export async function change(
   const { counts, failures } = await store.recorded(operation, async () => {
     const done = await (what === 'drop'
       ? drop(store, found.names, selection.has)
-      : redrive(store, found.names, selection.has, doorForLetters(url, key)));
+      : redrive(store, found.names, selection.has, doorForLetters(url, look.interrupted(), key)));
     return { ...done, failures: [...found.failures, ...done.failures] };
   });
   const code = await exitCode(tell, failures);
@@ -43,7 +43,8 @@ export async function change(
   if (what === 'drop') await output.write(`${events} dropped\n`);
   else if (counts.events > 0) await output.write(`${events} sent again to ${url.origin}, and taken there\n`);
   if (code !== EXIT.sound && what === 'redrive') await tell(`what was not taken stays in ${store.place}`);
-  return code;
+  // only a redrive looks at it
+  return code !== EXIT.sound && what === 'redrive' && look.interrupted().aborted ? EXIT.interrupted : code;
 }
 
 /** Prints letters as they are. */

@@ -57,8 +57,10 @@ export async function redrive(
     try {
       await redriveFile(name);
     } catch (error) {
-      failures.push(asError(error).message);
-      if (error instanceof Unreachable) break;
+      const { name: kind, message } = asError(error);
+      const isInterrupted = kind === 'AbortError';
+      failures.push(isInterrupted ? 'interrupted' : message);
+      if (isInterrupted || error instanceof Unreachable) break;
     }
   }
   return { counts: { events, files: changed.size }, failures };
@@ -68,8 +70,8 @@ export async function redrive(
 const PASS = { 'forebay-id-window': 'pass' };
 
 /** The front door for dead letters. */
-export function doorForLetters(url: URL, key: string | null = null): FrontDoor {
-  return new FrontDoor({ url, headers: { ...PASS, ...keyHeader(key) } });
+export function doorForLetters(url: URL, signal: AbortSignal, key: string | null = null): FrontDoor {
+  return new FrontDoor({ url, headers: { ...PASS, ...keyHeader(key) }, signal });
 }
 
 /** The letters of a file that the server refuses, grouped by answer. */

@@ -79,7 +79,7 @@ With --log jetstream it is 120 or 120.3: of a message of the stream, or of one o
 All may run beside a server. An event leaves its file, or the stream, only after the server has stored it.
 Who redrives or drops what is written to operations.jsonl in the log directory; of a stream, nothing is written.
 Exit code: 0 if all was done, 1 if nothing matched or something could not be read or sent, 2 if nothing was tried,
-78 for a wrong flag or command.`,
+78 for a wrong flag or command; 130 for a redrive that Ctrl-C ended.`,
   check({ command, names, settings }) {
     if (command === 'drop' && !settings.yes) throw invalid('drop deletes events for good: say --yes');
     checkLogPlace(settings);
@@ -102,6 +102,7 @@ Exit code: 0 if all was done, 1 if nothing matched or something could not be rea
     for (const dir of [...own, ...withLetters]) {
       const done = await run(request, surroundings, new LetterFiles(fs, dir));
       if (done > code) code = done;
+      if (done === EXIT.interrupted) break;
     }
     return code;
   },
@@ -109,12 +110,19 @@ Exit code: 0 if all was done, 1 if nothing matched or something could not be rea
 
 async function run(
   { command, names: wanted, settings }: Request<typeof SETTINGS, Command>,
-  { fs, output, tell }: Surroundings,
+  { fs, output, tell, interrupted }: Surroundings,
   store: LetterStore,
 ): Promise<ExitCode> {
   const names = await store.names(wanted);
   const { url, json, keyFile } = settings;
-  const look = { store, names, selection: new Selection({ ...settings, names: wanted }), output, tell };
+  const look = {
+    store,
+    names,
+    selection: new Selection({ ...settings, names: wanted }),
+    output,
+    tell,
+    interrupted,
+  };
   if (command === 'ls') return exitCode(tell, await list(store, names, look.selection.has, json, output));
   if (command === 'show') return show(look);
   const key = await readKey(fs, keyFile);

@@ -8,6 +8,8 @@ export const EXIT = {
   damaged: 1,
   /** The directory or the output cannot be used. Says nothing about the log. */
   unusable: 2,
+  /** Ctrl-C ended it in the middle, as a shell says it: 128 and the number of the signal. */
+  interrupted: 130,
   /** A wrong flag, variable or command: nothing was done. */
   wrongSetting: WRONG_SETTING_EXIT,
 } as const;

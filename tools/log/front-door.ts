@@ -50,6 +50,8 @@ export interface FrontDoorOptions {
   readonly triesMax?: number;
   /** Called before each wait for a full server. */
   readonly waits?: (waitMs: number, answer: string) => Promise<void>;
+  /** Ends the wait for a full server, and sends no further request; one under way gets its answer. */
+  readonly signal: AbortSignal;
 }
 
 /** Where events go, and with which key; of every tool that sends through a front door. */
@@ -119,13 +121,14 @@ export class FrontDoor {
    * refused event does not stop the others.
    *
    * @param outcome is kept up to date, also if this throws
-   * @throws Unreachable; Error with the answer, if it is not about these events
+   * @throws Unreachable; Error with the answer, if it is not about these events; `AbortError`
    */
   async send<T extends WithEvent>(body: readonly T[], outcome: Outcome<T>): Promise<void> {
     const parts = [body];
     for (let part = parts.pop(); part !== undefined; part = parts.pop()) {
       const [first, ...others] = part;
       if (first === undefined) continue;
+      this.#options.signal.throwIfAborted();
       const answer = await this.#sendPart(part);
       if (typeof answer === 'number') {
         for (const each of part) outcome.taken.add(each);
@@ -141,7 +144,7 @@ export class FrontDoor {
 
   /** @returns how many were duplicates; the answer in words if it is about the events */
   async #sendPart(part: readonly WithEvent[]): Promise<number | string> {
-    const { url, triesMax = TRIES_MAX, waits } = this.#options;
+    const { url, triesMax = TRIES_MAX, waits, signal } = this.#options;
     const body = Buffer.concat(part.flatMap(({ event }) => [event, Buffer.from('\n')]));
     for (let tries = 1; ; tries++) {
       const { status, waitMs, said } = await this.#post(body);
@@ -151,7 +154,7 @@ export class FrontDoor {
       const isBusy = status === 429 || status === 503;
       if (!isBusy || tries >= triesMax) throw new Error(answer);
       await waits?.(waitMs, answer);
-      await sleep(waitMs);
+      await sleep(waitMs, undefined, { signal });
     }
   }
 

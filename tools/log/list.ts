@@ -10,6 +10,8 @@ import type { LogDirectory, QuarantineFile } from './log-directory.js';
 import { lockText, mayBeWritten, reportLock } from './lock-report.js';
 import type { LockReport } from './lock-report.js';
 import type { Output } from './output.js';
+import { retainedText, sumOfRetained } from './retained.js';
+import type { RetainedSums } from './retained.js';
 import { printable } from '../../lib/base/terminal-text.js';
 import { count } from '../../lib/base/words.js';
 import { duration } from './words.js';
@@ -45,6 +47,7 @@ interface Rest {
   readonly found: LogDirectory;
   readonly quarantine: readonly QuarantineFile[];
   readonly idWindow: IdWindowSums | null;
+  readonly retained: RetainedSums | null;
   readonly lock: LockReport;
 }
 
@@ -90,7 +93,8 @@ export async function list(
   }
   const quarantine = await listQuarantine(fs, dir);
   const idWindow = await sumOfIdWindow(fs, dir, lock, bounds);
-  await output.write(style.end(totals, { found, quarantine, idWindow, lock }));
+  const retained = await sumOfRetained(fs, dir);
+  await output.write(style.end(totals, { found, quarantine, idWindow, retained, lock }));
   return totals.unreadable + (idWindow?.unreadable ?? 0) === 0 ? EXIT.sound : EXIT.damaged;
 }
 
@@ -130,10 +134,11 @@ function jsonLines(): Style {
     objects.map((object) => `${JSON.stringify(object)}\n`).join('');
   return {
     batch: (row) => lines([{ kind: 'batch', ...row }]),
-    end: (totals, { found, quarantine, idWindow, lock }) =>
+    end: (totals, { found, quarantine, idWindow, retained, lock }) =>
       lines([
         ...quarantine.map((file) => ({ kind: 'quarantine', ...file })),
         ...(idWindow === null ? [] : [{ kind: 'idWindow', ...idWindow }]),
+        ...(retained === null ? [] : [{ kind: 'retained', ...retained }]),
         ...others(found),
         { kind: 'lock', ...lock },
         { kind: 'totals', ...totals },
@@ -165,7 +170,7 @@ function table(dir: string, { batches }: LogDirectory, deadLettersTool: string):
       head = '';
       return before + text;
     },
-    end(totals, { found, quarantine, idWindow, lock }) {
+    end(totals, { found, quarantine, idWindow, retained, lock }) {
       const { deadLetterFiles, batches: number, bytes, events, unreadable } = totals;
       const lines = [
         number === 0
@@ -177,6 +182,7 @@ function table(dir: string, { batches }: LogDirectory, deadLettersTool: string):
           : [`${count(deadLetterFiles, 'file')} of dead letters: see ${deadLettersTool} ls`]),
         ...quarantine.map((file) => `${printable(file.name)}: ${count(file.bytes, 'byte')} of damaged lines`),
         ...(idWindow === null ? [] : [idWindowText(idWindow)]),
+        ...(retained === null ? [] : [retainedText(retained)]),
         ...others(found).map(({ kind, name }) => `${printable(name)}: ${WHAT_ELSE[kind]}`),
         lockText(lock),
       ];

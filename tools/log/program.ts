@@ -58,6 +58,8 @@ export interface Surroundings {
   readonly output: Output;
   /** Takes a line about work that was not done. */
   readonly tell: (line: string) => Promise<void>;
+  /** From this call on the first Ctrl-C ends nothing: it aborts the signal. A second one ends the process at once. */
+  readonly interrupted: () => AbortSignal;
 }
 
 /** All settings of a tool, as its help lists them. */
@@ -71,7 +73,21 @@ export async function runAsProcess<Table extends OptionTable, Name extends strin
 ): Promise<void> {
   const outputs = { output: new DescriptorOutput(1), errors: new DescriptorOutput(2) };
   const { argv, env: environment } = process;
-  process.exitCode = await runTool(tool, argv.slice(2), { environment, fs: toolFileSystem, ...outputs });
+  const around = { environment, fs: toolFileSystem, interrupted: interruption(), ...outputs };
+  process.exitCode = await runTool(tool, argv.slice(2), around);
+}
+
+function interruption(): () => AbortSignal {
+  let signal: AbortSignal | null = null;
+  return () => {
+    if (signal !== null) return signal;
+    const interrupt = new AbortController();
+    process.once('SIGINT', () => {
+      interrupt.abort();
+    });
+    ({ signal } = interrupt);
+    return signal;
+  };
 }
 
 /** Runs a command line. Writes an error as a line to `errors`. */

@@ -94,7 +94,7 @@ export const LOG_TOOL: Tool<typeof SETTINGS, Command> = {
   notes: `All but replay change nothing, and may run beside a server. Without names, the directories of workers (worker-1, …) follow.
 With --log jetstream a NAME is events_120-163 (messages of the stream) or quarantine/120.
 Exit code: 0 if all is sound, 1 if something is damaged or cannot be read, 2 if nothing can be said,
-78 for a wrong flag or command.`,
+78 for a wrong flag or command; 130 for a replay that Ctrl-C ended.`,
   check({ command, names, settings }) {
     checkLogPlace(settings);
     if (command === 'replay') checkReplay(settings);

@@ -18,7 +18,7 @@ import { idRulesOf } from '../id-rules.js';
 import { tellLeft } from '../left-behind.js';
 import { Leftovers } from '../leftovers.js';
 import { pauseOnSignal } from '../pause-signal.js';
-import { tellListening, tellStart } from '../serve.js';
+import { resumingOf, tellListening, tellStart } from '../serve.js';
 import type { ServerSettings } from '../server-settings.js';
 import { CLOSING_MS, deliverAll, endAtOnce, Stopping, tellStopped } from '../stopping.js';
 import { claimedPort } from './claimed-port.js';
@@ -72,6 +72,7 @@ export async function supervise(settings: ServerSettings, logger: Logger): Promi
     logDir,
     sink: forebay.sink,
     showsData: settings.page === 'data',
+    resuming: resumingOf(settings),
   });
   await supervisor.run(forebay, leftovers, adopted, view);
 }

@@ -14,6 +14,7 @@ import type { OwnReports } from '../../observe/together/own-reports.js';
 import type { Depth, ReportOf } from '../../observe/together/report.js';
 import { Whole } from '../../observe/together/whole.js';
 import type { Question, Reply } from './messages.js';
+import type { Resuming } from '../../observe/page/messages.js';
 import type { WorkerSlot } from './worker-slot.js';
 
 const LOOK_MS = 1000;
@@ -29,6 +30,7 @@ export interface WholeViewOptions {
   readonly logDir: string;
   readonly sink: SinkDescription;
   readonly showsData: boolean;
+  readonly resuming: Resuming;
 }
 
 /** How long what workers said to a probe is reused, in milliseconds. */
@@ -62,13 +64,13 @@ export class WholeView {
 
   constructor(options: WholeViewOptions) {
     this.#options = options;
-    const { logDir, sink, slots, showsData } = options;
+    const { logDir, sink, slots, showsData, resuming } = options;
     this.#whole = new Whole(logDir, sink);
     const workers = (): { number: number; missing: readonly Missing[] } => ({
       number: slots.length,
       missing: this.#missing,
     });
-    this.#observer = new Observer({ forebay: this.#whole, door: this.#whole, workers, showsData });
+    this.#observer = new Observer({ forebay: this.#whole, door: this.#whole, workers, showsData, resuming });
     this.#timer = setInterval(() => void this.#tick(), LOOK_MS).unref();
   }
 

@@ -263,19 +263,21 @@ export class AppendLog extends LogCounts implements EventLog {
   }
 
   /** @throws `LOG_DIR_LOST`; the system's error */
-  async delete({ name, events, logBytes }: SettledBatch): Promise<void> {
+  async delete({ name, events, logBytes }: SettledBatch): Promise<boolean> {
     await this.ids?.confirm(name); // an id outlives its event (N14)
     // a server with the lock may have a file of this name, or have left letters of this one to be written again (new-copy.ts)
     await this.lock.confirm();
     this.#cache.delete(name);
     const { pairs } = this.#files;
-    if (!(await this.#retained.take(name, events, logBytes, pairs.counting(name)))) await this.lock.confirm();
+    const taken = await this.#retained.take(name, events, logBytes, pairs.counting(name));
+    if (taken === 'gone') await this.lock.confirm();
     pairs.delete(name);
     this.#uncut.delete(name);
     this.deadLetters.settled(name);
     this.pendingEvents -= events;
     this.pendingBytes -= diskBytes(logBytes);
     void this.#reserve.tryToHold();
+    return taken === 'retained';
   }
 
   async close(): Promise<void> {

@@ -140,8 +140,9 @@ export class StreamLog extends StreamCounts implements EventLog {
     this.pauses.saw(look.metadata);
     if (look.pendingEvents > 0) {
       const { messages, pendingEvents } = look;
-      const text = `${count(pendingEvents, 'event')} in ${count(messages, 'message')} wait in the ${this.place}`;
-      this.#options.reporter.info(`${text}; all instances deliver them`);
+      const waits = pendingEvents === 1 ? 'waits' : 'wait';
+      const text = `${count(pendingEvents, 'event')} in ${count(messages, 'message')} ${waits} in the ${this.place}`;
+      this.#options.reporter.info(`${text}; all instances deliver what waits`);
     }
     this.#watch.start(look.created, {
       begins: () => {
@@ -221,9 +222,9 @@ export class StreamLog extends StreamCounts implements EventLog {
   }
 
   /** @throws Error if the servers do not say that it is off the stream */
-  async delete({ name }: SettledBatch): Promise<void> {
+  async delete({ name }: SettledBatch): Promise<boolean> {
     const batch = this.#backlog.batch(name);
-    if (batch === null) return;
+    if (batch === null) return false;
     const newest = this.#held.newest(batch.messages);
     // whoever had them in between may have kept dead letters of what the sink has taken here (N10)
     if (newest.some(({ deliveries }, at) => deliveries !== batch.messages[at]?.deliveries))
@@ -232,6 +233,7 @@ export class StreamLog extends StreamCounts implements EventLog {
     this.deadLetters.forget(name);
     this.#backlog.settled(name);
     this.changed(this.#reader.forget(batch) - batch.events, -batch.bytes);
+    return false;
   }
 
   async find(isAskedFor: (name: string) => boolean, most: number): Promise<PendingBatch[]> {

@@ -41,7 +41,7 @@ export class StreamReader {
     const read: BatchLines[] = [];
     for (const { seq, data, events: all } of batch.messages) {
       const lines = linesOfMessage(data);
-      if (lines.damaged.length > 0) await this.#setAside(seq, lines.damaged);
+      if (lines.damaged.length > 0) await this.#setAside(seq, lines);
       const lost = Math.max(0, all - lines.events);
       if (lost > 0 && !this.#damaged.has(seq)) {
         this.#damaged.set(seq, lost);
@@ -71,7 +71,7 @@ export class StreamReader {
     return damaged;
   }
 
-  async #setAside(seq: number, damaged: readonly Buffer[]): Promise<void> {
+  async #setAside(seq: number, { damaged, damagedLines }: BatchLines): Promise<void> {
     const { names, partBytesMost, reporter } = this.#options;
     if (this.#damaged.has(seq)) return;
     const data = Buffer.concat(damaged);
@@ -79,7 +79,7 @@ export class StreamReader {
     const parts: Buffer[] = [];
     for (let at = 0; at < data.length; at += partBytesMost) parts.push(data.subarray(at, at + partBytesMost));
     await this.#quarantine(seq, parts);
-    const text = `${count(damaged.length, 'line')} of message ${seq} of the stream ${names.events} are damaged`;
+    const text = `${count(damagedLines, 'line')} of message ${seq} of the stream ${names.events} are damaged`;
     reporter.error('BATCH_DAMAGED', `${text}: set aside in the stream ${names.quarantine}`);
   }
 

@@ -36,9 +36,12 @@ export function batchStates(
   }
   const atSink = active.slice(0, ACTIVE_SHOWN_MAX).map(({ name, events }) => {
     const state = stateOf(name, events);
-    if (state.stage === 'waiting') state.stage = isHeldBack ? 'held back' : 'at the sink';
+    if (state.stage === 'waiting' && !isHeldBack) state.stage = 'at the sink';
     return state;
   });
+  // also those that have no place yet get none
+  if (isHeldBack)
+    for (const state of states.values()) if (state.stage === 'waiting') state.stage = 'held back';
   const newest = [...states.values()]
     .filter((state) => !atSink.includes(state))
     .toSorted((a, b) => compareBatchNames(b.name, a.name));

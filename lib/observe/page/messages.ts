@@ -39,6 +39,7 @@ export interface Snapshot {
   readonly logDir: string;
   /** How the programs are called that look into it. */
   readonly tools: { readonly log: string; readonly deadLetters: string; readonly control: string };
+  readonly resuming: Resuming;
   /** The error that a client would get now; `null`: its event would be taken. */
   readonly refusal: { readonly code: string; readonly reason: string } | null;
   readonly events: EventCounts;
@@ -127,6 +128,14 @@ export interface PauseState {
   readonly reason: string;
   /** Until it ends by itself; `null`: when someone resumes. */
   readonly leftSeconds: number | null;
+}
+
+/** What ends a pause of this server. */
+export interface Resuming {
+  /** From where the control tool may: from this machine alone, or with a key from anywhere. */
+  readonly toolFrom: 'nowhere' | 'this machine' | 'anywhere';
+  /** The process that takes `SIGUSR2`; `null`: none. */
+  readonly pid: number | null;
 }
 
 /** The worker processes of a server. */

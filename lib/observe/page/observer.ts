@@ -10,7 +10,7 @@ import type { Statistics } from '../../statistics.js';
 import { VERSION } from '../../base/version.js';
 import { History } from './history.js';
 import { letterReasons } from './letter-reasons.js';
-import type { HistoryMessage, Point, Snapshot, WorkerStates } from './messages.js';
+import type { HistoryMessage, Point, Resuming, Snapshot, WorkerStates } from './messages.js';
 import { batchesOf, failureOf } from './observed.js';
 import { RateWindow } from './rates.js';
 import type { Rates } from './rates.js';
@@ -25,8 +25,11 @@ export interface ObserverOptions {
   readonly showsData?: boolean;
   /** The processes that the server consists of; by default it is one. */
   readonly workers?: () => WorkerStates;
+  /** By default only the program that it is part of ends a pause. */
+  readonly resuming?: Resuming;
 }
 
+const NOBODY: Resuming = { toolFrom: 'nowhere', pid: null };
 /** If the oldest event waits longer than this and none goes out, delivery stalls: batches come in pieces. */
 const STALLED_SECONDS = 5;
 /** The growth of the backlog is a mean over this many seconds: batches come and go in pieces. */
@@ -130,7 +133,7 @@ export class Observer {
   snapshot(): Snapshot | null {
     if (this.#look === null) return null;
     this.#ask();
-    const { forebay, door, version = VERSION } = this.#options;
+    const { forebay, door, version = VERSION, resuming = NOBODY } = this.#options;
     const { logDir, queueSize, queueBytes, backlogBytesMax } = forebay.settings;
     const { kind, target = '', keepsNothing = false } = forebay.sink;
     const refusal = door.refusal();
@@ -144,6 +147,7 @@ export class Observer {
       workers: this.#options.workers?.() ?? null,
       logDir,
       tools: { log: calledAs('log'), deadLetters: calledAs('dead-letters'), control: calledAs('control') },
+      resuming,
       refusal: refusal && { code: refusal.code, reason: refusal.message },
       events,
       door: {

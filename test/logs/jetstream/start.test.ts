@@ -68,6 +68,23 @@ void t.test('more replicas than servers stop a start, with one line', { skip }, 
   t.equal(said.length, 1);
 });
 
+void t.test('a start says once what waits in the stream, and replays nothing', { skip }, async (t) => {
+  const { flags } = await streamsOf(t);
+  const first = server(t, flags);
+  const { url } = await first.listening();
+  first.signal('SIGUSR2');
+  await first.line(/DELIVERY_PAUSED/);
+  const headers = { 'content-type': 'application/json' };
+  const body = '{"id":"a","type":"t","data":1}';
+  t.equal((await fetch(url, { method: 'POST', headers, body })).status, 202);
+  t.equal(await first.stop('SIGTERM'), 0);
+  const second = server(t, flags);
+  await second.listening();
+  const said = second.lines.filter((line) => /pending|[Rr]eplay| waits? in /.test(line));
+  t.match(said, [/1 event in 1 message waits in the stream \S+; all instances deliver what waits$/]);
+  t.equal(said.length, 1);
+});
+
 void t.test('the servers compress streams, and no longer if that is switched off', { skip }, async (t) => {
   const { names, jsm, flags } = await streamsOf(t);
   for (const [setting, compression] of [

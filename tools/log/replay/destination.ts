@@ -5,7 +5,7 @@ import type { Outcome, WithEvent } from '../front-door.js';
 export interface Destination {
   /** In words: `http://…`, `the sink postgres`. */
   readonly name: string;
-  /** Resolves when all are stored, or refused. @throws Error if it is not about these events */
+  /** Resolves when all are stored, or refused. @throws Error if it is not about these events; `AbortError` */
   send<T extends WithEvent>(body: readonly T[], outcome: Outcome<T>): Promise<void>;
   /** Resolves when all that was sent has gone where it is to go. @returns what has not, in words */
   finish(): Promise<readonly string[]>;
@@ -17,10 +17,12 @@ export interface ServerOptions {
   readonly key: string | null;
   readonly idWindow: 'check' | 'pass';
   readonly tell: (line: string) => Promise<void>;
+  /** Ends waiting. */
+  readonly signal: AbortSignal;
 }
 
 /** The front door of a running server: it is asked again for as long as it is full. */
-export function runningServer({ url, key, idWindow, tell }: ServerOptions): Destination {
+export function runningServer({ url, key, idWindow, tell, signal }: ServerOptions): Destination {
   const headers = {
     'forebay-replay': 'true',
     ...(idWindow === 'pass' && { 'forebay-id-window': 'pass' }),
@@ -28,7 +30,7 @@ export function runningServer({ url, key, idWindow, tell }: ServerOptions): Dest
   };
   const waits = async (waitMs: number, answer: string): Promise<void> =>
     tell(`waits ${Math.ceil(waitMs / 1000)} s: ${answer}`);
-  const door = new FrontDoor({ url, headers, triesMax: Infinity, waits });
+  const door = new FrontDoor({ url, headers, triesMax: Infinity, waits, signal });
   return {
     name: url.origin + url.pathname,
     send: async (body, outcome) => door.send(body, outcome),

@@ -2,13 +2,12 @@ import { basename, join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import { asError, systemCode } from '../../../lib/base/errors.js';
 import { count } from '../../../lib/base/words.js';
+import { timeOf } from '../../../lib/logs/file/batch-name.js';
 import { byArrival, parseRetained, RETAINED } from '../../../lib/logs/file/retained/retained-name.js';
 import type { RetainedName } from '../../../lib/logs/file/retained/retained-name.js';
 import { invalid } from '../../../lib/settings/setting-error.js';
 import { EXIT } from '../exit-code.js';
 import type { ExitCode } from '../exit-code.js';
-import { fillBody, nextBody } from '../front-door.js';
-import type { Outcome } from '../front-door.js';
 import { workerDirectories } from '../log-directory.js';
 import { recorded } from '../operations.js';
 import type { Done } from '../operations.js';
@@ -19,13 +18,15 @@ import { ReplayProgress, START } from './replay-progress.js';
 import type { ReplayPlace, ReplayPlan } from './replay-progress.js';
 import { RetainedFolder } from './retained-reading.js';
 import type { RetainedEvent } from './retained-reading.js';
+import { Sending } from './sending.js';
+import type { Item } from './sending.js';
 import { EventFilter } from './wanted-events.js';
 import type { WantedEvents } from './wanted-events.js';
 
+const GOES_ON =
+  'the same command goes on where this one has ended; of what it has sent, at most one request comes twice';
 /** How often to say how far it has come, in milliseconds. */
 const SAY_MS = 5000;
-/** At most this many refused events are named. */
-const NAMED_MAX = 20;
 
 export interface ReplayRequest {
   readonly logDir: string;
@@ -38,12 +39,6 @@ export interface ReplayRequest {
   readonly open: () => Promise<Destination>;
 }
 
-/** An event to send, and where it is. */
-interface Item extends RetainedEvent {
-  readonly dir: string;
-  readonly file: RetainedName;
-}
-
 /** What there is to send, and what is left out. */
 interface Sums {
   events: number;
@@ -53,7 +48,10 @@ interface Sums {
   unknown: number;
 }
 
-type Around = Pick<Surroundings, 'fs' | 'output' | 'tell'>;
+interface Around extends Pick<Surroundings, 'fs' | 'output' | 'tell'> {
+  /** Ends the replay after the request under way. */
+  readonly signal: AbortSignal;
+}
 
 /** Sends retained events again, or counts them. */
 export class Replay {
@@ -73,7 +71,8 @@ export class Replay {
     const { logDir, plan, isDryRun } = this.#request;
     const { fs, output, tell } = this.#around;
     if (isDryRun) {
-      await this.#count(plan, START);
+      const sums = await this.#count(plan, START);
+      if (sums === null) return this.#interrupted('nothing was sent (--dry-run)');
       await output.write('Nothing was sent (--dry-run)\n');
       return this.#exitCode(this.#failures);
     }
@@ -87,8 +86,14 @@ export class Replay {
           `Goes on with the replay of ${own.begun}: ${count(place.sent, 'event is', 'events are')} sent\n`,
         );
       const sums = await this.#count(own, place);
+      if (goesOn === null && (sums === null || sums.events === 0)) await progress.end();
+      if (sums === null)
+        return this.#interrupted(
+          goesOn === null
+            ? 'nothing was sent'
+            : `${count(place.sent, 'event is', 'events are')} sent; ${GOES_ON}`,
+        );
       if (sums.events === 0 && goesOn === null) {
-        await progress.end();
         await tell('nothing was sent');
         return EXIT.damaged;
       }
@@ -110,7 +115,7 @@ export class Replay {
     sums: Sums,
     destination: Destination,
   ): Promise<ExitCode> {
-    const { fs, output, tell } = this.#around;
+    const { fs, output, tell, signal } = this.#around;
     const { logDir, url } = this.#request;
     const operation = {
       what: 'replay',
@@ -128,24 +133,26 @@ export class Replay {
           sent = await sending.add(item);
           await this.#say(() => `${sent} of ${count(sums.events, 'event')} are sent\n`);
         }
+        signal.throwIfAborted();
         sent = await sending.end();
         await progress.end();
         isWhole = true;
         this.#failures.push(...(await destination.finish()));
       } catch (error) {
-        this.#failures.push(asError(error).message);
+        const { name, message } = asError(error);
+        const of = `${sent} of ${count(sums.events, 'event')} sent again to ${destination.name}`;
+        this.#failures.push(name === 'AbortError' ? `interrupted: ${of}; ${GOES_ON}` : message);
       }
       return { counts: { events: sent }, failures: this.#failures.slice(before) };
     });
-    await output.write(`${count(sent, 'event')} sent again to ${destination.name}\n`);
+    if (isWhole || !signal.aborted)
+      await output.write(`${count(sent, 'event')} sent again to ${destination.name}\n`);
     const code = await this.#exitCode([
       ...this.#failures,
       ...done.failures.filter((each) => !this.#failures.includes(each)),
     ]);
-    if (!isWhole)
-      await tell(
-        'the same command goes on where this one has ended; of what it has sent, at most one request comes twice',
-      );
+    if (signal.aborted && code !== EXIT.sound) return EXIT.interrupted;
+    if (!isWhole) await tell(GOES_ON);
     return code;
   }
 
@@ -162,22 +169,31 @@ export class Replay {
     );
   }
 
-  /** Counts what a replay sends, and says it. */
-  async #count(plan: ReplayPlan, from: ReplayPlace): Promise<Sums> {
-    const { output } = this.#around;
+  /** Counts what a replay sends, and says it; `null`: it was interrupted. */
+  async #count(plan: ReplayPlan, from: ReplayPlace): Promise<Sums | null> {
+    const { output, signal } = this.#around;
     const sums: Sums = { events: 0, files: 0, letters: 0, replays: 0, unknown: 0 };
     const failures = this.#failures.length;
+    let [firstMs, lastMs] = [Infinity, -Infinity];
     let last: RetainedName | null = null;
     for await (const { file } of this.#items(plan, from, sums)) {
       sums.events++;
-      if (file !== last) sums.files++;
+      if (file !== last) {
+        sums.files++;
+        const ms = timeOf(file.batch);
+        firstMs = Math.min(firstMs, ms);
+        lastMs = Math.max(lastMs, ms);
+      }
       last = file;
       await this.#say(() => `${count(sums.events, 'event')} counted\n`);
     }
+    if (signal.aborted) return null;
     this.#failures.splice(failures); // the sending meets them again
-    const [since, until] = [plan.fromMs, plan.toMs].map((ms) => new Date(ms).toISOString());
+    const [since, until] = [isoOf(plan.fromMs), isoOf(plan.toMs)];
+    const span = sums.files > 1 ? `: the first of ${isoOf(firstMs)}, the last of ${isoOf(lastMs)}` : '';
+    const only = sums.files === 1 ? `: of ${isoOf(firstMs)}` : '';
     await output.write(
-      `${count(sums.events, 'event')} in ${count(sums.files, 'retained file')} that came from ${since} to ${until}\n`,
+      `${count(sums.events, 'event')} in ${count(sums.files, 'retained file')} that came from ${since} to ${until}${only}${span}\n`,
     );
     const leftOut: readonly (readonly [number, string])[] = [
       [sums.letters, 'among the dead letters: bin/dead-letters.js redrive sends them'],
@@ -189,9 +205,9 @@ export class Replay {
     return sums;
   }
 
-  /** The events to send from a place on. */
+  /** The events to send from a place on; no further ones once it is interrupted. */
   async *#items(plan: ReplayPlan, from: ReplayPlace, sums?: Sums): AsyncGenerator<Item, void> {
-    const { fs } = this.#around;
+    const { fs, signal } = this.#around;
     const { logDir } = this.#request;
     const workers = (await workerDirectories(fs, logDir)).map((dir) => basename(dir));
     const dirs = ['', ...workers];
@@ -202,9 +218,11 @@ export class Replay {
         const isFirst = first !== null && byArrival(first, file) === 0;
         try {
           for await (const events of folder.events(file))
-            for (const event of events)
+            for (const event of events) {
+              if (signal.aborted) return;
               if (this.#isMeant(event, sums) && !(isFirst && event.index < from.index))
                 yield { ...event, dir, file };
+            }
         } catch (error) {
           const why =
             systemCode(error) === 'ENOENT'
@@ -232,65 +250,17 @@ export class Replay {
     await this.#around.output.write(line());
   }
 
+  async #interrupted(words: string): Promise<ExitCode> {
+    await this.#around.tell(`interrupted: ${words}`);
+    return EXIT.interrupted;
+  }
+
   async #exitCode(failures: readonly string[]): Promise<ExitCode> {
     for (const failure of failures) await this.#around.tell(failure);
     return failures.length === 0 ? EXIT.sound : EXIT.damaged;
   }
 }
 
-/** Sends events in requests, and keeps how far it has come after each. */
-class Sending {
-  readonly #destination: Destination;
-  readonly #progress: ReplayProgress;
-  readonly #failures: string[];
-  #waiting: Item[] = [];
-  #bytes = 0;
-  /** By this run, and by all runs of the replay. */
-  #sent = 0;
-  #sentBefore: number;
-  #refused = 0;
-  #duplicates = 0;
-
-  constructor(destination: Destination, progress: ReplayProgress, { sent }: ReplayPlace, failures: string[]) {
-    this.#destination = destination;
-    this.#progress = progress;
-    this.#failures = failures;
-    this.#sentBefore = sent;
-  }
-
-  /** @returns how many events this run has sent */
-  async add(item: Item): Promise<number> {
-    this.#waiting.push(item);
-    this.#bytes += item.event.length;
-    if (fillBody(this.#waiting.length, this.#bytes)) await this.#send();
-    return this.#sent;
-  }
-
-  async end(): Promise<number> {
-    while (this.#waiting.length > 0) await this.#send();
-    const more = this.#refused - NAMED_MAX;
-    if (more > 0) this.#failures.push(`${count(more, 'other event was', 'other events were')} refused`);
-    if (this.#duplicates > 0)
-      this.#failures.push(
-        `${count(this.#duplicates, 'event was', 'events were')} not stored, as an id window knows the ids: --id-window pass stores them`,
-      );
-    return this.#sent;
-  }
-
-  async #send(): Promise<void> {
-    const body = nextBody(this.#waiting);
-    const last = body.at(-1);
-    if (last === undefined) return;
-    const outcome: Outcome<Item> = { taken: new Set(), refused: new Map(), duplicates: 0 };
-    await this.#destination.send(body, outcome);
-    this.#waiting = this.#waiting.slice(body.length);
-    this.#bytes = this.#waiting.reduce((sum, { event }) => sum + event.length, 0);
-    this.#sent += outcome.taken.size - outcome.duplicates;
-    this.#duplicates += outcome.duplicates;
-    for (const [{ dir, file, index }, answer] of outcome.refused)
-      if (++this.#refused <= NAMED_MAX)
-        this.#failures.push(`${join(dir, RETAINED, file.file)}, event ${index + 1}: ${answer}`);
-    const sent = this.#sentBefore + this.#sent;
-    await this.#progress.reached({ dir: last.dir, file: last.file.file, index: last.index + 1, sent });
-  }
+function isoOf(ms: number): string {
+  return new Date(ms).toISOString();
 }

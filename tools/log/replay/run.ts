@@ -43,15 +43,19 @@ function sinkSettings(settings: Settings, sink: SinkSettings['sink']): SinkSetti
 }
 
 /** Sends events again that a log directory has retained. */
-export async function replay(settings: Settings, { fs, output, tell }: Surroundings): Promise<ExitCode> {
+export async function replay(
+  settings: Settings,
+  { fs, output, tell, interrupted }: Surroundings,
+): Promise<ExitCode> {
   const { logDir, from, to, type, source, url, idWindow, dryRun, startOver, sink } = settings;
   const key = await readKey(fs, settings.keyFile);
+  const signal = interrupted();
   const nowMs = Date.now();
   const open = async (): Promise<Destination> => {
-    if (sink === null) return runningServer({ url, key, idWindow, tell });
+    if (sink === null) return runningServer({ url, key, idWindow, tell, signal });
     // the whole server: only now, as all else needs none of it
     const { stoppedServer } = await import('./stopped-server.js');
-    return stoppedServer({ logDir, sink: sinkSettings(settings, sink), tell });
+    return stoppedServer({ logDir, sink: sinkSettings(settings, sink), tell, signal });
   };
   const bareUrl = sink === null ? url.origin + url.pathname : null;
   const command = {
@@ -78,5 +82,5 @@ export async function replay(settings: Settings, { fs, output, tell }: Surroundi
     url: sink === null ? url : null,
     open,
   };
-  return new Replay(request, { fs, output, tell }).run();
+  return new Replay(request, { fs, output, tell, signal }).run();
 }

@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { asError, ForebayError } from '../../../lib/base/errors.js';
 import { count } from '../../../lib/base/words.js';
@@ -17,6 +18,8 @@ export interface StoppedServerOptions {
   readonly logDir: string;
   readonly sink: SinkSettings;
   readonly tell: (line: string) => Promise<void>;
+  /** Ends waiting. */
+  readonly signal: AbortSignal;
 }
 
 /**
@@ -30,6 +33,7 @@ export async function stoppedServer({
   logDir,
   sink: settings,
   tell,
+  signal,
 }: StoppedServerOptions): Promise<Destination> {
   checkSinkSettings(SINK_KINDS, settings, []);
   const say = (_fields: object, line: string): void => void tell(line);
@@ -70,18 +74,32 @@ export async function stoppedServer({
         };
         await Promise.all(waiting.map(write));
         waiting = left;
-        if (left.length > 0) await sleep(waitMs);
+        if (left.length > 0) await sleep(waitMs, undefined, { signal });
       }
     },
     async finish(): Promise<readonly string[]> {
-      for (let left = forebay.counts(); left.pending + left.unreadBatches > 0; left = forebay.counts()) {
-        await forebay.deliverAll(SAY_MS);
-        const { pending } = forebay.counts();
-        if (pending > 0) await tell(`${count(pending, 'event waits', 'events wait')} for the sink`);
+      const interruption = once(signal, 'abort');
+      const waiting = (): string | null => {
+        const { pending, unreadBatches } = forebay.counts();
+        if (pending + unreadBatches === 0) return null;
+        const waits =
+          pending > 0
+            ? count(pending, 'event waits', 'events wait')
+            : count(unreadBatches, 'batch waits', 'batches wait');
+        return `${waits} for the sink`;
+      };
+      while (waiting() !== null && !signal.aborted) {
+        await Promise.race([forebay.deliverAll(SAY_MS), interruption]);
+        const words = waiting();
+        if (words !== null && !signal.aborted) await tell(words);
       }
+      const left = waiting();
       const { deadLettered } = forebay.counts();
       const refused = deadLettered - before.deadLettered;
-      return refused === 0 ? [] : [`the sink refused ${count(refused, 'event')}: see its dead letters`];
+      return [
+        ...(refused === 0 ? [] : [`the sink refused ${count(refused, 'event')}: see its dead letters`]),
+        ...(left === null ? [] : [`interrupted: ${left}, and the next start of the server delivers them`]),
+      ];
     },
     close: async () => forebay.stop(),
   };

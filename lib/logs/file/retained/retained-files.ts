@@ -94,7 +94,7 @@ export class RetainedFiles {
    * flushed: if a power cut undoes it, the batch is sent again.
    *
    * @param counting the form that counts if the file is there twice
-   * @returns whether it was there
+   * @returns what became of it; `gone`: it was not there
    * @throws the system's error if it can be neither kept nor deleted
    */
   async take(
@@ -102,7 +102,7 @@ export class RetainedFiles {
     events: number,
     fileBytes: number,
     counting: Ending | '' | null = null,
-  ): Promise<boolean> {
+  ): Promise<'retained' | 'deleted' | 'gone'> {
     const { ageMs, bytesMax } = this.#retention;
     let isKept = false;
     if (events > 0 && (ageMs !== null || bytesMax !== null)) {
@@ -118,9 +118,11 @@ export class RetainedFiles {
         if (!isGone) this.#counts.notKept(name, asError(error));
       }
     }
-    if (isKept && counting === null) return true;
+    if (isKept && counting === null) return 'retained';
     const path = join(this.#options.logDir, name);
-    return (await unlinkBatch(this.#fs, path, counting !== null)) || isKept;
+    const wasThere = await unlinkBatch(this.#fs, path, counting !== null);
+    if (isKept) return 'retained';
+    return wasThere ? 'deleted' : 'gone';
   }
 
   /** Runs work on the disk, and again each time after retained files have made room. @throws the work's error */

@@ -167,7 +167,7 @@ function attention(snapshot: Snapshot, origin: string): Verdict | null {
   if (sink.paused !== null) {
     const waits = `Events are taken: ${waiting(events)} safely on disk, ${plain(bytes(disk.bytes))} of ${plain(bytes(disk.bytesMax))}.`;
     const words = `${pauseWords(sink.paused)} ${waits}${roomWords(disk.roomSeconds)}`;
-    return say('Delivery is paused', words, 'sink', resumeCommand(snapshot.tools.control, origin));
+    return say('Delivery is paused', words, 'sink', resumeCommand(snapshot, origin));
   }
   if (sink.failuresInARow > 0) {
     return say(
