@@ -48,6 +48,7 @@ export const COMPRESSION_MUTANTS: readonly Mutant[] = [
     ],
     violates: LOST,
     worlds: ['compression'],
+    from: 6,
   },
   {
     name: 'compresses a file as far as it is sound',
@@ -97,6 +98,13 @@ export const COMPRESSION_MUTANTS: readonly Mutant[] = [
       },
     ],
     violates: /was damaged, and its line is lost/,
+    worlds: ['compression'],
+  },
+  {
+    name: 'passes a batch on while its file changes its form',
+    breaks: 'N9',
+    edits: [{ file: 'lib/logs/file/backlog.ts', find: 'this.#held = name;', replace: '' }],
+    violates: /waits, and takes -?\d+ bytes of the disk/,
     worlds: ['compression'],
   },
   {
