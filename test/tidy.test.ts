@@ -213,11 +213,11 @@ void t.test('only the rooms that own files use node:fs', (t) => {
 });
 
 void t.test('spans and their packages are loaded only where they are wanted', (t) => {
-  const loadable = ['lib/traces/otlp-tracer.ts', 'lib/traces/bounded-spans.ts'];
+  const loadable = ['otlp-tracer', 'bounded-spans', 'partial-success'].map((name) => `lib/traces/${name}.ts`);
   for (const { path, text } of files) {
     const names = imports(text.replaceAll(/import type [^;]*;|typeof import\([^)]*\)/g, ''));
     const isFree = names.some(
-      (name) => name.startsWith('@opentelemetry/') || /otlp-tracer|bounded-spans/.test(name),
+      (name) => name.startsWith('@opentelemetry/') || /otlp-tracer|bounded-spans|partial-success/.test(name),
     );
     if (!isFree) continue;
     t.ok(loadable.includes(path) || path === 'lib/traces/open-tracer.ts', path);

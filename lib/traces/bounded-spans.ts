@@ -3,6 +3,7 @@ import type { ReadableSpan, SpanExporter, SpanProcessor } from '@opentelemetry/s
 import type { Logger } from '../base/reporter.js';
 import { count } from '../base/words.js';
 import type { SpanCounts } from '../seams/tracer.js';
+import { listenToPartialSuccess, takeRejection } from './partial-success.js';
 
 /** At most this many spans are in memory: a collector that is slow or gone costs some megabytes, and no more. */
 const SPANS_MAX = 2048;
@@ -36,6 +37,7 @@ export class BoundedSpans implements SpanProcessor, SpanExporter {
    * @param place of the collector, for the log
    */
   constructor(exporter: SpanExporter, exportMs: number, place: string, logger: Logger) {
+    listenToPartialSuccess();
     this.#exporter = exporter;
     this.#logger = logger;
     this.#place = place;
@@ -69,8 +71,12 @@ export class BoundedSpans implements SpanProcessor, SpanExporter {
     this.#exporter.export(spans, (result) => {
       this.#open -= spans.length;
       const { code }: { readonly code: number } = result;
-      if (code === SUCCESS) this.sent += spans.length;
-      else this.#lose(spans.length, result.error?.message ?? 'it did not take them');
+      const rejection = takeRejection();
+      if (code === SUCCESS) {
+        const rejected = Math.min(spans.length, rejection?.spans ?? 0);
+        this.sent += spans.length - rejected;
+        if (rejection !== null) this.#lose(rejected, rejection.reason);
+      } else this.#lose(spans.length, result.error?.message ?? 'it did not take them');
       done(result);
     });
   }

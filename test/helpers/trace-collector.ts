@@ -51,6 +51,8 @@ export interface SeenSpan {
 /** A collector that takes OTLP over HTTP, as JSON, written from its specification. */
 export class TraceCollector {
   mode: 'take' | 'hang' | 'refuse' = 'take';
+  /** What it says of the spans that it takes. */
+  partialSuccess: object | null = null;
   readonly spans: SeenSpan[] = [];
   readonly headers: IncomingHttpHeaders[] = [];
   resource: Readonly<Record<string, string | number | undefined>> = {};
@@ -69,7 +71,9 @@ export class TraceCollector {
           return;
         }
         collector.#take(JSON.parse(Buffer.concat(pieces).toString()) as Export);
-        res.writeHead(200, { 'Content-Type': 'application/json' }).end('{}');
+        const { partialSuccess } = collector;
+        const answer = partialSuccess === null ? {} : { partialSuccess };
+        res.writeHead(200, { 'Content-Type': 'application/json' }).end(JSON.stringify(answer));
       });
     });
     await new Promise<void>((listening) => {

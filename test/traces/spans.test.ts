@@ -183,6 +183,31 @@ void t.test('what a collector does not take is counted, and said', async (t) => 
   );
 });
 
+void t.test('spans that a collector rejects with its 200 are lost, not sent', async (t) => {
+  const { collector, tracer, said } = await traced(t);
+  const about = { source: 'events', path: '/events', isTls: false, context: null };
+  const send = async (spans: number, partialSuccess: object): Promise<void> => {
+    collector.partialSuccess = partialSuccess;
+    const before = tracer.counts.sent + tracer.counts.lost;
+    for (let n = 0; n < spans; n++) tracer.accept(about)?.end(202);
+    const counted = (): number => tracer.counts.sent + tracer.counts.lost - before;
+    await until(() => counted() === spans, `${spans} are counted, not ${counted()}`);
+  };
+  await send(2, { rejectedSpans: 0, errorMessage: 'a warning' });
+  t.same(tracer.counts, { sent: 2, lost: 0 });
+  await send(5, { rejectedSpans: '3', errorMessage: 'the trace is too old' });
+  t.same(tracer.counts, { sent: 4, lost: 3 });
+  await send(2, { rejectedSpans: 99 });
+  t.same(tracer.counts, { sent: 4, lost: 5 }, 'never more than it got');
+  await send(1, {});
+  t.same(tracer.counts, { sent: 5, lost: 5 });
+  t.match(
+    said.filter((text) => text.includes('lost')),
+    [/^3 spans lost: the collector http:\S+: it has rejected some: the trace is too old$/],
+    'at most once a minute',
+  );
+});
+
 void t.test(
   'without --trace-url nothing is loaded, and without its packages the start says so',
   async (t) => {
