@@ -243,7 +243,8 @@ export class IdTable {
 
   /** Makes the index larger, but no larger than the most entries need. In large steps: each entry is a wait for memory. */
   #growIndex(): void {
-    const most = Math.ceil((this.#max + CHUNK_ENTRIES) / LOAD_MAX);
+    // with room for those on their way
+    const most = Math.ceil((1.125 * this.#max + CHUNK_ENTRIES) / LOAD_MAX);
     const near = (most <= SMALL_BUCKETS ? 32 : 2 * GROWTH) * this.#buckets;
     this.#buckets = this.#buckets < most && near > most ? most : GROWTH * this.#buckets;
     this.#index = new Int32Array(this.#buckets * BUCKET_WORDS);
