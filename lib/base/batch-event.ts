@@ -76,7 +76,7 @@ export function lineOf(event: BatchEvent): BatchLine {
       return { kind: 'Dead lettered', code: 'DEAD_LETTERS', text };
     }
     case 'apart': {
-      const text = `${batch}: the sink fails at it and takes others (${event.error.message}); it waits on disk and is retried`;
+      const text = `${batch}: the sink fails at it and takes others (${event.error.message}); it waits in the log and is retried`;
       return { kind: 'Set apart', code: 'EVENT_ISOLATED', text };
     }
     case 'aside':

@@ -132,7 +132,8 @@ export async function serve(
       const endMs = performance.now() + deliverAllMs + settings.shutdownTimeoutMs - CLOSING_MS / 2;
       const counts = await endServing({ forebay, server, leftovers }, settings);
       await tracer?.close(Math.min(SPANS_MS, endMs - performance.now()));
-      tellStopped(counts, logger, isStream ? 'in the stream' : 'on disk');
+      const besides = adopted.length === 0 ? '' : ' or in adopted directories';
+      tellStopped(counts, logger, isStream ? `in the stream${besides}` : 'on disk');
       await supervisor?.tell({ kind: 'stopped', counts });
       if (supervisor !== null || deliverAllMs === 0) return 0;
       if (!isStream) return tellLeft([...(await allLogDirs(logDir)), ...adopted], counts, logger);

@@ -53,7 +53,7 @@ export class Stopping {
     if (this.signal.aborted) {
       // npm hands on a Ctrl-C that the terminal has sent already
       if (performance.now() - this.#firstMs < SAME_SIGNAL_MS) return;
-      logger.error({ signal }, `${signal} again: exiting at once; what was acknowledged is on disk`);
+      logger.error({ signal }, `${signal} again: exiting at once; what was acknowledged is in the log`);
       giveUp();
     }
     this.#firstMs = performance.now();

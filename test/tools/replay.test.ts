@@ -426,3 +426,18 @@ void t.test('after Ctrl-C what waits for the sink is left to the next start, and
   t.equal(readdirSync(dir).filter((name) => name.startsWith('batch_')).length, 1, 'they wait');
   t.notOk(existsSync(join(dir, 'replay.jsonl')));
 });
+
+void t.test('while delivery is paused nothing is put into the log for a sink', async (t) => {
+  const dir = retained(t, [texts('a', 'b')]);
+  const { forebay } = await startForebay(t, { logDir: dir });
+  await forebay.pause({ by: 'ann' });
+  await forebay.stop();
+  const flags = ['--from', '2025-01-01', '--yes', '--sink', 'file', '--sink-file', join(tempDir(t), 'sink')];
+  const ran = await tool(dir, ...flags);
+  t.match(ran.err, /Delivery is paused since \S+ by ann: start the server and resume delivery first/);
+  t.not(ran.code, 0);
+  t.same(
+    readdirSync(dir).filter((name) => name.startsWith('batch_')),
+    [],
+  );
+});

@@ -15,6 +15,8 @@ const BYTE_ORDER_MARK = [0xef, 0xbb, 0xbf];
 const EVENT_BYTES_MIN = '{"id":"1","type":"1","data":1}'.length;
 /** After this many lines that are not sound, or may be none, others have their turn: it takes some 10 ms to parse them. */
 const TURN_LINES = 500;
+/** Runs of damaged lines that are kept apart whatever is between them. */
+const RUNS_MAX = 1000;
 
 /** The content of a batch file. */
 export interface BatchLines {
@@ -94,6 +96,10 @@ function* reading(
   const starts: BatchStart[] = [];
   const contexts = new ContextReader(traceBefore);
   const addStart = (isMarked: boolean): void => {
+    const [last, before] = [starts.at(-1), starts.at(-2)];
+    // of damaged lines side by side only the first and the last can be beside events
+    const isBetween = [last, before].every((each) => each?.events === events && !each.isMarked);
+    if (isBetween && !isMarked) starts.pop();
     starts.push({ line: events + damaged.lines, events, at: lineStart, textAt: written, isMarked });
   };
   const add = (text: Buffer<ArrayBuffer>): void => {
@@ -114,8 +120,8 @@ function* reading(
     const from = lineStart === start ? 0 : lineStart;
     // lines that are lost with compressed bytes are not set aside with others
     const kind = file[from] === 0;
-    garbage.add(from, end, kind);
-    if (hasMarks || !isBlank(line)) damaged.add(from, end, kind);
+    garbage.add({ from, to: end, kind, events });
+    if (hasMarks || !isBlank(line)) damaged.add({ from, to: end, kind, events });
   };
   for (let end = file.indexOf(LINE_FEED, start); end !== -1; end = file.indexOf(LINE_FEED, lineStart)) {
     const line = file.subarray(lineStart, end);
@@ -157,16 +163,29 @@ function* reading(
   };
 }
 
-/** Lines of a file: those that are side by side, and of a kind, are one. Millions of objects would have no room in memory. */
+interface Run {
+  readonly from: number;
+  to: number;
+  readonly kind: boolean;
+  /** How many events are before it. */
+  readonly events: number;
+}
+
+/**
+ * Lines of a file: those that are side by side, and of a kind, are one. If there are many, whatever is between two events is.
+ * Millions of objects would have no room in memory.
+ */
 class Runs {
   lines = 0;
-  readonly #runs: { readonly from: number; to: number; readonly kind: boolean }[] = [];
+  readonly #runs: Run[] = [];
 
-  add(from: number, to: number, kind: boolean): void {
+  add(run: Run): void {
     this.lines++;
     const last = this.#runs.at(-1);
-    if (last?.to === from && last.kind === kind) last.to = to;
-    else this.#runs.push({ from, to, kind });
+    const isNext = last?.to === run.from && last.kind === run.kind;
+    const isOne = isNext || this.#runs.length >= RUNS_MAX;
+    if (last?.events === run.events && isOne) last.to = run.to;
+    else this.#runs.push(run);
   }
 
   of(file: Buffer): Buffer[] {

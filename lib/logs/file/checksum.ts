@@ -188,19 +188,33 @@ function isSound(bytes: Buffer, start: number, end: number): boolean {
   return foreign === 0 && crc32(bytes.subarray(start, textEnd)) === sum >>> 0;
 }
 
-/** Whether it starts with a sound line that has lost its line feed to a flipped bit, and more follows. */
+/** The check that a mark holds. @param at where it starts: there are only spaces and tabs */
+function sumAt(bytes: Uint8Array, at: number): number {
+  let sum = 0;
+  for (let bit = 0; bit < MARK_BYTES; bit++) sum = (sum << 1) | ((bytes[at + bit] ?? 0) & 1);
+  return sum >>> 0;
+}
+
+/**
+ * Whether it starts with a sound line that has lost its line feed to a flipped bit, and more follows. There may be such a line
+ * feed at each 33rd byte, so the text before it is not summed anew for each.
+ */
 export function beginsMarked(bytes: Buffer<ArrayBuffer>): boolean {
   let whiteSpace = 0;
+  let sum = 0;
+  let summed = 0;
   for (let end = 0; end < bytes.length; end++) {
     const byte = bytes[end];
     if (byte === SPACE || byte === TAB) whiteSpace++;
-    else if (
-      whiteSpace >= MARK_BYTES &&
-      FLIPPED_LINE_FEEDS.has(byte ?? 0) &&
-      checkedText(bytes.subarray(0, end)) !== null
-    )
-      return true;
-    else whiteSpace = 0;
+    else {
+      const textEnd = end - MARK_BYTES;
+      if (whiteSpace >= MARK_BYTES && textEnd > 0 && FLIPPED_LINE_FEEDS.has(byte ?? 0)) {
+        sum = crc32(bytes.subarray(summed, textEnd), sum);
+        summed = textEnd;
+        if (sum === sumAt(bytes, textEnd)) return true;
+      }
+      whiteSpace = 0;
+    }
   }
   return false;
 }

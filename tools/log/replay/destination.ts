@@ -5,6 +5,8 @@ import type { Outcome, WithEvent } from '../front-door.js';
 export interface Destination {
   /** In words: `http://…`, `the sink postgres`. */
   readonly name: string;
+  /** Where they are before `finish`, in words. */
+  readonly sent: string;
   /** Resolves when all are stored, or refused. @throws Error if it is not about these events; `AbortError` */
   send<T extends WithEvent>(body: readonly T[], outcome: Outcome<T>): Promise<void>;
   /** Resolves when all that was sent has gone where it is to go. @returns what has not, in words */
@@ -33,6 +35,7 @@ export function runningServer({ url, key, idWindow, tell, signal }: ServerOption
   const door = new FrontDoor({ url, headers, triesMax: Infinity, waits, signal });
   return {
     name: url.origin + url.pathname,
+    sent: `sent again to ${url.origin}${url.pathname}`,
     send: async (body, outcome) => door.send(body, outcome),
     finish: async () => Promise.resolve([]),
     close: async () => Promise.resolve(),

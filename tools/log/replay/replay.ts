@@ -140,7 +140,7 @@ export class Replay {
         this.#failures.push(...(await destination.finish()));
       } catch (error) {
         const { name, message } = asError(error);
-        const of = `${sent} of ${count(sums.events, 'event')} sent again to ${destination.name}`;
+        const of = `${sent} of ${count(sums.events, 'event')} ${destination.sent}`;
         this.#failures.push(name === 'AbortError' ? `interrupted: ${of}; ${GOES_ON}` : message);
       }
       return { counts: { events: sent }, failures: this.#failures.slice(before) };

@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { asError, ForebayError } from '../../../lib/base/errors.js';
 import { count } from '../../../lib/base/words.js';
 import { createForebay } from '../../../lib/forebay.js';
+import { pauseWords } from '../../../lib/seams/pause.js';
 import { checkSinkSettings, kindNamed } from '../../../lib/seams/sink-kind.js';
 import { SINK_KINDS } from '../../../lib/sinks/registry.js';
 import type { SinkSettings } from '../../../lib/sinks/registry.js';
@@ -27,7 +28,8 @@ export interface StoppedServerOptions {
  * a closed door. So it has the lock of the directory, what the server has left is delivered as well, and what this leaves is
  * delivered by the next start.
  *
- * @throws ForebayError `SETTING_INVALID`, `SINK_UNUSABLE`, `LOG_DIR_LOCKED`, `LOG_DIR_UNUSABLE`, `SINK_DISCARDS`
+ * @throws ForebayError `SETTING_INVALID`, `SINK_UNUSABLE`, `LOG_DIR_LOCKED`, `LOG_DIR_UNUSABLE`, `SINK_DISCARDS`,
+ *   `DELIVERY_PAUSED`
  */
 export async function stoppedServer({
   logDir,
@@ -43,6 +45,11 @@ export async function stoppedServer({
   const forebay = createForebay({ logDir, sink, logger });
   try {
     await forebay.start();
+    const { paused } = forebay;
+    if (paused !== null) {
+      const message = `Delivery is paused ${pauseWords(paused)}: start the server and resume delivery first`;
+      throw new ForebayError('DELIVERY_PAUSED', { message });
+    }
   } catch (error) {
     await forebay.stop(0);
     if (!(error instanceof ForebayError) || error.code !== 'LOG_DIR_LOCKED') throw error;
@@ -52,6 +59,7 @@ export async function stoppedServer({
   const before = forebay.counts();
   return {
     name: `the sink ${settings.sink}`,
+    sent: `in the log again, for the sink ${settings.sink}`,
     async send<T extends WithEvent>(body: readonly T[], outcome: Outcome<T>): Promise<void> {
       for (let waiting = body; waiting.length > 0;) {
         let waitMs = 0;
@@ -88,10 +96,13 @@ export async function stoppedServer({
             : count(unreadBatches, 'batch waits', 'batches wait');
         return `${waits} for the sink`;
       };
-      while (waiting() !== null && !signal.aborted) {
+      for (let isDelivering = true; isDelivering && waiting() !== null && !signal.aborted;) {
+        const startMs = performance.now();
         await Promise.race([forebay.deliverAll(SAY_MS), interruption]);
+        // it returns before if nothing is delivered any longer
+        isDelivering = performance.now() - startMs >= SAY_MS;
         const words = waiting();
-        if (words !== null && !signal.aborted) await tell(words);
+        if (isDelivering && words !== null) await tell(words);
       }
       const left = waiting();
       const { deadLettered } = forebay.counts();
