@@ -82,10 +82,11 @@ function holderOf(req: IncomingMessage, keys: Keys | null, isForOperators: boole
  * Whether a program on this machine seems to have sent it. Whoever comes through a proxy here may be a stranger: most proxies
  * say so, hand on the `Host` of their client, or speak HTTP/1.0. One that does none of that cannot be seen.
  */
-function isFromHere({ headers, httpVersion, socket }: IncomingMessage): boolean {
+function isFromHere(req: IncomingMessage): boolean {
+  const { headers, httpVersion, socket } = req;
   return (
     LOOPBACK.test(socket.remoteAddress ?? '') &&
-    THIS_MACHINE.serves(headers.host ?? '') === true &&
+    THIS_MACHINE.refusal(req) === null &&
     httpVersion !== '1.0' &&
     !Object.keys(headers).some((name) => OF_PROXIES.test(name))
   );

@@ -34,16 +34,20 @@ export class HostRules {
     return LOOPBACK.test(name) || this.#served.has(name);
   }
 
-  /** Why a request is refused for its host (RFC 9112, 3.2); `null`: it is not. */
-  refusal({ rawHeaders, httpVersionMinor }: IncomingMessage): ForebayError | null {
+  /** Why a request is refused for its host (RFC 9112, 3.2); `null`: it is not. A host in its target counts instead. */
+  refusal({ url = '', rawHeaders, httpVersionMinor }: IncomingMessage): ForebayError | null {
     const hosts = rawHeaders.filter(
       (_, index) => rawHeaders[index - 1]?.toLowerCase() === 'host' && index % 2 === 1,
     );
-    const [host] = hosts;
+    const [header] = hosts;
+    const host = /^https?:\/\/([^/?]*)/i.exec(url)?.[1] ?? header;
     if (host === undefined) return httpVersionMinor === 0 ? null : badRequest('The Host header is missing');
     if (hosts.length > 1) return badRequest('There is more than one Host header');
     const isServed = this.serves(host);
-    if (isServed === null) return badRequest('The Host header is malformed');
+    if (isServed === null)
+      return badRequest(
+        header === host ? 'The Host header is malformed' : 'The host in the target is malformed',
+      );
     if (isServed) return null;
     const message = `This server does not answer for the host ${JSON.stringify(host)}: --allowed-hosts names those it does`;
     return new ForebayError('HOST_NOT_SERVED', { message });

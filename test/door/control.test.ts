@@ -118,9 +118,9 @@ void t.test('without keys nobody does at the door of events, nor through a proxy
 
 void t.test('a proxy that says nothing is known by the Host it hands on, or by HTTP/1.0', async (t) => {
   const { forebay, operatorsPort } = await opened(t, null, ['events.example']);
-  const answerTo = async (version: string, host: string): Promise<string> => {
+  const answerTo = async (version: string, host: string, authority = ''): Promise<string> => {
     const client = await RawClient.connect(operatorsPort);
-    const head = `POST /control/pause HTTP/${version}\r\nHost: ${host}\r\nContent-Type: application/json`;
+    const head = `POST ${authority}/control/pause HTTP/${version}\r\nHost: ${host}\r\nContent-Type: application/json`;
     await client.send(`${head}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n`);
     const { status, body } = await client.answer();
     return `${status} ${body}`;
@@ -131,6 +131,7 @@ void t.test('a proxy that says nothing is known by the Host it hands on, or by H
     ['1.0', `127.0.0.1:${operatorsPort}`],
   ] as const)
     t.match(await answerTo(version, host), /^403 .*CONTROL_CLOSED/, `HTTP/${version} for ${host}`);
+  t.match(await answerTo('1.1', 'localhost', 'http://events.example'), /^403 .*CONTROL_CLOSED/);
   t.equal(forebay.paused, null);
   for (const host of ['localhost', `127.0.0.1:${operatorsPort}`, '[::1]:8082'])
     t.match(await answerTo('1.1', host), /^200 /, host);

@@ -397,6 +397,21 @@ void tap.test('a head that is not HTTP/1.1 as it should be is refused', async (t
   await hasTaken(t, door, ['x', 'x']);
 });
 
+void tap.test('the host in the target counts, not the header', async (t) => {
+  const door = await open(t);
+  for (const [target, host, status] of [
+    ['http://localhost/health', 'localhost', 200],
+    ['http://localhost/health', 'evil.example', 200],
+    ['http://evil.example/health', 'localhost', 421],
+    ['HTTPS://evil.example?x', 'localhost', 421],
+    ['http:///health', 'localhost', 400],
+    ['http://me@localhost/health', 'localhost', 400],
+  ] as const) {
+    const answer = await ask(await door.connect(), `GET ${target} HTTP/1.1\r\nHost: ${host}\r\n\r\n`);
+    t.equal(answer.status, status, `${target} for ${host}`);
+  }
+});
+
 void tap.test('hosts that are named are served', async (t) => {
   const door = await open(t, { allowedHosts: ['events.example', '[fd00::1]'] });
   for (const [host, status] of [

@@ -197,7 +197,7 @@ function sumAt(bytes: Uint8Array, at: number): number {
 
 /**
  * Whether it starts with a sound line that has lost its line feed to a flipped bit, and more follows. There may be such a line
- * feed at each 33rd byte, so the text before it is not summed anew for each.
+ * feed at each 33rd byte, so no byte is summed twice.
  */
 export function beginsMarked(bytes: Buffer<ArrayBuffer>): boolean {
   let whiteSpace = 0;

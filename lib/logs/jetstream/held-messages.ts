@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { asError, ForebayError } from '../../base/errors.js';
+import { ForebayError } from '../../base/errors.js';
 import type { LogConnection } from './servers.js';
 import type { StreamMessage } from './stream-message.js';
 
@@ -73,7 +73,7 @@ export class HeldMessages {
       );
     } catch (error) {
       this.isUnconfirmed = true;
-      const message = `The NATS servers do not say that it is off the stream: ${asError(error).message}`;
+      const message = 'The NATS servers do not say that it is off the stream';
       throw new ForebayError('LOG_SERVERS', { message, cause: error });
     }
     this.isUnconfirmed = false;
