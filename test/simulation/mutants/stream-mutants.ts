@@ -111,7 +111,7 @@ export const STREAM_MUTANTS: readonly Mutant[] = [
     edits: [
       {
         file: 'lib/logs/jetstream/stream-reader.ts',
-        find: 'await this.#setAside(seq, lines.damaged);',
+        find: 'await this.#setAside(seq, lines);',
         replace: 'this.#setAside(seq, lines.damaged).catch(() => undefined);',
       },
     ],
