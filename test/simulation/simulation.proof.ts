@@ -19,7 +19,7 @@ async function simulate(...flags: string[]): Promise<{ code: number | null; outp
   return { code, output };
 }
 
-void t.test(`no promise is broken at ${CUTS} power cuts`, { timeout: 180_000 }, async (t) => {
+void t.test(`no promise is broken at ${CUTS} power cuts`, { timeout: 600_000 }, async (t) => {
   const { code, output } = await simulate('--cuts', String(CUTS), '--from', String(SEED));
   t.comment(output);
   t.equal(code, 0, output.slice(-2000));

@@ -72,7 +72,7 @@ const limit = pLimit(availableParallelism());
 
 t.jobs = availableParallelism();
 // more than another file: each mutant alone is a run of the simulation
-t.setTimeout(600_000);
+t.setTimeout(900_000);
 
 for (const [cuts, flags] of [
   [CUTS / 4, []],
@@ -80,7 +80,7 @@ for (const [cuts, flags] of [
 ] as const)
   void t.test(
     `without a fault such a copy breaks no promise ${flags.join(' ')}`,
-    { timeout: 120_000 },
+    { timeout: 240_000 },
     async (t) => {
       const { code, output } = await limit(() => simulate([], cuts, 1, ...flags));
       t.equal(code, 0, output.slice(-REPORT_CHARS));
@@ -105,7 +105,7 @@ const runs = [
 for (const { name, breaks, edits, violates, from = 1, cuts, unit, flags } of runs) {
   void t.test(
     `(${breaks}) a copy that ${name} is found within ${cuts} ${unit}`,
-    { timeout: 120_000 },
+    { timeout: 240_000 },
     async (t) => {
       const { code, output } = await limit(() => simulate(edits, cuts, from, ...flags));
       t.equal(code, 1, output.slice(-REPORT_CHARS));
