@@ -3,6 +3,8 @@ import type { ClientLimits } from '../seams/client.js';
 
 /** A client that has been quiet may send this much of its rate at once, in milliseconds. */
 const BURST_MS = 1000;
+/** Sums of times are off by less. */
+const ROUNDING_MS = 0.001;
 /** What a dead letter takes besides its event: the reason, the key and the like, about, in bytes. */
 export const LETTER_BYTES = 400;
 /** Only after this many refused events are those that wait taken for refused, too. */
@@ -147,5 +149,6 @@ function costMs(units: number, perSecond: number | null): number {
 
 /** @param fullInMs when a whole burst may come, from now on */
 function waitMs(fullInMs: number, cost: number): number {
-  return Math.max(0, fullInMs + Math.min(cost, BURST_MS) - BURST_MS);
+  const ms = fullInMs + Math.min(cost, BURST_MS) - BURST_MS;
+  return ms < ROUNDING_MS ? 0 : ms;
 }

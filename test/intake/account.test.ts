@@ -43,6 +43,22 @@ void t.test(
   },
 );
 
+void t.test('at whatever fraction of a millisecond the clock is, a burst is whole', (t) => {
+  const limits = { eventsPerSecond: 10, bytesPerSecond: null };
+  const refused = Array.from({ length: 1000 }, (_each, n) => {
+    nowMs = 5000 + n * 17.123;
+    const account = new Account();
+    let waits = 0;
+    for (let event = 0; event < 10; event++) {
+      waits += account.rateWaitMs(limits, 1, 1000);
+      account.queue(1, 1000, limits);
+    }
+    return waits;
+  }).filter((waits) => waits > 0);
+  t.same(refused, []);
+  t.end();
+});
+
 void t.test('the slower of two rates decides', (t) => {
   const account = new Account();
   const limits = { eventsPerSecond: 10, bytesPerSecond: 1000 };
