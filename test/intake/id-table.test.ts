@@ -88,6 +88,10 @@ void t.test('its memory is used again, and a million ids take less than 64 MB', 
   t.equal(table.find(many(2_999_999), 0, 10) === NONE, false);
   const megabytes = (process.memoryUsage().arrayBuffers - before) / 1e6;
   t.ok(megabytes < 64 && table.size === 1_000_001, `${megabytes.toFixed(1)} MB`);
+  const full = process.memoryUsage().arrayBuffers;
+  for (let id = 0; id < 100_000; id++) table.add(many(3_000_000 + id), 0, 1, 10);
+  const more = (process.memoryUsage().arrayBuffers - full) / 1e6;
+  t.ok(more < 3, `those on their way take ${more.toFixed(1)} MB more: their entries, and no larger index`);
   t.end();
 });
 

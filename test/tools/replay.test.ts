@@ -133,6 +133,9 @@ void t.test('ls says what a replay can send', async (t) => {
   });
   for (const path of files) rmSync(path);
   t.notMatch((await runHere(LOG_TOOL, ['ls', '--log-dir', dir])).out, /retained/);
+  rmSync(join(dir, 'retained'), { recursive: true });
+  writeFileSync(join(dir, 'retained'), '');
+  t.match(await runHere(LOG_TOOL, ['ls', '--log-dir', dir]), { code: 0, err: '' });
 });
 
 void t.test('types and sources select events; of what nobody knows it is said', async (t) => {

@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import { systemCode } from '../../lib/base/errors.js';
 import { count } from '../../lib/base/words.js';
 import { timeOf } from '../../lib/logs/file/batch-name.js';
 import { statsOf } from '../../lib/logs/file/file-system.js';
@@ -32,6 +33,8 @@ export async function sumOfRetained(fs: FileSystem, logDir: string): Promise<Ret
     return files === 0 ? null : { files, bytes, first: timeText(firstMs), last: timeText(lastMs) };
   });
   return look.catch((error: unknown) => {
+    // it is no folder, so nothing is retained: a server that wants to says so
+    if (systemCode(error) === 'ENOTDIR') return null;
     throw unusable(join(logDir, RETAINED), error);
   });
 }
