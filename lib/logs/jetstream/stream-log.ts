@@ -183,7 +183,7 @@ export class StreamLog extends StreamCounts implements EventLog {
     return this.#appender.append(group, ended);
   }
 
-  /** @throws ForebayError `LOG_FAILED` if no leader answers, or too few replicas do */
+  /** @throws Error if no leader answers; ForebayError `LOG_FAILED` if too few replicas are there */
   async probe(): Promise<void> {
     const { servers, replicas } = (await this.#watch.look()).state;
     const current = servers.filter(({ isCurrent }) => isCurrent).length;
