@@ -1,17 +1,16 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import minimist from 'minimist';
+import { runFlags } from '../helpers/run-flags.js';
 import { randomSeed } from '../simulation/random.js';
 import { chaosRounds } from './chaos-rounds.js';
 
-const flags = minimist(process.argv.slice(2), { string: ['rounds', 'seed'], default: { rounds: '20' } });
+const USAGE = 'npm run chaos -- --rounds N [--seed N]   (N: a whole number of at least 1)';
+
+const { flags, refuse } = runFlags(USAGE, { string: ['rounds', 'seed'], default: { rounds: '20' } });
 const rounds = Number(flags['rounds']);
 const seed = Number(flags['seed'] ?? randomSeed());
-if (!Number.isInteger(rounds) || rounds < 1 || !Number.isInteger(seed)) {
-  console.error('npm run chaos -- --rounds N [--seed N]   (N: a whole number of at least 1)');
-  process.exit(2);
-}
+if (!Number.isInteger(rounds) || rounds < 1 || !Number.isInteger(seed)) refuse();
 const dir = mkdtempSync(join(tmpdir(), 'forebay-chaos-'));
 console.log(
   `A server, and a sink that does everything wrong: both killed ${rounds} times (seed ${seed}). Files: ${dir}`,

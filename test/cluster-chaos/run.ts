@@ -1,14 +1,21 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import minimist from 'minimist';
 import { NatsCluster } from '../helpers/nats-cluster.js';
+import { runFlags } from '../helpers/run-flags.js';
 import { randomSeed } from '../simulation/random.js';
 import { clusterChaos } from './cluster-chaos.js';
 import type { Round } from './cluster-chaos.js';
 import { FAULT_NAMES, isFaultName } from './faults.js';
 
-const flags = minimist(process.argv.slice(2), {
+const USAGE = `npm run cluster-chaos -- --rounds N [--seed N] [--order] [--ids] [--proxies] [--faults NAME,…]
+
+  --order    with --log-order, and what is delivered must be in order
+  --ids      with an id window: what clients send again must be stored once
+  --proxies  cut by proxies, not by network namespaces
+  --faults   of these: ${FAULT_NAMES.join(', ')}`;
+
+const { flags, refuse } = runFlags(USAGE, {
   string: ['rounds', 'seed', 'faults'],
   boolean: ['order', 'proxies', 'ids'],
   default: { rounds: '20' },
@@ -24,15 +31,8 @@ const [isOrdered, usesProxies, hasIds] = ['order', 'proxies', 'ids'].map((flag) 
   boolean,
   boolean,
 ];
-if (!Number.isInteger(rounds) || rounds < 1 || !Number.isInteger(seed) || faults.length !== given.length) {
-  console.error(`npm run cluster-chaos -- --rounds N [--seed N] [--order] [--ids] [--proxies] [--faults NAME,…]
-
-  --order    with --log-order, and what is delivered must be in order
-  --ids      with an id window: what clients send again must be stored once
-  --proxies  cut by proxies, not by network namespaces
-  --faults   of these: ${FAULT_NAMES.join(', ')}`);
-  process.exit(2);
-}
+if (!Number.isInteger(rounds) || rounds < 1 || !Number.isInteger(seed) || faults.length !== given.length)
+  refuse();
 const missing = NatsCluster.missing();
 if (missing !== false) {
   console.error(`${missing}; scripts/nats-server.sh DIR unpacks one where Debian is`);

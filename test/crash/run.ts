@@ -1,11 +1,14 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import minimist from 'minimist';
+import { runFlags } from '../helpers/run-flags.js';
 import { Random, randomSeed } from '../simulation/random.js';
 import { crashRounds } from './crash-rounds.js';
 
-const flags = minimist(process.argv.slice(2), {
+const USAGE =
+  'npm run crash -- --rounds N   (N: a whole number of at least 1) [--fsync always|MS|never] [--move | --workers N] [--seed N]';
+
+const { flags, refuse } = runFlags(USAGE, {
   string: ['rounds', 'fsync', 'seed', 'workers'],
   boolean: ['move'],
   default: { rounds: '10', fsync: 'always', workers: '1' },
@@ -15,12 +18,7 @@ const seed = Number(flags['seed'] ?? randomSeed());
 const workers = Number(flags['workers']);
 const isMoved = flags['move'] === true;
 const areCounts = [rounds, workers].every((each) => Number.isInteger(each) && each >= 1);
-if (!areCounts || (isMoved && workers > 1) || !Number.isInteger(seed)) {
-  console.error(
-    'npm run crash -- --rounds N   (N: a whole number of at least 1) [--fsync always|MS|never] [--move | --workers N] [--seed N]',
-  );
-  process.exit(2);
-}
+if (!areCounts || (isMoved && workers > 1) || !Number.isInteger(seed)) refuse();
 const dir = mkdtempSync(join(tmpdir(), 'forebay-crash-'));
 console.log(
   `A server under 64 connections, ${rounds} times kill -9 at a random moment (seed ${seed}). Files: ${dir}`,

@@ -1,9 +1,11 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { runFlags } from '../helpers/run-flags.js';
 import { crashDemo, floodDemo } from './demos.js';
 import { Program } from './program.js';
 
+runFlags('npm run demos', {});
 const show = (line: string): void => {
   console.log(line);
 };

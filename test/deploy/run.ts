@@ -1,7 +1,7 @@
 import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
-import minimist from 'minimist';
+import { runFlags } from '../helpers/run-flags.js';
 import { ImageBuild, run } from './image-build.js';
 import { proveImage } from './image-proof.js';
 
@@ -47,19 +47,16 @@ const MUTANTS: Readonly<Record<string, readonly [string | RegExp, string]>> = {
   'the lock file is left out': [' package-lock.json', ''],
 };
 
-const flags = minimist(process.argv.slice(2), { string: ['base', 'mutant'], boolean: ['mutants'] });
+const USAGE =
+  'npm run image -- [--base DIR] [--mutants | --mutant NAME]   (NAME: one of the table in run.ts)';
+
+const { flags, refuse } = runFlags(USAGE, { string: ['base', 'mutant'], boolean: ['mutants'] });
 const {
   base: givenBase,
   mutant,
   mutants: all,
 } = flags as { base?: string; mutant?: string; mutants?: boolean };
-const unknown = Object.keys(flags).filter((each) => !['_', 'base', 'mutant', 'mutants'].includes(each));
-if (unknown.length > 0 || flags._.length > 0 || (mutant !== undefined && !(mutant in MUTANTS))) {
-  console.error(
-    'npm run image -- [--base DIR] [--mutants | --mutant NAME]   (NAME: one of the table in run.ts)',
-  );
-  process.exit(2);
-}
+if (mutant !== undefined && !(mutant in MUTANTS)) refuse();
 if (process.getuid?.() !== 0) {
   console.error('npm run image needs root (namespaces, chroot), debootstrap and iproute2');
   process.exit(2);

@@ -1,4 +1,4 @@
-import minimist from 'minimist';
+import { runFlags } from '../helpers/run-flags.js';
 import type { Scope } from '../helpers/temp-dir.js';
 import { randomSeed } from '../simulation/random.js';
 import { Comparison } from './comparison.js';
@@ -15,7 +15,7 @@ const MUTATION = /^mutation (\d+)$/;
 const MINUTE_MS = 60_000;
 const BATCH = 20;
 
-const flags = minimist(process.argv.slice(2), {
+const { flags, refuse } = runFlags(USAGE, {
   string: ['seed', 'minutes', 'only'],
   default: { minutes: '1' },
 });
@@ -23,10 +23,7 @@ const seed = Number(flags['seed'] ?? process.env['FOREBAY_TEST_SEED'] ?? randomS
 const minutes = Number(flags['minutes']);
 const only = flags['only'] === undefined ? null : String(flags['only']);
 const chosen = only === null ? SAMPLES : named(only);
-if (!Number.isInteger(seed) || !(minutes >= 0) || chosen.length === 0) {
-  console.error(USAGE);
-  process.exit(2);
-}
+if (!Number.isInteger(seed) || !(minutes >= 0) || chosen.length === 0) refuse();
 
 const ends: (() => unknown)[] = [];
 const scope: Scope = { teardown: (end) => ends.unshift(end) };

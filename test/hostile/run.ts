@@ -3,10 +3,10 @@ import { once } from 'node:events';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { crc32 } from 'node:zlib';
-import minimist from 'minimist';
 import split from 'split2';
 import { ServerProcess } from '../helpers/server-process.js';
 import { Authority, noOpenssl, PairFiles } from '../helpers/certificates.js';
+import { runFlags } from '../helpers/run-flags.js';
 import { randomSeed } from '../simulation/random.js';
 import type { Kind } from './attack.js';
 import { KINDS } from './kinds.js';
@@ -17,16 +17,13 @@ import type { Round } from './round.js';
 /** How many faults of a kind are printed, unless it is asked for. */
 const FAULTS_SHOWN = 6;
 
-const flags = minimist(process.argv.slice(2), { string: ['seed', 'only'], boolean: ['list'] });
+const names = KINDS.map(({ name }) => name);
+const USAGE = `npm run hostile -- [--seed N] [--only NAME] [--list]   (NAME: one of ${names.join(', ')}; may be given more than once)`;
+
+const { flags, refuse } = runFlags(USAGE, { string: ['seed', 'only'], boolean: ['list'] });
 const seed = Number(flags['seed'] ?? process.env['FOREBAY_TEST_SEED'] ?? randomSeed());
 const only = [flags['only'] ?? []].flat().map(String);
-const names = KINDS.map(({ name }) => name);
-if (!Number.isInteger(seed) || only.some((each) => !names.includes(each))) {
-  console.error(
-    `npm run hostile -- [--seed N] [--only NAME] [--list]   (NAME: one of ${names.join(', ')}; may be given more than once)`,
-  );
-  process.exit(2);
-}
+if (!Number.isInteger(seed) || only.some((each) => !names.includes(each))) refuse();
 if (flags['list'] === true) {
   for (const { name, about } of KINDS) console.log(`${name.padEnd(20)} ${about}`);
   process.exit(0);

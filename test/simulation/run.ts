@@ -1,4 +1,4 @@
-import minimist from 'minimist';
+import { runFlags } from '../helpers/run-flags.js';
 import { randomSeed } from './random.js';
 import { enough, report } from './report.js';
 import { Tally } from './tally.js';
@@ -18,9 +18,9 @@ const USAGE = `npm run simulate -- [--cuts N] [--seed N] [--from N] [--no-flips]
 const SEEDS = 2 ** 31;
 const PROGRESS_MS = 5000;
 
-const flags = minimist(process.argv.slice(2), {
+const { flags, refuse } = runFlags(USAGE, {
   string: ['cuts', 'seed', 'from', 'steps', 'world'],
-  boolean: ['flips', 'help', 'only', 'stream'],
+  boolean: ['flips', 'only', 'stream'],
   default: { cuts: '2000', steps: '40', flips: true },
 });
 const options = {
@@ -41,14 +41,7 @@ const unknown = [flags['world'] ?? []].flat().length > options.oddities.length;
 const seedOnly = flags['seed'] === undefined ? null : Number(flags['seed']);
 const cuts = Number(flags['cuts']);
 const from = seedOnly ?? (flags['from'] === undefined ? randomSeed() : Number(flags['from']));
-if (
-  flags['help'] === true ||
-  unknown ||
-  ![cuts, from].every((each) => Number.isSafeInteger(each) && each >= 0)
-) {
-  console.error(USAGE);
-  process.exit(2);
-}
+if (unknown || ![cuts, from].every((each) => Number.isSafeInteger(each) && each >= 0)) refuse();
 
 installVirtualProcess();
 // only now: the code under test may keep references to the clock
