@@ -22,7 +22,7 @@ const RATE_LEAST = 0.95;
 const RATIO_LEAST = 6;
 const BLOCK_BYTES = 4096;
 /** A turn is over when no file was compressed for this long; at most this often it is looked. */
-const STILL_MS = 1000;
+const STILL_MS = 4000;
 const LOOKS_MAX = 60;
 
 /** The door while the sink is down, with compression and without, and what the backlog takes of the disk. */

@@ -75,6 +75,7 @@ export async function openPipelines(options: PipelinesOptions): Promise<Running>
   });
   log.compression?.begin({
     drainMs: () => delivery.drain.msFor(log.pendingBytes),
+    isRoomy: () => log.pendingBytes < settings.backlogBytesMax / 2,
     shrunk: (batch, fromBytes, toBytes) => {
       ledger.shrunk(batch, fromBytes, toBytes);
       admission.freed();

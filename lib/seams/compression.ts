@@ -2,6 +2,8 @@
 export interface CompressionUse {
   /** How long it takes until all that waits is delivered, in milliseconds: what goes soon is not compressed. */
   readonly drainMs: () => number;
+  /** Whether less than half of what may wait does: then there is time for it. */
+  readonly isRoomy: () => boolean;
   /** Called when a batch takes less of the log than before, in bytes. */
   readonly shrunk: (batch: string, fromBytes: number, toBytes: number) => void;
 }

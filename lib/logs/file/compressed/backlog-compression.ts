@@ -173,6 +173,7 @@ export class BacklogCompression implements Compression, CompressionSource {
       bytes: stats.size,
       mayBeWritten: files.isLeftover(name),
       isWanted: () => this.#isWanted(name),
+      isRoomy: () => this.#use?.isRoomy() === true,
       place: async (copy, made, ending) => files.change(async () => this.#place(name, copy, made, ending)),
       again,
     };

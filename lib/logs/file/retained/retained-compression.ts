@@ -80,6 +80,7 @@ export class RetainedCompression implements CompressionSource {
         bytes: stats.size,
         mayBeWritten: false,
         isWanted: () => true,
+        isRoomy: () => false,
         place: async (copy, made, ending) =>
           this.#options.changes.run(async () => this.#place(path, copy, made, ending)),
         again: () => undefined, // it is found when the folder is looked through

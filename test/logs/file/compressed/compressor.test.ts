@@ -26,6 +26,7 @@ void t.test(
         bytes: LINES.length,
         mayBeWritten: false,
         isWanted: () => true,
+        isRoomy: () => false,
         place: async () => {
           order.push(name);
           return false;
@@ -47,3 +48,43 @@ void t.test(
     t.same(order.slice(0, 3), ['waits-2', 'waits-1', 'kept-1']);
   },
 );
+
+void t.test('it rests for longer while there is time', async (t) => {
+  const path = join(tempDir(t), 'file');
+  writeFileSync(path, LINES);
+  let nowMs = 0;
+  t.capture(performance, 'now', () => nowMs);
+  const { setTimeout: later } = globalThis;
+  const rests: number[] = [];
+  t.capture(globalThis, 'setTimeout', (run: () => void, ms: number) => {
+    rests.push(ms);
+    return later(run, 0);
+  });
+  const roomy = [true, true, false, false];
+  let at = 0;
+  const source: CompressionSource = {
+    next: async () => {
+      const isRoomy = roomy[at++];
+      if (isRoomy === undefined) return null;
+      return {
+        path,
+        to: path,
+        bytes: LINES.length,
+        mayBeWritten: false,
+        isWanted: () => true,
+        isRoomy: () => isRoomy,
+        place: async () => {
+          nowMs += 10;
+          return Promise.resolve(false);
+        },
+        again: () => t.fail('it failed'),
+      };
+    },
+  };
+  const compressor = new Compressor({ fs: nodeFileSystem, reporter: new Reporter() });
+  compressor.add(source);
+  compressor.look();
+  while (at <= roomy.length) await new Promise(setImmediate);
+  await compressor.close();
+  t.same(rests, [0, 240, 240, 40, 40]);
+});
