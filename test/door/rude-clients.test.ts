@@ -514,7 +514,7 @@ void tap.test('a client that has closed its side is read to its end, however cro
 });
 
 void tap.test('what was told 408 is not taken, whatever follows', async (t) => {
-  const door = await open(t, { headersTimeoutMs: 1500, requestTimeoutMs: 2000 });
+  const door = await open(t, { headersTimeoutMs: 5000, requestTimeoutMs: 6000 });
   const late = whole(event('late'));
   const isLate = async (before: string, cut: number): Promise<void> => {
     const client = await door.connect({ allowHalfOpen: true });
@@ -531,7 +531,7 @@ void tap.test('what was told 408 is not taken, whatever follows', async (t) => {
 });
 
 void tap.test('nor is it when the 408 waits behind another answer', async (t) => {
-  const door = await open(t, { headersTimeoutMs: 500, requestTimeoutMs: 500 });
+  const door = await open(t, { headersTimeoutMs: 3000, requestTimeoutMs: 3000 });
   const held: ServerResponse[] = [];
   let isLate = false;
   const handle: Route['handle'] = ({ socket }, res) => {
