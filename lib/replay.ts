@@ -55,11 +55,9 @@ export class Replay {
         gate.off('turn', onTurn);
         resolve();
       };
+      const left = (): string => `${count(this.#left, 'batch', 'batches')} left`;
       const background = (why: string): void => {
-        reporter.warn(
-          'REPLAY_BEHIND',
-          `${why}: replay goes on in the background, ${count(this.#left, 'batch', 'batches')} left`,
-        );
+        reporter.warn('REPLAY_BEHIND', `${why}: replay goes on in the background, ${left()}`);
         openDoor();
       };
       const onFailure = (): void => {
@@ -69,7 +67,8 @@ export class Replay {
         background('Delivery is paused');
       };
       const onClose = (): void => {
-        background('The server stops');
+        reporter.info(`The server stops before the replay is complete, ${left()}`);
+        openDoor();
       };
       const onGone = ({ leftover, past }: PendingBatch): void => {
         // a batch that has left its place does not count a second time

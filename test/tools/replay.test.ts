@@ -213,7 +213,7 @@ void t.test('after Ctrl-C it says what is sent, and the same command goes on', a
     '',
   ]);
   const [, ended] = readFileSync(join(dir, 'operations.jsonl'), 'utf8').trim().split('\n');
-  t.match(JSON.parse(ended ?? ''), { state: 'ended', outcome: 'incomplete', events: 500 });
+  t.match(JSON.parse(ended ?? ''), { state: 'ended', outcome: 'interrupted', failures: 0, events: 500 });
   mayBeFull = false;
   const signal = AbortSignal.abort();
   t.match(
@@ -428,6 +428,32 @@ void t.test('after Ctrl-C what waits for the sink is left to the next start, and
   });
   t.equal(readdirSync(dir).filter((name) => name.startsWith('batch_')).length, 1, 'they wait');
   t.notOk(existsSync(join(dir, 'replay.jsonl')));
+  const [, ended] = readFileSync(join(dir, 'operations.jsonl'), 'utf8').trim().split('\n');
+  t.match(JSON.parse(ended ?? ''), { outcome: 'interrupted', failures: 0, events: 2 });
+});
+
+void t.test('Ctrl-C is heard while it waits for what the server has left', async (t) => {
+  const dir = retained(t, [texts('a', 'b')]);
+  writeFileSync(join(dir, leftName(1)), markedLine(eventText('left')));
+  const operations = join(dir, 'operations.jsonl');
+  const interrupt = new AbortController();
+  const sink = createServer((_req, res) => {
+    interrupt.abort();
+    const isEnded = (): boolean =>
+      existsSync(operations) && readFileSync(operations, 'utf8').includes('"ended"');
+    until(isEnded, 'its end is recorded').then(() => res.end(), t.fail);
+  }).listen(0, '127.0.0.1');
+  await once(sink, 'listening');
+  t.teardown(() => sink.close());
+  const url = `http://127.0.0.1:${(sink.address() as AddressInfo).port}/`;
+  const flags = ['--from', '2025-01-01', '--yes', '--sink', 'http', '--sink-url', url];
+  const ran = await runHere(LOG_TOOL, ['replay', '--log-dir', dir, ...flags], { signal: interrupt.signal });
+  t.match(ran, {
+    code: 130,
+    err: /^forebay-log: interrupted: 0 of 2 events in the log again, for the sink http; the same command goes on [^\n]*\n$/,
+  });
+  const [, ended] = readFileSync(operations, 'utf8').trim().split('\n');
+  t.match(JSON.parse(ended ?? ''), { outcome: 'interrupted', failures: 0, events: 0 });
 });
 
 void t.test('while delivery is paused nothing is put into the log for a sink', async (t) => {

@@ -40,6 +40,8 @@ export interface Done {
   readonly counts: Counts;
   /** Failures in words. Only their number is recorded, because they may quote an event. */
   readonly failures: readonly string[];
+  /** Set if the operator has stopped it, which is no failure: where it was, in words. */
+  readonly interruption?: string | null;
 }
 
 /**
@@ -75,7 +77,9 @@ export async function recorded<T extends Done>(
     throw error;
   }
   try {
-    await writeEnd(done.failures.length === 0 ? 'done' : 'incomplete', done);
+    const { failures, interruption = null } = done;
+    const whole = failures.length === 0 ? 'done' : 'incomplete';
+    await writeEnd(interruption === null ? whole : 'interrupted', done);
     return done;
   } catch (error) {
     return { ...done, failures: [...done.failures, `The end of it: ${notWritten(dir, error)}`] };

@@ -9,9 +9,16 @@ export interface Destination {
   readonly sent: string;
   /** Resolves when all are stored, or refused. @throws Error if it is not about these events; `AbortError` */
   send<T extends WithEvent>(body: readonly T[], outcome: Outcome<T>): Promise<void>;
-  /** Resolves when all that was sent has gone where it is to go. @returns what has not, in words */
-  finish(): Promise<readonly string[]>;
+  /** Resolves when all that was sent has gone where it is to go, or waiting for it has ended. */
+  finish(): Promise<Finished>;
   close(): Promise<void>;
+}
+
+/** What has not gone where it is to go, in words. */
+export interface Finished {
+  readonly refused: readonly string[];
+  /** What still waits; `null`: nothing. */
+  readonly left: string | null;
 }
 
 export interface ServerOptions {
@@ -37,7 +44,7 @@ export function runningServer({ url, key, idWindow, tell, signal }: ServerOption
     name: url.origin + url.pathname,
     sent: `sent again to ${url.origin}${url.pathname}`,
     send: async (body, outcome) => door.send(body, outcome),
-    finish: async () => Promise.resolve([]),
+    finish: async () => Promise.resolve({ refused: [], left: null }),
     close: async () => Promise.resolve(),
   };
 }

@@ -127,6 +127,7 @@ export class Replay {
     let isWhole = false;
     const done = await recorded(fs, logDir, operation, async (): Promise<Done> => {
       const before = this.#failures.length;
+      let interruption: string | null = null;
       try {
         const sending = new Sending(destination, progress, place, this.#failures);
         for await (const item of this.#items(plan, place)) {
@@ -137,13 +138,17 @@ export class Replay {
         sent = await sending.end();
         await progress.end();
         isWhole = true;
-        this.#failures.push(...(await destination.finish()));
+        const { refused, left } = await destination.finish();
+        this.#failures.push(...refused);
+        if (left !== null && signal.aborted) interruption = left;
+        else if (left !== null) this.#failures.push(left);
       } catch (error) {
         const { name, message } = asError(error);
         const of = `${sent} of ${count(sums.events, 'event')} ${destination.sent}`;
-        this.#failures.push(name === 'AbortError' ? `interrupted: ${of}; ${GOES_ON}` : message);
+        if (name === 'AbortError') interruption = `${of}; ${GOES_ON}`;
+        else this.#failures.push(message);
       }
-      return { counts: { events: sent }, failures: this.#failures.slice(before) };
+      return { counts: { events: sent }, failures: this.#failures.slice(before), interruption };
     });
     if (isWhole || !signal.aborted)
       await output.write(`${count(sent, 'event')} sent again to ${destination.name}\n`);
@@ -151,6 +156,7 @@ export class Replay {
       ...this.#failures,
       ...done.failures.filter((each) => !this.#failures.includes(each)),
     ]);
+    if (done.interruption) return this.#interrupted(done.interruption);
     if (signal.aborted && code !== EXIT.sound) return EXIT.interrupted;
     if (!isWhole) await tell(GOES_ON);
     return code;

@@ -8,7 +8,7 @@ import { checkSinkSettings, kindNamed } from '../../../lib/seams/sink-kind.js';
 import { SINK_KINDS } from '../../../lib/sinks/registry.js';
 import type { SinkSettings } from '../../../lib/sinks/registry.js';
 import type { Outcome, WithEvent } from '../front-door.js';
-import type { Destination } from './destination.js';
+import type { Destination, Finished } from './destination.js';
 
 /** How often to say what waits for the sink, in milliseconds. */
 const SAY_MS = 10_000;
@@ -43,8 +43,10 @@ export async function stoppedServer({
   const logger = { debug: quiet, info: quiet, warn: say, error: say };
   const sink = await kindNamed(SINK_KINDS, settings.sink).open(settings, { connections: 1, logger });
   const forebay = createForebay({ logDir, sink, logger });
+  const interruption = once(signal, 'abort');
   try {
-    await forebay.start();
+    // it may wait for what the server has left
+    if (!signal.aborted) await Promise.race([forebay.start(), interruption]);
     const { paused } = forebay;
     if (paused !== null) {
       const message = `Delivery is paused ${pauseWords(paused)}: start the server and resume delivery first`;
@@ -85,8 +87,7 @@ export async function stoppedServer({
         if (left.length > 0) await sleep(waitMs, undefined, { signal });
       }
     },
-    async finish(): Promise<readonly string[]> {
-      const interruption = once(signal, 'abort');
+    async finish(): Promise<Finished> {
       const waiting = (): string | null => {
         const { pending, unreadBatches } = forebay.counts();
         if (pending + unreadBatches === 0) return null;
@@ -107,10 +108,10 @@ export async function stoppedServer({
       const left = waiting();
       const { deadLettered } = forebay.counts();
       const refused = deadLettered - before.deadLettered;
-      return [
-        ...(refused === 0 ? [] : [`the sink refused ${count(refused, 'event')}: see its dead letters`]),
-        ...(left === null ? [] : [`interrupted: ${left}, and the next start of the server delivers them`]),
-      ];
+      return {
+        refused: refused === 0 ? [] : [`the sink refused ${count(refused, 'event')}: see its dead letters`],
+        left: left === null ? null : `${left}, and the next start of the server delivers them`,
+      };
     },
     close: async () => forebay.stop(),
   };
