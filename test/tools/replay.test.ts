@@ -434,7 +434,7 @@ void t.test('after Ctrl-C what waits for the sink is left to the next start, and
 
 void t.test('Ctrl-C is heard while it waits for what the server has left', async (t) => {
   const dir = retained(t, [texts('a', 'b')]);
-  writeFileSync(join(dir, leftName(1)), markedLine(eventText('left')));
+  for (const n of [1, 2]) writeFileSync(join(dir, leftName(n)), markedLine(eventText('left')));
   const operations = join(dir, 'operations.jsonl');
   const interrupt = new AbortController();
   const sink = createServer((_req, res) => {
