@@ -48,7 +48,7 @@ const FAILED = {
   read: 'Could not read batch',
   deliver: 'Delivery failed',
   keep: 'Could not keep dead letters',
-  delete: 'Could not delete batch file',
+  delete: 'Could not delete batch',
 } as const satisfies Record<Step, string>;
 
 /** The line for an operator. Lines of one kind and code are summed up together. */

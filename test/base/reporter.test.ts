@@ -24,3 +24,25 @@ void t.test('a file of several batches that is deleted is summed up as one file'
   ]);
   t.end();
 });
+
+void t.test(
+  'a batch that stays in the log is no file in the line about it: that is for the error to say',
+  (t) => {
+    const lines: string[] = [];
+    const write = (_fields: object, text: string): void => void lines.push(text);
+    const reporter = new Reporter({ debug: write, info: write, warn: write, error: write });
+    const error = new Error('The NATS servers do not say that it is off the stream');
+    const why = `attempt 1: ${error.message}`;
+    reporter.batch({
+      what: 'failed',
+      step: 'delete',
+      code: 'LOG_SERVERS',
+      batch: 'events_1-2',
+      events: 9,
+      error,
+      why,
+    });
+    t.same(lines, [`Could not delete batch: events_1-2, ${why}`]);
+    t.end();
+  },
+);

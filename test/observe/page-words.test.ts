@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import t from 'tap';
 import { calledAs } from '../../lib/base/called-as.js';
 import { SERVER_SETTINGS } from '../../lib/cli/server-settings.js';
+import { noBatches } from '../../lib/observe/page/browser/batch-words.js';
 import {
   batchName,
   bytes,
@@ -443,5 +444,21 @@ void t.test('a program is called as the one that runs was', (t) => {
     ['', 'npx forebay-log'],
   ] as const)
     t.equal(calledAs('log', script), called);
+  t.end();
+});
+
+void t.test('without a batch to name, the page tells whether something waits', (t) => {
+  t.match(noBatches(WELL), /a batch ends a second after its first event/);
+  t.match(noBatches({ ...WELL, disk: { ...WELL.disk, bytes: 100 } }), /what waits has not been to the sink/);
+  t.end();
+});
+
+void t.test('of a stream the quarantine has messages, and the tool is told to look there', (t) => {
+  const replicas = { stream: 'forebay-events', wanted: 1, current: 1, leader: 'n1', missing: [] };
+  const said = verdict({ ...WELL, disk: { ...WELL.disk, quarantineFiles: 2, replicas } });
+  t.match(said, {
+    detail: '2 messages in the quarantine of the stream.',
+    command: 'node bin/log.js verify --log jetstream',
+  });
   t.end();
 });

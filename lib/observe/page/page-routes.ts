@@ -22,6 +22,7 @@ const FILES = [
   'page.css',
   'icon.svg',
   'page.js',
+  'batch-words.js',
   'batches.js',
   'chart-points.js',
   'charts.js',

@@ -1,14 +1,13 @@
 import type { BatchState, Snapshot } from '../messages.js';
+import { noBatches } from './batch-words.js';
 import { byId, create, fill, setText, within } from './dom.js';
 import { batchName, count, plural } from './format.js';
 import type { Level } from './verdict.js';
 
 /** The newest batches with their state. */
-export function showBatches({ batches }: Snapshot): void {
-  setText(
-    byId('batches-none'),
-    batches.length === 0 ? 'None yet: a batch ends a second after its first event.' : '',
-  );
+export function showBatches(snapshot: Snapshot): void {
+  const { batches } = snapshot;
+  setText(byId('batches-none'), batches.length === 0 ? noBatches(snapshot) : '');
   byId('batches-section').classList.toggle('empty', batches.length === 0);
   fill(byId('batches'), batches, makeRow, (row, batch) => {
     row.dataset['level'] = levelOf(batch);

@@ -208,11 +208,13 @@ function attention(snapshot: Snapshot, origin: string): Verdict | null {
       tool(snapshot, 'deadLetters', 'ls'),
     );
   }
-  const { quarantineFiles } = disk;
+  const { quarantineFiles, replicas: stream } = disk;
   if (quarantineFiles !== null && quarantineFiles > 0) {
     return say(
       'Damaged data was set aside',
-      `${plural(quarantineFiles, 'file')} in the quarantine of ${logDir}.`,
+      stream === null
+        ? `${plural(quarantineFiles, 'file')} in the quarantine of ${logDir}.`
+        : `${plural(quarantineFiles, 'message')} in the quarantine of the stream.`,
       null,
       tool(snapshot, 'log', 'verify'),
     );
@@ -274,8 +276,9 @@ export function nameOf({ kind, target }: Snapshot['sink']): string {
 }
 
 /** A command of Forebay on this log directory. */
-function tool({ logDir, tools }: Snapshot, name: keyof Snapshot['tools'], command: string): string {
-  return `${tools[name]} ${command}${logDir === DEFAULT_LOG_DIR ? '' : ` --log-dir ${quoted(logDir)}`}`;
+function tool({ logDir, disk, tools }: Snapshot, name: keyof Snapshot['tools'], command: string): string {
+  const dir = logDir === DEFAULT_LOG_DIR ? '' : ` --log-dir ${quoted(logDir)}`;
+  return `${tools[name]} ${command}${disk.replicas === null ? dir : ' --log jetstream'}`;
 }
 
 function roomWords(seconds: number | null): string {
