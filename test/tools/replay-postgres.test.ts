@@ -46,19 +46,12 @@ void t.test(
       }
     };
     await send(0, EVENTS);
-    let total = 0;
-    await until(() => {
-      void rows().then((n) => (total = n));
-      return total === EVENTS;
-    }, 'all rows are there');
+    await until(async () => (await rows()) === EVENTS, 'all rows are there');
     t.equal(await rows('replayed'), 0);
 
     await client.query('DROP TABLE events');
     await send(EVENTS, EVENTS + 500); // the sink creates the table again
-    await until(() => {
-      void rows().then((n) => (total = n));
-      return total === 500;
-    }, 'it goes on with new rows');
+    await until(async () => (await rows()) === 500, 'it goes on with new rows');
     const replay = async (...args: string[]) =>
       runProcess(process.execPath, ['bin/log.js', 'replay', '--log-dir', logDir, '--from', '1h', ...args]);
     t.match(await replay('--dry-run'), { code: 0, out: /^5500 events in/ });
@@ -67,10 +60,7 @@ void t.test(
       err: /5500 events were not stored, as an id window knows/,
     });
     t.match(await replay('--yes', '--url', forebay.url, '--id-window', 'pass'), { code: 0, err: '' });
-    await until(() => {
-      void rows().then((n) => (total = n));
-      return total === EVENTS + 500;
-    }, 'all rows are there again');
+    await until(async () => (await rows()) === EVENTS + 500, 'all rows are there again');
     t.equal(await rows('replayed'), EVENTS, 'the table says which ones came by the replay');
     t.equal(await forebay.stop('SIGTERM'), 0);
 
