@@ -2,6 +2,8 @@ import type { Logger } from '../base/reporter.js';
 import { count } from '../base/words.js';
 import type { EventCounts } from '../event-counts.js';
 import { leftInLog } from '../open-log.js';
+import { pauseWords } from '../seams/pause.js';
+import type { Pause } from '../seams/pause.js';
 
 /** The exit code of a stop that was to leave nothing and has. */
 export const LEFT_EXIT = 3;
@@ -10,11 +12,13 @@ export const LEFT_EXIT = 3;
  * Says what is left on disk after a stop that was to deliver all.
  *
  * @param dirs the log directories, which nobody uses any longer; none: the log is in a stream
+ * @param paused why nothing went to the sink
  * @returns the exit code
  */
 export async function tellLeft(
   dirs: readonly string[],
   { pending, unreadBatches }: EventCounts,
+  paused: Pause | null,
   logger: Logger,
 ): Promise<number> {
   if (dirs.length === 0) {
@@ -38,9 +42,10 @@ export async function tellLeft(
   });
   const unread =
     unreadBatches === 0 ? '' : ` and ${count(unreadBatches, 'batch', 'batches')} of earlier runs`;
+  const why = paused === null ? '' : `; delivery is paused ${pauseWords(paused)}`;
   logger.warn(
     { code: 'EVENTS_LEFT', pending, unreadBatches, left: found },
-    `Not delivered: ${count(pending, 'event')}${unread}; left on disk: ${words.join('; ')}`,
+    `Not delivered: ${count(pending, 'event')}${unread}; left on disk: ${words.join('; ')}${why}`,
   );
   return LEFT_EXIT;
 }

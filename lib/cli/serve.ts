@@ -136,8 +136,9 @@ export async function serve(
       tellStopped(counts, logger, isStream ? `in the stream${besides}` : 'on disk');
       await supervisor?.tell({ kind: 'stopped', counts });
       if (supervisor !== null || deliverAllMs === 0) return 0;
-      if (!isStream) return tellLeft([...(await allLogDirs(logDir)), ...adopted], counts, logger);
-      return tellLeft(adopted, mergeCounts(leftovers.forebays.map((each) => each.counts())), logger);
+      const { paused } = forebay;
+      if (!isStream) return tellLeft([...(await allLogDirs(logDir)), ...adopted], counts, paused, logger);
+      return tellLeft(adopted, mergeCounts(leftovers.forebays.map((each) => each.counts())), paused, logger);
     },
   });
   const reload = reloader(forebay, server, keys, logger);

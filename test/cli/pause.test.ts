@@ -4,7 +4,8 @@ import { join } from 'node:path';
 import t from 'tap';
 import type { Test } from 'tap';
 import { request } from 'undici';
-import { CONTROL_TOOL, KEY_VARIABLE, URL_VARIABLE } from '../../tools/control/tool.js';
+import { KEY_VARIABLE, URL_VARIABLE } from '../../tools/control/server.js';
+import { CONTROL_TOOL } from '../../tools/control/tool.js';
 import { IdSink } from '../helpers/id-sink.js';
 import { madeKey } from '../helpers/keys-file.js';
 import { LogStreams } from '../helpers/log-streams.js';
@@ -107,7 +108,11 @@ void t.test('a pause under load holds over kill -9, and the end of it delivers a
   }
   t.match(
     (await second.run('pause')).out,
-    /^Delivery was paused before, and stays so since \S+Z by ann: the/,
+    /^Delivery was paused before, and stays so since \S+Z by ann: the[^\n]*\n$/,
+  );
+  t.match(
+    (await second.run('pause', '--for', '1h')).out,
+    /^Delivery was paused before, .*\nFor another end or reason, resume first\n$/,
   );
   t.match(
     (await second.run('resume', '--by', 'bob')).out,
@@ -138,7 +143,10 @@ void t.test(
     await first.run('pause');
     await first.post(names('a'));
     t.equal(await server.stop('SIGTERM'), 3);
-    t.match(server.lines.at(-1), /EVENTS_LEFT Not delivered: 30 events/);
+    t.match(
+      server.lines.at(-1),
+      /EVENTS_LEFT Not delivered: 30 events; left on disk: .*; delivery is paused since \S+Z by /,
+    );
     t.equal(sink.ids.size, 0);
   },
 );
@@ -253,12 +261,21 @@ void t.test('with keys the tool needs one for control, from a file or a variable
   writeFileSync(keyFile, `${ops.key}\n`);
   const flags = ['--log-dir', join(dir, 'log'), '--keys-file', file, ...sink.flags];
   const none = await Controlled.start(t, flags);
-  t.match(await none.run('pause'), { code: 1, out: '', err: /answers: A key is needed: / });
+  t.match(await none.run('pause'), {
+    code: 1,
+    out: '',
+    err: /answers: A key is needed: .* \(--key-file, or the variable CONTROL_KEY_OF_FOREBAY\)\n$/,
+  });
   t.match(await none.run('status'), { code: 0, out: /^Delivery is not paused\n0 events pending\n$/ });
   t.match(await none.run('pause', '--key-file', keyFile), { code: 0, out: / by ops \(\S+@\S+\)\n$/ });
   t.match(await none.run('pause', '--key-file', join(dir, 'nothing')), {
-    code: 2,
-    err: /--key-file: ENOENT/,
+    code: 78,
+    err: /--key-file \S+ cannot be read: ENOENT/,
+  });
+  writeFileSync(join(dir, 'two.key'), `${ops.key}\n${meter.key}\n`);
+  t.match(await none.run('pause', '--key-file', join(dir, 'two.key')), {
+    code: 78,
+    err: /--key-file \S+ must hold a key, and nothing else/,
   });
   const url = `http://127.0.0.1:${none.server.port}`;
   const environment = { [KEY_VARIABLE]: ops.key };

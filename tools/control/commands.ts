@@ -3,6 +3,7 @@ import { count } from '../../lib/base/words.js';
 import { EXIT } from '../log/exit-code.js';
 import type { ExitCode } from '../log/exit-code.js';
 import type { Surroundings } from '../log/program.js';
+import { KEY_VARIABLE } from './server.js';
 import type { Answered, ControlledServer } from './server.js';
 
 interface Look extends Pick<Surroundings, 'output' | 'tell'> {
@@ -11,13 +12,19 @@ interface Look extends Pick<Surroundings, 'output' | 'tell'> {
   readonly isJson: boolean;
 }
 
-const OTHER_ADDRESS = ": with --admin-port, it is at the operators' address";
+/** What the operator may have to give to the tool, by the answer of the server. */
+const HINTS: Readonly<Record<number, string>> = {
+  401: ` (--key-file, or the variable ${KEY_VARIABLE})`,
+  404: ": with --admin-port, it is at the operators' address",
+};
 
 type Facts = Readonly<Record<string, unknown>>;
 
 export async function pause(look: Look, request: object): Promise<ExitCode> {
+  const isMore = 'reason' in request || 'forSeconds' in request;
   return change(look, '/control/pause', request, ({ changed, delivery }) => [
     `${changed === true ? 'Delivery is paused' : 'Delivery was paused before, and stays so'} ${words(objectOf(delivery))}`,
+    ...(changed !== true && isMore ? ['For another end or reason, resume first'] : []),
   ]);
 }
 
@@ -33,7 +40,7 @@ export async function status(look: Look): Promise<ExitCode> {
   const { status: code, body } = await server.get('/health');
   const { delivery, events, sink } = body;
   if ((code !== 200 && code !== 503) || typeof delivery !== 'object') {
-    const hint = code === 404 ? OTHER_ADDRESS : '';
+    const hint = HINTS[code] ?? '';
     await tell(`${server.place} answers ${code} to /health, without a word about delivery${hint}`);
     return EXIT.damaged;
   }
@@ -67,7 +74,7 @@ async function change(
   if (code !== 200) {
     const { error } = body;
     const why = typeof error === 'string' ? `: ${printable(error)}` : ` ${code} to ${path}`;
-    const hint = code === 404 ? OTHER_ADDRESS : '';
+    const hint = HINTS[code] ?? '';
     await tell(`${server.place} answers${why}${hint}`);
     // it may be well the next time, and what it has done is not known
     return code >= 500 ? EXIT.unusable : EXIT.damaged;

@@ -3,6 +3,10 @@ import { request as requestHttps } from 'node:https';
 import { text as textOf } from 'node:stream/consumers';
 import { asError } from '../../lib/base/errors.js';
 
+/** Not called like settings of the server: it refuses those that it does not know. */
+export const URL_VARIABLE = 'CONTROL_URL_OF_FOREBAY';
+export const KEY_VARIABLE = 'CONTROL_KEY_OF_FOREBAY';
+
 /** How long an answer may take, in milliseconds: the disk that keeps a pause may be slow. */
 const ANSWER_MS = 15_000;
 
@@ -55,7 +59,10 @@ export class ControlledServer {
         request.end(body ?? undefined);
       });
     } catch (error) {
-      throw new Error(`${this.place} does not answer: ${asError(error).message}`, { cause: error });
+      const { name, message } = asError(error);
+      const why = name === 'AbortError' ? `nothing came within ${ANSWER_MS / 1000} s` : message.trim();
+      const hint = 'is it the address of the server (--url)?';
+      throw new Error(`${this.place} does not answer: ${why}; ${hint}`, { cause: error });
     }
   }
 }

@@ -2,15 +2,12 @@ import { hostname, userInfo } from 'node:os';
 import { asError } from '../../lib/base/errors.js';
 import { CheckError, httpUrl, onOff, optional, spanMs, text } from '../../lib/settings/checks.js';
 import { invalid } from '../../lib/settings/setting-error.js';
-import { call } from '../../lib/logs/file/file-system.js';
-import type { Surroundings, Tool } from '../log/program.js';
+import { readKey } from '../log/front-door.js';
+import type { Tool } from '../log/program.js';
 import { pause, resume, status } from './commands.js';
-import { ControlledServer } from './server.js';
+import { ControlledServer, KEY_VARIABLE, URL_VARIABLE } from './server.js';
 
 const URL_DEFAULT = 'http://127.0.0.1:8081';
-/** Not called like settings of the server: it refuses those that it does not know. */
-export const URL_VARIABLE = 'CONTROL_URL_OF_FOREBAY';
-export const KEY_VARIABLE = 'CONTROL_KEY_OF_FOREBAY';
 
 const SETTINGS = {
   url: {
@@ -86,7 +83,8 @@ cannot keep the pause: it may or may not be so then, and the command may be repe
   async run({ command, settings }, { environment, fs, output, tell }) {
     const { url, by, reason, for: forSeconds, json: isJson } = settings;
     const address = url ?? urlOf(environment[URL_VARIABLE] ?? URL_DEFAULT);
-    const server = new ControlledServer(address, await keyOf(settings.keyFile, environment, fs));
+    const key = (await readKey(fs, settings.keyFile)) ?? (environment[KEY_VARIABLE]?.trim() || null);
+    const server = new ControlledServer(address, key);
     const look = { server, output, tell, isJson };
     const who = by ?? caller();
     if (command === 'status') return status(look);
@@ -98,22 +96,6 @@ cannot keep the pause: it may or may not be so then, and the command may be repe
     });
   },
 };
-
-async function keyOf(
-  path: string | null,
-  environment: Surroundings['environment'],
-  fs: Surroundings['fs'],
-): Promise<string | null> {
-  if (path === null) return environment[KEY_VARIABLE]?.trim() || null;
-  try {
-    const content = await call<string>((done) => {
-      fs.readFile(path, 'utf8', done);
-    });
-    return content.trim();
-  } catch (error) {
-    throw new Error(`--key-file: ${asError(error).message}`, { cause: error });
-  }
-}
 
 function caller(): string {
   try {

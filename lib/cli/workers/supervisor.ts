@@ -219,7 +219,8 @@ class Supervisor {
     const sum = mergeCounts(counts);
     tellStopped(sum, this.#logger, `on disk${besides}`);
     if (deliverAllMs === 0) return 0;
-    return tellLeft([...(await allLogDirs(logDir)), ...adopted], sum, this.#logger);
+    const paused = this.#pause?.paused ?? null;
+    return tellLeft([...(await allLogDirs(logDir)), ...adopted], sum, paused, this.#logger);
   }
 
   #listening(isTls: boolean): void {
