@@ -159,7 +159,10 @@ void t.test('types and sources select events; of what nobody knows it is said', 
   const known = async (source: string): Promise<string> =>
     (await tool(other, '--from', '1h', '--dry-run', '--source', source)).out;
   t.match(await known('events'), /^1 event in 1/, 'its line has the number of its source');
-  t.match(await known('github'), /^0 events in 0[^\n]*\nNothing/);
+  t.match(
+    await known('github'),
+    /^0 events in 0[^\n]*\n[^\n]* retained\/: 1 delivered batch file, [^\n]*\nNothing/,
+  );
 });
 
 void t.test('a replay that ends in the middle goes on with the same command', async (t) => {
@@ -187,10 +190,37 @@ void t.test('a replay that ends in the middle goes on with the same command', as
   t.same(target.ids, ids, 'each once, in order');
   t.notOk(existsSync(join(dir, 'replay.jsonl')));
 
+  const other = ['--from', '2025-01-01', '--yes', '--url', target.url];
+  answers = 0;
+  t.match(await tool(dir, ...args), { code: 1, out: /500 events sent again/ });
+  t.match(await tool(dir, ...other), { code: 78, err: /--start-over forgets it/ });
+  t.match(await tool(dir, ...other, '--start-over'), { code: 0, out: /^1200 events/ });
   answers = 1;
-  await tool(dir, ...args);
-  t.match(await tool(dir, '--from', '2025-01-01', '--yes', '--url', target.url, '--start-over'), {
-    out: /^1200 events/,
+  t.match(await tool(dir, ...args), { code: 1, out: /\n0 events sent again/ });
+  t.match(
+    await tool(dir, ...other),
+    { code: 0, out: /^1200 events/ },
+    'nothing was sent, so nothing goes on',
+  );
+});
+
+void t.test('a server that wants a key is a hint at the flag that has one', async (t) => {
+  const dir = retained(t, [texts('a')]);
+  const target = await door(t, () => 401);
+  t.match(await tool(dir, '--from', '2025-01-01', '--yes', '--url', target.url), {
+    code: 1,
+    err: /answered 401: {} \(--key-file\)\n/,
+  });
+});
+
+void t.test('if there is nothing to send, it says what is retained, and where', async (t) => {
+  const dir = retained(t, [texts('a'), texts('b')]);
+  const ran = await tool(dir, '--from', '2025-01-02', '--dry-run');
+  t.ok(ran.out.includes(`\n${dir}: retained/: 2 delivered batch files, `), ran.out);
+  const none = tempDir(t);
+  t.match(await tool(none, '--from', '1h', '--dry-run'), {
+    code: 0,
+    out: `\n${none}: nothing is retained\nNothing was sent (--dry-run)\n`,
   });
 });
 
@@ -304,6 +334,7 @@ void t.test('wrong requests are refused in a line', async (t) => {
     [['--yes'], /replay needs --from TIME/],
     [['--yes', '--from', 'yesterday'], /--from must be a time like/],
     [['--yes', '--from', at(2), '--to', at(1)], /--to must be after --from/],
+    [['--dry-run', '--from', '9000-01-01'], /--from is in the future/],
     [['--yes', '--from', '1h', '--log', 'jetstream'], /replay needs --log file/],
     [['--yes', '--from', '1h', '--sink', 'file'], /--sink file needs --sink-file/],
     [

@@ -76,7 +76,8 @@ export const CONTROL_TOOL: Tool<typeof SETTINGS, 'pause' | 'resume' | 'status'> 
 by a loopback name (localhost, 127.0.0.1); the signal SIGUSR2 pauses and resumes as well. NODE_EXTRA_CA_CERTS names a
 certificate authority that is not public.
 Exit code: 0 if it is so now, whether or not it was before; 1 if the server refuses, 2 if it does not answer, or
-cannot keep the pause: it may or may not be so then, and the command may be repeated; 78 for a wrong flag or command.`,
+cannot keep the pause: it may or may not be so then, and the command may be repeated; 78 for a wrong flag, command or
+key file.`,
   check() {
     // each setting by itself
   },

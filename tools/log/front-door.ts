@@ -149,7 +149,7 @@ export class FrontDoor {
     for (let tries = 1; ; tries++) {
       const { status, waitMs, said } = await this.#post(body);
       if (status === 202) return duplicatesIn(said, part.length);
-      const answer = `${url.origin}${url.pathname} answered ${status}: ${printable(said.slice(0, QUOTED_MAX))}`;
+      const answer = `${url.origin}${url.pathname} answered ${status}: ${printable(said.trim().slice(0, QUOTED_MAX))}${status === 401 ? ' (--key-file)' : ''}`;
       if (REFUSALS.has(status)) return answer;
       const isBusy = status === 429 || status === 503;
       if (!isBusy || tries >= triesMax) throw new Error(answer);

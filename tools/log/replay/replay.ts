@@ -12,6 +12,7 @@ import { workerDirectories } from '../log-directory.js';
 import { recorded } from '../operations.js';
 import type { Done } from '../operations.js';
 import type { Surroundings } from '../program.js';
+import { retainedText, sumOfRetained } from '../retained.js';
 import { refuseOtherUser } from '../other-user.js';
 import type { Destination } from './destination.js';
 import { ReplayProgress, START } from './replay-progress.js';
@@ -167,6 +168,7 @@ export class Replay {
     const { plan, startsOver } = this.#request;
     if (left === null || startsOver) return null;
     if (isDeepStrictEqual(left.plan.command, plan.command)) return left;
+    if (left.place.file === null) return null; // it has come to nothing
     const given = Object.entries(left.plan.command).flatMap(([flag, value]) =>
       [value ?? []].flat().map((each) => `--${flag} ${each}`),
     );
@@ -208,7 +210,19 @@ export class Replay {
     ];
     for (const [events, why] of leftOut)
       if (events > 0) await output.write(`not counted: ${count(events, 'event')} ${why}\n`);
+    if (sums.events + sums.letters + sums.replays + sums.unknown === 0 && from === START)
+      await this.#sayRetained();
     return sums;
+  }
+
+  /** Where there is nothing to send: another time or directory may be meant. */
+  async #sayRetained(): Promise<void> {
+    const { fs, output } = this.#around;
+    const { logDir } = this.#request;
+    for (const dir of [logDir, ...(await workerDirectories(fs, logDir))]) {
+      const retained = await sumOfRetained(fs, dir);
+      await output.write(`${dir}: ${retained === null ? 'nothing is retained' : retainedText(retained)}\n`);
+    }
   }
 
   /** The events to send from a place on; no further ones once it is interrupted. */

@@ -23,6 +23,7 @@ export function checkReplay(settings: Settings): void {
   if (log === 'jetstream') throw invalid('replay needs --log file: what is delivered leaves a stream');
   if (from === null)
     throw invalid('replay needs --from TIME: a time like 2026-11-01T08:00:00Z, or 2h for 2 hours ago');
+  if (from.ms > Date.now()) throw invalid('--from is in the future');
   if (to !== null && to.ms <= from.ms) throw invalid('--to must be after --from');
   if (!yes && !dryRun) throw invalid('replay sends events again: say --yes, or --dry-run to count them');
   if (sink === null) {
