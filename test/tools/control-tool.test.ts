@@ -23,7 +23,7 @@ void t.test('what does not answer as the server does is named, with what may be 
     code: 2,
     err: /^forebay-control: [^\n]* does not answer: [^\n]*wrong version number[^\n]*\n$/,
   });
-  const { timeout } = AbortSignal;
+  const timeout = AbortSignal.timeout.bind(AbortSignal);
   t.intercept(AbortSignal, 'timeout', { value: () => timeout(1) });
   t.match(await run(`http://127.0.0.1:${port}`), {
     code: 2,

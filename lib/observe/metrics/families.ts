@@ -230,7 +230,11 @@ function logFamilies({ forebay: { settings }, statistics, disk }: LogSources): F
       'Events that the sink fails at while it takes others. They wait apart, on disk, and are tried on.',
       statistics.sink.isolatedEvents,
     ),
-    gauge('quarantine_files', 'Files, or messages of a stream, in the quarantine: damage to look at.', disk.quarantineFiles),
+    gauge(
+      'quarantine_files',
+      'Files, or messages of a stream, in the quarantine: damage to look at.',
+      disk.quarantineFiles,
+    ),
     gauge('disk_free_bytes', 'What the disk of the log directory still takes.', disk.freeBytes, 'min'),
     gauge('disk_size_bytes', 'The size of that disk.', disk.sizeBytes, 'min'),
     gauge('disk_free_inodes', 'Files that can still be created on that disk.', disk.freeInodes, 'min'),

@@ -215,7 +215,7 @@ export class Replay {
     return sums;
   }
 
-  /** Where there is nothing to send: another time or directory may be meant. */
+  /** If there is nothing to send, another time or directory may be meant. */
   async #sayRetained(): Promise<void> {
     const { fs, output } = this.#around;
     const { logDir } = this.#request;
