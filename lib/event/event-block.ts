@@ -55,7 +55,13 @@ export class EventBlock {
   /** The piece that has a line. */
   pieceOf(index: number): Piece {
     if (index >= this.#piece.from) return this.#piece;
-    return this.#full.findLast(({ from }) => index >= from) ?? NO_LINES;
+    let [low, high] = [0, this.#full.length - 1];
+    while (low < high) {
+      const middle = (low + high + 1) >> 1;
+      if (index < (this.#full[middle]?.from ?? 0)) high = middle - 1;
+      else low = middle;
+    }
+    return this.#full[low] ?? NO_LINES;
   }
 
   /** A line, in UTF-8. */
