@@ -31,6 +31,15 @@ void t.test('nor if they differ in kind', (t) => {
   t.end();
 });
 
+void t.test('nor is an event set aside that is between them', (t) => {
+  const damaged = '\0\nx\n'.repeat(1000);
+  const file = damaged + marked('a') + damaged + marked('b') + damaged;
+  const lines = readBatchLines(Buffer.from(file), true);
+  t.match(lines, { events: 2, damagedLines: 6000 });
+  t.equal(Buffer.concat(lines.damaged).toString(), damaged.repeat(3));
+  t.end();
+});
+
 void t.test('batches between damaged lines have the names that they had', (t) => {
   const file = ['x\ny\n', marked('a'), 'x\n', 'y\n', 'z\n', marked('b'), marked('c'), 'x\n'].join('');
   const { starts, events, damagedLines } = readBatchLines(Buffer.from(file), true);
