@@ -3,7 +3,7 @@ import { unlink } from '../closing.js';
 import type { Ending } from '../compressed/batch-file-name.js';
 import type { CompressedCopy } from '../compressed/compress-file.js';
 import type { CompressionSource, CompressionTask, Compressor } from '../compressed/compressor.js';
-import { diskBytes } from '../disk-blocks.js';
+import { BLOCK_BYTES, diskBytes } from '../disk-blocks.js';
 import type { Exclusive } from '../exclusive.js';
 import { callVoid, flushDirectory, statsOf } from '../file-system.js';
 import type { FileSystem } from '../file-system.js';
@@ -38,16 +38,16 @@ export class RetainedCompression implements CompressionSource {
     options.compressor.add(this);
   }
 
-  /** A file has come. */
-  offer(file: string): void {
-    this.found(file);
+  /** A file has come. @param bytes its size on disk */
+  offer(file: string, bytes: number): void {
+    this.found(file, bytes);
     if (this.#isClean) this.#options.compressor.look();
   }
 
-  /** A file is there, compressed or not. */
-  found(file: string): void {
+  /** A file is there, compressed or not. One of one block, of which there may be very many, takes no less of the disk. */
+  found(file: string, bytes: number): void {
     const isPlain = parseRetained(file) !== null && uncompressed(file) === file;
-    if (isPlain && this.#waiting.size < NAMES_MAX) this.#waiting.add(file);
+    if (isPlain && bytes > BLOCK_BYTES && this.#waiting.size < NAMES_MAX) this.#waiting.add(file);
   }
 
   /** The folder was looked through. @throws the system's error */

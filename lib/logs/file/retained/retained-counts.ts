@@ -72,8 +72,13 @@ export class RetainedCounts {
     if (this.bytes !== null) this.bytes = Math.max(0, this.bytes + bytes);
   }
 
-  /** Counts all files. There may be hundreds of thousands. @throws the system's error */
-  async look(met: (file: string) => void): Promise<void> {
+  /**
+   * Counts all files. There may be hundreds of thousands.
+   *
+   * @param met gets each with its size on disk, but those that come meanwhile
+   * @throws the system's error
+   */
+  async look(met: (file: string, bytes: number) => void): Promise<void> {
     const since = new Map([...this.#coming].map((file) => [file, 0]));
     this.#since = since;
     try {
@@ -81,16 +86,17 @@ export class RetainedCounts {
         let [files, bytes] = [0, 0];
         let names: string[] = [];
         const measure = async (): Promise<void> => {
-          for (const size of await sizesOf(this.#fs, join(this.#logDir, RETAINED), names)) {
+          const sizes = await sizesOf(this.#fs, join(this.#logDir, RETAINED), names);
+          for (const [index, size] of sizes.entries()) {
             if (size === null) continue;
             files++;
             bytes += diskBytes(size);
+            met(names[index] ?? '', diskBytes(size));
           }
           names = [];
         };
         for await (const { file } of all) {
           if (this.#isStopped) break;
-          met(file);
           if (since.has(file) || names.push(file) < SIZES_AT_ONCE) continue;
           await measure();
           await new Promise((resolve) => {

@@ -171,7 +171,7 @@ export class RetainedFiles {
     }
     this.#counts.added(file, bytes);
     this.#oldest.added(file);
-    this.#compression?.offer(file);
+    this.#compression?.offer(file, bytes);
     if ((this.#counts.bytes ?? 0) > (this.#retention.bytesMax ?? Infinity)) this.#work();
   }
 
@@ -198,7 +198,7 @@ export class RetainedFiles {
   async #maintain(): Promise<void> {
     if (this.#pace.isDue)
       await this.#pace.look(async () => {
-        await this.#counts.look((file) => this.#compression?.found(file));
+        await this.#counts.look((file, bytes) => this.#compression?.found(file, bytes));
         await this.#compression?.begin();
       });
     if (this.#counts.files !== 0) await this.#trim();

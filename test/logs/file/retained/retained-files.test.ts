@@ -9,10 +9,12 @@ import {
   writeFileSync,
 } from 'node:fs';
 import type { StatsFs } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import t from 'tap';
+import { markedLine } from '../../../../lib/logs/file/checksum.js';
 import { nodeFileSystem } from '../../../../lib/logs/file/file-system.js';
 import type { FileSystem } from '../../../../lib/logs/file/file-system.js';
+import { isCopyName } from '../../../../lib/logs/file/ids/copy-name.js';
 import { OldestFiles } from '../../../../lib/logs/file/retained/oldest-files.js';
 import {
   byArrival,
@@ -238,6 +240,33 @@ void t.test('retained files are compressed one after the other, also those of an
   t.intercept(Date, 'now', { value: () => Date.UTC(2100, 0, 1) });
   await until(() => retainedFiles(dir).length === 0 && usage()?.files === 0, 'they go like others');
   t.match(usage(), { files: 0, bytes: 0, deleted: { age: 2 } });
+});
+
+void t.test('a retained file of one block of the disk is not compressed in vain', async (t) => {
+  const dir = tempDir(t);
+  mkdirSync(join(dir, 'retained'));
+  const leave = (n: number, events: number): void => {
+    const line = markedLine(eventText(`${n}`, 'x'.repeat(100)));
+    writeFileSync(join(dir, 'retained', retainedName(leftName(n), Date.now(), 1)), line.repeat(events));
+  };
+  for (const n of [1, 2, 3]) leave(n, 1);
+  leave(4, 200);
+  let copies = 0;
+  const fs = Object.create(nodeFileSystem) as FileSystem;
+  const open = (path: string, ...rest: unknown[]): void => {
+    if (isCopyName(basename(path))) copies++;
+    (nodeFileSystem.open as (...args: unknown[]) => void)(path, ...rest);
+  };
+  Object.assign(fs, { open });
+  const options = { logDir: dir, retainMs: HOUR_MS, batchSize: 200, batchWaitMs: 60_000, fs } as const;
+  const { forebay } = await startForebay(t, { ...options, logCompress: 'on' });
+  const compressed = (): number => retainedFiles(dir).filter((name) => !name.endsWith('.jsonl')).length;
+  await until(() => compressed() === 1, 'the large one is compressed');
+  // it comes after all that were there
+  const write = async (n: number): Promise<unknown> => forebay.write(eventText(`${n}`, 'x'.repeat(100)));
+  await Promise.all(Array.from({ length: 200 }, async (_, n) => write(n)));
+  await until(() => compressed() === 2, 'and another one');
+  t.equal(copies, 2);
 });
 
 void t.test('a file that cannot be deleted does not keep the others', async (t) => {
