@@ -73,9 +73,9 @@ export class RestingBatches {
     return [...this.#resting.keys()];
   }
 
-  /** Whether any batch has more left than events that wait apart. */
+  /** Whether any batch that can be read has more left than events that wait apart. */
   get isAnyOpen(): boolean {
-    for (const { course } of this.#resting.values()) if (course.isOpen) return true;
+    for (const { course, isAway } of this.#resting.values()) if (course.isOpen && !isAway) return true;
     return false;
   }
 

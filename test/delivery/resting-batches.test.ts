@@ -42,6 +42,29 @@ void t.test('one that waits for another to have a place goes on if that one cann
   await until(() => delivered.length === 4, 'it has its turn again');
 });
 
+void t.test('no event that waits apart waits for a batch that cannot be read', async (t) => {
+  const unreadable = sealed(1);
+  const delivered: string[] = [];
+  const stopping = new AbortController();
+  t.teardown(() => stopping.abort());
+  const batches = new RestingBatches({
+    reporter: new Reporter(),
+    stopping: stopping.signal,
+    random: () => 0,
+    deliver: ({ name }) => delivered.push(name),
+    othersWait: () => false,
+  });
+  batches.add(unreadable, new FileCourse(new StoredBatch(batchOfLines(['{}'], unreadable.name), 3)), false);
+  batches.ended(unreadable, false);
+  t.equal(batches.isAnyOpen, true, 'it can find out whether the sink is well');
+  await until(() => delivered.length === 1, 'it has its turn');
+  batches.leaves(unreadable);
+  t.equal(batches.isAnyOpen, false, 'nobody knows when');
+  batches.take({ name: unreadable.name, events: 1 });
+  batches.add(unreadable, new FileCourse(new StoredBatch(batchOfLines(['{}'], unreadable.name), 3)), false);
+  t.equal(batches.isAnyOpen, true, 'it can be read again');
+});
+
 function sealed(n: number): PendingBatch {
   const name = `batch_20250101_000000_${n}.jsonl`;
   return { name, events: 1, logBytes: 3, isAcknowledged: true, bornMs: 0, leftover: false, past: 'read' };
