@@ -10,7 +10,7 @@ import type { FileListing } from '../file-listing.js';
 import { callVoid, statsOf } from '../file-system.js';
 import type { FileSystem } from '../file-system.js';
 import { LookPace } from '../look-pace.js';
-import { diskBytes } from '../disk-blocks.js';
+import { BLOCK_BYTES, diskBytes } from '../disk-blocks.js';
 import type { Ending } from './batch-file-name.js';
 import type { CompressedCopy } from './compress-file.js';
 import type { CompressionSource, CompressionTask, Compressor } from './compressor.js';
@@ -166,7 +166,7 @@ export class BacklogCompression implements Compression, CompressionSource {
     const path = join(logDir, name);
     const again = (): void => this.#lookAgain(performance.now() + AGAIN_MS);
     const stats = this.#isWanted(name) ? await statsOf(fs, path).catch(again) : null;
-    if (!stats) return 0;
+    if (!stats || stats.size <= BLOCK_BYTES) return 0; // gone, or it cannot take less
     return {
       path,
       to: path,

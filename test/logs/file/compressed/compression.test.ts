@@ -1,6 +1,6 @@
 import { existsSync, readdirSync, statSync, unlinkSync, writeFileSync } from 'node:fs';
 import type { NoParamCallback, StatsFs } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import t from 'tap';
 import type { Test } from 'tap';
 import { Backlog } from '../../../../lib/logs/file/backlog.js';
@@ -114,11 +114,22 @@ void t.test(
   },
 );
 
+/** A file system with other calls. */
+const withCalls = (calls: Partial<FileSystem>): FileSystem =>
+  Object.assign(Object.create(nodeFileSystem) as FileSystem, calls);
+const broken = (code: string): Error => Object.assign(new Error(`${code}: simulated`), { code });
+
 void t.test('a file that would not take less of the disk stays as it is', async (t) => {
   const dir = memoryDir(t);
   const sink = new CollectingSink();
   sink.held = true;
-  const { forebay } = await startForebay(t, { ...SMALL, batchSize: 1, logDir: dir }, sink);
+  let copies = 0;
+  const open = ((...args: Parameters<typeof nodeFileSystem.open>) => {
+    if (isCopyName(basename(String(args[0])))) copies++;
+    nodeFileSystem.open(...args);
+  }) as typeof nodeFileSystem.open;
+  const options = { ...SMALL, batchSize: 1, logDir: dir, fs: withCalls({ open }) };
+  const { forebay } = await startForebay(t, options, sink);
   const names = Array.from({ length: 40 }, (_, n) => `e${n}`);
   for (const id of names) await forebay.write(eventText(id, id === 'e39' ? DATA.repeat(100) : 1));
   await until(
@@ -128,12 +139,8 @@ void t.test('a file that would not take less of the disk stays as it is', async 
   // its file changes before it is counted
   await until(() => forebay.statistics()?.compression?.files === 1, 'it is counted, and no other');
   t.equal(forebay.statistics()?.compression?.failures, 0);
+  t.equal(copies, 1, 'no copy is made of what has one block');
 });
-
-/** A file system with other calls. */
-const withCalls = (calls: Partial<FileSystem>): FileSystem =>
-  Object.assign(Object.create(nodeFileSystem) as FileSystem, calls);
-const broken = (code: string): Error => Object.assign(new Error(`${code}: simulated`), { code });
 
 void t.test(
   'if compressing fails, the file stays, the log says so once, and it is tried again',
