@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
 import { request } from 'undici';
+import { IdSink } from '../helpers/id-sink.js';
 import { eventText, until } from '../helpers/running-forebay.js';
 import { ServerProcess } from '../helpers/server-process.js';
 import { tempDir } from '../helpers/temp-dir.js';
@@ -26,6 +27,9 @@ const { version } = JSON.parse(readFileSync('package.json', 'utf8')) as { versio
 const batchFiles = (dir: string): string[] => readdirSync(dir).filter((name) => name.startsWith('batch_'));
 /** Without the clock in front. */
 const texts = (server: ServerProcess): string[] => server.lines.map((line) => line.slice(13));
+
+/** What the slowness of a machine can make a matter of chance is tried again, at most this many times. */
+const ROUNDS_MAX = 20;
 
 t.jobs = 3; // each test has a server of its own, and some only wait
 
@@ -91,32 +95,22 @@ void t.test('SIGTERM and SIGINT leave what is undelivered on disk and exit with 
 });
 
 void t.test('a stop does not wait for a sink longer than the shutdown timeout', async (t) => {
-  const server = await ServerProcess.start(
-    '--log-dir',
-    tempDir(t),
-    '--sink-latency',
-    '600000',
-    '--batch-size',
-    '1',
-    '--shutdown-timeout',
-    '3000',
-  );
-  t.equal(await post(server, 'a'), 202);
-  t.equal(await server.stop('SIGTERM'), 0);
+  const held = ['--sink-latency', '600000', '--batch-size', '1', '--shutdown-timeout', '3000'];
+  for (let left = ROUNDS_MAX; left > 0; left--) {
+    const server = await ServerProcess.start('--log-dir', tempDir(t), ...held);
+    t.equal(await post(server, 'a'), 202);
+    const code = await server.stop('SIGTERM');
+    if (server.wasLate && left > 1) continue;
+    t.equal(code, 0);
+    break;
+  }
 });
 
 void t.test('while it stops, the server says so to probes and to clients', async (t) => {
-  const dir = tempDir(t);
-  const server = await ServerProcess.start(
-    '--log-dir',
-    dir,
-    '--sink-latency',
-    '600000',
-    '--batch-size',
-    '1',
-    '--shutdown-timeout',
-    '4000',
-  );
+  const [dir, sink] = [tempDir(t), await IdSink.open(t)];
+  sink.hold();
+  const flags = ['--log-dir', dir, '--batch-size', '1', '--shutdown-timeout', '10min', ...sink.flags];
+  const server = await ServerProcess.start(...flags);
   t.equal(await post(server, 'a'), 202);
   const get = async (path: string): Promise<Record<string, unknown>> => {
     const { statusCode, headers, body } = await request(new URL(path, server.url));
@@ -146,21 +140,25 @@ void t.test('while it stops, the server says so to probes and to clients', async
   });
   t.match({ statusCode, headers }, { statusCode: 503, headers: closing });
   t.match(await body.json(), { error: 'The server stops', code: 'NOT_RUNNING' });
+  sink.isDown = true;
+  sink.release();
   t.equal(await server.exited, 0);
   t.equal(batchFiles(dir).length, 1);
   t.match(server.lines.at(-1), /Stopped; 1 event waits on disk/);
 });
 
-const HELD = ['--sink-latency', '600000', '--discard-backlog'];
-
 void t.test('a stop during replay exits with 0, without having taken an event', async (t) => {
-  const dir = tempDir(t);
+  const [dir, sink] = [tempDir(t), await IdSink.open(t)];
   writeFileSync(join(dir, 'batch_20250101_000000_1.jsonl'), '{"id":"a","type":"t","data":1,"timestamp":1}\n');
-  const server = new ServerProcess(['--port', '0', '--log-dir', dir, ...HELD], {
-    FOREBAY_SHUTDOWN_TIMEOUT: '700',
-  });
+  sink.hold();
+  const flags = ['--port', '0', '--log-dir', dir, '--discard-backlog', '--shutdown-timeout', '10min'];
+  const server = new ServerProcess([...flags, ...sink.flags]);
   await server.line(/Replaying batch/);
-  t.equal(await server.stop('SIGTERM'), 0);
+  server.signal('SIGTERM');
+  await server.line(/SIGTERM: stopping/);
+  sink.isDown = true;
+  sink.release();
+  t.equal(await server.exited, 0);
   t.equal(batchFiles(dir).length, 1);
   t.notOk(server.lines.some((line) => line.includes('IngestionServer started')));
 });
@@ -224,12 +222,12 @@ void t.test('SIGHUP has a sink asked at once that was left alone', async (t) => 
   t.teardown(() => server.stop('SIGKILL'));
   t.equal(await post(server, 'a'), 202);
   await until(() => asked === 1, 'it was asked');
-  // by itself the sixth attempt would come after 15 s at least
-  for (let times = 1; times < 6; times++) {
+  // by itself it would be asked after half a second at first, and after 30 s at least after the seventh attempt
+  for (let times = 1; times < 9; times++) {
     await server.line(new RegExp(`attempt ${times}: .*next attempt in`));
-    if (times === 5) status = 200;
+    if (times === 8) status = 200;
     server.signal('SIGHUP');
-    await until(() => asked > times, 'it is asked', 6000);
+    await until(() => asked > times, 'it is asked', times < 7 ? 60_000 : 25_000);
   }
   await server.line(/Successfully sent/);
   t.equal(await server.stop('SIGTERM'), 0);
@@ -246,7 +244,8 @@ void t.test('SIGHUP ends no server whose sink has nothing to open', async (t) =>
 void t.test('a second signal exits at once, with nothing lost', async (t) => {
   const dir = tempDir(t);
   writeFileSync(join(dir, 'batch_20250101_000000_1.jsonl'), '{"id":"a","type":"t","data":1,"timestamp":1}\n');
-  const server = new ServerProcess(['--port', '0', '--log-dir', dir, ...HELD]);
+  const held = ['--sink-latency', '600000', '--discard-backlog', '--shutdown-timeout', '10min'];
+  const server = new ServerProcess(['--port', '0', '--log-dir', dir, ...held]);
   await server.line(/Replaying batch/); // an attempt runs, and the first signal waits for it
   server.signal('SIGTERM');
   await server.line(/SIGTERM: stopping/);
@@ -258,10 +257,13 @@ void t.test('a second signal exits at once, with nothing lost', async (t) => {
 
 void t.test('a signal that comes on two ways is one, as with Ctrl-C under npm', async (t) => {
   const server = await ServerProcess.start('--log-dir', tempDir(t));
+  // while it does not run both wait, so it gets them in one turn, however slow the machine is
+  server.signal('SIGSTOP');
   server.signal('SIGINT');
-  await server.line(/SIGINT: stopping/);
-  server.signal('SIGINT');
+  server.signal('SIGTERM');
+  server.signal('SIGCONT');
   t.equal(await server.exited, 0);
+  t.equal(server.lines.filter((line) => line.includes(': stopping')).length, 1);
   t.notOk(server.lines.some((line) => line.includes('again')));
 });
 
@@ -371,14 +373,16 @@ void t.test('a terminal that is stopped stops no event', { skip: NO_TERMINAL }, 
       method: 'POST',
       headers: { 'content-type': 'application/json' },
       body: eventText(id),
-      headersTimeout: 10_000,
+      headersTimeout: 60_000,
     });
     await body.dump();
     return statusCode;
   };
-  for (const endMs = performance.now() + 3000; performance.now() < endMs;)
+  for (const endMs = performance.now() + 3000; performance.now() < endMs; await sleep(100)) {
     // a few lines of a kind are written in a second, however many batches there are
-    if ((await sleep(10, postTo('a'))) !== 202) t.fail('an event is not taken');
+    const answers = await Promise.all(Array.from({ length: 30 }, async () => postTo('a')));
+    if (answers.some((status) => status !== 202)) t.fail('an event is not taken');
+  }
   child.stdout.on('data', onData).resume();
   await until(() => /more batches in a second/.test(said), 'its reader is back');
   t.equal(await postTo('b'), 202);
@@ -416,6 +420,8 @@ void t.test('a flood of batches does not flood the log', async (t) => {
     '8',
     '--file-events',
     '1',
+    '--fsync',
+    'never', // that would take long on a slow disk, and each second has its lines
   );
   await Promise.all(Array.from({ length: 200 }, (_each, n) => post(server, `e${n}`)));
   await server.line(/Wrote batch to: \d+ more batches in a second \(\d+ events\)/);

@@ -5,6 +5,7 @@ import t from 'tap';
 import { Agent, request } from 'undici';
 import { Authority, noOpenssl, PairFiles } from '../helpers/certificates.js';
 import { freePort } from '../helpers/free-port.js';
+import { IdSink } from '../helpers/id-sink.js';
 import { scrape } from '../helpers/scrape.js';
 import { ServerProcess } from '../helpers/server-process.js';
 import { tempDir } from '../helpers/temp-dir.js';
@@ -19,7 +20,9 @@ void t.test(
     const authority = new Authority(t);
     const files = new PairFiles(t, authority.issue('first'));
     const adminPort = await freePort();
-    const held = ['--sink-latency', '600000', '--batch-size', '1', '--shutdown-timeout', '6000'];
+    const sink = await IdSink.open(t);
+    sink.hold();
+    const held = [...sink.flags, '--batch-size', '1', '--shutdown-timeout', '10min'];
     const server = await ServerProcess.start(
       ...files.flags,
       ...held,
@@ -96,6 +99,8 @@ void t.test(
         text: /NOT_RUNNING/,
       },
     );
+    sink.isDown = true;
+    sink.release();
     t.equal(await server.exited, 0);
   },
 );

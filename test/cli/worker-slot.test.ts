@@ -4,6 +4,7 @@ import t from 'tap';
 import type { Test } from 'tap';
 import { WorkerSlot } from '../../lib/cli/workers/worker-slot.js';
 
+const COUNTS = { accepted: 1, delivered: 1, pending: 0 };
 const TASK = { workers: 1, port: 1, adminPort: null, isRestart: false };
 
 /** What a process has of a worker, without one. */
@@ -17,8 +18,10 @@ class FakeWorker extends EventEmitter {
     this.process = { pid };
   }
 
+  isOpen = true;
+
   isConnected(): boolean {
-    return true;
+    return this.isOpen;
   }
 
   send({ kind }: { readonly kind: string }, written: () => void): void {
@@ -79,5 +82,23 @@ void t.test('of a worker that reads nothing memory holds some messages, and the 
   worker.read();
   slot.tell({ kind: 'reload' });
   t.equal(worker.sent.at(-1), 'reload', 'once it reads again it hears all');
+  t.end();
+});
+
+void t.test('what a worker said at its end is heard, also if the system tells its end first', (t) => {
+  const worker = new FakeWorker(1);
+  const { slot, ends } = slotOf(t, () => worker);
+  slot.start(TASK);
+  worker.emit('exit', 0, null);
+  t.same(ends, []);
+  worker.emit('message', { kind: 'stopped', counts: COUNTS });
+  worker.isOpen = false;
+  worker.emit('disconnect');
+  t.same(ends, ['exit code 0']);
+  t.equal(slot.state, 'stopped');
+  t.equal(slot.stoppedWith, COUNTS);
+  slot.start(TASK);
+  worker.emit('exit', null, 'SIGKILL');
+  t.same(ends, ['exit code 0', 'SIGKILL'], 'at once if nothing can come');
   t.end();
 });

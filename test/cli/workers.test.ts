@@ -11,6 +11,7 @@ import { lockDirectory } from '../../lib/logs/file/directory-lock.js';
 import { nodeFileSystem } from '../../lib/logs/file/file-system.js';
 import { startLoad } from '../crash/crash-rounds.js';
 import { IdSink } from '../helpers/id-sink.js';
+import { lowPort } from '../helpers/low-port.js';
 import { eventText, until } from '../helpers/running-forebay.js';
 import { scrape } from '../helpers/scrape.js';
 import { SEED } from '../helpers/seed.js';
@@ -39,6 +40,13 @@ async function post(server: ServerProcess, ...ids: readonly string[]): Promise<n
   return answer.statusCode;
 }
 
+/** A probe is `503` while a worker that is not scheduled for a while does not answer. */
+async function wellAt(server: ServerProcess, path: string): Promise<{ status: number; body: object }> {
+  let answer = { status: NaN, body: {} };
+  await until(async () => (answer = await get(server, path)).status === 200, `${path} is well`);
+  return answer;
+}
+
 async function get(server: ServerProcess, path: string): Promise<{ status: number; body: object }> {
   const { statusCode, body } = await request(new URL(path, server.url), { reset: true });
   return { status: statusCode, body: (await body.json()) as object };
@@ -63,7 +71,7 @@ void t.test('two workers are one server: one port, one page, one sum', async (t)
   t.match(texts(server)[0], /^Forebay .*, 2 workers$/);
   t.equal(texts(server).filter((line) => line.includes('IngestionServer started')).length, 1, 'once');
   for (const worker of [1, 2])
-    t.ok(texts(server).includes(`worker ${worker}: AppendLog initialized: ${join(dir, `worker-${worker}`)}`));
+    await server.line(new RegExp(`worker ${worker}: AppendLog initialized: ${join(dir, `worker-${worker}`)}$`));
   const ids = Array.from({ length: 20 }, (_, n) => `a${n}`);
   for (const id of ids) t.equal(await post(server, id), 202);
   await until(() => sink.ids.size === ids.length, 'all are delivered');
@@ -84,12 +92,8 @@ void t.test('two workers are one server: one port, one page, one sum', async (t)
   t.equal(seen.value('forebay_workers_max'), 2);
   t.equal(seen.value('forebay_worker_restarts_total'), 0);
   t.same(Object.keys(seen.by('worker', 'process_resident_memory_bytes')), ['1', '2', 'supervisor']);
-  for (const worker of [1, 2])
-    t.ok(
-      texts(server).some((line) => line.startsWith(`worker ${worker}: Wrote batch to: `)),
-      'both work',
-    );
-  t.match(await get(server, '/health'), {
+  for (const worker of [1, 2]) await server.line(new RegExp(`worker ${worker}: Wrote batch to: `));
+  t.match(await wellAt(server, '/health'), {
     status: 200,
     body: {
       status: 'ok',
@@ -97,7 +101,7 @@ void t.test('two workers are one server: one port, one page, one sum', async (t)
       workers: { number: 2, missing: [] },
     },
   });
-  t.match(await get(server, '/ready'), {
+  t.match(await wellAt(server, '/ready'), {
     status: 200,
     body: { status: 'ready', sink: { breaker: 'closed' } },
   });
@@ -161,7 +165,8 @@ void t.test(
   async (t) => {
     const [dir, sink] = [tempDir(t), await IdSink.open(t)];
     sink.isDown = true;
-    const server = await started(t, '--log-dir', dir, '--workers', '3', ...sink.flags);
+    const port = String(await lowPort());
+    const server = await started(t, '--log-dir', dir, '--port', port, '--workers', '3', ...sink.flags);
     const ids = Array.from({ length: 12 }, (_, n) => `a${n}`);
     for (const id of ids) t.equal(await post(server, id), 202);
     const workers = workersOf(server);
@@ -170,7 +175,7 @@ void t.test(
     await until(() => !workers.some(lives), 'the workers end by themselves');
     for (const worker of [1, 2, 3]) t.ok(batches(join(dir, `worker-${worker}`)).length > 0, `${worker}`);
     sink.isDown = false;
-    const alone = await started(t, '--log-dir', dir, '--port', String(server.port), ...sink.flags);
+    const alone = await started(t, '--log-dir', dir, '--port', port, ...sink.flags);
     t.same(sink.ids, new Set(ids), 'before it listens');
     const seen = await scrape(alone.port);
     t.equal(seen.value('forebay_events_delivered_total'), ids.length);
@@ -217,7 +222,7 @@ void t.test('a worker that does not answer is named, and no sum is a part', asyn
   // two connections: one of them goes to the worker that answers
   const answered = async (path: string): Promise<{ status: number; body: object }> =>
     Promise.race([get(server, path), get(server, path)]);
-  t.equal((await answered('/health')).status, 200);
+  await wellAt(server, '/health');
   process.kill(stopped, 'SIGSTOP');
   t.teardown(() => {
     if (lives(stopped)) process.kill(stopped, 'SIGKILL'); // it would not notice that its supervisor has gone
@@ -315,7 +320,7 @@ void t.test('signals go on to the workers', async (t) => {
 });
 
 void t.test('a second signal ends all at once', async (t) => {
-  const held = ['--sink-latency', '600000', '--batch-size', '1'];
+  const held = ['--sink-latency', '600000', '--batch-size', '1', '--shutdown-timeout', '10min'];
   const server = await started(t, '--log-dir', tempDir(t), '--workers', '2', ...held);
   for (const id of ['a', 'b']) t.equal(await post(server, id), 202);
   await until(

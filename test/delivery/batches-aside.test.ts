@@ -418,7 +418,7 @@ void t.test('nor does one whose verdicts are in memory', async (t) => {
   await until(() => delivery.deadLettered === 3, 'the others have room, also those that were forgotten');
   t.match(delivery, { asideInMemory: 1, sinkState: { batchesAside: 1 } });
   broken.isBroken = false;
-  await until(() => delivery.deadLettered === 4, 'and it has once it can be read', 60_000);
+  await until(() => delivery.deadLettered === 4, 'and it has once it can be read');
   t.same([log.pendingEvents, log.pendingBytes, log.quarantined], [0, 0, 0]);
 });
 

@@ -117,7 +117,7 @@ void t.test('batches in a row of which each has a bad event, or only such, hold 
   const { sink, kept } = await api(t, (given) => (given.some(isBad) ? 500 : 200));
   const { forebay } = await start(t, { sink, shutdownTimeoutMs: 0 });
   await write(forebay, ids(0, 60));
-  await until(() => kept.length === 39, 'all others are delivered', 60_000);
+  await until(() => kept.length === 39, 'all others are delivered');
   t.equal(new Set(kept).size, 39, 'each once');
   await write(forebay, ids(60, 70));
   await until(() => kept.length === 49, 'nor do they hold up the next ones');
@@ -128,7 +128,7 @@ void t.test('an event that a firewall in front of the sink refuses stops no othe
   const { sink, kept } = await api(t, (given) => (given.includes('e13') ? 403 : 200));
   const { forebay } = await start(t, { sink, shutdownTimeoutMs: 0 });
   await write(forebay, ids(0, 50));
-  await until(() => kept.length === 49, 'all others are delivered', 60_000);
+  await until(() => kept.length === 49, 'all others are delivered');
   await until(() => forebay.sinkState()?.isolatedEvents === 1, 'it waits apart');
   await write(forebay, ids(50, 60));
   await until(() => kept.length === 59, 'nor the next ones');
@@ -145,14 +145,14 @@ void t.test('events that wait apart are delivered after an outage, also if nothi
   });
   const { forebay } = await start(t, { sink });
   await write(forebay, ids(0, 20));
-  await until(() => forebay.sinkState()?.isolatedEvents === 1, 'one waits apart', 60_000);
+  await until(() => forebay.sinkState()?.isolatedEvents === 1, 'one waits apart');
   await until(() => kept.length === 19, 'the others are delivered');
   answer = 'away';
   const { length } = requests;
-  await until(() => requests.length > length, 'it is tried again', 60_000);
+  await until(() => requests.length > length, 'it is tried again');
   await until(() => forebay.sinkState()?.breaker === 'open', 'the sink asks to be left alone');
   answer = 'well';
-  await until(() => kept.length === 20, 'it is delivered', 60_000);
+  await until(() => kept.length === 20, 'it is delivered');
 });
 
 void t.test('the last event of all may be the one that the sink answers 403', async (t) => {
@@ -160,11 +160,11 @@ void t.test('the last event of all may be the one that the sink answers 403', as
   const { sink, kept } = await api(t, (given) => (given.includes('e9') && !isMended ? 403 : 200));
   const { forebay } = await start(t, { sink });
   await write(forebay, ids(0, 10));
-  await until(() => kept.length === 9, 'the others are delivered', 60_000);
-  await until(() => forebay.sinkState()?.isolatedEvents === 1, 'it waits apart', 60_000);
+  await until(() => kept.length === 9, 'the others are delivered');
+  await until(() => forebay.sinkState()?.isolatedEvents === 1, 'it waits apart');
   t.match(forebay.sinkState(), { breaker: 'open', misconfigured: true });
   isMended = true;
-  await until(() => kept.length === 10, 'it is delivered once the sink is mended', 60_000);
+  await until(() => kept.length === 10, 'it is delivered once the sink is mended');
 });
 
 void t.test('a wrong token is no event: nothing waits apart, nothing is refused', async (t) => {
@@ -172,7 +172,7 @@ void t.test('a wrong token is no event: nothing waits apart, nothing is refused'
   const { sink, kept, requests } = await api(t, () => (isMended ? 200 : 401));
   const { forebay } = await start(t, { sink });
   await write(forebay, ids(0, 50));
-  await until(() => requests.length >= 4, 'it tries on', 60_000);
+  await until(() => requests.length >= 4, 'it tries on');
   t.match(forebay.sinkState(), { isolatedEvents: 0, misconfigured: true });
   t.match(forebay.counts(), { deadLettered: 0, pending: 50 });
   isMended = true;
@@ -323,18 +323,18 @@ void t.test('a batch that rests and cannot be read holds up no other that rests'
   });
   const { forebay, dir } = await start(t, { sink, fs });
   await write(forebay, ids(0, 40));
-  await until(() => forebay.sinkState()?.isolatedEvents === 2, 'two wait apart', 60_000);
+  await until(() => forebay.sinkState()?.isolatedEvents === 2, 'two wait apart');
   for (const name of readdirSync(dir).filter(isBatchName)) unreadable.add(name);
   t.equal(unreadable.size, 2);
   sink.error = null;
-  await until(() => first !== null, 'one has its turn, and cannot be read', 60_000);
+  await until(() => first !== null, 'one has its turn, and cannot be read');
   const [other = ''] = [...unreadable].filter((name) => name !== first);
   const event = readFileSync(join(dir, other), 'utf8').includes('"e13"') ? 'e13' : 'e3';
   unreadable.delete(other);
-  await until(() => sink.taken.includes(event), 'the other has its turn', 60_000);
+  await until(() => sink.taken.includes(event), 'the other has its turn');
   t.equal(sink.taken.length, 39);
   unreadable.clear();
-  await until(() => forebay.counts().pending === 0, 'and so has the first once it can be read', 60_000);
+  await until(() => forebay.counts().pending === 0, 'and so has the first once it can be read');
   t.equal(sink.taken.length, 40, 'each event once');
   addsUp(t, forebay);
 });

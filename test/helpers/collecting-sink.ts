@@ -3,6 +3,7 @@ import type { EventContext } from '../../lib/event/event-context.js';
 import type { Batch } from '../../lib/seams/batch.js';
 import type { EventContexts } from '../../lib/seams/event-contexts.js';
 import type { Sink } from '../../lib/seams/sink.js';
+import { WAIT_MS } from './wait-for.js';
 
 /** Keeps what it is given. Can be held, or told to fail. */
 export class CollectingSink extends EventEmitter implements Sink {
@@ -52,7 +53,7 @@ export class CollectingSink extends EventEmitter implements Sink {
    *
    * @throws Error if they do not in time
    */
-  async received(events: number, waitMs: number = 60_000): Promise<void> {
+  async received(events: number, waitMs: number = WAIT_MS): Promise<void> {
     const signal = AbortSignal.timeout(waitMs);
     const late = (): never => {
       throw new Error(`not within ${waitMs} ms: ${events} events are delivered, not ${this.lines.length}`);

@@ -14,6 +14,8 @@ export class IdSink {
   /** While it is down it answers 503. */
   isDown = false;
   readonly url: string;
+  #held: Promise<void> | null = null;
+  #release = (): void => undefined;
 
   private constructor(url: string) {
     this.url = url;
@@ -22,7 +24,8 @@ export class IdSink {
   static async open(scope: Scope): Promise<IdSink> {
     let sink: IdSink | null = null;
     const server = createServer((req, res) => {
-      void text(req).then((body) => {
+      void text(req).then(async (body) => {
+        if (sink !== null) await sink.#held;
         if (sink === null || sink.isDown) {
           res.writeHead(503).end();
           return;
@@ -39,6 +42,18 @@ export class IdSink {
     });
     sink = new IdSink(`http://127.0.0.1:${(server.address() as AddressInfo).port}/`);
     return sink;
+  }
+
+  /** Requests get no answer until `release`. */
+  hold(): void {
+    this.#held = new Promise((resolve) => {
+      this.#release = resolve;
+    });
+  }
+
+  release(): void {
+    this.#held = null;
+    this.#release();
   }
 
   get flags(): string[] {

@@ -13,6 +13,8 @@ import type { NatsCluster } from './nats-cluster.js';
 import type { Scope } from './temp-dir.js';
 
 let names = 0;
+/** An answer is waited for on a slow machine, too, in milliseconds. */
+const ANSWER_MS = 60_000;
 
 /** The streams of a log on one server, each log with its own name, and a client that is no instance. */
 export class LogStreams {
@@ -35,7 +37,7 @@ export class LogStreams {
     const url = await cluster.urls();
     const nc = await connect({ servers: url.replace('nats://', '') });
     t.teardown(async () => nc.close());
-    return new LogStreams(`log-${++names}`, url, nc, await jetstreamManager(nc));
+    return new LogStreams(`log-${++names}`, url, nc, await jetstreamManager(nc, { timeout: ANSWER_MS }));
   }
 
   /** As an instance has made them. */
@@ -59,7 +61,8 @@ export class LogStreams {
 
   /** @returns the number of the message */
   async put(subject: string, data: Uint8Array | string): Promise<number> {
-    const { seq, error } = (await this.nc.request(subject, data)).json<{ seq: number; error?: object }>();
+    const answer = await this.nc.request(subject, data, { timeout: ANSWER_MS });
+    const { seq, error } = answer.json<{ seq: number; error?: object }>();
     if (error !== undefined) throw new Error(`${subject}: ${JSON.stringify(error)}`);
     return seq;
   }

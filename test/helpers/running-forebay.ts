@@ -23,6 +23,9 @@ export interface RunningForebay<S extends Sink = CollectingSink> {
 
 export type RunningOptions = Partial<Omit<ForebayOptions, 'sink'>>;
 
+/** A slow disk or a busy machine is refused nothing and starts nothing early, unless a test is about that. */
+const PATIENT = { ackTimeoutMs: 600_000, replayWaitMs: 600_000 };
+
 /** Built and not started; it stops with the test. */
 export function buildWith<S extends Sink>(t: Test, sink: S, options: RunningOptions = {}): RunningForebay<S> {
   const dir = options.logDir ?? tempDir(t);
@@ -33,7 +36,7 @@ export function buildWith<S extends Sink>(t: Test, sink: S, options: RunningOpti
       said.push({ level, text });
     };
   const logger = { debug: say('info'), info: say('info'), warn: say('warn'), error: say('error') };
-  const forebay = createForebay({ batchWaitMs: 10, logger, ...options, logDir: dir, sink });
+  const forebay = createForebay({ batchWaitMs: 10, ...PATIENT, logger, ...options, logDir: dir, sink });
   t.teardown(async () => {
     if (sink instanceof CollectingSink) sink.release();
     await forebay.stop(0);

@@ -14,6 +14,8 @@ export interface ScrapedFamily {
 
 const FAMILY = /^# (HELP|TYPE) ([a-z_]+) (.+)$/;
 const SAMPLE = /^([a-z_]+)(?:\{(.*)\})? (\S+)$/;
+/** Each time it is given some seconds. */
+const SILENT_MAX = 10;
 const LABEL = /([a-z_]+)="([^"\\]*)"(?:,|$)/y;
 
 /** What `GET /metrics` says, read strictly. */
@@ -73,11 +75,15 @@ export class Scrape {
   }
 }
 
+/** What a server says now; a worker that is not scheduled for a while, and so does not answer, is asked again. */
 export async function scrape(port: number, headers: Readonly<Record<string, string>> = {}): Promise<Scrape> {
-  const answer = await request(`http://127.0.0.1:${port}/metrics`, { headers });
-  const text = await answer.body.text();
-  if (answer.statusCode !== 200) throw new Error(`${answer.statusCode}: ${text}`);
-  return new Scrape(text, String(answer.headers['content-type']));
+  for (let left = SILENT_MAX; ; left--) {
+    const answer = await request(`http://127.0.0.1:${port}/metrics`, { headers });
+    const text = await answer.body.text();
+    if (answer.statusCode === 503 && /WORKER_SILENT/.test(text) && left > 0) continue;
+    if (answer.statusCode !== 200) throw new Error(`${answer.statusCode}: ${text}`);
+    return new Scrape(text, String(answer.headers['content-type']));
+  }
 }
 
 function sampleOf(line: string): ScrapedSample {

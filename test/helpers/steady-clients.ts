@@ -17,6 +17,8 @@ export interface SteadyClientsOptions {
   readonly areRude?: boolean;
 }
 
+const LOOK_MS = 10;
+
 /**
  * Clients that send one request after the other, each on a connection of its own that it keeps. They open a new one
  * if the server says that it closes it, and leave once they are refused: by `503`, or because nobody listens.
@@ -34,6 +36,8 @@ export class SteadyClients {
   readonly ids: string[] = [];
   /** Resolves when all have left. */
   readonly left: Promise<void>;
+  /** The longest time that an answer may have waited for its client, as this process did not run, in milliseconds. */
+  stalledMs = 0;
   readonly #port: number;
   readonly #request: (id: string) => string;
   readonly #areRude: boolean;
@@ -46,8 +50,18 @@ export class SteadyClients {
       const body = JSON.stringify({ id, type: 'steady', data: { n: 1 } });
       return `POST /events HTTP/1.1\r\nHost: 127.0.0.1:${port}\r\nContent-Type: application/json\r\n${headers}Content-Length: ${body.length}\r\n\r\n${body}`;
     };
+    let lookedMs = performance.now();
+    const look = (): void => {
+      const nowMs = performance.now();
+      this.stalledMs = Math.max(this.stalledMs, nowMs - lookedMs);
+      lookedMs = nowMs;
+    };
+    const looks = setInterval(look, LOOK_MS).unref();
     const all = Array.from({ length: clients }, async (_, index) => this.#run(String(index)));
-    this.left = Promise.all(all).then(() => undefined);
+    this.left = Promise.all(all).then(() => {
+      clearInterval(looks);
+      look();
+    });
   }
 
   async #run(name: string): Promise<void> {

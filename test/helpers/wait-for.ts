@@ -3,6 +3,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 /** Many states are reached within a few turns of the event loop. */
 const TURNS = 100;
 const LOOK_MS = 5;
+/** A machine may be several times slower than usual, and stand still for seconds. */
+export const WAIT_MS = 180_000;
 
 /**
  * Waits until something holds that nothing announces.
@@ -13,7 +15,7 @@ const LOOK_MS = 5;
 export async function until(
   holds: () => boolean | Promise<boolean>,
   what: string,
-  waitMs: number = 60_000,
+  waitMs: number = WAIT_MS,
 ): Promise<void> {
   const endMs = performance.now() + waitMs;
   for (let looks = 0; !(await holds()); looks++) {

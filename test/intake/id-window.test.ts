@@ -6,7 +6,7 @@ import { contentOfText } from '../../lib/event/event-ids.js';
 import type { EventIds } from '../../lib/event/event-ids.js';
 import type { Forebay } from '../../lib/forebay.js';
 import { heldDisk } from '../helpers/held-disk.js';
-import { batchFiles } from '../helpers/left-files.js';
+import { batchFiles, memoryDir } from '../helpers/left-files.js';
 import {
   addsUp,
   buildForebay,
@@ -143,7 +143,7 @@ void t.test('a twin of an event in its own request is stored once', async (t) =>
 
 void t.test('after a time-out an id is known once its event is on disk, and not before', async (t) => {
   const disk = heldDisk();
-  const running = await start(t, { fs: disk.fs, ackTimeoutMs: 60 });
+  const running = await start(t, { fs: disk.fs, logDir: memoryDir(t), ackTimeoutMs: 300 });
   const { forebay } = running;
   disk.hold();
   const first = codeOf(forebay.write(eventText('a')));

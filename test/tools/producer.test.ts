@@ -20,6 +20,7 @@ import {
   start,
 } from '../helpers/producer-run.js';
 import type { Handler } from '../helpers/producer-run.js';
+import { until } from '../helpers/wait-for.js';
 
 t.jobs = 3; // each test has a server of its own, and mostly waits
 
@@ -121,7 +122,7 @@ void t.test('an event leaves when it is due, whether or not earlier ones were an
     waiting.push(res);
     if (waiting.length === 40) for (const each of waiting) answer(each, 202);
   });
-  const statistics = await runJson(['--url', url, '--rate', '500', '--burst', '40', '--timeout', '5000']);
+  const statistics = await runJson(['--url', url, '--rate', '500', '--burst', '40', '--timeout', '60000']);
   t.equal(statistics.accepted, 40);
 });
 
@@ -269,7 +270,7 @@ void t.test('whatever is no 202 or 429 is an error, counted by its kind: exit co
     '--burst',
     '24',
     '--timeout',
-    '1500',
+    '8000',
     '--json',
   ]);
   const statistics = JSON.parse(stdout) as Statistics;
@@ -329,7 +330,7 @@ void t.test('an --accepted file that can no longer be written ends the run', NEE
   const url = await listen(t, ({ res }) => answer(res, 202));
   const { code, stdout, stderr } = await run(['--url', url, '--burst', '100000', '--accepted', '/dev/full']);
   t.equal(code, 1);
-  t.match(stdout, 'Errors: 0\n');
+  t.notMatch(stdout, /^Error (?!no answer before the stop: )/m);
   t.match(stderr, /^forebay-producer: --accepted \/dev\/full [^\n]*ENOSPC[^\n]*\n$/);
 });
 
@@ -345,7 +346,7 @@ void t.test('SIGINT stops the sending; the statistics tell what was done', async
   t.equal(code, 130);
   const { totalSent, accepted, errors, errorsByKind } = JSON.parse(stdout) as Statistics;
   t.equal(accepted, 5);
-  t.equal(totalSent, requests);
+  await until(() => requests === totalSent, 'all that was sent has come');
   t.same(errorsByKind, { 'no answer before the stop': errors });
 });
 

@@ -102,7 +102,12 @@ export class WorkerSlot {
       if (worker.process.pid === undefined && this.#worker === worker) this.#ended(noProcess(error));
     });
     worker.once('exit', (code: number | null, signal: string | null) => {
-      if (this.#worker === worker) this.#ended(signal ?? `exit code ${code}`);
+      const ended = (): void => {
+        if (this.#worker === worker) this.#ended(signal ?? `exit code ${code}`);
+      };
+      // the last that it said may come after its end is known
+      if (worker.isConnected()) worker.once('disconnect', ended);
+      else ended();
     });
   }
 
