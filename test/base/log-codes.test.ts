@@ -121,9 +121,12 @@ void t.test('a sink that is set up wrongly has its code, loudly, and makes no de
   const { forebay, complaints } = logged(t, {}, sink);
   await forebay.start();
   await forebay.write(eventText('a'));
-  await until(() => complaints().length === 2, 'both lines');
+  // on a slow machine there is the next attempt already
+  await until(() => complaints().length >= 2, 'both lines');
   t.same(
-    complaints().map(({ level, code }) => [level, code]),
+    complaints()
+      .slice(0, 2)
+      .map(({ level, code }) => [level, code]),
     [
       ['error', 'SINK_MISCONFIGURED'],
       ['warn', 'SINK_MISCONFIGURED'],

@@ -14,7 +14,7 @@ import type { Scope } from './temp-dir.js';
 
 let names = 0;
 /** An answer is waited for on a slow machine, too, in milliseconds. */
-const ANSWER_MS = 60_000;
+const ANSWER_MS = 20_000;
 
 /** The streams of a log on one server, each log with its own name, and a client that is no instance. */
 export class LogStreams {

@@ -149,6 +149,15 @@ export class NatsCluster {
     return this.servers.find(({ name }) => 2 * votes(name) > this.servers.length) ?? null;
   }
 
+  /** The server that leads a stream, once there is one. */
+  async leading(stream: string): Promise<NatsServer> {
+    for (;;) {
+      await until(async () => (await this.leaderOf(stream)) !== null, `${stream} has a leader`);
+      const leader = await this.leaderOf(stream);
+      if (leader !== null) return leader;
+    }
+  }
+
   /** The copies of a stream, of the servers that answer. */
   async replicas(stream: string): Promise<readonly Replica[]> {
     const all = await Promise.all(this.servers.map(async (server) => server.replica(stream)));

@@ -83,7 +83,7 @@ for (const fileEvents of [1, 5000]) {
     t.equal(await send(++n), 202);
     await until(() => forebay.counts().pending === 0, 'all is delivered');
     t.same(sink.lines.toSorted(), taken.toSorted(), 'what was taken, and nothing that was refused');
-    await until(() => pendingBytes(forebay) === 0, 'no byte is counted', 5000);
+    await until(() => pendingBytes(forebay) === 0, 'no byte is counted');
   });
 }
 
@@ -310,7 +310,7 @@ void t.test('after any failures of the disk, what is delivered leaves no byte co
     for (const method of methods) disk.fail(method, null);
     sink.error = null;
     await until(() => forebay.counts().pending === 0, 'all is delivered');
-    await until(() => pendingBytes(forebay) === 0, `no byte is counted, round ${round}`, 5000);
+    await until(() => pendingBytes(forebay) === 0, `no byte is counted, round ${round}`);
     const got = idsOf(sink.lines);
     t.same(
       [...accepted].filter((id) => !got.includes(id)),

@@ -61,7 +61,7 @@ void t.test(
     const flags = ['--log-dir', log, '--sink', 'file', '--sink-file', sinkFile, '--batch-size', '20'];
     const delivered = (): string[] => idsOf(readFileSync(sinkFile, 'utf8').split('\n').slice(0, -1));
     const all = async (sent: Sender): Promise<void> => {
-      await until(() => new Set(delivered()).size === sent.acknowledged.length, 'all is delivered', 60_000);
+      await until(() => new Set(delivered()).size === sent.acknowledged.length, 'all is delivered');
     };
     writeFileSync(join(logDisk.dir, 'reserve'), Buffer.alloc(300_000));
     sinkDisk.fill();

@@ -62,7 +62,7 @@ void t.test('what the server answers to an INSERT', { skip }, async (t) => {
     const database = await server.database();
     await server.query(setup.replace('DATABASE current', `DATABASE ${database}`), database);
     const url = server.url(database).replace(/\/\/.*@/, '//app:p@');
-    const client = new pg.Client({ connectionString: url, statement_timeout: 300 });
+    const client = new pg.Client({ connectionString: url, statement_timeout: 3000 });
     await client.connect();
     const insert = what.includes('schema') ? INSERT.replace('events', 's.events') : INSERT;
     const error: unknown = await client.query(insert).catch((thrown: unknown) => thrown);

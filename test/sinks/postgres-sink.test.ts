@@ -413,10 +413,10 @@ void t.test('a server that does not answer is waited for until --sink-timeout', 
     const started = performance.now();
     t.match(await thrownBy(sink, batch(event('a'))), { refused: null, message: /--sink-timeout/ });
     const tookMs = performance.now() - started;
-    t.ok(tookMs >= 290 && tookMs < 5000, `${tookMs} ms`);
+    t.ok(tookMs >= 290 && tookMs < 25_000, `${tookMs} ms`);
   });
   await t.test('in the middle', async (t) => {
-    const { sink, database } = await freshSink(t, '--sink-timeout', '2000');
+    const { sink, database } = await freshSink(t, '--sink-timeout', '6000');
     t.equal(await thrownBy(sink, batch(event('a'))), null);
     const pid = Number(
       await server.query("SELECT pid FROM pg_stat_activity WHERE application_name = 'forebay'", database),
@@ -430,7 +430,7 @@ void t.test('a server that does not answer is waited for until --sink-timeout', 
     }
   });
   await t.test('for a lock, and leaves nothing behind that waits on', async (t) => {
-    const { sink, database } = await freshSink(t, '--sink-timeout', '2000');
+    const { sink, database } = await freshSink(t, '--sink-timeout', '6000');
     t.equal(await thrownBy(sink, batch(event('a'))), null);
     const holder = new pg.Client(server.url(database));
     await holder.connect();
@@ -442,11 +442,7 @@ void t.test('a server that does not answer is waited for until --sink-timeout', 
         message: /--sink-timeout|statement timeout/,
       });
     const busy = `SELECT count(*) FROM pg_stat_activity WHERE application_name = 'forebay' AND datname = '${database}'`;
-    for (let tries = 0; (await server.query(busy)) !== '0'; tries++) {
-      if (tries > 100) t.fail('a statement still waits');
-      if (tries > 100) break;
-      await sleep(20);
-    }
+    await until(async () => (await server.query(busy)) === '0', 'no statement waits any longer');
     await holder.query('COMMIT');
     t.equal(await thrownBy(sink, batch(event('b'))), null);
   });
@@ -470,7 +466,7 @@ void t.test(
     t.match(await thrownBy(sink, batch(event('a')), stopping.signal), { message: 'the server stops' });
     const started = performance.now();
     await sink.close?.();
-    t.ok(performance.now() - started < 3000);
+    t.ok(performance.now() - started < 20_000);
   },
 );
 
@@ -483,6 +479,7 @@ void t.test('an idle connection that the server closes is no loss', { skip }, as
   );
   t.equal(killed, 't');
   await sleep(50);
+  for (let turns = 0; turns < 10; turns++) await new Promise(setImmediate); // its end is read, however late the timer is
   t.equal(await thrownBy(sink, batch(event('b'))), null);
   t.equal(await server.query('SELECT count(*) FROM events', database), '2');
 });
@@ -562,7 +559,7 @@ void t.test(
 
 void t.test(
   'a database that is stopped and started under load holds each accepted event exactly once',
-  { skip, timeout: 40_000 },
+  { skip, timeout: 600_000 },
   async (t) => {
     const moody = await PostgresServer.start(t); // with few files, which a start after a crash flushes one by one
     const flags = ['--sink-create-table', '--sink-concurrency', '4'];
@@ -581,15 +578,15 @@ void t.test(
     const clients = Array.from({ length: 16 }, (_, name) => client(name));
     for (const how of ['fast', 'immediate'] as const) {
       const { delivered } = forebay.counts();
-      await until(() => forebay.counts().delivered > delivered + 500, 'it delivers', 10_000);
+      await until(() => forebay.counts().delivered > delivered + 500, 'it delivers');
       await moody.stop(how);
       const [failures, before] = [sink.failures, accepted.length];
-      await until(() => sink.failures > failures && accepted.length > before, 'attempts fail', 10_000);
+      await until(() => sink.failures > failures && accepted.length > before, 'attempts fail');
       await moody.start();
     }
     load.abort();
     await Promise.all(clients);
-    await until(() => forebay.counts().pending === 0, 'all is delivered', 20_000);
+    await until(() => forebay.counts().pending === 0, 'all is delivered');
     t.match(forebay.counts(), { accepted: accepted.length, delivered: accepted.length, deadLettered: 0 });
     t.equal(await moody.query('SELECT count(*) FROM events'), String(accepted.length));
     const rows = (await moody.query('SELECT id FROM events')).split('\n');

@@ -241,7 +241,7 @@ void t.test(
         answer(res, 202);
       }
     });
-    const args = ['--url', url, '--rate', '500', '--burst', '50', '--timeout', '500', '--retry'];
+    const args = ['--url', url, '--rate', '500', '--burst', '50', '--timeout', '4000', '--retry'];
     const statistics = await runJson(args);
     t.equal(statistics.accepted, 50);
     t.equal(accepted.size, 50);

@@ -237,7 +237,7 @@ void t.test('after Ctrl-C it says what is sent, and the same command goes on', a
   await until(() => refused > 1, 'it waits for a full server');
   child.kill('SIGINT');
   t.same(await once(child, 'close'), [130, null]);
-  const said = err.split('\n').filter((line) => !line.includes('waits 0 s'));
+  const said = err.split('\n').filter((line) => !/waits \d+ s/.test(line));
   t.same(said, [
     `forebay-log: interrupted: 500 of 1200 events sent again to ${target.url}; the same command goes on where this one has ended; of what it has sent, at most one request comes twice`,
     '',
