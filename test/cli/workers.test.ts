@@ -71,7 +71,9 @@ void t.test('two workers are one server: one port, one page, one sum', async (t)
   t.match(texts(server)[0], /^Forebay .*, 2 workers$/);
   t.equal(texts(server).filter((line) => line.includes('IngestionServer started')).length, 1, 'once');
   for (const worker of [1, 2])
-    await server.line(new RegExp(`worker ${worker}: AppendLog initialized: ${join(dir, `worker-${worker}`)}$`));
+    await server.line(
+      new RegExp(`worker ${worker}: AppendLog initialized: ${join(dir, `worker-${worker}`)}$`),
+    );
   const ids = Array.from({ length: 20 }, (_, n) => `a${n}`);
   for (const id of ids) t.equal(await post(server, id), 202);
   await until(() => sink.ids.size === ids.length, 'all are delivered');

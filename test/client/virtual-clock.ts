@@ -33,7 +33,7 @@ export class VirtualClock implements Clock {
 
   /** Lets the client's next wait of exactly this long pass. */
   async pass(ms: number): Promise<void> {
-    await until(() => this.waits.includes(ms), `a wait of ${ms} ms`, 20_000).catch((error: unknown) => {
+    await until(() => this.waits.includes(ms), `a wait of ${ms} ms`).catch((error: unknown) => {
       throw new Error(`${String(error)}, but of ${this.waits.join(', ')}`, { cause: error });
     });
     this.advance(ms);

@@ -170,17 +170,17 @@ void t.test('the tool makes room, while the server runs', async (t) => {
 });
 
 void t.test('a stop with batches aside ends, and the next start waits for none of them', async (t) => {
-  const { forebay, dir } = await startFull(t);
+  const { forebay, dir } = await startFull(t, { shutdownTimeoutMs: 600_000 });
   await Promise.all(['bad1', 'good', 'bad2'].map(async (id) => forebay.write(eventText(id))));
   await until(() => aside(forebay) === 2 && forebay.counts().delivered === 1, 'two are aside');
   const stopMs = performance.now();
   await forebay.stop();
-  t.ok(performance.now() - stopMs < 2000, 'the stop does not wait for room');
+  t.ok(performance.now() - stopMs < 30_000, 'the stop does not wait for room');
   t.equal(batchFiles(dir).length, 2);
   const again = build(t, { logDir: dir, deadLettersBytesMax: BOUND, replayWaitMs: 60_000 });
   const startMs = performance.now();
   await again.forebay.start();
-  t.ok(performance.now() - startMs < 5000, 'nor does the start');
+  t.ok(performance.now() - startMs < 30_000, 'nor does the start');
   t.same(again.sink.offered, ['bad1', 'bad2']);
   await again.forebay.write(eventText('new'));
   await until(() => again.forebay.counts().delivered === 1, 'the new one is delivered');

@@ -258,7 +258,7 @@ void t.test('a wait that is cut ends at once, with one probe', async (t) => {
   await sleep(20);
   t.equal(admitted.length, 0);
   breaker.cutWait();
-  await until(() => admitted.length > 0, 'a probe goes', 5000);
+  await until(() => admitted.length > 0, 'a probe goes');
   await sleep(20);
   t.equal(admitted.length, 1, 'and one only');
   t.match(breaker, { state: 'half-open', waitMs: 0 });
@@ -285,13 +285,13 @@ void t.test('a sink that was mended is asked at once when it is read again', asy
   // by itself the seventh attempt would come after 32 s at least
   for (let attempts = sink.attempts.length; attempts < 8; attempts++) {
     await forebay.reloadSink();
-    await until(() => sink.attempts.length > attempts, 'it is asked', 5000);
+    await until(() => sink.attempts.length > attempts, 'it is asked');
     await until(() => forebay.sinkState()?.breaker === 'open', 'and has failed again');
   }
   t.ok(performance.now() - startMs < 25_000);
   t.ok(Number(forebay.sinkState()?.nextAttemptMs) > 15_000);
   sink.error = null;
   await forebay.reloadSink();
-  await until(() => forebay.counts().pending === 0, 'all arrive', 5000);
+  await until(() => forebay.counts().pending === 0, 'all arrive');
   t.match(forebay.sinkState(), { breaker: 'closed', openings: 1 });
 });

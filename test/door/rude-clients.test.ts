@@ -12,6 +12,7 @@ import { CHUNKED, event, GET_HEALTH, hasTaken, openRaw, post, whole } from '../h
 import type { Door } from '../helpers/raw-door.js';
 import type { RawAnswer } from '../helpers/raw-client.js';
 import { RawClient } from '../helpers/raw-client.js';
+import { stopClock } from '../helpers/stop-clock.js';
 import { until } from '../helpers/wait-for.js';
 
 /** A door with all that a server has. */
@@ -335,6 +336,7 @@ void tap.test('a 100 Continue comes behind the answers in front of it', async (t
 
 void tap.test('bodies that never end make room for others', async (t) => {
   const door = await open(t, { bodyBytesMax: 2 ** 20, queueBytes: 2 ** 22 });
+  const passMs = stopClock(t);
   const slow: RawClient[] = [];
   for (let n = 0; n < 30; n++) {
     const client = await door.connect();
@@ -345,7 +347,7 @@ void tap.test('bodies that never end make room for others', async (t) => {
   t.equal(newest?.status, 429, 'all have just begun: the newest has to go');
   t.ok(door.server.refusal() === null, 'events are still taken');
   t.equal((await ask(await door.connect(), whole(event('a')))).status, 202);
-  await new Promise((resolve) => setTimeout(resolve, 1100));
+  passMs(1100);
   const large = await ask(await door.connect(), whole(event('b', 'x'.repeat(500_000))));
   t.equal(large.status, 202);
   t.equal((await slow[0]?.answer())?.status, 429, 'the slowest has to go');

@@ -258,7 +258,7 @@ test('a client that leaves in its handshake makes room at once', async (t) => {
   const client = await door.plain();
   await until(() => door.server.connections === 1, 'it counts before its handshake');
   client.halfClose();
-  await until(() => door.server.connections === 0, 'it is closed', 10_000);
+  await until(() => door.server.connections === 0, 'it is closed');
   t.same(door.failed(), { closed: 1 });
 });
 

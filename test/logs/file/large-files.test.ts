@@ -285,7 +285,7 @@ void t.test('events of a large file that wait apart hold up no other piece of it
   );
   t.equal(delivery.delivered, 3);
   sink.bad = [];
-  await until(() => delivery.delivered === 41, 'and the last one', 60_000);
+  await until(() => delivery.delivered === 41, 'and the last one');
   t.same(
     sink.taken.toSorted(),
     [...ids(0, 40), ...ids(100, 103)].filter((id) => id !== 'e2' && id !== 'e30').toSorted(),
@@ -408,7 +408,7 @@ void t.test('a piece that cannot be read for a while holds up no other file', as
   t.notOk(sink.taken.includes('e39'));
   isBroken = false;
   sink.asked = () => undefined;
-  await until(() => delivery.delivered === 41, 'and it is once it can be read', 60_000);
+  await until(() => delivery.delivered === 41, 'and it is once it can be read');
   t.equal(sink.taken.length, 41, 'each event once');
 });
 

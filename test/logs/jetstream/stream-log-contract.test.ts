@@ -29,7 +29,7 @@ function place(t: Test, deadLettersBytesMax: number = BACKLOG_BYTES): LogPlace {
   return {
     async open() {
       const logUrl = await (await cluster()).urls();
-      const ofPipeline = { batchSize: 2, batchWaitMs: 2000, ackTimeoutMs: 30_000 };
+      const ofPipeline = { batchSize: 2, batchWaitMs: 10_000, ackTimeoutMs: 30_000 };
       const bounds = { backlogBytesMax: BACKLOG_BYTES, deadLettersBytesMax };
       const settings = {
         ...fromObject(PIPELINE_SETTINGS, { ...ofPipeline, ...bounds }),
