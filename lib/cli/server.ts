@@ -27,7 +27,7 @@ Exit code: 0 after a stop, 3 after one with --deliver-all that has left somethin
 
 // Bodies and batches are buffers outside of the heap, which counts them and is small itself: V8 would mark it all the time,
 // which took more time than the events (decision 88). The bounds of the heap stay.
-setFlagsFromString('--heap-growing-percent=300');
+setFlagsFromString('--heap-growing-percent=250');
 
 const goOn = (): void => undefined;
 // The reader of the log lines may go away (a pipe that is closed); the door stays open.
