@@ -1,6 +1,7 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
+import type { Test } from 'tap';
 import { Reporter } from '../../../../lib/base/reporter.js';
 import { Compressor } from '../../../../lib/logs/file/compressed/compressor.js';
 import type { CompressionSource, CompressionTask } from '../../../../lib/logs/file/compressed/compressor.js';
@@ -12,28 +13,30 @@ import { until } from '../../../helpers/wait-for.js';
 
 const LINES = markedLine(eventText('a', 'x'.repeat(200))).repeat(500);
 
+/** A file to compress, which stays as it is. */
+function task(t: Test, path: string, isRoomy: boolean, compressed: () => void): CompressionTask {
+  writeFileSync(path, LINES);
+  return {
+    path,
+    to: path,
+    bytes: LINES.length,
+    mayBeWritten: false,
+    isWanted: () => true,
+    isRoomy: () => isRoomy,
+    place: async () => {
+      compressed();
+      return Promise.resolve(false);
+    },
+    again: () => t.fail(`${path} failed`),
+  };
+}
+
 void t.test(
   'what waits for the sink is compressed before what is kept, however much of that comes',
   async (t) => {
     const dir = tempDir(t);
     const order: string[] = [];
-    const taskOf = (name: string): CompressionTask => {
-      const path = join(dir, name);
-      writeFileSync(path, LINES);
-      return {
-        path,
-        to: path,
-        bytes: LINES.length,
-        mayBeWritten: false,
-        isWanted: () => true,
-        isRoomy: () => false,
-        place: async () => {
-          order.push(name);
-          return false;
-        },
-        again: () => t.fail(`${name} failed`),
-      };
-    };
+    const taskOf = (name: string): CompressionTask => task(t, join(dir, name), false, () => order.push(name));
     let [kept, waiting] = [0, 2];
     const retained: CompressionSource = { next: async () => taskOf(`kept-${++kept}`) };
     const backlog: CompressionSource = {
@@ -51,7 +54,6 @@ void t.test(
 
 void t.test('it rests for longer while there is time', async (t) => {
   const path = join(tempDir(t), 'file');
-  writeFileSync(path, LINES);
   let nowMs = 0;
   t.capture(performance, 'now', () => nowMs);
   const { setTimeout: later } = globalThis;
@@ -66,19 +68,7 @@ void t.test('it rests for longer while there is time', async (t) => {
     next: async () => {
       const isRoomy = roomy[at++];
       if (isRoomy === undefined) return null;
-      return {
-        path,
-        to: path,
-        bytes: LINES.length,
-        mayBeWritten: false,
-        isWanted: () => true,
-        isRoomy: () => isRoomy,
-        place: async () => {
-          nowMs += 10;
-          return Promise.resolve(false);
-        },
-        again: () => t.fail('it failed'),
-      };
+      return task(t, path, isRoomy, () => (nowMs += 10));
     },
   };
   const compressor = new Compressor({ fs: nodeFileSystem, reporter: new Reporter() });
