@@ -37,8 +37,7 @@ export async function openStreamLog(
     // all instances share it, and each table of a source has as many
     const idsMax = idRules.length * settings.idWindowMax;
     const bytesMax = { backlogBytesMax, deadLettersBytesMax };
-    const compresses = settings.logCompress === 'on';
-    const sizes = { replicas, ...bytesMax, ackTimeoutMs, inOrder, payloadMax, idsMax, compresses };
+    const sizes = { replicas, ...bytesMax, ackTimeoutMs, inOrder, payloadMax, idsMax };
     const { names, streamId } = await openStreams(jsm, streamNames(logName), sizes, reporter, stopping);
     const ids =
       idsMax === 0

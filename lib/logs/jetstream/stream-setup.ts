@@ -19,8 +19,6 @@ export interface StreamBounds {
   readonly payloadMax: number;
   /** Ids that are remembered, at most; 0: no source has an id window. */
   readonly idsMax: number;
-  /** Whether the servers compress what they keep: full blocks of their files, beside their work. It makes no room below `max_bytes`. */
-  readonly compresses: boolean;
 }
 
 /** What they are called, and what identifies the stream of events. */
@@ -224,17 +222,15 @@ export function quarantineBytesMax({ payloadMax }: Pick<StreamBounds, 'payloadMa
   return Math.max(QUARANTINE_BYTES_MAX, 2 * payloadMax);
 }
 
-function common(
-  name: string,
-  { replicas, compresses }: StreamBounds,
-): Partial<StreamConfig> & { name: string } {
+function common(name: string, { replicas }: StreamBounds): Partial<StreamConfig> & { name: string } {
   return {
     name,
     subjects: [allSubjects(name)],
     storage: 'file',
     discard: 'new',
     num_replicas: replicas,
-    compression: compresses ? StoreCompression.S2 : StoreCompression.None,
+    // servers that are killed may not get a compressed block back, and stay out until the next start (decision 83)
+    compression: StoreCompression.None,
   };
 }
 
