@@ -21,7 +21,8 @@ const REPORT_CHARS = 2000;
 /** The build of lib/ and of the simulation, with the edits, by itself in a temporary folder. */
 function mutatedCopy(edits: readonly Edit[]): string {
   const dir = mkdtempSync(join(tmpdir(), 'forebay-mutant-'));
-  for (const part of ['dist/lib', 'dist/test/simulation']) cpSync(part, join(dir, part), { recursive: true });
+  for (const part of ['dist/lib', 'dist/test/simulation', 'dist/test/helpers/run-flags.js'])
+    cpSync(part, join(dir, part), { recursive: true });
   symlinkSync(resolve('node_modules'), join(dir, 'node_modules'));
   writeFileSync(join(dir, 'package.json'), '{ "type": "module" }');
   const changed = new Map<string, string>();
