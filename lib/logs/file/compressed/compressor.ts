@@ -128,6 +128,7 @@ export class Compressor {
     let waitMs: number | null = null;
     for (const source of this.#sources) {
       const next = await source.next();
+      if (next === 0) return 0; // those after it wait for their turn
       if (typeof next === 'number') waitMs = Math.min(next, waitMs ?? Infinity);
       else if (next !== null) return this.#compress(next);
     }
