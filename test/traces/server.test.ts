@@ -56,37 +56,45 @@ void t.test('a server that is killed delivers with the traceparent at its next s
   await next.stop('SIGTERM');
 });
 
-void t.test(
-  'a server sends spans, with the variables of OpenTelemetry, and the last ones at its stop',
-  async (t) => {
-    const [collector, target] = [await TraceCollector.start(t), await api(t)];
-    const environment = {
-      OTEL_SERVICE_NAME: 'shop',
-      OTEL_EXPORTER_OTLP_HEADERS: 'authorization=Bearer%20me',
-      OTEL_EXPORTER_OTLP_ENDPOINT: 'http://127.0.0.1:1',
-    };
-    const flags = ['--log-dir', tempDir(t), '--sink', 'http', '--sink-url', target.url, '--batch-wait', '50'];
-    const server = new ServerProcess(['--port', '0', ...flags, '--trace-url', collector.url], environment);
-    await server.listening();
-    t.equal(await send(server.url, 'a', { traceparent: TRACEPARENT }), 202);
-    const [deliver] = await collector.named('deliver http', 1);
-    t.equal(target.headers[0]?.['traceparent'], `00-${deliver?.traceId}-${deliver?.spanId}-01`);
-    const [accept] = await collector.named('POST /events', 1);
-    t.equal(target.headers[0]?.['forebay-traces'], `0 00-${accept?.traceId}-${accept?.spanId}-01`);
-    t.equal(collector.resource['service.name'], 'shop');
-    t.equal(collector.headers[0]?.authorization, 'Bearer me');
-    const isCounted = async (): Promise<boolean> => {
-      const samples = (await scrape(server.port)).samples('forebay_spans_total');
-      return samples.some(({ labels, value }) => labels['outcome'] === 'sent' && value >= 1);
-    };
-    await until(isCounted, 'spans that were sent are counted');
+void t.test('a server sends spans, with the variables of OpenTelemetry', async (t) => {
+  const [collector, target] = [await TraceCollector.start(t), await api(t)];
+  const environment = {
+    OTEL_SERVICE_NAME: 'shop',
+    OTEL_EXPORTER_OTLP_HEADERS: 'authorization=Bearer%20me',
+    OTEL_EXPORTER_OTLP_ENDPOINT: 'http://127.0.0.1:1',
+  };
+  const flags = ['--log-dir', tempDir(t), '--sink', 'http', '--sink-url', target.url, '--batch-wait', '50'];
+  const server = new ServerProcess(['--port', '0', ...flags, '--trace-url', collector.url], environment);
+  await server.listening();
+  t.equal(await send(server.url, 'a', { traceparent: TRACEPARENT }), 202);
+  const [deliver] = await collector.named('deliver http', 1);
+  t.equal(target.headers[0]?.['traceparent'], `00-${deliver?.traceId}-${deliver?.spanId}-01`);
+  const [accept] = await collector.named('POST /events', 1);
+  t.equal(target.headers[0]?.['forebay-traces'], `0 00-${accept?.traceId}-${accept?.spanId}-01`);
+  t.equal(collector.resource['service.name'], 'shop');
+  t.equal(collector.headers[0]?.authorization, 'Bearer me');
+  const isCounted = async (): Promise<boolean> => {
+    const samples = (await scrape(server.port)).samples('forebay_spans_total');
+    return samples.some(({ labels, value }) => labels['outcome'] === 'sent' && value >= 1);
+  };
+  await until(isCounted, 'spans that were sent are counted');
+  t.equal(await server.stop('SIGTERM'), 0);
+});
+
+void t.test('a stop sends the last spans', async (t) => {
+  // it waits 2 s for the collector, and says if that was too short: then there is another one
+  for (let left = 20; left > 0; left--) {
+    const collector = await TraceCollector.start(t);
+    const flags = ['--log-dir', tempDir(t), '--sink-latency', '0', '--sink-failure-rate', '0'];
+    const server = await ServerProcess.start(...flags, '--trace-url', collector.url);
     t.equal(await send(server.url, 'last', {}), 202);
     t.equal(await server.stop('SIGTERM'), 0);
-    // a stop waits 2 s for the collector, and says if that was too short
-    if (!server.lines.some((line) => /spans? lost: the collector .*: the server stops/.test(line)))
-      t.equal(collector.spans.filter(({ name }) => name === 'POST /events').length, 2, 'the last one, too');
-  },
-);
+    const wasLate = server.lines.some((line) => / lost: the collector .*: the server stops/.test(line));
+    if (wasLate && left > 1) continue;
+    t.equal(collector.spans.filter(({ name }) => name === 'POST /events').length, 1);
+    break;
+  }
+});
 
 void t.test('a collector that hangs does not hold up a stop', async (t) => {
   const collector = await TraceCollector.start(t);
