@@ -14,6 +14,7 @@ import { openHttp } from '../helpers/http-door.js';
 import { addsUp, codeOf, eventText, idsOf, startForebay, until } from '../helpers/running-forebay.js';
 import type { RunningForebay } from '../helpers/running-forebay.js';
 import { memoryDir } from '../helpers/left-files.js';
+import { stopClock } from '../helpers/stop-clock.js';
 import { tempDir } from '../helpers/temp-dir.js';
 
 const TIMEOUT_MS = 300;
@@ -237,6 +238,22 @@ void t.test('all requests share one timer, which ends when none of them waits', 
   t.equal(waiting.overdue, 0);
   t.equal(answers.length, 10_000, 'once');
   t.equal(timers(), before);
+});
+
+void t.test('a later request is due later, although one timer is for all', async (t) => {
+  const passMs = stopClock(t);
+  const waiting = new WaitingRequests(50, new Reporter());
+  const answered: string[] = [];
+  const add = (name: string): void => void waiting.add(EventBlock.of(name), () => answered.push(name));
+  add('first');
+  passMs(30);
+  add('second');
+  passMs(20);
+  await until(() => answered.length > 0, 'the first is in doubt');
+  t.same(answered, ['first']);
+  passMs(30);
+  await until(() => answered.length > 1, 'and the second in its time');
+  waiting.close();
 });
 
 void t.test('a request is in doubt if one of its events is, whatever became of the others', (t) => {
