@@ -330,6 +330,7 @@ void t.test('an --accepted file that can no longer be written ends the run', NEE
   const url = await listen(t, ({ res }) => answer(res, 202));
   const { code, stdout, stderr } = await run(['--url', url, '--burst', '100000', '--accepted', '/dev/full']);
   t.equal(code, 1);
+  t.match(stdout, /^Errors: \d+$/m);
   t.notMatch(stdout, /^Error (?!no answer before the stop: )/m);
   t.match(stderr, /^forebay-producer: --accepted \/dev\/full [^\n]*ENOSPC[^\n]*\n$/);
 });
