@@ -75,6 +75,7 @@ export const COMPRESSION_MUTANTS: readonly Mutant[] = [
       },
     ],
     violates: LOST,
+    from: 2, // in seed 1 a batch has too many events first
     worlds: ['compression'],
   },
   {
