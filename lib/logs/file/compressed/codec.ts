@@ -44,16 +44,31 @@ function uint(value: number, bytes: number): Buffer {
   return buffer;
 }
 
-const GZIP: Codec = {
+/** Lines as a gzip file, by this thread. */
+export function gzipAtOnce(lines: Buffer): Buffer<ArrayBuffer> {
+  return zlib.gzipSync(lines, { level: GZIP_LEVEL });
+}
+
+/** @throws if it is damaged, or has more than `bytesMax` */
+export function gunzipAtOnce(compressed: Buffer, bytesMax: number): Buffer<ArrayBuffer> {
+  return zlib.gunzipSync(compressed, { maxOutputLength: Math.max(1, bytesMax) });
+}
+
+/** Lines as a gzip file, by another thread. */
+export async function gzip(lines: Buffer): Promise<Buffer<ArrayBuffer>> {
+  return call<Buffer<ArrayBuffer>>((done) => {
+    zlib.gzip(lines, { level: GZIP_LEVEL }, done);
+  });
+}
+
+export const GZIP: Codec = {
   ending: '.gz',
   readsForeign: true,
   isKnown: true,
   start: (dataBytes) =>
     Buffer.concat([GZIP_START, uint(dataBytes + 4, 2), Buffer.from('FB'), uint(dataBytes, 2)]),
   compress: async (head, lines) => {
-    const bytes = await call<Buffer>((done) => {
-      zlib.gzip(lines, { level: GZIP_LEVEL }, done);
-    });
+    const bytes = await gzip(lines);
     return Buffer.concat([head, bytes.subarray(GZIP_START_BYTES)]);
   },
   expand: async (member, bytesMax, isCut) => {
