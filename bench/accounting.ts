@@ -52,6 +52,7 @@ async function taken(server: Target, least: number): Promise<number> {
     case 'stored':
       return ((await readJson(server.port, '/count')) as { count: number }).count;
     case 'accepted':
+    case 'kept':
       return (await readCounts(server)).accepted;
     case 'delivered':
     case 'shared':
@@ -114,9 +115,17 @@ async function readCounts({ name, books, port, adminPort }: Target): Promise<Eve
   };
   const { accepted, delivered, deadLettered, quarantined, pending } = events;
   const aside = deadLettered + quarantined;
-  const addsUp = books === 'shared' || accepted === delivered + pending;
+  const addsUp = books === 'shared' || books === 'kept' || accepted === delivered + pending;
   if (status === 'ok' && aside === 0 && addsUp) return events;
   throw new Error(`${name}: GET /health is wrong: ${JSON.stringify({ status, events })}`);
+}
+
+/** What waits takes of the log, in bytes. */
+export async function pendingBytes({ name, port, adminPort }: Target): Promise<number> {
+  const response = await fetch(`http://127.0.0.1:${adminPort ?? port}/metrics`);
+  const [, bytes] = /^forebay_pending_bytes (\d+)$/m.exec(await response.text()) ?? [];
+  if (bytes === undefined) throw new Error(`${name}: no forebay_pending_bytes at /metrics`);
+  return Number(bytes);
 }
 
 async function readJson(port: number, path: string): Promise<unknown> {

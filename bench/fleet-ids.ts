@@ -3,11 +3,10 @@ import { join } from 'node:path';
 import { BULK_QUEUE_SIZE } from './bulk-load.js';
 import { contest, contestRows, rateRatios } from './contest.js';
 import type { Side } from './contest.js';
-import { natsServers } from './fleet.js';
+import { forebayOnStream, natsServers } from './fleet.js';
 import { freshBodies, freshBody } from './ids.js';
 import { spread } from './numbers.js';
-import { forebay } from './server-under-test.js';
-import type { ServerCommand } from './server-under-test.js';
+import type { Flags, ServerCommand } from './server-under-test.js';
 import { table } from './table.js';
 import type { Workbench } from './workbench.js';
 import { requireWrk, singleEvents } from './wrk.js';
@@ -16,7 +15,6 @@ import type { Load } from './wrk.js';
 const CONNECTIONS = 64;
 const EVENT_BYTES = 200;
 const BULK_EVENTS = 1000;
-const REPLICAS = 3;
 
 /** What an id window costs on a stream with three copies: single events and bulk, each with a new id. */
 export async function fleetIds(bench: Workbench, rounds: number, seconds: number): Promise<void> {
@@ -26,12 +24,8 @@ export async function fleetIds(bench: Workbench, rounds: number, seconds: number
     console.log(`\nfleet-ids is left out: ${cluster}`);
     return;
   }
-  const urls = cluster.map(({ port }) => `nats://127.0.0.1:${port}`).join(',');
-  const onStream = (name: string, more: Readonly<Record<string, string | number>>): ServerCommand => {
-    const ofLog = { log: 'jetstream', 'log-url': urls, 'log-name': name, 'log-replicas': REPLICAS };
-    const flags = { 'queue-size': BULK_QUEUE_SIZE, ...ofLog, ...more };
-    return { ...forebay(join(bench.dir, `fleet-ids-${name}`), flags), books: 'shared' };
-  };
+  const onStream = (name: string, flags: Flags): ServerCommand =>
+    forebayOnStream(bench, cluster, name, { 'queue-size': BULK_QUEUE_SIZE, ...flags });
   const without = onStream('without', {});
   const withIds = onStream('with', { 'id-window': '1h', 'id-window-max': 10_000_000 });
   const servers = await bench.start([without, withIds]);

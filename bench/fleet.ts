@@ -9,7 +9,7 @@ import { ROOT } from './paths.js';
 import { KNOWS_TIME } from './process-time.js';
 import { requirement } from './requirement.js';
 import { bareServer, forebay } from './server-under-test.js';
-import type { ServerCommand, Target } from './server-under-test.js';
+import type { Flags, ServerCommand, Target } from './server-under-test.js';
 import { freePort, outputOf, StoreProcess } from './store-process.js';
 import { table } from './table.js';
 import type { Workbench } from './workbench.js';
@@ -38,16 +38,11 @@ export async function fleet(bench: Workbench, rounds: number, seconds: number): 
     console.log(`\nfleet is left out: ${cluster}`);
     return;
   }
-  const urls = cluster.map(({ port }) => `nats://127.0.0.1:${port}`).join(',');
   const queue = { 'queue-size': BULK_QUEUE_SIZE };
-  const onStream = (replicas: number): ServerCommand => {
-    const ofLog = { log: 'jetstream', 'log-url': urls, 'log-name': `r${replicas}`, 'log-replicas': replicas };
-    return {
-      ...forebay(join(bench.dir, 'fleet-unused'), { ...queue, ...ofLog }),
-      books: 'shared',
-      name: `Forebay, ${replicas} copies`,
-    };
-  };
+  const onStream = (replicas: number): ServerCommand => ({
+    ...forebayOnStream(bench, cluster, `r${replicas}`, { ...queue, 'log-replicas': replicas }),
+    name: `Forebay, ${replicas} copies`,
+  });
   const onFiles = { ...forebay(join(bench.dir, 'fleet-files'), queue), name: 'Forebay, files' };
   const rivalArgs = [join(ROOT, 'dist/bench/rivals/jetstream.js'), String(cluster[0]?.port), String(SERVERS)];
   const rival: ServerCommand = { name: 'http + publish, 3 copies', books: 'stored', args: rivalArgs };
@@ -69,6 +64,18 @@ export async function fleet(bench: Workbench, rounds: number, seconds: number): 
   writeFileSync(path, bulkBody(BULK_EVENTS));
   const newLoad = (): Load => bulkLoad(BULK_CONNECTIONS, path, BULK_EVENTS);
   await turns(bench, targets.slice(1, 4), newLoad, rounds, seconds, `${BULK_EVENTS} events a request`);
+}
+
+/** Forebay on a stream of its own, with three copies if `flags` say nothing else. */
+export function forebayOnStream(
+  bench: Workbench,
+  cluster: readonly StoreProcess[],
+  name: string,
+  flags: Flags,
+): ServerCommand {
+  const urls = cluster.map(({ port }) => `nats://127.0.0.1:${port}`).join(',');
+  const ofLog = { log: 'jetstream', 'log-url': urls, 'log-name': name, 'log-replicas': SERVERS };
+  return { ...forebay(join(bench.dir, `${name}-unused`), { ...ofLog, ...flags }), books: 'shared' };
 }
 
 async function turns(

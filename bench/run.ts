@@ -4,6 +4,7 @@ import { bulk, BULK_SIZES } from './bulk.js';
 import { compress } from './compress.js';
 import { delivery } from './delivery.js';
 import { fleet } from './fleet.js';
+import { fleetCompress } from './fleet-compress.js';
 import { fleetIds } from './fleet-ids.js';
 import { halfRate } from './half-rate.js';
 import { ids } from './ids.js';
@@ -53,6 +54,7 @@ const CASES: ReadonlyMap<string, Case> = new Map<string, Case>([
   ['survivors', async (bench, { rounds, seconds }) => survivors(bench, rounds, seconds)],
   ['rivals', async (bench, { rounds, seconds }) => rivals(bench, rounds, seconds)],
   ['fleet', async (bench, { rounds, seconds }) => fleet(bench, rounds, seconds)],
+  ['fleet-compress', async (bench, { rounds, seconds }) => fleetCompress(bench, rounds, seconds)],
   ['fleet-ids', async (bench, { rounds, seconds }) => fleetIds(bench, rounds, seconds)],
   ['latency', async (bench, { rounds }) => latency(bench, rounds)],
   ['half-rate', async (bench, { rounds, seconds }) => halfRate(bench, rounds, seconds)],

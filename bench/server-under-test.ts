@@ -16,9 +16,10 @@ const STOP_MS_MAX = 12_000;
 /**
  * What a server can say of the events it took: `delivered`: Forebay, whose sink takes them; `accepted`: Forebay,
  * whose sink does not; `stored`: a rival, which counts what its store holds; `forwarded`: Fluent Bit, whose output
- * takes them; `shared`: Forebay, whose log counts what waits by looking at it; `none`: it keeps nothing.
+ * takes them; `shared`: Forebay, whose log counts what waits by looking at it; `kept`: the same, whose sink does not take
+ * them; `none`: it keeps nothing.
  */
-export type Books = 'delivered' | 'shared' | 'accepted' | 'stored' | 'forwarded' | 'none';
+export type Books = 'delivered' | 'shared' | 'kept' | 'accepted' | 'stored' | 'forwarded' | 'none';
 
 /** What is put under load: a server of this project, or a rival with the processes that belong to it. */
 export interface Target {

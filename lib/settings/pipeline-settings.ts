@@ -104,7 +104,7 @@ export const PIPELINE_SETTINGS = {
     flag: 'log-compress',
     initial: 'on',
     unit: 'on|off',
-    help: 'compress files in the log directory that wait for the sink: --backlog-max counts what they take then',
+    help: 'compress files in the log directory that wait for the sink, or messages of a stream: --backlog-max counts what they take then',
     check: oneOf('on', 'off'),
   },
   logCompressAfterMs: {

@@ -122,7 +122,8 @@ export function membersIn(content: Buffer): Member[] {
   return members;
 }
 
-function expanded(member: Buffer): Buffer | null {
+/** `null`: it is damaged. */
+export function expanded(member: Buffer): Buffer | null {
   try {
     return gunzipSync(member);
   } catch {

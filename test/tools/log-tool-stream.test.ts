@@ -1,5 +1,7 @@
+import { execFileSync } from 'node:child_process';
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
+import { gzipSync } from 'node:zlib';
 import t from 'tap';
 import type { Test } from 'tap';
 import { markedLine } from '../../lib/logs/file/checksum.js';
@@ -165,6 +167,46 @@ void t.test('cat prints the events of all messages, or of those that are named',
   t.match(gone, { code: 1, out: ndjson('d'), err: /events_4-9: there is no such message/ });
   t.match(await tool(streams, 'cat', 'batch_20250101_000000_1.jsonl'), { code: 78, err: /events_120-163/ });
 });
+
+void t.test(
+  'compressed messages are read as others are, and so is what is left of damaged ones',
+  { skip },
+  async (t) => {
+    const streams = await made(t);
+    const { names } = streams;
+    const ids = Array.from({ length: 50 }, (_each, n) => `${n}`);
+    const plain = lines(...ids);
+    const compressed = gzipSync(plain, { level: 1 });
+    const damaged = Buffer.from(compressed).fill(0, compressed.length / 2, compressed.length - 8);
+    await put(streams, compressed, 50);
+    printed(t, await tool(streams, 'verify'), {
+      code: 0,
+      out: `Read 1 message with 50 sound events, ${plain.length} bytes: all are sound\n`,
+      err: '',
+    });
+    printed(t, await tool(streams, 'cat'), { code: 0, out: ndjson(...ids) });
+    printed(t, await tool(streams, 'cat', '--raw'), { code: 0, out: plain.toString() });
+    await put(streams, damaged, 50);
+    // only the checksum of all: each line is sound
+    await put(streams, flipped(compressed, compressed.length - 6), 50);
+    const { code, out } = await tool(streams, 'verify');
+    t.equal(code, 1);
+    const texts = out.trimEnd().split('\n');
+    t.equal(
+      texts[0],
+      `${names.events}: message 2, its compressed lines are damaged: what follows is of those that can be read`,
+    );
+    t.match(texts.at(-3), /message 2, [1-9][0-9]? sound events and [0-9]+ damaged lines?, of 50 events$/);
+    t.match(texts.at(-2), /message 3, its compressed lines are damaged/);
+    t.match(texts.at(-1), /^Read 3 messages with 1[0-4][0-9] sound events, .*: 2 messages are damaged/);
+    const read = await tool(streams, 'cat', 'events_2');
+    t.equal(read.code, 1);
+    t.match(read.err, /message 2, damaged compressed lines: what cannot be read is left out/);
+    t.ok(read.out.startsWith(ndjson('0', '1')));
+    const args = ['bin/log.js', 'cat', '--raw', 'events_2', ...streams.flags];
+    t.ok(execFileSync(process.execPath, args).equals(damaged));
+  },
+);
 
 void t.test('messages that are delivered meanwhile are no error', { skip }, async (t) => {
   const streams = await made(t);

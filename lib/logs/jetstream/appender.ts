@@ -31,6 +31,8 @@ export interface AppenderOptions {
   readonly partBytesMost: number;
   readonly ackTimeoutMs: number;
   readonly inOrder: boolean;
+  /** Whether messages are compressed. */
+  readonly compresses: boolean;
   readonly reporter: Reporter;
   /** Called with events that were stored, and what they take of the stream. */
   readonly stored: (events: number, bytes: number) => void;
@@ -49,7 +51,12 @@ export class Appender {
   constructor(options: AppenderOptions) {
     this.#options = options;
     const runId = this.#runId;
-    const ofRun = { runId, messageOf: (part: BatchPart) => messageOf(part, runId), bytesOf: blockBytes };
+    const { compresses } = options;
+    const ofRun = {
+      runId,
+      messageOf: async (part: BatchPart) => messageOf(part, runId, compresses),
+      bytesOf: blockBytes,
+    };
     const keptMsLeast = duplicatesMs(options.ackTimeoutMs);
     this.ids = options.ids && new StreamIds({ ...options, ...options.ids, ...ofRun, keptMsLeast });
   }
@@ -72,10 +79,10 @@ export class Appender {
   }
 
   async #append(part: BatchPart, ended: PartEnded, deadline: Deadline): Promise<void> {
-    const { publisher, names, stored } = this.#options;
+    const { publisher, names, stored, compresses } = this.#options;
     const id = `${this.#runId}-${++this.#messages}`;
     if (this.#isTooLarge(part, ended)) return;
-    const data = messageOf(part, this.#runId);
+    const data = await messageOf(part, this.#runId, compresses);
     const subject = eventsSubject(names, part.events);
     try {
       await publisher.store(subject, data, id, deadline);

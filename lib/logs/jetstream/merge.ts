@@ -44,13 +44,13 @@ export class Merge {
 
   add(message: StreamMessage): void {
     const { batchSize, batchBytes, batchWaitMs } = this.#bounds;
-    const { events, data, storedAtMs } = message;
+    const { events, lineBytes, storedAtMs } = message;
     const hasSome = this.#messages.length > 0;
     if (hasSome && this.#events + events > batchSize) this.end('size');
-    else if (hasSome && this.#bytes + data.length > batchBytes) this.end('bytes');
+    else if (hasSome && this.#bytes + lineBytes > batchBytes) this.end('bytes');
     this.#messages.push(message);
     this.#events += events;
-    this.#bytes += data.length;
+    this.#bytes += lineBytes;
     if (this.#events >= batchSize) this.end('size');
     else {
       // what is old was stored with others, which another request brings

@@ -4,12 +4,14 @@ import type { IdRule } from '../../seams/id-store.js';
 import type { LogSettings } from '../../settings/log-settings.js';
 import type { PipelineSettings } from '../../settings/pipeline-settings.js';
 import { Connection } from './connection.js';
+import { GROUP } from './delivery-consumer.js';
 import { Puller } from './puller.js';
 import { openStreamSecret } from './ids/id-secret.js';
 import { checkFlushing, checkVersion, checkVersionForIds } from './server-checks.js';
 import { StreamLog } from './stream-log.js';
 import { streamNames } from './stream-names.js';
-import { GROUP, openStreams } from './stream-setup.js';
+import type { StreamNames } from './stream-names.js';
+import { openStreams } from './stream-setup.js';
 
 const API_MS = 5000;
 
@@ -38,18 +40,27 @@ export async function openStreamLog(
     const idsMax = idRules.length * settings.idWindowMax;
     const bytesMax = { backlogBytesMax, deadLettersBytesMax };
     const sizes = { replicas, ...bytesMax, ackTimeoutMs, inOrder, payloadMax, idsMax };
-    const { names, streamId } = await openStreams(jsm, streamNames(logName), sizes, reporter, stopping);
+    const opened = await openStreams(jsm, streamNames(logName), sizes, reporter, stopping);
+    const { names, streamId } = opened;
+    const isAsked = settings.logCompress === 'on';
+    if (isAsked && !opened.readsCompressed) reporter.info(notCompressed(names));
+    const compresses = isAsked && opened.readsCompressed;
     const ids =
       idsMax === 0
         ? null
         : { secret: await openStreamSecret(connection, jsm, names.events, stopping), idsMax };
     const puller = new Puller(connection, names.events, names.consumer, inOrder ? GROUP : null);
     const about = { connection, jsm, puller, names, streamId, ids, ...bytesMax };
-    const log = new StreamLog({ ...about, bounds: settings, ackTimeoutMs, inOrder, reporter });
+    const log = new StreamLog({ ...about, bounds: settings, ackTimeoutMs, inOrder, compresses, reporter });
     await log.open(stopping);
     return log;
   } catch (error) {
     await connection.close();
     throw error;
   }
+}
+
+function notCompressed({ events, consumer }: StreamNames): string {
+  const why = `earlier builds, which may share the stream ${events}, cannot read them`;
+  return `Messages are not compressed, as ${why}: once none is left, stop all instances, remove its consumer ${consumer}, and start them`;
 }

@@ -7,14 +7,8 @@ import { asError, ForebayError } from '../../base/errors.js';
 import type { LogReplica } from '../../seams/event-log.js';
 import type { LogPlaceSettings } from '../../settings/log-settings.js';
 import { clientOptions } from './connection.js';
-import {
-  allSubjects,
-  eventSubjects,
-  hasEvents,
-  namesOfStream,
-  streamIdOf,
-  streamNames,
-} from './stream-names.js';
+import { findConsumer } from './delivery-consumer.js';
+import { allSubjects, eventSubjects, hasEvents, streamIdOf, streamNames } from './stream-names.js';
 import type { StreamNames } from './stream-names.js';
 import { serversOf, StreamWatch } from './stream-watch.js';
 
@@ -94,7 +88,9 @@ export class RestingStreams {
   async look(): Promise<StreamSums[]> {
     const { events, letters, quarantine } = this.names;
     const { created } = await this.#info(events);
-    const watch = new StreamWatch(this.#jsm, namesOfStream(this.names, streamIdOf(events, created)));
+    const streamId = streamIdOf(events, created);
+    const { names } = await this.#ask(events, async () => findConsumer(this.#jsm, this.names, streamId));
+    const watch = new StreamWatch(this.#jsm, names);
     const { state, ...look } = await this.#ask(events, async () => watch.look());
     const ofEvents = {
       name: events,

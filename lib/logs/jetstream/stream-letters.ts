@@ -38,7 +38,7 @@ export interface StreamLettersOptions {
   /** The largest message, in bytes. */
   readonly messageBytesMost: number;
   /** Where the events of a batch are. */
-  readonly placesOf: (batch: string) => readonly EventPlace[];
+  readonly placesOf: (batch: string) => Promise<readonly EventPlace[]>;
 }
 
 /**
@@ -58,7 +58,7 @@ export class StreamLetters implements DeadLetterStore {
 
   async keep(batch: Batch, letters: readonly DeadLetter[]): Promise<string> {
     const { jsm, publisher, stream, placesOf } = this.#options;
-    const places = placesOf(batch.name);
+    const places = await placesOf(batch.name);
     await this.#look();
     const earlier = await this.#earlier(places);
     const lines = letters.map((letter) => ({ letter, line: this.#lineOf(batch, letter) }));
@@ -98,7 +98,7 @@ export class StreamLetters implements DeadLetterStore {
     const { jsm, stream, placesOf } = this.#options;
     await this.#look();
     if (this.#size.messages === 0) return;
-    const seqs = new Set(placesOf(batch.name).map(({ seq }) => seq));
+    const seqs = new Set((await placesOf(batch.name)).map(({ seq }) => seq));
     await pLimit(ASKED_AT_ONCE).map(seqs, async (seq) =>
       jsm.streams.purge(stream, { filter: this.#subjectOf({ seq, index: '>' }) }),
     );
@@ -111,7 +111,7 @@ export class StreamLetters implements DeadLetterStore {
     this.#lookedMs = -Infinity;
     await this.#look();
     const kept = this.#kept.get(batch);
-    for (const { place } of await this.#earlier(placesOf(batch))) {
+    for (const { place } of await this.#earlier(await placesOf(batch))) {
       const filter = this.#subjectOf(place);
       if (kept?.has(filter) !== true) await jsm.streams.purge(stream, { filter });
     }

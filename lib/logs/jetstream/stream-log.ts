@@ -27,7 +27,7 @@ import { StreamLetters } from './stream-letters.js';
 import { StreamPauses } from './stream-pauses.js';
 import type { StreamNames } from './stream-names.js';
 import { StreamReader } from './stream-reader.js';
-import { GROUP } from './stream-setup.js';
+import { GROUP } from './delivery-consumer.js';
 import { StreamWatch } from './stream-watch.js';
 
 const NONE = Buffer.alloc(0);
@@ -48,6 +48,8 @@ export interface StreamLogOptions {
   readonly deadLettersBytesMax: number;
   readonly ackTimeoutMs: number;
   readonly inOrder: boolean;
+  /** Whether messages are compressed. */
+  readonly compresses: boolean;
   readonly reporter: Reporter;
 }
 
@@ -107,7 +109,7 @@ export class StreamLog extends StreamCounts implements EventLog {
       streamId: options.streamId,
       bytesMax: deadLettersBytesMax,
       messageBytesMost: payloadMax,
-      placesOf: (name) => {
+      placesOf: async (name) => {
         const batch = this.#backlog.batch(name);
         return batch === null ? [] : this.#reader.placesOf(batch);
       },

@@ -1,3 +1,4 @@
+import { lineBytesOf } from './message.js';
 import type { ServersMessage } from './servers.js';
 import { eventsIn } from './stream-names.js';
 
@@ -7,6 +8,8 @@ export interface StreamMessage {
   readonly seq: number;
   readonly events: number;
   readonly data: Uint8Array;
+  /** The size of its lines: more than `data` if they are compressed. */
+  readonly lineBytes: number;
   /** What it takes of the stream, in bytes. */
   readonly storedBytes: number;
   /** Where it is confirmed, held and handed back. */
@@ -65,8 +68,9 @@ export function streamMessage({ subject, reply, data, headers }: ServersMessage)
   const place = Number(headers?.get(BATCH_PLACE) || 1);
   const storedAtMs = time / NANOSECONDS;
   const named = eventsIn(subject);
+  const lineBytes = lineBytesOf(data);
   // somebody else may have put it there
-  const events = named * EVENT_BYTES_MIN <= data.length ? named : 0;
+  const events = named * EVENT_BYTES_MIN <= lineBytes ? named : 0;
   const fromSeq = seq - place + 1;
-  return { seq, events, data, storedBytes: bytes, reply, deliveries, storedAtMs, fromSeq };
+  return { seq, events, data, lineBytes, storedBytes: bytes, reply, deliveries, storedAtMs, fromSeq };
 }

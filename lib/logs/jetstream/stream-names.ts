@@ -14,7 +14,7 @@ export function streamNames(log: string): StreamNames {
     events: `${log}-events`,
     letters: `${log}-dead-letters`,
     quarantine: `${log}-quarantine`,
-    consumer: 'delivery',
+    consumer: 'delivery-gzip',
   };
 }
 
@@ -28,6 +28,11 @@ export function streamIdOf(stream: string, created: string): string {
 /** The names of what belongs to one stream: a word about a message of an earlier one must not reach the consumer of this. */
 export function namesOfStream(names: StreamNames, streamId: string): StreamNames {
   return { ...names, consumer: `${names.consumer}-${streamId}` };
+}
+
+/** The same, with the consumer of builds that cannot read compressed messages. */
+export function earlierNamesOfStream(names: StreamNames, streamId: string): StreamNames {
+  return { ...names, consumer: `delivery-${streamId}` };
 }
 
 /** All subjects of a stream. */

@@ -5,6 +5,7 @@ import { StoredBatch } from '../../seams/batch.js';
 import { keyOf } from '../../seams/batch-key.js';
 import { contextsOfAll } from '../../seams/event-contexts.js';
 import { linesOfMessage } from './message.js';
+import type { MessageLines } from './message.js';
 import type { BatchLines } from '../file/batch-lines.js';
 import type { Publisher } from './publisher.js';
 import type { StreamManager } from './servers.js';
@@ -40,8 +41,9 @@ export class StreamReader {
     const { name } = batch;
     const read: BatchLines[] = [];
     for (const { seq, data, events: all } of batch.messages) {
-      const lines = linesOfMessage(data);
-      if (lines.damaged.length > 0) await this.#setAside(seq, lines);
+      const message = await linesOfMessage(data);
+      const lines = message.read;
+      if (message.damaged.length > 0) await this.#setAside(seq, message);
       const lost = Math.max(0, all - lines.events);
       if (lost > 0 && !this.#damaged.has(seq)) {
         this.#damaged.set(seq, lost);
@@ -57,11 +59,14 @@ export class StreamReader {
   }
 
   /** Where the events of a batch are. */
-  placesOf(batch: StreamBatch): EventPlace[] {
-    // not by what the subject says: somebody else may have put the message there
-    return batch.messages.flatMap(({ seq, data }) =>
-      Array.from({ length: linesOfMessage(data).events }, (_each, index) => ({ seq, index })),
-    );
+  async placesOf(batch: StreamBatch): Promise<EventPlace[]> {
+    const places: EventPlace[] = [];
+    for (const { seq, data } of batch.messages) {
+      // not by what the subject says: somebody else may have put the message there
+      const { events } = (await linesOfMessage(data)).read;
+      for (let index = 0; index < events; index++) places.push({ seq, index });
+    }
+    return places;
   }
 
   /** A batch is off the stream. @returns how many damaged events it had */
@@ -71,7 +76,7 @@ export class StreamReader {
     return damaged;
   }
 
-  async #setAside(seq: number, { damaged, damagedLines }: BatchLines): Promise<void> {
+  async #setAside(seq: number, { damaged, isPartial, read }: MessageLines): Promise<void> {
     const { names, partBytesMost, reporter } = this.#options;
     if (this.#damaged.has(seq)) return;
     const data = Buffer.concat(damaged);
@@ -79,7 +84,8 @@ export class StreamReader {
     const parts: Buffer[] = [];
     for (let at = 0; at < data.length; at += partBytesMost) parts.push(data.subarray(at, at + partBytesMost));
     await this.#quarantine(seq, parts);
-    const text = `${count(damagedLines, 'line')} of message ${seq} of the stream ${names.events} are damaged`;
+    const what = isPartial ? 'compressed lines' : count(read.damagedLines, 'line');
+    const text = `Message ${seq} of the stream ${names.events} is damaged (${what})`;
     reporter.error('BATCH_DAMAGED', `${text}: set aside in the stream ${names.quarantine}`);
   }
 
@@ -94,7 +100,7 @@ export class StreamReader {
         await publisher.store(subject, data, `${streamId}-${seq}-${part}`);
     } catch (error) {
       if (!(error instanceof ForebayError) || error.code !== 'BACKLOG_FULL') throw error;
-      const message = `The stream ${names.quarantine} is full, and lines of message ${seq} are damaged: it waits until some room is made there`;
+      const message = `The stream ${names.quarantine} is full, and message ${seq} is damaged: it waits until some room is made there`;
       throw new ForebayError('DISK_FAILED', { message, cause: error });
     }
   }

@@ -1,11 +1,12 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { JetStreamApiCodes, JetStreamApiError, StoreCompression } from '@nats-io/jetstream';
-import type { ConsumerConfig, JetStreamManager, StreamConfig, StreamInfo } from '@nats-io/jetstream';
+import type { JetStreamManager, StreamConfig, StreamInfo } from '@nats-io/jetstream';
 import { asError, ForebayError } from '../../base/errors.js';
 import type { Reporter } from '../../base/reporter.js';
-import { ACK_WAIT_MS } from './held-messages.js';
+import { openConsumer } from './delivery-consumer.js';
+import type { OpenedConsumer } from './delivery-consumer.js';
 import { idsRoom } from './ids/id-message.js';
-import { allSubjects, eventSubjects, namesOfStream, streamIdOf } from './stream-names.js';
+import { allSubjects, streamIdOf } from './stream-names.js';
 import type { StreamNames } from './stream-names.js';
 
 export interface StreamBounds {
@@ -22,21 +23,12 @@ export interface StreamBounds {
 }
 
 /** What they are called, and what identifies the stream of events. */
-export interface OpenedStreams {
-  readonly names: StreamNames;
+export interface OpenedStreams extends OpenedConsumer {
   readonly streamId: string;
 }
 
-/** The group of a consumer that hands messages to one instance. */
-export const GROUP = 'forebay';
 const NANOSECONDS = 1_000_000;
-/** Longer than an instance waits between two requests for messages. */
-const PINNED_MS = ACK_WAIT_MS + 5000;
 const DUPLICATES_MS = 120_000;
-/** All instances together. */
-const ACK_PENDING_MAX = 50_000;
-/** In order: fewer than one instance may hold, so that it has room for an older one that comes late. */
-const ORDERED_PENDING_MAX = 1024;
 const QUARANTINE_BYTES_MAX = 64 * 1024 * 1024;
 const RETRY_MS = 500;
 /** Servers that start one after the other find each other within this time, in milliseconds. */
@@ -74,9 +66,8 @@ export async function openStreams(
       await openStream(jsm, lettersConfig(names, bounds), reporter);
       await openStream(jsm, quarantineConfig(names, bounds), reporter);
       const streamId = streamIdOf(names.events, info.created);
-      const ofStream = namesOfStream(names, streamId);
-      await openConsumer(jsm, ofStream, consumerConfig(ofStream, bounds), reporter);
-      return { names: ofStream, streamId };
+      const { inOrder } = bounds;
+      return { ...(await openConsumer(jsm, names, streamId, inOrder, reporter)), streamId };
     } catch (error) {
       const final = finalError(error, bounds, performance.now() - startMs > peersMs);
       if (final !== null) throw final;
@@ -149,33 +140,6 @@ function droppingSetting(there: StreamConfig, wanted: Partial<StreamConfig>): st
     : 'other subjects: it is not one of Forebay';
 }
 
-async function openConsumer(
-  jsm: JetStreamManager,
-  { events, consumer }: StreamNames,
-  config: Partial<ConsumerConfig>,
-  reporter: Reporter,
-): Promise<void> {
-  const info = await jsm.consumers.info(events, consumer).catch((error: unknown) => {
-    if (error instanceof JetStreamApiError && error.code === JetStreamApiCodes.ConsumerNotFound) return null;
-    throw error;
-  });
-  if (info === null) {
-    await jsm.consumers.add(events, { ...config, durable_name: consumer });
-    return;
-  }
-  const there = info.config;
-  if ((there.priority_policy ?? 'none') !== (config.priority_policy ?? 'none'))
-    throw unusable(
-      `The stream ${events} is delivered ${config.priority_policy === undefined ? 'in order' : 'without an order'} by other instances: for another --log-order stop all of them, and remove its consumer ${consumer}`,
-    );
-  const changed = (
-    ['ack_wait', 'max_ack_pending', 'max_deliver', 'priority_timeout', 'filter_subject'] as const
-  ).filter((key) => config[key] !== undefined && there[key] !== config[key]);
-  if (changed.length === 0) return;
-  await jsm.consumers.update(events, consumer, config);
-  reporter.info(`Changed the consumer ${consumer}: ${changed.join(', ')}`);
-}
-
 function eventsConfig(
   { events }: StreamNames,
   bounds: StreamBounds,
@@ -231,27 +195,6 @@ function common(name: string, { replicas }: StreamBounds): Partial<StreamConfig>
     num_replicas: replicas,
     // servers that are killed may not get a compressed block back, and stay out until the next start (decision 83)
     compression: StoreCompression.None,
-  };
-}
-
-function consumerConfig(
-  { events, consumer }: StreamNames,
-  { inOrder }: StreamBounds,
-): Partial<ConsumerConfig> {
-  return {
-    name: consumer,
-    // ids stay where they are
-    filter_subject: eventSubjects(events),
-    ack_policy: 'explicit',
-    deliver_policy: 'all',
-    ack_wait: ACK_WAIT_MS * NANOSECONDS,
-    max_deliver: -1,
-    max_ack_pending: inOrder ? ORDERED_PENDING_MAX : ACK_PENDING_MAX,
-    ...(inOrder && {
-      priority_policy: 'pinned_client',
-      priority_groups: [GROUP],
-      priority_timeout: PINNED_MS * NANOSECONDS,
-    }),
   };
 }
 

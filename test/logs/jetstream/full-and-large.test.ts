@@ -15,6 +15,7 @@ import { until } from '../../helpers/wait-for.js';
 
 const skip = NatsCluster.missing();
 const PAYLOAD_MAX = 65_536;
+const BATCH_BYTES = 131_072;
 const configuration = `max_payload: ${PAYLOAD_MAX}`;
 const starting = skip === false ? NatsCluster.start(t, { configuration }) : null;
 
@@ -22,6 +23,7 @@ const starting = skip === false ? NatsCluster.start(t, { configuration }) : null
 async function instance(
   t: Test,
   backlogBytesMax: number,
+  logCompress: 'on' | 'off' = 'on',
 ): Promise<{ streams: LogStreams; sink: CollectingSink; door: HttpDoor }> {
   if (starting === null) throw new Error(String(skip));
   const streams = await LogStreams.at(t, await starting);
@@ -32,7 +34,9 @@ async function instance(
   const forebay = createForebay({
     sink,
     batchWaitMs: 10,
+    batchBytes: BATCH_BYTES,
     backlogBytesMax,
+    logCompress,
     deadLettersBytesMax: 2 ** 20,
     openLog: async (context) => openStreamLog(context, ofLog, new AbortController().signal),
   });
@@ -67,7 +71,7 @@ void t.test('an event that no message can hold gets 413, and harms no other', { 
 });
 
 void t.test('a full stream gets 429, and takes events again once some are delivered', { skip }, async (t) => {
-  const { streams, sink, door } = await instance(t, 2 ** 20);
+  const { streams, sink, door } = await instance(t, 2 ** 20, 'off');
   const { names } = streams;
   t.equal((await door.post(eventText('first'))).status, 202);
   // another instance fills it, so this one hears it from the servers
@@ -91,4 +95,22 @@ void t.test('a full stream gets 429, and takes events again once some are delive
     idsOf(sink.lines).filter((id) => id !== 'other'),
     ['first', 'second'],
   );
+});
+
+void t.test('compressed messages make room, and batches count their lines', { skip }, async (t) => {
+  const { streams, sink, door } = await instance(t, 2 ** 18);
+  const { names, jsm } = streams;
+  const event = (n: number): string => eventText(`e-${n}`, 'x'.repeat(20_000));
+  // uncompressed, 13 of them fill the stream
+  for (let n = 1; n <= 100; n++) t.equal((await door.post(event(n))).status, 202);
+  const { data } = (await jsm.streams.getMessage(names.events, { seq: 1 })) ?? {};
+  t.same(data?.subarray(0, 2), Uint8Array.of(0x1f, 0x8b));
+  sink.release();
+  await sink.received(100);
+  const texts = sink.batches.map(({ text }) => text);
+  t.same(idsOf(sink.lines).toSorted(), Array.from({ length: 100 }, (_each, n) => `e-${n + 1}`).toSorted());
+  // messages of 200 bytes would all be in one
+  const most = Math.max(...texts.map(({ length }) => length));
+  t.ok(most <= BATCH_BYTES + event(1).length, `a batch of ${most} bytes`);
+  await until(async () => (await streams.messagesOf(names.events)) === 0, 'all are confirmed');
 });

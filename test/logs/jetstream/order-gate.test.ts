@@ -30,6 +30,7 @@ const message = (seq: number): StreamMessage => ({
   seq,
   events: 1,
   storedBytes: 1,
+  lineBytes: 1,
   data: Buffer.from('x'),
   reply: `reply-${seq}`,
   deliveries: 1,

@@ -53,8 +53,7 @@ void t.test(
     const lines = [markedLine(eventText('beside')), `${LARGE.toString()}\n`];
     const damaged = await streams.put(`${names.events}.2`, lines.join(''));
     await until(
-      () =>
-        said.some((text) => /log-\d+-quarantine is full, and lines of message \d+ are damaged/.test(text)),
+      () => said.some((text) => /log-\d+-quarantine is full, and message \d+ is damaged/.test(text)),
       'it says why',
     );
     await until(

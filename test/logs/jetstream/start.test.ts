@@ -168,3 +168,61 @@ void t.test('TLS, with a certificate for each side', { skip: skip || noOpenssl }
   t.match(await taken(t, url, ...client), /No NATS server takes the connection/, 'an unknown authority');
   t.match(await taken(t, url, '--log-tls-ca', ca), /No NATS server takes the connection/, 'no certificate');
 });
+
+/** What the newest message of the events starts with, after some were sent. */
+async function startOfMessage({ jsm, names }: LogStreams, server: ServerProcess): Promise<string> {
+  const { url } = await server.listening();
+  const headers = { 'content-type': 'application/x-ndjson' };
+  const body = Array.from({ length: 100 }, (_each, n) => `{"id":"${n}","type":"t","data":1}\n`).join('');
+  if ((await fetch(url, { method: 'POST', headers, body })).status !== 202) throw new Error('it is refused');
+  const { last_seq: seq } = (await jsm.streams.info(names.events)).state;
+  const { data } = (await jsm.streams.getMessage(names.events, { seq })) ?? {};
+  return Buffer.from(data ?? [])
+    .subarray(0, 2)
+    .toString('latin1');
+}
+
+const PAUSED = ['--sink-failure-rate', '1', '--shutdown-timeout', '1000'];
+const GZIP = '\x1f\x8b';
+
+void t.test('messages are compressed, unless an earlier build may share the stream', { skip }, async (t) => {
+  const streams = await streamsOf(t);
+  const { names, jsm, flags } = streams;
+  const consumers = async (): Promise<string[]> =>
+    (await jsm.consumers.list(names.events).next()).map(({ name }) => name);
+  const first = server(t, [...flags, ...PAUSED]);
+  t.equal(await startOfMessage(streams, first), GZIP);
+  t.equal(await first.stop('SIGTERM'), 0);
+  const [own = ''] = await consumers();
+  const { config, stream_name } = await jsm.consumers.info(names.events, own);
+  const earlier = own.replace('-gzip', '');
+  // an earlier build, which could not read what rests here, does not get its consumer
+  const asked = jsm.consumers.add(stream_name, { ...config, name: earlier, durable_name: earlier });
+  await t.rejects(asked, /not unique/);
+  // the stream as an earlier build has left it
+  await jsm.consumers.delete(names.events, own);
+  await jsm.consumers.add(stream_name, { ...config, name: earlier, durable_name: earlier });
+  const second = server(t, [...flags, ...PAUSED]);
+  t.equal(await startOfMessage(streams, second), '{"');
+  t.same(await consumers(), [earlier]);
+  const said = second.lines.filter((line) => line.includes('Messages are not compressed'));
+  t.match(said, [new RegExp(`may share the stream ${names.events}, .* remove its consumer ${earlier}, `)]);
+  t.equal(said.length, 1);
+  t.equal(await second.stop('SIGTERM'), 0);
+  // as it says
+  await jsm.consumers.delete(names.events, earlier);
+  const third = server(t, flags);
+  t.equal(await startOfMessage(streams, third), GZIP);
+  await until(
+    async () => (await streams.messagesOf(names.events)) === 0,
+    'what was stored in either way is delivered',
+  );
+  t.equal(await third.stop('SIGTERM'), 0);
+  t.same(await consumers(), [own]);
+});
+
+void t.test('--log-compress off leaves messages as they are', { skip }, async (t) => {
+  const streams = await streamsOf(t);
+  const one = server(t, [...streams.flags, ...PAUSED, '--log-compress', 'off']);
+  t.equal(await startOfMessage(streams, one), '{"');
+});

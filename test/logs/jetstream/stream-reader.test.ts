@@ -56,6 +56,7 @@ const message = (seq: number, events: number, data: Buffer) => {
     seq,
     events,
     data,
+    lineBytes: data.length,
     storedBytes: data.length,
     reply: '',
     deliveries: 1,
@@ -73,7 +74,7 @@ void t.test(
     const sound = Buffer.from(['a', 'b'].map((id) => markedLine(eventText(id))).join(''));
     const batch = streamBatch([message(7, 0, sound), message(8, 3, Buffer.alloc(250, 'x'))]);
     t.equal((await reader.read(batch)).events, 2);
-    t.same(reader.placesOf(batch), [
+    t.same(await reader.placesOf(batch), [
       { seq: 7, index: 0 },
       { seq: 7, index: 1 },
     ]);

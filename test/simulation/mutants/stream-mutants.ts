@@ -42,7 +42,7 @@ export const STREAM_MUTANTS: readonly Mutant[] = [
       },
     ],
     violates: /was refused with BACKLOG_FULL (and came to the sink all the same|after the sink got it)/,
-    from: 40_160,
+    from: 50_010,
   },
   {
     name: 'says that nobody took an event that a server may have',
@@ -111,12 +111,36 @@ export const STREAM_MUTANTS: readonly Mutant[] = [
     edits: [
       {
         file: 'lib/logs/jetstream/stream-reader.ts',
-        find: 'await this.#setAside(seq, lines);',
-        replace: 'this.#setAside(seq, lines.damaged).catch(() => undefined);',
+        find: 'await this.#setAside(seq, message);',
+        replace: 'this.#setAside(seq, []).catch(() => undefined);',
       },
     ],
     violates: /was damaged, and its line is lost/,
     from: 9320,
+  },
+  {
+    name: 'takes compressed messages for damaged ones',
+    breaks: 'N2',
+    edits: [
+      {
+        file: 'lib/logs/jetstream/message.ts',
+        find: '= isGzip(data)\n    ? await expand(message)',
+        replace: '= data.length < 0 ? await expand(message)',
+      },
+    ],
+    violates: /is lost/,
+  },
+  {
+    name: 'sets aside of a damaged compressed message what can be read',
+    breaks: 'N7',
+    edits: [
+      {
+        file: 'lib/logs/jetstream/message.ts',
+        find: 'damaged: isPartial ? [message] : read.damaged',
+        replace: 'damaged: isPartial ? [bytes] : read.damaged',
+      },
+    ],
+    violates: /was damaged, and its line is lost/,
   },
   {
     name: 'lets messages pass in the order in which they come',

@@ -3,7 +3,7 @@ import { Forebay } from '../../../lib/forebay.js';
 import type { LogContext } from '../../../lib/open-log.js';
 import { Puller } from '../../../lib/logs/jetstream/puller.js';
 import { StreamLog } from '../../../lib/logs/jetstream/stream-log.js';
-import { GROUP } from '../../../lib/logs/jetstream/stream-setup.js';
+import { GROUP } from '../../../lib/logs/jetstream/delivery-consumer.js';
 import { openStreamSecret } from '../../../lib/logs/jetstream/ids/id-secret.js';
 import { Clients } from '../clients.js';
 import { IdClients, rulesOf } from '../id-clients.js';
@@ -42,6 +42,8 @@ export interface InstanceOptions {
   readonly slowness: number;
   /** The id windows of all instances; `null`: there are none. */
   readonly window: WindowSettings | null;
+  /** Whether it compresses its messages. */
+  readonly compresses: boolean;
 }
 
 /** One Forebay of a fleet, with its clients: a process that can be frozen and killed by itself. */
@@ -256,6 +258,7 @@ export class Instance {
       deadLettersBytesMax,
       ackTimeoutMs: settings.ackTimeoutMs,
       inOrder,
+      compresses: this.#options.compresses,
       reporter,
     });
     try {

@@ -1,4 +1,5 @@
-import { GROUP, quarantineBytesMax } from '../../../lib/logs/jetstream/stream-setup.js';
+import { GROUP } from '../../../lib/logs/jetstream/delivery-consumer.js';
+import { quarantineBytesMax } from '../../../lib/logs/jetstream/stream-setup.js';
 import { streamNames } from '../../../lib/logs/jetstream/stream-names.js';
 import { BATCH_PLACE } from '../../../lib/logs/jetstream/stream-message.js';
 import type {
@@ -10,6 +11,7 @@ import type {
 import type { Ledger } from '../ledger.js';
 import type { Surroundings } from '../simulated-disk.js';
 import { lettersOf, validTexts } from '../surviving-log.js';
+import { isCompressed, linesInMessage } from './surviving-stream.js';
 import { SimulatedConsumer } from './simulated-consumer.js';
 import type { Holder, PullRequest } from './simulated-consumer.js';
 import { SimulatedStream } from './simulated-stream.js';
@@ -198,7 +200,9 @@ export class SimulatedServers {
     const { ledger, around } = this.options;
     const { nowMs } = around.time;
     const { purges } = this.events;
-    for (const line of validTexts(Buffer.from(data))) {
+    const content = Buffer.from(data);
+    if (isCompressed(content)) around.tally.count('stream', 'compressed messages');
+    for (const line of validTexts(linesInMessage(content))) {
       const purgesBefore = this.#lines.get(line);
       const isForgotten = head.has(BATCH_PLACE) && purgesBefore !== purges;
       if (!ledger.idStored(line, String(seq), nowMs) && purgesBefore !== undefined && !isForgotten)

@@ -15,7 +15,7 @@ import { plainSettings, randomSettings } from '../run-settings.js';
 import type { RunSettings } from '../run-settings.js';
 import type { Surroundings } from '../simulated-disk.js';
 import type { SeedOptions, SeedResult } from '../simulation.js';
-import { lettersOf } from '../surviving-log.js';
+import { lettersOf, validTexts } from '../surviving-log.js';
 import type { Tally } from '../tally.js';
 import { Trace } from '../trace.js';
 import { afterDrain, enterWorld } from '../virtual-process.js';
@@ -23,7 +23,14 @@ import { VirtualTime } from '../virtual-time.js';
 import { idsMaxOf, Instance } from './instance.js';
 import { NAMES, QUIET, SimulatedServers } from './simulated-servers.js';
 import type { NetworkMoods } from './simulated-servers.js';
-import { BatchesAside, eventMessages, readSurvivingStream, seqOfSubject } from './surviving-stream.js';
+import {
+  BatchesAside,
+  eventMessages,
+  isCompressed,
+  linesInMessage,
+  readSurvivingStream,
+  seqOfSubject,
+} from './surviving-stream.js';
 
 const START_MS = Date.UTC(2025, 11, 11, 1, 28);
 /** A request may be on its way for this long, as its instance is frozen, or it is late. */
@@ -45,6 +52,8 @@ const FROZEN_MS = [500, 40_000] as const;
 const FROZEN_LONG_MS = [121_000, 140_000] as const;
 /** Draws which freezes are long. */
 const FREEZES_APART = 0x3c1;
+/** Draws which instances compress their messages. */
+const COMPRESSING_APART = 0x5e3;
 
 interface Bound {
   readonly steps: number;
@@ -70,6 +79,7 @@ export class StreamSimulation {
   /** Draws what came later, so that a seed is otherwise the same as before. */
   readonly #apart: Random;
   readonly #freezes: Random;
+  readonly #compressing: Random;
   readonly #isPausing: boolean;
   #started = 0;
   /** When someone has last asked for the end of a pause. */
@@ -79,6 +89,7 @@ export class StreamSimulation {
     const random = new Random(options.seed);
     this.#apart = new Random(options.seed ^ APART);
     this.#freezes = new Random(options.seed ^ FREEZES_APART);
+    this.#compressing = new Random(options.seed ^ COMPRESSING_APART);
     this.#isPausing = this.#apart.chance(0.3);
     const time = new VirtualTime(START_MS);
     this.#around = { random, time, tally, trace: new Trace(options.traced) };
@@ -144,6 +155,7 @@ export class StreamSimulation {
       moods: this.#moods,
       slowness: this.#slowness,
       window: this.#window,
+      compresses: this.#compressing.chance(0.7),
     });
     this.#around.trace.add(`=== ${name}: ${JSON.stringify(settings)}`);
     tally.count('starts', 'starts');
@@ -278,15 +290,20 @@ export class StreamSimulation {
     const { random, trace, tally } = this.#around;
     const messages = eventMessages(this.#servers.events);
     if (!this.#options.flips || messages.length === 0) return;
-    const { seq, data } = random.pick(messages);
+    const compressed = messages.filter(({ data: each }) => isCompressed(each));
+    const isOne = compressed.length > 0 && this.#compressing.chance(0.7);
+    const { seq, data } = random.pick(isOne ? compressed : messages);
     if (this.#ledger.hasDamage(String(seq))) return;
     const before = Buffer.from(data);
     const position = random.whole(0, data.length - 1);
-    if (!before.includes(LINE_FEED, position)) return;
+    const isWhole = isCompressed(before);
+    if (!isWhole && !before.includes(LINE_FEED, position)) return;
     data[position] = (data[position] ?? 0) ^ (1 << random.whole(0, BITS - 1));
     trace.add(`  a bit flips in message ${seq}, byte ${position}`);
-    tally.count('stream', 'bits flipped');
-    lineDamaged(before, data, position, String(seq), this.#ledger);
+    tally.count('stream', isWhole ? 'bits flipped in compressed messages' : 'bits flipped');
+    // what can still be read of it may be delivered
+    if (isWhole) this.#ledger.damaged(validTexts(linesInMessage(before)), String(seq), Buffer.from(data));
+    else lineDamaged(before, data, position, String(seq), this.#ledger);
   }
 
   /** Someone drops dead letters, none of a message that is still there. */

@@ -1,5 +1,5 @@
 import { hasEvents } from '../../../lib/logs/jetstream/stream-names.js';
-import { lettersOf, validTexts } from '../surviving-log.js';
+import { expanded, lettersOf, validTexts } from '../surviving-log.js';
 import type { SurvivingLog } from '../surviving-log.js';
 import type { SimulatedServers } from './simulated-servers.js';
 import type { SimulatedStream, StoredMessage } from './simulated-stream.js';
@@ -8,13 +8,25 @@ import type { SimulatedStream, StoredMessage } from './simulated-stream.js';
 export function readSurvivingStream({ events, letters, quarantine }: SimulatedServers): SurvivingLog {
   const messages = eventMessages(events);
   return {
-    texts: new Set(messages.flatMap(({ data }) => validTexts(data))),
+    texts: new Set(messages.flatMap(({ data }) => validTexts(linesInMessage(data)))),
     batches: new Map(messages.map(({ seq, data }) => [String(seq), data])),
     quarantine: new Map(
       [...quarantine.messages.values()].map(({ subject, data }) => [seqOfSubject(subject), data]),
     ),
     deadLetters: new Set([...letters.messages.values()].flatMap(({ data }) => lettersOf(data))),
   };
+}
+
+/** What gzip starts with. */
+const GZIP_START = Buffer.of(0x1f, 0x8b);
+
+export function isCompressed(data: Buffer): boolean {
+  return data.subarray(0, GZIP_START.length).equals(GZIP_START);
+}
+
+/** The lines of a message; none of compressed ones that are damaged. */
+export function linesInMessage(data: Buffer): Buffer {
+  return isCompressed(data) ? (expanded(data) ?? Buffer.alloc(0)) : data;
 }
 
 /** Those with events; the others are ids. */

@@ -11,6 +11,9 @@ import { inspectMessage } from './message-inspection.js';
 /** A batch by its first and last message, as log lines and dead letters name it; or damaged lines by their message. */
 const NAME = /^(?:events_(\d+)(?:-(\d+))?|quarantine\/(\d+))$/;
 
+const PARTIAL =
+  'damaged compressed lines: what cannot be read is left out (--raw prints all of it, compressed)';
+
 /** Some messages of one of the streams. */
 interface Chosen extends MessageRange {
   readonly stream: string;
@@ -31,9 +34,9 @@ export async function printStream(
 ): Promise<ExitCode> {
   let code: ExitCode = EXIT.sound;
   const print = async (message: RestingMessage, stream: string): Promise<void> => {
-    const { inspection, events } = inspectMessage(message);
-    await output.write(raw ? Buffer.from(message.data) : events);
-    const { leftOut } = inspection.damaged;
+    const { inspection, events, raw: asStored, isPartial } = await inspectMessage(message);
+    await output.write(raw ? asStored : events);
+    const leftOut = isPartial ? PARTIAL : inspection.damaged.leftOut;
     if (raw || leftOut === '') return;
     code = EXIT.damaged;
     await tell(`${stream}: message ${message.seq}, ${leftOut}`);

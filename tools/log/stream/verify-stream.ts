@@ -25,7 +25,7 @@ export async function verifyStream(streams: RestingStreams, output: Output): Pro
   const found: Found = { messages: 0, events: 0, bytes: 0, damagedMessages: 0, damagedLines: 0 };
   for await (const message of streams.messages(events)) {
     if (output.closed) break;
-    const lines = look(message, found);
+    const lines = await look(message, found);
     for (const line of lines) await output.write(`${events}: message ${message.seq}, ${line}\n`);
   }
   const aside = await streams.count(quarantine);
@@ -35,11 +35,12 @@ export async function verifyStream(streams: RestingStreams, output: Output): Pro
 }
 
 /** Counts the lines of a message, and describes its damage. */
-function look(message: RestingMessage, found: Found): string[] {
-  const { inspection } = inspectMessage(message);
+async function look(message: RestingMessage, found: Found): Promise<string[]> {
+  const { inspection, isPartial } = await inspectMessage(message);
   const { bytes, events, damaged, breakLost } = inspection;
   const stored = eventsIn(message.subject);
   const texts = damaged.texts;
+  if (isPartial) texts.unshift('its compressed lines are damaged: what follows is of those that can be read');
   if (breakLost !== null)
     texts.push(`${placeText(breakLost)}: the last line break is lost; the event before it is sound`);
   // two lines may have become one

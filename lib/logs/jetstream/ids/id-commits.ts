@@ -22,7 +22,7 @@ export interface IdCommitsOptions {
   readonly runId: string;
   /** An id is kept for at least this time, in milliseconds: longer than a doubt lasts. */
   readonly keptMsLeast: number;
-  readonly messageOf: (part: BatchPart) => Buffer;
+  readonly messageOf: (part: BatchPart) => Promise<Buffer>;
 }
 
 /** What has become of a chunk. */
@@ -92,7 +92,7 @@ export class IdCommits {
     const { connection, publisher, names, runId, keptMsLeast, messageOf } = this.#options;
     const { events } = chunk;
     const part = chunk.part;
-    const data = messageOf(part);
+    const data = await messageOf(part);
     const subject = eventsSubject(names, part.events);
     const bytes = endBytes(subject, data);
     // never that of another attempt: what is late of that one must not become a part of this
