@@ -1,11 +1,15 @@
 import { existsSync, readdirSync, statSync, unlinkSync, writeFileSync } from 'node:fs';
 import type { NoParamCallback, StatsFs } from 'node:fs';
 import { basename, join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
 import type { Test } from 'tap';
 import { Backlog } from '../../../../lib/logs/file/backlog.js';
 import type { ListedLog } from '../../../../lib/logs/file/backlog.js';
 import { BLOCK_BYTES, diskBytes } from '../../../../lib/logs/file/disk-blocks.js';
+import { BacklogCompression } from '../../../../lib/logs/file/compressed/backlog-compression.js';
+import { Compressor } from '../../../../lib/logs/file/compressed/compressor.js';
+import type { CompressionTask } from '../../../../lib/logs/file/compressed/compressor.js';
 import { FileListing } from '../../../../lib/logs/file/file-listing.js';
 import { nodeFileSystem } from '../../../../lib/logs/file/file-system.js';
 import type { FileSystem } from '../../../../lib/logs/file/file-system.js';
@@ -78,6 +82,23 @@ void t.test(
     );
   },
 );
+
+void t.test('the compressor takes its time until half of --backlog-max is used', async (t) => {
+  const added = t.capture(Compressor.prototype, 'add', Compressor.prototype.add);
+  t.capture(Compressor.prototype, 'look', () => undefined); // what waits stays as it is
+  /** The next file that is to be compressed, of a log with this bound. */
+  const taskOf = async (backlogBytesMax: number): Promise<CompressionTask> => {
+    await waiting(t, { logDir: memoryDir(t), backlogBytesMax });
+    const source = added().find(({ args: [each] }) => each instanceof BacklogCompression)?.args[0];
+    for (;;) {
+      const next = await source?.next();
+      if (typeof next === 'object' && next !== null) return next;
+      await sleep(1);
+    }
+  };
+  t.equal((await taskOf(32 * 2 ** 20)).isRoomy(), true);
+  t.equal((await taskOf(3 * 2 ** 20)).isRoomy(), false);
+});
 
 void t.test('the next run counts what the disk holds, goes on compressing, and delivers all', async (t) => {
   const dir = memoryDir(t);
