@@ -23,6 +23,7 @@ import { pauseOfOther } from '../pausing.js';
 import type { EventLog } from '../seams/event-log.js';
 import { kindNamed } from '../seams/sink-kind.js';
 import { HTTP_SETTINGS } from '../settings/http-settings.js';
+import { streamFlags } from '../settings/log-settings.js';
 import { ofTable } from '../settings/option-table.js';
 import { PIPELINE_SETTINGS } from '../settings/pipeline-settings.js';
 import { declaredSources } from '../settings/source-settings.js';
@@ -86,7 +87,12 @@ export async function serve(
   });
   const http = ofTable(HTTP_SETTINGS, settings);
   const { adminPort, adminHost, page } = settings;
-  const shown = { page: page !== 'off', showsData: page === 'data', resuming: resumingOf(settings) };
+  const shown = {
+    page: page !== 'off',
+    showsData: page === 'data',
+    resuming: resumingOf(settings),
+    logFlags: isStream ? streamFlags(settings) : null,
+  };
   const hasHealth = adminPort === null;
   const whole = withLeftovers(forebay, leftovers.forebays);
   const wholeProbe: WholeProbe =

@@ -22,6 +22,8 @@ export interface OperatorRoutesOptions {
   readonly leftovers?: readonly Forebay[];
   /** What ends a pause, for the page; by default only the program that these routes are part of does. */
   readonly resuming?: Resuming;
+  /** The flags by which the log tool finds the log, for the page; by default it is in the log directory. */
+  readonly logFlags?: readonly string[] | null;
 }
 
 /**
@@ -39,6 +41,7 @@ export class OperatorRoutes {
     showsData = false,
     leftovers = [],
     resuming,
+    logFlags = null,
   }: OperatorRoutesOptions) {
     this.routes = new Map([
       ['/metrics', metricsRoute({ forebay, door, leftovers })],
@@ -47,6 +50,7 @@ export class OperatorRoutes {
             forebay: withLeftovers(forebay, leftovers),
             door,
             showsData,
+            logFlags,
             ...(resuming && { resuming }),
           })
         : []),

@@ -1,5 +1,6 @@
 import { CheckError, httpUrl, oneOf, onOff, optional, text, wholeNumber } from './checks.js';
 import type { Check } from './checks.js';
+import { ofTable } from './option-table.js';
 import type { OptionTable, Values } from './option-table.js';
 import { invalid } from './setting-error.js';
 
@@ -105,6 +106,17 @@ export const LOG_SETTINGS = {
 
 export type LogPlaceSettings = Values<typeof LOG_PLACE_SETTINGS>;
 export type LogSettings = Values<typeof LOG_SETTINGS>;
+
+/** The flags by which a tool finds a stream, as far as they differ from the defaults. What is secret is left out. */
+export function streamFlags(settings: LogPlaceSettings): string[] {
+  const urls = settings.logUrl.map((url) => url.replace(/\/\/.*@/, '//')).join(',');
+  const given = { ...ofTable(LOG_PLACE_SETTINGS, settings), logUrl: urls };
+  const values: Readonly<Record<string, string | null>> = given;
+  return Object.entries(LOG_PLACE_SETTINGS).flatMap(([key, { flag, initial }]) => {
+    const value = values[key] ?? null;
+    return value === null || value === initial ? [] : [`--${flag}`, value];
+  });
+}
 
 /** @throws ForebayError `SETTING_INVALID` if settings do not go together */
 export function checkLogPlace({ logTlsCert, logTlsKey }: LogPlaceSettings): void {

@@ -28,6 +28,7 @@ const WELL: Snapshot = {
   workers: null,
   logDir: './append-log',
   tools: { log: 'node bin/log.js', deadLetters: 'node bin/dead-letters.js', control: 'node bin/control.js' },
+  logFlags: null,
   resuming: { toolFrom: 'this machine', pid: 12 },
   refusal: null,
   events: {
@@ -455,10 +456,11 @@ void t.test('without a batch to name, the page tells whether something waits', (
 
 void t.test('of a stream the quarantine has messages, and the tool is told to look there', (t) => {
   const replicas = { stream: 'forebay-events', wanted: 1, current: 1, leader: 'n1', missing: [] };
-  const said = verdict({ ...WELL, disk: { ...WELL.disk, quarantineFiles: 2, replicas } });
+  const logFlags = ['--log', 'jetstream', '--log-url', 'nats://a:4222,nats://b:4222', '--log-creds', 'a b'];
+  const said = verdict({ ...WELL, logFlags, disk: { ...WELL.disk, quarantineFiles: 2, replicas } });
   t.match(said, {
     detail: '2 messages in the quarantine of the stream.',
-    command: 'node bin/log.js verify --log jetstream',
+    command: "node bin/log.js verify --log jetstream --log-url nats://a:4222,nats://b:4222 --log-creds 'a b'",
   });
   t.end();
 });

@@ -7,7 +7,14 @@ import { KEYS_TOOL } from '../../tools/keys/tool.js';
 import { settingsOf } from '../../tools/log/program.js';
 import { LOG_TOOL } from '../../tools/log/tool.js';
 import { PRODUCER_SETTINGS } from '../../tools/producer/producer-settings.js';
-import { helpText, readCommand, readOptions, variableName } from '../../lib/settings/option-table.js';
+import { LOG_PLACE_SETTINGS, streamFlags } from '../../lib/settings/log-settings.js';
+import {
+  fromObject,
+  helpText,
+  readCommand,
+  readOptions,
+  variableName,
+} from '../../lib/settings/option-table.js';
 import { checkRelations, SERVER_SETTINGS } from '../../lib/cli/server-settings.js';
 import type { ServerSettings } from '../../lib/cli/server-settings.js';
 import { tempDir } from '../helpers/temp-dir.js';
@@ -361,5 +368,23 @@ void t.test('the help text has every flag, with its default', (t) => {
     if (initial !== null && initial !== false) t.ok(line?.endsWith(`(${initial})`), flag);
   }
   t.equal(variableName('batch-wait'), 'FOREBAY_BATCH_WAIT');
+  t.end();
+});
+
+void t.test('a stream is found by what differs from the defaults, without what is secret', (t) => {
+  const flags = (given: object): string[] =>
+    streamFlags(fromObject(LOG_PLACE_SETTINGS, { log: 'jetstream', ...given }));
+  t.same(flags({}), ['--log', 'jetstream']);
+  const logUrl = "nats://o'hara:p@ss@a:4222, tls://t0ken@b:4222,nats://c:4222";
+  t.same(flags({ logUrl, logName: 'orders', logCreds: '/etc/my creds' }), [
+    '--log',
+    'jetstream',
+    '--log-url',
+    'nats://a:4222,tls://b:4222,nats://c:4222',
+    '--log-name',
+    'orders',
+    '--log-creds',
+    '/etc/my creds',
+  ]);
   t.end();
 });

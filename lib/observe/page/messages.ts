@@ -39,6 +39,8 @@ export interface Snapshot {
   readonly logDir: string;
   /** How the programs are called that look into it. */
   readonly tools: { readonly log: string; readonly deadLetters: string; readonly control: string };
+  /** The flags by which they find a log that is in no directory; `null`: it is in `logDir`. */
+  readonly logFlags: readonly string[] | null;
   readonly resuming: Resuming;
   /** The error that a client would get now; `null`: its event would be taken. */
   readonly refusal: { readonly code: string; readonly reason: string } | null;

@@ -27,6 +27,8 @@ export interface ObserverOptions {
   readonly workers?: () => WorkerStates;
   /** By default only the program that it is part of ends a pause. */
   readonly resuming?: Resuming;
+  /** As in a snapshot. */
+  readonly logFlags?: readonly string[] | null;
 }
 
 const NOBODY: Resuming = { toolFrom: 'nowhere', pid: null };
@@ -133,7 +135,7 @@ export class Observer {
   snapshot(): Snapshot | null {
     if (this.#look === null) return null;
     this.#ask();
-    const { forebay, door, version = VERSION, resuming = NOBODY } = this.#options;
+    const { forebay, door, version = VERSION, resuming = NOBODY, logFlags = null } = this.#options;
     const { logDir, queueSize, queueBytes, backlogBytesMax } = forebay.settings;
     const { kind, target = '', keepsNothing = false } = forebay.sink;
     const refusal = door.refusal();
@@ -147,6 +149,7 @@ export class Observer {
       workers: this.#options.workers?.() ?? null,
       logDir,
       tools: { log: calledAs('log'), deadLetters: calledAs('dead-letters'), control: calledAs('control') },
+      logFlags,
       resuming,
       refusal: refusal && { code: refusal.code, reason: refusal.message },
       events,

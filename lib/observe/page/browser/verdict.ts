@@ -275,10 +275,10 @@ export function nameOf({ kind, target }: Snapshot['sink']): string {
   return `the ${kind} sink${target === '' ? '' : ` (${target})`}`;
 }
 
-/** A command of Forebay on this log directory. */
-function tool({ logDir, disk, tools }: Snapshot, name: keyof Snapshot['tools'], command: string): string {
-  const dir = logDir === DEFAULT_LOG_DIR ? '' : ` --log-dir ${quoted(logDir)}`;
-  return `${tools[name]} ${command}${disk.replicas === null ? dir : ' --log jetstream'}`;
+/** A command of Forebay on this log. */
+function tool({ logDir, logFlags, tools }: Snapshot, name: keyof Snapshot['tools'], command: string): string {
+  const ofDir = logDir === DEFAULT_LOG_DIR ? [] : ['--log-dir', logDir];
+  return [tools[name], command, ...(logFlags ?? ofDir).map(quoted)].join(' ');
 }
 
 function roomWords(seconds: number | null): string {
