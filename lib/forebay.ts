@@ -1,6 +1,6 @@
 import { promisify } from 'node:util';
 import { asError, ForebayError } from './base/errors.js';
-import { blockOf } from './event/event-ids.js';
+import { blockOf } from './event/written-event.js';
 import type { Event } from './event/event.js';
 import type { EventBlock } from './event/event-block.js';
 import { contextOf } from './event/event-context.js';

@@ -1,6 +1,7 @@
 import type { StoredBatch } from '../seams/batch.js';
 import { DeadLettersFull } from '../seams/dead-letters.js';
 import { shortVerdicts } from './letters-aside.js';
+import type { NotKept } from './letters-aside.js';
 import { newCourse } from './settlement.js';
 import type { Course, Part, Verdict } from './settlement.js';
 
@@ -10,13 +11,6 @@ const MEMORY_BYTES_MAX = 4 * 1024 * 1024;
 const PART_BYTES = 80;
 /** If the sink takes nothing, one turn in this many is for a new piece. */
 const NEW_EVERY = 4;
-
-/** Events of some pieces that the sink refused and that are not among the dead letters yet. */
-export interface NotKept {
-  /** `null` if they take too much memory: all of the file is offered again. */
-  readonly pieces: readonly { readonly index: number; readonly verdicts: readonly Verdict[] }[] | null;
-  readonly error: Error;
-}
 
 /** How far a file has come at the sink: its batches if it holds several, the pieces of a large one, or one piece. */
 export class FileCourse {

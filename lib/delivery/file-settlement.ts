@@ -1,7 +1,8 @@
 import { nextTurn } from '../base/in-turns.js';
 import type { EventLog } from '../seams/event-log.js';
 import type { Batch, StoredBatch } from '../seams/batch.js';
-import type { FileCourse, NotKept } from './file-course.js';
+import type { FileCourse } from './file-course.js';
+import type { NotKept } from './letters-aside.js';
 import type { Retries } from './retries.js';
 import type { Settler } from './settler.js';
 

@@ -1,7 +1,6 @@
 import type { LettersSize } from '../seams/dead-letters.js';
 import { asError } from '../base/errors.js';
 import type { Batch, PendingBatch, StoredBatch } from '../seams/batch.js';
-import type { NotKept } from './file-course.js';
 import { refusedEvents } from './settlement.js';
 import type { RefusedEvent, Verdict } from './settlement.js';
 
@@ -10,6 +9,13 @@ const TEXT_LENGTH_MAX = 500;
 /** Approximate memory of a batch and of a verdict, in bytes. */
 const BATCH_BYTES = 500;
 const VERDICT_BYTES = 80;
+
+/** Events of some pieces that the sink refused and that are not among the dead letters yet. */
+export interface NotKept {
+  /** `null` if they take too much memory: all of the file is offered again. */
+  readonly pieces: readonly { readonly index: number; readonly verdicts: readonly Verdict[] }[] | null;
+  readonly error: Error;
+}
 
 type PieceVerdicts = Exclude<NotKept['pieces'], null>;
 

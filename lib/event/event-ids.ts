@@ -1,7 +1,5 @@
 import { crc32 } from 'node:zlib';
 import { Ending } from './ending.js';
-import { EventBlock } from './event-block.js';
-import { eventLine, eventText, idOfLine } from './event.js';
 import type { IdScope } from './id-scope.js';
 
 /** The words of 32 bits that are kept of an event: three of its id's hash, one of its content. */
@@ -236,21 +234,6 @@ export class EventIds {
     this.duplicates++;
     if (finding === 'conflict' && this.conflicts++ === 0) this.firstConflict = index;
   }
-}
-
-/**
- * The block of one event that a program passes as an object or as text.
- *
- * @param ids gets its id
- * @throws ForebayError as `eventText` and `eventLine`
- */
-export function blockOf(event: unknown, depthMax: number, ids: EventIds | null): EventBlock {
-  const text = eventText(event);
-  const line = eventLine(text, Date.now(), depthMax);
-  const block = EventBlock.of(line);
-  ids?.addText(idOfLine(line).id, contentOfText(text));
-  block.ids = ids;
-  return block;
 }
 
 /** The checksum of a body as it was sent: whether one that comes again is the same. */

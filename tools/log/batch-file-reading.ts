@@ -12,6 +12,7 @@ import { FILE_BOUNDS } from '../../lib/logs/file/large-file.js';
 import type { FileBounds } from '../../lib/logs/file/large-file.js';
 import { asError, systemCode } from '../../lib/base/errors.js';
 import { BatchInspection, inspectParts } from './batch-inspection.js';
+import type { BatchFileForm } from './batch-inspection.js';
 
 /** The result of reading a file. */
 export type FileReading<T> =
@@ -45,14 +46,6 @@ export async function elsewhere<T>(work: Promise<T>): Promise<T> {
   } catch (error) {
     throw new Elsewhere('what was read cannot be used', { cause: error });
   }
-}
-
-/** The file of a batch. */
-export interface BatchFileForm {
-  /** Of a compressed file; empty: it has its lines as they were appended. */
-  readonly ending: Ending | '';
-  /** Its size, in bytes. */
-  readonly fileBytes: number;
 }
 
 /** Reads the lines of a batch file, compressed or not. In the place of those that are damaged there are lost lines. */

@@ -1,12 +1,20 @@
 import type { BatchLines } from '../../lib/logs/file/batch-lines.js';
+import type { Ending } from '../../lib/logs/file/compressed/batch-file-name.js';
 import { isLostLine } from '../../lib/logs/file/compressed/compressed-view.js';
 import type { FileView } from '../../lib/logs/file/file-view.js';
 import { readInParts } from '../../lib/logs/file/large-file.js';
 import type { FileBounds, ReadPart } from '../../lib/logs/file/large-file.js';
-import type { BatchFileForm } from './batch-file-reading.js';
 import { DamagedLines, wrongMark } from './damaged-lines.js';
 import type { Place } from './damaged-lines.js';
 import { linesIn } from './lines.js';
+
+/** The file of a batch. */
+export interface BatchFileForm {
+  /** Of a compressed file; empty: it has its lines as they were appended. */
+  readonly ending: Ending | '';
+  /** Its size, in bytes. */
+  readonly fileBytes: number;
+}
 
 /** Collects the sound and damaged lines of a batch file, as a server would read it. */
 export class BatchInspection {

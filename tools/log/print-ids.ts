@@ -4,7 +4,7 @@ import type { IdRecord } from '../../lib/logs/file/ids/id-record.js';
 import type { FileReading } from './batch-file-reading.js';
 import { listSegments, mayWriteSegment, timeText, tryInspectSegment } from './id-window.js';
 import type { LockReport } from './lock-report.js';
-import type { PrintOptions } from './print.js';
+import type { PrintOptions } from './print-options.js';
 
 /** Records that are printed at once: each may have the ids of 5,000 events. */
 const RECORDS_AT_ONCE = 100;

@@ -1,9 +1,7 @@
 import { isBatchName } from '../../lib/logs/file/batch-name.js';
-import type { FileSystem } from '../../lib/logs/file/file-system.js';
 import { plainView } from '../../lib/logs/file/file-view.js';
 import type { FileView } from '../../lib/logs/file/file-view.js';
 import { FILE_BOUNDS } from '../../lib/logs/file/large-file.js';
-import type { FileBounds } from '../../lib/logs/file/large-file.js';
 import { elsewhere, tryInspect, tryRead, tryView } from './batch-file-reading.js';
 import type { FileReading } from './batch-file-reading.js';
 import { EXIT } from './exit-code.js';
@@ -14,25 +12,12 @@ import { rangeIn } from '../../lib/base/batch-range.js';
 import { linesIn } from './lines.js';
 import { mayBeWritten, reportLock } from './lock-report.js';
 import type { LockReport } from './lock-report.js';
-import type { Output } from './output.js';
 import { printIds } from './print-ids.js';
+import type { PrintOptions } from './print-options.js';
 import { count } from '../../lib/base/words.js';
 
 /** Bytes that are copied at once. */
 const COPY_BYTES = 2 ** 20;
-
-export interface PrintOptions {
-  readonly fs: FileSystem;
-  readonly dir: string;
-  /** Batch files, a batch in one (`NAME#101-200`), `quarantine/NAME` or `id-window/NAME`; none: all batch files. */
-  readonly names: readonly string[];
-  /** Whether to print the bytes unchanged. */
-  readonly raw: boolean;
-  readonly output: Output;
-  /** Takes a line about data that is not printed. */
-  readonly tell: (line: string) => Promise<void>;
-  readonly bounds?: FileBounds;
-}
 
 /**
  * Prints events, oldest first, or the ids of a segment. At most a part of one file is in memory.

@@ -264,7 +264,7 @@ void t.test('sources and holders of keys do not swallow events of others', { ski
     (source) => ({ source, windowMs: WINDOW_MS, conflict: 'accept' }) as const,
   );
   const [one, other] = [await fleet.instance({ idRules }), await fleet.instance({ idRules })];
-  const { blockOf } = await import('../../../lib/event/event-ids.js');
+  const { blockOf } = await import('../../../lib/event/written-event.js');
   const write = async (at: Forebay, source: string, holder: string | null): Promise<number> => {
     const block = blockOf(eventText('a'), 100, at.idsFor(source, holder, null));
     await new Promise<void>((resolve, reject) => {

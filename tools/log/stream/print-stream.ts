@@ -5,7 +5,7 @@ import type {
 } from '../../../lib/logs/jetstream/resting-streams.js';
 import { EXIT } from '../exit-code.js';
 import type { ExitCode } from '../exit-code.js';
-import type { PrintOptions } from '../print.js';
+import type { PrintOptions } from '../print-options.js';
 import { inspectMessage } from './message-inspection.js';
 
 /** A batch by its first and last message, as log lines and dead letters name it; or damaged lines by their message. */
