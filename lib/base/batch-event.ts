@@ -4,6 +4,9 @@ import { count } from './words.js';
 /** Steps that are retried with a batch until they succeed. */
 export type Step = 'read' | 'deliver' | 'keep' | 'delete';
 
+/** How a batch left the log: a stream has no file of it. */
+export type Removal = 'deleted' | 'retained' | 'confirmed';
+
 /** What happened to a batch, or a part of one. Log lines, the page and its counts are derived from it. */
 export type BatchEvent = About &
   (
@@ -28,7 +31,7 @@ export type BatchEvent = About &
     | { readonly what: 'dead letters'; readonly of: number; readonly path: string; readonly reason: string }
     | { readonly what: 'apart'; readonly error: Error }
     | { readonly what: 'aside'; readonly until: string }
-    | { readonly what: 'deleted'; readonly leftover: boolean; readonly retained: boolean }
+    | { readonly what: 'deleted'; readonly leftover: boolean; readonly removal: Removal }
   );
 
 interface About {
@@ -50,6 +53,12 @@ const FAILED = {
   keep: 'Could not keep dead letters',
   delete: 'Could not delete batch',
 } as const satisfies Record<Step, string>;
+
+const REMOVED = {
+  deleted: 'Deleted batch file',
+  retained: 'Retained batch file',
+  confirmed: 'Confirmed batch',
+} as const satisfies Record<Removal, string>;
 
 /** The line for an operator. Lines of one kind and code are summed up together. */
 export function lineOf(event: BatchEvent): BatchLine {
@@ -82,9 +91,8 @@ export function lineOf(event: BatchEvent): BatchLine {
     case 'aside':
       return { kind: 'Stepped aside', text: `${batch}, until ${event.until}` };
     case 'deleted': {
-      const become = event.retained ? 'retained' : 'deleted';
-      const fresh = event.retained ? 'Retained batch file' : 'Deleted batch file';
-      return { kind: event.leftover ? `Successfully replayed and ${become}` : fresh, text: batch };
+      const { leftover, removal } = event;
+      return { kind: leftover ? `Successfully replayed and ${removal}` : REMOVED[removal], text: batch };
     }
   }
 }

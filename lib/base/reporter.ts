@@ -124,7 +124,7 @@ export class Reporter {
       counted = {
         kind,
         code,
-        isOfFiles: event.what === 'deleted',
+        isOfFiles: event.what === 'deleted' && event.removal !== 'confirmed',
         lines: 0,
         summedBatches: 0,
         summedEvents: 0,

@@ -285,15 +285,15 @@ export class Delivery extends Writable {
       }),
     );
     this.#goOn();
-    const retained = await deleting;
+    const removal = await deleting;
     this.#deleting--;
     this.#lingering.delete(batch);
-    if (retained === null) return; // the server stops: it is still pending (N12)
+    if (removal === null) return; // the server stops: it is still pending (N12)
     this.delivered += batch.events - batch.deadLettered;
     this.deadLettered += batch.deadLettered;
     const { name, events, pending } = batch;
     this.drain.add((this.#log.pendingBytesOf(batch) * batch.deadLettered) / Math.max(1, events));
-    this.#reporter.batch({ what: 'deleted', batch: name, events, leftover: pending.leftover, retained });
+    this.#reporter.batch({ what: 'deleted', batch: name, events, leftover: pending.leftover, removal });
     this.emit('gone', pending);
   }
 }

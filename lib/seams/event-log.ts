@@ -1,4 +1,5 @@
 import type { Readable } from 'node:stream';
+import type { Removal } from '../base/batch-event.js';
 import type { DrainRate } from '../base/drain-rate.js';
 import type { ForebayError } from '../base/errors.js';
 import type { EventBlock } from '../event/event-block.js';
@@ -182,9 +183,9 @@ export interface EventLog extends LogUsage {
   /**
    * Takes a batch off the log once the sink or the dead letters have its events. A batch that is gone is no error.
    *
-   * @returns whether its bytes are retained
+   * @returns what became of it
    */
-  delete(batch: SettledBatch): Promise<boolean>;
+  delete(batch: SettledBatch): Promise<Removal>;
 
   /** Finds unsettled batches by name, oldest first, at most `most`. */
   find(isAskedFor: (name: string) => boolean, most: number): Promise<PendingBatch[]>;

@@ -14,13 +14,29 @@ void t.test('a file of several batches that is deleted is summed up as one file'
       batch: `batch_${file}`,
       events: 300,
       leftover: false,
-      retained: false,
+      removal: 'deleted',
     });
   }
   reporter.sumUp();
   t.same(lines.slice(40), [
     'Wrote batch to: 6 more batches in a second (600 events)',
     'Deleted batch file: 2 more files in a second (600 events)',
+  ]);
+  t.end();
+});
+
+void t.test('of a stream there is no file to delete', (t) => {
+  const lines: string[] = [];
+  const write = (_fields: object, text: string): void => void lines.push(text);
+  const reporter = new Reporter({ debug: write, info: write, warn: write, error: write });
+  for (let n = 1; n <= 22; n++)
+    for (const leftover of [false, true])
+      reporter.batch({ what: 'deleted', batch: `events_${n}`, events: 10, leftover, removal: 'confirmed' });
+  reporter.sumUp();
+  t.same(lines.slice(0, 2), ['Confirmed batch: events_1', 'Successfully replayed and confirmed: events_1']);
+  t.same(lines.slice(40), [
+    'Confirmed batch: 2 more batches in a second (20 events)',
+    'Successfully replayed and confirmed: 2 more batches in a second (20 events)',
   ]);
   t.end();
 });

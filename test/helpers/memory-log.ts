@@ -1,6 +1,7 @@
 import type { EventBlock } from '../../lib/event/event-block.js';
 import type { EventContext } from '../../lib/event/event-context.js';
 import { Readable } from 'node:stream';
+import type { Removal } from '../../lib/base/batch-event.js';
 import { ForebayError } from '../../lib/base/errors.js';
 import { keyOf } from '../../lib/seams/batch-key.js';
 import { StoredBatch } from '../../lib/seams/batch.js';
@@ -183,12 +184,12 @@ export class MemoryLog implements EventLog {
     );
   }
 
-  async delete({ name, events, logBytes }: SettledBatch): Promise<boolean> {
+  async delete({ name, events, logBytes }: SettledBatch): Promise<Removal> {
     await this.#store.turn();
     this.#store.batches.delete(name);
     this.pendingEvents -= events;
     this.pendingBytes -= logBytes;
-    return false;
+    return 'deleted';
   }
 
   async find(isAskedFor: (name: string) => boolean, most: number): Promise<PendingBatch[]> {

@@ -367,7 +367,7 @@ void t.test('how a batch does follows from what happened to it last', (t) => {
   const why = { why: '', error: failed };
   const happened: BatchEvent[] = [
     { what: 'not appended', batch: '', events: 100, place: '', code: 'LOG_FAILED', error: failed },
-    { what: 'deleted', batch: BATCH(1), events: 100, leftover: false, retained: false },
+    { what: 'deleted', batch: BATCH(1), events: 100, leftover: false, removal: 'deleted' },
     {
       what: 'failed',
       batch: `${BATCH(2)}#1-50`,

@@ -9,6 +9,7 @@ import { join, sep } from 'node:path';
 import type { Readable } from 'node:stream';
 import type { PendingBatch, SettledBatch, StoredBatch } from '../../seams/batch.js';
 import type { BatchEnd, EventLog, Group, LogSpace, PartEnded } from '../../seams/event-log.js';
+import type { Removal } from '../../base/batch-event.js';
 import type { RetainedUsage } from '../../seams/retention.js';
 import type { AppendLogOptions } from './append-log-options.js';
 import { DeadLetters } from './aside/dead-letters.js';
@@ -263,7 +264,7 @@ export class AppendLog extends LogCounts implements EventLog {
   }
 
   /** @throws `LOG_DIR_LOST`; the system's error */
-  async delete({ name, events, logBytes }: SettledBatch): Promise<boolean> {
+  async delete({ name, events, logBytes }: SettledBatch): Promise<Removal> {
     await this.ids?.confirm(name); // an id outlives its event (N14)
     // a server with the lock may have a file of this name, or have left letters of this one to be written again (new-copy.ts)
     await this.lock.confirm();
@@ -277,7 +278,7 @@ export class AppendLog extends LogCounts implements EventLog {
     this.pendingEvents -= events;
     this.pendingBytes -= diskBytes(logBytes);
     void this.#reserve.tryToHold();
-    return taken === 'retained';
+    return taken === 'retained' ? taken : 'deleted';
   }
 
   async close(): Promise<void> {

@@ -6,6 +6,7 @@
 import type { Readable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ForebayError } from '../../base/errors.js';
+import type { Removal } from '../../base/batch-event.js';
 import type { Reporter } from '../../base/reporter.js';
 import { count } from '../../base/words.js';
 import { StoredBatch } from '../../seams/batch.js';
@@ -224,9 +225,9 @@ export class StreamLog extends StreamCounts implements EventLog {
   }
 
   /** @throws Error if the servers do not say that it is off the stream */
-  async delete({ name }: SettledBatch): Promise<boolean> {
+  async delete({ name }: SettledBatch): Promise<Removal> {
     const batch = this.#backlog.batch(name);
-    if (batch === null) return false;
+    if (batch === null) return 'confirmed';
     const newest = this.#held.newest(batch.messages);
     // whoever had them in between may have kept dead letters of what the sink has taken here (N10)
     if (newest.some(({ deliveries }, at) => deliveries !== batch.messages[at]?.deliveries))
@@ -235,7 +236,7 @@ export class StreamLog extends StreamCounts implements EventLog {
     this.deadLetters.forget(name);
     this.#backlog.settled(name);
     this.changed(this.#reader.forget(batch) - batch.events, -batch.bytes);
-    return false;
+    return 'confirmed';
   }
 
   async find(isAskedFor: (name: string) => boolean, most: number): Promise<PendingBatch[]> {
