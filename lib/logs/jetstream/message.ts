@@ -36,7 +36,7 @@ export interface MessageLines {
   readonly bytes: Buffer<ArrayBuffer>;
   /** Whether they were compressed, and are damaged: these are what could be read of them. */
   readonly isPartial: boolean;
-  /** What is damaged, byte for byte as in the message: lines, or all of it if they were compressed. */
+  /** What is damaged, byte for byte as in the message: lines, or all of it if they were compressed. So it is no larger. */
   readonly damaged: readonly Buffer[];
 }
 
@@ -60,18 +60,25 @@ export function lineBytesOf(data: Uint8Array): number {
   const { length } = data;
   if (!isGzip(data)) return length;
   const size = Buffer.from(data.buffer, data.byteOffset, length).readUInt32LE(length - SIZE_BYTES);
-  return Math.min(size, length * RATIO_MAX, LINES_MAX);
+  return Math.min(size, lineBytesMost(data));
+}
+
+/** No message has more lines, whatever it says: a bit of what it says may have flipped. */
+export function lineBytesMost(data: Uint8Array): number {
+  return isGzip(data) ? Math.min(data.length * RATIO_MAX, LINES_MAX) : data.length;
 }
 
 /** Damage never throws. */
 export async function linesOfMessage(data: Uint8Array): Promise<MessageLines> {
   const message = Buffer.from(data);
-  const { lines: bytes, isDamaged: isPartial } = isGzip(data)
+  const isCompressed = isGzip(data);
+  const { lines: bytes, isDamaged: isPartial } = isCompressed
     ? await expand(message)
     : { lines: message, isDamaged: false };
   // it was acknowledged as a whole, so its end is not torn
   const read = await readBatchLinesInTurns(bytes, true, WHOLE);
-  return { read, bytes, isPartial, damaged: isPartial ? [message] : read.damaged };
+  const isDamaged = isPartial || read.damaged.length > 0;
+  return { read, bytes, isPartial, damaged: isCompressed && isDamaged ? [message] : read.damaged };
 }
 
 async function expand(message: Buffer): ReturnType<typeof expanded> {

@@ -1,4 +1,4 @@
-import { lineBytesOf } from './message.js';
+import { lineBytesMost, lineBytesOf } from './message.js';
 import type { ServersMessage } from './servers.js';
 import { eventsIn } from './stream-names.js';
 
@@ -70,7 +70,7 @@ export function streamMessage({ subject, reply, data, headers }: ServersMessage)
   const named = eventsIn(subject);
   const lineBytes = lineBytesOf(data);
   // somebody else may have put it there
-  const events = named * EVENT_BYTES_MIN <= lineBytes ? named : 0;
+  const events = named * EVENT_BYTES_MIN <= lineBytesMost(data) ? named : 0;
   const fromSeq = seq - place + 1;
   return { seq, events, data, lineBytes, storedBytes: bytes, reply, deliveries, storedAtMs, fromSeq };
 }

@@ -29,7 +29,7 @@ export interface StreamReaderOptions {
 /** Checks the lines of messages, and sets damaged ones aside. */
 export class StreamReader {
   readonly #options: StreamReaderOptions;
-  /** Damaged events by message, until it is off the stream. */
+  /** Damaged events by message, until it is off the stream: 0 if all of a damaged message could be read. */
   readonly #damaged = new Map<number, number>();
 
   constructor(options: StreamReaderOptions) {
@@ -45,7 +45,7 @@ export class StreamReader {
       const lines = message.read;
       if (message.damaged.length > 0) await this.#setAside(seq, message);
       const lost = Math.max(0, all - lines.events);
-      if (lost > 0 && !this.#damaged.has(seq)) {
+      if ((lost > 0 || message.damaged.length > 0) && !this.#damaged.has(seq)) {
         this.#damaged.set(seq, lost);
         this.#options.missed(lost);
       }

@@ -124,8 +124,8 @@ export const STREAM_MUTANTS: readonly Mutant[] = [
     edits: [
       {
         file: 'lib/logs/jetstream/message.ts',
-        find: '= isGzip(data)\n    ? await expand(message)',
-        replace: '= data.length < 0 ? await expand(message)',
+        find: 'const isCompressed = isGzip(data)',
+        replace: 'const isCompressed = data.length < 0',
       },
     ],
     violates: /is lost/,
@@ -136,8 +136,8 @@ export const STREAM_MUTANTS: readonly Mutant[] = [
     edits: [
       {
         file: 'lib/logs/jetstream/message.ts',
-        find: 'damaged: isPartial ? [message] : read.damaged',
-        replace: 'damaged: isPartial ? [bytes] : read.damaged',
+        find: 'isCompressed && isDamaged ? [message]',
+        replace: 'isCompressed && isDamaged ? [bytes]',
       },
     ],
     violates: /was damaged, and its line is lost/,
