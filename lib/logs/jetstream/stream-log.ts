@@ -4,7 +4,6 @@
  * deleting a file does. docs/fleet.md has what differs from files.
  */
 import type { Readable } from 'node:stream';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { ForebayError } from '../../base/errors.js';
 import type { Removal } from '../../base/batch-event.js';
 import type { Reporter } from '../../base/reporter.js';
@@ -33,7 +32,6 @@ import { StreamWatch } from './stream-watch.js';
 
 const NONE = Buffer.alloc(0);
 const RETRY_AFTER_MS = 5000;
-const LOOK_MS = 500;
 
 export interface StreamLogOptions {
   readonly connection: LogConnection;
@@ -132,13 +130,9 @@ export class StreamLog extends StreamCounts implements EventLog {
     this.pauses = new StreamPauses(jsm, names.events);
   }
 
-  /** Looks once, so that the bounds hold from the first event on. Waits for a leader. @throws AbortError at a stop */
+  /** Looks once, so that the bounds hold from the first event on. @throws as `StreamWatch.first` */
   async open(stopping: AbortSignal): Promise<void> {
-    let look = await this.#watch.look().catch(() => null);
-    while (look === null) {
-      await sleep(LOOK_MS, undefined, { signal: stopping });
-      look = await this.#watch.look().catch(() => null);
-    }
+    const look = await this.#watch.first(stopping);
     this.see(look);
     this.pauses.saw(look.metadata);
     if (look.pendingEvents > 0) {

@@ -1,5 +1,6 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { JetStreamApiCodes, JetStreamApiError } from '@nats-io/jetstream';
-import { asError } from '../../base/errors.js';
+import { asError, ForebayError } from '../../base/errors.js';
 import type { LogReplica, LogReplicas } from '../../seams/event-log.js';
 import { idBytes, secretBytes } from './ids/id-message.js';
 import type { ConsumerFacts, FoundMessage, StreamFacts, StreamManager, StreamState } from './servers.js';
@@ -59,6 +60,20 @@ export class StreamWatch {
     this.#names = names;
   }
 
+  /** Looks once. Waits for a leader. @throws ForebayError `LOG_UNUSABLE` if there is nothing to look at; AbortError at a stop */
+  async first(stopping: AbortSignal): Promise<Look> {
+    for (let goneLooks = 0; ;) {
+      const look = await this.look().catch(asError);
+      if (!(look instanceof Error)) return look;
+      goneLooks = isGone(look) ? goneLooks + 1 : 0;
+      if (goneLooks === GONE_MAX) {
+        const message = `The stream ${this.#names.events} ${goneText(look)}: start again`;
+        throw new ForebayError('LOG_UNUSABLE', { message, cause: look });
+      }
+      await sleep(LOOK_MS, undefined, { signal: stopping });
+    }
+  }
+
   /** @param created when the stream was made, as of the start */
   start(created: string, { begins, seen, unseen, lost }: LookedAt): void {
     let [unseenLooks, goneLooks] = [0, 0];
@@ -71,8 +86,8 @@ export class StreamWatch {
         else lost('was deleted and made again');
       } catch (error) {
         if (++unseenLooks === UNSEEN_MAX) unseen();
-        goneLooks = error instanceof JetStreamApiError && GONE.has(error.code) ? goneLooks + 1 : 0;
-        if (goneLooks === GONE_MAX) lost(`or its consumer is gone (${asError(error).message})`);
+        goneLooks = isGone(error) ? goneLooks + 1 : 0;
+        if (goneLooks === GONE_MAX) lost(goneText(error));
       }
       if (!this.#isClosed) this.#timer = setTimeout(() => void look(), LOOK_MS).unref();
     };
@@ -115,6 +130,14 @@ export class StreamWatch {
     this.#isClosed = true;
     clearTimeout(this.#timer);
   }
+}
+
+function isGone(error: unknown): boolean {
+  return error instanceof JetStreamApiError && GONE.has(error.code);
+}
+
+function goneText(error: unknown): string {
+  return `or its consumer is gone (${asError(error).message})`;
 }
 
 function lookOf({ created, config, state, cluster }: StreamFacts, delivery: ConsumerFacts): Look {

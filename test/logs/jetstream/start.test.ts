@@ -7,7 +7,12 @@ import { StoreCompression } from '@nats-io/jetstream';
 import t from 'tap';
 import type { Test } from 'tap';
 import { Reporter, silentLogger } from '../../../lib/base/reporter.js';
+import { Connection } from '../../../lib/logs/jetstream/connection.js';
+import { Puller } from '../../../lib/logs/jetstream/puller.js';
+import { StreamLog } from '../../../lib/logs/jetstream/stream-log.js';
 import { openStreams } from '../../../lib/logs/jetstream/stream-setup.js';
+import { LOG_SETTINGS } from '../../../lib/settings/log-settings.js';
+import { fromObject } from '../../../lib/settings/option-table.js';
 import { Authority, noOpenssl, PairFiles } from '../../helpers/certificates.js';
 import { LogStreams } from '../../helpers/log-streams.js';
 import { NatsCluster } from '../../helpers/nats-cluster.js';
@@ -225,4 +230,38 @@ void t.test('--log-compress off leaves messages as they are', { skip }, async (t
   const streams = await streamsOf(t);
   const one = server(t, [...streams.flags, ...PAUSED, '--log-compress', 'off']);
   t.equal(await startOfMessage(streams, one), '{"');
+});
+
+void t.test('a consumer that is removed during a start ends it, with a reason', { skip }, async (t) => {
+  if (starting === null) throw new Error(String(skip));
+  const { names, jsm, url: logUrl } = await LogStreams.made(t, await starting);
+  await jsm.consumers.delete(names.events, names.consumer);
+  const reporter = new Reporter();
+  const stopping = new AbortController();
+  const connection = await Connection.open(fromObject(LOG_SETTINGS, { logUrl }), reporter, stopping.signal);
+  const log = new StreamLog({
+    connection,
+    jsm,
+    puller: new Puller(connection, names.events, names.consumer, null),
+    names,
+    streamId: 'a',
+    ids: null,
+    bounds: { batchSize: 100, batchBytes: 100_000, batchWaitMs: 10 },
+    backlogBytesMax: 2 ** 26,
+    deadLettersBytesMax: 2 ** 20,
+    ackTimeoutMs: 10_000,
+    inOrder: false,
+    compresses: true,
+    reporter,
+  });
+  t.teardown(async () => log.close());
+  // without it, the start would wait until it is stopped
+  const patience = setTimeout(() => {
+    stopping.abort();
+  }, 30_000);
+  await t.rejects(log.open(stopping.signal), {
+    code: 'LOG_UNUSABLE',
+    message: /consumer is gone .*start again/,
+  });
+  clearTimeout(patience);
 });
