@@ -66,11 +66,11 @@ export class StreamWatch {
       const look = await this.look().catch(asError);
       if (!(look instanceof Error)) return look;
       goneLooks = isGone(look) ? goneLooks + 1 : 0;
-      if (goneLooks === GONE_MAX) {
+      if (goneLooks === 2 * GONE_MAX) {
         const message = `The stream ${this.#names.events} ${goneText(look)}: start again`;
         throw new ForebayError('LOG_UNUSABLE', { message, cause: look });
       }
-      await sleep(LOOK_MS, undefined, { signal: stopping });
+      await sleep(LOOK_MS / 2, undefined, { signal: stopping });
     }
   }
 
