@@ -146,7 +146,7 @@ export const PIPELINE_SETTINGS = {
     flag: 'backlog-max',
     initial: '1GiB',
     unit: 'BYTES',
-    help: 'batch files on disk that wait for the sink; beyond it 429',
+    help: 'batch files on disk, or messages of a stream, that wait for the sink; beyond it 429',
     check: bytes(1024),
   },
   deadLettersBytesMax: {

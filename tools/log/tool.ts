@@ -92,7 +92,7 @@ export const LOG_TOOL: Tool<typeof SETTINGS, Command> = {
   removed: { repair: NO_REPAIR },
   about: 'looks into a log directory, or into the streams of --log jetstream, and sends again what was kept.',
   notes: `All but replay change nothing, and may run beside a server. Without names, the directories of workers (worker-1, …) follow.
-With --log jetstream a NAME is events_120-163 (messages of the stream) or quarantine/120.
+With --log jetstream a NAME is events_120-163 (messages of the stream), quarantine/120 or quarantine (all of it).
 Exit code: 0 if all is sound, 1 if something is damaged or cannot be read, 2 if nothing can be said,
 78 for a wrong flag or command; 130 for a replay that Ctrl-C ended.`,
   check({ command, names, settings }) {
@@ -150,7 +150,7 @@ async function lookInto(
 function checkMessagesName(name: string): void {
   if (!isMessagesName(name))
     throw invalid(
-      `${name} names no messages of a stream: they are like events_120, events_120-163 or quarantine/120`,
+      `${name} names no messages of a stream: they are like events_120, events_120-163, quarantine/120 or quarantine`,
     );
 }
 

@@ -61,6 +61,6 @@ export async function openStreamLog(
 }
 
 function notCompressed({ events, consumer }: StreamNames): string {
-  const why = `earlier builds, which may share the stream ${events}, cannot read them`;
-  return `Messages are not compressed, as ${why}: once none is left, stop all instances, remove its consumer ${consumer}, and start them`;
+  const why = `instances of an earlier build, which cannot read them, may share the stream ${events}`;
+  return `Messages are not compressed, as ${why}: when all are of this build, stop them, remove the consumer ${consumer}, and start them`;
 }

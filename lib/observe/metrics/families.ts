@@ -166,7 +166,7 @@ function logFamilies({ forebay: { settings }, statistics, disk }: LogSources): F
     gauge('pending_events', 'Events on disk, neither delivered nor set aside.', pending),
     gauge(
       'pending_bytes',
-      'What the batch files take of the disk: whole blocks of 4,096 bytes.',
+      'What waits takes of the disk: batch files in whole blocks of 4,096 bytes, messages of a stream as they are stored.',
       statistics.pendingBytes,
     ),
     gauge(

@@ -8,8 +8,11 @@ import type { ExitCode } from '../exit-code.js';
 import type { PrintOptions } from '../print-options.js';
 import { inspectMessage } from './message-inspection.js';
 
-/** A batch by its first and last message, as log lines and dead letters name it; or damaged lines by their message. */
-const NAME = /^(?:events_(\d+)(?:-(\d+))?|quarantine\/(\d+))$/;
+/** A batch by its first and last message, as log lines and dead letters name it; or what is damaged, all or by its message. */
+const NAME = /^(?:events_(\d+)(?:-(\d+))?|quarantine(?:\/(\d+))?)$/;
+
+/** All that is damaged. */
+const QUARANTINE = 'quarantine';
 
 const PARTIAL =
   'damaged compressed lines: what cannot be read is left out (--raw prints all of it, compressed)';
@@ -35,11 +38,12 @@ export async function printStream(
   let code: ExitCode = EXIT.sound;
   const print = async (message: RestingMessage, stream: string): Promise<void> => {
     const { inspection, events, raw: asStored, isPartial } = await inspectMessage(message);
+    const number = stream === streams.names.events ? message.seq : message.subject.slice(stream.length + 1);
     await output.write(raw ? asStored : events);
     const leftOut = isPartial ? PARTIAL : inspection.damaged.leftOut;
     if (raw || leftOut === '') return;
     code = EXIT.damaged;
-    await tell(`${stream}: message ${message.seq}, ${leftOut}`);
+    await tell(`${stream}: message ${number}, ${leftOut}`);
   };
   for (const name of names.length === 0 ? [null] : names) {
     const { stream, ...range } = name === null ? { stream: streams.names.events } : chosen(name, streams);
@@ -49,7 +53,7 @@ export async function printStream(
       await print(message, stream);
       printed++;
     }
-    if (name === null || printed > 0) continue;
+    if (printed > 0 || name === null || name === QUARANTINE) continue;
     code = EXIT.damaged;
     await tell(`${name}: there is no such message (delivered meanwhile, or never there)`);
   }
@@ -58,6 +62,7 @@ export async function printStream(
 
 function chosen(name: string, { names }: RestingStreams): Chosen {
   const [, first, last = first, damaged] = NAME.exec(name) ?? [];
-  if (damaged === undefined) return { stream: names.events, from: Number(first), to: Number(last) };
-  return { stream: names.quarantine, subject: `${names.quarantine}.${damaged}` };
+  if (first !== undefined) return { stream: names.events, from: Number(first), to: Number(last) };
+  const stream = names.quarantine;
+  return damaged === undefined ? { stream } : { stream, subject: `${stream}.${damaged}` };
 }
