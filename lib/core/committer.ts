@@ -31,6 +31,8 @@ export class Committer extends Writable {
   readonly #disk: DiskWatch;
   readonly #ledger: Pick<BacklogLedger, 'appended'>;
   readonly #reporter: Reporter;
+  /** Events that are not for the log to take: it is full, or they are too large. They are no failure of it. */
+  #refused = 0;
 
   constructor({ log, disk, ledger, reporter }: CommitterOptions) {
     // one group at a time: what arrives meanwhile is the next one
@@ -49,8 +51,10 @@ export class Committer extends Writable {
 
   async #commit(group: Group): Promise<void> {
     const startMs = performance.now();
+    const refusedBefore = this.#refused;
     await this.#log.append(group, this.#ended);
-    const events = group.reduce((sum, part) => sum + part.events, 0);
+    const refused = this.#refused - refusedBefore;
+    const events = group.reduce((sum, part) => sum + part.events, 0) - refused;
     if (events === 0) return;
     this.groupEvents.observe(events);
     this.groupSeconds.observe((performance.now() - startMs) / 1000);
@@ -62,7 +66,6 @@ export class Committer extends Writable {
       this.accepted += part.events;
       this.#disk.took();
     } else {
-      this.failed += part.events;
       this.#report(part.events, error);
     }
     for (const { request, from, to } of part.ranges) request.acknowledge(from, to, error);
@@ -74,6 +77,8 @@ export class Committer extends Writable {
     const event = { what: 'not appended', batch: '', events, place, code: error.code, error } as const;
     // a log that is full, or an event that is too large for it, is no trouble of the log
     const isOfClient = error.status !== null && error.status < 500;
+    if (isOfClient) this.#refused += events;
+    else this.failed += events;
     if (!isOfClient && this.#disk.refused(error)) this.#reporter.batch(event);
     else this.#reporter.recent.add(event);
   }

@@ -1,6 +1,7 @@
 import t from 'tap';
 import type { Test } from 'tap';
 import { createForebay } from '../../../lib/forebay.js';
+import type { Forebay } from '../../../lib/forebay.js';
 import { markedLine } from '../../../lib/logs/file/checksum.js';
 import { openStreamLog } from '../../../lib/open-log.js';
 import { fromObject } from '../../../lib/settings/option-table.js';
@@ -24,7 +25,7 @@ async function instance(
   t: Test,
   backlogBytesMax: number,
   logCompress: 'on' | 'off' = 'on',
-): Promise<{ streams: LogStreams; sink: CollectingSink; door: HttpDoor }> {
+): Promise<{ streams: LogStreams; sink: CollectingSink; door: HttpDoor; forebay: Forebay }> {
   if (starting === null) throw new Error(String(skip));
   const streams = await LogStreams.at(t, await starting);
   const { url: logUrl, logName } = streams;
@@ -45,7 +46,7 @@ async function instance(
     await forebay.stop(0);
   });
   await forebay.start();
-  return { streams, sink, door: await openHttp(t, forebay) };
+  return { streams, sink, door: await openHttp(t, forebay), forebay };
 }
 
 void t.test('an event that no message can hold gets 413, and harms no other', { skip }, async (t) => {
@@ -71,7 +72,7 @@ void t.test('an event that no message can hold gets 413, and harms no other', { 
 });
 
 void t.test('a full stream gets 429, and takes events again once some are delivered', { skip }, async (t) => {
-  const { streams, sink, door } = await instance(t, 2 ** 20, 'off');
+  const { streams, sink, door, forebay } = await instance(t, 2 ** 20, 'off');
   const { names } = streams;
   t.equal((await door.post(eventText('first'))).status, 202);
   // another instance fills it, so this one hears it from the servers
@@ -87,6 +88,9 @@ void t.test('a full stream gets 429, and takes events again once some are delive
   const full = await door.post(large);
   t.match(full, { status: 429, code: 'BACKLOG_FULL' });
   t.ok((full.retryAfter ?? 0) >= 1, `Retry-After: ${full.retryAfter}`);
+  const seen = forebay.statistics();
+  // else the page says that the servers take no events
+  t.same([seen?.failedEvents, seen?.groupEvents.sum], [0, 1], 'it is no failure of the log');
   sink.release();
   await sink.received(1 + puts);
   await until(async () => (await door.post(large)).status === 202, 'the door takes events again');
