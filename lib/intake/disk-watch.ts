@@ -21,6 +21,8 @@ const CLOSE_MS = 1000;
 export class DiskWatch {
   readonly #log: Pick<EventLog, 'place' | 'probe' | 'isConnected'>;
   readonly #ackTimeoutMs: number;
+  /** What takes events: a replicated log has several disks. */
+  readonly #taker: 'disk' | 'log';
   readonly #trouble: Outage;
   /** When the disk last took or refused something. */
   #knownAtMs = performance.now();
@@ -39,15 +41,15 @@ export class DiskWatch {
   ) {
     this.#log = log;
     this.#ackTimeoutMs = ackTimeoutMs;
-    this.#trouble = new Outage(
-      reporter,
-      `The disk takes no events: ${log.place}; clients get 503 until it does`,
-    );
+    this.#taker = log.isConnected === undefined ? 'disk' : 'log';
+    const text = `The ${this.#taker} takes no events: ${log.place}; clients get 503 until it does`;
+    this.#trouble = new Outage(reporter, text);
   }
 
   took(): void {
     this.#knownAtMs = performance.now();
-    if (this.#trouble.error !== null) this.#trouble.end(`The disk takes events again: ${this.#log.place}`);
+    if (this.#trouble.error === null) return;
+    this.#trouble.end(`The ${this.#taker} takes events again: ${this.#log.place}`);
   }
 
   /** The disk did not take events, or a try. @returns whether the log says so now */
@@ -72,7 +74,7 @@ export class DiskWatch {
     const nowMs = performance.now();
     if (nowMs - this.#knownAtMs > KNOWN_MS) this.#try();
     if (nowMs - Math.max(this.#knownAtMs, this.#triedAtMs ?? Infinity) > this.#ackTimeoutMs) {
-      const message = `The disk has not answered for ${this.#ackTimeoutMs} ms (--ack-timeout)`;
+      const message = `The ${this.#taker} has not answered for ${this.#ackTimeoutMs} ms (--ack-timeout)`;
       this.refused(new ForebayError('LOG_FAILED', { message, retryAfterMs: TRY_MS }));
     }
     if (this.#trouble.error === null && this.#log.isConnected === false)

@@ -253,6 +253,23 @@ void t.test(
   },
 );
 
+void t.test('of a replicated log, the log is said to take no events, not the disk', async (t) => {
+  const clock = leapingClock(t);
+  const lines: string[] = [];
+  const say = (_fields: object, text: string): void => void lines.push(text);
+  const probe = async (): Promise<void> => new Promise(() => undefined);
+  const log = { place: 'stream s', isConnected: true, probe };
+  const watch = new DiskWatch(log, new Reporter({ ...silentLogger, info: say, warn: say }), 100);
+  watch.refused(new ForebayError('LOG_FAILED'));
+  watch.took();
+  t.match(lines, [/^The log takes no events: stream s; /, /^The log takes events again: stream s/]);
+  clock.leap(6000);
+  t.equal(watch.failure(10), null);
+  clock.leap(101);
+  t.match(watch.failure(10), { message: /^The log has not answered for 100 ms/ });
+  await watch.close();
+});
+
 void t.test('a disk that takes every second event does not flood the log', async (t) => {
   let nowMs = 0;
   t.intercept(performance, 'now', { value: () => nowMs });
