@@ -242,7 +242,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'counts a batch whose file could not be deleted',
     breaks: 'N12',
-    edits: [{ file: 'lib/core/delivery.ts', find: 'if (retained === null) return;', replace: '' }],
+    edits: [{ file: 'lib/core/delivery.ts', find: 'if (removal === null) return;', replace: '' }],
     violates: /accepted/,
   },
   {
