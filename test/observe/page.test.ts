@@ -11,6 +11,8 @@ import { request } from 'undici';
 import { nodeFileSystem } from '../../lib/logs/file/file-system.js';
 import { newestLetters } from '../../lib/logs/file/aside/newest-letters.js';
 import { EventBlock } from '../../lib/event/event-block.js';
+import type { LogReplicas } from '../../lib/seams/event-log.js';
+import type { Statistics } from '../../lib/statistics.js';
 import type { Forebay } from '../../lib/forebay.js';
 import { ERRORS } from '../../lib/base/errors.js';
 import type { ErrorCode } from '../../lib/base/errors.js';
@@ -273,6 +275,41 @@ void t.test('what a sink has of a file goes out, before it has all of it', async
   observer.tick();
   t.ok((observer.snapshot()?.sink.outPerSecond ?? 0) > 0);
   t.match(observer.snapshot()?.events, { delivered: 0, pending: 50 });
+});
+
+void t.test('the commands of the page are for the log that there is, also in another program', async (t) => {
+  const { forebay } = await startForebay(t);
+  const replicas = { stream: 's-events', replicas: 1, servers: [], handedOut: 0, redelivered: 0 };
+  const flagsOf = (of: LogReplicas | null, logFlags: readonly string[] | null): unknown => {
+    const statistics = (): Statistics | null => {
+      const own = forebay.statistics();
+      return own && { ...own, replicas: of };
+    };
+    const { settings, sink, healthy } = forebay;
+    const observer = new Observer({
+      forebay: {
+        settings,
+        sink,
+        healthy,
+        statistics,
+        diskUsage: async () => forebay.diskUsage(),
+        recentBatches: () => forebay.recentBatches(),
+        idUsage: () => forebay.idUsage(),
+      },
+      door: noDoor(forebay),
+      logFlags,
+    });
+    observer.tick();
+    return observer.snapshot()?.logFlags;
+  };
+  t.equal(flagsOf(null, null), null);
+  t.same(flagsOf(replicas, null), ['--log', 'jetstream']);
+  t.same(flagsOf(replicas, ['--log', 'jetstream', '--log-name', 's']), [
+    '--log',
+    'jetstream',
+    '--log-name',
+    's',
+  ]);
 });
 
 void t.test('whatever gets 429 is in the rate of refusals', async (t) => {

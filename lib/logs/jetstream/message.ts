@@ -24,7 +24,7 @@ const GZIP_START = Buffer.of(0x1f, 0x8b);
 const SIZE_BYTES = 4;
 /** Deflate cannot compress better (https://zlib.net/zlib_tech.html). */
 const RATIO_MAX = 1032;
-/** The servers take no larger message, in bytes: `max_payload` cannot be more. */
+/** No more lines are compressed, and no more are read from a message, whoever has stored it, in bytes. */
 const LINES_MAX = 64 * 1024 * 1024;
 const WHOLE = { hasMarks: true, isFirst: true, traceBefore: null };
 
@@ -42,9 +42,13 @@ export interface MessageLines {
 
 export async function messageOf(part: BatchPart, runId: string, isCompressed: boolean): Promise<Buffer> {
   const lines = linesIn(part, runId);
-  if (!isCompressed || lines.length < COMPRESSED_FROM) return lines;
-  const smaller = lines.length > AT_ONCE_BYTES ? await gzip(lines) : gzipAtOnce(lines);
-  return smaller.length < lines.length ? smaller : lines;
+  if (!isCompressed || lines.length < COMPRESSED_FROM || lines.length > LINES_MAX) return lines;
+  try {
+    const smaller = lines.length > AT_ONCE_BYTES ? await gzip(lines) : gzipAtOnce(lines);
+    return smaller.length < lines.length ? smaller : lines;
+  } catch {
+    return lines; // zlib has no memory
+  }
 }
 
 function linesIn({ ranges, bytes }: BatchPart, runId: string): Buffer {
@@ -68,7 +72,7 @@ export function lineBytesMost(data: Uint8Array): number {
   return isGzip(data) ? Math.min(data.length * RATIO_MAX, LINES_MAX) : data.length;
 }
 
-/** Damage never throws. */
+/** Damage never throws. @throws if there is no memory for what it expands to */
 export async function linesOfMessage(data: Uint8Array): Promise<MessageLines> {
   const message = Buffer.from(data);
   const isCompressed = isGzip(data);

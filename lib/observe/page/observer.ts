@@ -27,7 +27,7 @@ export interface ObserverOptions {
   readonly workers?: () => WorkerStates;
   /** By default only the program that it is part of ends a pause. */
   readonly resuming?: Resuming;
-  /** As in a snapshot. */
+  /** As in a snapshot; by default those of a log of the kind that this one is. */
   readonly logFlags?: readonly string[] | null;
 }
 
@@ -135,7 +135,7 @@ export class Observer {
   snapshot(): Snapshot | null {
     if (this.#look === null) return null;
     this.#ask();
-    const { forebay, door, version = VERSION, resuming = NOBODY, logFlags = null } = this.#options;
+    const { forebay, door, version = VERSION, resuming = NOBODY } = this.#options;
     const { logDir, queueSize, queueBytes, backlogBytesMax } = forebay.settings;
     const { kind, target = '', keepsNothing = false } = forebay.sink;
     const refusal = door.refusal();
@@ -149,7 +149,7 @@ export class Observer {
       workers: this.#options.workers?.() ?? null,
       logDir,
       tools: { log: calledAs('log'), deadLetters: calledAs('dead-letters'), control: calledAs('control') },
-      logFlags,
+      logFlags: this.#options.logFlags ?? (statistics.replicas === null ? null : ['--log', 'jetstream']),
       resuming,
       refusal: refusal && { code: refusal.code, reason: refusal.message },
       events,

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { gunzipSync, gzipSync } from 'node:zlib';
+import zlib, { gunzipSync, gzipSync } from 'node:zlib';
 import fc from 'fast-check';
 import t from 'tap';
 import { EventBlock } from '../../../lib/event/event-block.js';
@@ -150,4 +150,36 @@ void t.test('a message costs no more than it says that it has, whoever has made 
     t.equal(lineBytesOf(short), short.length);
     t.ok(Buffer.concat((await linesOfMessage(short)).damaged).equals(short));
   }
+});
+
+void t.test(
+  'without memory for zlib, a message is stored as it is, and none is taken for damaged',
+  async (t) => {
+    const part = partOfEvents(2000);
+    const plain = await messageOf(part, RUN, false);
+    const compressed = await messageOf(part, RUN, true);
+    const failing = (code: string) => (_bytes: Buffer, _options: object, done: (error: Error) => void) =>
+      done(Object.assign(new Error('no memory'), { code }));
+    t.intercept(zlib, 'gzip', { value: failing('Z_MEM_ERROR') });
+    t.ok((await messageOf(part, RUN, true)).equals(plain));
+    for (const code of ['Z_MEM_ERROR', 'ERR_ZLIB_INITIALIZATION_FAILED']) {
+      t.intercept(zlib, 'gunzip', { value: failing(code) });
+      await t.rejects(linesOfMessage(compressed), { code });
+    }
+  },
+);
+
+void t.test('more lines than are ever read from a message are not compressed', async (t) => {
+  const many = await messageOf(
+    partOfEvents(1, () => 'x'.repeat(64 * 1024 * 1024)),
+    RUN,
+    true,
+  );
+  t.equal(many[0], '{'.charCodeAt(0));
+  const most = await messageOf(
+    partOfEvents(1, () => 'x'.repeat(64 * 1024 * 1024 - 1000)),
+    RUN,
+    true,
+  );
+  t.match(await linesOfMessage(most), { isPartial: false, read: { events: 1 } });
 });

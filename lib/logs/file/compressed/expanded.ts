@@ -1,10 +1,19 @@
 import { NoZstd } from './codec.js';
 import type { Codec } from './codec.js';
 
+const TOO_MUCH: ReadonlySet<unknown> = new Set(['ERR_BUFFER_TOO_LARGE']);
+/** The bytes may be sound, and are read again later. */
+const NO_MEMORY: ReadonlySet<unknown> = new Set([
+  'Z_MEM_ERROR',
+  'ZSTD_error_memory_allocation',
+  'ERR_ZLIB_INITIALIZATION_FAILED',
+  'ERR_MEMORY_ALLOCATION_FAILED',
+]);
+
 /**
  * The lines of a member, or if it is damaged, what can be read of them.
  *
- * @throws NoZstd; Error if there is too much, and nobody has said how much there is
+ * @throws NoZstd; Error if there is too much, and nobody has said how much there is, or if there is no memory for it
  */
 export async function expanded(
   codec: Codec,
@@ -15,15 +24,18 @@ export async function expanded(
   try {
     return { lines: await codec.expand(member, bytesMax, false), isDamaged: false };
   } catch (error) {
-    if (error instanceof NoZstd) throw error;
-    if (isForeign && isTooMuch(error)) throw tooLarge(member.length);
+    if (error instanceof NoZstd || isCodeOf(error, NO_MEMORY)) throw error;
+    if (isForeign && isCodeOf(error, TOO_MUCH)) throw tooLarge(member.length);
   }
   // the longest start that is no error: the damage comes after it
   let lines: Buffer<ArrayBuffer> = Buffer.alloc(0);
   let [sound, unsound] = [0, member.length + 1];
   while (unsound - sound > 1) {
     const middle = (sound + unsound) >> 1;
-    const part = await codec.expand(member.subarray(0, middle), bytesMax, true).catch(() => null);
+    const part = await codec.expand(member.subarray(0, middle), bytesMax, true).catch((error: unknown) => {
+      if (isCodeOf(error, NO_MEMORY)) throw error;
+      return null;
+    });
     if (part === null) unsound = middle;
     else {
       sound = middle;
@@ -33,8 +45,8 @@ export async function expanded(
   return { lines, isDamaged: true };
 }
 
-function isTooMuch(error: unknown): boolean {
-  return error instanceof Error && 'code' in error && error.code === 'ERR_BUFFER_TOO_LARGE';
+function isCodeOf(error: unknown, codes: ReadonlySet<unknown>): boolean {
+  return error instanceof Error && 'code' in error && codes.has(error.code);
 }
 
 export function tooLarge(bytes: number): Error {
